@@ -1,0 +1,191 @@
+"""The command line: each command is a thin wrapper over a flow."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cluster import profile as profiles
+from flows.erase_text import PRESETS, erase_text, inpaint_masks
+from flows.flow import Flow, FlowError
+from flows.run import VERDICTS, Options, Summary, run
+from operators.failure import RunError
+from operators.image import Limits
+from operators.inpaint import RUNGS
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Source = Annotated[
+    str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
+]
+Dest = Annotated[str, typer.Argument(help="Folder or URL that receives images/, ledger/, run.json and report.html.")]
+Preset = Annotated[str, typer.Option(help=f"The ladder of fills: {', '.join(PRESETS)}.")]
+Model = Annotated[str | None, typer.Option(help=f"One fill instead of a preset's ladder: {', '.join(RUNGS)}.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="Resource profile: laptop, a shipped name, or a YAML file.")]
+Seed = Annotated[int, typer.Option(help="The run's seed; every region's own seed follows from it.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N images of the listing.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, instead of the profile's.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget an earlier run into DEST and start over.")]
+MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are delivered unedited.")]
+MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Any expected error as one line with its code, and its exit code; no traceback."""
+    try:
+        yield
+    except RunError as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except (FlowError, profiles.ProfileError) as error:
+        code = "flow_invalid" if isinstance(error, FlowError) else "profile_invalid"
+        errors.print(f"error: {code}: {error}", markup=False)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        errors.print("error: interrupted: the same command takes up where this run ended")
+        raise typer.Exit(3) from None
+
+
+def _rungs(preset: str, model: str | None) -> tuple[str, ...]:
+    if model is not None:
+        if model not in RUNGS:
+            raise RunError("option_invalid", f"--model {model}: there are {', '.join(RUNGS)}")
+        return (model,)
+    if preset not in PRESETS:
+        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Summary], None]]:
+    """A progress bar where standard error is a terminal, nothing elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("listing", total=None, counts="")
+
+        def update(summary: Summary) -> None:
+            counts = ", ".join(f"{summary.verdicts[name]} {name}" for name in VERDICTS if summary.verdicts[name])
+            done = summary.before + summary.worked
+            bar.update(task, description="images", total=summary.total, completed=done, counts=counts)
+
+        yield update
+
+
+def _execute(flow: Flow, source: str, dest: str, profile: str, workers: int | None, options: Options) -> None:
+    chosen = profiles.load(profile)
+    if workers is not None:
+        chosen = chosen.with_workers(workers)
+    with _progress() as update:
+        summary = run(flow, source, dest, chosen, options, update)
+    print(summary.line())
+
+
+@app.command()
+def erase(
+    source: Source,
+    dest: Dest,
+    preset: Preset = "balanced",
+    model: Model = None,
+    profile: ProfileName = "laptop",
+    seed: Seed = 0,
+    limit: Limit = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+    max_pixels: MaxPixels = Limits.max_pixels,
+    max_bytes: MaxBytes = Limits.max_bytes,
+) -> None:
+    """Remove text from every image of SOURCE into DEST."""
+    with _one_line_errors():
+        flow = erase_text(_rungs(preset, model), seed, Limits(max_pixels, max_bytes))
+        _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
+
+
+@app.command()
+def inpaint(
+    source: Source,
+    dest: Dest,
+    masks: Annotated[str, typer.Option(help="Folder or URL with, for each source, a mask of the same relative path.")],
+    preset: Preset = "balanced",
+    model: Model = None,
+    profile: ProfileName = "laptop",
+    seed: Seed = 0,
+    limit: Limit = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+    max_pixels: MaxPixels = Limits.max_pixels,
+    max_bytes: MaxBytes = Limits.max_bytes,
+) -> None:
+    """Regenerate what given masks cover."""
+    with _one_line_errors():
+        flow = inpaint_masks(masks, _rungs(preset, model), seed, Limits(max_pixels, max_bytes))
+        _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
+
+
+@app.command("run")
+def run_file(
+    flow: Annotated[str, typer.Argument(metavar="FILE.py:FLOW", help="A Python file and the name of a Flow in it.")],
+    source: Source,
+    dest: Dest,
+    profile: ProfileName = "laptop",
+    seed: Seed = 0,
+    limit: Limit = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Run a flow of your own."""
+    with _one_line_errors():
+        _execute(load_flow(flow), source, dest, profile, workers, Options(seed, limit, fresh))
+
+
+def load_flow(reference: str) -> Flow:
+    """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the file's own flow."""
+    file, _, name = reference.rpartition(":")
+    path = Path(file)
+    if not name or not path.is_file():
+        raise RunError("flow_missing", f"{reference} is not FILE.py:FLOW with a file that exists")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None:
+        raise RunError("flow_missing", f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[path.stem] = module
+    try:
+        specification.loader.exec_module(module)
+    except FlowError:
+        raise
+    except Exception as error:
+        raise RunError("flow_invalid", f"{file}: {type(error).__name__}: {error}") from error
+    flow = getattr(module, name, None)
+    if not isinstance(flow, Flow):
+        raise RunError("flow_missing", f"{file} has no Flow named {name!r}")
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
+    return flow
+
+
+def main() -> None:
+    """Entry point of the `cleanplate` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

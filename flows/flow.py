@@ -1,0 +1,126 @@
+"""A flow: operators in order, checked when it is built, run in this process or streamed over a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from cluster.profile import Profile, ProfileError
+from operators.model_cache import single_threaded
+from operators.operator import Chain, Operator
+from operators.row import INDEX_COLUMNS, check_schema, column, complete
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+FUSED_STAGE = "worker"
+SMALLEST_CPU = 0.0001
+"""Ray counts CPUs in ten-thousandths."""
+
+
+class FlowError(ValueError):
+    """A flow whose operators do not fit together; the message names the operator and the column."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Operators in the order an image meets them.
+
+    Raises FlowError when built if an operator reads a column that nothing before it adds.
+    """
+
+    operators: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        known = set(INDEX_COLUMNS)
+        for operator in self.operators:
+            for path in (*operator.reads, *operator.adds):
+                if not column(path):
+                    raise FlowError(f"{operator.name}: there is no column {path!r} in the row")
+            for path in operator.reads:
+                if path not in known:
+                    raise FlowError(f"{operator.name} reads {path!r}, which no operator before it adds")
+            known |= set(operator.adds)
+
+    def then(self, *operators: Operator) -> Flow:
+        """This flow with more operators after it."""
+        return Flow((*self.operators, *operators))
+
+    def run(self, table: pa.Table) -> pa.Table:
+        """Work a table of index rows (or complete rows) in this process, image by image."""
+        chain = Chain(self.operators)
+        single_threaded()
+        chain.open()
+        return chain.apply(complete(table))
+
+    def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
+        """What runs as one pool or one kind of task, and under which name the profile knows it."""
+        if profile.placement == "staged":
+            return [(operator.name, operator) for operator in self.operators]
+        stages: list[tuple[str, Operator]] = []
+        chained: list[Operator] = []
+        for operator in self.operators:
+            if not operator.storage:
+                chained.append(operator)
+                continue
+            if chained:
+                stages.append((FUSED_STAGE, Chain(tuple(chained))))
+                chained = []
+            stages.append((operator.name, operator))
+        return [*stages, (FUSED_STAGE, Chain(tuple(chained)))] if chained else stages
+
+    def refusal(self, profile: Profile, cluster: dict[str, float]) -> str | None:
+        """Why the profile cannot run this flow on a cluster with these resources; None if it can."""
+        names = [f"{name}#{number}" if name != FUSED_STAGE else name for number, (name, _) in enumerate(self.stages(profile))]
+        pools = {name: profile.stage(name.partition("#")[0]) for name in names}
+        return profile.model_copy(update={"stages": pools}).refusal(names, cluster)
+
+    def stream(self, dataset: Dataset, profile: Profile) -> Dataset:
+        """Lay the flow over a Ray Dataset of rows as the profile says. Raises ProfileError for an unknown stage.
+
+        Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
+        smallest unit of CPU on top of its own.
+        """
+        from ray.data import ActorPoolStrategy
+
+        for position, (name, operator) in enumerate(self.stages(profile)):
+            stage = profile.stage(name)
+            if stage.gpus and not stage.pool:
+                raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
+            options: dict[str, Any] = {
+                "batch_format": "pyarrow",
+                "batch_size": stage.batch,
+                "zero_copy_batch": True,
+                "num_cpus": stage.cpus + position * SMALLEST_CPU,
+                "num_gpus": stage.gpus or None,
+                "udf_modifying_row_count": False,
+            }
+            if stage.pool:
+                pool = ActorPoolStrategy(min_size=stage.pool[0], max_size=stage.pool[1], max_tasks_in_flight_per_actor=2)
+                dataset = dataset.map_batches(Worker, fn_constructor_args=(operator,), compute=pool, **options)
+            else:
+                dataset = dataset.map_batches(partial(work, operator), **options)
+        return dataset
+
+
+def work(operator: Operator, table: pa.Table) -> pa.Table:
+    """One batch through one operator, its schema checked."""
+    result = operator.apply(complete(table))
+    check_schema(result, operator.name)
+    return result
+
+
+class Worker:
+    """A process that keeps an operator open, on one computing thread."""
+
+    def __init__(self, operator: Operator) -> None:
+        single_threaded()
+        operator.open()
+        self._operator = operator
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """One batch through the operator, its schema checked."""
+        return work(self._operator, table)

@@ -1,0 +1,125 @@
+"""The report of a run: one self-contained HTML page made from its ledger."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image, ImageOps
+
+from operators import ledger, storage
+from operators.failure import Failure
+
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN = 10
+THUMBNAIL = 480
+LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
+
+
+def write_report(dest: str) -> str:
+    """Make DEST/report.html from DEST's ledger and run.json; returns its URI. Raises Failure."""
+    table = ledger.read(dest)
+    images = table.select(list(LEDGER_COLUMNS)).to_pylist()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
+        run=json.loads(storage.read(storage.joined(dest, "run.json"))),
+        total=len(images),
+        verdicts=Counter(image["verdict"] for image in images).most_common(),
+        failures=Counter(image["failure"]["code"] for image in images if image["failure"]).most_common(),
+        rollbacks=_rollbacks(images),
+        latencies=latencies(images),
+        worst=[_shown(image) for image in _worst(images)],
+        sample=[_shown(image) for image in _random(images)],
+    )
+    uri = storage.joined(dest, "report.html")
+    storage.write(uri, page.encode())
+    return uri
+
+
+def latencies(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """P50, P95, P99 and the share of all time, in milliseconds an image, for every operator and for the whole image."""
+    by_operator: dict[str, list[float]] = defaultdict(list)
+    for image in images:
+        spent: dict[str, float] = defaultdict(float)
+        for timing in image["timings"] or []:
+            spent[timing["operator"]] += timing["total"]
+        for operator, milliseconds in spent.items():
+            by_operator[operator].append(milliseconds)
+        by_operator["image"].append(sum(spent.values()))
+    everything = sum(by_operator.get("image", [])) or 1.0
+    return [
+        {
+            "operator": operator,
+            "images": len(values),
+            "p50": float(np.percentile(values, 50)),
+            "p95": float(np.percentile(values, 95)),
+            "p99": float(np.percentile(values, 99)),
+            "share": sum(values) / everything,
+        }
+        for operator, values in by_operator.items()
+    ]
+
+
+def _rollbacks(images: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """How often each check of each rung refused a fill."""
+    checks = (check for image in images for region in image["regions"] or [] for check in region["checks"] or [])
+    return Counter(f"{check['rung']}: {check['name']}" for check in checks if not check["passed"]).most_common()
+
+
+def closeness(image: dict[str, Any]) -> float:
+    """How near an image's delivered edits came to being refused: the largest share of a limit used up, 0..1 and NaN as 0."""
+    shares = [
+        check["value"] / check["limit"]
+        for region in image["regions"] or []
+        if region["state"] == "accepted"
+        for check in region["checks"]
+        if check["passed"] and check["rung"] == region["rung"] and check["limit"] > 0 and check["value"] == check["value"]
+    ]
+    return max(shares, default=0.0)
+
+
+def _worst(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    edited = [image for image in images if image["verdict"] == "edited"]
+    return sorted(edited, key=lambda image: (-closeness(image), image["path"]))[:SHOWN]
+
+
+def _random(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    edited = sorted((image for image in images if image["verdict"] == "edited"), key=lambda image: image["path"])
+    return random.Random(0).sample(edited, min(SHOWN, len(edited)))
+
+
+def _shown(image: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of one image: before and after as small JPEGs, and what was measured."""
+    regions = image["regions"] or []
+    return {
+        "path": image["path"],
+        "before": _thumbnail(image["uri"]),
+        "after": _thumbnail(image["output_uri"]),
+        "rungs": Counter(region["rung"] for region in regions if region["state"] == "accepted").most_common(),
+        "closeness": closeness(image),
+        "kept": sum(region["state"] != "accepted" for region in regions),
+        "reasons": image["reasons"] or [],
+    }
+
+
+def _thumbnail(uri: str | None) -> str:
+    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if it cannot be read any more."""
+    if uri is None:
+        return ""
+    try:
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(storage.read(uri)))).convert("RGB")
+    except (Failure, OSError):
+        return ""
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,69 @@
+"""`compose`: what does the image look like now?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from operators.failure import CODES, Failure
+from operators.image import FRAMES, Edit, Limits, encode
+from operators.mask import BLEND
+from operators.operator import Operator
+from operators.table import Additions, Row, derive, map_rows
+from operators.verify import reasons_of
+
+
+@dataclass(frozen=True)
+class Compose(Operator):
+    """Paste the accepted fills, encode in the source's format, and give the verdict.
+
+    Only an `edited` image has `encoded` bytes; every other delivered one is delivered as the source's own bytes.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = (
+        "bytes",
+        "source_sha256",
+        "regions.crop",
+        "regions.mask",
+        "regions.fill",
+        "regions.checks",
+        "regions.state",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict", "reasons")
+    limits: Limits = Limits()
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Compose the images of one batch."""
+        composed = map_rows(batch, self.name, self.adds, self._compose)
+        return derive(composed, ("verdict", "reasons"), _verdict)
+
+    def _compose(self, row: Row) -> Additions | None:
+        edits = []
+        for region in row.regions:
+            fill = region.fill()
+            if region["state"] == "accepted" and fill is not None:
+                weight = region.array("mask", 4)[:, :, BLEND].astype(np.float32) / np.float32(255)
+                edits.append(Edit(region["crop"]["x"], region["crop"]["y"], fill, weight))
+        data = row.data("bytes")
+        if not edits or data is None:
+            return None
+        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        try:
+            return {"encoded": encode(picture, picture.edited(edits), data)}
+        except OSError as error:
+            raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
+
+
+def _verdict(row: Row) -> Additions:
+    """The verdict on one row and its reasons: what failed, or which check of which rung rolled a region back."""
+    failure = row["failure"]
+    if failure is not None:
+        return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
+    regions = row.regions
+    reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
+    if all(not region["passes"] for region in regions):
+        return {"verdict": "untouched", "reasons": []}
+    return {"verdict": "rolled_back" if row.data("encoded") is None else "edited", "reasons": reasons}

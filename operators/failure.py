@@ -1,0 +1,76 @@
+"""Why an image could not be worked: stable codes, and whether trying again can help.
+
+A `Failure` raised while one row is worked ends that row, never the batch. `final` codes are the image's own fault and
+stay in the ledger for good; `transient` ones (storage, memory, a lost worker) are redone by the next run. `skipped`
+images are delivered unedited because they are not ours to edit; `failed` ones are not delivered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """One failure code: does a later run try again, is the source delivered, and what it means."""
+
+    transient: bool
+    delivered: bool
+    meaning: str
+
+
+CODES: dict[str, Code] = {
+    "file_empty": Code(False, False, "the file has no bytes"),
+    "not_an_image": Code(False, False, "the bytes are no image format that can be read"),
+    "truncated": Code(False, False, "the image data ends early"),
+    "corrupt": Code(False, False, "the image data contradicts itself (a wrong checksum, say)"),
+    "decompression_bomb": Code(False, False, "a small file unpacks to far more than an image of its size holds"),
+    "key_missing": Code(False, False, "the source has no such object"),
+    "mask_missing": Code(False, True, "no mask file stands beside the image"),
+    "mask_unreadable": Code(False, True, "the mask file cannot be decoded or has another size than the image"),
+    "animated": Code(False, True, "the file holds an animation"),
+    "multi_page": Code(False, True, "the file holds several pages"),
+    "pixels_over_limit": Code(False, True, "more pixels than the limit set for this run"),
+    "bytes_over_limit": Code(False, True, "more bytes than the limit set for this run"),
+    "mode_unsupported": Code(False, True, "a pixel format that cannot be edited without loss"),
+    "output_path_conflict": Code(False, False, "a file of the destination stands where a folder is needed, or the reverse"),
+    "operator_error": Code(False, False, "an operator failed on this image in a way it does not know"),
+    "access_denied": Code(True, False, "the storage refuses this object"),
+    "storage_error": Code(True, False, "the storage did not answer, or broke off"),
+    "disk_full": Code(True, False, "no space left where the image should be written"),
+    "out_of_memory": Code(True, False, "not enough memory for this image at that moment"),
+    "worker_lost": Code(True, False, "the process that worked on this image died"),
+}
+"""Every code that a ledger row can hold."""
+
+
+class Failure(Exception):
+    """Ends the work on one row with a stable code.
+
+    Raises KeyError when built with a code that is not in CODES, so that no unlisted code reaches a ledger.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        CODES[code]
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class RunError(Exception):
+    """Ends a run with one line on the terminal: a stable code, a sentence, and the process's exit code."""
+
+    def __init__(self, code: str, message: str, exit_code: int = 2) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.exit_code = exit_code
+
+
+def failure_of(error: Exception) -> Failure:
+    """The failure that an exception met while working one row amounts to."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, MemoryError):
+        return Failure("out_of_memory", "out of memory")
+    return Failure("operator_error", f"{type(error).__name__}: {error}"[:500])

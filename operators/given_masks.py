@@ -1,0 +1,96 @@
+"""`given_masks`: takes the place of `detect` where the user knows what is to be regenerated."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageOps
+
+from operators import storage
+from operators.clock import spent_in
+from operators.detect import DETECTED, FOUND_COLUMNS, region, upright_size
+from operators.failure import Failure
+from operators.image import Limits
+from operators.index import EXTENSIONS
+from operators.mask import Box, dilated
+from operators.operator import Operator
+from operators.table import Additions, Pixels, Row, map_rows
+
+NEAR = 8
+"""Parts of a mask closer than twice this many pixels are one region."""
+
+
+@dataclass(frozen=True)
+class GivenMasks(Operator):
+    """Read each image's mask: white is regenerated, black is kept, grey is the weight between.
+
+    The mask of `a/b.jpg` is the file `a/b.jpg`, `a/b.jpg.png` or `a/b.png` under `masks`, of any image format and of the
+    image's upright size.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes", "path")
+    adds: ClassVar[tuple[str, ...]] = DETECTED
+    masks: str = ""
+    limits: Limits = Limits()
+
+    @property
+    def name(self) -> str:
+        """`given_masks`."""
+        return "given_masks"
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Read the masks of one batch."""
+        return map_rows(batch, self.name, FOUND_COLUMNS, self._regions)
+
+    def _regions(self, row: Row) -> Additions:
+        width, height, mode = upright_size(row, self.limits)
+        mask = self._mask(row["path"])
+        if mask.shape != (height, width):
+            raise Failure("mask_unreadable", f"{mask.shape[1]} x {mask.shape[0]} pixels, the image has {width} x {height}")
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
+        regions = []
+        for label, (left, top, across, down, _) in enumerate(boxes):
+            part = mask[top : top + down, left : left + across] * (labels[top : top + down, left : left + across] == label)
+            if label == 0 or not part.any():
+                continue
+            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            tight = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            box = Box(int(left + columns[0]), int(top + rows[0]), tight.shape[1], tight.shape[0])
+            right, bottom = box.x + box.width - 1, box.y + box.height - 1
+            corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
+            polygon = [[float(x), float(y)] for x, y in corners]
+            regions.append(region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
+        return {"width": width, "height": height, "mode": mode, "regions": regions}
+
+    def _mask(self, path: str) -> Pixels:
+        for name in _candidates(path):
+            try:
+                with spent_in("io"):
+                    data = storage.read(storage.joined(self.masks, name))
+            except Failure as failure:
+                if failure.code == "key_missing":
+                    continue
+                raise
+            try:
+                with spent_in("codec"):
+                    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("L"))
+            except Exception as error:
+                raise Failure("mask_unreadable", f"{name}: {error}") from error
+        raise Failure("mask_missing", f"no mask for {path} under {self.masks}")
+
+
+def _candidates(path: str) -> Iterator[str]:
+    yield path
+    for extension in EXTENSIONS:
+        yield path + extension
+    for extension in EXTENSIONS:
+        other = str(PurePosixPath(path).with_suffix(extension))
+        if other != path:
+            yield other

@@ -1,0 +1,61 @@
+"""`write`: where is it now?"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+
+from operators import ledger
+from operators import storage as store
+from operators.clock import spent_in
+from operators.failure import CODES
+from operators.operator import Operator
+from operators.row import ledger_rows
+from operators.table import Additions, Row, derive, map_rows, without_pixels
+
+
+@dataclass(frozen=True)
+class Write(Operator):
+    """Put every delivered image under its key, then commit the batch's ledger rows.
+
+    The order makes a crash harmless: an image without a ledger row is made again, with the same bytes, under the same key.
+    What leaves this operator holds no pixels any more.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("image_id", "path", "shard", "bytes", "encoded", "verdict")
+    adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", "verdict", "reasons")
+    storage: ClassVar[bool] = True
+    dest: str = ""
+    threads: int = 8
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Deliver one batch. Raises Failure if its ledger rows cannot be committed, since nothing would be known of them."""
+        written = map_rows(batch, self.name, self.adds, self._put, threads=self.threads, failed_too=True)
+        written = without_pixels(derive(written, ("verdict", "reasons"), _undelivered))
+        ledger.commit(self.dest, ledger_rows(written))
+        return written
+
+    def _put(self, row: Row) -> Additions | None:
+        failure = row["failure"]
+        if failure is not None and not CODES[failure["code"]].delivered:
+            return None
+        uri = store.joined(self.dest, "images", row["path"])
+        data = row.data("encoded")
+        data = data if data is not None else row.data("bytes")
+        with spent_in("io"):
+            if data is None:
+                store.copy(row["uri"], uri)
+                return {"output_uri": uri}
+            store.write(uri, data)
+        return {"output_uri": uri, "output_sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _undelivered(row: Row) -> Additions | None:
+    """An image that was worked well and could not be put is `failed` too."""
+    failure = row["failure"]
+    if failure is None or CODES[failure["code"]].delivered or row["verdict"] == "failed":
+        return None
+    return {"verdict": "failed", "reasons": [failure["code"]]}
