@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -227,11 +228,26 @@ def connect(profile: Profile) -> None:
                 "include_dashboard": False,
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
-        ray.init(**settings)
+        with _silenced():
+            ray.init(**settings)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = 8
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:

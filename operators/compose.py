@@ -53,7 +53,7 @@ class Compose(Operator):
         picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
         try:
             return {"encoded": encode(picture, picture.edited(edits), data)}
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
 
 

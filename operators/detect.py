@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.failure import Failure
-from operators.image import FRAMES, TURNS, Limits, Picture, decode_reduced, open_file, orientation_of
+from operators.image import FRAMES, Limits
 from operators.mask import Box, bounding_box
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Row, map_rows
@@ -32,15 +31,6 @@ DETECTED = (
     "regions.probability",
 )
 """What stands in the row after a detection, given masks included."""
-
-
-def upright_size(row: Row, limits: Limits) -> tuple[int, int, str]:
-    """Upright width and height in pixels and the mode of a row's source. Raises Failure as `open_file` does."""
-    data = row.data("bytes")
-    file = open_file(data if data is not None else b"", limits)
-    width, height = file.size
-    swapped = TURNS[orientation_of(file)][0]
-    return (height, width, file.mode) if swapped else (width, height, file.mode)
 
 
 def region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> dict[str, Any]:
@@ -81,12 +71,12 @@ class Detect(Operator):
         return map_rows(batch, self.name, FOUND_COLUMNS, self._detect)
 
     def _detect(self, row: Row) -> Additions:
-        width, height, mode = upright_size(row, self.limits)
-        found: dict[str, Any] = {"width": width, "height": height, "mode": mode, "regions": []}
+        data = row.data("bytes") or b""
+        picture = FRAMES.at_least(row["source_sha256"], data, self.limits, self.scale.factor)
+        width, height = picture.size
+        found: dict[str, Any] = {"width": width, "height": height, "mode": picture.file.mode, "regions": []}
         if min(width, height) < LEAST_SIDE:
-            self._picture(row, width, height)
             return found
-        picture = self._picture(row, width, height)
         rgb = picture.rgb()
         detector = text_detector()
         factor = self.scale.factor(width, height)
@@ -98,15 +88,6 @@ class Detect(Operator):
             if score >= self.least_score
         ]
         return found
-
-    def _picture(self, row: Row, width: int, height: int) -> Picture:
-        data = row.data("bytes")
-        if data is None:
-            raise Failure("file_empty", "0 bytes")
-        longest = round(max(width, height) * self.scale.factor(width, height))
-        if 2 * longest <= max(width, height):
-            return decode_reduced(data, self.limits, longest)
-        return FRAMES.decoded(row["source_sha256"], data, self.limits)
 
 
 def _sampled(probability: Probability, polygon: list[list[float]], width: int, height: int) -> tuple[Pixels, Box]:

@@ -36,7 +36,9 @@ class Fetch(Operator):
 
     def _fetch(self, row: Row) -> Additions:
         size = row["size"]
-        if size is not None and size > self.limits.max_bytes:
+        with spent_in("io"):
+            size = store.size(row["uri"]) if size is None else size
+        if size > self.limits.max_bytes:
             raise Failure("bytes_over_limit", f"{size} bytes, limit {self.limits.max_bytes}")
         with spent_in("io"):
             data = store.read(row["uri"])

@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 from operators import storage
 from operators.clock import spent_in
-from operators.detect import DETECTED, FOUND_COLUMNS, region, upright_size
+from operators.detect import DETECTED, FOUND_COLUMNS, region
 from operators.failure import Failure
-from operators.image import Limits
+from operators.image import FRAMES, Limits
 from operators.index import EXTENSIONS
 from operators.mask import Box, dilated
 from operators.operator import Operator
@@ -35,7 +35,7 @@ class GivenMasks(Operator):
     image's upright size.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("bytes", "path")
+    reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "path")
     adds: ClassVar[tuple[str, ...]] = DETECTED
     masks: str = ""
     limits: Limits = Limits()
@@ -50,7 +50,8 @@ class GivenMasks(Operator):
         return map_rows(batch, self.name, FOUND_COLUMNS, self._regions)
 
     def _regions(self, row: Row) -> Additions:
-        width, height, mode = upright_size(row, self.limits)
+        picture = FRAMES.decoded(row["source_sha256"], row.data("bytes") or b"", self.limits)
+        width, height = picture.size
         mask = self._mask(row["path"])
         if mask.shape != (height, width):
             raise Failure("mask_unreadable", f"{mask.shape[1]} x {mask.shape[0]} pixels, the image has {width} x {height}")
@@ -67,7 +68,7 @@ class GivenMasks(Operator):
             corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
             polygon = [[float(x), float(y)] for x, y in corners]
             regions.append(region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
-        return {"width": width, "height": height, "mode": mode, "regions": regions}
+        return {"width": width, "height": height, "mode": picture.file.mode, "regions": regions}
 
     def _mask(self, path: str) -> Pixels:
         for name in _candidates(path):
@@ -80,10 +81,17 @@ class GivenMasks(Operator):
                 raise
             try:
                 with spent_in("codec"):
-                    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("L"))
+                    return _weights(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
             except Exception as error:
                 raise Failure("mask_unreadable", f"{name}: {error}") from error
         raise Failure("mask_missing", f"no mask for {path} under {self.masks}")
+
+
+def _weights(mask: Image.Image) -> Pixels:
+    """A mask picture as weights, uint8 height x width; sixteen bits are scaled, colours become their luma."""
+    if mask.mode.startswith("I"):
+        return np.rint(np.asarray(mask).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)
+    return np.asarray(mask.convert("L"))
 
 
 def _candidates(path: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ a new image. Listing again finds what is new; what was indexed before keeps its 
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import io
 import os
@@ -53,14 +52,14 @@ def list_source(source: str, excluded: str) -> Iterator[Found]:
     if source.lower().endswith(".parquet"):
         yield from _manifest(source)
         return
-    if "*" in source or "?" in source:
-        yield from _glob(source)
-        return
-    found = _local(source) if storage.is_local(source) else _remote(source)
-    under = _location(excluded).rstrip("/") + "/"
-    for item in found:
-        if item.path.lower().endswith(EXTENSIONS) and not _location(item.uri).startswith(under):
+    under, pattern = _location(excluded).rstrip("/") + "/", "*" in source or "?" in source
+    for item in _glob(source) if pattern else _listing(source):
+        if (pattern or item.path.lower().endswith(EXTENSIONS)) and not _location(item.uri).startswith(under):
             yield item
+
+
+def _listing(source: str) -> Iterator[Found]:
+    return _local(source) if storage.is_local(source) else _remote(source)
 
 
 def _location(uri: str) -> str:
@@ -81,7 +80,7 @@ def _local(source: str) -> Iterator[Found]:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif entry.is_file() and not entry.name.startswith("."):
+                elif entry.is_file() and not entry.name.startswith(".") and entry.name.isprintable():
                     yield _local_file(entry.path, os.path.relpath(entry.path, root))
 
 
@@ -138,12 +137,14 @@ def _objects(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any]]:
 
 def _glob(source: str) -> Iterator[Found]:
     """Objects whose path matches a pattern; output paths are relative to the folder before its first wildcard."""
-    fixed = re.split(r"[*?\[]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
-    pattern = _location(source)
-    listing = _local(fixed) if storage.is_local(source) else _remote(fixed)
+    fixed = re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    wanted = re.compile(
+        "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", _location(source)))
+    )
     matched = False
-    for item in listing:
-        if fnmatch.fnmatchcase(_location(item.uri), pattern.replace("**/", "*")):
+    for item in _listing(fixed):
+        if wanted.fullmatch(_location(item.uri)):
             matched = True
             yield item
     if not matched:
@@ -168,7 +169,13 @@ def _manifest(source: str) -> Iterator[Found]:
             for record in batch.to_pylist():
                 uri = str(record.pop("uri"))
                 etag = str(record.pop("etag", None) or "")
-                yield Found(uri, uri.partition("://")[2] if "://" in uri else uri.lstrip("/"), -1, etag, record)
+                yield Found(uri, _manifest_path(uri), -1, etag, record)
+
+
+def _manifest_path(uri: str) -> str:
+    """The path of a manifest's URI: its scheme, bucket and key, or `local` and the whole path."""
+    scheme, _, rest = uri.partition("://") if "://" in uri else ("local", "", _location(uri).lstrip("/"))
+    return f"{scheme}/{rest}"
 
 
 def own_schema(source: str) -> pa.Schema:

@@ -182,7 +182,7 @@ class Lease:
         waited_since = time.monotonic()
         while holder is not None and not self._abandoned(holder):
             time.sleep(1)
-            if (now := self._current()) != holder:
+            if (now := self._current()) is not None and now != holder:
                 raise RunError(
                     "destination_in_use",
                     f"another run holds this destination (process {holder.get('pid')} on {holder.get('host')})",

@@ -135,6 +135,17 @@ def grouped(crops: Sequence[Box], largest: int, frame: Box) -> list[list[int]]:
     return [members for members, _ in groups]
 
 
+def moved(data: Pixels, box: Box, crop: Box) -> Pixels:
+    """What `data` (height x width, on `box`) shows of the crop: cut where it reaches out, zero where it does not reach."""
+    placed = np.zeros((crop.height, crop.width), np.uint8)
+    left, top = max(box.x, crop.x), max(box.y, crop.y)
+    right, bottom = min(box.x + box.width, crop.x + crop.width), min(box.y + box.height, crop.y + crop.height)
+    if left < right and top < bottom:
+        there = np.s_[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x]
+        placed[there] = data[top - box.y : bottom - box.y, left - box.x : right - box.x]
+    return placed
+
+
 def empty_mask(box: Box) -> Pixels:
     """A mask of the box's size with all four channels at zero."""
     return np.zeros((box.height, box.width, len(CHANNELS)), np.uint8)

@@ -43,6 +43,7 @@ REGION = pa.struct(
         ("crop", BOX),
         ("pixels", pa.large_binary()),
         ("mask", pa.large_binary()),
+        ("strokes", pa.string()),
         ("fill", FILL),
         ("rung", pa.string()),
         ("seed", pa.int64()),
@@ -54,7 +55,8 @@ REGION = pa.struct(
 )
 """One context crop and what is to be erased in it: a single text after `detect`, a group of neighbours after `soften`.
 
-`kind` is `text` or `mask`; `state` is `open` or `accepted`; `mask` is uint8, crop height x width x 4, its channels in
+`kind` is `text` or `mask`; `strokes` says where the mask is from: `found` by the stroke network, the `polygon` where no
+strokes could be told, or `given`; `state` is `open` or `accepted`; `mask` is uint8, crop height x width x 4, its channels in
 the order of `operators.mask.CHANNELS`; `checks` holds every rung's measurements in the order they were made.
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.failure import Failure
-from operators.image import FRAMES, Limits
+from operators.image import FRAMES, Limits, Picture
 from operators.mask import (
     BLEND,
     CONFIDENCE,
@@ -23,33 +23,38 @@ from operators.mask import (
     empty_mask,
     feathered,
     grouped,
+    moved,
     rasterised,
     stroke_height,
 )
 from operators.operator import Operator
-from operators.table import Additions, Pixels, Region, Row, map_rows
+from operators.stroke_network import round_line, stroke_network
+from operators.table import Additions, Pixels, Row, map_rows
 
 
 @dataclass(frozen=True)
 class Part:
-    """One detected region as it is softened: its own pixels and how far they reach."""
+    """One detected region as it is softened.
+
+    `weights` (0..255, on `reach`) says which pixels are its strokes: the user's own mask, what the stroke network found, or
+    its filled polygons; `confidence` how surely, on the same grid.
+    """
 
     record: dict[str, Any]
-    box: Box
     height: float
-
-    @property
-    def given(self) -> bool:
-        """Whether the user drew the mask, so that its own weights count."""
-        return bool(self.record["kind"] == "mask")
+    reach: Box
+    weights: Pixels
+    confidence: Pixels
+    strokes: str
 
 
 @dataclass(frozen=True)
 class Soften(Operator):
     """Turn polygons into soft, four-channel masks on context crops, neighbours sharing one crop.
 
-    A group of neighbours becomes one region. Its `core` covers every stroke that reaches into its crop, also those of
-    other regions, so that no fill copies letters; its `blend` covers its own strokes only.
+    Inside each polygon the stroke network tells the letters, their outline and shadow from the picture behind them. A
+    group of neighbours becomes one region. Its `core` covers every stroke that reaches into its crop, also those of other
+    regions, so that no fill copies letters; its `blend` covers its own strokes only.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -65,14 +70,21 @@ class Soften(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.strokes",
         "regions.passes",
         "regions.checks",
         "regions.state",
     )
-    dilation: float = 0.08
+    least_probability: float = 0.3
+    """Probability of the stroke network from which a pixel counts as touched by text."""
+    least_share: float = 0.02
+    """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""
+    most_share: float = 0.9
+    """Largest share of a polygon that its strokes may fill; with more of it letters and picture were not told apart."""
+    dilation: float = 0.05
     """Growth of the strokes before anything else, as a share of their line's height."""
-    least_dilation: int = 2
-    feather: int = 3
+    least_dilation: int = 1
+    feather: int = 2
     """Pixels over which the paste-back fades, outside the dilated strokes."""
     context: float = 1.5
     """What a fill sees round the strokes, as a multiple of their line's height, within the two bounds in pixels."""
@@ -81,6 +93,10 @@ class Soften(Operator):
     largest_group: int = 768
     """Longest side in pixels of a crop that neighbours share."""
     limits: Limits = Limits()
+
+    def open(self) -> None:
+        """Load the stroke network."""
+        stroke_network()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Soften the regions of one batch."""
@@ -94,7 +110,7 @@ class Soften(Operator):
             raise Failure("file_empty", "0 bytes")
         picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
         frame = Box(0, 0, row["width"], row["height"])
-        parts = [self._part(region, frame) for region in row.regions]
+        parts = [self._part(region.record(), picture, frame) for region in row.regions]
         crops = [self._crop(part, frame) for part in parts]
         regions = []
         for members in grouped(crops, self.largest_group, frame):
@@ -102,6 +118,7 @@ class Soften(Operator):
             for member in members[1:]:
                 crop = crop.union(crops[member])
             group = [parts[member] for member in members]
+            pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
             regions.append(
                 {
                     **group[0].record,
@@ -109,8 +126,9 @@ class Soften(Operator):
                     "score": min(part.record["score"] for part in group),
                     "probability": _joined([part.record["probability"] for part in group]),
                     "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height},
-                    "pixels": picture.rgb(crop.x, crop.y, crop.width, crop.height).tobytes(),
-                    "mask": self._mask(group, parts, crop, picture.rgb(crop.x, crop.y, crop.width, crop.height)).tobytes(),
+                    "pixels": pixels.tobytes(),
+                    "mask": self._mask(group, parts, crop, pixels).tobytes(),
+                    "strokes": "+".join(sorted({part.strokes for part in group})),
                     "passes": 0,
                     "checks": [],
                     "state": "open",
@@ -118,40 +136,45 @@ class Soften(Operator):
             )
         return {"regions": regions}
 
-    def _part(self, region: Region, frame: Box) -> Part:
-        record = region.record()
+    def _part(self, record: dict[str, Any], picture: Picture, frame: Box) -> Part:
         box = bounding_box(record["polygons"], frame.width, frame.height)
-        height = min(stroke_height(polygon) for polygon in record["polygons"]) if record["kind"] == "text" else 0.0
-        return Part(record, box, max(1.0, height))
+        if record["kind"] == "mask":
+            weights = _placed(record["probability"], box)
+            return Part(record, 1.0, box, weights, weights, "given")
+        height = max(1.0, min(stroke_height(polygon) for polygon in record["polygons"]))
+        reach = round_line(box, height, frame.width, frame.height)
+        polygon = rasterised(record["polygons"], reach)
+        rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
+        probability = stroke_network().probability(rgb, polygon, height)
+        touched = probability >= self.least_probability
+        share = float(touched[polygon > 0].mean()) if (polygon > 0).any() else 0.0
+        if not self.least_share <= share <= self.most_share:
+            return Part(record, height, reach, polygon, np.minimum(_placed(record["probability"], reach), polygon), "polygon")
+        weights = np.where(touched, 255, 0).astype(np.uint8)
+        return Part(record, height, reach, weights, np.rint(probability * 255).astype(np.uint8), "found")
 
     def _crop(self, part: Part, frame: Box) -> Box:
         margin = round(min(max(self.context * part.height, self.least_context), self.most_context))
-        return part.box.grown(margin, frame.width, frame.height)
+        box = bounding_box(part.record["polygons"], frame.width, frame.height)
+        return box.grown(margin, frame.width, frame.height)
 
     def _mask(self, group: Sequence[Part], everyone: Sequence[Part], crop: Box, pixels: Pixels) -> Pixels:
         mask = empty_mask(crop)
         for part in everyone:
-            if not part.box.overlaps(crop):
+            if not part.reach.overlaps(crop):
                 continue
-            weights, confidence = self._weights(part, crop)
+            weights = moved(part.weights, part.reach, crop)
             np.maximum(mask[:, :, CORE], np.where(weights > 0, 255, 0).astype(np.uint8), out=mask[:, :, CORE])
-            if part in group:
-                blend = weights if part.given else self._blend(weights, part)
+            if any(part is member for member in group):
+                blend = weights if part.strokes == "given" else self._blend(weights, part.height)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
+                confidence = moved(part.confidence, part.reach, crop)
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
         return mask
 
-    def _weights(self, part: Part, crop: Box) -> tuple[Pixels, Pixels]:
-        """A part's own weights (a given mask's, or its filled polygons) and its probability, on the crop's grid."""
-        confidence = _placed(part.record["probability"], crop)
-        if part.given:
-            return confidence, confidence
-        strokes = rasterised(part.record["polygons"], crop)
-        return strokes, np.minimum(confidence, strokes)
-
-    def _blend(self, strokes: Pixels, part: Part) -> Pixels:
-        radius = max(self.least_dilation, round(self.dilation * part.height))
+    def _blend(self, strokes: Pixels, height: float) -> Pixels:
+        radius = max(self.least_dilation, round(self.dilation * height))
         return feathered(dilated(strokes, radius), self.feather)
 
 
@@ -161,14 +184,7 @@ def _placed(probability: dict[str, Any], crop: Box) -> Pixels:
     box = Box(**probability["box"])
     if data.shape != (box.height, box.width):
         data = cv2.resize(data, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
-    placed = np.zeros((crop.height, crop.width), np.uint8)
-    left, top = max(box.x, crop.x), max(box.y, crop.y)
-    right, bottom = min(box.x + box.width, crop.x + crop.width), min(box.y + box.height, crop.y + crop.height)
-    if left < right and top < bottom:
-        placed[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x] = data[
-            top - box.y : bottom - box.y, left - box.x : right - box.x
-        ]
-    return placed
+    return moved(data, box, crop)
 
 
 def _joined(probabilities: Sequence[dict[str, Any]]) -> dict[str, Any]:

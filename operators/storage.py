@@ -21,6 +21,7 @@ from operators.failure import Failure
 Result = TypeVar("Result")
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.2
+COPY_BYTES = 8 * 1024 * 1024
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -51,7 +52,7 @@ def storage_failure(error: Exception, uri: str) -> Failure:
         return error
     if isinstance(error, FileNotFoundError):
         return Failure("key_missing", uri)
-    if isinstance(error, IsADirectoryError | NotADirectoryError):
+    if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
         return Failure("output_path_conflict", uri)
     if isinstance(error, PermissionError):
         return Failure("access_denied", uri)
@@ -89,6 +90,12 @@ def read(uri: str) -> bytes:
         return data
 
     return with_retries(uri, call)
+
+
+def size(uri: str) -> int:
+    """The object's bytes, without reading them. Raises Failure as `read` does."""
+    files, path = filesystem(uri)
+    return with_retries(uri, lambda: int(files.size(path) or 0))
 
 
 def write(uri: str, data: bytes | memoryview) -> None:
@@ -132,13 +139,18 @@ def copy(source: str, target: str) -> None:
             return
         if isinstance(target_files, LocalFileSystem):
             Path(target_path).parent.mkdir(parents=True, exist_ok=True)
-        partial = target_path
-        if isinstance(target_files, LocalFileSystem):
-            partial = str(Path(target_path).parent / f".{uuid.uuid4().hex}.partial")
-        with source_files.open(source_path, "rb") as reader, target_files.open(partial, "wb") as writer:
-            shutil.copyfileobj(reader, writer, 8 * 1024 * 1024)
-        if partial != target_path:
-            os.replace(partial, target_path)
+            partial = Path(target_path).parent / f".{uuid.uuid4().hex}.partial"
+            try:
+                with source_files.open(source_path, "rb") as reader, partial.open("wb") as file:
+                    shutil.copyfileobj(reader, file, COPY_BYTES)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(target_path)
+            finally:
+                partial.unlink(missing_ok=True)
+            return
+        with source_files.open(source_path, "rb") as reader, target_files.open(target_path, "wb") as writer:
+            shutil.copyfileobj(reader, writer, COPY_BYTES)
 
     with_retries(target, call)
 
@@ -148,9 +160,10 @@ def create(uri: str, data: bytes) -> bool:
     files, path = filesystem(uri)
 
     def call() -> bool:
+        if isinstance(files, LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
             if isinstance(files, LocalFileSystem):
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "xb") as file:
                     file.write(data)
             else:

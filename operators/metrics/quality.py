@@ -1,4 +1,8 @@
-"""How far is an edit from the truth, where the truth is known?"""
+"""How far is an edit from the truth, where the truth is known?
+
+The text-removal field publishes PSNR, MSSIM, MSE, AGE, pEPs and pCEPs; the last three come from background estimation
+(Maddalena and Petrosino, "Towards Benchmarking Scene Background Initialization", ICIAP workshops 2015).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,69 @@ import numpy.typing as npt
 
 from operators.table import Pixels
 
+ERROR_THRESHOLD = 20
+"""Grey levels beyond which a pixel counts as an error pixel."""
+MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
 
 def psnr(first: Pixels, second: Pixels) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape: 10 log10(255^2 / MSE); infinite if equal."""
     error = float(np.mean((first.astype(np.float64) - second) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
+def mse(first: Pixels, second: Pixels) -> float:
+    """Mean squared error of values scaled to 0..1, as the text-removal field publishes it: 0 if equal, 1 at most."""
+    return float(np.mean(((first.astype(np.float64) - second) / 255) ** 2))
+
+
+def _grey_error(first: Pixels, second: Pixels) -> npt.NDArray[np.int32]:
+    """Absolute difference of the lumas, each rounded to whole grey levels."""
+    one, other = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.int32) for picture in (first, second))
+    difference: npt.NDArray[np.int32] = np.abs(one - other)
+    return difference
+
+
+def age(first: Pixels, second: Pixels) -> float:
+    """Average grey-level error: the mean absolute difference of the lumas, 0 if equal, 255 at most."""
+    return float(_grey_error(first, second).mean())
+
+
+def error_pixels(first: Pixels, second: Pixels) -> float:
+    """pEPs: the share of pixels whose lumas differ by more than 20 grey levels, 0..1."""
+    return float((_grey_error(first, second) > ERROR_THRESHOLD).mean())
+
+
+def clustered_error_pixels(first: Pixels, second: Pixels) -> float:
+    """pCEPs: the share of pixels that are error pixels and whose four neighbours are too, 0..1.
+
+    Neighbours outside the picture count as errors, as in the field's code (a morphological erosion).
+    """
+    errors = (_grey_error(first, second) > ERROR_THRESHOLD).astype(np.uint8)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return float(cv2.erode(errors, cross, borderType=cv2.BORDER_CONSTANT, borderValue=1).mean())
+
+
+def _similarity_maps(
+    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """SSIM and its contrast-structure part at every window of 11 x 11 (sigma 1.5) inside two grey pictures."""
+
+    def local(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        smooth: npt.NDArray[np.float64] = cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
+        return smooth
+
+    mean_one, mean_other = local(one), local(other)
+    variance_one, variance_other = local(one * one) - mean_one**2, local(other * other) - mean_other**2
+    covariance = local(one * other) - mean_one * mean_other
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    contrast = (2 * covariance + c2) / (variance_one + variance_other + c2)
+    return contrast * (2 * mean_one * mean_other + c1) / (mean_one**2 + mean_other**2 + c1), contrast
+
+
+def _lumas(first: Pixels, second: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    one, other = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64) for picture in (first, second))
+    return one, other
 
 
 def ssim(first: Pixels, second: Pixels) -> float:
@@ -23,16 +85,41 @@ def ssim(first: Pixels, second: Pixels) -> float:
     """
     if min(first.shape[:2]) < 11:
         return float("nan")
-    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64) for image in (first, second))
+    return float(np.mean(_similarity_maps(*_lumas(first, second))[0]))
 
-    def local(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        smooth: npt.NDArray[np.float64] = cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
-        return smooth
 
-    mean_one, mean_other = local(one), local(other)
-    variance_one, variance_other = local(one * one) - mean_one**2, local(other * other) - mean_other**2
-    covariance = local(one * other) - mean_one * mean_other
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    numerator = (2 * mean_one * mean_other + c1) * (2 * covariance + c2)
-    denominator = (mean_one**2 + mean_other**2 + c1) * (variance_one + variance_other + c2)
-    return float(np.mean(numerator / denominator))
+def ms_ssim(first: Pixels, second: Pixels) -> float:
+    """Multi-scale structural similarity of the lumas, 1 if equal.
+
+    Wang, Simoncelli and Bovik (Asilomar 2003): five scales, each the mean of 2 x 2 pixels of the one before; contrast and
+    structure of every scale and luminance of the last, to their published exponents. Negative means count as 0. NaN if
+    the last scale is smaller than a window (a side below 176 pixels).
+    """
+    return _multi_scale(first, second, halved=True)
+
+
+def ms_ssim_unscaled(first: Pixels, second: Pixels) -> float:
+    """What the text-removal field's common code publishes as MSSIM: `ms_ssim` computed at full size on all five scales.
+
+    Its code filters the pictures for the next scale and then measures the unfiltered ones again. Kept so that its figures
+    can be compared; NaN for a side below 11 pixels.
+    """
+    return _multi_scale(first, second, halved=False)
+
+
+def _multi_scale(first: Pixels, second: Pixels, halved: bool) -> float:
+    one, other = _lumas(first, second)
+    if min(one.shape) < (11 * 2 ** (len(MS_SSIM_EXPONENTS) - 1) if halved else 11):
+        return float("nan")
+    result = 1.0
+    for scale, exponent in enumerate(MS_SSIM_EXPONENTS):
+        whole, contrast = _similarity_maps(one, other)
+        last = scale == len(MS_SSIM_EXPONENTS) - 1
+        result *= max(0.0, float(np.mean(whole if last else contrast))) ** exponent
+        if halved and not last:
+            size = (one.shape[1] // 2 * 2, one.shape[0] // 2 * 2)
+            one, other = (
+                cv2.resize(grey[: size[1], : size[0]], (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
+                for grey in (one, other)
+            )
+    return result

@@ -1,0 +1,84 @@
+"""Calibrates the gate: from fills whose truth is known, thresholds for fills whose truth is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.measure import in_processes, rung_records
+from flows.suite import Suite
+from operators.gate import area_under_curve, fitted
+
+BAD = 0.10
+"""Perceptual distance (shift-tolerant LPIPS of the padded crop) beyond which a fill counts as bad."""
+LEAST_EXAMPLES = 8
+DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness")
+
+
+def calibrated(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:
+    """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the set `report`."""
+    jobs = [(suite, entry, tuple(rungs), 0, 1) for entry in suite.entries]
+    records = [record for made in in_processes(rung_records, jobs, processes) for record in made]
+    return {
+        "suite": suite.name,
+        "suite_checksum": suite.checksum,
+        "date": time.strftime("%Y-%m-%d"),
+        "bad_perceptual_distance": bound,
+        "inputs": input_statistics(records),
+        "rungs": {rung: _rung([record for record in records if record["rung"] == rung], bound) for rung in rungs},
+    }
+
+
+def _rung(records: Sequence[dict[str, Any]], bound: float) -> dict[str, Any]:
+    sets = {name: [record for record in records if record["set"] == name] for name in ("tune", "report")}
+    model = fitted([record["measured"] for record in sets["tune"]], [_is_bad(record, bound) for record in sets["tune"]])
+
+    def judged(chosen: Sequence[dict[str, Any]]) -> dict[str, float | int]:
+        badness = np.array([model.badness(record["measured"]) for record in chosen])
+        bad = np.array([_is_bad(record, bound) for record in chosen], bool)
+        distances = np.array([record["figures"]["perceptual_distance"] for record in chosen])
+        kept = badness <= model.threshold
+        return {
+            "regions": len(chosen),
+            "bad": int(bad.sum()),
+            "auc": area_under_curve(badness, bad),
+            "wrongly_refused": float((~kept & ~bad).sum() / max(1, (~bad).sum())),
+            "wrongly_kept": float((kept & bad).sum() / max(1, bad.sum())),
+            "mean_distance_of_all": float(distances.mean()) if len(chosen) else float("nan"),
+            "mean_distance_of_kept": float(distances[kept].mean()) if kept.any() else float("nan"),
+        }
+
+    buckets = sorted({record["bucket"] for record in records})
+    return {
+        "model": asdict(model),
+        "tune": judged(sets["tune"]),
+        "report": judged(sets["report"]),
+        "report_buckets": {
+            bucket: judged(chosen)
+            for bucket in buckets
+            if (chosen := [record for record in sets["report"] if record["bucket"] == bucket])
+        },
+    }
+
+
+def _is_bad(record: dict[str, Any], bound: float) -> bool:
+    return bool(record["figures"]["perceptual_distance"] > bound)
+
+
+def input_statistics(records: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """The 5th, 50th and 95th percentile of what the regions are like, to tell later inputs that were never calibrated for."""
+    return {
+        name: [float(np.percentile([record["place"][name] for record in records], share)) for share in (5, 50, 95)]
+        for name in DRIFT_FIGURES
+    }
+
+
+def write_calibration(content: dict[str, Any], path: Path) -> None:
+    """Keep a calibration as JSON."""
+    path.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,132 @@
+"""The demonstration: draw captions, marks and prices on clean pictures, erase them, and compare with the truth.
+
+python -m flows.demo [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from cluster.profile import laptop
+from flows.erase_text import erase_text
+from flows.render import Caption, captioned
+from flows.run import Options, run
+from operators import ledger
+from operators.mask import Box
+from operators.metrics.quality import psnr, ssim
+from operators.table import Pixels
+
+AROUND = 8
+"""Pixels round an edited region that are compared with the clean picture too."""
+
+
+def pictures() -> Iterator[tuple[str, Pixels, tuple[Caption, ...]]]:
+    """Name, clean picture (uint8 height x width x 3) and captions of every demonstration image."""
+    from font_amatic_sc import AmaticSCBold
+    from font_fredoka_one import FredokaOne
+    from font_roboto import RobotoBold, RobotoMedium
+    from font_source_serif_pro import SourceSerifPro, SourceSerifProBold
+    from skimage import data
+
+    def rgb(picture: Pixels) -> Pixels:
+        return np.ascontiguousarray(picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2))
+
+    yield (
+        "astronaut.png",
+        rgb(data.astronaut()),
+        (
+            Caption("Summer Collection 1992", RobotoBold, 34, 0.5, 0.1),
+            Caption("$ 24.90", FredokaOne, 56, 0.27, 0.86, (255, 210, 0), outline=2),
+        ),
+    )
+    yield (
+        "coffee.jpg",
+        rgb(data.coffee()),
+        (
+            Caption("Fresh every morning", SourceSerifProBold, 44, 0.5, 0.12, (255, 250, 240)),
+            Caption("© Corner Café 2026", RobotoMedium, 26, 0.76, 0.93, opacity=0.75),
+        ),
+    )
+    yield (
+        "chelsea.png",
+        rgb(data.chelsea()),
+        (
+            Caption("Have you seen this cat?", AmaticSCBold, 52, 0.45, 0.13, (20, 20, 20)),
+            Caption("CALL 555 0142", RobotoBold, 30, 0.75, 0.91, (255, 255, 255), shadow=2),
+        ),
+    )
+    yield (
+        "rocket.jpg",
+        rgb(data.rocket()),
+        (
+            Caption("Launch at dawn", SourceSerifPro, 46, 0.3, 0.16, (240, 240, 240)),
+            Caption("LIVE", RobotoBold, 30, 0.92, 0.08, (230, 30, 30)),
+        ),
+    )
+    yield ("brick.png", rgb(data.brick()), (Caption("POST NO BILLS", FredokaOne, 54, 0.5, 0.5, (250, 250, 250)),))
+    yield ("gravel.png", rgb(data.gravel()), (Caption("Gravel 12,50 / kg", RobotoBold, 44, 0.5, 0.3, (255, 220, 60)),))
+    yield (
+        "grass.jpg",
+        rgb(data.grass()),
+        (Caption("keep off the lawn", SourceSerifProBold, 48, 0.5, 0.7, (255, 255, 255), shadow=3),),
+    )
+    yield (
+        "hubble.jpg",
+        rgb(data.hubble_deep_field()),
+        (Caption("Hubble Deep Field", RobotoMedium, 60, 0.35, 0.08, opacity=0.8),),
+    )
+    yield ("retina.jpg", rgb(data.retina()), (Caption("SAMPLE - NOT FOR USE", RobotoBold, 70, 0.5, 0.5, opacity=0.6),))
+    yield ("moon.png", rgb(data.moon()), ())
+
+
+def main() -> None:
+    """Write the pictures, erase their text, print a table of what came back and the path of the report."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
+    source, dest = folder / "source", folder / "out"
+    source.mkdir(parents=True, exist_ok=True)
+    clean = {}
+    for name, picture, captions in pictures():
+        clean[name] = picture
+        Image.fromarray(captioned(picture, captions)[0]).save(source / name, quality=95)
+    summary = run(erase_text(), str(source), str(dest), laptop(), Options(fresh=True))
+    table = Table("image", "verdict", "regions", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "ms")
+    for row in sorted(ledger.read(str(dest)).to_pylist(), key=lambda row: row["path"]):
+        regions = [region for region in row["regions"] if region["state"] == "accepted"]
+        shown, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (source / row["path"], row["output_uri"]))
+        milliseconds = f"{sum(timing['total'] for timing in row['timings']):.0f}"
+        numbers = _compared(clean[row["path"]], shown, edited, [_edited_box(region, shown) for region in regions])
+        table.add_row(row["path"], row["verdict"], f"{len(regions)}/{len(row['regions'])}", *numbers, milliseconds)
+    Console(width=110).print(table)
+    print("PSNR in dB and SSIM against the clean picture, in the boxes round the edited regions.")
+    print(summary.line())
+
+
+def _edited_box(region: dict[str, object], picture: Pixels) -> Box:
+    """The box round a region's polygons, a few pixels larger."""
+    points = np.array([point for polygon in region["polygons"] for point in polygon])  # type: ignore[attr-defined]
+    left, top = np.maximum(points.min(axis=0).astype(int) - AROUND, 0)
+    right, bottom = np.minimum(points.max(axis=0).astype(int) + AROUND + 1, picture.shape[1::-1])
+    return Box(int(left), int(top), int(right - left), int(bottom - top))
+
+
+def _compared(clean: Pixels, shown: Pixels, edited: Pixels, boxes: list[Box]) -> tuple[str, ...]:
+    """Mean PSNR and SSIM over the boxes, before and after; dashes without an edited region."""
+    if not boxes:
+        return ("-",) * 4
+    parts = [np.s_[box.y : box.y + box.height, box.x : box.x + box.width] for box in boxes]
+    return tuple(
+        f"{np.mean([measure(clean[part], picture[part]) for part in parts]):{style}}"
+        for measure, style in ((psnr, ".1f"), (ssim, ".3f"))
+        for picture in (shown, edited)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from operators.metrics.continuity import luma
+from operators.metrics.naturalness import (
+    BANDS,
+    NOISE_FLOOR,
+    band_energies,
+    band_ratios,
+    detail_ratio,
+    octave_bands,
+    overshoot_share,
+)
+
+EDITED = np.zeros((20, 40), bool)
+EDITED[2:18, 2:18] = True
+RING = np.zeros((20, 40), bool)
+RING[2:18, 22:38] = True
+
+
+def boards(inside, outside):
+    """Two chess boards of the given contrast in grey levels: the mean absolute Laplacian of each is 4 times it."""
+    phase = np.indices((20, 40)).sum(axis=0) % 2
+    contrast = np.where(np.arange(40) < 20, inside, outside)
+    return np.repeat((100 + phase * contrast).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def test_equal_detail_is_zero():
+    assert detail_ratio(boards(20, 20), EDITED, RING) == 0.0
+
+
+def test_two_flat_areas_count_as_equal():
+    assert detail_ratio(boards(0, 0), EDITED, RING) == 0.0
+
+
+def test_the_value_is_in_octaves_above_the_noise_floor():
+    expected = math.log2((4 * 10 + NOISE_FLOOR) / (4 * 40 + NOISE_FLOOR))
+    assert detail_ratio(boards(10, 40), EDITED, RING) == pytest.approx(expected, abs=1e-6)
+    assert detail_ratio(boards(40, 10), EDITED, RING) == pytest.approx(-expected, abs=1e-6)
+
+
+def test_a_smear_in_a_photograph_loses_at_least_an_octave(photo):
+    edited = np.zeros(photo.shape[:2], bool)
+    edited[300:400, 200:300] = True
+    around = np.zeros_like(edited)
+    around[280:420, 180:320] = True
+    around &= ~edited
+    smeared = photo.copy()
+    smeared[edited] = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(6)))[edited]
+    assert detail_ratio(smeared, edited, around) < detail_ratio(photo, edited, around) - 1
+
+
+def test_without_an_edit_or_a_ring_there_is_nothing_to_measure():
+    nothing = np.zeros_like(EDITED)
+    assert math.isnan(detail_ratio(boards(1, 2), nothing, RING))
+    assert math.isnan(detail_ratio(boards(1, 2), EDITED, nothing))
+
+
+def test_the_octave_bands_add_up_to_the_picture_but_for_its_coarsest_part(photo):
+    bands = octave_bands(photo)
+    assert len(bands) == BANDS
+    coarse = luma(photo) - sum(bands)
+    expected = cv2.GaussianBlur(luma(photo), (0, 0), 0.8 * 2 ** (BANDS - 1), borderType=cv2.BORDER_REFLECT_101)
+    assert np.abs(coarse - expected).max() < 1e-3
+
+
+def test_the_energy_of_a_band_is_its_mean_square(photo):
+    where = np.zeros(photo.shape[:2], bool)
+    where[100:200, 300:350] = True
+    assert band_energies(photo, where) == pytest.approx([float(np.mean(band[where] ** 2)) for band in octave_bands(photo)])
+
+
+def test_a_flat_picture_has_no_energy_in_any_band():
+    assert band_energies(boards(0, 0), EDITED) == pytest.approx([0.0] * BANDS, abs=1e-6)
+    assert band_ratios(boards(0, 0), EDITED, RING) == pytest.approx([0.0] * BANDS, abs=1e-6)
+
+
+def test_a_smear_loses_most_in_the_finest_band(photo):
+    edited = np.zeros(photo.shape[:2], bool)
+    edited[300:400, 200:300] = True
+    smeared = photo.copy()
+    smeared[edited] = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(3)))[edited]
+    inside = np.zeros_like(edited)
+    inside[320:380, 220:280] = True
+    before, after = band_energies(photo, inside), band_energies(smeared, inside)
+    lost = [math.log2((one + 1) / (other + 1)) for one, other in zip(before, after, strict=True)]
+    assert lost[0] > 1
+    assert lost[0] > lost[-1]
+
+
+def test_only_values_beyond_the_neighbourhood_and_two_grey_levels_overshoot():
+    source = boards(0, 0)
+    where = np.ones((20, 40), bool)
+    result = source.copy()
+    result[5, :8] += 3
+    result[9, :8] += 2
+    assert overshoot_share(source, source, where) == 0.0
+    assert overshoot_share(result, source, where) == pytest.approx(8 / 800)
+    assert math.isnan(overshoot_share(result, source, ~where))

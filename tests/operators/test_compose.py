@@ -1,0 +1,133 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from operators.compose import Compose
+from operators.failure import Failure
+from operators.mask import BLEND
+from operators.row import check_schema
+from operators.table import map_rows, packed_fill
+
+SEAM = {"rung": "telea", "name": "seam", "value": 3.0, "limit": 2.0, "passed": False}
+
+
+@pytest.fixture(scope="module")
+def hole():
+    hole = np.zeros((40, 60), bool)
+    hole[10:20, 15:45] = True
+    return hole
+
+
+@pytest.fixture
+def region(photo, open_region, hole):
+    """A region at (100, 50) whose fill is one colour."""
+
+    def make(state, colour=(1, 2, 3), **more):
+        fill = packed_fill(np.full((40, 60, 3), colour, np.uint8))
+        return open_region(100, 50, photo[50:90, 100:160], hole, state=state, fill=fill, passes=1, rung="telea", **more)
+
+    return make
+
+
+def composed(rows, data, *regions, **more):
+    done = Compose().apply(rows({"bytes": data, "regions": list(regions), **more}))
+    check_schema(done, "compose")
+    return done.to_pylist()[0]
+
+
+def test_an_accepted_fill_is_pasted_and_nothing_else_changes(rows, saved, photo, region, hole):
+    row = composed(rows, saved(photo, "PNG"), region("accepted"))
+    expected = photo.copy()
+    expected[50:90, 100:160][hole] = (1, 2, 3)
+    assert (row["verdict"], row["reasons"]) == ("edited", [])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
+
+
+def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
+    soft = region("accepted")
+    mask = np.zeros((40, 60, 4), np.uint8)
+    mask[hole, BLEND] = 51
+    row = composed(rows, saved(photo, "PNG"), {**soft, "mask": mask.tobytes()})
+    expected = photo.copy()
+    part = expected[50:90, 100:160]
+    part[hole] = np.rint(part[hole] * 0.8 + np.array([1, 2, 3]) * 0.2)
+    assert np.abs(np.asarray(Image.open(io.BytesIO(row["encoded"]))).astype(int) - expected).max() <= 1
+
+
+def test_a_region_left_open_keeps_its_original_pixels(rows, saved, photo, region, hole):
+    other = region("open", checks=[SEAM])
+    other["crop"] = {**other["crop"], "x": 300}
+    row = composed(rows, saved(photo, "PNG"), region("accepted"), other)
+    expected = photo.copy()
+    expected[50:90, 100:160][hole] = (1, 2, 3)
+    assert (row["verdict"], row["reasons"]) == ("edited", ["telea: seam 3 > 2"])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
+
+
+def test_without_an_accepted_fill_the_image_is_rolled_back_with_its_reasons(rows, saved, photo, region):
+    row = composed(rows, saved(photo, "PNG"), region("open", checks=[SEAM]))
+    assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["telea: seam 3 > 2"])
+
+
+@pytest.mark.parametrize("regions", [[], None])
+def test_an_image_with_nothing_to_erase_is_untouched(rows, saved, photo, regions):
+    done = Compose().apply(rows({"bytes": saved(photo, "PNG"), "regions": regions})).to_pylist()[0]
+    assert (done["verdict"], done["encoded"], done["reasons"]) == ("untouched", None, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("animated", "skipped"),
+        ("pixels_over_limit", "skipped"),
+        ("mask_missing", "skipped"),
+        ("truncated", "failed"),
+        ("storage_error", "failed"),
+    ],
+)
+def test_a_failure_has_its_verdict_and_its_code_as_the_reason(rows, code, verdict):
+    def fail(row):
+        raise Failure(code, "x")
+
+    row = Compose().apply(map_rows(rows({"regions": None}), "fetch", (), fail)).to_pylist()[0]
+    assert (row["verdict"], row["encoded"], row["reasons"]) == (verdict, None, [code])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_the_format_and_the_size_stay(rows, saved, photo, region, kind):
+    image = Image.fromarray(photo)
+    row = composed(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
+    assert row["verdict"] == "edited"
+    after = Image.open(io.BytesIO(row["encoded"]))
+    assert (after.format, after.size) == (kind, (512, 512))
+
+
+def test_the_order_of_regions_does_not_matter(rows, saved, photo, region):
+    first, second = region("accepted"), region("accepted", colour=(200, 100, 50))
+    second["crop"] = {**second["crop"], "x": 110, "y": 55}
+    data = saved(photo, "PNG")
+    assert composed(rows, data, first, second)["encoded"] == composed(rows, data, second, first)["encoded"]
+
+
+def test_a_fill_lands_upright_in_a_turned_file(rows, saved, photo, region, hole):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    row = composed(rows, saved(photo, "PNG", exif=exif), region("accepted"))
+    stored = np.asarray(Image.open(io.BytesIO(row["encoded"])))
+    upright = np.rot90(photo, -1).copy()
+    upright[50:90, 100:160][hole] = (1, 2, 3)
+    assert np.array_equal(np.rot90(stored, -1), upright)
+
+
+def test_verdicts_are_given_row_by_row(rows, saved, photo, region):
+    data = saved(photo, "PNG")
+    done = Compose().apply(
+        rows(
+            {"bytes": data, "regions": [region("accepted")]},
+            {"bytes": data, "regions": []},
+            {"bytes": data, "regions": [region("open", checks=[SEAM])]},
+        )
+    )
+    assert done["verdict"].to_pylist() == ["edited", "untouched", "rolled_back"]

@@ -1,0 +1,82 @@
+import hashlib
+
+import pyarrow as pa
+import pytest
+
+from operators.fetch import Fetch
+from operators.image import Limits
+from operators.row import check_schema
+
+
+def index_rows(*uris, sizes=None, **own):
+    count = len(uris)
+    return pa.table(
+        {
+            "image_id": [f"{number:032x}" for number in range(count)],
+            "uri": list(uris),
+            "path": [uri.lstrip("/") for uri in uris],
+            "shard": [0] * count,
+            "size": pa.array(sizes or [None] * count, pa.int64()),
+            "etag": [""] * count,
+            **own,
+        }
+    )
+
+
+def codes(table):
+    return [None if failure is None else failure["code"] for failure in table["failure"].to_pylist()]
+
+
+@pytest.fixture
+def three(tmp_path):
+    uris = []
+    for name, data in (("a b#%.jpg", b"first"), ("ü.png", b"second one"), ("empty.png", b"")):
+        (tmp_path / name).write_bytes(data)
+        uris.append(str(tmp_path / name))
+    return uris
+
+
+def test_index_rows_leave_as_complete_rows_with_their_bytes(three):
+    done = Fetch().apply(index_rows(*three))
+    check_schema(done, "fetch")
+    assert done["bytes"].to_pylist() == [b"first", b"second one", b""]
+    assert done["source_sha256"].to_pylist() == [hashlib.sha256(data).hexdigest() for data in done["bytes"].to_pylist()]
+    assert done["size"].to_pylist() == [5, 10, 0]
+    assert codes(done) == [None, None, None]
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_order_of_rows_is_kept(three, threads):
+    assert Fetch(threads=threads).apply(index_rows(*three * 10))["uri"].to_pylist() == three * 10
+
+
+def test_own_columns_survive(three):
+    own = pa.array(["CC0", None, "BY"]).dictionary_encode()
+    done = Fetch().apply(index_rows(*three, licence=own))
+    assert done["licence"].type == own.type
+    assert done["licence"].to_pylist() == ["CC0", None, "BY"]
+
+
+def test_a_missing_key_is_a_failure_of_its_row_alone(three, tmp_path):
+    done = Fetch().apply(index_rows(three[0], str(tmp_path / "none.jpg"), three[1]))
+    assert codes(done) == [None, "key_missing", None]
+    assert done["bytes"].to_pylist() == [b"first", None, b"second one"]
+
+
+def test_an_object_over_the_byte_limit_is_not_read(three):
+    done = Fetch(limits=Limits(max_bytes=5)).apply(index_rows(*three[:2], sizes=[5, 10]))
+    assert codes(done) == [None, "bytes_over_limit"]
+    assert done["bytes"].to_pylist() == [b"first", None]
+
+
+def test_an_object_of_unknown_size_meets_the_byte_limit_too(three):
+    done = Fetch(limits=Limits(max_bytes=5)).apply(index_rows(*three[:2]))
+    assert codes(done) == [None, "bytes_over_limit"]
+    assert done["bytes"].to_pylist() == [b"first", None]
+
+
+def test_time_in_storage_is_told_apart(three):
+    [timing] = Fetch().apply(index_rows(three[0]))["timings"].to_pylist()[0]
+    assert timing["operator"] == "fetch"
+    assert 0 < timing["io"] <= timing["total"]
+    assert timing["model"] == timing["codec"] == 0

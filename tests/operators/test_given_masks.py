@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from operators.given_masks import NEAR, GivenMasks
+from operators.image import Limits
+from operators.row import check_schema
+from operators.table import views
+
+WIDTH, HEIGHT = 90, 60
+FORMATS = [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
+
+
+def marks(*boxes, value=255):
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for x, y, width, height in boxes:
+        mask[y : y + height, x : x + width] = value
+    return mask
+
+
+@pytest.fixture
+def masked(tmp_path, saved, rows):
+    """The row of `a/b.jpg`, worked with the given mask files."""
+
+    def work(files, path="a/b.jpg", exif=None, **settings):
+        for name, data in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        image = saved(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "JPEG", **({"exif": exif} if exif else {}))
+        done = GivenMasks(masks=str(tmp_path), **settings).apply(rows({"path": path, "bytes": image}))
+        check_schema(done, "given_masks")
+        return done
+
+    return work
+
+
+def code_of(table):
+    return table["failure"].to_pylist()[0]["code"]
+
+
+def weights(table):
+    """The regions' weights laid back into the picture."""
+    [row] = views(table)
+    whole = np.zeros((row["height"], row["width"]), np.uint8)
+    for region in row.regions:
+        data, box = region.probability()
+        area = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
+        whole[area] = np.maximum(whole[area], data)
+    return whole
+
+
+def test_a_mask_becomes_regions_without_losing_a_pixel_or_a_grey_level(masked, saved):
+    mask = marks((5, 5, 10, 4), (60, 40, 20, 15))
+    mask[41:50, 62:70] = np.arange(72, dtype=np.uint8).reshape(9, 8) + 100
+    done = masked({"a/b.png": saved(mask, "PNG")})
+    assert np.array_equal(weights(done), mask)
+    assert len(done["regions"].to_pylist()[0]) == 2
+    assert (done["width"].to_pylist(), done["height"].to_pylist(), done["mode"].to_pylist()) == ([WIDTH], [HEIGHT], ["RGB"])
+
+
+def test_a_region_is_the_tight_box_of_its_mark(masked, saved):
+    [region] = masked({"a/b.png": saved(marks((5, 6, 10, 4)), "PNG")})["regions"].to_pylist()[0]
+    assert region["probability"]["box"] == {"x": 5, "y": 6, "width": 10, "height": 4}
+    assert region["polygons"] == [[[5, 6], [14, 6], [14, 9], [5, 9]]]
+    assert (region["kind"], region["score"]) == ("mask", 1.0)
+
+
+@pytest.mark.parametrize(("gap", "count"), [(2, 1), (2 * NEAR - 2, 1), (2 * NEAR + 3, 2)])
+def test_marks_near_each_other_are_one_region(masked, saved, gap, count):
+    done = masked({"a/b.png": saved(marks((5, 5, 10, 10), (15 + gap, 5, 10, 10)), "PNG")})
+    assert len(done["regions"].to_pylist()[0]) == count
+
+
+def test_marks_at_the_edge_are_whole(masked, saved):
+    mask = marks((0, 0, 3, 3), (WIDTH - 3, HEIGHT - 3, 3, 3))
+    assert np.array_equal(weights(masked({"a/b.png": saved(mask, "PNG")})), mask)
+
+
+def test_an_empty_mask_has_no_regions_and_is_no_failure(masked, saved):
+    done = masked({"a/b.png": saved(marks(), "PNG")})
+    assert done["regions"].to_pylist() == [[]]
+    assert done["failure"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
+)
+def test_a_mask_may_have_any_format(masked, saved, name, kind):
+    mask = marks((5, 5, 10, 4))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(weights(masked({name: saved(mask, kind, **options)})), mask)
+
+
+def test_the_file_of_the_same_name_comes_first(masked, saved):
+    first, second = marks((5, 5, 10, 4)), marks((50, 5, 10, 4))
+    assert np.array_equal(weights(masked({"a/b.jpg": saved(first, "PNG"), "a/b.png": saved(second, "PNG")})), first)
+
+
+@pytest.mark.parametrize("path", ["a b#%20.jpg", "ü/漢字.tar.jpg"])
+def test_names_are_taken_literally(masked, saved, path):
+    mask = marks((5, 5, 10, 4))
+    assert np.array_equal(weights(masked({path: saved(mask, "PNG")}, path=path)), mask)
+
+
+def test_black_and_white_masks_are_understood(masked, saved):
+    mask = marks((5, 5, 10, 4))
+    assert np.array_equal(weights(masked({"a/b.png": saved(Image.fromarray(mask).convert("1"), "PNG")})), mask)
+
+
+def test_a_mask_of_sixteen_bits_keeps_its_weights(masked, saved):
+    mask = marks((5, 5, 10, 4), value=100)
+    assert np.array_equal(weights(masked({"a/b.png": saved(Image.fromarray(mask.astype(np.uint16) * 257), "PNG")})), mask)
+
+
+def test_a_mask_lies_over_the_upright_picture(masked, saved):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = np.zeros((WIDTH, HEIGHT), np.uint8)
+    mask[70:80, 5:15] = 255
+    done = masked({"a/b.png": saved(mask, "PNG")}, exif=exif)
+    assert (done["width"].to_pylist(), done["height"].to_pylist()) == ([HEIGHT], [WIDTH])
+    assert np.array_equal(weights(done), mask)
+
+
+def test_a_missing_mask_delivers_the_original(masked, saved):
+    assert code_of(masked({"a/other.png": saved(marks(), "PNG")})) == "mask_missing"
+
+
+def test_a_mask_of_another_size_or_no_image_is_unreadable(masked, saved):
+    assert code_of(masked({"a/b.png": saved(np.zeros((HEIGHT, WIDTH - 1), np.uint8), "PNG")})) == "mask_unreadable"
+    assert code_of(masked({"a/b.png": b"no image"})) == "mask_unreadable"
+    assert code_of(masked({"a/b.png": saved(marks((5, 5, 10, 4)), "PNG")[:60]})) == "mask_unreadable"
+
+
+def test_the_image_is_checked_before_its_mask(masked, saved):
+    done = masked({"a/b.png": saved(marks(), "PNG")}, limits=Limits(max_pixels=10))
+    assert code_of(done) == "pixels_over_limit"

@@ -1,0 +1,164 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from operators.inpaint import RUNGS, Inpaint, hole_of, pasted, seed_of
+from operators.mask import BLEND, CORE
+from operators.row import check_schema
+from operators.table import views
+
+CLASSICAL = ["telea", "navier_stokes", "patchmatch"]
+
+
+@pytest.fixture(scope="module")
+def crop(photo):
+    return np.ascontiguousarray(photo[150:246, 40:168])
+
+
+@pytest.fixture(scope="module")
+def hole(crop):
+    hole = np.zeros(crop.shape[:2], bool)
+    hole[30:50, 30:100] = True
+    return hole
+
+
+@pytest.fixture
+def batch(rows, open_region, crop, hole):
+    def make(**more):
+        return rows(
+            {"source_sha256": "aa", "regions": [open_region(40, 150, crop, hole, **more), open_region(8, 16, crop, hole)]},
+            {"source_sha256": "bb", "regions": []},
+        )
+
+    return make
+
+
+# --- seeds
+
+
+def test_a_seed_depends_on_everything_it_is_made_of_and_on_nothing_else(box):
+    base = (7, "aa", box(1, 2, 3, 4), "telea", 1)
+    changed = [
+        (8, *base[1:]),
+        (7, "ab", *base[2:]),
+        *((7, "aa", {**base[2], side: 99}, "telea", 1) for side in ("x", "y", "width", "height")),
+        (7, "aa", base[2], "patchmatch", 1),
+        (7, "aa", base[2], "telea", 2),
+    ]
+    seeds = [seed_of(*values) for values in (base, *changed)]
+    assert len(set(seeds)) == len(seeds)
+    assert seed_of(*base) == seeds[0]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_seed_is_the_same_for_good(box):
+    assert seed_of(0, "aa", box(1, 2, 3, 4), "telea", 1) == 7830200179938121085
+
+
+def test_a_seed_does_not_confuse_neighbouring_numbers(box):
+    boxes = [box(*corners) for corners in itertools.permutations((1, 11, 111, 1111))]
+    assert len({seed_of(0, "aa", corners, "telea", 1) for corners in boxes}) == len(boxes)
+
+
+# --- the operator
+
+
+def test_open_regions_are_filled_and_their_attempt_recorded(batch):
+    done = Inpaint(rung="telea", seed=3).apply(batch())
+    check_schema(done, "inpaint")
+    for region in views(done)[0].regions:
+        assert region.fill().shape == region.array("pixels", 3).shape
+        assert (region["rung"], region["passes"]) == ("telea", 1)
+        assert region["seed"] == seed_of(3, "aa", region["crop"], "telea", 1)
+
+
+def test_every_pass_counts_and_has_its_own_seed(batch):
+    first = Inpaint().apply(batch())
+    second = Inpaint().apply(first)
+    for before, after in zip(views(first)[0].regions, views(second)[0].regions, strict=True):
+        assert (before["passes"], after["passes"]) == (1, 2)
+        assert before["seed"] != after["seed"]
+
+
+def test_a_region_that_is_not_open_keeps_its_fill(batch, crop):
+    kept = {"data": crop.tobytes(), "width": crop.shape[1], "height": crop.shape[0]}
+    accepted = {"state": "accepted", "fill": kept, "rung": "patchmatch", "seed": 5, "passes": 1}
+    before = batch(**accepted)
+    after = Inpaint().apply(before)
+    first, second = after["regions"].to_pylist()[0]
+    assert first == before["regions"].to_pylist()[0][0]
+    assert second["rung"] == "telea"
+
+
+def test_an_image_without_open_regions_passes_unchanged(rows, open_region, crop, hole):
+    table = rows({"source_sha256": "aa", "regions": [open_region(0, 0, crop, hole, state="accepted")]}, {"regions": None})
+    assert Inpaint().apply(table).drop_columns(["timings"]).equals(table.drop_columns(["timings"]))
+
+
+@pytest.mark.parametrize("rung", CLASSICAL)
+def test_a_region_is_filled_the_same_alone_or_in_a_batch(batch, rung):
+    table = batch()
+    whole = Inpaint(rung=rung).apply(table)["regions"].to_pylist()[0]
+    again = Inpaint(rung=rung).apply(table.slice(0, 1))["regions"].to_pylist()[0]
+    reversed_order = Inpaint(rung=rung).apply(table.take([1, 0]))["regions"].to_pylist()[1]
+    assert whole == again == reversed_order
+
+
+@pytest.mark.parametrize("rung", CLASSICAL)
+def test_what_stands_in_the_hole_does_not_shine_through(crop, hole, rung):
+    marked = crop.copy()
+    marked[hole] = (255, 0, 255)
+    mask = np.where(hole, 255, 0).astype(np.uint8)
+    assert np.array_equal(RUNGS[rung](crop, mask, 1)[hole], RUNGS[rung](marked, mask, 1)[hole])
+
+
+@pytest.mark.parametrize("rung", CLASSICAL)
+def test_a_hole_in_a_flat_picture_is_filled_with_its_colour(rung):
+    flat = np.full((64, 64, 3), (30, 120, 210), np.uint8)
+    marked = flat.copy()
+    marked[20:40, 20:40] = 0
+    mask = np.where(marked[:, :, 0] == 0, 255, 0).astype(np.uint8)
+    assert np.abs(RUNGS[rung](marked, mask, 1).astype(int) - flat).max() <= 4
+
+
+@pytest.mark.parametrize("rung", CLASSICAL)
+def test_a_fill_is_nearer_to_the_truth_than_the_mark_was(crop, hole, rung):
+    marked = crop.copy()
+    marked[hole] = (255, 255, 0)
+    fill = RUNGS[rung](marked, np.where(hole, 255, 0).astype(np.uint8), 1)
+    error = np.abs(fill.astype(int) - crop)[hole].mean()
+    assert error < np.abs(marked.astype(int) - crop)[hole].mean() / 2
+
+
+@pytest.mark.parametrize("rung", CLASSICAL)
+def test_a_crop_that_is_all_hole_has_no_fill(rows, open_region, crop, rung):
+    table = rows({"source_sha256": "aa", "regions": [open_region(0, 0, crop, np.ones(crop.shape[:2], bool))]})
+    done = Inpaint(rung=rung).apply(table)
+    assert done["failure"].to_pylist() == [None]
+    [region] = views(done)[0].regions
+    assert region.fill() is None
+    assert (region["rung"], region["passes"], region["state"]) == (rung, 1, "open")
+
+
+def test_an_unknown_rung_is_refused_when_it_is_named():
+    with pytest.raises(ValueError, match="no rung 'magic'"):
+        Inpaint(rung="magic")
+
+
+def test_an_operator_is_named_after_its_rung():
+    assert Inpaint(rung="patchmatch").name == "inpaint_patchmatch"
+
+
+# --- holes and pastes
+
+
+def test_the_hole_is_every_stroke_and_whatever_is_weighed():
+    mask = np.zeros((1, 4, 4), np.uint8)
+    mask[0, 1, CORE], mask[0, 2, BLEND] = 255, 1
+    assert hole_of(mask).tolist() == [[0, 255, 255, 0]]
+
+
+def test_a_paste_keeps_what_is_not_weighed_and_takes_what_is():
+    pixels, fill = np.full((1, 3, 3), 100, np.uint8), np.full((1, 3, 3), 201, np.uint8)
+    assert pasted(pixels, fill, np.array([[0, 255, 51]], np.uint8))[0, :, 0].tolist() == [100, 201, 120]

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from operators.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
+from operators.row import check_schema
+from operators.soften import Soften
+from operators.table import views
+
+FIRST, SECOND = (36, 66, 320, 54), (56, 402, 280, 44)
+
+
+def work(rows, saved, picture, *regions, **settings):
+    height, width = picture.shape[:2]
+    table = rows({"bytes": saved(picture, "PNG"), "width": width, "height": height, "mode": "RGB", "regions": list(regions)})
+    done = Soften(**settings).apply(table)
+    check_schema(done, "soften")
+    assert done["failure"].to_pylist() == [None]
+    return done
+
+
+def drawn_region(weights, x, y):
+    """A given mask as `given_masks` leaves it."""
+    height, width = weights.shape
+    corners = [[x, y], [x + width - 1, y], [x + width - 1, y + height - 1], [x, y + height - 1]]
+    box = {"x": x, "y": y, "width": width, "height": height}
+    return {
+        "polygons": [corners],
+        "score": 1.0,
+        "kind": "mask",
+        "probability": {"data": weights.tobytes(), "width": width, "height": height, "box": box},
+    }
+
+
+def area(region):
+    crop = region["crop"]
+    return np.s_[crop["y"] : crop["y"] + crop["height"], crop["x"] : crop["x"] + crop["width"]]
+
+
+def channel(done, index, shape=(512, 512)):
+    """One channel of every region laid back into the picture, the strongest counting."""
+    whole = np.zeros(shape, np.uint8)
+    for region in views(done)[0].regions:
+        whole[area(region)] = np.maximum(whole[area(region)], region.array("mask", 4)[:, :, index])
+    return whole
+
+
+@pytest.fixture(scope="module")
+def softened(rows, saved, captioned, text_region):
+    return work(rows, saved, captioned[0], text_region(*FIRST), text_region(*SECOND))
+
+
+def test_every_text_pixel_must_be_regenerated_and_is_replaced_whole(softened, captioned):
+    _, text = captioned
+    assert (channel(softened, CORE)[text] == 255).all()
+    assert (channel(softened, BLEND)[text] == 255).all()
+
+
+def near_text():
+    near = np.zeros((512, 512), bool)
+    for x, y, width, height in (FIRST, SECOND):
+        near[y - 24 : y + height + 24, x - 24 : x + width + 24] = True
+    return near
+
+
+def test_the_blend_fades_to_nothing_away_from_the_text(softened):
+    blend = channel(softened, BLEND)
+    assert not blend[~near_text()].any()
+    assert ((blend > 0) & (blend < 255)).any()
+
+
+def test_a_crop_shows_the_source_and_some_of_what_is_round_the_text(softened, captioned):
+    for region in views(softened)[0].regions:
+        crop, mask = region["crop"], region.array("mask", 4)
+        assert 0 <= crop["x"] < crop["x"] + crop["width"] <= 512
+        assert 0 <= crop["y"] < crop["y"] + crop["height"] <= 512
+        assert np.array_equal(region.array("pixels", 3), captioned[0][area(region)])
+        assert (mask[:, :, BLEND] == 0).any()
+
+
+def test_a_softened_region_is_open_and_unmeasured(softened):
+    for region in views(softened)[0].regions:
+        assert (region["state"], region["passes"], region["checks"], region["rung"]) == ("open", 0, [], None)
+        assert region.fill() is None
+
+
+def test_structure_is_kept_outside_the_text_only(softened):
+    for region in views(softened)[0].regions:
+        mask = region.array("mask", 4)
+        hidden = (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0)
+        assert not mask[:, :, STRUCTURE][hidden].any()
+        assert mask[:, :, STRUCTURE][~hidden].any()
+
+
+def test_confidence_is_high_on_text_and_low_far_from_it(softened, captioned):
+    confidence = channel(softened, CONFIDENCE)
+    assert (confidence[captioned[1]] > 127).mean() > 0.9
+    assert (confidence[~near_text()] < 128).all()
+
+
+def test_distant_texts_have_crops_of_their_own(softened):
+    assert len(views(softened)[0].regions) == 2
+
+
+def test_neighbouring_lines_share_a_crop_and_keep_their_polygons(rows, saved, captioned, text_region):
+    lines = [text_region(40, y, 200, 20) for y in (100, 126, 152)]
+    [region] = views(work(rows, saved, captioned[0], *lines))[0].regions
+    assert len(region["polygons"]) == 3
+    data, box = region.probability()
+    assert box == {"x": 40, "y": 100, "width": 200, "height": 72}
+    assert (data[:20] == 255).all()
+    assert not data[20:26].any()
+
+
+def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(rows, saved, photo, text_region):
+    image = Image.fromarray(photo.copy())
+    for line, y in (("FIRST", 200), ("SECOND", 275)):
+        ImageDraw.Draw(image).text((150, y), line, fill=(255, 255, 255), font=ImageFont.load_default(40))
+    picture = np.asarray(image)
+    text = np.abs(picture.astype(int) - photo).max(axis=2) > 32
+    lines = [text_region(146, 204, 180, 42), text_region(146, 279, 180, 42)]
+    regions = views(work(rows, saved, picture, *lines, largest_group=1))[0].regions
+    assert len(regions) == 2
+    for region, foreign in zip(regions, (np.s_[265:], np.s_[:255]), strict=True):
+        others = np.zeros_like(text)
+        others[foreign] = text[foreign]
+        others, mask = others[area(region)], region.array("mask", 4)
+        assert others.any()
+        assert (mask[:, :, CORE][others] == 255).all()
+        assert not mask[:, :, BLEND][others].any()
+
+
+def test_the_crops_of_one_image_never_cost_more_than_the_image(rows, saved, captioned, text_region):
+    words = [text_region(x, y, 90, 24) for y in range(10, 480, 60) for x in range(5, 400, 100)]
+    regions = views(work(rows, saved, captioned[0], *words))[0].regions
+    assert sum(region["crop"]["width"] * region["crop"]["height"] for region in regions) <= 512 * 512
+    assert sum(len(region["polygons"]) for region in regions) == len(words)
+
+
+def test_a_given_mask_is_pasted_by_its_own_weights(rows, saved, photo):
+    weights = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (20, 1))
+    done = work(rows, saved, photo, drawn_region(weights, 100, 200))
+    blend, core = channel(done, BLEND), channel(done, CORE)
+    expected = np.zeros((512, 512), np.uint8)
+    expected[200:220, 100:125] = weights
+    assert np.array_equal(blend, expected)
+    assert np.array_equal(core > 0, expected > 0)
+
+
+def test_text_at_the_corner_of_the_picture_is_softened_too(rows, saved, photo, text_region):
+    [region] = views(work(rows, saved, photo, text_region(0, 0, 60, 20)))[0].regions
+    assert (region["crop"]["x"], region["crop"]["y"]) == (0, 0)
+
+
+def test_rows_without_regions_pass(rows, saved, photo):
+    table = rows({"bytes": saved(photo, "PNG"), "regions": []}, {"bytes": saved(photo, "PNG"), "regions": None})
+    done = Soften().apply(table)
+    assert done["regions"].to_pylist() == [[], None]
+
+
+def test_the_same_image_is_softened_the_same_in_any_batch(rows, saved, captioned, text_region):
+    one = {"bytes": saved(captioned[0], "PNG"), "width": 512, "height": 512, "regions": [text_region(*FIRST)]}
+    other = {"bytes": saved(captioned[0][::-1].copy(), "PNG"), "width": 512, "height": 512, "regions": [text_region(*SECOND)]}
+    together = Soften().apply(rows(one, other))["regions"].to_pylist()
+    assert together == Soften().apply(rows(one))["regions"].to_pylist() + Soften().apply(rows(other))["regions"].to_pylist()
+    assert together[::-1] == Soften().apply(rows(other, one))["regions"].to_pylist()

@@ -1,0 +1,336 @@
+"""Trains the stroke network: which pixels round a line of text the text has touched.
+
+    python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out operators/models/strokes
+
+Lines of text in many typefaces are drawn on crops of clean pictures, so that the truth is known to the pixel: opaque and
+translucent, outlined, with shadows, slanted, recompressed. A small U-Net sees the crop, scaled so that the line is
+LINE_HEIGHT pixels high, and the detector's polygon, and says for every pixel how likely it is that the text changed it.
+Needs the `training` extra. Takes about an hour on two cores; `--resume` goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import random
+import string
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageFont
+from torch import nn
+
+from flows.render import Caption, drawn
+
+LINE_HEIGHT = 56
+HEIGHT, WIDTH = 112, 288
+TOUCHED = 0.03
+"""Coverage above which a pixel counts as touched by text."""
+WORDS = (
+    "the of and to in for is on that by this with you it not or be are from at as your all have new more an was we "
+    "will home can us about if page my has search free but our one other do no information time they site he up may "
+    "what which their news out use any there see only so his when contact here business who web also now help get "
+    "view online first am been would how were services some these click its like service than find price date back "
+    "top people had list name just over state year day into email two health world next used go work last most "
+    "products music buy data make them should product system post her city add policy number such please available "
+    "copyright support message after best software then good video well where info rights public books high school "
+    "through each links she review years order very privacy book items company read group need many user said set "
+    "under general research university january mail full map reviews "
+).split()
+
+
+class StrokeNet(nn.Module):
+    """A four-level U-Net on 2 x 2 pixel blocks: 4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out.
+
+    Sides must be multiples of 16.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96)) -> None:
+        super().__init__()
+        one, two, three, four = widths
+
+        def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+            )
+
+        self.first = nn.Sequential(nn.PixelUnshuffle(2), block(16, one), block(one, one))
+        self.second = nn.Sequential(block(one, two, 2), block(two, two))
+        self.third = nn.Sequential(block(two, three, 2), block(three, three))
+        self.fourth = nn.Sequential(block(three, four, 2), block(four, four), block(four, three))
+        self.up_third = block(2 * three, two)
+        self.up_second = block(2 * two, one)
+        self.up_first = block(2 * one, one)
+        self.out = nn.Sequential(nn.Conv2d(one, 4, 3, 1, 1), nn.PixelShuffle(2))
+        self.wider = nn.Upsample(scale_factor=2, mode="nearest")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, batch x 1 x height x width."""
+        first = self.first(x)
+        second = self.second(first)
+        third = self.third(second)
+        fourth = self.fourth(third)
+        third = self.up_third(torch.cat([third, self.wider(fourth)], 1))
+        second = self.up_second(torch.cat([second, self.wider(third)], 1))
+        first = self.up_first(torch.cat([first, self.wider(second)], 1))
+        result: torch.Tensor = self.out(first)
+        return result
+
+
+def some_text(rng: random.Random) -> str:
+    """A line of words, a price, a date, a name or a mark."""
+    kind = rng.random()
+    if kind < 0.6:
+        text = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 5)))
+        return rng.choice((text, text.title(), text.upper(), text.capitalize()))
+    if kind < 0.75:
+        return f"{rng.choice('$€£#@')}{rng.randint(0, 9999)}{rng.choice(('', '.99', '.50', ',00', '%'))}"
+    if kind < 0.85:
+        return f"{rng.choice('©®™')} {rng.choice(WORDS).title()} {rng.randint(1990, 2030)}"
+    alphabet = string.ascii_letters + string.digits + "&!?.,:;-+()/"
+    return "".join(rng.choice(alphabet) for _ in range(rng.randint(2, 14)))
+
+
+def caption(rng: random.Random, fonts: list[str], line: float, background: np.ndarray) -> Caption:
+    """A caption whose line is about `line` pixels high, styled at random."""
+    text, font = some_text(rng), rng.choice(fonts)
+    probe = ImageFont.truetype(font, 100)
+    top, bottom = probe.getbbox(text)[1::2]
+    size = max(6, round(100 * line * 0.72 / max(20, bottom - top)))
+    mood = rng.random()
+    if mood < 0.3:
+        colour = (255, 255, 255)
+    elif mood < 0.5:
+        colour = (rng.randint(0, 30),) * 3
+    elif mood < 0.65:
+        base = background.reshape(-1, 3).mean(0)
+        colour = tuple(int(np.clip(v + rng.choice((-1, 1)) * rng.uniform(30, 90), 0, 255)) for v in base)
+    else:
+        colour = tuple(rng.randint(0, 255) for _ in range(3))
+    styled = rng.random()
+    return Caption(
+        text,
+        font,
+        size,
+        rng.uniform(0.2, 0.8),
+        rng.uniform(0.45, 0.55),
+        colour,  # type: ignore[arg-type]
+        opacity=1.0 if rng.random() < 0.6 else rng.uniform(0.25, 0.95),
+        outline=max(1, round(line * rng.uniform(0.02, 0.08))) if styled < 0.2 else 0,
+        outline_colour=rng.choice(((0, 0, 0), (255, 255, 255), tuple(rng.randint(0, 255) for _ in range(3)))),  # type: ignore[arg-type]
+        shadow=max(1, round(line * rng.uniform(0.03, 0.1))) if 0.15 < styled < 0.35 else 0,
+        angle=0.0 if rng.random() < 0.75 else rng.gauss(0, 15),
+    )
+
+
+def polygon_of(coverage: np.ndarray, rng: random.Random) -> np.ndarray:
+    """A detector-like box round what the caption covers: grown or cut a little, on a canvas of its size."""
+    canvas = np.zeros(coverage.shape, np.uint8)
+    points = cv2.findNonZero((coverage > 0.2).astype(np.uint8))
+    if points is None:
+        return canvas
+    centre, sides, angle = cv2.minAreaRect(points)
+    grow = min(sides) * rng.uniform(-0.08, 0.35)
+    box = cv2.boxPoints((centre, (sides[0] + grow, sides[1] + grow), angle))
+    cv2.fillPoly(canvas, [np.rint(box).astype(np.int32)], 255)
+    return canvas
+
+
+def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """One example: uint8 HEIGHT x WIDTH x 4 (RGB, polygon) and uint8 HEIGHT x WIDTH (touched, 0 or 255)."""
+    zoom = math.exp(rng.uniform(math.log(0.25), math.log(2.2)))
+    height, width = round(HEIGHT * zoom), round(WIDTH * zoom)
+    with Image.open(rng.choice(pictures)) as file:
+        picture = file.convert("RGB")
+    fraction = rng.uniform(1.0, max(1.0, min(picture.width / width, picture.height / height, 6.0)))
+    box_width, box_height = min(picture.width, round(width * fraction)), min(picture.height, round(height * fraction))
+    left, top = rng.randint(0, picture.width - box_width), rng.randint(0, picture.height - box_height)
+    clean = np.asarray(
+        picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + box_width, top + box_height))
+    )
+    if rng.random() < 0.15:
+        clean = np.asarray(Image.fromarray(clean).convert("L").convert("RGB"))
+    if rng.random() < 0.15:
+        clean = (clean * rng.uniform(0.15, 0.5)).astype(np.uint8)
+    own = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.75, 1.2), clean)
+    shown, coverage = drawn(clean, own)
+    polygon = polygon_of(coverage, rng)
+    if rng.random() < 0.3:
+        other = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.5, 1.2), clean)
+        away = rng.choice((-1, 1)) * rng.uniform(0.5, 0.7) + 0.5
+        shown_too, covered_too = drawn(shown, Caption(**{**vars(other), "y": away, "angle": own.angle}))
+        if not (covered_too[coverage > TOUCHED] > TOUCHED).any():
+            shown = shown_too
+    if rng.random() < 0.5:
+        buffer = io.BytesIO()
+        Image.fromarray(shown).save(buffer, "JPEG", quality=rng.randint(50, 95))
+        shown = np.asarray(Image.open(buffer))
+    method = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
+    inputs = cv2.resize(np.dstack([shown, polygon]), (WIDTH, HEIGHT), interpolation=method)
+    target = (cv2.resize(coverage, (WIDTH, HEIGHT), interpolation=method) > TOUCHED).astype(np.uint8) * 255
+    return inputs, target
+
+
+def samples(job: tuple[int, int, list[str], list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """`count` examples from one seed, stacked."""
+    seed, count, pictures, fonts = job
+    cv2.setNumThreads(1)
+    rng, made = random.Random(seed), []
+    while len(made) < count:
+        try:
+            made.append(sample(rng, pictures, fonts))
+        except (OSError, ValueError):
+            continue
+    return np.stack([inputs for inputs, _ in made]), np.stack([target for _, target in made])
+
+
+def small_copies(folders: list[Path], cache: Path) -> list[str]:
+    """The folders' pictures as JPEGs of at most 1600 pixels a side, made once."""
+    cache.mkdir(parents=True, exist_ok=True)
+    files = sorted(
+        f for folder in folders for f in folder.rglob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tga")
+    )
+    made = []
+    for number, file in enumerate(files):
+        target = cache / f"{number:05d}.jpg"
+        if not target.exists():
+            try:
+                with Image.open(file) as picture:
+                    if min(picture.size) < 128 or "A" in picture.mode or picture.mode == "P":
+                        continue
+                    picture.draft("RGB", (1600, 1600))
+                    small = picture.convert("RGB")
+                    small.thumbnail((1600, 1600))
+                    small.save(target, quality=92)
+            except (OSError, ValueError, SyntaxError):
+                continue
+        made.append(str(target))
+    return made
+
+
+def usable_fonts(folder: Path) -> list[str]:
+    """Typefaces that draw Latin letters."""
+    found = []
+    for file in sorted(f for f in folder.rglob("*") if f.suffix.lower() in (".ttf", ".otf")):
+        try:
+            font = ImageFont.truetype(str(file), 40)
+            shapes = {bytes(font.getmask(letter)) for letter in "agRs4"}
+        except OSError:
+            continue
+        if len(shapes) == 5:
+            found.append(str(file))
+    return found
+
+
+def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross entropy plus Dice: the first for a calibrated probability, the second for thin strokes."""
+    probability = torch.sigmoid(logits)
+    overlap = (probability * target).sum((1, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
+    weight = 1 + 2 * target
+    return nn.functional.binary_cross_entropy_with_logits(logits, target, weight) + 0.5 * dice.mean()
+
+
+def as_input(inputs: np.ndarray) -> torch.Tensor:
+    """Examples as the network sees them: batch x 4 x height x width, RGB in -1..1, polygon in 0..1."""
+    x = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 255
+    return torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], 1)
+
+
+def export(network: StrokeNet, out: Path) -> None:
+    """Write strokes.onnx: input `crop` (1 x 4 x height x width), output `probability` (1 x 1 x height x width)."""
+    network.eval()
+    torch.onnx.export(
+        nn.Sequential(network, nn.Sigmoid()),
+        (torch.zeros(1, 4, HEIGHT, WIDTH),),
+        str(out / "strokes.onnx"),
+        input_names=["crop"],
+        output_names=["probability"],
+        dynamic_axes={"crop": {2: "height", 3: "width"}, "probability": {2: "height", 3: "width"}},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def main() -> None:
+    """Train, checkpoint, export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--fonts", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("build/strokes"))
+    parser.add_argument("--examples", type=int, default=24_000)
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    pictures, fonts = small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
+    print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
+    chunk = 500
+    jobs = [(seed, chunk, pictures, fonts) for seed in range(arguments.examples // chunk)]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        parts = list(pool.map(samples, jobs))
+    inputs, targets = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    print(f"{len(inputs)} examples", flush=True)
+    train(inputs, targets, arguments)
+
+
+def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace) -> None:
+    """Train for the given minutes; every 200 steps a checkpoint and an exported network."""
+    torch.manual_seed(0)
+    network = StrokeNet()
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=1e-4)
+    checkpoint, step, spent = arguments.work / "checkpoint.pt", 0, 0.0
+    if arguments.resume and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent = state["step"], state["minutes"]
+    rng, start, running = np.random.default_rng(step), time.time(), 0.0
+    while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
+        for group in optimiser.param_groups:
+            group["lr"] = 3e-3 * min(1, step / 200) * (0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes))
+        chosen = rng.integers(0, len(inputs), arguments.batch)
+        x, y = as_input(inputs[chosen]), torch.from_numpy(targets[chosen]).float()[:, None] / 255
+        if rng.random() < 0.5:
+            x, y = x.flip(3), y.flip(3)
+        if rng.random() < 0.5:
+            x[:, :3] = x[:, [2, 0, 1]]
+        if rng.random() < 0.3:
+            x[:, :3] = -x[:, :3]
+        x[:, :3] += torch.randn_like(x[:, :3]) * (rng.random() < 0.3) * rng.uniform(0, 0.08)
+        network.train()
+        loss = loss_of(network(x), y)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        average.update_parameters(network)
+        running = 0.98 * running + 0.02 * float(loss)
+        step += 1
+        if step % 200 == 0:
+            state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+            torch.save({**state, "step": step, "minutes": minutes}, checkpoint)
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            export(average.module, arguments.out)
+            print(
+                json.dumps(
+                    {"step": step, "examples": step * arguments.batch, "minutes": round(minutes, 1), "loss": round(running, 4)}
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
