@@ -10,6 +10,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+SLACK = 0.01
+"""CPUs by which a sum may miss: stages ask for a few ten-thousandths more than they say, to be told apart."""
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
 TASK_CPUS = 0.25
@@ -62,7 +64,7 @@ class Profile(BaseModel):
     name: str
     placement: Literal["fused", "staged"]
     local_cpus: float | None = None
-    """Logical CPUs of the Ray instance that is started when none is running; None leaves that to Ray."""
+    """Logical CPUs of the Ray instance that is started when none is running; None takes what the stages need."""
     images_per_block: int | None = Field(None, ge=1, le=16)
     """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
     stages: dict[str, Stage]
@@ -74,26 +76,33 @@ class Profile(BaseModel):
                 return self.stages[name]
         raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")
 
+    def demand(self, operators: list[str]) -> dict[str, float]:
+        """CPUs and GPUs that these stages need at the same time. Raises ProfileError for an unknown stage.
+
+        Pools reserve their least size for as long as the run lasts. Beside them must fit one task of each other kind and
+        the one that reads the index, because a task keeps its CPU while the next stage holds it back.
+        """
+        stages = [self.stage(operator) for operator in operators]
+        cpus = sum(stage.cpus * (stage.pool[0] if stage.pool else 1) for stage in stages)
+        gpus = sum(stage.gpus * (stage.pool[0] if stage.pool else 1) for stage in stages)
+        return {"CPU": cpus + INDEX_CPUS, "GPU": gpus}
+
     def refusal(self, operators: list[str], cluster: Mapping[str, float]) -> str | None:
         """Why these stages cannot run on a cluster with these resources (`CPU`, `GPU`), as a sum; None if they can.
 
-        Pools reserve their least size for as long as the run lasts. Beside them must fit one task of each other kind and
-        the one that reads the index, because a task keeps its CPU while the next stage holds it back: Ray would wait for
-        ever for what is missing.
+        Ray itself would wait for ever for what is missing.
         """
-        stages = {operator: self.stage(operator) for operator in operators}
-        pools = {name: stage for name, stage in stages.items() if stage.pool}
-        tasks = {name: stage for name, stage in stages.items() if not stage.pool}
         for resource, amount in (("CPU", "cpus"), ("GPU", "gpus")):
-            reserved = [(name, stage.pool[0], getattr(stage, amount)) for name, stage in pools.items() if stage.pool]
-            task = sum(getattr(stage, amount) for stage in tasks.values()) + (INDEX_CPUS if resource == "CPU" else 0.0)
-            needed = sum(count * each for _, count, each in reserved) + task
-            if needed > cluster.get(resource, 0.0) + 0.01:
-                terms = " + ".join(f"{name} {count} x {each:g}" for name, count, each in reserved if each)
-                return (
-                    f"profile {self.name!r} needs {needed:g} {resource} ({terms or 'no pools'}; tasks beside them {task:g}), "
-                    f"the cluster has {cluster.get(resource, 0.0):g}"
-                )
+            needed, found = self.demand(operators)[resource], cluster.get(resource, 0.0)
+            if needed > found + SLACK:
+                stages = {operator: self.stage(operator) for operator in operators}
+                terms = [
+                    f"{name} {stage.pool[0] if stage.pool else 1} x {getattr(stage, amount):g}"
+                    for name, stage in stages.items()
+                    if getattr(stage, amount)
+                ]
+                terms += [f"index {INDEX_CPUS:g}"] if resource == "CPU" else []
+                return f"profile {self.name!r} needs {needed:g} {resource} ({' + '.join(terms)}), the cluster has {found:g}"
         return None
 
     def with_workers(self, workers: int) -> Profile:
@@ -104,10 +113,7 @@ class Profile(BaseModel):
             name: stage.model_copy(update={"pool": (workers, workers)}) if stage.pool else stage
             for name, stage in self.stages.items()
         }
-        local = (
-            None if self.local_cpus is None else sum(s.pool[1] * s.cpus for s in stages.values() if s.pool) + LOCAL_SPARE_CPUS
-        )
-        return self.model_copy(update={"stages": stages, "local_cpus": local})
+        return self.model_copy(update={"stages": stages, "local_cpus": None})
 
 
 def cores() -> int:

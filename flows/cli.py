@@ -12,11 +12,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typer.exceptions import TyperException
 
 from cluster import profile as profiles
+from flows import suite as suites
 from flows.erase_text import PRESETS, erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
 from flows.run import VERDICTS, Options, Summary, run
+from operators import gate
 from operators.failure import RunError
 from operators.image import Limits
 from operators.inpaint import RUNGS
@@ -29,7 +32,9 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Source = Annotated[
     str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
 ]
-Dest = Annotated[str, typer.Argument(help="Folder or URL that receives images/, ledger/, run.json and report.html.")]
+Dest = Annotated[
+    str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
+]
 Preset = Annotated[str, typer.Option(help=f"The ladder of fills: {', '.join(PRESETS)}.")]
 Model = Annotated[str | None, typer.Option(help=f"One fill instead of a preset's ladder: {', '.join(RUNGS)}.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Resource profile: laptop, a shipped name, or a YAML file.")]
@@ -156,17 +161,105 @@ def run_file(
         _execute(load_flow(flow), source, dest, profile, workers, Options(seed, limit, fresh))
 
 
+Suite = Annotated[Path | None, typer.Option(help="A suite's folder; the default suite is drawn if none is given.")]
+
+
+def _suite(folder: Path | None) -> suites.Suite:
+    if folder is None:
+        return suites.default_suite(suites.default_folder())
+    try:
+        return suites.load(folder)
+    except ValueError as error:
+        raise RunError("suite_invalid", str(error)) from None
+
+
+@app.command("evaluate")
+def evaluate_suite(
+    out: Annotated[Path, typer.Option(help="Folder that receives the figures, the pictures and the reports.")],
+    suite: Suite = None,
+    preset: Preset = "balanced",
+    model: Model = None,
+    seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds by which random fills are tried.")] = 3,
+    workers: Workers = None,
+) -> None:
+    """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a suite."""
+    from flows.evaluate import Options as EvaluationOptions
+    from flows.evaluate import evaluate, verdicts
+    from flows.evaluation_report import write_reports
+
+    with _one_line_errors():
+        chosen = _suite(suite)
+        content = evaluate(chosen, out, EvaluationOptions(_rungs(preset, model), seed, seeds, workers or profiles.cores()))
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
+        print(
+            f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"
+        )
+
+
+@app.command()
+def calibrate(
+    suite: Suite = None,
+    out: Annotated[Path, typer.Option(help="Where the thresholds go; by default, where `verify` reads them.")] = gate.PATH,
+    workers: Workers = None,
+) -> None:
+    """Fit the gate of `verify` to fills whose truth is known; run again whenever masks or fills change."""
+    from flows.calibrate import calibrated, write_calibration
+
+    with _one_line_errors():
+        content = calibrated(_suite(suite), tuple(RUNGS), workers or profiles.cores())
+        write_calibration(content, out)
+        for rung, figures in content["rungs"].items():
+            report = figures["report"]
+            print(
+                f"{rung}: AUC {figures['tune']['auc']:.2f} on the tuning set, {report['auc']:.2f} on the reported set; "
+                f"wrongly refused {report['wrongly_refused']:.0%}; mean perceptual distance "
+                f"{report['mean_distance_of_all']:.3f} -> {report['mean_distance_of_kept']:.3f} | "
+                + ", ".join(f"{bucket} {part['auc']:.2f}" for bucket, part in figures["report_buckets"].items())
+            )
+        print(out)
+
+
+@app.command("compare")
+def compare_evaluations(
+    run_a: Annotated[Path, typer.Argument(help="Folder of the evaluation that stands.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the evaluation that would take its place.")],
+) -> None:
+    """Compare two evaluations pair by pair; exit code 1 if any figure of any bucket got worse."""
+    from flows.compare import compared, read
+    from flows.comparison_report import write_comparison
+
+    with _one_line_errors():
+        try:
+            first, second = read(run_a), read(run_b)
+            changes = compared(first, second)
+        except ValueError as error:
+            raise RunError("comparison_invalid", str(error)) from None
+        regressions = [change for change in changes if change.regression]
+        for change in regressions:
+            print(
+                f"worse: {change.figure} of {change.rung}, bucket {change.bucket}, set {change.set}: "
+                f"{change.before:.3g} -> {change.after:.3g} "
+                f"({change.difference:+.3g}, 95 % {change.low:+.3g} to {change.high:+.3g}, {change.pairs} pairs)"
+            )
+        page = write_comparison(run_a, run_b, first, second, changes)
+        print(f"{len(changes)} figures compared, {len(regressions)} worse | {page}")
+        if regressions:
+            raise typer.Exit(1)
+
+
 def load_flow(reference: str) -> Flow:
     """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the file's own flow."""
     file, _, name = reference.rpartition(":")
     path = Path(file)
     if not name or not path.is_file():
         raise RunError("flow_missing", f"{reference} is not FILE.py:FLOW with a file that exists")
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+    name_in_python = f"user_flow_{path.stem}"
+    specification = importlib.util.spec_from_file_location(name_in_python, path)
     if specification is None or specification.loader is None:
         raise RunError("flow_missing", f"{file} is not a Python file")
     module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
+    sys.modules[name_in_python] = module
     try:
         specification.loader.exec_module(module)
     except FlowError:
@@ -183,8 +276,17 @@ def load_flow(reference: str) -> Flow:
 
 
 def main() -> None:
-    """Entry point of the `cleanplate` command."""
-    app()
+    """Entry point of the `cleanplate` command: wrong usage is one line and exit code 2, like every other error."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        errors.print(f"error: option_invalid: {message}", markup=False)
+        code = 2
+    except typer.Abort:
+        errors.print("error: interrupted: the same command takes up where this run ended")
+        code = 3
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,25 @@ class Flow:
             stages.append((operator.name, operator))
         return [*stages, (FUSED_STAGE, Chain(tuple(chained)))] if chained else stages
 
-    def refusal(self, profile: Profile, cluster: dict[str, float]) -> str | None:
-        """Why the profile cannot run this flow on a cluster with these resources; None if it can."""
-        names = [f"{name}#{number}" if name != FUSED_STAGE else name for number, (name, _) in enumerate(self.stages(profile))]
-        pools = {name: profile.stage(name.partition("#")[0]) for name in names}
-        return profile.model_copy(update={"stages": pools}).refusal(names, cluster)
+    def laid_out(self, profile: Profile) -> tuple[Profile, list[str]]:
+        """The profile with one stage for each of this flow's, an operator that comes twice counted twice, and their names.
+
+        Raises ProfileError for an operator that the profile has no stage for.
+        """
+        names = [name for name, _ in self.stages(profile)]
+        unique = [f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
+        stages = dict(zip(unique, (profile.stage(name) for name in names), strict=True))
+        return profile.model_copy(update={"stages": stages}), unique
+
+    def demand(self, profile: Profile) -> dict[str, float]:
+        """CPUs and GPUs that this flow needs at the same time under a profile. Raises ProfileError."""
+        laid_out, names = self.laid_out(profile)
+        return laid_out.demand(names)
+
+    def refusal(self, profile: Profile, cluster: Mapping[str, float]) -> str | None:
+        """Why the profile cannot run this flow on a cluster with these resources; None if it can. Raises ProfileError."""
+        laid_out, names = self.laid_out(profile)
+        return laid_out.refusal(names, cluster)
 
     def stream(self, dataset: Dataset, profile: Profile) -> Dataset:
         """Lay the flow over a Ray Dataset of rows as the profile says. Raises ProfileError for an unknown stage.
@@ -94,7 +109,7 @@ class Flow:
                 "batch_format": "pyarrow",
                 "batch_size": stage.batch,
                 "zero_copy_batch": True,
-                "num_cpus": stage.cpus + position * SMALLEST_CPU,
+                "num_cpus": stage.cpus + (position + 1) * SMALLEST_CPU,
                 "num_gpus": stage.gpus or None,
                 "udf_modifying_row_count": False,
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -70,11 +70,14 @@ class Perturbation:
 PERTURBATIONS = tuple(Perturbation(name) for name in ("shifted", "grown", "noisy"))
 
 
+def _index_row(entry: Entry, path: Path) -> pa.Table:
+    columns = {"image_id": [entry.file], "uri": [str(path)], "path": [entry.file], "shard": pa.array([0], pa.int32())}
+    return complete(pa.table(columns))
+
+
 def softened(suite: Suite, entry: Entry) -> pa.Table:
     """One image of a suite, detected and softened: a one-row table."""
-    path = str(suite.image(entry))
-    row = pa.table({"image_id": [entry.file], "uri": [path], "path": [entry.file], "shard": pa.array([0], pa.int32())})
-    return Flow((Fetch(), Detect(), Soften())).run(complete(row))
+    return Flow((Fetch(), Detect(), Soften())).run(_index_row(entry, suite.image(entry)))
 
 
 def crop_of(region: Region, picture: Pixels) -> Pixels:
@@ -118,85 +121,98 @@ def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
     }
 
 
-def fill_figures(region: Region, mask: Pixels, truth: Pixels | None, frame: Box) -> dict[str, Any]:
-    """All measurements of one filled region; those that need the truth are missing without it.
+def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
+    """All figures of one filled region, against its clean crop where there is one; empty for a missing fill.
 
-    `mask` is the mask by which the fill is pasted; `truth` the clean crop.
+    Quality and legibility need the truth; continuity and naturalness do not.
     """
-    pixels, fill = region.array("pixels", 3), region.fill()
+    pixels, fill, mask = region.array("pixels", 3), region.fill(), region.array("mask", 4)
     area = compared_area(mask)
     if fill is None or fill.shape != pixels.shape or not pixels[area].size:
         return {}
     result, place = pasted(pixels, fill, mask[:, :, BLEND]), Surroundings.of(mask)
-    shown = np.ascontiguousarray(result[area])
     bands = band_ratios(result, place.edited, place.ring)
-    figures: dict[str, Any] = {
+    figures = {
         "seam": seam_ratio(result, place.edited, place.border),
         "colour_shift": lab_difference(result, place.edited, place.ring),
         **{f"band_{octave}": ratio for octave, ratio in enumerate(bands)},
-        "overshoot": overshoot_share(result, truth if truth is not None else pixels, place.edited),
     }
+    if truth is None:
+        return figures
     box = Box(**region["crop"])
     polygons = [[[x - box.x, y - box.y] for x, y in polygon] for polygon in region["polygons"]]
-    figures["characters_read"] = sum(legibility.characters_read(result, polygon) for polygon in polygons)
-    if truth is not None:
-        figures |= against_truth(shown, np.ascontiguousarray(truth[area]))
-        figures["characters_read"] -= sum(legibility.characters_read(truth, polygon) for polygon in polygons)
-    return figures
+    read, there = (sum(legibility.characters_read(shown, polygon) for polygon in polygons) for shown in (result, truth))
+    quality_figures = against_truth(np.ascontiguousarray(result[area]), np.ascontiguousarray(truth[area]))
+    overshoot = overshoot_share(result, truth, place.edited)
+    return {**figures, **quality_figures, "overshoot": overshoot, "characters_read": max(0, read - there)}
 
 
-def rung_records(job: tuple[Suite, Entry, tuple[str, ...], int, int]) -> list[dict[str, Any]]:
-    """Each region of one image filled by each rung, measured, with what the gate measures; and its variance and robustness.
+@dataclass(frozen=True)
+class FillJob:
+    """One image to be filled by every rung: with several `seeds`, random rungs also by other seeds and on worse masks.
 
-    The job is (suite, entry, rungs, seed, seeds): with several seeds, random rungs are filled again by each of them.
+    Pictures of the variance across seeds go to `pictures` if it is given.
     """
-    suite, entry, rungs, seed, seeds = job
-    table, truth = softened(suite, entry), suite.truth(entry)
-    rows = views(table)
-    frame = Box(0, 0, rows[0]["width"], rows[0]["height"])
-    factor = Scale().factor(frame.width, frame.height)
-    records = []
-    for rung in rungs:
-        filled = views(Inpaint(rung, seed).apply(table))[0]
-        again = [views(Inpaint(rung, seed + 1 + other).apply(table))[0] for other in range(seeds - 1 if rung in RANDOM else 0)]
-        perturbed = {
-            p.name: (p, views(Inpaint(rung, seed).apply(_with_masks(table, p)))[0]) for p in PERTURBATIONS if seeds > 1
+
+    suite: Suite
+    entry: Entry
+    rungs: tuple[str, ...]
+    seed: int = 0
+    seeds: int = 1
+    pictures: str | None = None
+
+
+def rung_records(job: FillJob) -> list[dict[str, Any]]:
+    """Every region of one image filled by each rung: what is known of it with and without the truth."""
+    table, truth = softened(job.suite, job.entry), job.suite.truth(job.entry)
+    return [record for rung in job.rungs for record in _of_rung(job, rung, table, truth)]
+
+
+def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> Iterator[dict[str, Any]]:
+    filled = views(Inpaint(rung, job.seed).apply(table))[0]
+    frame = Box(0, 0, filled["width"], filled["height"])
+    others = [views(Inpaint(rung, job.seed + more).apply(table))[0] for more in range(1, job.seeds if rung in RANDOM else 1)]
+    worse = {p: views(Inpaint(rung, job.seed).apply(_with_masks(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
+    for number, region in enumerate(filled.regions):
+        clean = crop_of(region, truth) if truth is not None else None
+        figures = fill_figures(region, clean)
+        measurements = measured_region(region, Scale().factor(frame.width, frame.height))
+        if not figures or measurements is None:
+            continue
+        record = {
+            "file": job.entry.file,
+            "set": job.entry.set,
+            "bucket": job.entry.bucket,
+            "region": number,
+            "rung": rung,
+            "place": {**place_of(region, frame), "count": len(filled.regions)},
+            "measured": measurements,
+            "figures": figures,
         }
-        for number, region in enumerate(filled.regions):
-            clean = crop_of(region, truth) if truth is not None else None
-            mask = region.array("mask", 4)
-            figures = fill_figures(region, mask, clean, frame)
-            measurements = measured_region(region, factor)
-            if not figures or measurements is None:
-                continue
-            record = {
-                "file": entry.file,
-                "set": entry.set,
-                "bucket": entry.bucket,
-                "region": number,
-                "rung": rung,
-                "place": place_of(region, frame),
-                "measured": measurements,
-                "figures": figures,
-                "timing": sum(t["total"] for t in filled["timings"] if t["operator"].startswith("inpaint"))
-                / len(filled.regions),
+        if others:
+            record |= _variance(job, region, [row.regions[number] for row in others], clean)
+        if worse and clean is not None:
+            record["perturbed"] = {
+                p.name: fill_figures(row.regions[number], clean).get("perceptual_distance") for p, row in worse.items()
             }
-            if truth is not None and again:
-                distances = [fill_figures(row.regions[number], mask, clean, frame)["perceptual_distance"] for row in again]
-                fills = np.stack([fill for row in (filled, *again) if (fill := row.regions[number].fill()) is not None])
-                record["seed_deviation"] = float(np.std([figures["perceptual_distance"], *distances]))
-                record["pixel_deviation"] = float(
-                    fills.astype(np.float32).std(axis=0).mean(axis=2)[mask[:, :, BLEND] > 0].mean()
-                )
-            if truth is not None and perturbed:
-                record["perturbed"] = {
-                    name: fill_figures(row.regions[number], row.regions[number].array("mask", 4), clean, frame).get(
-                        "perceptual_distance"
-                    )
-                    for name, (_, row) in perturbed.items()
-                }
-            records.append(record)
-    return records
+        yield record
+
+
+def _variance(job: FillJob, region: Region, others: Sequence[Region], clean: Pixels | None) -> dict[str, Any]:
+    """How much a region's fill depends on the seed: of its perceptual distance, and of its pixels (grey levels)."""
+    blend = region.array("mask", 4)[:, :, BLEND] > 0
+    fills = np.stack([fill for one in (region, *others) if (fill := one.fill()) is not None]).astype(np.float32)
+    spread = fills.std(axis=0).mean(axis=2) * blend
+    found: dict[str, Any] = {"pixel_deviation": float(spread[blend].mean())}
+    if clean is not None:
+        distances = [fill_figures(one, clean)["perceptual_distance"] for one in (region, *others)]
+        found["seed_deviation"] = float(np.std(distances))
+    if job.pictures is not None:
+        name = f"{Path(job.entry.file).stem}-{region['crop']['x']}-{region['crop']['y']}.png"
+        Path(job.pictures).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(spread * 4, 0, 255).astype(np.uint8)).save(Path(job.pictures) / name)
+        found["variance_picture"] = name
+    return found
 
 
 RANDOM = ("patchmatch",)
@@ -209,62 +225,66 @@ def _with_masks(table: pa.Table, perturbation: Perturbation) -> pa.Table:
     return swap_children(table, {"mask": pa.array(masks, pa.large_binary())})
 
 
-def delivered(job: tuple[Suite, Entry, Flow, str]) -> dict[str, Any]:
-    """One image through a whole flow: its verdict, its timings, and the delivered picture against the truth.
+@dataclass(frozen=True)
+class FlowJob:
+    """One image to be sent through a whole flow; its delivered picture is kept as PNG in `pictures`."""
 
-    The delivered picture is kept as PNG in the given folder.
-    """
-    suite, entry, flow, folder = job
-    path = str(suite.image(entry))
-    index_row = pa.table({"image_id": [entry.file], "uri": [path], "path": [entry.file], "shard": pa.array([0], pa.int32())})
-    row = views(flow.run(complete(index_row)))[0]
-    encoded = row.data("encoded")
+    suite: Suite
+    entry: Entry
+    flow: Flow
+    pictures: str
+
+
+def delivered(job: FlowJob) -> dict[str, Any]:
+    """One image through a whole flow: its verdict, its timings, and the delivered picture against the truth."""
+    path = job.suite.image(job.entry)
+    row = views(job.flow.run(_index_row(job.entry, path)))[0]
+    encoded, truth = row.data("encoded"), job.suite.truth(job.entry)
     source = np.asarray(Image.open(path).convert("RGB"))
-    shown = source
-    if encoded is not None:
-        shown = np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"))
-    name = Path(entry.file).stem + ".png"
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(shown).save(Path(folder) / name)
-    truth = suite.truth(entry)
-    record: dict[str, Any] = {
-        "file": entry.file,
-        "set": entry.set,
-        "bucket": entry.bucket,
+    shown = source if encoded is None else np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"))
+    name = Path(job.entry.file).stem + ".png"
+    Path(job.pictures).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(shown).save(Path(job.pictures) / name)
+    timings: dict[str, float] = {}
+    for timing in row["timings"]:
+        timings[timing["operator"]] = timings.get(timing["operator"], 0.0) + timing["total"]
+    return {
+        "file": job.entry.file,
+        "set": job.entry.set,
+        "bucket": job.entry.bucket,
         "verdict": row["verdict"],
         "reasons": row["reasons"],
         "regions": len(row.regions),
-        "accepted": sum(region["state"] == "accepted" for region in row.regions),
         "rungs": [region["rung"] for region in row.regions if region["state"] == "accepted"],
+        "fills": sum(region["passes"] or 0 for region in row.regions),
         "picture": name,
-        "timings": {},
+        "timings": timings,
+        **_against_texts(job.entry, source, shown, truth),
     }
-    for timing in row["timings"]:
-        record["timings"][timing["operator"]] = record["timings"].get(timing["operator"], 0.0) + timing["total"]
+
+
+def _against_texts(entry: Entry, source: Pixels, shown: Pixels, truth: Pixels | None) -> dict[str, Any]:
+    """What a delivered picture is like at the suite's texts: found, read, and how far from the truth."""
+    found: dict[str, Any] = {}
     if truth is not None:
-        record["figures"] = {
+        found["figures"] = {
             **{name: measure(shown, truth) for name, measure in QUALITY.items()},
             "ms_ssim": quality.ms_ssim(shown, truth),
             "ms_ssim_unscaled": quality.ms_ssim_unscaled(shown, truth),
         }
     if entry.texts:
-        erased, before = legibility.eraseness(shown, entry.texts, truth), legibility.eraseness(source, entry.texts, truth)
-        record["eraseness"] = {
-            "recall": erased.recall,
-            "precision": erased.precision,
-            "f": erased.f,
-            "recall_before": before.recall,
-        }
-        if truth is not None:
-            record["texts"] = [
-                {
-                    "perceptual_distance": perceptual_distance().distance(_cut(shown, polygon), _cut(truth, polygon)),
-                    "psnr": min(99.0, quality.psnr(_cut(shown, polygon), _cut(truth, polygon))),
-                    "characters_read": legibility.characters_read(shown, polygon) - legibility.characters_read(truth, polygon),
-                }
-                for polygon in entry.texts
-            ]
-    return record
+        after, before = (legibility.eraseness(picture, entry.texts, truth) for picture in (shown, source))
+        found["eraseness"] = {**vars(after), "recall_before": before.recall}
+    if entry.texts and truth is not None:
+        found["texts"] = [
+            {
+                "perceptual_distance": perceptual_distance().distance(_cut(shown, polygon), _cut(truth, polygon)),
+                "psnr": min(99.0, quality.psnr(_cut(shown, polygon), _cut(truth, polygon))),
+                "characters_read": legibility.characters_read(shown, polygon),
+            }
+            for polygon in entry.texts
+        ]
+    return found
 
 
 def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from cluster.profile import Profile
 from flows.flow import Flow
 from operators import index, ledger, storage
 from operators.failure import CODES, Failure, RunError
+from operators.stroke_network import stroke_network_identity
 from operators.text_detector import text_detector_identity
 from operators.write import Write
 
@@ -110,8 +112,10 @@ def _run(
     progress: Callable[[Summary], None],
     lease: ledger.Lease,
 ) -> Summary:
-    _record(flow, source, dest, profile, options)
+    recorded = _check_settings(flow, source, dest, options)
     sizes = index.build(source, dest, options.limit)
+    if not recorded:
+        _record(flow, source, dest, profile, options)
     pending = _pending_by_shard(dest, sizes)
     summary = Summary(total=sum(sizes.values()), before=sum(sizes.values()) - sum(pending.values()))
     progress(summary)
@@ -172,12 +176,9 @@ def _work(
     progress: Callable[[Summary], None],
     lease: ledger.Lease,
 ) -> None:
-    connect(profile)
+    connect(flow, profile)
     import ray
 
-    refusal = flow.refusal(profile, ray.cluster_resources())
-    if refusal:
-        raise RunError("profile_does_not_fit", refusal)
     remaining, transient_in_a_row = dict(pending), 0
     start = time.monotonic()
     try:
@@ -210,8 +211,12 @@ def _last_line(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__)[:300]
 
 
-def connect(profile: Profile) -> None:
-    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter."""
+def connect(flow: Flow, profile: Profile) -> None:
+    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
+
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it.
+    """
+    local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -219,21 +224,30 @@ def connect(profile: Profile) -> None:
     from ray.data import DataContext
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        _refuse_unless_fits(flow, profile, {"CPU": local_cpus, "GPU": math.inf})
     if not ray.is_initialized():
         settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if not os.environ.get("RAY_ADDRESS"):
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             settings |= {
-                "num_cpus": profile.local_cpus,
+                "num_cpus": math.ceil(local_cpus),
                 "include_dashboard": False,
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
         with _silenced():
             ray.init(**settings)
+    _refuse_unless_fits(flow, profile, ray.cluster_resources())
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = 8
+
+
+def _refuse_unless_fits(flow: Flow, profile: Profile, cluster: Mapping[str, float]) -> None:
+    refusal = flow.refusal(profile, cluster)
+    if refusal:
+        raise RunError("profile_does_not_fit", refusal)
 
 
 @contextmanager
@@ -250,32 +264,37 @@ def _silenced() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
-    """Write run.json, or check that an earlier run into this destination had the same settings."""
+def _check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:
+    """Whether run.json stands already; raises RunError settings_changed if it tells of another run than this one."""
     uri = storage.joined(dest, "run.json")
-    settings = [operator.settings() for operator in flow.operators]
     if options.fresh:
         for part in ("ledger", "index", "run.json", "report.html"):
             storage.remove(storage.joined(dest, part))
-    elif storage.exists(uri):
-        earlier = json.loads(storage.read(uri))
-        if earlier["settings"] != json.loads(json.dumps(settings)):
-            changed = [new["operator"] for new in settings if new not in earlier["settings"]] or ["its operators"]
-            raise RunError(
-                "settings_changed",
-                f"{dest} holds a run with other settings ({', '.join(changed)}); use another DEST, or --fresh to start over",
-            )
-        if earlier["source"] != source:
-            raise RunError("settings_changed", f"{dest} holds a run over {earlier['source']}; use another DEST, or --fresh")
-        return
+        return False
+    if not storage.exists(uri):
+        return False
+    earlier, settings = json.loads(storage.read(uri)), [operator.settings() for operator in flow.operators]
+    if earlier["settings"] != json.loads(json.dumps(settings)):
+        changed = [new["operator"] for new in settings if new not in earlier["settings"]] or ["its operators"]
+        raise RunError(
+            "settings_changed",
+            f"{dest} holds a run with other settings ({', '.join(changed)}); use another DEST, or --fresh to start over",
+        )
+    if earlier["source"] != source:
+        raise RunError("settings_changed", f"{dest} holds a run over {earlier['source']}; use another DEST, or --fresh")
+    return True
+
+
+def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
+    """Write run.json: what a later run must have in common with this one, and what it was made by."""
     content = {
         "source": source,
         "seed": options.seed,
-        "settings": settings,
-        "models": [text_detector_identity()],
+        "settings": [operator.settings() for operator in flow.operators],
+        "models": [text_detector_identity(), stroke_network_identity()],
         "profile": profile.model_dump(mode="json"),
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    storage.write(uri, json.dumps(content, indent=2).encode())
+    storage.write(storage.joined(dest, "run.json"), json.dumps(content, indent=2).encode())

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from PIL import Image, ImageDraw
 from flows.render import Caption, Coverage, captioned, drawn
 from operators.table import Pixels
 
+VARIATIONS = 2
+"""Pictures that are made of each background."""
 SIDE = 384
 """Pixels of the default suite's pictures a side."""
 
@@ -86,6 +89,12 @@ def load(folder: Path) -> Suite:
         return Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is not a suite: {error}") from error
+
+
+def default_folder() -> Path:
+    """Where the default suite is kept between runs: another folder whenever what draws it changes."""
+    code = b"".join((Path(__file__).parent / name).read_bytes() for name in ("suite.py", "render.py"))
+    return Path(tempfile.gettempdir()) / f"cleanplate-suite-{hashlib.sha256(code).hexdigest()[:12]}"
 
 
 def default_suite(folder: Path) -> Suite:
@@ -158,13 +167,30 @@ def _backgrounds() -> Iterator[tuple[str, str, Pixels]]:
                 noise = np.random.default_rng(len(picture)).normal(0, 2.5, dark.shape)
                 yield "low light", chosen, np.clip(np.rint(dark + noise), 0, 255).astype(np.uint8)
         for picture in textures[chosen]:
-            for zoom in (0.7, 1.0, 1.3):
-                for left, top in corners[: 2 if zoom == 1.3 else 3]:
+            for zoom in (0.7, 1.3):
+                for left, top in corners[:2]:
                     yield "texture", chosen, _square(picture, left, top, zoom)
         seed = 1 if chosen == "tune" else 2
+        for number in range(10):
+            yield "texture", chosen, _texture(np.random.default_rng(100 * seed + number), number / 9)
         for number in range(8):
             yield "graphics", chosen, _graphic(random.Random(10 * seed + number))
             yield "page", chosen, _page(np.random.default_rng(10 * seed + number), scanned=number % 2 == 1)
+
+
+def _texture(rng: np.random.Generator, softness: float) -> Pixels:
+    """Cloth, plaster, clouds: coloured noise whose spectrum falls with frequency, from hard (softness 0) to soft (1).
+
+    Field, "Relations between the statistics of natural images" (1987): amplitudes of natural pictures fall as 1/f.
+    """
+    down, across = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
+    stretch = np.exp(rng.uniform(-0.7, 0.7))
+    frequency = np.maximum(np.hypot(down * stretch, across / stretch), 1 / SIDE)
+    grain = np.fft.ifft2(np.fft.fft2(rng.normal(size=(SIDE, SIDE))) * frequency ** -(0.4 + 1.4 * softness)).real
+    grain = (grain - grain.mean()) / grain.std()
+    base, tint = rng.uniform(70, 185, 3), rng.uniform(15, 45) * rng.uniform(0.7, 1.3, 3)
+    texture: Pixels = np.clip(np.rint(base + grain[:, :, None] * tint), 0, 255).astype(np.uint8)
+    return texture
 
 
 def _graphic(rng: random.Random) -> Pixels:
@@ -222,13 +248,14 @@ def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]
         lambda: [line(0.5, size=84, text=words[7])],
         lambda: [line(0.035, size=24), line(0.96, size=22)],
         lambda: [line(0.4, font=fonts["serif thin"], size=30), line(0.75, font=fonts["hand"], size=40)],
+        lambda: [line(0.35, size=15, text=words[7]), line(0.65, size=18, text=words[4])],
     )
     return kinds[number % len(kinds)]()
 
 
 def _default_pictures() -> Iterator[tuple[Entry, Pixels, Pixels, Coverage]]:
     counts: dict[str, int] = {}
-    for bucket, chosen, clean in _backgrounds():
+    for bucket, chosen, clean in (background for background in _backgrounds() for _ in range(VARIATIONS)):
         number = counts[chosen] = counts.get(chosen, -1) + 1
         rng = random.Random(f"{chosen} {number}")
         captions = _styles(rng, number, bucket, WORDS if chosen == "tune" else WORDS_LATER)

@@ -13,7 +13,7 @@ from operators.image import FRAMES, Limits
 from operators.mask import Box, bounding_box
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Row, map_rows
-from operators.text_detector import Probability, Scale, text_detector
+from operators.text_detector import Probability, Scale, has_contrast, text_detector
 
 LEAST_SIDE = 8
 """Pictures with a side below this many pixels hold no legible text and are not shown to the detector."""
@@ -85,9 +85,16 @@ class Detect(Operator):
         found["regions"] = [
             region([polygon], score, "text", *_sampled(probability, polygon, width, height))
             for polygon, score in zip(polygons, scores, strict=True)
-            if score >= self.least_score
+            if score >= self.least_score and _shows_anything(rgb, polygon, width)
         ]
         return found
+
+
+def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool:
+    """Whether a polygon, in pixels of a picture that is `width` wide, has any contrast in it as the detector saw it."""
+    scale = rgb.shape[1] / width
+    box = bounding_box([[[x * scale, y * scale] for x, y in polygon]], rgb.shape[1], rgb.shape[0])
+    return bool(has_contrast(np.ascontiguousarray(rgb[box.y : box.y + box.height, box.x : box.x + box.width])).any())
 
 
 def _sampled(probability: Probability, polygon: list[list[float]], width: int, height: int) -> tuple[Pixels, Box]:

@@ -1,7 +1,7 @@
-"""The gate: how likely is a fill bad, judged only by what is known without the truth.
+"""The gate: how far does a fill look from the truth, predicted only from what is known without it.
 
-A logistic model per rung over a handful of measurements of the fill and of the ring round it. Its weights and thresholds
-are data (`operators/models/gate.json`, written by `cleanplate calibrate` with the suite and its checksum); the measuring
+A linear model per rung over a handful of measurements of the fill and of the ring round it. Its weights and its bound are
+data (`operators/models/gate.json`, written by `cleanplate calibrate` with the suite and its checksum); the measuring
 here knows nothing of them.
 """
 
@@ -25,6 +25,10 @@ from operators.metrics.naturalness import band_energies, band_ratios
 from operators.table import Pixels
 
 PATH = Path(__file__).parent / "models" / "gate.json"
+LEAST_TRIAL = 32
+"""Pixels below which a trial says nothing."""
+OFFSET = 0.01
+"""Added to perceptual distances before their logarithm is taken: differences below it are nothing anybody sees."""
 RING_WIDTH = 12
 """Pixels round an edit that stand for the picture it is in."""
 Array = npt.NDArray[np.float64]
@@ -46,11 +50,12 @@ class Surroundings:
         return cls(edited, around, ring(edited, mask[:, :, CORE] > 0, 1) | around)
 
 
-def measured(result: Pixels, mask: Pixels, residual_text: float) -> dict[str, float]:
+def measured(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
     """The gate's measurements of one pasted fill, by name.
 
-    `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's; the ring's energies and the
-    thickness say how hard the place is, the rest how the fill fits there. NaN where something cannot be measured.
+    `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's. What the detector and the stroke
+    network still see comes from outside; the ring's energies, the trial and the thickness say how hard the place is, the
+    rest how the fill fits there. NaN where something cannot be measured.
     """
     place = Surroundings.of(mask)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
@@ -66,8 +71,42 @@ def measured(result: Pixels, mask: Pixels, residual_text: float) -> dict[str, fl
         "coverage": float(np.log2(_covered(mask) + 0.01)),
         "thickness": float(np.log2(distance.max() + 1)),
         "area": float(np.log2(place.edited.sum() + 1)),
+        "trial": trial_error(result, mask),
         "residual_text": residual_text,
+        "residual_strokes": residual_strokes,
     }
+
+
+def trial_error(result: Pixels, mask: Pixels) -> float:
+    """How badly a smooth fill of the same shape does where the truth is known: just beside the edit.
+
+    The edit's shape is moved next to itself, up, down, left or right, to where most of it meets pixels without text; these
+    are filled by fast marching and compared with what stands there. Base-2 logarithm of the mean squared error in grey
+    levels, plus one; NaN where there is no room.
+    """
+    edited = mask[:, :, BLEND] > 127
+    taken = (mask[:, :, BLEND] > 0) | (mask[:, :, CORE] > 0)
+    rows, columns = (np.flatnonzero(edited.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return float("nan")
+    down, across = int(rows[-1] - rows[0] + 3), int(columns[-1] - columns[0] + 3)
+    places = [_shifted(edited, y, x) & ~taken for y, x in ((down, 0), (-down, 0), (0, across), (0, -across), (down // 2, 0))]
+    there = max(places, key=lambda place: int(place.sum()))
+    if there.sum() < 0.1 * edited.sum() or there.sum() < LEAST_TRIAL:
+        return float("nan")
+    filled = cv2.inpaint(result, there.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return float(np.log2(np.mean((luma(filled)[there] - luma(result)[there]) ** 2) + 1))
+
+
+def _shifted(selection: Selection, down: int, right: int) -> Selection:
+    """A selection moved by whole pixels; what leaves the crop is lost."""
+    moved = np.zeros_like(selection)
+    height, width = selection.shape
+    if abs(down) >= height or abs(right) >= width:
+        return moved
+    source = selection[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    moved[max(0, down) : max(0, down) + source.shape[0], max(0, right) : max(0, right) + source.shape[1]] = source
+    return moved
 
 
 def _covered(mask: Pixels) -> float:
@@ -85,57 +124,40 @@ def features(measurements: Mapping[str, float]) -> Array:
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
     rings = [values[f"ring_{octave}"] for octave in range(4)]
     logarithms = [float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread")]
-    others = [values[name] for name in ("coverage", "thickness", "area", "residual_text")]
+    others = [values[name] for name in ("coverage", "thickness", "area", "residual_text", "residual_strokes", "trial")]
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 
 
 @dataclass(frozen=True)
 class Model:
-    """One rung's logistic model and the badness from which its fills are refused."""
+    """One rung's linear model of how far its fills look from the truth, and the distance from which they are refused."""
 
     mean: Sequence[float]
     scale: Sequence[float]
     weights: Sequence[float]
     bias: float
-    threshold: float
+    bound: float
 
-    def badness(self, measurements: Mapping[str, float]) -> float:
-        """Probability, 0..1, that a fill's perceptual distance exceeds the calibration's bound."""
+    def predicted_distance(self, measurements: Mapping[str, float]) -> float:
+        """The perceptual distance (shift-tolerant LPIPS of the padded crop) that a fill with these measurements should have."""
         x = (features(measurements) - np.array(self.mean)) / np.array(self.scale)
-        return float(1 / (1 + np.exp(-np.clip(x @ np.array(self.weights) + self.bias, -50, 50))))
+        return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
 
 
-def fitted(examples: Sequence[Mapping[str, float]], bad: Sequence[bool], ridge: float = 2.0) -> Model:
-    """A logistic model of `bad` (L2-regularised, Newton's method); its threshold maximises Youden's index on the examples."""
-    x, y = np.stack([features(example) for example in examples]), np.array(bad, np.float64)
+def fitted(examples: Sequence[Mapping[str, float]], distances: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
+    """The ridge regression of the logarithm of the perceptual distance on the standardised features of known fills."""
+    x, y = np.stack([features(example) for example in examples]), np.log2(np.array(distances, np.float64) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    design = np.hstack([(x - mean) / scale, np.ones((len(x), 1))])
-    weights, penalty = np.zeros(design.shape[1]), np.diag([ridge] * x.shape[1] + [1e-6])
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-np.clip(design @ weights, -50, 50)))
-        gradient = design.T @ (probability - y) + penalty @ weights
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + penalty
-        weights = weights - np.linalg.solve(curvature, gradient)
-    probability = 1 / (1 + np.exp(-np.clip(design @ weights, -50, 50)))
-    return Model(mean.tolist(), scale.tolist(), weights[:-1].tolist(), float(weights[-1]), best_threshold(probability, y > 0))
+    design = (x - mean) / scale
+    weights = np.linalg.solve(design.T @ design + ridge * np.eye(design.shape[1]), design.T @ (y - y.mean()))
+    return Model(mean.tolist(), scale.tolist(), weights.tolist(), float(y.mean()), bound)
 
 
-def best_threshold(badness: Array, bad: npt.NDArray[np.bool_]) -> float:
-    """The badness that best parts bad from good (Youden 1950: most true less false positives); 1 if all are good."""
-    if not bad.any():
-        return 1.0
-    candidates = np.unique(np.concatenate([badness, [1.0]]))
-    index = [(badness[bad] > t).mean() - (badness[~bad] > t).mean() if (~bad).any() else 0.0 for t in candidates]
-    best = int(np.argmax(index))
-    following = candidates[min(best + 1, len(candidates) - 1)]
-    return float((candidates[best] + following) / 2)
-
-
-def area_under_curve(badness: Array, bad: npt.NDArray[np.bool_]) -> float:
+def area_under_curve(score: Array, bad: npt.NDArray[np.bool_]) -> float:
     """ROC AUC: the chance that a bad fill scores above a good one, ties counting half. NaN without both kinds."""
     if bad.all() or not bad.any():
         return float("nan")
-    above = badness[bad][:, None] - badness[~bad][None]
+    above = score[bad][:, None] - score[~bad][None]
     return float((above > 0).mean() + 0.5 * (above == 0).mean())
 
 

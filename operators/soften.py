@@ -75,7 +75,7 @@ class Soften(Operator):
         "regions.checks",
         "regions.state",
     )
-    least_probability: float = 0.3
+    least_probability: float = 0.25
     """Probability of the stroke network from which a pixel counts as touched by text."""
     least_share: float = 0.02
     """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""

@@ -10,10 +10,9 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from operators.failure import Failure
@@ -29,11 +28,10 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
     Object-store listings and metadata are never cached: another worker may have just written there.
     """
-    options: dict[str, Any] = {} if is_local(uri) else {"use_listings_cache": False}
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
-    files, path = url_to_fs(uri, **options)
-    return files, path
+    protocol, _, path = uri.partition("://")
+    return fsspec.filesystem(protocol, use_listings_cache=False), path
 
 
 def is_local(uri: str) -> bool:
@@ -171,7 +169,8 @@ def create(uri: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         except Exception as error:
-            if "PreconditionFailed" in f"{error!r}" or "ConditionalRequestConflict" in f"{error!r}":
+            told = f"{error!r}{error.__cause__!r}"
+            if "PreconditionFailed" in told or "ConditionalRequestConflict" in told:
                 return False
             raise
         return True
@@ -205,6 +204,7 @@ def remove(uri: str) -> None:
 
     def call() -> None:
         with contextlib.suppress(FileNotFoundError):
-            files.rm(path, recursive=True)
+            for name in files.find(path):
+                files.rm_file(name)
 
     with_retries(uri, call)

@@ -23,6 +23,9 @@ from operators.table import Pixels
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
 
+LEAST_CONTRAST = 6
+"""Grey levels below which letters do not stand out from what is behind them."""
+
 Probability = npt.NDArray[np.float32]
 
 
@@ -41,6 +44,13 @@ class Scale:
     def factor(self, width: int, height: int) -> float:
         """Pixels of the detector per pixel of a width x height picture."""
         return min(max(1.0, self.shortest / min(width, height)), self.longest / max(width, height))
+
+
+def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
+    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels: nobody reads anything where it does not."""
+    grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
+    varied: npt.NDArray[np.bool_] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel) > LEAST_CONTRAST
+    return varied
 
 
 class TextDetector:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
+import numpy as np
 import pyarrow as pa
 
 from operators.gate import calibration, measured, model_of
 from operators.inpaint import pasted
-from operators.mask import BLEND, Box, rasterised
+from operators.mask import BLEND, Box, bounding_box, rasterised, stroke_height
 from operators.metrics.continuity import Selection
 from operators.operator import Operator
-from operators.table import Additions, Region, Row, map_rows
-from operators.text_detector import Probability, Scale, text_detector
+from operators.stroke_network import round_line, stroke_network
+from operators.table import Additions, Pixels, Region, Row, map_rows
+from operators.text_detector import Probability, Scale, has_contrast, text_detector
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Verify(Operator):
     """Measure every fill that is still open, then decide: accepted, or left to the next rung.
 
     Only what is known without the truth counts: the detector's second look, the ring round the edit, the fill itself. The
-    check `badness` is the calibrated gate's; its limit is the rung's threshold. A value that cannot be measured (no ring,
+    check `predicted_distance` is the calibrated gate's. A value that cannot be measured (no ring,
     say) is NaN and passes; a missing fill never does.
     """
 
@@ -60,8 +62,9 @@ class Verify(Operator):
     """Whether the calibrated gate decides too, beside the limits."""
 
     def open(self) -> None:
-        """Load the text detector."""
+        """Load the text detector and the stroke network."""
         text_detector()
+        stroke_network()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Verify the open regions of one batch."""
@@ -96,7 +99,9 @@ class Verify(Operator):
             for name in ("residual_text", "colour_shift", "seam")
         ]
         model = model_of(rung) if self.gated else None
-        return [*made, _check(rung, "badness", model.badness(measurements), model.threshold)] if model else made
+        return (
+            [*made, _check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound)] if model else made
+        )
 
 
 def measured_region(region: Region, factor: float) -> dict[str, float] | None:
@@ -105,21 +110,40 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
     if fill is None or fill.shape != pixels.shape:
         return None
     result = pasted(pixels, fill, mask[:, :, BLEND])
-    residual = 0.0
+    residual = strokes = 0.0
     if region["kind"] == "text":
         text = rasterised(region["polygons"], Box(**region["crop"])) > 0
-        residual = _share_read(text_detector().probability(result, factor), text)
-    return measured(result, mask, residual)
+        residual = _share_read(text_detector().probability(result, factor), text, has_contrast(result))
+        strokes = _strokes_left(result, region)
+    return measured(result, mask, residual, strokes)
+
+
+def _strokes_left(result: Pixels, region: Region) -> float:
+    """The largest share of a polygon that the stroke network still calls touched by text, among the region's polygons."""
+    crop, left = Box(**region["crop"]), 0.0
+    frame = Box(0, 0, crop.width, crop.height)
+    for polygon in region["polygons"]:
+        moved = [[x - crop.x, y - crop.y] for x, y in polygon]
+        height = max(1.0, stroke_height(moved))
+        reach = round_line(bounding_box([moved], frame.width, frame.height), height, frame.width, frame.height)
+        shown = np.ascontiguousarray(result[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width])
+        inside = rasterised([moved], reach)
+        found = stroke_network().probability(shown, inside, height)
+        left = max(left, float(found[inside > 0].mean()) if (inside > 0).any() else 0.0)
+    return left
 
 
 def _check(rung: str, name: str, value: float, limit: float) -> dict[str, Any]:
     return {"rung": rung, "name": name, "value": value, "limit": limit, "passed": not value > limit}
 
 
-def _share_read(probability: Probability, text: Selection) -> float:
-    """The share of `text` pixels that the detector's map (at its own resolution) still calls text (above 0.3)."""
+def _share_read(probability: Probability, text: Selection, visible: Selection) -> float:
+    """The share of `text` pixels that the detector's map (at its own resolution) still calls text (above 0.3).
+
+    Only where something is `visible`: the detector calls some perfectly flat pictures text.
+    """
     scaled = cv2.resize(probability, text.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return float((scaled[text] > 0.3).mean()) if text.any() else 0.0
+    return float(((scaled > 0.3) & visible)[text].mean()) if text.any() else 0.0
 
 
 def reasons_of(checks: Sequence[dict[str, Any]]) -> list[str]:

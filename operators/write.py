@@ -54,8 +54,8 @@ class Write(Operator):
 
 
 def _undelivered(row: Row) -> Additions | None:
-    """An image that was worked well and could not be put is `failed` too."""
+    """An image that was worked well and could not be put is `failed` too, whatever the flow gave as its verdict."""
     failure = row["failure"]
-    if failure is None or CODES[failure["code"]].delivered or row["verdict"] == "failed":
+    if failure is None:
         return None
-    return {"verdict": "failed", "reasons": [failure["code"]]}
+    return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}

@@ -89,13 +89,12 @@ def fused(source: Path, work: Path, workers: int) -> tuple[float, float]:
     """
     dest = str(work / "fused")
     profile = laptop().with_workers(workers)
-    connect(profile)
+    flow = erase_text().then(Write(dest))
+    connect(flow, profile)
     sizes = index.build(str(source), dest)
     begun = None
     asked = time.perf_counter()
-    for batch in plan(erase_text().then(Write(dest)), dest, profile, sizes).iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=0
-    ):
+    for batch in plan(flow, dest, profile, sizes).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         if begun is None:
             spent = sum(timing["total"] for timings in batch["timings"].to_pylist() for timing in timings) / 1000
             begun = max(asked, time.perf_counter() - spent)
@@ -119,12 +118,11 @@ def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]
     source, dest = work / "many", str(work / "many-out")
     make_images(source, count, 192)
     profile = laptop()
-    connect(profile)
+    flow = erase_text(("telea",)).then(Write(dest))
+    connect(flow, profile)
     sizes = index.build(str(source), dest)
     done, curve = 0, []
-    for batch in plan(erase_text(("telea",)).then(Write(dest)), dest, profile, sizes).iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=0
-    ):
+    for batch in plan(flow, dest, profile, sizes).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         done += len(batch)
         if not curve or done - curve[-1][0] >= 20:
             curve.append((done, _resident_megabytes()))

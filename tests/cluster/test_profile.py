@@ -1,0 +1,168 @@
+"""A profile says where a flow runs, and refuses what cannot work before anything starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cluster.profile import PROFILES, Profile, ProfileError, Stage, cores, laptop, load
+from flows.erase_text import PRESETS, erase_text
+from flows.flow import Flow
+from operators.write import Write
+
+SHIPPED = sorted(file.stem for file in PROFILES.glob("*.yaml"))
+WHOLE_FLOW = erase_text(PRESETS["quality"]).then(Write("out"))
+
+
+def profile(**stages: Stage) -> Profile:
+    return Profile(name="own", placement="staged", stages=stages)
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2, 8, 1 / 2, 1 / 3, 1 / 7, 0.2, 0.25])
+def test_gpus_are_whole_or_one_over_a_whole_number(gpus: float) -> None:
+    assert Stage(gpus=gpus, pool=(1, 1)).gpus == gpus
+
+
+@pytest.mark.parametrize("gpus", [0.18, 0.4, 0.75, 2 / 3, 1.5, -1, -0.5])
+def test_other_shares_of_a_gpu_cannot_be_packed(gpus: float) -> None:
+    with pytest.raises(ValidationError, match="neither a whole number of GPUs nor one over a whole number"):
+        Stage(gpus=gpus, pool=(1, 1))
+
+
+@pytest.mark.parametrize("pool", [(1, 1), (1, 4), (3, 3)])
+def test_a_pool_is_its_least_and_most_processes(pool: tuple[int, int]) -> None:
+    assert Stage(pool=pool).pool == pool
+
+
+@pytest.mark.parametrize("pool", [(0, 1), (2, 1), (-1, -1)])
+def test_a_pool_keeps_at_least_one_process_and_never_more_than_its_most(pool: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="pool"):
+        Stage(pool=pool)
+
+
+@pytest.mark.parametrize("fields", [{"cpus": 0}, {"cpus": -1}, {"batch": 0}, {"gpu": 1}, {"processes": 3}], ids=str)
+def test_a_stage_refuses_impossible_values_and_unknown_fields(fields: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Stage(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"placement": "anywhere"}, {"images_per_block": 0}, {"images_per_block": 17}, {"colour": "red"}]
+)
+def test_a_profile_refuses_impossible_values_and_unknown_fields(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Profile(**{"name": "own", "placement": "fused", "stages": {}, **fields})
+
+
+def test_an_operator_finds_its_stage_by_name_then_family_then_default() -> None:
+    named, family, default = Stage(cpus=3), Stage(cpus=2), Stage(cpus=1)
+    one = profile(inpaint_telea=named, inpaint=family, default=default)
+    assert one.stage("inpaint_telea") is named
+    assert one.stage("inpaint_patchmatch") is family
+    assert one.stage("fetch") is default
+
+
+def test_an_operator_without_a_stage_is_named() -> None:
+    with pytest.raises(ProfileError, match=r"'own' has no stage 'fetch' and no 'default'"):
+        profile(detect=Stage()).stage("fetch")
+
+
+def test_a_refusal_names_the_sum() -> None:
+    one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
+    refusal = one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 2.0})
+    assert refusal == (
+        "profile 'own' needs 3.5 CPU (fetch 1 x 0.25 + detect 2 x 0.5 + inpaint 1 x 1 + write 1 x 0.25 + index 1), "
+        "the cluster has 2"
+    )
+
+
+def test_what_exactly_fits_is_not_refused() -> None:
+    one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
+    assert one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 3.5}) is None
+    assert one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 3.4}) is not None
+
+
+def test_gpus_are_summed_like_cpus() -> None:
+    one = profile(inpaint=Stage(cpus=1, gpus=0.5, pool=(3, 3)), default=Stage(cpus=0.25))
+    assert one.refusal(["inpaint"], {"CPU": 8.0}) == "profile 'own' needs 1.5 GPU (inpaint 3 x 0.5), the cluster has 0"
+    assert one.refusal(["inpaint"], {"CPU": 8.0, "GPU": 2.0}) is None
+
+
+def test_the_laptop_profile_is_one_worker_per_core_and_fits_the_ray_that_it_starts() -> None:
+    one = laptop()
+    assert one.placement == "fused"
+    assert one.stage("worker").pool == (cores(), cores()) == (len(os.sched_getaffinity(0)),) * 2
+    assert one.local_cpus is not None
+    assert WHOLE_FLOW.refusal(one, {"CPU": one.local_cpus}) is None
+
+
+@pytest.mark.parametrize("name", ["laptop", *SHIPPED])
+@pytest.mark.parametrize("workers", [1, 2, 5, 64])
+def test_with_workers_sets_every_pool_and_nothing_else(name: str, workers: int) -> None:
+    before = load(name)
+    one = before.with_workers(workers)
+    for stage, settings in one.stages.items():
+        assert settings.pool == (None if before.stages[stage].pool is None else (workers, workers))
+        assert settings.cpus == before.stages[stage].cpus
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 64])
+def test_the_laptop_profile_with_workers_fits_the_ray_that_it_starts(workers: int) -> None:
+    one = laptop().with_workers(workers)
+    assert one.local_cpus is None
+    assert WHOLE_FLOW.refusal(one, WHOLE_FLOW.demand(one)) is None
+
+
+def test_no_workers_at_all_are_refused() -> None:
+    with pytest.raises(ProfileError, match="0 workers are too few"):
+        laptop().with_workers(0)
+
+
+def test_there_are_shipped_profiles() -> None:
+    assert "staged" in SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_profile_loads_under_its_name_and_fits_the_ray_that_it_starts(name: str) -> None:
+    one = load(name)
+    assert one.name == name
+    for preset in PRESETS.values():
+        flow: Flow = erase_text(preset).then(Write("out"))
+        if one.local_cpus is not None:
+            assert flow.refusal(one, {"CPU": one.local_cpus}) is None
+
+
+def test_a_profile_of_ones_own_is_a_yaml_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\nplacement: fused\nimages_per_block: 4\nstages: {default: {cpus: 0.5}}\n")
+    assert load(str(file)) == Profile(name="mine", placement="fused", images_per_block=4, stages={"default": Stage(cpus=0.5)})
+
+
+def test_an_unknown_profile_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ProfileError, match=r"no profile 'mainframe'; there are laptop, .*staged"):
+        load("mainframe")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("name: mine\nplacement: fused\nstages: {worker: {gpus: 0.4}}\n", "gpus"),
+        ("name: mine\nplacement: fused\nstages: {worker: {cpu: 1}}\n", "cpu"),
+        ("name: mine\nplacement: sideways\nstages: {}\n", "placement"),
+        ("placement: fused\nstages: {}\n", "name"),
+        ("name: [mine\n", "mine.yaml"),
+        ("", "mine.yaml"),
+        ("- a\n- list\n", "mine.yaml"),
+    ],
+)
+def test_a_wrong_profile_file_is_refused_in_one_line_that_names_the_fault(tmp_path: Path, content: str, named: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(ProfileError) as refused:
+        load(str(file))
+    assert str(file) in str(refused.value)
+    assert named in str(refused.value)
+    assert "\n" not in str(refused.value)

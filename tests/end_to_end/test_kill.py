@@ -1,0 +1,148 @@
+"""A driver that is killed costs a few images, never a row: the same command takes up where it died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from cluster.profile import laptop
+from flows.erase_text import PRESETS, erase_text
+from flows.run import run
+from operators import ledger
+
+if TYPE_CHECKING:
+    from tests.conftest import Command, Ended, Pictures
+
+IMAGES = 24
+WORKERS = 2
+KILLED_AFTER = 4
+"""Ledger parts."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run that was killed, the one that took it up, and the one after that."""
+
+    source: Path
+    dest: Path
+    committed: set[str]
+    """Paths with a ledger row when the driver and all its processes were gone."""
+    delivered: dict[str, int]
+    """Modification times of the outputs that stood there then, in nanoseconds."""
+    resumed: Ended
+    resumed_times: dict[str, int]
+    third: Ended
+    third_times: dict[str, int]
+
+
+def times(dest: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in (dest / "images").iterdir() if not file.name.startswith(".")}
+
+
+def parts(dest: Path) -> int:
+    return len(list((dest / "ledger").rglob("part-*.parquet")))
+
+
+def kill(process: psutil.Process) -> None:
+    """Kill the driver alone, as the kernel would, and wait until all that worked for it is gone.
+
+    Ray's own agents notice late and touch no image; they are ended by hand.
+    """
+    started = process.children(recursive=True)
+    agents = [child for child in started if child.name().endswith("Agent")]
+    os.kill(process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs([child for child in started if child not in agents], timeout=60)
+    assert not alive, f"left behind: {alive}"
+    for agent in agents:
+        with suppress(psutil.NoSuchProcess):
+            agent.kill()
+
+
+@pytest.fixture(scope="module")
+def story(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    root = tmp_path_factory.mktemp("kill")
+    source, dest = root / "in", root / "out"
+    source.mkdir()
+    for number in range(IMAGES):
+        pictures.strip(number, None if number % 6 == 5 else f"NUMBER {number}").save(source / f"{number:02d}.png")
+    command = ("erase", source, dest, "--preset", "fast", "--workers", WORKERS)
+
+    ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    driver = cleanplate.start(*command, ray_folder=ray_folder)
+    deadline = time.monotonic() + 120
+    while parts(dest) < KILLED_AFTER:
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < deadline, "no ledger parts"
+        time.sleep(0.005)
+    kill(psutil.Process(driver.pid))
+    driver.communicate()
+    shutil.rmtree(ray_folder, ignore_errors=True)
+
+    committed = set(ledger.read(str(dest))["path"].to_pylist())
+    delivered = times(dest)
+    resumed = cleanplate(*command)
+    resumed_times = times(dest)
+    third = cleanplate(*command)
+    return Story(source, dest, committed, delivered, resumed, resumed_times, third, times(dest))
+
+
+def test_the_driver_was_killed_in_the_middle(story: Story) -> None:
+    assert KILLED_AFTER <= len(story.committed) < IMAGES
+    assert story.committed <= set(story.delivered)
+
+
+def test_a_killed_driver_leaves_one_row_per_input(story: Story) -> None:
+    assert story.resumed.code == 0, story.resumed.err
+    rows = ledger.read(str(story.dest))
+    assert sorted(rows["path"].to_pylist()) == [f"{number:02d}.png" for number in range(IMAGES)]
+    assert len(set(rows["image_id"].to_pylist())) == IMAGES
+    assert [file.name for file in (story.dest / "ledger").rglob("*.parquet")] == ["complete.parquet"]
+
+
+def test_a_killed_drivers_lease_does_not_hold_up_the_next_one(story: Story) -> None:
+    assert "destination_in_use" not in story.resumed.err
+    assert not (story.dest / "lease.json").exists()
+
+
+def test_an_image_with_a_ledger_row_is_not_redone(story: Story) -> None:
+    assert {name: story.resumed_times[name] for name in story.committed} == {
+        name: story.delivered[name] for name in story.committed
+    }
+    assert story.resumed.out.startswith(f"{IMAGES} images, {len(story.committed)} done before, ")
+
+
+def test_at_most_a_few_images_per_worker_are_redone(story: Story) -> None:
+    redone = [name for name, written in story.delivered.items() if story.resumed_times[name] != written]
+    assert len(redone) <= 3 * WORKERS
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_after_the_kill_every_output_is_what_an_undisturbed_run_delivers(
+    story: Story, tmp_path: Path, sums: Callable[[Path], dict[str, str]]
+) -> None:
+    run(erase_text(PRESETS["fast"]), str(story.source), str(tmp_path / "out"), laptop().with_workers(WORKERS))
+    outputs = sums(story.dest / "images")
+    assert outputs == sums(tmp_path / "out" / "images")
+    assert len(outputs) == IMAGES
+    rows = ledger.read(str(story.dest)).to_pylist()
+    assert {row["path"]: row["output_sha256"] for row in rows} == outputs
+    assert "edited" in {row["verdict"] for row in rows}
+
+
+def test_a_third_run_redoes_nothing_and_starts_no_ray(story: Story) -> None:
+    assert (story.third.code, story.third.err) == (0, "")
+    assert story.third.out == f"{IMAGES} images, {IMAGES} done before | {story.dest / 'report.html'}\n"
+    assert story.third_times == story.resumed_times
+    assert story.resumed.used_ray
+    assert not story.third.used_ray

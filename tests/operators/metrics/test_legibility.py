@@ -1,0 +1,116 @@
+"""Whether text can still be found and read: the detector's and the recogniser's second look."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from font_roboto import Roboto, RobotoBold
+
+from flows.render import Caption, captioned, drawn
+from flows.suite import polygon_round
+from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
+from operators.text_detector import Scale
+
+PAPER = np.full((300, 420, 3), 235, np.uint8)
+LINES = (Caption("Copyright 2024", RobotoBold, 36, 0.5, 0.3), Caption("Do not copy", RobotoBold, 32, 0.5, 0.7))
+
+
+def on_paper(text: str, angle: float = 0.0, size: int = 40) -> tuple[np.ndarray, list[list[float]]]:
+    """A line on paper, and the polygon round it."""
+    picture, coverage = drawn(PAPER, Caption(text, Roboto, size, colour=(20, 20, 20), angle=angle))
+    return picture, polygon_round(coverage)
+
+
+@pytest.fixture(scope="module")
+def marked(photo: np.ndarray) -> np.ndarray:
+    return captioned(photo, LINES)[0]
+
+
+@pytest.fixture(scope="module")
+def texts(photo: np.ndarray) -> list[list[list[float]]]:
+    return [polygon_round(drawn(photo, line)[1]) for line in LINES]
+
+
+@pytest.mark.parametrize("text", ["Hello World", "From $ 9.99", "SOLD OUT", "Page 17"])
+def test_a_drawn_line_is_read_letter_by_letter(text: str) -> None:
+    picture, polygon = on_paper(text)
+    read, sure = recogniser().read(straightened(picture, polygon))
+    assert read.replace(" ", "") == text.replace(" ", "")
+    assert 0.9 < sure <= 1
+    assert characters_read(picture, polygon) == len(text.replace(" ", ""))
+
+
+@pytest.mark.parametrize("angle", [-80, -60, -46, -30, -10, 10, 30, 45, 60, 80])
+def test_a_slanted_line_is_turned_upright_and_read(angle: int) -> None:
+    picture, polygon = on_paper("Hello World", float(angle))
+    line = straightened(picture, polygon)
+    assert line.shape[1] > 4 * line.shape[0]
+    assert recogniser().read(line)[0] == "Hello World"
+
+
+def test_an_upright_rectangle_is_cut_out_as_it_is() -> None:
+    picture, _ = on_paper("Hello World")
+    cut = straightened(picture, [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]])
+    assert cut.shape[:2] == (60, 200)
+    assert np.abs(cut.astype(int) - picture[120:180, 100:300]).mean() < 1
+
+
+def test_a_polygon_that_is_hardly_anything_still_gives_a_picture() -> None:
+    assert straightened(PAPER, [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]).shape == (1, 1, 3)
+
+
+def test_nothing_is_read_where_nothing_is_written(photo: np.ndarray, texts: list[list[list[float]]]) -> None:
+    assert recogniser().read(PAPER[:50, :200])[0] == ""
+    assert recogniser().read(PAPER[:50, :200])[1] == 0.0
+    assert [characters_read(photo, text) for text in texts] == [0, 0]
+
+
+def test_what_is_read_without_confidence_does_not_count() -> None:
+    picture, polygon = on_paper("Hello World")
+    assert characters_read(picture, polygon, least_confidence=1.01) == 0
+
+
+def test_the_detector_sees_one_polygon_a_line_and_none_on_the_clean_picture(marked: np.ndarray, photo: np.ndarray) -> None:
+    assert len(detected(marked)) == 2
+    assert len(detected(marked, Scale(512, 512))) == 2
+    assert detected(photo) == []
+
+
+def test_text_that_is_still_there_has_an_eraseness_of_one(marked: np.ndarray, texts: list[list[list[float]]]) -> None:
+    found = eraseness(marked, texts)
+    assert (found.precision, found.recall, found.f) == (1.0, 1.0, 1.0)
+
+
+def test_a_clean_picture_has_an_eraseness_of_zero(photo: np.ndarray, texts: list[list[list[float]]]) -> None:
+    found = eraseness(photo, texts)
+    assert (found.precision, found.recall, found.f) == (0.0, 0.0, 0.0)
+
+
+def test_half_the_text_left_is_half_the_recall(photo: np.ndarray, texts: list[list[list[float]]]) -> None:
+    half = drawn(photo, LINES[0])[0]
+    found = eraseness(half, texts)
+    assert (found.precision, found.recall) == (1.0, 0.5)
+    assert found.f == pytest.approx(2 / 3)
+
+
+def test_text_somewhere_else_lowers_the_precision_only(marked: np.ndarray, texts: list[list[list[float]]]) -> None:
+    found = eraseness(marked, texts[:1])
+    assert (found.precision, found.recall) == (0.5, 1.0)
+
+
+def test_what_the_detector_sees_on_the_clean_picture_too_does_not_count(
+    marked: np.ndarray, photo: np.ndarray, texts: list[list[list[float]]]
+) -> None:
+    assert eraseness(marked, texts, clean=photo) == eraseness(marked, texts)
+    excused = eraseness(marked, texts, clean=marked)
+    assert (excused.precision, excused.recall, excused.f) == (0.0, 0.0, 0.0)
+    sign = drawn(photo, LINES[0])[0]
+    assert eraseness(marked, texts[1:], clean=sign).precision == 1.0
+    assert eraseness(marked, texts, clean=sign).recall == 0.5
+
+
+def test_without_texts_there_is_nothing_to_erase(marked: np.ndarray) -> None:
+    found = eraseness(marked, [])
+    assert all(math.isnan(value) for value in (found.precision, found.recall, found.f))

@@ -1,0 +1,349 @@
+"""An edit of a JPEG codes the touched blocks again and leaves every other coefficient, table and marker as it was."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jpeglib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from operators.jpeg import rewritten
+
+check = settings(deadline=None, max_examples=20)
+FRAMES, SCAN, END = {0xC0, 0xC1, 0xC2}, 0xDA, 0xD9
+WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9), 0xFF}
+SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def encoded(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """The stored pixels, height x width x 1 or 3."""
+    pixels = np.array(Image.open(io.BytesIO(data)))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def picture(height: int, width: int, bands: int, seed: int) -> np.ndarray:
+    """A slope of colours under noise."""
+    generator = np.random.default_rng(seed)
+    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    slope = 90 * down[:, :, None] + 90 * across[:, :, None] * generator.random(bands)
+    return np.clip(40 + slope + generator.normal(0, generator.choice([1, 20]), slope.shape), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A source file, its stored pixels, the pixels that are to be in their place, and where they differ."""
+
+    source: bytes
+    before: np.ndarray
+    after: np.ndarray
+    changed: np.ndarray
+
+    @property
+    def result(self) -> bytes:
+        return rewritten(self.source, self.after, self.changed)
+
+
+@st.composite
+def edits(draw: st.DrawFn, **fixed: Any) -> Edit:
+    height, width, seed = draw(st.integers(1, 75)), draw(st.integers(1, 75)), draw(st.integers(0, 2**32 - 1))
+    sampling = draw(st.sampled_from(["grey", *SAMPLINGS]))
+    options = {"quality": draw(st.integers(3, 98)), "progressive": draw(st.booleans()), **fixed}
+    if sampling != "grey":
+        options["subsampling"] = SAMPLINGS[sampling]
+    source = encoded(picture(height, width, 1 if sampling == "grey" else 3, seed), **options)
+    before = decoded(source)
+    top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    changed = np.zeros((height, width), bool)
+    changed[top : top + draw(st.integers(1, 30)), left : left + draw(st.integers(1, 30))] = True
+    after = before.copy()
+    after[changed] = np.random.default_rng(seed).integers(0, 256, after[changed].shape)
+    return Edit(source, before, after, changed)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component as `jpeglib` reads it: its coefficients, its table, and how many pixels a sample spans."""
+
+    coefficients: np.ndarray
+    table: np.ndarray
+    down: int
+    across: int
+
+
+def components(data: bytes, folder: Path) -> list[Component]:
+    path = folder / "read.jpg"
+    path.write_bytes(data)
+    jpeg = jpeglib.read_dct(str(path))
+    factors = np.array(jpeg.samp_factor)
+    return [
+        Component(
+            np.array(getattr(jpeg, name)),
+            np.array(jpeg.qt[jpeg.quant_tbl_no[number]]),
+            int(factors[:, 0].max() // factors[number][0]),
+            int(factors[:, 1].max() // factors[number][1]),
+        )
+        for number, name in enumerate(("Y", "Cb", "Cr")[: jpeg.num_components])
+    ]
+
+
+def touched(component: Component, changed: np.ndarray) -> np.ndarray:
+    """The blocks (rows x columns) of a component in whose span a pixel changed, found pixel by pixel."""
+    blocks = np.zeros(component.coefficients.shape[:2], bool)
+    for row, column in zip(*np.nonzero(changed), strict=True):
+        blocks[row // (8 * component.down), column // (8 * component.across)] = True
+    return blocks
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Every marker of a file that has a length, and what it holds."""
+    at = 2
+    while data[at + 1] != END:
+        if data[at] != 0xFF or data[at + 1] in WITHOUT_LENGTH:
+            at += 1
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield data[at + 1], data[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
+def frame(data: bytes) -> tuple[int, bytes]:
+    """The frame header: its marker, and its bytes (precision, size, and id, sampling and table of every component)."""
+    return next((marker, payload) for marker, payload in segments(data) if marker in FRAMES)
+
+
+def tables(data: bytes) -> dict[int, bytes]:
+    """Every quantisation table by its number."""
+    found: dict[int, bytes] = {}
+    for marker, payload in segments(data):
+        while marker == 0xDB and payload:
+            length = 128 if payload[0] >> 4 else 64
+            found[payload[0] & 15], payload = payload[1 : 1 + length], payload[1 + length :]
+    return found
+
+
+def metadata(data: bytes) -> list[tuple[int, bytes]]:
+    """Every application marker and comment, in order."""
+    return [(marker, payload) for marker, payload in segments(data) if 0xE0 <= marker <= 0xEF or marker == 0xFE]
+
+
+def renamed(data: bytes, ids: list[int]) -> bytes:
+    """The file with its components, until now 1, 2, 3, called by other numbers."""
+    changed, at = bytearray(data), 2
+    while data[at + 1] != END:
+        if data[at] != 0xFF or data[at + 1] in WITHOUT_LENGTH:
+            at += 1
+            continue
+        if data[at + 1] in FRAMES:
+            for number in range(data[at + 9]):
+                changed[at + 10 + 3 * number] = ids[data[at + 10 + 3 * number] - 1]
+        if data[at + 1] == SCAN:
+            for number in range(data[at + 4]):
+                changed[at + 5 + 2 * number] = ids[data[at + 5 + 2 * number] - 1]
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("jpeg")
+
+
+@check
+@given(edit=edits())
+def test_every_coefficient_of_a_block_without_a_changed_pixel_is_kept(edit: Edit, folder: Path) -> None:
+    before, after = components(edit.source, folder), components(edit.result, folder)
+    assert len(before) == len(after) == edit.before.shape[2]
+    for one, other in zip(before, after, strict=True):
+        kept = ~touched(one, edit.changed)
+        assert one.coefficients.shape == other.coefficients.shape
+        assert np.array_equal(one.coefficients[kept], other.coefficients[kept])
+
+
+@check
+@given(edit=edits())
+def test_pixels_beyond_the_touched_blocks_are_decoded_as_before(edit: Edit, folder: Path) -> None:
+    parts = components(edit.source, folder)
+    span = np.zeros_like(edit.changed)
+    reach = 0 if len({(part.down, part.across) for part in parts}) == 1 else 2
+    for part in parts:
+        for row, column in zip(*np.nonzero(touched(part, edit.changed)), strict=True):
+            top, left, height, width = row * 8 * part.down, column * 8 * part.across, 8 * part.down, 8 * part.across
+            span[max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach] = True
+    assert np.array_equal(decoded(edit.result)[~span], edit.before[~span])
+
+
+@check
+@given(edit=edits())
+def test_the_luma_of_touched_blocks_is_what_an_encoder_makes_of_the_new_pixels(edit: Edit, folder: Path) -> None:
+    whole = {number: list(table) for number, table in Image.open(io.BytesIO(edit.source)).quantization.items()}
+    options = {} if edit.after.shape[2] == 1 else {"subsampling": 0}
+    expected = components(encoded(edit.after, qtables=whole, **options), folder)[0]
+    found = components(edit.result, folder)[0]
+    for row, column in zip(*np.nonzero(touched(found, edit.changed)), strict=True):
+        if max(row * 8 + 8 - edit.after.shape[0], column * 8 + 8 - edit.after.shape[1]) <= 0:
+            difference = found.coefficients[row, column].astype(int) - expected.coefficients[row, column]
+            assert (np.abs(difference * found.table) <= np.maximum(found.table, 3)).all()
+
+
+@check
+@given(edit=edits())
+def test_tables_sampling_component_ids_and_the_progressive_flag_are_kept(edit: Edit) -> None:
+    result = edit.result
+    assert tables(result) == tables(edit.source)
+    assert frame(result) == frame(edit.source)
+
+
+@check
+@given(edit=edits())
+def test_nothing_changed_gives_the_same_coefficients_and_pixels(edit: Edit, folder: Path) -> None:
+    same = rewritten(edit.source, edit.before, np.zeros_like(edit.changed))
+    assert np.array_equal(decoded(same), edit.before)
+    for one, other in zip(components(edit.source, folder), components(same, folder), strict=True):
+        assert np.array_equal(one.coefficients, other.coefficients)
+
+
+@check
+@given(edit=edits())
+def test_the_same_edit_gives_the_same_bytes(edit: Edit) -> None:
+    assert edit.result == edit.result
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_metadata_is_kept_byte_for_byte_and_in_order(sampling: str, progressive: bool) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a description", 6
+    before = picture(50, 70, 3, 1)
+    options = {
+        "exif": exif.tobytes(),
+        "icc_profile": PROFILE + bytes(range(256)) * 400,
+        "comment": b"a remark \xff\xd9 with marker bytes",
+        "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+        "dpi": (300, 200),
+    }
+    source = encoded(before, quality=80, subsampling=SAMPLINGS[sampling], progressive=progressive, **options)
+    assert len(metadata(source)) >= 5
+    changed = np.zeros((50, 70), bool)
+    changed[10:30, 20:40] = True
+    result = rewritten(source, np.where(changed[:, :, None], 255 - decoded(source), decoded(source)), changed)
+    assert metadata(result) == metadata(source)
+    shown, given_file = Image.open(io.BytesIO(result)), Image.open(io.BytesIO(source))
+    assert shown.getexif() == given_file.getexif() == exif
+    for name in ("icc_profile", "comment", "dpi"):
+        assert shown.info[name] == given_file.info[name]
+    assert shown.info.get("progressive") == given_file.info.get("progressive")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("ids", [[0, 1, 2], [5, 9, 200], [3, 2, 1]])
+def test_components_keep_unusual_numbers(ids: list[int], progressive: bool, folder: Path) -> None:
+    source = renamed(encoded(picture(40, 60, 3, 2), quality=80, progressive=progressive), ids)
+    before = decoded(source)
+    changed = np.zeros((40, 60), bool)
+    changed[5:15, 5:20] = True
+    result = rewritten(source, np.where(changed[:, :, None], 200, before).astype(np.uint8), changed)
+    assert frame(result) == frame(source)
+    assert [frame(result)[1][6 + 3 * number] for number in range(3)] == ids
+    assert np.array_equal(decoded(result)[:, 40:], before[:, 40:])
+    for one, other in zip(components(source, folder), components(result, folder), strict=True):
+        kept = ~touched(one, changed)
+        assert np.array_equal(one.coefficients[kept], other.coefficients[kept])
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_components_that_are_red_green_and_blue_stay_so(progressive: bool) -> None:
+    before = picture(40, 56, 3, 3)
+    source = encoded(before, quality=95, keep_rgb=True, progressive=progressive)
+    stored = decoded(source)
+    changed = np.zeros((40, 56), bool)
+    changed[8:24, 8:32] = True
+    after = np.where(changed[:, :, None], np.array([200, 30, 90], np.uint8), stored)
+    shown = decoded(rewritten(source, after, changed))
+    assert np.array_equal(shown[~changed], stored[~changed])
+    assert np.abs(shown[changed].astype(int) - [200, 30, 90]).max() <= 6
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_adobe_marker_of_red_green_blue_files_is_there_once(progressive: bool) -> None:
+    source = encoded(picture(40, 56, 3, 3), quality=95, keep_rgb=True, progressive=progressive)
+    result = rewritten(source, 255 - decoded(source), np.ones((40, 56), bool))
+    assert metadata(result) == metadata(source)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_camera_file_without_a_jfif_header_gains_nothing_but_that_header(progressive: bool) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    source = encoded(picture(40, 56, 3, 6), quality=90, progressive=progressive, exif=exif.tobytes())
+    length = int.from_bytes(source[4:6], "big")
+    source = source[:2] + source[4 + length :]
+    assert [marker for marker, _ in metadata(source)] == [0xE1]
+    result = metadata(rewritten(source, 255 - decoded(source), np.ones((40, 56), bool)))
+    assert [part for part in result if not part[1].startswith(b"JFIF")] == metadata(source)
+    assert len(result) <= 2
+
+
+def test_a_file_with_restart_markers_keeps_its_untouched_pixels() -> None:
+    source = encoded(picture(64, 80, 3, 4), quality=85, subsampling=0, restart_marker_blocks=3)
+    before = decoded(source)
+    changed = np.zeros((64, 80), bool)
+    changed[16:24, 16:24] = True
+    shown = decoded(rewritten(source, np.where(changed[:, :, None], 0, before).astype(np.uint8), changed))
+    assert np.array_equal(shown[~changed], before[~changed])
+    assert shown[changed].max() <= 12
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_the_new_pixels_are_there(sampling: str, photo: np.ndarray) -> None:
+    source = encoded(photo, quality=90, subsampling=SAMPLINGS[sampling])
+    before = decoded(source)
+    changed = np.zeros(photo.shape[:2], bool)
+    changed[100:164, 200:300] = True
+    after = np.where(changed[:, :, None], np.array([60, 120, 180], np.uint8), before)
+    shown = decoded(rewritten(source, after, changed)).astype(int)
+    inside = np.zeros_like(changed)
+    inside[112:144, 208:288] = True
+    assert np.abs(shown[inside] - [60, 120, 180]).max() <= 3
+    assert np.abs(shown[changed] - [60, 120, 180]).mean() < 4
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_small_edit_of_a_photograph_hardly_changes_the_size_of_its_file(
+    sampling: str, progressive: bool, photo: np.ndarray
+) -> None:
+    source = encoded(photo, quality=85, subsampling=SAMPLINGS[sampling], progressive=progressive)
+    before = decoded(source)
+    changed = np.zeros(photo.shape[:2], bool)
+    changed[200:230, 100:200] = True
+    after = np.where(changed[:, :, None], np.roll(before, 37, axis=1), before)
+    assert len(rewritten(source, after, changed)) <= 1.05 * len(source)
+
+
+def test_a_file_of_four_components_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (16, 16)).save(buffer, "JPEG")
+    with pytest.raises(ValueError, match="4 components"):
+        rewritten(buffer.getvalue(), np.zeros((16, 16, 3), np.uint8), np.ones((16, 16), bool))
+
+
+def test_a_view_of_bytes_is_as_good_as_bytes() -> None:
+    source = encoded(picture(30, 30, 3, 5), quality=80)
+    changed = np.ones((30, 30), bool)
+    after = 255 - decoded(source)
+    assert rewritten(memoryview(source), after, changed) == rewritten(source, after, changed)
