@@ -16,11 +16,13 @@ from operators.soften import Soften
 from operators.verify import Verify
 
 PRESETS: dict[str, tuple[str, ...]] = {
-    "fast": ("telea",),
-    "balanced": ("telea", "patchmatch"),
-    "quality": ("patchmatch", "telea"),
+    "fast": ("navier_stokes",),
+    "balanced": ("navier_stokes", "patchmatch"),
+    "quality": ("patchmatch", "navier_stokes"),
 }
-"""The ladder of each preset: its rungs from the first that is tried to the last."""
+"""The ladder of each preset: its rungs from the first that is tried to the last.
+
+Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four grey levels on a flat picture."""
 
 
 def ladder(rungs: Sequence[str], seed: int) -> list[Operator]:

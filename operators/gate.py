@@ -81,7 +81,7 @@ def trial_error(result: Pixels, mask: Pixels) -> float:
     """How badly a smooth fill of the same shape does where the truth is known: just beside the edit.
 
     The edit's shape is moved next to itself, up, down, left or right, to where most of it meets pixels without text; these
-    are filled by fast marching and compared with what stands there. Base-2 logarithm of the mean squared error in grey
+    are filled smoothly (Navier-Stokes) and compared with what stands there. Base-2 logarithm of the mean squared error in grey
     levels, plus one; NaN where there is no room.
     """
     edited = mask[:, :, BLEND] > 127
@@ -94,7 +94,7 @@ def trial_error(result: Pixels, mask: Pixels) -> float:
     there = max(places, key=lambda place: int(place.sum()))
     if there.sum() < 0.1 * edited.sum() or there.sum() < LEAST_TRIAL:
         return float("nan")
-    filled = cv2.inpaint(result, there.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    filled = cv2.inpaint(result, there.astype(np.uint8), 3, cv2.INPAINT_NS)
     return float(np.log2(np.mean((luma(filled)[there] - luma(result)[there]) ** 2) + 1))
 
 

@@ -22,7 +22,10 @@ Fill = Callable[[Pixels, Pixels, int], Pixels]
 
 
 def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code). Ignores the seed."""
+    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code). Ignores the seed.
+
+    OpenCV's code is not exact where the picture is flat: values drift by up to four grey levels.
+    """
     result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_TELEA)
     return result
 

@@ -116,8 +116,7 @@ def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
     (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     if width < height:
         width, height, angle = height, width, angle - 90
-    if angle < -45:
-        angle += 180 if angle < -135 else 0
+    angle = (angle + 90) % 180 - 90
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
     turn[:, 2] += [width / 2 - centre[0], height / 2 - centre[1]]
     size = (max(1, round(width)), max(1, round(height)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,10 +89,6 @@ class PerceptualDistance:
             return 0.0
         return float(sum(float(layer.mean()) for layer in self.maps(first, second)))
 
-    def distances(self, pairs: Sequence[tuple[Pixels, Pixels]]) -> list[float]:
-        """The distance of each pair."""
-        return [self.distance(first, second) for first, second in pairs]
-
 
 def _as_tensor(picture: Pixels) -> Any:
     import torch
@@ -101,7 +96,7 @@ def _as_tensor(picture: Pixels) -> Any:
     down, right = (max(0, LEAST_SIDE - side) for side in picture.shape[:2])
     if down or right:
         picture = np.pad(picture, ((0, down), (0, right), (0, 0)), mode="symmetric")
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def perceptual_distance() -> PerceptualDistance:

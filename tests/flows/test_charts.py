@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,7 @@ def test_bars_are_as_long_as_their_values_the_longest_over_the_whole_width() -> 
 
 def test_bars_stand_below_each_other_without_touching() -> None:
     rows = [(float(bar.get("y", "")), float(bar.get("height", ""))) for bar in drawn("", GROUPS).findall("rect")]
-    assert all(y + height < below for (y, height), (below, _) in zip(rows, rows[1:], strict=False))
+    assert all(y + height < below for (y, height), (below, _) in pairwise(rows))
 
 
 def test_every_value_is_written_at_the_end_of_its_bar_with_its_unit() -> None:

@@ -104,7 +104,9 @@ def test_identical_evaluations_differ_by_exactly_nothing(before: Content) -> Non
 def test_every_figure_of_every_rung_is_compared_overall_and_per_bucket(before: Content) -> None:
     found = {(change.bucket, change.rung, change.figure) for change in compared(before, before)}
     of_fills = {(bucket, rung, name) for bucket in ("all", *BUCKETS) for rung in ("telea", "patchmatch") for name in NOTICEABLE}
-    of_texts = {(b, "delivered", name) for b in ("all", *BUCKETS) for name in ("perceptual_distance", "psnr", "characters_read")}
+    of_texts = {
+        (b, "delivered", name) for b in ("all", *BUCKETS) for name in ("perceptual_distance", "psnr", "characters_read")
+    }
     assert found == of_fills | of_texts
 
 
@@ -114,7 +116,9 @@ def test_the_pairs_of_a_bucket_are_its_items(before: Content) -> None:
 
 
 def test_a_small_bucket_that_got_worse_is_found_while_the_mean_over_all_improves(before: Content, planted: Content) -> None:
-    overall = [change for change in compared(before, planted) if change.bucket == "all" and change.figure == "perceptual_distance"]
+    overall = [
+        change for change in compared(before, planted) if change.bucket == "all" and change.figure == "perceptual_distance"
+    ]
     assert len(overall) == 3
     for change in overall:
         assert change.difference == pytest.approx((8 - 60) * 0.05 / 68, abs=1e-12)

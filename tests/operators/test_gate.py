@@ -1,4 +1,4 @@
-"""The gate measures fills without the truth, and a logistic model of those measurements says which are bad."""
+"""The gate measures fills without the truth, and a model of those measurements predicts how far they look from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.calibrate import write_calibration
-from operators.gate import Model, area_under_curve, best_threshold, calibration, features, fitted, measured, model_of
+from operators.gate import OFFSET, Model, area_under_curve, calibration, features, fitted, measured, model_of
 from operators.mask import BLEND, CORE
 
 check = settings(deadline=None, max_examples=40)
@@ -38,37 +38,7 @@ def examples(name: str, values: list[float]) -> list[dict[str, float]]:
     return [{**USUAL, name: value} for value in values]
 
 
-THRESHOLDS = {
-    "parted in the middle": ([0.1, 0.2, 0.8, 0.9], [False, False, True, True], 0.5),
-    "parted whatever the order": ([0.9, 0.2, 0.8, 0.1], [True, False, True, False], 0.5),
-    "one good above one bad": ([0.1, 0.6, 0.4, 0.9], [False, False, True, True], 0.25),
-    "more good below": ([0.1, 0.2, 0.3, 0.6, 0.5, 0.7], [False, False, False, False, True, True], 0.4),
-    "the bad ones as sure as can be": ([0.25, 1.0], [False, True], 0.625),
-    "all good": ([0.1, 0.7, 0.999], [False, False, False], 1.0),
-}
-
-
-@pytest.mark.parametrize(("badness", "bad", "threshold"), THRESHOLDS.values(), ids=THRESHOLDS)
-def test_the_threshold_is_midway_across_the_best_gap(badness: list[float], bad: list[bool], threshold: float) -> None:
-    assert best_threshold(np.array(badness), np.array(bad)) == pytest.approx(threshold, abs=1e-12)
-
-
 labelled = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=25)
-
-
-@check
-@given(labelled)
-def test_no_other_threshold_above_the_lowest_badness_parts_better(items: list[tuple[int, bool]]) -> None:
-    badness, bad = np.array([value / 8 for value, _ in items]), np.array([flag for _, flag in items])
-    if bad.all() or not bad.any():
-        return
-
-    def index(threshold: float) -> float:
-        refused = badness > threshold
-        return float(refused[bad].mean() - refused[~bad].mean())
-
-    found = index(best_threshold(badness, bad))
-    assert found == pytest.approx(max(index(threshold) for threshold in badness), abs=1e-12)
 
 
 CURVES = {
@@ -103,60 +73,75 @@ def test_without_both_kinds_there_is_no_curve() -> None:
         assert math.isnan(area_under_curve(np.array([0.1, 0.2][: len(bad)]), np.array(bad, bool)))
 
 
-def test_separable_examples_are_parted_without_a_mistake() -> None:
-    values = [1.0, 1.1, 1.2, 1.3, 3.0, 3.2, 3.4, 3.6]
-    bad = [value > 2 for value in values]
-    model = fitted(examples("seam", values), bad)
-    badness = np.array([model.badness(example) for example in examples("seam", values)])
-    assert ((badness > model.threshold) == bad).all()
-    assert area_under_curve(badness, np.array(bad)) == 1.0
+def test_what_follows_from_one_measurement_is_predicted_exactly_without_a_ridge() -> None:
+    values = [0.1, 0.4, 0.8, 1.6]
+    distances = [2 ** (3 * value - 6) - OFFSET for value in values]
+    model = fitted(examples("residual_text", values), distances, bound=0.1, ridge=1e-9)
+    predicted = [model.predicted_distance(example) for example in examples("residual_text", [*values, 1.2])]
+    assert predicted == pytest.approx([*distances, 2 ** (3 * 1.2 - 6) - OFFSET], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["seam", "colour_shift", "residual_text", "spread", "trial"])
-def test_badness_rises_with_what_the_bad_examples_have_more_of(name: str) -> None:
+def test_the_prediction_rises_with_what_worse_fills_have_more_of(name: str) -> None:
     values = [0.1 * step for step in range(1, 11)]
-    model = fitted(examples(name, values), [step > 5 for step in range(1, 11)])
-    badness = [model.badness(example) for example in examples(name, [0.05, *values, 1.5])]
-    assert (np.diff(badness) > 0).all()
-    assert 0 < badness[0] < 0.5 < badness[-1] < 1
+    model = fitted(examples(name, values), [0.02 * step for step in range(1, 11)], bound=0.1)
+    predicted = [model.predicted_distance(example) for example in examples(name, [0.05, *values, 1.5])]
+    assert (np.diff(predicted) > 0).all()
 
 
 def test_too_little_detail_is_as_bad_as_too_much() -> None:
-    model = fitted(examples("band_1", [-3.0, -2.0, 0.0, 0.2, 2.0, 3.0]), [True, True, False, False, True, True])
-    low, none, high = (model.badness({**USUAL, "band_1": value}) for value in (-2.5, 0.0, 2.5))
+    made = examples("band_1", [-3.0, -2.0, 0.0, 0.2, 2.0, 3.0])
+    model = fitted(made, [0.3, 0.2, 0.01, 0.02, 0.2, 0.3], bound=0.1)
+    low, none, high = (model.predicted_distance({**USUAL, "band_1": value}) for value in (-2.5, 0.0, 2.5))
     assert low == high > none
 
 
-def test_when_all_examples_are_good_nothing_is_refused() -> None:
-    values = [0.5, 1.0, 2.0, 4.0]
-    model = fitted(examples("seam", values), [False] * 4)
-    assert model.threshold == 1.0
-    assert all(model.badness(example) < 0.5 for example in examples("seam", [*values, 100.0]))
+def test_a_prediction_is_never_negative() -> None:
+    model = fitted(examples("seam", [1.0, 2.0]), [0.0, 0.5], bound=0.1, ridge=1e-6)
+    assert model.predicted_distance({**USUAL, "seam": -0.9}) == 0.0
 
 
-def test_a_balanced_logistic_fit_of_one_measurement_has_its_worked_probability() -> None:
-    model = fitted(examples("residual_text", [0.0, 1.0]), [False, True], ridge=2.0)
-    badness = [model.badness(example) for example in examples("residual_text", [0.0, 0.5, 1.0])]
-    assert badness[1] == pytest.approx(0.5, abs=1e-6)
-    weight = max(model.weights)
-    assert 2 * (1 / (1 + math.exp(-weight)) - 1) + 2.0 * weight == pytest.approx(0, abs=1e-4)
-    assert badness[2] == pytest.approx(1 / (1 + math.exp(-weight)), abs=1e-4)
+def test_two_examples_and_a_ridge_have_their_worked_prediction() -> None:
+    model = fitted(examples("residual_text", [0.0, 1.0]), [0.04 - OFFSET, 0.16 - OFFSET], bound=0.1, ridge=2.0)
+    predicted = [model.predicted_distance(example) for example in examples("residual_text", [0.0, 0.5, 1.0])]
+    assert predicted == pytest.approx([0.08 * 2**power - OFFSET for power in (-0.5, 0, 0.5)], rel=1e-5)
 
 
-def test_a_stronger_ridge_draws_badness_towards_the_share_of_bad_examples() -> None:
-    values, bad = [1.0, 1.2, 3.0, 3.2], [False, False, True, True]
-    loose, tight = (fitted(examples("seam", values), bad, ridge) for ridge in (0.1, 100.0))
+def test_examples_that_are_all_as_good_predict_just_that() -> None:
+    model = fitted(examples("seam", [0.5, 1.0, 2.0, 4.0]), [0.03] * 4, bound=0.1)
+    for value in (0.5, 3.0, 100.0):
+        assert model.predicted_distance({**USUAL, "seam": value}) == pytest.approx(0.03, rel=1e-6)
+
+
+def test_examples_that_can_be_parted_are_ranked_without_a_mistake() -> None:
+    values = [1.0, 1.1, 1.2, 1.3, 3.0, 3.2, 3.4, 3.6]
+    model = fitted(examples("seam", values), [0.02] * 4 + [0.3] * 4, bound=0.1)
+    predicted = np.array([model.predicted_distance(example) for example in examples("seam", values)])
+    assert area_under_curve(predicted, np.array(values) > 2) == 1.0
+
+
+def test_the_bound_is_kept_as_given_and_does_not_bend_the_fit() -> None:
+    pair = examples("seam", [1.0, 3.0])
+    one, other = (fitted(pair, [0.02, 0.3], bound) for bound in (0.05, 0.5))
+    assert (one.bound, other.bound) == (0.05, 0.5)
+    assert (one.weights, one.bias) == (other.weights, other.bias)
+
+
+def test_a_stronger_ridge_draws_the_prediction_towards_the_mean_of_the_logarithms() -> None:
+    values, distances = [1.0, 1.2, 3.0, 3.2], [0.01, 0.02, 0.3, 0.4]
+    loose, tight = (fitted(examples("seam", values), distances, 0.1, ridge) for ridge in (0.1, 1000.0))
+    middle = 2 ** np.mean(np.log2(np.array(distances) + OFFSET)) - OFFSET
     worst = {**USUAL, "seam": 3.2}
-    assert 0.5 < tight.badness(worst) < loose.badness(worst)
+    assert middle < tight.predicted_distance(worst) < loose.predicted_distance(worst)
 
 
 def test_what_could_not_be_measured_counts_as_nothing() -> None:
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [False, False, True, True])
+    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
     for name in USUAL:
         unknown, nothing = {**USUAL, name: math.nan}, {**USUAL, name: 0.0}
         assert np.array_equal(features(unknown), features(nothing))
-        assert model.badness(unknown) == model.badness(nothing)
-    assert math.isfinite(model.badness(dict.fromkeys(USUAL, math.nan)))
+        assert model.predicted_distance(unknown) == model.predicted_distance(nothing)
+    assert math.isfinite(model.predicted_distance(dict.fromkeys(USUAL, math.nan)))
 
 
 def test_every_measurement_reaches_the_model() -> None:
@@ -210,7 +195,8 @@ def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> 
     blotted = NOISE.copy()
     blotted[HOLE] = 255
     easy, hard, filled_badly = (measured(picture, mask(HOLE), 0.0, 0.0)["trial"] for picture in (slope, NOISE, blotted))
-    assert 0 <= easy < 5 < 9 < hard
+    assert 0 <= easy < 5
+    assert hard > 9
     assert filled_badly == pytest.approx(hard, abs=0.5)
 
 
@@ -221,16 +207,16 @@ def test_an_edit_without_surroundings_cannot_be_compared_and_is_judged_all_the_s
     assert math.isnan(found["colour_shift"])
     assert all(math.isnan(found[f"band_{octave}"]) for octave in range(4))
     assert math.isnan(found["trial"])
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [False, False, True, True])
-    assert 0 <= model.badness(found) <= 1
+    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
+    assert 0 <= model.predicted_distance(found) < 10
 
 
 def test_a_model_comes_back_from_its_file_to_the_last_digit(tmp_path: Path) -> None:
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [False, False, True, True])
+    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
     write_calibration({"suite": "mine", "rungs": {"telea": {"model": asdict(model)}}}, tmp_path / "gate.json")
     read = Model(**calibration(tmp_path / "gate.json")["rungs"]["telea"]["model"])
     assert read == model
-    assert read.badness(USUAL) == model.badness(USUAL)
+    assert read.predicted_distance(USUAL) == model.predicted_distance(USUAL)
 
 
 def test_without_a_file_no_rung_is_calibrated(tmp_path: Path) -> None:
@@ -246,5 +232,5 @@ def test_the_shipped_calibration_names_its_suite_and_judges_the_usual_fill() -> 
         assert model is not None
         assert model == Model(**found["model"])
         assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(USUAL))
-        assert 0 <= model.badness(USUAL) <= 1
-        assert 0 < model.threshold <= 1
+        assert 0 <= model.predicted_distance(USUAL) < 10
+        assert model.bound == content["bad_perceptual_distance"]

@@ -129,10 +129,12 @@ def frame(data: bytes) -> tuple[int, bytes]:
 def tables(data: bytes) -> dict[int, bytes]:
     """Every quantisation table by its number."""
     found: dict[int, bytes] = {}
-    for marker, payload in segments(data):
-        while marker == 0xDB and payload:
-            length = 128 if payload[0] >> 4 else 64
-            found[payload[0] & 15], payload = payload[1 : 1 + length], payload[1 + length :]
+    for rest in (payload for marker, payload in segments(data) if marker == 0xDB):
+        at = 0
+        while at < len(rest):
+            length = 128 if rest[at] >> 4 else 64
+            found[rest[at] & 15] = rest[at + 1 : at + 1 + length]
+            at += 1 + length
     return found
 
 

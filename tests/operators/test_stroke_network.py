@@ -118,7 +118,7 @@ def test_without_a_line_of_text_nothing_is_found(name: str) -> None:
 def test_a_picture_away_from_the_line_is_left_alone(name: str) -> None:
     caption = CAPTIONS["plain"]
     picture, coverage = captioned(getattr(skimage.data, name)(), (caption,))
-    crop, polygon, height, box = line(picture, polygon_round(coverage))
+    crop, polygon, height, _ = line(picture, polygon_round(coverage))
     away = dilated(polygon, round(0.3 * height)) == 0
     found = stroke_network().probability(crop, polygon, height) >= FOUND
     assert found[away].mean() < 0.01

@@ -8,10 +8,8 @@ from PIL import Image, ImageFilter
 from operators.metrics.continuity import luma
 from operators.metrics.naturalness import (
     BANDS,
-    NOISE_FLOOR,
     band_energies,
     band_ratios,
-    detail_ratio,
     octave_bands,
     overshoot_share,
 )
@@ -27,37 +25,6 @@ def boards(inside, outside):
     phase = np.indices((20, 40)).sum(axis=0) % 2
     contrast = np.where(np.arange(40) < 20, inside, outside)
     return np.repeat((100 + phase * contrast).astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def test_equal_detail_is_zero():
-    assert detail_ratio(boards(20, 20), EDITED, RING) == 0.0
-
-
-def test_two_flat_areas_count_as_equal():
-    assert detail_ratio(boards(0, 0), EDITED, RING) == 0.0
-
-
-def test_the_value_is_in_octaves_above_the_noise_floor():
-    expected = math.log2((4 * 10 + NOISE_FLOOR) / (4 * 40 + NOISE_FLOOR))
-    assert detail_ratio(boards(10, 40), EDITED, RING) == pytest.approx(expected, abs=1e-6)
-    assert detail_ratio(boards(40, 10), EDITED, RING) == pytest.approx(-expected, abs=1e-6)
-
-
-def test_a_smear_in_a_photograph_loses_at_least_an_octave(photo):
-    edited = np.zeros(photo.shape[:2], bool)
-    edited[300:400, 200:300] = True
-    around = np.zeros_like(edited)
-    around[280:420, 180:320] = True
-    around &= ~edited
-    smeared = photo.copy()
-    smeared[edited] = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(6)))[edited]
-    assert detail_ratio(smeared, edited, around) < detail_ratio(photo, edited, around) - 1
-
-
-def test_without_an_edit_or_a_ring_there_is_nothing_to_measure():
-    nothing = np.zeros_like(EDITED)
-    assert math.isnan(detail_ratio(boards(1, 2), nothing, RING))
-    assert math.isnan(detail_ratio(boards(1, 2), EDITED, nothing))
 
 
 def test_the_octave_bands_add_up_to_the_picture_but_for_its_coarsest_part(photo):
