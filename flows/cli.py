@@ -58,6 +58,9 @@ def _one_line_errors() -> Iterator[None]:
         code = "flow_invalid" if isinstance(error, FlowError) else "profile_invalid"
         errors.print(f"error: {code}: {error}", markup=False)
         raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         errors.print("error: interrupted: the same command takes up where this run ended")
         raise typer.Exit(3) from None
@@ -184,11 +187,11 @@ def evaluate_suite(
     workers: Workers = None,
 ) -> None:
     """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a suite."""
-    from flows.evaluate import Options as EvaluationOptions
-    from flows.evaluate import evaluate, verdicts
-    from flows.evaluation_report import write_reports
-
     with _one_line_errors():
+        from flows.evaluate import Options as EvaluationOptions
+        from flows.evaluate import evaluate, verdicts
+        from flows.evaluation_report import write_reports
+
         chosen = _suite(suite)
         content = evaluate(chosen, out, EvaluationOptions(_rungs(preset, model), seed, seeds, workers or profiles.cores()))
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
@@ -204,9 +207,9 @@ def calibrate(
     workers: Workers = None,
 ) -> None:
     """Fit the gate of `verify` to fills whose truth is known; run again whenever masks or fills change."""
-    from flows.calibrate import calibrated, write_calibration
-
     with _one_line_errors():
+        from flows.calibrate import calibrated, write_calibration
+
         content = calibrated(_suite(suite), tuple(RUNGS), workers or profiles.cores())
         write_calibration(content, out)
         for rung, figures in content["rungs"].items():
