@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flows.measure import FillJob, in_processes, rung_records
-from flows.suite import Suite
+from flows.suite import SETS, Suite
 from operators.gate import area_under_curve, fitted
 
 BAD = 0.12
@@ -27,6 +28,8 @@ def calibrated(suite: Suite, rungs: Sequence[str], processes: int, bound: float 
     """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the set `report`."""
     jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries]
     records = [record for made in in_processes(rung_records, jobs, processes) for record in made]
+    if any(all(record["set"] != name for record in records) for name in SETS):
+        raise ValueError(f"suite {suite.name} has no regions with a known truth in one of its sets")
     return {
         "suite": suite.name,
         "suite_checksum": suite.checksum,
@@ -83,4 +86,15 @@ def input_statistics(records: Sequence[dict[str, Any]]) -> dict[str, list[float]
 
 def write_calibration(content: dict[str, Any], path: Path) -> None:
     """Keep a calibration as JSON."""
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(without_nan(content), indent=1) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN and no infinity: what could not be measured is null, an infinite PSNR is 99 dB."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_nan(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return 99.0 if value > 0 else None
+    return value

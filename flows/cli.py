@@ -210,7 +210,10 @@ def calibrate(
     with _one_line_errors():
         from flows.calibrate import calibrated, write_calibration
 
-        content = calibrated(_suite(suite), tuple(RUNGS), workers or profiles.cores())
+        try:
+            content = calibrated(_suite(suite), tuple(RUNGS), workers or profiles.cores())
+        except ValueError as error:
+            raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
         for rung, figures in content["rungs"].items():
             report = figures["report"]

@@ -48,7 +48,8 @@ def read(folder: Path) -> dict[str, Any]:
     """The evaluation in a folder. Raises ValueError with one line if there is none."""
     try:
         content: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
-    except (OSError, ValueError) as error:
+        content["suite"]["checksum"], content["fills"], content["images"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no evaluation: {error}") from error
     return content
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.calibrate import DRIFT_FIGURES
+from flows.calibrate import BAD, DRIFT_FIGURES, without_nan
 from flows.erase_text import erase_text
 from flows.measure import FillJob, FlowJob, delivered, finite, in_processes, rung_records
 from flows.suite import Suite
@@ -80,21 +80,10 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
         "images": images,
         "fills": [record for made in in_processes(rung_records, fill_jobs, options.processes) for record in made],
     }
-    content = dict(_without_nan(content))
+    content = dict(without_nan(content))
     (out / "evaluation.json").write_text(json.dumps(content, indent=1))
     (out / "timings.json").write_text(json.dumps(timings, indent=1))
     return content
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: what could not be measured is null, an infinite PSNR is 99 dB."""
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return 99.0 if value > 0 else None
-    return value
 
 
 def mean(values: Iterable[float | None]) -> float:
@@ -182,7 +171,7 @@ def robustness_table(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def failure_table(content: dict[str, Any]) -> list[dict[str, Any]]:
     """How often each rung's fills are bad, by what kind of place they are in, with 95 % intervals."""
-    bound = content["calibration"]["bad_perceptual_distance"] or 0.1
+    bound = content["calibration"]["bad_perceptual_distance"] or BAD
     rows = []
     measured = [fill for fill in content["fills"] if fill["figures"].get("perceptual_distance") is not None]
     for place in PLACES:

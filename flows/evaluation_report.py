@@ -15,10 +15,9 @@ from PIL import Image
 from flows import evaluate as tables
 from flows.charts import bars
 from flows.report import TEMPLATES
-from flows.suite import Suite
+from flows.suite import SETS, Suite
 
 THUMBNAIL = 200
-SETS = ("tune", "report")
 
 
 def write_reports(suite: Suite, out: Path) -> Path:

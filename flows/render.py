@@ -58,7 +58,7 @@ def _layer(caption: Caption) -> Image.Image:
         shade = Image.new("L", size, 0)
         ImageDraw.Draw(shade).text((at[0] + caption.shadow, at[1] + caption.shadow), caption.text, font=font, fill=200)
         shade = shade.filter(ImageFilter.GaussianBlur(caption.shadow / 2))
-        layer = Image.composite(Image.new("RGBA", size, (0, 0, 0, 255)), layer, shade)
+        layer = Image.new("RGBA", size, (0, 0, 0, 0))
         layer.putalpha(shade)
     face = Image.new("RGBA", size, (*(caption.outline_colour if caption.outline else caption.colour), 0))
     ImageDraw.Draw(face).text(

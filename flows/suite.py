@@ -27,6 +27,7 @@ from PIL import Image, ImageDraw
 from flows.render import Caption, Coverage, captioned, drawn
 from operators.table import Pixels
 
+SETS = ("tune", "report")
 VARIATIONS = 2
 """Pictures that are made of each background."""
 SIDE = 384
@@ -86,7 +87,13 @@ def load(folder: Path) -> Suite:
     """The suite in a folder. Raises ValueError with one line if it is none."""
     try:
         content = json.loads((folder / "suite.json").read_text())
-        return Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
+        suite = Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
+        for entry in suite.entries:
+            if entry.set not in SETS:
+                raise ValueError(f"{entry.file} is in set {entry.set!r}, not in {' or '.join(SETS)}")
+            if not suite.image(entry).is_file():
+                raise ValueError(f"there is no images/{entry.file}")
+        return suite
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is not a suite: {error}") from error
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from operators.table import Pixels
 
+APPLICATION_OR_COMMENT = (*range(0xE0, 0xF0), 0xFE)
 START_OF_FRAME, START_OF_SCAN, END_OF_IMAGE = (0xC0, 0xC1, 0xC2), 0xDA, 0xD9
 Plane = npt.NDArray[np.float32]
 SHARED_MEMORY = Path("/dev/shm")
@@ -63,7 +64,20 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
         result = written.read_bytes()
     if jpeg.progressive_mode:
         result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
-    return _with_component_ids(result, _component_ids(bytes(source)))
+    return _with_component_ids(_with_markers(result, bytes(source)), _component_ids(bytes(source)))
+
+
+def _with_markers(data: bytes, source: bytes) -> bytes:
+    """The file with exactly the application and comment segments of the source, in their order."""
+    kept, stripped, position = b"", b"", 2
+    for marker, at in _segments(source):
+        if marker in APPLICATION_OR_COMMENT:
+            kept += source[at : at + 2 + int.from_bytes(source[at + 2 : at + 4], "big")]
+    for marker, at in _segments(data):
+        if marker in APPLICATION_OR_COMMENT:
+            stripped += data[position:at]
+            position = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data[:2] + kept + stripped + data[position:]
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
