@@ -25,6 +25,8 @@ from operators.metrics.naturalness import band_energies, band_ratios
 from operators.table import Pixels
 
 PATH = Path(__file__).parent / "models" / "gate.json"
+FARTHEST = 3.0
+"""Standard deviations beyond which a feature says no more: a straight line holds only where it was drawn."""
 LEAST_TRIAL = 32
 """Pixels below which a trial says nothing."""
 OFFSET = 0.01
@@ -59,7 +61,7 @@ def measured(result: Pixels, mask: Pixels, residual_text: float, residual_stroke
     """
     place = Surroundings.of(mask)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
-    distance = cv2.distanceTransform(place.edited.astype(np.uint8), cv2.DIST_L2, 3)
+    distance = cv2.distanceTransform(np.pad(place.edited.astype(np.uint8), 1), cv2.DIST_L2, 3)
     near = dilated(place.edited.astype(np.uint8), 2 * RING_WIDTH) > 0
     spread = float(luma(result)[near & ~(mask[:, :, CORE] > 0)].std()) if near.any() else float("nan")
     return {
@@ -128,6 +130,11 @@ def features(measurements: Mapping[str, float]) -> Array:
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 
 
+def _standardised(x: Array, mean: Array, scale: Array) -> Array:
+    """Features in standard deviations from the calibration's mean, cut where no example ever was."""
+    return np.clip((x - mean) / scale, -FARTHEST, FARTHEST)
+
+
 @dataclass(frozen=True)
 class Model:
     """One rung's linear model of how far its fills look from the truth, and the distance from which they are refused."""
@@ -140,7 +147,7 @@ class Model:
 
     def predicted_distance(self, measurements: Mapping[str, float]) -> float:
         """The perceptual distance (shift-tolerant LPIPS of the padded crop) that a fill with these measurements should have."""
-        x = (features(measurements) - np.array(self.mean)) / np.array(self.scale)
+        x = _standardised(features(measurements), np.array(self.mean), np.array(self.scale))
         return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
 
 
@@ -148,7 +155,7 @@ def fitted(examples: Sequence[Mapping[str, float]], distances: Sequence[float], 
     """The ridge regression of the logarithm of the perceptual distance on the standardised features of known fills."""
     x, y = np.stack([features(example) for example in examples]), np.log2(np.array(distances, np.float64) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    design = (x - mean) / scale
+    design = _standardised(x, mean, scale)
     weights = np.linalg.solve(design.T @ design + ridge * np.eye(design.shape[1]), design.T @ (y - y.mean()))
     return Model(mean.tolist(), scale.tolist(), weights.tolist(), float(y.mean()), bound)
 

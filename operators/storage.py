@@ -30,8 +30,8 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
-    protocol, _, path = uri.partition("://")
-    return fsspec.filesystem(protocol, use_listings_cache=False), path
+    files = fsspec.filesystem(uri.partition("://")[0], use_listings_cache=False)
+    return files, str(files._strip_protocol(uri))
 
 
 def is_local(uri: str) -> bool:
@@ -204,7 +204,10 @@ def remove(uri: str) -> None:
 
     def call() -> None:
         with contextlib.suppress(FileNotFoundError):
-            for name in files.find(path):
-                files.rm_file(name)
+            if isinstance(files, LocalFileSystem):
+                files.rm(path, recursive=True)
+            else:
+                for name in files.find(path):
+                    files.rm_file(name)
 
     with_retries(uri, call)

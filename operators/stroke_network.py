@@ -17,6 +17,7 @@ import numpy.typing as npt
 from operators.clock import spent_in
 from operators.mask import Box
 from operators.model_cache import cached, file_sha256
+from operators.onnx_session import onnx_session
 from operators.table import Pixels
 
 PATH = Path(__file__).parent / "models" / "strokes" / "strokes.onnx"
@@ -31,13 +32,7 @@ class StrokeNetwork:
     """The network on one computing thread; the same map for the same pixels."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnx_session(path)
 
     def probability(self, rgb: Pixels, polygon: Pixels, line_height: float) -> npt.NDArray[np.float32]:
         """How likely text has changed each pixel, 0..1, float32 height x width.

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from operators.clock import spent_in
 from operators.model_cache import cached, file_sha256
+from operators.onnx_session import onnx_session
 from operators.table import Pixels
 
 MULTIPLE = 32
@@ -57,14 +58,9 @@ class TextDetector:
     """The detector's network and its post-processing; one thread, the same map for the same pixels."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnx_session(path)
         self._input = self._session.get_inputs()[0].name
         self._polygons = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from operators.mask import Box, Polygon, bounding_box, rasterised
 from operators.model_cache import cached
+from operators.onnx_session import onnx_session
 from operators.table import Pixels
 from operators.text_detector import Scale, text_detector
 
@@ -84,12 +85,7 @@ class Recogniser:
     HEIGHT = 48
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnx_session(path)
         self._input = self._session.get_inputs()[0].name
         characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ["", *characters, " "]

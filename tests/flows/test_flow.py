@@ -65,7 +65,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     names = [operator.name for operator in erase_text(PRESETS["balanced"]).operators]
     assert names == [
         *("fetch", "detect", "soften"),
-        *("inpaint_telea", "verify", "inpaint_patchmatch", "verify"),
+        *("inpaint_navier_stokes", "verify", "inpaint_patchmatch", "verify"),
         "compose",
     ]
 
@@ -132,7 +132,7 @@ def test_run_returns_the_rows_in_order_complete_with_the_users_columns_last(
         None,
     ]
     operators = [timing["operator"] for timing in result["timings"][2].as_py()]
-    assert operators == ["fetch", "detect", "soften", "inpaint_telea", "verify", "compose"]
+    assert operators == ["fetch", "detect", "soften", "inpaint_navier_stokes", "verify", "compose"]
 
 
 def test_run_of_no_rows_is_no_rows(index_rows: Callable[..., pa.Table]) -> None:
@@ -155,7 +155,7 @@ def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None
     flow = erase_text(PRESETS["quality"]).then(Write("out"))
     stages = flow.stages(laptop())
     assert [name for name, _ in stages] == ["fetch", "worker", "write"]
-    assert stages[1][1].name == "detect+soften+inpaint_patchmatch+verify+inpaint_telea+verify+compose"
+    assert stages[1][1].name == "detect+soften+inpaint_patchmatch+verify+inpaint_navier_stokes+verify+compose"
 
 
 def test_staged_stages_are_the_operators() -> None:

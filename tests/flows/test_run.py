@@ -135,9 +135,8 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
     assert content["seed"] == 0
     assert [entry["operator"] for entry in content["settings"]] == [*(one.name for one in QUALITY.operators), "write"]
     assert {"ray", "numpy", "opencv-python-headless", "onnxruntime", "cleanplate"} <= set(content["versions"])
-    (model,) = content["models"]
-    assert model["alias"] == "pp-ocr-v6-small"
-    assert len(model["sha256"]) == 64
+    assert [model["alias"] for model in content["models"]] == ["pp-ocr-v6-small", "strokes"]
+    assert all(len(model["sha256"]) == 64 for model in content["models"])
 
 
 def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:
@@ -165,7 +164,7 @@ def test_a_second_run_works_nothing_and_needs_no_ray(finished: Finished, copy_of
 @pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(
     ("flow", "named"),
-    [(FAST, "its operators"), (erase_text(PRESETS["quality"], seed=7), "inpaint_patchmatch, inpaint_telea")],
+    [(FAST, "its operators"), (erase_text(PRESETS["quality"], seed=7), "inpaint_patchmatch, inpaint_navier_stokes")],
     ids=["preset", "seed"],
 )
 def test_other_settings_into_the_same_destination_are_refused(
@@ -216,7 +215,7 @@ def test_a_profile_that_does_not_fit_is_refused_with_the_sum(finished: Finished,
     with pytest.raises(RunError) as refused:
         run(FAST, str(finished.source), str(tmp_path / "out"), profile)
     assert (refused.value.code, refused.value.exit_code) == ("profile_does_not_fit", 2)
-    assert "needs 201.5 CPU (worker 2 x 100; tasks beside them 1.5)" in str(refused.value)
+    assert "needs 201.5 CPU (fetch 1 x 0.25 + worker 2 x 100 + write 1 x 0.25 + index 1)" in str(refused.value)
 
 
 class Started(Exception):

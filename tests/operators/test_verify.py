@@ -38,7 +38,7 @@ def judged(crops, rows, open_region):
 
 @pytest.fixture(scope="module")
 def truth(judged, crops):
-    return judged(crops[1])
+    return judged(crops[1], {"gated": False})
 
 
 @pytest.fixture(scope="module")
