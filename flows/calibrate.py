@@ -21,7 +21,7 @@ BAD = 0.12
 classical fill reaches on average where the whole polygon is its mask, so that nothing of a precise mask is left."""
 OTHER_BOUNDS = (0.06, 0.08, 0.10, 0.15)
 """Bounds by which the ranking is judged too, because a rare kind of bad makes one figure uncertain."""
-DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness")
+DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
 
 
 def calibrated(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:

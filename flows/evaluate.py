@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.calibrate import BAD, DRIFT_FIGURES, without_nan
+from flows.calibrate import BAD, without_nan
+from flows.drift import warnings
 from flows.erase_text import erase_text
 from flows.measure import FillJob, FlowJob, delivered, finite, in_processes, rung_records
 from flows.suite import Suite
@@ -214,19 +215,8 @@ def latency_table(timings: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
 
 
 def drift_warnings(content: dict[str, Any]) -> list[str]:
-    """Where this suite's regions lie outside what the gate was calibrated on (its 5th to 95th percentile)."""
-    known = calibration().get("inputs", {})
-    places = [fill["place"] for fill in content["fills"]]
-    warnings = []
-    for name in DRIFT_FIGURES:
-        if name not in known or not places:
-            continue
-        low, _, high = known[name]
-        outside = float(np.mean([not low <= place[name] <= high for place in places]))
-        if outside > 0.25:
-            warnings.append(f"{name}: {outside:.0%} of the regions lie outside the calibrated range {low:.3g} to {high:.3g}")
-    uncalibrated = [rung for rung in content["rungs"] if rung not in calibration()["rungs"]]
-    return warnings + [f"rung {rung} has no calibrated gate" for rung in uncalibrated]
+    """Where this suite's regions lie outside what the gate was calibrated on; see `flows.drift`."""
+    return warnings([fill["place"] for fill in content["fills"]], content["rungs"])
 
 
 def verdicts(content: dict[str, Any]) -> dict[str, int]:

@@ -20,11 +20,11 @@ from flows.flow import Flow
 from flows.suite import Entry, Suite
 from operators.detect import Detect
 from operators.fetch import Fetch
-from operators.gate import Surroundings
+from operators.gate import Surroundings, place_figures
 from operators.inpaint import Inpaint, pasted
 from operators.mask import BLEND, CORE, Box, bounding_box, dilated
 from operators.metrics import legibility, quality
-from operators.metrics.continuity import lab_difference, luma, seam_ratio
+from operators.metrics.continuity import lab_difference, seam_ratio
 from operators.metrics.naturalness import band_ratios, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.row import complete
@@ -105,20 +105,10 @@ def against_truth(result: Pixels, truth: Pixels) -> dict[str, float]:
 
 def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
     """What kind of place a region is: the buckets of the failure tables are cut along these."""
-    pixels, mask = region.array("pixels", 3), region.array("mask", 4)
-    place = Surroundings.of(mask)
-    distance = cv2.distanceTransform((mask[:, :, CORE] > 0).astype(np.uint8), cv2.DIST_L2, 3)
-    grey = luma(np.ascontiguousarray(pixels))
+    figures = place_figures(region.array("pixels", 3), region.array("mask", 4), max(frame.width, frame.height))
     box = bounding_box(region["polygons"], frame.width, frame.height)
     at_border = box.x <= 2 or box.y <= 2 or box.x + box.width >= frame.width - 2 or box.y + box.height >= frame.height - 2
-    return {
-        "mask_area": float(place.edited.mean()),
-        "stroke_thickness": float(2 * distance.max()),
-        "texture": float(np.abs(cv2.Laplacian(grey, cv2.CV_32F))[place.ring].mean()) if place.ring.any() else 0.0,
-        "brightness": float(grey[place.ring].mean()) if place.ring.any() else 0.0,
-        "border": at_border,
-        "strokes": region["strokes"],
-    }
+    return {**figures, "border": at_border, "strokes": region["strokes"]}
 
 
 def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:

@@ -14,13 +14,14 @@ import jinja2
 import numpy as np
 from PIL import Image, ImageOps
 
+from flows.drift import warnings
 from operators import ledger, storage
 from operators.failure import Failure
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 10
 THUMBNAIL = 480
-LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
+LEDGER_COLUMNS = ("uri", "path", "metadata", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
 
 
 def write_report(dest: str) -> str:
@@ -30,9 +31,12 @@ def write_report(dest: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    run = json.loads(storage.read(storage.joined(dest, "run.json")))
+    rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
     page = environment.get_template("report.html.j2").render(
-        run=json.loads(storage.read(storage.joined(dest, "run.json"))),
+        run=run,
         total=len(images),
+        warnings=warnings([dict(image["metadata"]) for image in images if image["metadata"]], rungs),
         verdicts=Counter(image["verdict"] for image in images).most_common(),
         failures=Counter(image["failure"]["code"] for image in images if image["failure"]).most_common(),
         rollbacks=_rollbacks(images),

@@ -15,7 +15,7 @@ from font_roboto import RobotoBold
 from PIL import Image
 from skimage import data
 
-from flows.calibrate import BAD, DRIFT_FIGURES, OTHER_BOUNDS, calibrated, input_statistics, write_calibration
+from flows.calibrate import BAD, DRIFT_FIGURES, OTHER_BOUNDS, calibrated, input_statistics, without_nan, write_calibration
 from flows.render import Caption, drawn
 from flows.suite import Entry, Suite, load, polygon_round
 from operators.gate import Model, calibration, features, measured
@@ -111,7 +111,7 @@ def test_a_calibration_comes_back_from_its_file_as_it_was(content: Content, tmp_
     path = tmp_path / "gate.json"
     write_calibration(content, path)
     read = calibration(path)
-    assert json.dumps(read) == json.dumps(content)
+    assert json.dumps(read) == json.dumps(without_nan(content))
     assert Model(**read["rungs"]["telea"]["model"]) == Model(**content["rungs"]["telea"]["model"])
 
 
