@@ -22,6 +22,7 @@ import numpy as np
 from flows.calibrate import BAD, without_nan
 from flows.drift import warnings
 from flows.erase_text import erase_text
+from flows.latency import percentiles
 from flows.measure import FillJob, FlowJob, delivered, finite, in_processes, rung_records
 from flows.suite import Suite
 from operators.gate import calibration
@@ -198,20 +199,7 @@ def _failures(label: str, fills: Sequence[dict[str, Any]], bound: float) -> list
 
 def latency_table(timings: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
     """P50, P95 and P99 in milliseconds an image, and the share of all time, per operator and for the whole image."""
-    spent: dict[str, list[float]] = defaultdict(list)
-    for image in timings.values():
-        for operator, milliseconds in image.items():
-            spent[operator].append(milliseconds)
-        spent["image"].append(sum(image.values()))
-    everything = sum(spent.get("image", [])) or 1.0
-    return [
-        {
-            "operator": operator,
-            **{f"p{share}": float(np.percentile(values, share)) for share in (50, 95, 99)},
-            "share": sum(values) / everything,
-        }
-        for operator, values in spent.items()
-    ]
+    return percentiles(timings.values())
 
 
 def drift_warnings(content: dict[str, Any]) -> list[str]:

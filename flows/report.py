@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from PIL import Image, ImageOps
 
 from flows.drift import warnings
+from flows.latency import percentiles
 from operators import ledger, storage
 from operators.failure import Failure
 
@@ -51,26 +51,13 @@ def write_report(dest: str) -> str:
 
 def latencies(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """P50, P95, P99 and the share of all time, in milliseconds an image, for every operator and for the whole image."""
-    by_operator: dict[str, list[float]] = defaultdict(list)
+    spent = []
     for image in images:
-        spent: dict[str, float] = defaultdict(float)
+        by_operator: dict[str, float] = defaultdict(float)
         for timing in image["timings"] or []:
-            spent[timing["operator"]] += timing["total"]
-        for operator, milliseconds in spent.items():
-            by_operator[operator].append(milliseconds)
-        by_operator["image"].append(sum(spent.values()))
-    everything = sum(by_operator.get("image", [])) or 1.0
-    return [
-        {
-            "operator": operator,
-            "images": len(values),
-            "p50": float(np.percentile(values, 50)),
-            "p95": float(np.percentile(values, 95)),
-            "p99": float(np.percentile(values, 99)),
-            "share": sum(values) / everything,
-        }
-        for operator, values in by_operator.items()
-    ]
+            by_operator[timing["operator"]] += timing["total"]
+        spent.append(by_operator)
+    return percentiles(spent)
 
 
 def _rollbacks(images: list[dict[str, Any]]) -> list[tuple[str, int]]:

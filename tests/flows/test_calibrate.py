@@ -121,4 +121,5 @@ def test_a_calibration_file_is_json_that_any_reader_takes(content: Content, tmp_
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is no JSON")
 
-    json.loads((tmp_path / "gate.json").read_text(), parse_constant=refuse)
+    read = json.loads((tmp_path / "gate.json").read_text(), parse_constant=refuse)
+    assert read == without_nan(content)

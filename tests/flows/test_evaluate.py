@@ -411,7 +411,7 @@ def calibrated_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gate.json"
     inputs = {name: [10.0, 50.0, 90.0] for name in ("mask_area", "stroke_thickness", "texture", "brightness")}
     write_calibration({"suite": "mine", "inputs": inputs, "rungs": {"telea": {}}}, path)
-    monkeypatch.setattr(module, "calibration", lambda: gate.calibration(path))
+    monkeypatch.setattr("flows.drift.calibration", lambda: gate.calibration(path))
 
 
 @pytest.mark.usefixtures("calibrated_on")
@@ -421,7 +421,7 @@ def test_places_outside_the_calibrated_range_are_warned_of_by_name() -> None:
     for one, brightness in zip(fills, (5.0, 95.0, 50.0), strict=True):
         one["place"]["brightness"] = brightness
     (warning,) = drift_warnings(content_of(fills))
-    assert warning == "brightness: 67% of the regions lie outside the calibrated range 10 to 90"
+    assert warning == "brightness: 67% of the places lie outside the calibrated range 10 to 90"
 
 
 @pytest.mark.usefixtures("calibrated_on")

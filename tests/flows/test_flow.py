@@ -57,8 +57,8 @@ class Careless(Sepia):
 
 @pytest.mark.parametrize("rungs", PRESETS.values(), ids=PRESETS)
 def test_every_preset_is_a_sound_flow_up_to_its_write(rungs: tuple[str, ...]) -> None:
-    erase_text(rungs).then(Write("out"))
-    inpaint_masks("masks", rungs).then(Write("out"))
+    for flow in (erase_text(rungs), inpaint_masks("masks", rungs)):
+        assert flow.then(Write("out")).operators[-1] == Write("out")
 
 
 def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next() -> None:

@@ -227,13 +227,13 @@ def test_a_lease_given_back_while_another_run_waits_is_free(dest):
     lease_of(dest, host="elsewhere")
     threading.Timer(0.3, lambda: storage.remove(storage.joined(dest, "lease.json"))).start()
     with Lease(dest).held():
-        pass
+        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_an_unreadable_lease_does_not_lock_the_destination_for_good(dest, quick):
     storage.write(storage.joined(dest, "lease.json"), b"half a le")
     with Lease(dest).held():
-        pass
+        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_a_holder_learns_that_it_lost_its_lease_and_leaves_the_other_one_alone(dest, quick):
