@@ -185,6 +185,9 @@ def failure_table(content: dict[str, Any]) -> list[dict[str, Any]]:
             rows += _failures(label, [fill for fill in measured if above < fill["place"][place] <= most], bound)
     for label, at_border in (("text at the border", True), ("text inside", False)):
         rows += _failures(label, [fill for fill in measured if fill["place"]["border"] == at_border], bound)
+    for label, is_jpeg in (("JPEG source", True), ("lossless source", False)):
+        some = [fill for fill in measured if fill["file"].lower().endswith((".jpg", ".jpeg")) == is_jpeg]
+        rows += _failures(label, some, bound)
     return rows
 
 

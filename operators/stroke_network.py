@@ -1,7 +1,7 @@
 """Which pixels the text has touched: a small network that looks at one line of text and its polygon.
 
-The network is this project's own (`operators/models/strokes`, its model card says how it was trained): a U-Net of a
-quarter of a million weights that was shown rendered text whose every pixel is known. It sees the line at a fixed height, so
+The network is this project's own (`operators/models/strokes`, its model card says how it was trained): a U-Net of
+0.36 million weights that was shown rendered text whose every pixel is known. It sees the line at a fixed height, so
 its cost follows the length of the text and not the size of its letters.
 """
 

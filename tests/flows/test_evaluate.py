@@ -337,6 +337,13 @@ def test_failure_rates_are_counted_for_each_rung_and_at_the_border() -> None:
     assert rows["text inside", "patchmatch"] == (1, 0.0)
 
 
+def test_jpeg_sources_are_counted_apart() -> None:
+    fills = [{**fill(number), "file": file} for number, file in ((1, "a.jpg"), (9, "b.JPEG"), (1, "c.png"))]
+    rows = {row["place"]: (row["fills"], row["bad"]) for row in failure_table(content_of(fills))}
+    assert rows["JPEG source"] == (2, 0.5)
+    assert rows["lossless source"] == (1, 0.0)
+
+
 def test_a_place_that_is_the_same_everywhere_has_one_row() -> None:
     fills = [fill(number) for number in range(1, 10)]
     for one in fills:
