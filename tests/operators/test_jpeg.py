@@ -176,6 +176,20 @@ def test_every_coefficient_of_a_block_without_a_changed_pixel_is_kept(edit: Edit
         assert np.array_equal(one.coefficients[kept], other.coefficients[kept])
 
 
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_blocks_between_two_edits_are_kept_whatever_stands_in_the_new_pixels(sampling: str, folder: Path) -> None:
+    source = encoded(picture(160, 208, 3, 1), quality=90, subsampling=sampling)
+    changed = np.zeros((160, 208), bool)
+    changed[3:12, 5:20] = changed[140:150, 180:200] = True
+    noise = np.random.default_rng(0).integers(0, 256, (160, 208, 3)).astype(np.uint8)
+    result = rewritten(source, noise, changed)
+    for one, other in zip(components(source, folder), components(result, folder), strict=True):
+        hit = touched(one, changed)
+        assert hit.any()
+        assert np.array_equal(one.coefficients[~hit], other.coefficients[~hit])
+        assert not np.array_equal(one.coefficients[hit], other.coefficients[hit])
+
+
 @check
 @given(edit=edits())
 def test_pixels_beyond_the_touched_blocks_are_decoded_as_before(edit: Edit, folder: Path) -> None:
