@@ -129,7 +129,8 @@ def polygon_round(coverage: Coverage) -> list[list[float]]:
     return [[float(x), float(y)] for x, y in cv2.boxPoints(cv2.minAreaRect(points))]
 
 
-def _fonts() -> dict[str, str]:
+def typefaces() -> dict[str, str]:
+    """The suite's typefaces: a name and the path of its font file."""
     from font_amatic_sc import AmaticSCBold
     from font_fredoka_one import FredokaOne
     from font_roboto import Roboto, RobotoBold
@@ -155,7 +156,7 @@ def _square(picture: Pixels, left: float, top: float, zoom: float = 1.0) -> Pixe
     return view if side == SIDE else np.asarray(Image.fromarray(view).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def _backgrounds() -> Iterator[tuple[str, str, Pixels]]:
+def backgrounds() -> Iterator[tuple[str, str, Pixels]]:
     """Bucket, set and clean picture of every background; no picture is in both sets."""
     from skimage import data
 
@@ -231,7 +232,7 @@ def _page(rng: np.random.Generator, scanned: bool) -> Pixels:
 
 def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]) -> list[Caption]:
     """The captions of one picture; which style comes next is fixed, its details follow the generator."""
-    fonts = _fonts()
+    fonts = typefaces()
     names = list(fonts)
 
     def line(y: float, **style: object) -> Caption:
@@ -262,7 +263,7 @@ def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]
 
 def _default_pictures() -> Iterator[tuple[Entry, Pixels, Pixels, Coverage]]:
     counts: dict[str, int] = {}
-    for bucket, chosen, clean in (background for background in _backgrounds() for _ in range(VARIATIONS)):
+    for bucket, chosen, clean in (background for background in backgrounds() for _ in range(VARIATIONS)):
         number = counts[chosen] = counts.get(chosen, -1) + 1
         rng = random.Random(f"{chosen} {number}")
         captions = _styles(rng, number, bucket, WORDS if chosen == "tune" else WORDS_LATER)

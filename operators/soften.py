@@ -29,7 +29,7 @@ from operators.mask import (
     stroke_height,
 )
 from operators.operator import Operator
-from operators.stroke_network import round_line, stroke_network
+from operators.stroke_network import LINE_HEIGHT, round_line, stroke_network
 from operators.table import Additions, Pixels, Row, map_rows
 
 
@@ -77,6 +77,8 @@ class Soften(Operator):
         "regions.checks",
         "regions.state",
     )
+    seen_height: int = LINE_HEIGHT
+    """Pixels that a line is high when the stroke network sees it: the cost grows with its square, the mask gets finer."""
     least_probability: float = 0.25
     """Probability of the stroke network from which a pixel counts as touched by text."""
     least_share: float = 0.02
@@ -150,7 +152,7 @@ class Soften(Operator):
         reach = round_line(box, height, frame.width, frame.height)
         polygon = rasterised(record["polygons"], reach)
         rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
-        probability = stroke_network().probability(rgb, polygon, height)
+        probability = stroke_network().probability(rgb, polygon, height, self.seen_height)
         touched = probability >= self.least_probability
         share = float(touched[polygon > 0].mean()) if (polygon > 0).any() else 0.0
         if not self.least_share <= share <= self.most_share:
@@ -171,14 +173,15 @@ class Soften(Operator):
             weights = moved(part.weights, part.reach, crop)
             np.maximum(mask[:, :, CORE], np.where(weights > 0, 255, 0).astype(np.uint8), out=mask[:, :, CORE])
             if any(part is member for member in group):
-                blend = weights if part.strokes == "given" else self._blend(weights, part.height)
+                blend = weights if part.strokes == "given" else self.blend(weights, part.height)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 confidence = moved(part.confidence, part.reach, crop)
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
         return mask
 
-    def _blend(self, strokes: Pixels, height: float) -> Pixels:
+    def blend(self, strokes: Pixels, height: float) -> Pixels:
+        """The weight at paste-back of strokes (0..255) of a line that is `height` pixels high: dilated, then feathered."""
         radius = max(self.least_dilation, round(self.dilation * height))
         return feathered(dilated(strokes, radius), self.feather)
 

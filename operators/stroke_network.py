@@ -34,14 +34,16 @@ class StrokeNetwork:
     def __init__(self, path: Path) -> None:
         self._session = onnx_session(path)
 
-    def probability(self, rgb: Pixels, polygon: Pixels, line_height: float) -> npt.NDArray[np.float32]:
+    def probability(
+        self, rgb: Pixels, polygon: Pixels, line_height: float, seen_height: int = LINE_HEIGHT
+    ) -> npt.NDArray[np.float32]:
         """How likely text has changed each pixel, 0..1, float32 height x width.
 
         `rgb` is uint8 height x width x 3 round one line, `polygon` the detector's polygon on it (0 or 255), `line_height`
-        the polygon's height in pixels.
+        the polygon's height in pixels, `seen_height` the one at which the network is shown it.
         """
         height, width = rgb.shape[:2]
-        factor = min(LINE_HEIGHT / line_height, (MOST_PIXELS / (height * width)) ** 0.5)
+        factor = min(seen_height / line_height, (MOST_PIXELS / (height * width)) ** 0.5)
         small_height, small_width = max(MULTIPLE, round(height * factor)), max(MULTIPLE, round(width * factor))
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
         seen = cv2.resize(np.dstack([rgb, polygon]), (small_width, small_height), interpolation=method)

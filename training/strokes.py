@@ -32,6 +32,8 @@ LINE_HEIGHT = 56
 HEIGHT, WIDTH = 112, 288
 TOUCHED = 0.03
 """Coverage above which a pixel counts as touched by text."""
+EMPTY = 0.06
+"""Share of the examples whose polygon holds no text: a detector errs, and then nothing is to be masked."""
 WORDS = (
     "the of and to in for is on that by this with you it not or be are from at as your all have new more an was we "
     "will home can us about if page my has search free but our one other do no information time they site he up may "
@@ -46,19 +48,17 @@ WORDS = (
 
 
 class StrokeNet(nn.Module):
-    """A four-level U-Net on 2 x 2 pixel blocks: 4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out.
+    """A four-level U-Net on 2 x 2 pixel blocks, and three convolutions on single pixels that sharpen its edges.
 
-    Sides must be multiples of 16.
+    4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out; sides must be multiples of 16.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96), features: int = 8, edge: int = 16) -> None:
         super().__init__()
         one, two, three, four = widths
 
         def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-            )
+            return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ReLU(inplace=True))
 
         self.first = nn.Sequential(nn.PixelUnshuffle(2), block(16, one), block(one, one))
         self.second = nn.Sequential(block(one, two, 2), block(two, two))
@@ -67,8 +67,17 @@ class StrokeNet(nn.Module):
         self.up_third = block(2 * three, two)
         self.up_second = block(2 * two, one)
         self.up_first = block(2 * one, one)
-        self.out = nn.Sequential(nn.Conv2d(one, 4, 3, 1, 1), nn.PixelShuffle(2))
+        self.coarse = nn.Sequential(nn.Conv2d(one, 4 * features, 3, 1, 1), nn.PixelShuffle(2))
+        self.edges = nn.Sequential(block(features + 4, edge), block(edge, edge), nn.Conv2d(edge, 1, 3, 1, 1))
         self.wider = nn.Upsample(scale_factor=2, mode="nearest")
+        for convolution in self.convolutions():
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.edges[-1].weight)  # type: ignore[arg-type]
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Its convolutions in the order in which they are computed."""
+        return [module for module in self.modules() if isinstance(module, nn.Conv2d)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, batch x 1 x height x width."""
@@ -79,8 +88,24 @@ class StrokeNet(nn.Module):
         third = self.up_third(torch.cat([third, self.wider(fourth)], 1))
         second = self.up_second(torch.cat([second, self.wider(third)], 1))
         first = self.up_first(torch.cat([first, self.wider(second)], 1))
-        result: torch.Tensor = self.out(first)
+        coarse = self.coarse(first)
+        result: torch.Tensor = coarse[:, :1] + self.edges(torch.cat([coarse, x], 1))
         return result
+
+
+def start_from(network: StrokeNet, path: Path) -> None:
+    """Take over the weights of an exported network, also of one with fewer or narrower convolutions at its end."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    stored = {part.name: torch.from_numpy(numpy_helper.to_array(part).copy()) for part in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for node, target in zip(convolutions, network.convolutions(), strict=False):
+        weight, bias = (stored[name] for name in node.input[1:3])
+        with torch.no_grad():
+            target.weight[: len(weight)] = weight
+            target.bias[: len(bias)] = bias  # type: ignore[index]
 
 
 def some_text(rng: random.Random) -> str:
@@ -161,7 +186,9 @@ def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[n
     own = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.75, 1.2), clean)
     shown, coverage = drawn(clean, own)
     polygon = polygon_of(coverage, rng)
-    if rng.random() < 0.3:
+    if rng.random() < EMPTY:
+        shown, coverage = clean, np.zeros_like(coverage)
+    elif rng.random() < 0.3:
         other = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.5, 1.2), clean)
         away = rng.choice((-1, 1)) * rng.uniform(0.5, 0.7) + 0.5
         shown_too, covered_too = drawn(shown, Caption(**{**vars(other), "y": away, "angle": own.angle}))
@@ -233,8 +260,7 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum((1, 2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
-    weight = 1 + 2 * target
-    return nn.functional.binary_cross_entropy_with_logits(logits, target, weight) + 0.5 * dice.mean()
+    return nn.functional.binary_cross_entropy_with_logits(logits, target) + 0.2 * dice.mean()
 
 
 def as_input(inputs: np.ndarray) -> torch.Tensor:
@@ -269,28 +295,36 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="An exported network to start from.")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     pictures, fonts = small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
     print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
-    chunk = 500
-    jobs = [(seed, chunk, pictures, fonts) for seed in range(arguments.examples // chunk)]
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        parts = list(pool.map(samples, jobs))
-    inputs, targets = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    kept = [arguments.work / f"{name}.npy" for name in ("inputs", "targets")]
+    if not (arguments.resume and all(file.exists() for file in kept)):
+        chunk = 500
+        jobs = [(seed, chunk, pictures, fonts) for seed in range(arguments.examples // chunk)]
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            parts = list(pool.map(samples, jobs))
+        for file, column in zip(kept, zip(*parts, strict=True), strict=True):
+            np.save(file, np.concatenate(column))
+    inputs, targets = (np.load(file, mmap_mode="r") for file in kept)
     print(f"{len(inputs)} examples", flush=True)
     train(inputs, targets, arguments)
 
 
 def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace) -> None:
-    """Train for the given minutes; every 200 steps a checkpoint and an exported network."""
+    """Train for the given minutes; every 100 steps a checkpoint and an exported network."""
     torch.manual_seed(0)
     network = StrokeNet()
+    if arguments.start:
+        start_from(network, arguments.start)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), arguments.learning_rate, weight_decay=1e-4)
     checkpoint, step, spent = arguments.work / "checkpoint.pt", 0, 0.0
     if arguments.resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -301,9 +335,14 @@ def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace
     rng, start, running = np.random.default_rng(step), time.time(), 0.0
     while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * min(1, step / 200) * (0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes))
+            group["lr"] = (
+                arguments.learning_rate * min(1, step / 200) * (0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes))
+            )
         chosen = rng.integers(0, len(inputs), arguments.batch)
-        x, y = as_input(inputs[chosen]), torch.from_numpy(targets[chosen]).float()[:, None] / 255
+        x, y = (
+            as_input(np.asarray(inputs[np.sort(chosen)])),
+            torch.from_numpy(np.asarray(targets[np.sort(chosen)])).float()[:, None] / 255,
+        )
         if rng.random() < 0.5:
             x, y = x.flip(3), y.flip(3)
         if rng.random() < 0.5:
@@ -312,14 +351,16 @@ def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace
             x[:, :3] = -x[:, :3]
         x[:, :3] += torch.randn_like(x[:, :3]) * (rng.random() < 0.3) * rng.uniform(0, 0.08)
         network.train()
-        loss = loss_of(network(x), y)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x)
+        loss = loss_of(logits.float(), y)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         average.update_parameters(network)
-        running = 0.98 * running + 0.02 * float(loss)
+        running = 0.98 * running + 0.02 * float(loss.detach())
         step += 1
-        if step % 200 == 0:
+        if step % 100 == 0:
             state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             torch.save({**state, "step": step, "minutes": minutes}, checkpoint)
             arguments.out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,79 @@
+"""A latency budget: which fills an image can afford, by predicted and not by measured time.
+
+The prediction follows from the crop's area and from rates that were measured once, before the run, and are kept in its
+`run.json`. The clock is never asked while images are worked, so the same run gives the same bytes on a busy machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CHECK = "budget"
+"""The check that stands in the ledger for a fill that was not made because it would have cost too much."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one fill of a rung costs: `region` milliseconds for every crop, `megapixel` for each million of its pixels."""
+
+    rung: str
+    region: float
+    megapixel: float
+
+    def milliseconds(self, area: int) -> float:
+        """The predicted cost of one crop of `area` pixels."""
+        return self.region + self.megapixel * area / 1e6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most so many predicted milliseconds of filling for each image.
+
+    Raises KeyError where a rung without a rate is asked for.
+    """
+
+    milliseconds: float
+    rates: tuple[Rate, ...]
+
+    def predicted(self, rung: str, area: int) -> float:
+        """What one fill of a crop of `area` pixels costs, in milliseconds."""
+        return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
+
+    def spent(self, regions: Sequence[Mapping[str, Any]]) -> float:
+        """What the fills already made of an image's regions were predicted to cost: their checks name the rungs."""
+        return sum(self.predicted(rung, _area(region)) for region in regions for rung in _made(region["checks"] or []))
+
+    def affords(self, regions: Sequence[Mapping[str, Any]], chosen: Sequence[int], rung: str) -> list[int]:
+        """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones first."""
+        left, kept = self.milliseconds - self.spent(regions), []
+        for number in chosen:
+            cost = self.predicted(rung, _area(regions[number]))
+            if cost <= left:
+                kept.append(number)
+                left -= cost
+        return kept
+
+    def refusal(self, rung: str, region: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The CHECK struct of a fill that was not made: what the image would have cost with it, beside the budget."""
+        value = self.spent(regions) + self.predicted(rung, _area(region))
+        return {"rung": rung, "name": CHECK, "value": value, "limit": self.milliseconds, "passed": False}
+
+
+def _area(region: Mapping[str, Any]) -> int:
+    return int(region["crop"]["width"] * region["crop"]["height"])
+
+
+def _made(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rungs that filled a region, once for each time, in order: every fill begins a new run of checks."""
+    made: list[str] = []
+    seen: set[str] = set()
+    for check in checks:
+        if check["name"] == CHECK:
+            continue
+        if not made or check["rung"] != made[-1] or check["name"] in seen:
+            made.append(check["rung"])
+            seen = set()
+        seen.add(check["name"])
+    return made
