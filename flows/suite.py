@@ -88,7 +88,11 @@ def load(folder: Path) -> Suite:
     try:
         content = json.loads((folder / "suite.json").read_text())
         suite = Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
+        stems: dict[str, str] = {}
         for entry in suite.entries:
+            other = stems.setdefault(str(Path(entry.file).with_suffix("")), entry.file)
+            if other != entry.file:
+                raise ValueError(f"{entry.file} and {other} differ in nothing but their format, and would share a truth")
             if entry.set not in SETS:
                 raise ValueError(f"{entry.file} is in set {entry.set!r}, not in {' or '.join(SETS)}")
             if not suite.image(entry).is_file():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -116,22 +117,27 @@ def grouped(crops: Sequence[Box], largest: int, frame: Box) -> list[list[int]]:
     """
     groups = [([index], crop) for index, crop in enumerate(crops)]
 
-    def joined(limit: int, always: bool) -> bool:
-        for first in range(len(groups)):
-            for second in range(first + 1, len(groups)):
-                one, other = groups[first][1], groups[second][1]
-                union = one.union(other)
-                fits = max(union.width, union.height) <= limit
-                if one.overlaps(other) and fits and (always or union.area <= one.area + other.area):
-                    groups[first] = (sorted(groups[first][0] + groups[second][0]), union)
-                    del groups[second]
-                    return True
-        return False
+    def worth(first: int, second: int, limit: int, always: bool) -> bool:
+        one, other = groups[first][1], groups[second][1]
+        union = one.union(other)
+        fits = max(union.width, union.height) <= limit
+        return one.overlaps(other) and fits and (always or union.area <= one.area + other.area)
 
-    while joined(largest, always=False):
-        pass
-    while sum(box.area for _, box in groups) > frame.area and joined(max(frame.width, frame.height), always=True):
-        pass
+    def join(limit: int, always: bool, wanted: Callable[[], bool]) -> None:
+        first = 0
+        while first < len(groups) and wanted():
+            earlier = (number for number in range(first) if worth(number, first, limit, always))
+            later = (number for number in range(first + 1, len(groups)) if worth(first, number, limit, always))
+            partner = next(chain(earlier, later), None)
+            if partner is None:
+                first += 1
+                continue
+            first, second = sorted((first, partner))
+            groups[first] = (sorted(groups[first][0] + groups[second][0]), groups[first][1].union(groups[second][1]))
+            del groups[second]
+
+    join(largest, always=False, wanted=lambda: True)
+    join(max(frame.width, frame.height), always=True, wanted=lambda: sum(box.area for _, box in groups) > frame.area)
     return [members for members, _ in groups]
 
 

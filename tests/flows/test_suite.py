@@ -212,3 +212,10 @@ def test_the_polygon_round_a_coverage_is_its_smallest_rectangle() -> None:
     coverage[40, 5] = 0.05
     polygon = polygon_round(coverage)
     assert sorted((round(x), round(y)) for x, y in polygon) == [(30, 10), (30, 19), (59, 10), (59, 19)]
+
+
+def test_two_pictures_that_differ_only_in_format_are_refused(tmp_path: Path) -> None:
+    folder = users_suite(tmp_path / "suite", [ENTRY, {**ENTRY, "file": "a.jpg"}])
+    Image.new("RGB", (40, 30)).save(folder / "images" / "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg and a\.png"):
+        load(folder)
