@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from flows.one_line import one_line_errors
@@ -24,13 +25,9 @@ Reference = Annotated[
 ]
 
 
-def _amount(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 def _here(card: ModelCard) -> str:
     count = bytes_here(card)
-    return "code" if origin(card) == "code" else "no" if count is None else _amount(count)
+    return "code" if origin(card) == "code" else "no" if count is None else decimal(count)
 
 
 def _revision(card: ModelCard) -> str:
