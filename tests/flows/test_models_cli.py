@@ -63,10 +63,10 @@ def test_pull_prints_the_checksums_that_a_card_lacks(s3: object, model_folder: F
     result = models("pull", "s3://pulled/tiny")
     assert result.exit_code == 0
     first, _, rest = result.output.partition("\n")
-    assert first.startswith("tiny: 33.5 kB verified in ")
+    assert first.startswith("tiny: 33.4 kB verified in ")
     assert yaml.safe_load(rest) == {"files": checksums(resolve("s3://pulled/tiny"))}
     shown = models("show", "s3://pulled/tiny").output
-    assert "here: 33.5 kB\n" in shown
+    assert "here: 33.4 kB\n" in shown
     for name, sha256 in checksums(resolve(str(folder))).items():
         assert f"  {sha256}  {name}\n" in shown
 
@@ -77,7 +77,7 @@ def test_pull_of_code_and_of_a_folder_leaves_them_as_they_are(model_folder: Fold
     assert result.exit_code == 0
     assert result.output.splitlines() == [
         "telea: code of an installed package, nothing to pull",
-        f"model: 33.5 kB verified in {folder}",
+        f"model: 33.4 kB verified in {folder}",
     ]
 
 
