@@ -27,27 +27,29 @@ WEIGHTS = ".safetensors"
 SETTINGS = frozenset({".json", ".txt", ".model"})
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 """Formats whose reading can run code that somebody hid in them."""
-DISPENSABLE = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
-"""Components without which a pipeline still fills."""
+UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+"""Components that no fill needs; they are neither pulled nor loaded."""
 
 HABITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Amused", {"steps": 12, "guidance": 10.0, "dtype": "float32"}),
     ("FluxFill", {"steps": 50, "guidance": 30.0, "dtype": "bfloat16"}),
     ("Flux", {"steps": 28, "guidance": 7.0, "dtype": "bfloat16"}),
-    ("", {"steps": 25, "guidance": 7.5, "dtype": "float16"}),
+    ("", {"steps": 30, "guidance": 4.0, "dtype": "bfloat16"}),
 )
-"""What no folder says: settings by the beginning of the pipeline's class name; the first that fits counts."""
+"""What no folder of a transformer says: settings by the beginning of the pipeline's class name; the first that fits counts."""
+UNET_HABITS: dict[str, Any] = {"steps": 25, "guidance": 7.5, "dtype": "float16", "scheduler": "DDIMScheduler"}
+"""The same for folders of a U-Net, whose own schedulers often add noise."""
 
 
 def card_of_folder(uri: str) -> ModelCard:
     """The card of a folder or fsspec URL in diffusers' format; nothing but its small configuration files is read.
 
-    Raises RunError model_unavailable if there is no such folder, model_corrupt if it is not in diffusers' format,
+    Raises RunError model_unavailable if there is no such folder, model_invalid if it is not in diffusers' format,
     model_unsafe if it has pickled weights only, model_card_invalid for a wrong `cleanplate.yaml` in it.
     """
     names = listed(uri)
     if INDEX not in names:
-        raise RunError("model_corrupt", f"{uri} has no {INDEX}: not a folder in diffusers' format")
+        raise RunError("model_invalid", f"{uri} has no {INDEX}: not a folder in diffusers' format")
     index = _object(uri, INDEX)
     alias = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-") or "model"
     fields: dict[str, Any] = {"alias": alias, "licence": "unknown", "source": uri, "variant": _only_variant(names, index)}
@@ -69,10 +71,10 @@ def listed(uri: str) -> tuple[str, ...]:
 
 
 def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
-    """The files that the pipeline of this `model_index.json` loads, sorted: configuration, vocabularies, one set of weights.
+    """The files that a fill by the pipeline of this `model_index.json` needs, sorted: configuration, vocabularies, one set of weights.
 
     Weights are of the variant where a component has it, else those without one. Raises RunError model_unsafe for a
-    component whose weights are only pickled, model_corrupt for one that is not there.
+    component whose weights are only pickled, model_invalid for one that is not there.
     """
     chosen = [INDEX]
     for component in _components(index):
@@ -81,20 +83,18 @@ def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> 
         weights = by_variant[variant] or by_variant[""]
         pickled = [name for name in inside if PurePosixPath(name).suffix in PICKLED]
         wants_weights = bool(pickled) or f"{component}/config.json" in inside
-        if component in DISPENSABLE and (not inside or (wants_weights and not weights)):
-            continue
         if not inside:
-            raise RunError("model_corrupt", f"component {component} of {INDEX} has no files")
+            raise RunError("model_invalid", f"component {component} of {INDEX} has no files")
         if wants_weights and not weights and pickled:
             raise RunError("model_unsafe", f"{pickled[0]} is pickled and could run code; save the model as safetensors")
         if wants_weights and not weights:
-            raise RunError("model_corrupt", f"component {component} has no weights in safetensors")
+            raise RunError("model_invalid", f"component {component} has no weights in safetensors")
         chosen += weights + [name for name in inside if PurePosixPath(name).suffix in SETTINGS]
     return tuple(sorted(chosen))
 
 
 def check_whole(folder: Path, names: Collection[str]) -> None:
-    """Raise RunError model_corrupt, naming the file, if weights are cut short, misshapen or miss a part of theirs."""
+    """Raise RunError model_invalid, naming the file, if weights are cut short, misshapen or miss a part of theirs."""
     for name in names:
         if name.endswith(WEIGHTS):
             _check_safetensors(folder / name)
@@ -124,7 +124,8 @@ def read_mapping(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def _components(index: Mapping[str, Any]) -> list[str]:
-    return [name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None]
+    present = [name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None]
+    return [name for name in present if name not in UNUSED]
 
 
 def _weights(names: Collection[str]) -> list[str]:
@@ -151,7 +152,7 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     components = _components(index)
     core = next((name for name in ("unet", "transformer") if name in components), None)
     if core is None:
-        raise RunError("model_corrupt", f"{uri}: {INDEX} names neither a unet nor a transformer")
+        raise RunError("model_invalid", f"{uri}: {INDEX} names neither a unet nor a transformer")
     decoder = next((name for name in ("vae", "vqvae", "movq") if name in components), None)
     network = _object(uri, f"{core}/config.json")
     scale = 8
@@ -164,7 +165,9 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     family = "latent_diffusion" if decoder else "pixel_diffusion"
     if pipeline.startswith("Amused"):
         family = "token_transformer"
-    habits = next(habits for beginning, habits in HABITS if pipeline.startswith(beginning))
+    habits = UNET_HABITS
+    if core == "transformer":
+        habits = next(habits for beginning, habits in HABITS if pipeline.startswith(beginning))
     native = side * scale if decoder else side
     return {"family": family, "native_size": native, "size_multiple": scale * pairs, **habits}
 
@@ -185,13 +188,13 @@ def _object(uri: str, name: str) -> dict[str, Any]:
 
 
 def parsed(data: bytes, where: str) -> dict[str, Any]:
-    """A JSON object. Raises RunError model_corrupt if it is none."""
+    """A JSON object. Raises RunError model_invalid if it is none."""
     try:
         content = json.loads(data)
     except ValueError as error:
-        raise RunError("model_corrupt", f"{where}: not JSON: {error}") from None
+        raise RunError("model_invalid", f"{where}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise RunError("model_corrupt", f"{where}: not a JSON object")
+        raise RunError("model_invalid", f"{where}: not a JSON object")
     return content
 
 
@@ -212,17 +215,17 @@ def _check_safetensors(path: Path) -> None:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if 8 + length > size:
-            raise RunError("model_corrupt", f"{path} is truncated: it ends within its header, after {size} bytes")
+            raise RunError("model_invalid", f"{path} is truncated: it ends within its header, after {size} bytes")
         header = parsed(file.read(length), str(path))
     try:
         ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
     except (KeyError, TypeError, IndexError, ValueError):
-        raise RunError("model_corrupt", f"{path}: its header is not one of safetensors") from None
+        raise RunError("model_invalid", f"{path}: its header is not one of safetensors") from None
     wanted = 8 + length + max(ends, default=0)
     if size < wanted:
-        raise RunError("model_corrupt", f"{path} is truncated: {size} bytes of {wanted}")
+        raise RunError("model_invalid", f"{path} is truncated: {size} bytes of {wanted}")
     if size > wanted:
-        raise RunError("model_corrupt", f"{path} has {size} bytes, its header tells of {wanted}")
+        raise RunError("model_invalid", f"{path} has {size} bytes, its header tells of {wanted}")
 
 
 def _check_parts(path: Path, names: Collection[str]) -> None:
@@ -231,4 +234,4 @@ def _check_parts(path: Path, names: Collection[str]) -> None:
     here = {PurePosixPath(name).name for name in names if (path.parent.name == PurePosixPath(name).parent.name)}
     wanted = set(parts.values()) if isinstance(parts, dict) else set()
     if wanted & here and wanted - here:
-        raise RunError("model_corrupt", f"{path.parent / min(wanted - here)} is missing; {path.name} lists it")
+        raise RunError("model_invalid", f"{path.parent / min(wanted - here)} is missing; {path.name} lists it")

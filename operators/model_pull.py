@@ -55,7 +55,7 @@ def located(card: ModelCard) -> Path:
     """The folder with the model's files on this machine, pulled if need be; a folder given as source is used where it is.
 
     Checksums that the card lists are verified; weights are checked for being whole. A pulled file counts as verified while
-    its size and time are those of the pull. Raises RunError model_unavailable, model_checksum, model_corrupt, model_unsafe,
+    its size and time are those of the pull. Raises RunError model_unavailable, model_checksum, model_invalid, model_unsafe,
     package_missing; ValueError for a model that is code.
     """
     if origin(card) != "folder":
@@ -127,7 +127,7 @@ def _folder_files(card: ModelCard) -> tuple[Path, tuple[str, ...]]:
             raise RunError("model_unavailable", f"{card.alias}: {folder / name} is missing")
         return folder, tuple(sorted(card.files))
     if INDEX not in present:
-        raise RunError("model_corrupt", f"{folder} has no {INDEX}: not a folder in diffusers' format")
+        raise RunError("model_invalid", f"{folder} has no {INDEX}: not a folder in diffusers' format")
     return folder, selected(present, parsed((folder / INDEX).read_bytes(), str(folder / INDEX)), card.variant)
 
 

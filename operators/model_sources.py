@@ -33,7 +33,7 @@ def bring(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) 
     """Put the model's files into the folder `target` and return their SHA-256 by name.
 
     `expected` says which files and which checksums (empty: those that a pipeline loads, of any checksum), `why` where that
-    is from. Raises RunError model_checksum naming the first file that differs, model_unavailable, model_corrupt,
+    is from. Raises RunError model_checksum naming the first file that differs, model_unavailable, model_invalid,
     model_unsafe, package_missing; Failure of a storage; OSError of the disk under `target`.
     """
     check_names(expected)
@@ -48,11 +48,11 @@ def compare(card: ModelCard, expected: Mapping[str, str], actual: Mapping[str, s
 
 
 def check_names(names: Collection[str]) -> None:
-    """Refuse pickled weights (RunError model_unsafe) and names that lead out of the model's folder (model_corrupt)."""
+    """Refuse pickled weights (RunError model_unsafe) and names that lead out of the model's folder (model_invalid)."""
     for name in names:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
-            raise RunError("model_corrupt", f"the file name {name!r} leads out of the model's folder")
+            raise RunError("model_invalid", f"the file name {name!r} leads out of the model's folder")
         if path.suffix in PICKLED:
             raise RunError("model_unsafe", f"{name} is pickled and could run code; save the model as safetensors")
 
@@ -66,7 +66,7 @@ def _from_url(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
         where = storage.joined(card.source, INDEX)
         present = listed(card.source)
         if INDEX not in present:
-            raise RunError("model_corrupt", f"{card.source} has no {INDEX}: not a folder in diffusers' format")
+            raise RunError("model_invalid", f"{card.source} has no {INDEX}: not a folder in diffusers' format")
         names = list(selected(present, parsed(storage.read(where), where), card.variant))
         check_names(names)
     sums = {}
@@ -113,7 +113,7 @@ def _downloaded(card: ModelCard, names: list[str], target: Path) -> dict[str, st
     listing = {file.rfilename: file.lfs.sha256 if file.lfs else "" for file in info.siblings or []}
     if not names:
         if INDEX not in listing:
-            raise RunError("model_corrupt", f"{card.source} has no {INDEX}: not in diffusers' format")
+            raise RunError("model_invalid", f"{card.source} has no {INDEX}: not in diffusers' format")
         index = Path(hf_hub_download(card.source, INDEX, revision=info.sha, local_dir=target))
         names = list(selected(listing, parsed(index.read_bytes(), INDEX), card.variant))
         check_names(names)

@@ -125,15 +125,23 @@ def test_a_component_without_weights_is_named(model_folder: Folder, tmp_path: Pa
     for file in (folder / "vae").glob("diffusion*"):
         file.unlink()
     error = refused(folder)
-    assert (error.code, error.message) == ("model_corrupt", "component vae has no weights in safetensors")
+    assert (error.code, error.message) == ("model_invalid", "component vae has no weights in safetensors")
     (folder / "vae" / "config.json").unlink()
     assert refused(folder).message == "component vae of model_index.json has no files"
 
 
-def test_a_safety_checker_may_be_missing(model_folder: Folder, tmp_path: Path) -> None:
+def test_a_safety_checker_is_neither_needed_nor_selected(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     rewrite(folder / "model_index.json", safety_checker=["diffusers", "StableDiffusionSafetyChecker"])
     assert selected(files_of(folder), index_of(folder), "") == LOADED
+    (folder / "safety_checker").mkdir()
+    (folder / "safety_checker" / "model.safetensors").write_bytes(TENSORS)
+    assert selected(files_of(folder), index_of(folder), "") == LOADED
+
+
+def test_a_folder_without_card_samples_without_noise(model_folder: Folder, tmp_path: Path) -> None:
+    card = card_of_folder(str(model_folder(tmp_path / "model")))
+    assert (card.scheduler, card.stochasticity) == ("DDIMScheduler", 0)
 
 
 def test_fields_in_the_folder_take_the_place_of_what_it_tells(model_folder: Folder, tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def test_a_folder_without_index_or_files_is_told_from_a_model(tmp_path: Path) ->
     with pytest.raises(RunError, match="model_unavailable"):
         card_of_folder(str(tmp_path))
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(RunError, match=r"model_corrupt.*not a folder in diffusers' format"):
+    with pytest.raises(RunError, match=r"model_invalid.*not a folder in diffusers' format"):
         card_of_folder(str(tmp_path))
 
 
@@ -178,7 +186,7 @@ def test_weights_cut_anywhere_are_found_and_named(tmp_path_factory: pytest.TempP
     file.write_bytes(TENSORS[:end])
     with pytest.raises(RunError) as caught:
         check_whole(file.parent, [file.name])
-    assert caught.value.code == "model_corrupt"
+    assert caught.value.code == "model_invalid"
     assert f"{file} is truncated" in caught.value.message
 
 
@@ -187,14 +195,14 @@ def test_whole_weights_pass_and_longer_ones_do_not(tmp_path: Path) -> None:
     file.write_bytes(TENSORS)
     check_whole(tmp_path, [file.name])
     file.write_bytes(TENSORS + b"x")
-    with pytest.raises(RunError, match="model_corrupt"):
+    with pytest.raises(RunError, match="model_invalid"):
         check_whole(tmp_path, [file.name])
 
 
 @pytest.mark.parametrize("header", [b"[1]", b"{", b'{"a": 1}', b'{"a": {"data_offsets": [0]}}'])
 def test_a_header_that_is_none_is_one_line(tmp_path: Path, header: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(RunError, match=r"model_corrupt.*model\.safetensors") as caught:
+    with pytest.raises(RunError, match=r"model_invalid.*model\.safetensors") as caught:
         check_whole(tmp_path, ["model.safetensors"])
     assert "\n" not in str(caught.value)
 
@@ -207,5 +215,5 @@ def test_a_missing_part_of_split_weights_is_named(tmp_path: Path) -> None:
     index = "unet/model.safetensors.index.json"
     (tmp_path / index).write_text(json.dumps({"weight_map": {part: Path(part).name for part in parts}}))
     check_whole(tmp_path, [*parts, index])
-    with pytest.raises(RunError, match=f"model_corrupt.*{parts[1]} is missing"):
+    with pytest.raises(RunError, match=f"model_invalid.*{parts[1]} is missing"):
         check_whole(tmp_path, [parts[0], index])

@@ -160,7 +160,7 @@ def test_truncated_weights_never_enter_the_cache(s3: object, model_folder: Folde
     folder = model_folder(tmp_path / "model")
     (folder / UNET).write_bytes((folder / UNET).read_bytes()[:-1])
     code, message = code_of(card(put(s3, folder, "cut")))
-    assert code == "model_corrupt"
+    assert code == "model_invalid"
     assert f"{UNET} is truncated" in message
     assert entries(model_cache) == [".lock"]
 
@@ -176,7 +176,7 @@ def test_a_bucket_that_is_not_there_or_not_ours_is_one_line(s3: object, tmp_path
 @pytest.mark.parametrize("name", ["../outside.json", "/etc/hosts", "unet/../../outside.json"])
 def test_names_that_lead_out_of_the_folder_are_refused(s3: object, tmp_path: Path, name: str) -> None:
     assert code_of(card("s3://models/any", files={name: "0" * 64})) == (
-        "model_corrupt",
+        "model_invalid",
         f"the file name {name!r} leads out of the model's folder",
     )
 
@@ -232,7 +232,7 @@ def test_a_folder_with_a_file_that_differs_from_its_card_is_refused(model_folder
 def test_truncated_weights_in_a_folder_are_one_line_that_names_the_file(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     (folder / UNET).write_bytes((folder / UNET).read_bytes()[:5000])
-    assert code_of(card(folder)) == ("model_corrupt", f"{folder / UNET} is truncated: 5000 bytes of 16532")
+    assert code_of(card(folder)) == ("model_invalid", f"{folder / UNET} is truncated: 5000 bytes of 16532")
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
