@@ -71,7 +71,7 @@ def listed(uri: str) -> tuple[str, ...]:
 
 
 def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
-    """The files that a fill by the pipeline of this `model_index.json` needs, sorted: configuration, vocabularies, one set of weights.
+    """The files that a fill by a model of this `model_index.json` needs, sorted: settings, vocabularies, one set of weights.
 
     Weights are of the variant where a component has it, else those without one. Raises RunError model_unsafe for a
     component whose weights are only pickled, model_invalid for one that is not there.
