@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typer.exceptions import TyperException
 
@@ -18,6 +17,9 @@ from cluster import profile as profiles
 from flows import suite as suites
 from flows.erase_text import PRESETS, erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
+from flows.models_cli import models
+from flows.one_line import errors
+from flows.one_line import one_line_errors as _one_line_errors
 from flows.run import VERDICTS, Options, Summary, run
 from operators import gate
 from operators.failure import RunError
@@ -27,7 +29,7 @@ from operators.inpaint import RUNGS
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
 )
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(models, name="models")
 
 Source = Annotated[
     str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
@@ -44,26 +46,6 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, in
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget an earlier run into DEST and start over.")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are delivered unedited.")]
 MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
-
-
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Any expected error as one line with its code, and its exit code; no traceback."""
-    try:
-        yield
-    except RunError as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(error.exit_code) from None
-    except (FlowError, profiles.ProfileError) as error:
-        code = "flow_invalid" if isinstance(error, FlowError) else "profile_invalid"
-        errors.print(f"error: {code}: {error}", markup=False)
-        raise typer.Exit(2) from None
-    except ModuleNotFoundError as error:
-        errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        errors.print("error: interrupted: the same command takes up where this run ended")
-        raise typer.Exit(3) from None
 
 
 def _rungs(preset: str, model: str | None) -> tuple[str, ...]:

@@ -66,6 +66,10 @@ class RunError(Exception):
         self.message = message
         self.exit_code = exit_code
 
+    def __reduce__(self) -> tuple[type[RunError], tuple[str, str, int]]:
+        """Keep code and exit code on the way from a worker process to the driver."""
+        return RunError, (self.code, self.message, self.exit_code)
+
 
 def failure_of(error: Exception) -> Failure:
     """The failure that an exception met while working one row amounts to."""

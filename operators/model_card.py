@@ -23,7 +23,9 @@ class ModelCard(BaseModel):
     revision: str = ""
     """A commit, a tag or a date: what `alias@revision` names after the alias has moved on."""
     files: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of each file that is pulled, by its path within the source."""
+    """SHA-256 of each file that is pulled, by its path within the source; without it, the first pull on a node decides."""
+    variant: str = ""
+    """Which of several sets of weights in the source (`fp16` for `model.fp16.safetensors`); what `from_pretrained` wants."""
     native_size: int = Field(default=512, gt=0)
     """Side in pixels at which the model was trained; crops are brought to a multiple of `size_multiple` near it."""
     size_multiple: int = Field(default=8, gt=0)
@@ -43,3 +45,5 @@ class ModelCard(BaseModel):
     prompt: str = "{intent}"
     """Template in which the intent is rendered; `{intent}` is replaced."""
     negative_prompt: str = ""
+    note: str = ""
+    """What whoever uses the model must know: limits of its licence, access, oddities."""

@@ -327,3 +327,41 @@ def finished(ray_here: None, pictures: Pictures, tmp_path_factory: pytest.TempPa
     (source / "broken.jpg").write_bytes(b"these are words")
     summary = run(erase_text(PRESETS["quality"]), str(source), str(root / "out"), laptop().with_workers(2))
     return Finished(source, root / "out", summary)
+
+
+def _model_folder(root: Path, fill: float = 0.5, variant: str = "", pipeline: str = "StableDiffusionInpaintPipeline") -> Path:
+    """A folder in diffusers' format, with what such folders hold beside what a pipeline loads."""
+    from safetensors.numpy import save_file
+
+    components = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "scheduler": "DDIMScheduler"}
+    index = {"_class_name": pipeline, "safety_checker": [None, None], "tokenizer": ["transformers", "CLIPTokenizer"]}
+    index |= {name: ["diffusers", kind] for name, kind in components.items()}
+    for name in (*components, "tokenizer"):
+        (root / name).mkdir(parents=True)
+    (root / "model_index.json").write_text(json.dumps(index))
+    (root / "unet" / "config.json").write_text(json.dumps({"sample_size": 64}))
+    (root / "vae" / "config.json").write_text(json.dumps({"block_out_channels": [8, 8, 8, 8]}))
+    (root / "scheduler" / "scheduler_config.json").write_text("{}")
+    (root / "tokenizer" / "vocab.json").write_text("{}")
+    (root / "tokenizer" / "merges.txt").write_text("a b\n")
+    for name in ("unet", "vae"):
+        file = ".".join(filter(None, ["diffusion_pytorch_model", variant, "safetensors"]))
+        save_file({"weight": np.full((64, 64), fill, np.float32), "bias": np.zeros(3, np.float32)}, root / name / file)
+        (root / name / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    (root / "README.md").write_text("# A model")
+    (root / "everything.ckpt").write_bytes(b"a pickle")
+    save_file({"weight": np.zeros(9, np.float32)}, root / "everything.safetensors")
+    return root
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Callable[..., Path]:
+    """Writes a small folder in diffusers' format; `fill` is the value of its weights."""
+    return _model_folder
+
+
+@pytest.fixture()
+def model_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of pulled models that is this test's own."""
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

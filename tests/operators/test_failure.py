@@ -1,3 +1,4 @@
+import pickle
 import re
 
 import pytest
@@ -59,3 +60,13 @@ def test_any_other_exception_is_an_operator_error_that_names_it():
 def test_a_run_error_knows_its_exit_code():
     assert RunError("source_missing", "there is no x").exit_code == 2
     assert RunError("storage_error", "gone", exit_code=3).exit_code == 3
+
+
+def test_a_run_error_reaches_the_driver_as_it_left_the_worker():
+    error = pickle.loads(pickle.dumps(RunError("model_unavailable", "no network", exit_code=3)))
+    assert (error.code, error.message, error.exit_code, str(error)) == (
+        "model_unavailable",
+        "no network",
+        3,
+        "model_unavailable: no network",
+    )
