@@ -3,7 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from operators.inpaint import RUNGS, Inpaint, hole_of, pasted, seed_of
+from operators.generators.classical import CLASSICAL as RUNGS
+from operators.generators.request import hole_of
+from operators.inpaint import Inpaint, pasted, seed_of
 from operators.mask import BLEND, CORE
 from operators.row import check_schema
 from operators.table import views
