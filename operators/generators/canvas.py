@@ -56,7 +56,7 @@ class Canvas:
         return max(map(laid, buckets(native_size, size_multiple)), key=lambda it: it.rows * it.columns / (it.height * it.width))
 
     def picture(self, pixels: Pixels) -> Pixels:
-        """A crop (height x width x 3) on the canvas: area-averaged where it shrinks, Lanczos where it grows."""
+        """A crop (height x width x 3) on the canvas: area-averaged where it shrinks, bicubic where it grows."""
         return self._reflected(_resized(pixels, self.rows, self.columns))
 
     def weights(self, channel: Pixels) -> Pixels:
@@ -79,7 +79,7 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
-    result: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)
+    result: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -49,11 +48,14 @@ class Classical:
     """One of CLASSICAL as a generator: crop by crop at its own size, exact on one machine, blind to prompts."""
 
     name: str
-    microbatch: ClassVar[int] = 1
 
     def shape(self, request: Request) -> Hashable:
         """Any request may follow any other."""
         return None
+
+    def microbatch(self, request: Request) -> int:
+        """One: they gain nothing from company."""
+        return 1
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop with its hole filled."""

@@ -8,7 +8,8 @@ import importlib.util
 import json
 import struct
 import warnings
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Loaded:
 
     pipeline: Any
     device: str
+    places_alike: dict[Hashable, bool] = field(default_factory=dict)
+    """What `places` has found out, by size and kind of microbatch."""
 
 
 def described(folder: str | Path) -> ModelCard:
@@ -151,7 +154,10 @@ def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
 
 
 def _network(folder: Path, library: str, kind: str, dtype: Any) -> Any:
-    """One network, with every weight from its file: neither library refuses a file in which some are missing."""
+    """One network, with every weight from its file. Neither library refuses a file in which some are missing; here one does.
+
+    Mismatched shapes are let through by the libraries only to be named here, both libraries' alike.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network, report = getattr(importlib.import_module(library), kind).from_pretrained(
@@ -160,6 +166,7 @@ def _network(folder: Path, library: str, kind: str, dtype: Any) -> Any:
             use_safetensors=True,
             variant=_variant(folder),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **{"torch_dtype" if library == "diffusers" else "dtype": dtype},
         )
     for what in ("missing_keys", "mismatched_keys"):

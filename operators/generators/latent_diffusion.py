@@ -16,6 +16,7 @@ from operators.failure import RunError
 from operators.generators.canvas import Canvas
 from operators.generators.classical import navier_stokes
 from operators.generators.folder import Loaded
+from operators.generators.places import steady_microbatch
 from operators.generators.request import Request, hole_of
 from operators.generators.soft_mask import latent_cells, strength_of, threshold
 from operators.model_card import ModelCard
@@ -37,7 +38,8 @@ def canvas_of(request: Request, card: ModelCard) -> Canvas:
 
 
 def smooth_source(request: Request) -> Pixels:
-    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no letter shines through."""
+    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no letter shines through,
+    not even by the kernel that resizes."""
     return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
 
 
@@ -73,8 +75,9 @@ class LatentDiffusion:
     loaded: Loaded
 
     def __post_init__(self) -> None:
-        if self.card.stochasticity and not _takes_eta(self._scheduler()):
-            raise RunError("model_invalid", f"{self.card.alias}: {self.card.scheduler} has no stochasticity to set")
+        scheduler = self._scheduler()
+        if self.card.stochasticity and not _takes_eta(scheduler):
+            raise RunError("model_invalid", f"{self.card.alias}: {type(scheduler).__name__} has no stochasticity to set")
 
     @staticmethod
     def runs(pipeline: Any) -> bool:
@@ -90,26 +93,30 @@ class LatentDiffusion:
             and not pipeline.config.get("requires_aesthetics_score", False)
         )
 
-    @property
-    def microbatch(self) -> int:
-        """As the card says."""
-        return self.card.microbatch
-
     def shape(self, request: Request) -> Hashable:
         """The bucket: height and width in pixels."""
         canvas = canvas_of(request, self.card)
         return canvas.height, canvas.width
 
+    def microbatch(self, request: Request) -> int:
+        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        kind = (self.shape(request), self.card.guidance > 1)
+        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop regenerated; see `Generator.fill`."""
+        made = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+
+    def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
         import torch
 
         with torch.inference_mode():
             latents = self.denoised(requests)
             vae = self.loaded.pipeline.vae
-            decoded = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
-            pictures = unstacked(decoded)
-        return [canvas_of(request, self.card).returned(picture) for request, picture in zip(requests, pictures, strict=True)]
+            decoded: torch.Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
+        return decoded
 
     def denoised(self, requests: Sequence[Request]) -> torch.Tensor:
         """The requests' finished latents, float32, batch x 4 x canvas height and width over the VAE's factor.
@@ -146,13 +153,13 @@ class LatentDiffusion:
             maps = [latent_cells(channel, canvas, factor) for canvas, channel in zip(canvases, channels, strict=True)]
             return torch.from_numpy(np.stack(maps)[:, None]).to(device)
 
-        source = self._latents(stacked([canvas.picture(smooth_source(request)) for canvas, request in pairs]))
+        smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in pairs])
+        source = self._latents(smooth)
         strength = cells([strength_of(request.mask) for request in requests])
         if self.loaded.pipeline.unet.config.in_channels == LATENTS:
             return source, strength, None
         holes = np.stack([canvas.weights(hole_of(request.mask)) for canvas, request in pairs]) > 0
-        shown = stacked([canvas.picture(request.pixels) for canvas, request in pairs])
-        hidden = self._latents(shown * torch.from_numpy(~holes[:, None]))
+        hidden = self._latents(smooth * torch.from_numpy(~holes[:, None]))
         return source, strength, torch.cat([cells([hole_of(request.mask) for request in requests]), hidden], dim=1)
 
     def _latents(self, pictures: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from operators.failure import Failure
+from operators.generators.memory import out_of_memory, release
 from operators.generators.request import Generator, Request
 from operators.table import Pixels
 
@@ -25,8 +26,8 @@ def filled(generator: Generator, requests: Sequence[Request]) -> list[Filled | E
     """Every request's fill, or what went wrong with it, in order.
 
     A microbatch holds requests of one shape and is padded by repeating the last, so a region's pixels depend on nothing
-    but its own request. Out of memory, it is halved down to 1; what was filled at another size than the card's is not
-    `repeatable`, because sums run in another order there. What fails together is tried once more one by one, so that
+    but its own request. Out of memory, it is halved down to 1; what was filled at another size is not `repeatable`,
+    because sums run in another order there. What fails together is tried once more one by one, so that
     only the culprit fails.
     """
     groups: dict[Hashable, list[int]] = {}
@@ -37,24 +38,31 @@ def filled(generator: Generator, requests: Sequence[Request]) -> list[Filled | E
         except Exception as error:
             outcomes[index] = error
     for members in groups.values():
-        for start in range(0, len(members), generator.microbatch):
-            chosen = members[start : start + generator.microbatch]
-            outcomes.update(zip(chosen, _isolated(generator, [requests[index] for index in chosen]), strict=True))
+        size = 0
+        while members and not size:
+            try:
+                size = generator.microbatch(requests[members[0]])
+            except Exception as error:
+                outcomes[members.pop(0)] = error
+        for start in range(0, len(members), max(1, size)):
+            chosen = members[start : start + size]
+            outcomes.update(zip(chosen, _isolated(generator, [requests[index] for index in chosen], size), strict=True))
     return [outcomes[index] for index in range(len(requests))]
 
 
-def _isolated(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
+def _isolated(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled | Exception]:
     try:
-        return [*_halving(generator, requests, generator.microbatch)]
+        return [*_halving(generator, requests, size)]
     except Exception as error:
         if len(requests) == 1:
             return [error]
-    return [outcome for request in requests for outcome in _isolated(generator, [request])]
+    return [outcome for request in requests for outcome in _isolated(generator, [request], size)]
 
 
 def _halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled]:
     """The requests in microbatches of `size`, or of half of it as often as memory asks for. Raises Failure out_of_memory."""
     done: list[Filled] = []
+    whole = size
     while len(done) < len(requests):
         chosen = requests[len(done) : len(done) + size]
         start = time.perf_counter()
@@ -67,25 +75,9 @@ def _halving(generator: Generator, requests: Sequence[Request], size: int) -> li
                 raise Failure("out_of_memory", "not enough memory for a microbatch of one region") from error
         else:
             share = (time.perf_counter() - start) * 1000 / len(chosen)
-            done += [Filled(pixels, size == generator.microbatch, share) for pixels in fills]
+            done += [Filled(pixels, size == whole, share) for pixels in fills]
             continue
         # Outside the handler: there the error's traceback would keep the tensors alive that did not fit.
         size //= 2
-        _release()
+        release()
     return done
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory ended, the host's or the accelerator's; torch's allocator for the host has no type of its own for it."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _release() -> None:
-    """Hand the accelerator's cached blocks back, which may be too small for what comes next."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from operators.failure import RunError
 from operators.generators.canvas import largest
 from operators.generators.folder import Loaded
 from operators.generators.latent_diffusion import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.generators.places import steady_microbatch
 from operators.generators.request import Request, hole_of
 from operators.generators.soft_mask import latent_cells, strength_of, threshold
 from operators.model_card import ModelCard
@@ -47,26 +48,32 @@ class OwnPipeline:
             except ValueError as error:
                 raise RunError("model_invalid", f"{card.alias}: {type(pipeline).__name__} cannot inpaint") from error
             pipeline.set_progress_bar_config(disable=True)
-        return cls(card, Loaded(pipeline, loaded.device))
-
-    @property
-    def microbatch(self) -> int:
-        """As the card says."""
-        return self.card.microbatch
+        scheduler_class(card, pipeline.scheduler)
+        return cls(card, replace(loaded, pipeline=pipeline))
 
     def shape(self, request: Request) -> Hashable:
         """The bucket: height and width in pixels."""
         canvas = canvas_of(request, self.card)
         return canvas.height, canvas.width
 
+    def microbatch(self, request: Request) -> int:
+        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        kind = (self.shape(request), self.card.guidance > 1)
+        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop regenerated; see `Generator.fill`."""
+        made = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+
+    def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
         import torch
 
         pipeline, canvases = self.loaded.pipeline, [canvas_of(request, self.card) for request in requests]
         own = pipeline.scheduler
         pipeline.scheduler = scheduler_class(self.card, own).from_config(own.config)
-        pictures = [canvas.picture(request.pixels) for canvas, request in zip(canvases, requests, strict=True)]
+        pictures = [canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)]
         arguments = {
             "prompt": [request.prompt for request in requests],
             "negative_prompt": [self.card.negative_prompt] * len(requests) if self.card.negative_prompt else None,
@@ -85,8 +92,8 @@ class OwnPipeline:
                 arguments |= {"callback_on_step_end": self._held(requests), "callback_on_step_end_tensor_inputs": ["latents"]}
             known = inspect.signature(pipeline.__call__).parameters
             done = pipeline(**{name: value for name, value in arguments.items() if name in known})
-            made = unstacked(done.images * 2 - 1)
-        return [canvas.returned(picture) for canvas, picture in zip(canvases, made, strict=True)]
+        made: torch.Tensor = done.images * 2 - 1
+        return made
 
     def masks(self, requests: Sequence[Request]) -> torch.Tensor:
         """Holes as the pipeline is given them: float32 0 or 1, batch x 1 x canvas height x width.

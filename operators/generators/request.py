@@ -29,12 +29,11 @@ class Request:
 class Generator(Protocol):
     """Fills regions. Which ones may share a call, and how many, is on the generator; `microbatch.filled` sees to it."""
 
-    @property
-    def microbatch(self) -> int:
-        """Regions that one call takes; the caller pads to exactly as many, so that shapes never vary."""
-
     def shape(self, request: Request) -> Hashable:
         """What requests of one call have in common: the size at which the model works them."""
+
+    def microbatch(self, request: Request) -> int:
+        """Regions of this shape that one call takes; the caller pads to exactly as many, so that shapes never vary."""
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """The crops regenerated (uint8 sRGB), each of its own crop's size, whole: the caller pastes by `blend`.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from operators.generators.canvas import largest
 from operators.generators.folder import Loaded
-from operators.generators.latent_diffusion import canvas_of, generators_of, stacked, unstacked
+from operators.generators.latent_diffusion import canvas_of, generators_of, smooth_source, stacked, unstacked
 from operators.generators.request import Request, hole_of
 from operators.model_card import ModelCard
 from operators.table import Pixels
@@ -41,7 +41,6 @@ class TokenTransformer:
 
     card: ModelCard
     loaded: Loaded
-    microbatch: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self.loaded.pipeline.mask_processor = MaskAsGiven()
@@ -50,6 +49,10 @@ class TokenTransformer:
         """The bucket: height and width in pixels."""
         canvas = canvas_of(request, self.card)
         return canvas.height, canvas.width
+
+    def microbatch(self, request: Request) -> int:
+        """One, whatever the card says."""
+        return 1
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop regenerated; see `Generator.fill`."""
@@ -71,7 +74,7 @@ class TokenTransformer:
             done = self.loaded.pipeline(
                 prompt=request.prompt,
                 negative_prompt=self.card.negative_prompt,
-                image=(stacked([canvas.picture(request.pixels)]) + 1) / 2,
+                image=(stacked([canvas.picture(smooth_source(request))]) + 1) / 2,
                 mask_image=self.tokens(request),
                 num_inference_steps=self.card.steps,
                 guidance_scale=self.card.guidance,

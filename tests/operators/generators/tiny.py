@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 WORDS = 77
@@ -211,3 +212,18 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "flux": lambda: flux("FluxPipeline"),
     "amused": amused,
 }
+
+
+def saved(kind: str, folder: Path) -> Path:
+    """The folder of a tiny model, made unless it is there; the same weights every time."""
+    if not folder.exists():
+        import torch
+        from diffusers.utils import logging
+        from transformers.utils import logging as others
+
+        for library in (logging, others):
+            library.set_verbosity_error()
+            library.disable_progress_bar()
+        torch.manual_seed(0)
+        MAKERS[kind]().save_pretrained(folder, safe_serialization=True)
+    return folder
