@@ -23,8 +23,8 @@ from flows.one_line import one_line_errors as _one_line_errors
 from flows.run import VERDICTS, Options, Summary, run
 from operators import gate
 from operators.failure import RunError
+from operators.generators.classical import CLASSICAL
 from operators.image import Limits
-from operators.inpaint import RUNGS
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
@@ -38,7 +38,8 @@ Dest = Annotated[
     str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
 ]
 Preset = Annotated[str, typer.Option(help=f"The ladder of fills: {', '.join(PRESETS)}.")]
-Model = Annotated[str | None, typer.Option(help=f"One fill instead of a preset's ladder: {', '.join(RUNGS)}.")]
+FILLS = f"{', '.join(CLASSICAL)}, or a folder in diffusers' format"
+Model = Annotated[str | None, typer.Option(help=f"One fill instead of a preset's ladder: {FILLS}.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Resource profile: laptop, a shipped name, or a YAML file.")]
 Seed = Annotated[int, typer.Option(help="The run's seed; every region's own seed follows from it.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N images of the listing.")]
@@ -50,8 +51,8 @@ MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are de
 
 def _rungs(preset: str, model: str | None) -> tuple[str, ...]:
     if model is not None:
-        if model not in RUNGS:
-            raise RunError("option_invalid", f"--model {model}: there are {', '.join(RUNGS)}")
+        if model not in CLASSICAL and not Path(model).is_dir():
+            raise RunError("option_invalid", f"--model {model}: neither {FILLS}")
         return (model,)
     if preset not in PRESETS:
         raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
@@ -193,7 +194,7 @@ def calibrate(
         from flows.calibrate import calibrated, write_calibration
 
         try:
-            content = calibrated(_suite(suite), tuple(RUNGS), workers or profiles.cores())
+            content = calibrated(_suite(suite), tuple(CLASSICAL), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)

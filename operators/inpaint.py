@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.clock import spent_in
-from operators.mask import BLEND, CORE
+from operators.clock import charge
+from operators.generators import generator_of
+from operators.generators.classical import CLASSICAL
+from operators.generators.microbatch import Filled, filled
+from operators.generators.request import Generator, Request, hole_of
+from operators.intent import intent_of, prompt_sha256, rendered
+from operators.model_card import ModelCard
 from operators.operator import Operator
-from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill
+from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill, views
 
-Fill = Callable[[Pixels, Pixels, int], Pixels]
-"""A rung: crop (uint8 sRGB height x width x 3), hole (0 or 255 height x width) and seed to the filled crop."""
+ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable")
 
-
-def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code). Ignores the seed.
-
-    OpenCV's code is not exact where the picture is flat: values drift by up to four grey levels.
-    """
-    result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_TELEA)
-    return result
-
-
-def navier_stokes(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Isophotes continued as fluid flow (Bertalmio, Bertozzi and Sapiro 2001, OpenCV's code). Ignores the seed."""
-    result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_NS)
-    return result
-
-
-def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Texture from similar patches of the crop (Barnes et al. 2009, code of the `pypatchmatch` package)."""
-    from patchmatch import inpaint, set_random_seed
-
-    set_random_seed(seed % 2**32)
-    result: Pixels = inpaint(pixels, hole, patch_size=3)
-    return result
-
-
-RUNGS: dict[str, Fill] = {"telea": telea, "navier_stokes": navier_stokes, "patchmatch": patchmatch}
-"""The fills by the names they have in flows, ledgers and on the command line."""
-
-
-def hole_of(mask: Pixels) -> Pixels:
-    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the paste-back will weigh."""
-    return np.where((mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), 255, 0).astype(np.uint8)
+Outcome = Filled | Exception | None
+"""A region's fill, what went wrong, or None where the crop is all hole and nothing can be continued."""
 
 
 def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, number: int) -> int:
@@ -62,7 +36,11 @@ def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, n
 
 @dataclass(frozen=True)
 class Inpaint(Operator):
-    """Fill the regions that are still open by one rung of the ladder; the others pass at no cost."""
+    """Fill the regions that are still open by one rung of the ladder; the others pass at no cost.
+
+    The regions of all rows of a batch share microbatches. Neither that nor their order changes a byte; what cannot keep this
+    promise (a microbatch halved for want of memory) says `repeatable = false`.
+    """
 
     reads: ClassVar[tuple[str, ...]] = (
         "source_sha256",
@@ -72,41 +50,114 @@ class Inpaint(Operator):
         "regions.state",
         "regions.passes",
     )
-    adds: ClassVar[tuple[str, ...]] = ("regions.fill", "regions.rung", "regions.seed", "regions.passes")
+    adds: ClassVar[tuple[str, ...]] = tuple(f"regions.{name}" for name in ADDED)
     rung: str = "telea"
+    """A classical fill's name, a folder in diffusers' format, or, with `card`, the reference that led to it."""
     seed: int = 0
+    prompt: str = ""
+    """The user's own words, added to every region's intent."""
+    card: ModelCard | None = None
+    """The model, loaded from its `source`; follows from `rung` where that is a classical fill or a folder."""
 
     def __post_init__(self) -> None:
-        if self.rung not in RUNGS:
-            raise ValueError(f"no rung {self.rung!r}; there are {', '.join(RUNGS)}")
+        if self.card is None:
+            object.__setattr__(self, "card", _card_of(self.rung))
+
+    @property
+    def model(self) -> ModelCard:
+        """The card, given or found."""
+        assert self.card is not None
+        return self.card
 
     @property
     def name(self) -> str:
-        """`inpaint_` and the rung."""
-        return f"inpaint_{self.rung}"
+        """`inpaint_` and the model's alias."""
+        return f"inpaint_{self.model.alias}"
+
+    def open(self) -> None:
+        """Load the model. Raises RunError model_invalid."""
+        self._generator()
+
+    def settings(self) -> dict[str, Any]:
+        """The fields, the card with the checksum of every file."""
+        return {**super().settings(), "card": self.model.model_dump(mode="json")}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fill the open regions of one batch."""
-        return map_rows(batch, self.name, self.adds, self._fill)
+        outcomes = self._outcomes(batch)
+        return map_rows(batch, self.name, self.adds, lambda row: self._added(row, outcomes))
 
-    def _fill(self, row: Row) -> Additions | None:
+    def _generator(self) -> Generator:
+        return generator_of(self.model, Path(self.model.source) if self.model.source else None)
+
+    def _outcomes(self, batch: pa.Table) -> dict[int, Outcome]:
+        """What came of every open region of every row without a failure, by the region's position in the batch."""
+        outcomes: dict[int, Outcome] = {}
+        requests: dict[int, Request] = {}
+        for row in views(batch):
+            if row["failure"] is not None:
+                continue
+            for region in row.regions:
+                if region["state"] != "open":
+                    continue
+                try:
+                    request = self._request(row["source_sha256"], region)
+                    if (hole_of(request.mask) == 0).any():
+                        requests[region.position] = request
+                    else:
+                        outcomes[region.position] = None
+                except Exception as error:
+                    outcomes[region.position] = error
+        if requests:
+            outcomes.update(zip(requests, filled(self._generator(), list(requests.values())), strict=True))
+        return outcomes
+
+    def _request(self, source_sha256: str, region: Region) -> Request:
+        number = (region["passes"] or 0) + 1
+        seed = seed_of(self.seed, source_sha256, region["crop"], self.model.alias, number)
+        return Request(region.array("pixels", 3), region.array("mask", 4), seed, rendered(self._intent(region), self.model))
+
+    def _intent(self, region: Region) -> str:
+        figures = dict(region["metadata"] or []) if "metadata" in region.fields else {}
+        return intent_of(figures, self.prompt)
+
+    def _added(self, row: Row, outcomes: Mapping[int, Outcome]) -> Additions | None:
         regions = row.regions
         if all(region["state"] != "open" for region in regions):
             return None
-        filled = [self._attempt(row["source_sha256"], region) for region in regions]
-        return {f"regions.{name}": [values[name] for values in filled] for name in ("fill", "rung", "seed", "passes")}
+        done = [self._region(row["source_sha256"], region, outcomes) for region in regions]
+        return {f"regions.{name}": [values[name] for values in done] for name in ADDED}
 
-    def _attempt(self, source_sha256: str, region: Region) -> dict[str, Any]:
+    def _region(self, source_sha256: str, region: Region, outcomes: Mapping[int, Outcome]) -> dict[str, Any]:
         if region["state"] != "open":
-            return {name: region[name] for name in ("fill", "rung", "seed", "passes")}
-        number = (region["passes"] or 0) + 1
-        seed = seed_of(self.seed, source_sha256, region["crop"], self.rung, number)
-        pixels, hole = region.array("pixels", 3), hole_of(region.array("mask", 4))
-        fill: Pixels | None = None
-        if (hole == 0).any():
-            with spent_in("model"):
-                fill = RUNGS[self.rung](np.ascontiguousarray(pixels), hole, seed)
-        return {"fill": None if fill is None else packed_fill(fill), "rung": self.rung, "seed": seed, "passes": number}
+            return {name: region[name] for name in ADDED}
+        outcome = outcomes[region.position]
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is not None:
+            charge("model", outcome.milliseconds)
+        request = self._request(source_sha256, region)
+        told = self.model.family != "classical"
+        return {
+            "fill": None if outcome is None else packed_fill(outcome.pixels),
+            "rung": self.model.alias,
+            "seed": request.seed,
+            "passes": (region["passes"] or 0) + 1,
+            "prompt": request.prompt if told else None,
+            "prompt_sha256": prompt_sha256(request.prompt, self.model) if told else None,
+            "repeatable": outcome is None or outcome.repeatable,
+        }
+
+
+def _card_of(rung: str) -> ModelCard:
+    """The card that a rung leads to without a registry. Raises ValueError for an unknown name, RunError for a bad folder."""
+    if rung in CLASSICAL:
+        return ModelCard(alias=rung, family="classical", licence="Apache-2.0")
+    if not Path(rung).is_dir():
+        raise ValueError(f"no rung {rung!r}; there are {', '.join(CLASSICAL)}, and folders in diffusers' format")
+    from operators.generators.folder import described
+
+    return described(rung)
 
 
 def pasted(pixels: Pixels, fill: Pixels, blend: Pixels) -> Pixels:

@@ -48,6 +48,9 @@ REGION = pa.struct(
         ("rung", pa.string()),
         ("seed", pa.int64()),
         ("passes", pa.int32()),
+        ("prompt", pa.string()),
+        ("prompt_sha256", pa.string()),
+        ("repeatable", pa.bool_()),
         ("enhanced", pa.bool_()),
         ("checks", pa.list_(CHECK)),
         ("state", pa.string()),
@@ -56,8 +59,10 @@ REGION = pa.struct(
 """One context crop and what is to be erased in it: a single text after `detect`, a group of neighbours after `soften`.
 
 `kind` is `text` or `mask`; `strokes` says where the mask is from: `found` by the stroke network, the `polygon` where no
-strokes could be told, or `given`; `state` is `open` or `accepted`; `mask` is uint8, crop height x width x 4, its channels in
-the order of `operators.mask.CHANNELS`; `checks` holds every rung's measurements in the order they were made.
+strokes could be told, or `given`; `prompt` is what the model was told, null for those that take no words, its hash with the
+negative prompt's in `prompt_sha256`; `repeatable` is false where another run may give other bytes; `state` is `open` or
+`accepted`; `mask` is uint8, crop height x width x 4, its channels in the order of `operators.mask.CHANNELS`; `checks` holds
+every rung's measurements in the order they were made.
 """
 
 FAILURE = pa.struct([("operator", pa.string()), ("code", pa.string()), ("message", pa.string())])

@@ -1,12 +1,20 @@
+import hashlib
 import itertools
+import json
 
 import numpy as np
 import pytest
+from ray import cloudpickle
 
-from operators.inpaint import RUNGS, Inpaint, hole_of, pasted, seed_of
+from operators.failure import RunError
+from operators.generators.classical import CLASSICAL as RUNGS
+from operators.generators.folder import described
+from operators.generators.request import hole_of
+from operators.inpaint import Inpaint, pasted, seed_of
 from operators.mask import BLEND, CORE
-from operators.row import check_schema
+from operators.row import check_schema, ledger_rows
 from operators.table import views
+from tests.operators.generators.tiny import saved
 
 CLASSICAL = ["telea", "navier_stokes", "patchmatch"]
 
@@ -148,6 +156,105 @@ def test_an_unknown_rung_is_refused_when_it_is_named():
 
 def test_an_operator_is_named_after_its_rung():
     assert Inpaint(rung="patchmatch").name == "inpaint_patchmatch"
+
+
+# --- models
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return saved("sd9", tmp_path_factory.mktemp("models") / "tiny-sd")
+
+
+def model_card(tiny, **more):
+    return described(tiny).model_copy(update={"steps": 2, "microbatch": 2, **more})
+
+
+def test_a_folder_is_a_rung_and_the_ledger_names_its_alias_prompt_and_hash(batch, tiny):
+    operator = Inpaint(rung=str(tiny), seed=3, prompt="red bricks")
+    assert operator.name == "inpaint_tiny-sd"
+    done = Inpaint(rung=str(tiny), seed=3, prompt="red bricks", card=model_card(tiny)).apply(batch())
+    check_schema(done, "inpaint")
+    for region in ledger_rows(done)["regions"].to_pylist()[0]:
+        assert region["rung"] == "tiny-sd" and region["passes"] == 1
+        assert region["prompt"] == "the same surface continued, red bricks"
+        assert region["prompt_sha256"] == hashlib.sha256(b"the same surface continued, red bricks\0").hexdigest()
+        assert region["repeatable"] is True
+
+
+def test_switching_the_model_changes_the_template_and_not_the_intent(batch, tiny):
+    card = model_card(tiny, prompt="photo of {intent}", negative_prompt="letters")
+    done = Inpaint(rung="x", prompt="red bricks", card=card).apply(batch())
+    assert {region["prompt"] for region in done["regions"].to_pylist()[0]} == {
+        "photo of the same surface continued, red bricks"
+    }
+
+
+def test_classical_fills_take_no_words_and_repeat_themselves(batch):
+    for region in Inpaint(prompt="red bricks").apply(batch())["regions"].to_pylist()[0]:
+        assert (region["prompt"], region["prompt_sha256"], region["repeatable"]) == (None, None, True)
+
+
+def test_rows_share_microbatches_and_no_byte_depends_on_it(rows, open_region, photo, tiny):
+    def region(x, y, height, width):
+        hole = np.zeros((height, width), bool)
+        hole[height // 3 : height // 2, 5:-5] = True
+        return open_region(x, y, np.ascontiguousarray(photo[y : y + height, x : x + width]), hole)
+
+    table = rows(
+        {"source_sha256": "aa", "regions": [region(0, 0, 60, 60), region(100, 0, 60, 60), region(200, 0, 30, 90)]},
+        {"source_sha256": "bb", "regions": [region(300, 30, 60, 60)]},
+        {"source_sha256": "cc", "regions": []},
+        {"source_sha256": "dd", "regions": [region(20, 300, 64, 60)]},
+    )
+    operator = Inpaint(rung="x", card=model_card(tiny, microbatch=4))
+    together = operator.apply(table)
+    for order in ([3, 1, 0, 2], [0], [1, 3]):
+        apart = operator.apply(table.take(order))
+        for place, index in enumerate(order):
+            assert apart["regions"][place].as_py() == together["regions"][index].as_py()
+    assert together["failure"].null_count == 4
+
+
+def test_a_row_that_fails_does_not_lose_the_others(rows, open_region, crop, hole, tiny):
+    sound, broken = open_region(40, 150, crop, hole), open_region(40, 150, crop, hole)
+    broken["pixels"] = broken["pixels"][:-1]
+    known = {"operator": "soften", "code": "corrupt", "message": "x"}
+    table = rows(
+        {"source_sha256": "aa", "regions": [sound]},
+        {"source_sha256": "bb", "regions": [sound, broken]},
+        {"source_sha256": "cc", "regions": [broken], "failure": known},
+        {"source_sha256": "dd", "regions": [sound]},
+    )
+    for operator in (Inpaint(), Inpaint(rung="x", card=model_card(tiny))):
+        done = operator.apply(table)
+        codes = [failure and failure["code"] for failure in done["failure"].to_pylist()]
+        assert codes == [None, "operator_error", "corrupt", None]
+        assert [row["fill"] is not None for row in (regions[0] for regions in done["regions"].to_pylist())] == [
+            True,
+            False,
+            False,
+            True,
+        ]
+
+
+def test_the_models_time_is_counted_for_the_rows_it_was_spent_on(rows, open_region, crop, hole, tiny):
+    table = rows({"source_sha256": "aa", "regions": [open_region(40, 150, crop, hole)]}, {"source_sha256": "bb", "regions": []})
+    worked, idle = (row[-1] for row in Inpaint(rung="x", card=model_card(tiny)).apply(table)["timings"].to_pylist())
+    assert worked["total"] >= worked["model"] > 0
+    assert idle["model"] == 0
+
+
+def test_an_operator_with_a_model_is_data(tiny):
+    operator = Inpaint(rung=str(tiny), card=model_card(tiny))
+    again = cloudpickle.loads(cloudpickle.dumps(operator))
+    assert again == operator
+    assert json.loads(json.dumps(operator.settings()))["card"]["files"] == described(tiny).files
+
+
+def test_a_folder_that_is_no_model_is_refused_when_it_is_named(tmp_path):
+    with pytest.raises(RunError, match="model_invalid"):
+        Inpaint(rung=str(tmp_path))
 
 
 # --- holes and pastes

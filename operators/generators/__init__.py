@@ -1,0 +1,36 @@
+"""The generator families behind one small interface: what was behind, by smooth continuation, diffusion or predicted tokens.
+
+`request` is the interface, `microbatch` runs any generator over many regions. A model is data: a `ModelCard` and a
+folder; only a new family is code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from operators.failure import RunError
+from operators.generators.classical import CLASSICAL, Classical
+from operators.generators.request import Generator
+from operators.model_card import ModelCard
+
+
+def generator_of(card: ModelCard, folder: Path | None) -> Generator:
+    """The card's generator, its weights loaded from `folder` (None for models that are code) once per process.
+
+    Raises RunError model_invalid if the folder does not hold what the card says.
+    """
+    if card.family == "classical":
+        if card.alias not in CLASSICAL:
+            raise RunError("model_invalid", f"{card.alias}: there is no such classical fill")
+        return Classical(card.alias)
+    if folder is None or card.family not in ("latent_diffusion", "token_transformer"):
+        raise RunError("model_invalid", f"{card.alias}: no generator of family {card.family} can be made")
+    from operators.generators.folder import loaded
+    from operators.generators.latent_diffusion import LatentDiffusion
+    from operators.generators.own_pipeline import OwnPipeline
+    from operators.generators.token_transformer import TokenTransformer
+
+    model = loaded(card, folder)
+    if card.family == "token_transformer":
+        return TokenTransformer(card, model)
+    return LatentDiffusion(card, model) if LatentDiffusion.runs(model.pipeline) else OwnPipeline.of(card, model)

@@ -1,0 +1,237 @@
+"""Latent diffusion over a U-Net (Stable Diffusion with four or nine channels, SDXL): one denoising loop of this project's own.
+
+The pipelines of diffusers bring the networks, the tokenizers and the scheduler; cropping, masks and the loop are ours,
+because theirs make a soft mask hard and drop strokes thinner than a latent cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from operators.failure import RunError
+from operators.generators.canvas import Canvas
+from operators.generators.classical import navier_stokes
+from operators.generators.folder import Loaded
+from operators.generators.places import steady_microbatch
+from operators.generators.request import Request, hole_of
+from operators.generators.soft_mask import latent_cells, strength_of, threshold
+from operators.model_card import ModelCard
+from operators.table import Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+LATENTS = 4
+"""Channels of the latents of every model that this loop runs."""
+WITH_MASK = 9
+"""Input channels of a U-Net trained for inpainting: latents, mask, latents of the picture with a hole."""
+
+
+def canvas_of(request: Request, card: ModelCard) -> Canvas:
+    """Where a request's crop lies on the model's sizes."""
+    height, width = request.pixels.shape[:2]
+    return Canvas.of(height, width, card.native_size, card.size_multiple)
+
+
+def smooth_source(request: Request) -> Pixels:
+    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no letter shines through,
+    not even by the kernel that resizes."""
+    return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
+
+
+def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
+    """Pictures of one size (uint8, height x width x 3) as float32, batch x 3 x height x width, -1..1."""
+    import torch
+
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32) / 127.5 - 1
+
+
+def unstacked(batch: torch.Tensor) -> list[Pixels]:
+    """The reverse of `stacked`, clipped and rounded."""
+    pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
+    return list(pixels.cpu().numpy().astype(np.uint8))
+
+
+def generators_of(requests: Sequence[Request]) -> list[torch.Generator]:
+    """Each request's own random numbers, drawn on the host so that they are the same on every device."""
+    import torch
+
+    return [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+
+
+@dataclass(frozen=True)
+class LatentDiffusion:
+    """Differential diffusion (Levin and Fried 2023) with classifier-free guidance over one U-Net.
+
+    TOLERANCE
+    """
+
+    card: ModelCard
+    loaded: Loaded
+
+    def __post_init__(self) -> None:
+        scheduler = self._scheduler()
+        if self.card.stochasticity and not _takes_eta(scheduler):
+            raise RunError("model_invalid", f"{self.card.alias}: {type(scheduler).__name__} has no stochasticity to set")
+
+    @staticmethod
+    def runs(pipeline: Any) -> bool:
+        """Whether this loop has all that the pipeline's U-Net is conditioned on."""
+        unet = getattr(pipeline, "unet", None)
+        return (
+            unet is not None
+            and unet.config.in_channels in (LATENTS, WITH_MASK)
+            and pipeline.vae.config.latent_channels == LATENTS
+            and unet.config.get("time_cond_proj_dim") is None
+            and unet.config.get("addition_embed_type") in (None, "text_time")
+            and getattr(pipeline, "text_encoder", None) is not None
+            and not pipeline.config.get("requires_aesthetics_score", False)
+        )
+
+    def shape(self, request: Request) -> Hashable:
+        """The bucket: height and width in pixels."""
+        canvas = canvas_of(request, self.card)
+        return canvas.height, canvas.width
+
+    def microbatch(self, request: Request) -> int:
+        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        kind = (self.shape(request), self.card.guidance > 1)
+        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+        """Each crop regenerated; see `Generator.fill`."""
+        made = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+
+    def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
+        import torch
+
+        with torch.inference_mode():
+            latents = self.denoised(requests)
+            vae = self.loaded.pipeline.vae
+            decoded: torch.Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
+        return decoded
+
+    def denoised(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' finished latents, float32, batch x 4 x canvas height and width over the VAE's factor.
+
+        A cell whose strength never reaches the threshold ends as the source's own, exactly.
+        """
+        import torch
+
+        source, strength, given = self.encoded(requests)
+        scheduler, random = self._scheduler(), generators_of(requests)
+        scheduler.set_timesteps(self.card.steps, device=self.loaded.device)
+        noise = torch.cat([torch.randn((1, *source.shape[1:]), generator=generator) for generator in random]).to(source.device)
+        options: dict[str, Any] = {"eta": self.card.stochasticity} if _takes_eta(scheduler) else {}
+        options |= {"generator": random} if "generator" in _parameters(scheduler) else {}
+        conditions = self._conditions(requests, source.shape[-2:])
+        steps, latents = len(scheduler.timesteps), source
+        for step, time in enumerate(scheduler.timesteps):
+            held = scheduler.add_noise(source, noise, time.reshape(1))
+            latents = torch.where(strength >= threshold(step, steps), latents, held) if step else held
+            predicted = self._predicted(scheduler.scale_model_input(latents, time), time, given, conditions)
+            latents = scheduler.step(predicted, time, latents, **options, return_dict=False)[0]
+        return torch.where(strength >= threshold(steps - 1, steps), latents, source)
+
+    def encoded(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """The smooth sources' latents, the cells' strengths (batch x 1 x ...), and what a nine-channel U-Net is given too."""
+        import torch
+
+        canvases = [canvas_of(request, self.card) for request in requests]
+        pairs = list(zip(canvases, requests, strict=True))
+        factor = self.loaded.pipeline.vae_scale_factor
+        device = self.loaded.device
+
+        def cells(channels: Sequence[Pixels]) -> torch.Tensor:
+            maps = [latent_cells(channel, canvas, factor) for canvas, channel in zip(canvases, channels, strict=True)]
+            return torch.from_numpy(np.stack(maps)[:, None]).to(device)
+
+        smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in pairs])
+        source = self._latents(smooth)
+        strength = cells([strength_of(request.mask) for request in requests])
+        if self.loaded.pipeline.unet.config.in_channels == LATENTS:
+            return source, strength, None
+        holes = np.stack([canvas.weights(hole_of(request.mask)) for canvas, request in pairs]) > 0
+        hidden = self._latents(smooth * torch.from_numpy(~holes[:, None]))
+        return source, strength, torch.cat([cells([hole_of(request.mask) for request in requests]), hidden], dim=1)
+
+    def _latents(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The mode of the VAE's distribution, not a sample of it: encoding draws no random numbers."""
+        vae = self.loaded.pipeline.vae
+        latents = vae.encode(pictures.to(self.loaded.device, vae.dtype)).latent_dist.mode()
+        scaled: torch.Tensor = latents.float() * vae.config.scaling_factor
+        return scaled
+
+    def _predicted(
+        self, latents: torch.Tensor, time: torch.Tensor, given: torch.Tensor | None, conditions: dict[str, Any]
+    ) -> torch.Tensor:
+        import torch
+
+        unet = self.loaded.pipeline.unet
+        seen = latents if given is None else torch.cat([latents, given], dim=1)
+        guided = self.card.guidance > 1
+        seen = torch.cat([seen, seen] if guided else [seen]).to(unet.dtype)
+        noise: torch.Tensor = unet(seen, time, **conditions, return_dict=False)[0].float()
+        if not guided:
+            return noise
+        without, with_prompt = noise.chunk(2)
+        guidance: torch.Tensor = without + self.card.guidance * (with_prompt - without)
+        return guidance
+
+    def _conditions(self, requests: Sequence[Request], latent_size: Sequence[int]) -> dict[str, Any]:
+        """The prompts as the U-Net takes them, the negative one's half first where there is guidance."""
+        import torch
+
+        pipeline, guided = self.loaded.pipeline, self.card.guidance > 1
+        embedded = pipeline.encode_prompt(
+            prompt=[request.prompt for request in requests],
+            device=self.loaded.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=guided,
+            negative_prompt=[self.card.negative_prompt] * len(requests) if guided else None,
+        )
+
+        def both(positive: torch.Tensor, negative: torch.Tensor | None) -> torch.Tensor:
+            return torch.cat([negative, positive]) if guided and negative is not None else positive
+
+        conditions: dict[str, Any] = {"encoder_hidden_states": both(embedded[0], embedded[1])}
+        if pipeline.unet.config.get("addition_embed_type") == "text_time":
+            pooled = both(embedded[2], embedded[3])
+            height, width = (side * pipeline.vae_scale_factor for side in latent_size)
+            sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=pooled.dtype, device=pooled.device)
+            conditions["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes.repeat(len(pooled), 1)}
+        return conditions
+
+    def _scheduler(self) -> Any:
+        """A scheduler of its own for each call: some keep what they saw at the step before."""
+        own = self.loaded.pipeline.scheduler
+        return scheduler_class(self.card, own).from_config(own.config)
+
+
+def scheduler_class(card: ModelCard, own: Any) -> Any:
+    """The class that the card names, or the one of the model's folder. Raises RunError model_invalid."""
+    import diffusers
+
+    if not card.scheduler:
+        return type(own)
+    found = getattr(diffusers, card.scheduler, None)
+    if found is None or not hasattr(found, "set_timesteps"):
+        raise RunError("model_invalid", f"{card.alias}: diffusers has no scheduler {card.scheduler!r}")
+    return found
+
+
+def _parameters(scheduler: Any) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(scheduler.step).parameters)
+
+
+def _takes_eta(scheduler: Any) -> bool:
+    return "eta" in _parameters(scheduler)

@@ -1,0 +1,85 @@
+"""Amused (Patil et al. 2024, an open MUSE): a transformer over the tokens of a quantised picture.
+
+It predicts all masked tokens at once and keeps the surest of them, round by round, until none is masked. That is masked token
+modelling, decoded in parallel (MaskGIT, Chang et al. 2022); it is not autoregressive: no token waits for its left neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from operators.generators.canvas import largest
+from operators.generators.folder import Loaded
+from operators.generators.latent_diffusion import canvas_of, generators_of, smooth_source, stacked, unstacked
+from operators.generators.request import Request, hole_of
+from operators.model_card import ModelCard
+from operators.table import Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+
+class MaskAsGiven:
+    """Stands in for the pipeline's mask processor, which brings a mask of tokens to multiples of a token's pixels: 13 to 8."""
+
+    def preprocess(self, mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """The mask itself."""
+        return mask
+
+
+@dataclass(frozen=True)
+class TokenTransformer:
+    """One region at a time: how many tokens a round keeps follows from the masked share of the whole batch.
+
+    Tokens are drawn from their probabilities with the region's own generator; `stochasticity` is the temperature of which of
+    them are kept, falling to 0. A token is either masked or not, so of a soft mask only the hole reaches the model.
+    """
+
+    card: ModelCard
+    loaded: Loaded
+
+    def __post_init__(self) -> None:
+        self.loaded.pipeline.mask_processor = MaskAsGiven()
+
+    def shape(self, request: Request) -> Hashable:
+        """The bucket: height and width in pixels."""
+        canvas = canvas_of(request, self.card)
+        return canvas.height, canvas.width
+
+    def microbatch(self, request: Request) -> int:
+        """One, whatever the card says."""
+        return 1
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+        """Each crop regenerated; see `Generator.fill`."""
+        return [self._fill(request) for request in requests]
+
+    def tokens(self, request: Request) -> torch.Tensor:
+        """Which tokens are masked (float32 0 or 1, 1 x 1 x rows x columns of tokens): all that the hole touches."""
+        import torch
+
+        canvas, cell = canvas_of(request, self.card), self.loaded.pipeline.vae_scale_factor
+        cells = largest(canvas.weights(hole_of(request.mask)), canvas.height // cell, canvas.width // cell)
+        return torch.from_numpy((cells > 0).astype(np.float32))[None, None]
+
+    def _fill(self, request: Request) -> Pixels:
+        import torch
+
+        canvas = canvas_of(request, self.card)
+        with torch.inference_mode():
+            done = self.loaded.pipeline(
+                prompt=request.prompt,
+                negative_prompt=self.card.negative_prompt,
+                image=(stacked([canvas.picture(smooth_source(request))]) + 1) / 2,
+                mask_image=self.tokens(request),
+                num_inference_steps=self.card.steps,
+                guidance_scale=self.card.guidance,
+                temperature=(self.card.stochasticity, 0),
+                generator=generators_of([request])[0],
+                output_type="pt",
+            )
+            return canvas.returned(unstacked(done.images * 2 - 1)[0])

@@ -1,0 +1,73 @@
+"""A folder in diffusers' format as a rung: from the command line's word to pixels and ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from cluster.profile import laptop
+from flows.cli import app
+from flows.erase_text import erase_text
+from flows.run import run
+from operators.intent import CONTINUED
+from tests.operators.generators.tiny import saved
+
+if TYPE_CHECKING:
+    from tests.conftest import Pictures
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved("sd9", tmp_path_factory.mktemp("models") / "tiny-sd")
+
+
+@pytest.fixture
+def source(pictures: Pictures, tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pictures.written(pictures.photo("moon"), "MOON").save(folder / "moon.png")
+    return folder
+
+
+def test_a_folders_fills_reach_the_ledger_with_prompt_and_hash(
+    ray_here: None, source: Path, tmp_path: Path, tiny: Path
+) -> None:
+    dest = tmp_path / "out"
+    summary = run(erase_text((str(tiny),)), str(source), str(dest), laptop().with_workers(1))
+    assert sum(summary.verdicts.values()) == 1 and not summary.failures
+    [row] = pq.read_table(dest / "ledger", partitioning=None).to_pylist()
+    assert row["verdict"] in ("edited", "rolled_back")
+    for region in row["regions"]:
+        assert (region["rung"], region["prompt"], region["repeatable"]) == ("tiny-sd", CONTINUED, True)
+        assert len(region["prompt_sha256"]) == 64
+        assert {check["name"] for check in region["checks"]} >= {"residual_text", "seam"}
+    settings = json.loads((dest / "run.json").read_text())["settings"]
+    [card] = [operator["card"] for operator in settings if "card" in operator]
+    assert card["alias"] == "tiny-sd" and card["files"]["model_index.json"]
+
+
+@pytest.mark.parametrize("command", [("erase",), ("inpaint", "--masks", "masks")])
+def test_a_truncated_weight_file_is_one_line_before_anything_starts(
+    source: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    broken = saved("sd9", tmp_path / "broken")
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    arguments = [command[0], str(source), str(tmp_path / "out"), *command[1:], "--model", str(broken)]
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: model_invalid: broken: vae/diffusion_pytorch_model.safetensors is damaged")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_model_is_one_line(source: Path, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["erase", str(source), str(tmp_path / "out"), "--model", str(source)])
+    assert ended.exit_code == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: model_invalid: ") and "holds no model in diffusers' format" in line

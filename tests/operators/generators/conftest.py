@@ -1,0 +1,64 @@
+"""Tiny models as folders, their generators, and requests cut from a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from operators.generators import generator_of
+from operators.generators.folder import described
+from operators.generators.request import Generator, Request
+from operators.model_card import ModelCard
+from tests.operators.generators.tiny import saved
+
+Cards = Callable[..., ModelCard]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model by its kind, see `tiny.MAKERS`; made when it is first asked for, and not to be changed."""
+    root = tmp_path_factory.mktemp("models")
+
+    def of(kind: str) -> Path:
+        return saved(kind, root / kind)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def card(folder: Callable[[str], Path]) -> Cards:
+    """The card of a tiny model: 64 pixels a side, few steps, three regions at once, and whatever else is given."""
+
+    def of(kind: str, **more: Any) -> ModelCard:
+        settings = {"native_size": 64, "steps": 3, "microbatch": 3} | more
+        return described(folder(kind)).model_copy(update=settings)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def generator(card: Cards, folder: Callable[[str], Path]) -> Callable[..., Generator]:
+    """The generator of a tiny model."""
+
+    def of(kind: str, **more: Any) -> Generator:
+        return generator_of(card(kind, **more), folder(kind))
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def request_of(photo: np.ndarray) -> Callable[..., Request]:
+    """A request for a crop of the photograph with a horizontal stroke of two pixels in it."""
+
+    def of(height: int = 60, width: int = 60, seed: int = 1, x: int = 150, y: int = 60, **mask: int) -> Request:
+        pixels = np.ascontiguousarray(photo[y : y + height, x : x + width])
+        channels = np.zeros((height, width, 4), np.uint8)
+        weights = {"core": 255, "blend": 255, "confidence": 255} | mask
+        channels[height // 3 : height // 3 + 2, width // 4 : 3 * width // 4] = (*weights.values(), 0)
+        return Request(pixels, channels, seed, "the same surface continued")
+
+    return of
