@@ -288,8 +288,13 @@ def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
 
 def in_processes(function: Any, jobs: Sequence[Any], processes: int) -> list[Any]:
     """`function` over the jobs, in order, by as many single-threaded processes."""
+    return list(as_processed(function, jobs, processes))
+
+
+def as_processed(function: Any, jobs: Sequence[Any], processes: int) -> Iterator[Any]:
+    """Like `in_processes`, each result as soon as it and all before it are there."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
-        return list(pool.map(function, jobs))
+        yield from pool.map(function, jobs)
 
 
 def _quiet() -> None:

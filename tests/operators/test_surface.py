@@ -134,7 +134,9 @@ def _font() -> str:
     kind=st.sampled_from(["noise", "flat", "black", "stripes"]),
     masked=st.sampled_from(["none", "all", "some", "one"]),
 )
-def test_every_figure_is_there_finite_and_in_its_range_on_any_crop(height: int, width: int, seed: int, kind: str, masked: str) -> None:
+def test_every_figure_is_there_finite_and_in_its_range_on_any_crop(
+    height: int, width: int, seed: int, kind: str, masked: str
+) -> None:
     rng = np.random.default_rng(seed)
     picture = {
         "noise": rng.integers(0, 256, (height, width, 3)),
