@@ -232,7 +232,8 @@ def main() -> None:
 def _print(title: str, part: dict[str, Any]) -> None:
     print(
         f"{title}: {part['regions']} regions, {part['sent_to_generative']:.0%} sent to {GENERATIVE} first, "
-        f"{part['right']:.0%} rightly; describe {part['describe_milliseconds_per_region']:.0f} ms a region, {part['describe_over_detect']:.2f} of detection"
+        f"{part['right']:.0%} rightly; describe {part['describe_milliseconds_per_region']:.0f} ms a region, "
+        f"{part['describe_over_detect']:.2f} of detection"
     )
     for name, way in part["ways"].items():
         print(
