@@ -14,7 +14,7 @@ TOLERATED = 0.25
 
 
 def warnings(places: Sequence[Mapping[str, Any]], rungs: Sequence[str]) -> list[str]:
-    """One line for every figure of `place_figures` that drifts, and for every rung whose gate was never calibrated."""
+    """One line for every figure of `surface.FIGURES` that drifts, and for every rung whose gate was never calibrated."""
     found = []
     for name, (low, _, high) in calibration().get("inputs", {}).items():
         values = [place[name] for place in places if name in place]

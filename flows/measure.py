@@ -20,7 +20,7 @@ from flows.flow import Flow
 from flows.suite import Entry, Suite
 from operators.detect import Detect
 from operators.fetch import Fetch
-from operators.gate import Surroundings, place_figures
+from operators.gate import Surroundings
 from operators.inpaint import Inpaint, pasted
 from operators.mask import BLEND, CORE, Box, bounding_box, dilated
 from operators.metrics import legibility, quality
@@ -29,6 +29,7 @@ from operators.metrics.naturalness import band_ratios, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.row import complete
 from operators.soften import Soften
+from operators.surface import region_figures, without_text
 from operators.table import Pixels, Region, swap_children, views
 from operators.text_detector import Scale
 from operators.verify import measured_region
@@ -105,7 +106,9 @@ def against_truth(result: Pixels, truth: Pixels) -> dict[str, float]:
 
 def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
     """What kind of place a region is: the buckets of the failure tables are cut along these."""
-    figures = place_figures(region.array("pixels", 3), region.array("mask", 4), max(frame.width, frame.height))
+    mask = region.array("mask", 4)
+    shown = without_text(region.array("pixels", 3), mask)
+    figures = region_figures(shown, mask, region["polygons"], max(frame.width, frame.height))
     box = bounding_box(region["polygons"], frame.width, frame.height)
     at_border = box.x <= 2 or box.y <= 2 or box.x + box.width >= frame.width - 2 or box.y + box.height >= frame.height - 2
     return {**figures, "border": at_border, "strokes": region["strokes"]}
@@ -285,8 +288,13 @@ def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
 
 def in_processes(function: Any, jobs: Sequence[Any], processes: int) -> list[Any]:
     """`function` over the jobs, in order, by as many single-threaded processes."""
+    return list(as_processed(function, jobs, processes))
+
+
+def as_processed(function: Any, jobs: Sequence[Any], processes: int) -> Iterator[Any]:
+    """Like `in_processes`, each result as soon as it and all before it are there."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
-        return list(pool.map(function, jobs))
+        yield from pool.map(function, jobs)
 
 
 def _quiet() -> None:

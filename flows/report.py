@@ -21,7 +21,7 @@ from operators.failure import Failure
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 10
 THUMBNAIL = 480
-LEDGER_COLUMNS = ("uri", "path", "metadata", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
+LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
 
 
 def write_report(dest: str) -> str:
@@ -36,7 +36,7 @@ def write_report(dest: str) -> str:
     page = environment.get_template("report.html.j2").render(
         run=run,
         total=len(images),
-        warnings=warnings([dict(image["metadata"]) for image in images if image["metadata"]], rungs),
+        warnings=warnings(_places(images), rungs),
         verdicts=Counter(image["verdict"] for image in images).most_common(),
         failures=Counter(image["failure"]["code"] for image in images if image["failure"]).most_common(),
         rollbacks=_rollbacks(images),
@@ -58,6 +58,12 @@ def latencies(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
             by_operator[timing["operator"]] += timing["total"]
         spent.append(by_operator)
     return percentiles(spent)
+
+
+def _places(images: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The figures of every region that was described."""
+    regions = (region for image in images for region in image["regions"] or [])
+    return [dict(region["metadata"]) for region in regions if region.get("metadata")]
 
 
 def _rollbacks(images: list[dict[str, Any]]) -> list[tuple[str, int]]:

@@ -52,26 +52,6 @@ class Surroundings:
         return cls(edited, around, ring(edited, mask[:, :, CORE] > 0, 1) | around)
 
 
-def place_figures(pixels: Pixels, mask: Pixels, frame_side: int) -> dict[str, float]:
-    """What kind of place a region is, before any fill: the gate is sure of itself only where it was calibrated.
-
-    `mask_area`: share of the crop that is edited; `stroke_thickness`: pixels across the thickest stroke; `texture`: mean
-    absolute Laplacian of the ring; `brightness`, `contrast`: mean and deviation of its luma; `size`: the picture's longer side.
-    """
-    place, grey = Surroundings.of(mask), luma(np.ascontiguousarray(pixels))
-    core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)
-    around = grey[place.ring] if place.ring.any() else np.zeros(1, np.float32)
-    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[place.ring] if place.ring.any() else np.zeros(1, np.float32)
-    return {
-        "mask_area": float(place.edited.mean()),
-        "stroke_thickness": float(2 * cv2.distanceTransform(core, cv2.DIST_L2, 3).max()),
-        "texture": float(detail.mean()),
-        "brightness": float(around.mean()),
-        "contrast": float(around.std()),
-        "size": float(frame_side),
-    }
-
-
 def measured(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
     """The gate's measurements of one pasted fill, by name.
 

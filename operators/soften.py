@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from operators.failure import Failure
-from operators.gate import place_figures
 from operators.image import FRAMES, Limits, Picture
 from operators.mask import (
     BLEND,
@@ -68,7 +67,6 @@ class Soften(Operator):
         "regions.probability",
     )
     adds: ClassVar[tuple[str, ...]] = (
-        "metadata",
         "regions.crop",
         "regions.pixels",
         "regions.mask",
@@ -104,7 +102,7 @@ class Soften(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Soften the regions of one batch."""
-        return map_rows(batch, self.name, ("regions", "metadata"), self._soften)
+        return map_rows(batch, self.name, ("regions",), self._soften)
 
     def _soften(self, row: Row) -> Additions | None:
         if not row.regions:
@@ -116,7 +114,7 @@ class Soften(Operator):
         frame = Box(0, 0, row["width"], row["height"])
         parts = [self._part(region.record(), picture, frame) for region in row.regions]
         crops = [self._crop(part, frame) for part in parts]
-        regions, places = [], []
+        regions = []
         for members in grouped(crops, self.largest_group, frame):
             crop = crops[members[0]]
             for member in members[1:]:
@@ -124,7 +122,6 @@ class Soften(Operator):
             group = [parts[member] for member in members]
             pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
             mask = self._mask(group, parts, crop, pixels)
-            places.append(place_figures(pixels, mask, max(frame.width, frame.height)))
             regions.append(
                 {
                     **group[0].record,
@@ -140,8 +137,7 @@ class Soften(Operator):
                     "state": "open",
                 }
             )
-        metadata = {name: float(np.mean([place[name] for place in places])) for name in places[0]}
-        return {"regions": regions, "metadata": list(metadata.items())}
+        return {"regions": regions}
 
     def _part(self, record: dict[str, Any], picture: Picture, frame: Box) -> Part:
         box = bounding_box(record["polygons"], frame.width, frame.height)

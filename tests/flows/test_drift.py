@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flows.calibrate import DRIFT_FIGURES
 from flows.drift import TOLERATED, warnings
-from operators.gate import calibration, place_figures
-from operators.mask import BLEND, CORE
+from operators.gate import calibration
 
 USUAL = {name: middle for name, (_, middle, _) in calibration()["inputs"].items()}
 
@@ -27,15 +24,3 @@ def test_a_figure_warns_once_more_than_the_tolerated_share_lies_outside() -> Non
 
 def test_a_rung_that_was_never_calibrated_is_named_once() -> None:
     assert warnings([], ["patchmatch", "crayon", "crayon"]) == ["rung crayon has no calibrated gate"]
-
-
-def test_a_place_is_measured_by_its_ring_and_its_strokes() -> None:
-    pixels, mask = np.full((80, 100, 3), 50, np.uint8), np.zeros((80, 100, 4), np.uint8)
-    mask[30:40, 20:60, [CORE, BLEND]] = 255
-    pixels[30:40, 20:60] = 255
-    figures = place_figures(pixels, mask, 640)
-    assert figures["mask_area"] == 10 * 40 / (80 * 100)
-    assert 9 <= figures["stroke_thickness"] <= 11
-    assert figures["brightness"] == 50.0
-    assert figures["contrast"] == 0.0
-    assert figures["size"] == 640.0

@@ -1,0 +1,98 @@
+"""`describe`: what is in the image, and what is behind each text?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from operators.failure import Failure
+from operators.image import FRAMES, Limits
+from operators.image_encoder import SHIPPED, image_encoder, image_encoder_identity
+from operators.inpaint import hole_of
+from operators.mask import Box, dilated
+from operators.metrics.continuity import Selection
+from operators.operator import Operator
+from operators.surface import hidden, region_figures, surface_figures, without_text
+from operators.table import Additions, Pixels, Region, Row, map_rows
+
+FRAME_SIDE = 256
+"""Pixels of the longer side at which a whole picture is described; smaller ones are not enlarged."""
+
+
+@dataclass(frozen=True)
+class Describe(Operator):
+    """An embedding and the figures of `surface.FIGURES`, of the whole picture and of each region, the text hidden from both.
+
+    It stands after `soften`, because only the masks say what is text and what is the surface behind it; a picture in which
+    nothing was found passes at no cost. Routing, prompts and the drift check read `metadata`; the regions' embeddings are not
+    kept in the ledger.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = (
+        "bytes",
+        "source_sha256",
+        "width",
+        "height",
+        "regions.polygons",
+        "regions.crop",
+        "regions.pixels",
+        "regions.mask",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("embedding", "metadata", "regions.embedding", "regions.metadata")
+    encoder: str = SHIPPED
+    """An alias, a folder or a hub id; see `image_encoder`."""
+    limits: Limits = Limits()
+
+    def open(self) -> None:
+        """Load the encoder. Raises RunError encoder_unreadable."""
+        image_encoder(self.encoder)
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Describe the images of one batch."""
+        return map_rows(batch, self.name, self.adds, self._describe)
+
+    def settings(self) -> dict[str, Any]:
+        """The fields, and the whole descriptor of the encoder."""
+        return {**super().settings(), "encoder": image_encoder_identity(self.encoder)}
+
+    def _describe(self, row: Row) -> Additions | None:
+        regions, data = row.regions, row.data("bytes")
+        if not regions:
+            return None
+        if data is None:
+            raise Failure("file_empty", "0 bytes")
+        encoder, longer = image_encoder(self.encoder), max(row["width"], row["height"])
+        frame = FRAMES.decoded(row["source_sha256"], data, self.limits).rgb()
+        small, hole = reduced(frame, regions)
+        shown = hidden(small, hole)
+        figures = {**surface_figures(shown, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer)}
+        crops = [without_text(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
+        places = [
+            region_figures(crop, region.array("mask", 4), region["polygons"], longer)
+            for crop, region in zip(crops, regions, strict=True)
+        ]
+        return {
+            "embedding": encoder.embedding(shown, encoder.descriptor.side),
+            "metadata": list(figures.items()),
+            "regions.embedding": [encoder.embedding(crop, encoder.descriptor.region_side) for crop in crops],
+            "regions.metadata": [list(place.items()) for place in places],
+        }
+
+
+def reduced(frame: Pixels, regions: list[Region]) -> tuple[Pixels, Selection]:
+    """The picture at FRAME_SIDE or its own size, and which of its pixels any text has touched."""
+    height, width = frame.shape[:2]
+    factor = min(1.0, FRAME_SIDE / max(height, width))
+    rows, columns = max(1, round(height * factor)), max(1, round(width * factor))
+    touched = np.zeros((rows, columns), np.uint8)
+    for region in regions:
+        crop = Box(**region["crop"])
+        hole = hole_of(region.array("mask", 4)) > 0
+        down, across = (np.flatnonzero(hole) // crop.width + crop.y), (np.flatnonzero(hole) % crop.width + crop.x)
+        touched[down * rows // height, across * columns // width] = 1
+    small = frame if factor == 1 else cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
+    return small, dilated(touched, 0 if factor == 1 else 1) > 0
