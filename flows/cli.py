@@ -15,13 +15,16 @@ from typer.exceptions import TyperException
 
 from cluster import profile as profiles
 from flows import suite as suites
-from flows.erase_text import PRESETS, erase_text, inpaint_masks
+from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
+from flows.ladder import PRESETS, Fills, Rung
 from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
+from flows.rates import rates_for
 from flows.run import VERDICTS, Options, Summary, run
 from operators import gate
+from operators.budget import Budget
 from operators.failure import RunError
 from operators.generators.classical import CLASSICAL
 from operators.image import Limits
@@ -38,8 +41,14 @@ Dest = Annotated[
     str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
 ]
 Preset = Annotated[str, typer.Option(help=f"The ladder of fills: {', '.join(PRESETS)}.")]
-FILLS = f"{', '.join(CLASSICAL)}, or a folder in diffusers' format"
-Model = Annotated[str | None, typer.Option(help=f"One fill instead of a preset's ladder: {FILLS}.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="One model instead of a preset's ladder: an alias of `cleanplate models list`, a folder or a URL."),
+]
+Prompt = Annotated[str, typer.Option(help="Your own words about what should be behind the text, for models that are told.")]
+BudgetMs = Annotated[
+    float | None, typer.Option("--budget-ms", min=0, help="Milliseconds that the fills of one image may cost, by prediction.")
+]
 ProfileName = Annotated[str, typer.Option("--profile", help="Resource profile: laptop, a shipped name, or a YAML file.")]
 Seed = Annotated[int, typer.Option(help="The run's seed; every region's own seed follows from it.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N images of the listing.")]
@@ -49,14 +58,17 @@ MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are
 MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
 
 
-def _rungs(preset: str, model: str | None) -> tuple[str, ...]:
+def _rungs(preset: str, model: str | None) -> tuple[Rung, ...]:
     if model is not None:
-        if model not in CLASSICAL and not Path(model).is_dir():
-            raise RunError("option_invalid", f"--model {model}: neither {FILLS}")
-        return (model,)
+        return (Rung(model),)
     if preset not in PRESETS:
         raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
     return PRESETS[preset]
+
+
+def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms: float | None, fresh: bool) -> Fills:
+    budget = None if budget_ms is None else Budget(budget_ms, rates_for(dest, rungs, fresh))
+    return Fills(rungs, seed, prompt, budget)
 
 
 @contextlib.contextmanager
@@ -96,6 +108,8 @@ def erase(
     dest: Dest,
     preset: Preset = "balanced",
     model: Model = None,
+    prompt: Prompt = "",
+    budget_ms: BudgetMs = None,
     profile: ProfileName = "laptop",
     seed: Seed = 0,
     limit: Limit = None,
@@ -106,7 +120,8 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE into DEST."""
     with _one_line_errors():
-        flow = erase_text(_rungs(preset, model), seed, Limits(max_pixels, max_bytes))
+        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        flow = erase_text(fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
 
@@ -117,6 +132,8 @@ def inpaint(
     masks: Annotated[str, typer.Option(help="Folder or URL with, for each source, a mask of the same relative path.")],
     preset: Preset = "balanced",
     model: Model = None,
+    prompt: Prompt = "",
+    budget_ms: BudgetMs = None,
     profile: ProfileName = "laptop",
     seed: Seed = 0,
     limit: Limit = None,
@@ -127,7 +144,8 @@ def inpaint(
 ) -> None:
     """Regenerate what given masks cover."""
     with _one_line_errors():
-        flow = inpaint_masks(masks, _rungs(preset, model), seed, Limits(max_pixels, max_bytes))
+        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        flow = inpaint_masks(masks, fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
 

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flows.flow import Flow
+from flows.ladder import Fills, ladder
 from operators.compose import Compose
+from operators.describe import Describe
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
 from operators.image import Limits
-from operators.inpaint import Inpaint
-from operators.operator import Operator
 from operators.soften import Soften
-from operators.verify import Verify
-
-PRESETS: dict[str, tuple[str, ...]] = {
-    "fast": ("navier_stokes",),
-    "balanced": ("navier_stokes", "patchmatch"),
-    "quality": ("patchmatch", "navier_stokes"),
-}
-"""The ladder of each preset: its rungs from the first that is tried to the last.
-
-Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four grey levels on a flat picture."""
 
 
-def ladder(rungs: Sequence[str], seed: int) -> list[Operator]:
-    """Each rung fills what is still open, and is verified before the next one is tried."""
-    return [operator for rung in rungs for operator in (Inpaint(rung, seed), Verify())]
-
-
-def erase_text(rungs: Sequence[str] = PRESETS["balanced"], seed: int = 0, limits: Limits = Limits()) -> Flow:
+def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
     """Find text and regenerate what was behind it."""
     return Flow(
         (
             Fetch(limits),
             Detect(limits=limits),
             Soften(limits=limits),
-            *ladder(rungs, seed),
+            Describe(limits=limits),
+            *ladder(fills),
             Compose(limits),
         )
     )
 
 
-def inpaint_masks(masks: str, rungs: Sequence[str] = PRESETS["balanced"], seed: int = 0, limits: Limits = Limits()) -> Flow:
+def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
     """Regenerate what each image's mask covers; `masks` is a folder or URL with a mask of the same relative path."""
     return Flow(
         (
             Fetch(limits),
             GivenMasks(masks, limits),
             Soften(limits=limits),
-            *ladder(rungs, seed),
+            Describe(limits=limits),
+            *ladder(fills),
             Compose(limits),
         )
     )

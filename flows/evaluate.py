@@ -22,6 +22,7 @@ import numpy as np
 from flows.calibrate import BAD, without_nan
 from flows.drift import warnings
 from flows.erase_text import erase_text
+from flows.ladder import Fills, Rung
 from flows.latency import percentiles
 from flows.measure import FillJob, FlowJob, delivered, finite, in_processes, rung_records
 from flows.suite import Suite
@@ -51,7 +52,7 @@ ROBUSTNESS_EVERY = 4
 class Options:
     """What is evaluated: the flow's ladder, and with how many seeds the random rungs are tried."""
 
-    rungs: tuple[str, ...]
+    rungs: tuple[Rung, ...]
     seed: int = 0
     seeds: int = 3
     processes: int = 1
@@ -60,11 +61,10 @@ class Options:
 def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
     """Measure every fill of every rung and every delivered image; writes `out` and returns evaluation.json's content."""
     out.mkdir(parents=True, exist_ok=True)
-    flow = erase_text(options.rungs, options.seed)
+    flow = erase_text(Fills(options.rungs, options.seed))
+    models = tuple(dict.fromkeys(rung.model for rung in options.rungs))
     fill_jobs = [
-        FillJob(
-            suite, entry, options.rungs, options.seed, 1 if number % ROBUSTNESS_EVERY else options.seeds, str(out / "variance")
-        )
+        FillJob(suite, entry, models, options.seed, 1 if number % ROBUSTNESS_EVERY else options.seeds, str(out / "variance"))
         for number, entry in enumerate(suite.entries)
     ]
     flow_jobs = [FlowJob(suite, entry, flow, str(out / "images")) for entry in suite.entries]
@@ -72,7 +72,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
     timings = {image["file"]: image.pop("timings") for image in images}
     content = {
         "suite": {"name": suite.name, "checksum": suite.checksum, "images": len(suite.entries)},
-        "rungs": list(options.rungs),
+        "rungs": list(models),
         "seed": options.seed,
         "seeds": options.seeds,
         "settings": [operator.settings() for operator in flow.operators],

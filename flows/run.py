@@ -23,6 +23,8 @@ from cluster.profile import Profile
 from flows.flow import Flow
 from operators import index, ledger, storage
 from operators.failure import CODES, Failure, RunError
+from operators.inpaint import Inpaint
+from operators.registry import identity
 from operators.stroke_network import stroke_network_identity
 from operators.text_detector import text_detector_identity
 from operators.write import Write
@@ -285,13 +287,18 @@ def _check_settings(flow: Flow, source: str, dest: str, options: Options) -> boo
     return True
 
 
+def _generators(flow: Flow) -> list[dict[str, Any]]:
+    cards = {operator.model.alias: operator.model for operator in flow.operators if isinstance(operator, Inpaint)}
+    return [identity(card) for card in cards.values()]
+
+
 def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
     """Write run.json: what a later run must have in common with this one, and what it was made by."""
     content = {
         "source": source,
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
-        "models": [text_detector_identity(), stroke_network_identity()],
+        "models": [text_detector_identity(), stroke_network_identity(), *_generators(flow)],
         "profile": profile.model_dump(mode="json"),
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},

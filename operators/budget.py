@@ -6,12 +6,18 @@ The prediction follows from the crop's area and from rates that were measured on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-CHECK = "budget"
-"""The check that stands in the ledger for a fill that was not made because it would have cost too much."""
+from operators.attempts import BUDGET_CHECK, attempts
+
+
+class Children(Protocol):
+    """A region, read by the names of its children."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """A child as a Python value."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,11 @@ class Budget:
         """What one fill of a crop of `area` pixels costs, in milliseconds."""
         return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
 
-    def spent(self, regions: Sequence[Mapping[str, Any]]) -> float:
+    def spent(self, regions: Sequence[Children]) -> float:
         """What the fills already made of an image's regions were predicted to cost: their checks name the rungs."""
-        return sum(self.predicted(rung, _area(region)) for region in regions for rung in _made(region["checks"] or []))
+        return sum(self.predicted(rung, _area(region)) for region in regions for rung in attempts(region["checks"] or []))
 
-    def affords(self, regions: Sequence[Mapping[str, Any]], chosen: Sequence[int], rung: str) -> list[int]:
+    def affords(self, regions: Sequence[Children], chosen: Sequence[int], rung: str) -> list[int]:
         """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones first."""
         left, kept = self.milliseconds - self.spent(regions), []
         for number in chosen:
@@ -55,25 +61,11 @@ class Budget:
                 left -= cost
         return kept
 
-    def refusal(self, rung: str, region: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> dict[str, Any]:
         """The CHECK struct of a fill that was not made: what the image would have cost with it, beside the budget."""
         value = self.spent(regions) + self.predicted(rung, _area(region))
-        return {"rung": rung, "name": CHECK, "value": value, "limit": self.milliseconds, "passed": False}
+        return {"rung": rung, "name": BUDGET_CHECK, "value": value, "limit": self.milliseconds, "passed": False}
 
 
-def _area(region: Mapping[str, Any]) -> int:
+def _area(region: Children) -> int:
     return int(region["crop"]["width"] * region["crop"]["height"])
-
-
-def _made(checks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rungs that filled a region, once for each time, in order: every fill begins a new run of checks."""
-    made: list[str] = []
-    seen: set[str] = set()
-    for check in checks:
-        if check["name"] == CHECK:
-            continue
-        if not made or check["rung"] != made[-1] or check["name"] in seen:
-            made.append(check["rung"])
-            seen = set()
-        seen.add(check["name"])
-    return made

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from operators.failure import Failure
+from operators.generators.request import hole_of
 from operators.image import FRAMES, Limits
 from operators.image_encoder import SHIPPED, image_encoder, image_encoder_identity
-from operators.inpaint import hole_of
 from operators.mask import Box, dilated
 from operators.metrics.continuity import Selection
 from operators.operator import Operator
+from operators.routing import route
 from operators.surface import hidden, region_figures, surface_figures, without_text
 from operators.table import Additions, Pixels, Region, Row, map_rows
 
@@ -42,7 +43,7 @@ class Describe(Operator):
         "regions.pixels",
         "regions.mask",
     )
-    adds: ClassVar[tuple[str, ...]] = ("embedding", "metadata", "regions.embedding", "regions.metadata")
+    adds: ClassVar[tuple[str, ...]] = ("embedding", "metadata", "regions.embedding", "regions.metadata", "regions.route")
     encoder: str = SHIPPED
     """An alias, a folder or a hub id; see `image_encoder`."""
     limits: Limits = Limits()
@@ -80,6 +81,7 @@ class Describe(Operator):
             "metadata": list(figures.items()),
             "regions.embedding": [encoder.embedding(crop, encoder.descriptor.region_side) for crop in crops],
             "regions.metadata": [list(place.items()) for place in places],
+            "regions.route": [route(place) for place in places],
         }
 
 

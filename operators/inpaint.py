@@ -5,24 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from operators.budget import Budget
 from operators.clock import charge
 from operators.generators import generator_of
-from operators.generators.classical import CLASSICAL
 from operators.generators.microbatch import Filled, filled
 from operators.generators.request import Generator, Request, hole_of
 from operators.intent import intent_of, prompt_sha256, rendered
 from operators.model_card import ModelCard
 from operators.operator import Operator
+from operators.registry import located, resolve
 from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill, views
 
-ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable")
+ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
 
 Outcome = Filled | Exception | None
 """A region's fill, what went wrong, or None where the crop is all hole and nothing can be continued."""
@@ -47,21 +47,26 @@ class Inpaint(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.checks",
         "regions.state",
         "regions.passes",
     )
     adds: ClassVar[tuple[str, ...]] = tuple(f"regions.{name}" for name in ADDED)
     rung: str = "telea"
-    """A classical fill's name, a folder in diffusers' format, or, with `card`, the reference that led to it."""
+    """What names the model: an alias, `alias@revision`, a folder in diffusers' format or a URL; see `registry.resolve`."""
     seed: int = 0
     prompt: str = ""
     """The user's own words, added to every region's intent."""
     card: ModelCard | None = None
-    """The model, loaded from its `source`; follows from `rung` where that is a classical fill or a folder."""
+    """The model; follows from `rung`. Given, it holds the checksums that every machine must find."""
+    takes: tuple[str, ...] = ()
+    """The routes whose regions this rung fills; all of them without any."""
+    budget: Budget | None = None
+    """What the fills of one image may cost in all."""
 
     def __post_init__(self) -> None:
         if self.card is None:
-            object.__setattr__(self, "card", _card_of(self.rung))
+            object.__setattr__(self, "card", resolve(self.rung))
 
     @property
     def model(self) -> ModelCard:
@@ -75,7 +80,7 @@ class Inpaint(Operator):
         return f"inpaint_{self.model.alias}"
 
     def open(self) -> None:
-        """Load the model. Raises RunError model_invalid."""
+        """Load the model, pulled first if need be. Raises RunError as `registry.located` does."""
         self._generator()
 
     def settings(self) -> dict[str, Any]:
@@ -88,7 +93,14 @@ class Inpaint(Operator):
         return map_rows(batch, self.name, self.adds, lambda row: self._added(row, outcomes))
 
     def _generator(self) -> Generator:
-        return generator_of(self.model, Path(self.model.source) if self.model.source else None)
+        return generator_of(self.model, located(self.model) if self.model.source else None)
+
+    def milliseconds(self, request: Request) -> float:
+        """How long one fill takes here and now. Raises what the fill raises."""
+        (outcome,) = filled(self._generator(), [request])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome.milliseconds
 
     def _outcomes(self, batch: pa.Table) -> dict[int, Outcome]:
         """What came of every open region of every row without a failure, by the region's position in the batch."""
@@ -97,9 +109,7 @@ class Inpaint(Operator):
         for row in views(batch):
             if row["failure"] is not None:
                 continue
-            for region in row.regions:
-                if region["state"] != "open":
-                    continue
+            for region in self._chosen(row.regions):
                 try:
                     request = self._request(row["source_sha256"], region)
                     if (hole_of(request.mask) == 0).any():
@@ -112,6 +122,17 @@ class Inpaint(Operator):
             outcomes.update(zip(requests, filled(self._generator(), list(requests.values())), strict=True))
         return outcomes
 
+    def _taken(self, regions: list[Region]) -> list[int]:
+        """Which regions are this rung's to fill, whatever it costs."""
+        wanted = [not self.takes or region["route"] in self.takes for region in regions]
+        return [number for number, region in enumerate(regions) if region["state"] == "open" and wanted[number]]
+
+    def _chosen(self, regions: list[Region]) -> list[Region]:
+        """The regions that this rung fills."""
+        taken = self._taken(regions)
+        kept = self.budget.affords(regions, taken, self.model.alias) if self.budget else taken
+        return [regions[number] for number in kept]
+
     def _request(self, source_sha256: str, region: Region) -> Request:
         number = (region["passes"] or 0) + 1
         seed = seed_of(self.seed, source_sha256, region["crop"], self.model.alias, number)
@@ -123,13 +144,18 @@ class Inpaint(Operator):
 
     def _added(self, row: Row, outcomes: Mapping[int, Outcome]) -> Additions | None:
         regions = row.regions
-        if all(region["state"] != "open" for region in regions):
+        taken = self._taken(regions)
+        if not taken:
             return None
         done = [self._region(row["source_sha256"], region, outcomes) for region in regions]
+        for number in taken:
+            if self.budget and regions[number].position not in outcomes:
+                refusal = self.budget.refusal(self.model.alias, regions[number], regions)
+                done[number]["checks"] = [*regions[number]["checks"], refusal]
         return {f"regions.{name}": [values[name] for values in done] for name in ADDED}
 
     def _region(self, source_sha256: str, region: Region, outcomes: Mapping[int, Outcome]) -> dict[str, Any]:
-        if region["state"] != "open":
+        if region.position not in outcomes:
             return {name: region[name] for name in ADDED}
         outcome = outcomes[region.position]
         if isinstance(outcome, Exception):
@@ -146,18 +172,8 @@ class Inpaint(Operator):
             "prompt": request.prompt if told else None,
             "prompt_sha256": prompt_sha256(request.prompt, self.model) if told else None,
             "repeatable": outcome is None or outcome.repeatable,
+            "checks": region["checks"],
         }
-
-
-def _card_of(rung: str) -> ModelCard:
-    """The card that a rung leads to without a registry. Raises ValueError for an unknown name, RunError for a bad folder."""
-    if rung in CLASSICAL:
-        return ModelCard(alias=rung, family="classical", licence="Apache-2.0")
-    if not Path(rung).is_dir():
-        raise ValueError(f"no rung {rung!r}; there are {', '.join(CLASSICAL)}, and folders in diffusers' format")
-    from operators.generators.folder import described
-
-    return described(rung)
 
 
 def pasted(pixels: Pixels, fill: Pixels, blend: Pixels) -> Pixels:

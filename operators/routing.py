@@ -15,6 +15,10 @@ from typing import Literal
 
 PATH = Path(__file__).parent / "models" / "routing.json"
 Kind = Literal["classical", "generative"]
+CLASSICAL: Kind = "classical"
+GENERATIVE: Kind = "generative"
+REFINED = "refined"
+"""The route of regions whose mask was grown after a fill, see `operators.refine`."""
 
 
 @dataclass(frozen=True)

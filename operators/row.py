@@ -55,6 +55,7 @@ REGION = pa.struct(
         ("enhanced", pa.bool_()),
         ("checks", pa.list_(CHECK)),
         ("state", pa.string()),
+        ("route", pa.string()),
         ("embedding", pa.list_(pa.float16())),
         ("metadata", pa.map_(pa.string(), pa.float32())),
     ]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from operators.gate import Surroundings
-from operators.inpaint import hole_of
+from operators.generators.request import hole_of
 from operators.mask import CORE, Polygon, dilated, ring, stroke_height
 from operators.metrics.continuity import Selection, luma
 from operators.metrics.naturalness import BANDS, band_energies

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from operators.attempts import attempts
 from operators.gate import calibration, measured, model_of
 from operators.inpaint import pasted
 from operators.mask import BLEND, Box, bounding_box, rasterised, stroke_height
@@ -53,6 +54,8 @@ class Verify(Operator):
         "regions.mask",
         "regions.fill",
         "regions.rung",
+        "regions.passes",
+        "regions.checks",
         "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.checks", "regions.state")
@@ -76,13 +79,13 @@ class Verify(Operator):
 
     def _verify(self, row: Row) -> Additions | None:
         regions = row.regions
-        if all(region["state"] != "open" for region in regions):
+        if not any(_unjudged(region) for region in regions):
             return None
         factor = self.scale.factor(row["width"], row["height"])
         checks, states = [], []
         for region in regions:
             made, state = region["checks"], region["state"]
-            if state == "open":
+            if _unjudged(region):
                 new = self.checked(region["rung"], measured_region(region, factor))
                 made = [*made, *new]
                 state = "accepted" if all(check["passed"] for check in new) else "open"
@@ -131,6 +134,11 @@ def _strokes_left(result: Pixels, region: Region) -> float:
         found = stroke_network().probability(shown, inside, height)
         left = max(left, float(found[inside > 0].mean()) if (inside > 0).any() else 0.0)
     return left
+
+
+def _unjudged(region: Region) -> bool:
+    """Whether a region has had a fill, or an attempt at one, that no check stands for yet."""
+    return bool(region["state"] == "open" and (region["passes"] or 0) > len(attempts(region["checks"] or [])))
 
 
 def _check(rung: str, name: str, value: float, limit: float) -> dict[str, Any]:

@@ -319,13 +319,14 @@ class Finished:
 def finished(ray_here: None, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """`Pictures.folder` and one unreadable file, run through the ladder patchmatch, telea on two fused workers."""
     from cluster.profile import laptop
-    from flows.erase_text import PRESETS, erase_text
+    from flows.erase_text import erase_text
+    from flows.ladder import PRESETS, Fills
     from flows.run import run
 
     root = tmp_path_factory.mktemp("finished")
     source = pictures.folder(root / "in")
     (source / "broken.jpg").write_bytes(b"these are words")
-    summary = run(erase_text(PRESETS["quality"]), str(source), str(root / "out"), laptop().with_workers(2))
+    summary = run(erase_text(Fills(PRESETS["quality"])), str(source), str(root / "out"), laptop().with_workers(2))
     return Finished(source, root / "out", summary)
 
 

@@ -32,8 +32,10 @@ from flows.suite import SETS, WORDS_LATER, backgrounds, polygon_round, typefaces
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.gate import Surroundings
+from operators.generators.classical import CLASSICAL
+from operators.generators.request import hole_of
 from operators.image import Edit, Limits, decode
-from operators.inpaint import RUNGS, hole_of, pasted
+from operators.inpaint import pasted
 from operators.mask import BLEND, CORE, Box, bounding_box, dilated, empty_mask, rasterised, stroke_height
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
@@ -218,7 +220,7 @@ def _figures(
             strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
             mask = masked(region, strokes, height, edge)
         pixels = _cut(picture, box)
-        filled = RUNGS[fill](pixels, hole_of(mask), 0)
+        filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
         shown = pasted(pixels, filled, mask[:, :, BLEND])
         weighed = mask[:, :, BLEND] > 0
         place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]

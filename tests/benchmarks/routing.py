@@ -24,7 +24,9 @@ from flows.measure import as_processed, compared_area, crop_of, softened
 from flows.suite import Entry, Suite, default_folder, default_suite, load
 from operators.describe import Describe
 from operators.gate import area_under_curve
-from operators.inpaint import RUNGS, Inpaint, hole_of, pasted
+from operators.generators.classical import CLASSICAL as FILLS
+from operators.generators.request import hole_of
+from operators.inpaint import Inpaint, pasted
 from operators.mask import BLEND
 from operators.metrics.perceptual import perceptual_distance
 from operators.routing import PATH, Kind, Rule
@@ -96,7 +98,7 @@ def _judged(rung: str, region: Region, clean: Pixels, factor: float) -> dict[str
     if fill is None or not pixels[area].size:
         return {"distance": None, "accepted": False, "milliseconds": 0.0}
     start = time.process_time()
-    RUNGS[rung](np.ascontiguousarray(pixels), hole_of(mask), 0)
+    FILLS[rung](np.ascontiguousarray(pixels), hole_of(mask), 0)
     checks = Verify().checked(rung, measured_region(region, factor))
     spent = 1000 * (time.process_time() - start)
     result = pasted(pixels, fill, mask[:, :, BLEND])

@@ -27,6 +27,7 @@ from cluster.profile import cores, laptop
 from flows.demo import pictures
 from flows.erase_text import erase_text
 from flows.flow import Flow
+from flows.ladder import Fills, Rung
 from flows.render import captioned
 from flows.run import connect, plan
 from operators import index, ledger
@@ -118,7 +119,7 @@ def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]
     source, dest = work / "many", str(work / "many-out")
     make_images(source, count, 192)
     profile = laptop()
-    flow = erase_text(("telea",)).then(Write(dest))
+    flow = erase_text(Fills((Rung("telea"),))).then(Write(dest))
     connect(flow, profile)
     sizes = index.build(str(source), dest)
     done, curve = 0, []

@@ -9,12 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, cores, laptop, load
-from flows.erase_text import PRESETS, erase_text
+from flows.erase_text import erase_text
 from flows.flow import Flow
+from flows.ladder import PRESETS, Fills
 from operators.write import Write
 
 SHIPPED = sorted(file.stem for file in PROFILES.glob("*.yaml"))
-WHOLE_FLOW = erase_text(PRESETS["quality"]).then(Write("out"))
+WHOLE_FLOW = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
 
 
 def profile(**stages: Stage) -> Profile:
@@ -130,7 +131,7 @@ def test_a_shipped_profile_loads_under_its_name_and_fits_the_ray_that_it_starts(
     one = load(name)
     assert one.name == name
     for preset in PRESETS.values():
-        flow: Flow = erase_text(preset).then(Write("out"))
+        flow: Flow = erase_text(Fills(preset)).then(Write("out"))
         if one.local_cpus is not None:
             assert flow.refusal(one, {"CPU": one.local_cpus}) is None
 

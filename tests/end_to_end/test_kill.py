@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from cluster.profile import laptop
-from flows.erase_text import PRESETS, erase_text
+from flows.erase_text import erase_text
+from flows.ladder import PRESETS, Fills
 from flows.run import run
 from operators import ledger
 
@@ -131,7 +132,7 @@ def test_at_most_a_few_images_per_worker_are_redone(story: Story) -> None:
 def test_after_the_kill_every_output_is_what_an_undisturbed_run_delivers(
     story: Story, tmp_path: Path, sums: Callable[[Path], dict[str, str]]
 ) -> None:
-    run(erase_text(PRESETS["fast"]), str(story.source), str(tmp_path / "out"), laptop().with_workers(WORKERS))
+    run(erase_text(Fills(PRESETS["fast"])), str(story.source), str(tmp_path / "out"), laptop().with_workers(WORKERS))
     outputs = sums(story.dest / "images")
     assert outputs == sums(tmp_path / "out" / "images")
     assert len(outputs) == IMAGES

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cluster.profile import laptop
 from flows.cli import app
 from flows.erase_text import erase_text
+from flows.ladder import Fills, Rung
 from flows.run import run
 from operators.intent import CONTINUED
 from tests.operators.generators.tiny import saved
@@ -38,7 +39,7 @@ def test_a_folders_fills_reach_the_ledger_with_prompt_and_hash(
     ray_here: None, source: Path, tmp_path: Path, tiny: Path
 ) -> None:
     dest = tmp_path / "out"
-    summary = run(erase_text((str(tiny),)), str(source), str(dest), laptop().with_workers(1))
+    summary = run(erase_text(Fills((Rung(str(tiny)),))), str(source), str(dest), laptop().with_workers(1))
     assert sum(summary.verdicts.values()) == 1 and not summary.failures
     [row] = pq.read_table(dest / "ledger", partitioning=None).to_pylist()
     assert row["verdict"] in ("edited", "rolled_back")

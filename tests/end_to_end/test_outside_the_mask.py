@@ -16,6 +16,7 @@ from PIL import Image
 
 from flows.erase_text import erase_text
 from flows.flow import Flow
+from flows.ladder import Fills, Rung
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.mask import BLEND
@@ -69,7 +70,7 @@ def weights(rows: pa.Table, accepted: list[bool], width: int, height: int) -> np
 def work(file: Path, index_rows: Callable[..., pa.Table], turn: int = 0) -> Worked:
     """Works a file whole, and its masks once more by a flow that ends at `soften`."""
     softened = Flow((Fetch(), Detect(), Soften())).run(index_rows(file))
-    (row,) = erase_text(("telea", "patchmatch")).run(index_rows(file)).to_pylist()
+    (row,) = erase_text(Fills((Rung("telea"), Rung("patchmatch")))).run(index_rows(file)).to_pylist()
     weight = weights(softened, [region["state"] == "accepted" for region in row["regions"]], row["width"], row["height"])
     after = Image.open(io.BytesIO(row["encoded"] or row["bytes"]))
     before = Image.open(file)
@@ -132,5 +133,5 @@ def test_a_palette_keeps_its_colours_and_its_pixels_outside_the_mask(
 def test_what_is_not_accepted_keeps_every_byte(pictures: Pictures, index_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
     file = tmp_path / "plain.png"
     pictures.plain(3).save(file)
-    (row,) = erase_text(("telea",)).run(index_rows(file)).to_pylist()
+    (row,) = erase_text(Fills((Rung("telea"),))).run(index_rows(file)).to_pylist()
     assert (row["verdict"], row["encoded"], row["bytes"]) == ("untouched", None, file.read_bytes())

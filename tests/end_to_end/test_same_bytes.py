@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 
 from cluster.profile import Profile, laptop, load
-from flows.erase_text import PRESETS, erase_text
+from flows.erase_text import erase_text
+from flows.ladder import PRESETS, Fills
 from flows.run import run
 from operators import ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Finished
 
-FLOW = erase_text(PRESETS["quality"])
+FLOW = erase_text(Fills(PRESETS["quality"]))
 LAYOUTS = {
     "fused, one worker": laptop().with_workers(1),
     "fused, two workers, one image a block": laptop().with_workers(2).model_copy(update={"images_per_block": 1}),
@@ -71,6 +72,6 @@ def test_in_process_in_any_order_the_bytes_are_the_same(finished: Finished, inde
 def test_another_seed_may_change_edited_images_only(finished: Finished, index_rows: Callable[..., pa.Table]) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
     spared = [row for row in rows if row["verdict"] == "untouched"]
-    result = erase_text(PRESETS["quality"], seed=99).run(index_rows(*(Path(row["uri"]) for row in spared)))
+    result = erase_text(Fills(PRESETS["quality"], seed=99)).run(index_rows(*(Path(row["uri"]) for row in spared)))
     assert result["verdict"].to_pylist() == ["untouched"] * len(spared)
     assert result["encoded"].to_pylist() == [None] * len(spared)

@@ -17,6 +17,7 @@ from ray import cloudpickle
 
 from flows import cli
 from flows.erase_text import erase_text
+from flows.ladder import Fills, Rung
 from operators import ledger
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 SOUND = """
 from flows.erase_text import erase_text
-flow = erase_text(("telea",))
+from flows.ladder import Fills, Rung
+flow = erase_text(Fills((Rung("telea"),)))
 number = 7
 """
 WRONG_ORDER = """
@@ -246,7 +248,7 @@ def test_a_users_file_may_have_the_name_of_a_module(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(cloudpickle, "register_pickle_by_value", lambda module: None)
     (tmp_path / f"{name}.py").write_text(SOUND)
-    assert cli.load_flow(f"{tmp_path / name}.py:flow") == erase_text(("telea",))
+    assert cli.load_flow(f"{tmp_path / name}.py:flow") == erase_text(Fills((Rung("telea"),)))
     assert sys.modules[name] is module
 
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
-from flows.erase_text import PRESETS, erase_text, inpaint_masks
+from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError, work
+from flows.ladder import PRESETS, Fills
 from flows.run import plan
 from operators.compose import Compose
 from operators.detect import Detect
@@ -57,12 +58,12 @@ class Careless(Sepia):
 
 @pytest.mark.parametrize("rungs", PRESETS.values(), ids=PRESETS)
 def test_every_preset_is_a_sound_flow_up_to_its_write(rungs: tuple[str, ...]) -> None:
-    for flow in (erase_text(rungs), inpaint_masks("masks", rungs)):
+    for flow in (erase_text(Fills(rungs)), inpaint_masks("masks", Fills(rungs))):
         assert flow.then(Write("out")).operators[-1] == Write("out")
 
 
 def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next() -> None:
-    names = [operator.name for operator in erase_text(PRESETS["balanced"]).operators]
+    names = [operator.name for operator in erase_text(Fills(PRESETS["balanced"])).operators]
     assert names == [
         *("fetch", "detect", "soften"),
         *("inpaint_navier_stokes", "verify", "inpaint_patchmatch", "verify"),
@@ -118,7 +119,7 @@ def test_run_returns_the_rows_in_order_complete_with_the_users_columns_last(
     pictures.strip(2, "EXIT").save(tmp_path / "c.jpg")
     rows = index_rows(*(tmp_path / name for name in ("a.png", "b.png", "c.jpg")))
     rows = rows.append_column("licence", pa.array(["x", "y", "z"]))
-    result = erase_text(PRESETS["fast"]).run(rows)
+    result = erase_text(Fills(PRESETS["fast"])).run(rows)
     check_schema(result, "run")
     assert result.column_names == [*SCHEMA.names, "licence"]
     assert result["uri"].to_pylist() == rows["uri"].to_pylist()
@@ -136,7 +137,7 @@ def test_run_returns_the_rows_in_order_complete_with_the_users_columns_last(
 
 
 def test_run_of_no_rows_is_no_rows(index_rows: Callable[..., pa.Table]) -> None:
-    result = erase_text(PRESETS["fast"]).run(index_rows())
+    result = erase_text(Fills(PRESETS["fast"])).run(index_rows())
     check_schema(result, "run")
     assert len(result) == 0
 
@@ -152,21 +153,21 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
 
 
 def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:
-    flow = erase_text(PRESETS["quality"]).then(Write("out"))
+    flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     stages = flow.stages(laptop())
     assert [name for name, _ in stages] == ["fetch", "worker", "write"]
     assert stages[1][1].name == "detect+soften+inpaint_patchmatch+verify+inpaint_navier_stokes+verify+compose"
 
 
 def test_staged_stages_are_the_operators() -> None:
-    flow = erase_text(PRESETS["quality"]).then(Write("out"))
+    flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     assert [operator for _, operator in flow.stages(load("staged"))] == list(flow.operators)
 
 
 def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
     stages = {"inpaint": Stage(cpus=1, pool=(1, 1)), "verify": Stage(cpus=1, pool=(1, 1)), "default": Stage(cpus=0.25)}
     profile = Profile(name="own", placement="staged", stages=stages)
-    flow = erase_text(PRESETS["quality"]).then(Write("out"))
+    flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     needed = 4 * 1 + 5 * 0.25 + 1
     assert flow.refusal(profile, {"CPU": needed}) is None
     refusal = flow.refusal(profile, {"CPU": needed - 0.5})
@@ -191,7 +192,7 @@ def kinds(nodes: list[object]) -> list[str]:
 
 @pytest.mark.usefixtures("ray_here")
 def test_ray_executes_the_fused_profile_as_read_fetch_worker_write() -> None:
-    nodes = physical_plan(erase_text(PRESETS["balanced"]).then(Write("out")), laptop())
+    nodes = physical_plan(erase_text(Fills(PRESETS["balanced"])).then(Write("out")), laptop())
     names = [node.name for node in nodes]
     assert len(names) == 4
     assert names[0].startswith("MapBatches(read_pending)->StreamingRepartition")
@@ -204,7 +205,7 @@ def test_ray_executes_the_fused_profile_as_read_fetch_worker_write() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_ray_executes_every_staged_operator_by_itself(name: str, preset: str) -> None:
     profile = load(name)
-    flow = erase_text(PRESETS[preset]).then(Write("out"))
+    flow = erase_text(Fills(PRESETS[preset])).then(Write("out"))
     nodes = physical_plan(flow, profile)[1:]
     assert all("->" not in node.name for node in nodes)
     assert kinds(nodes) == ["pool" if profile.stage(operator.name).pool else "tasks" for operator in flow.operators]
@@ -214,7 +215,7 @@ def test_ray_executes_every_staged_operator_by_itself(name: str, preset: str) ->
 @pytest.mark.parametrize("pool", [None, (1, 1)], ids=["tasks", "pools"])
 def test_ray_joins_no_stages_even_if_all_ask_for_the_same(pool: tuple[int, int] | None) -> None:
     profile = Profile(name="same", placement="staged", stages={"default": Stage(cpus=1, pool=pool)})
-    flow = erase_text(PRESETS["quality"]).then(Write("out"))
+    flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     nodes = physical_plan(flow, profile)
     assert len(nodes) == 1 + len(flow.operators)
     assert kinds(nodes[1:]) == ["pool" if pool else "tasks"] * len(flow.operators)

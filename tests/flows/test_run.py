@@ -18,8 +18,9 @@ from PIL import Image
 
 from cluster.profile import Profile, Stage, laptop, load
 from flows import run as run_module
-from flows.erase_text import PRESETS, erase_text
+from flows.erase_text import erase_text
 from flows.flow import Flow
+from flows.ladder import PRESETS, Fills
 from flows.run import Options, Summary, plan, run
 from operators import ledger
 from operators.failure import RunError
@@ -30,8 +31,8 @@ from operators.write import Write
 if TYPE_CHECKING:
     from tests.conftest import Finished, Pictures
 
-FAST = erase_text(PRESETS["fast"])
-QUALITY = erase_text(PRESETS["quality"])
+FAST = erase_text(Fills(PRESETS["fast"]))
+QUALITY = erase_text(Fills(PRESETS["quality"]))
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_second_run_works_nothing_and_needs_no_ray(finished: Finished, copy_of
 @pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(
     ("flow", "named"),
-    [(FAST, "its operators"), (erase_text(PRESETS["quality"], seed=7), "inpaint_patchmatch, inpaint_navier_stokes")],
+    [(FAST, "its operators"), (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_patchmatch, inpaint_navier_stokes")],
     ids=["preset", "seed"],
 )
 def test_other_settings_into_the_same_destination_are_refused(
@@ -235,7 +236,7 @@ def test_the_ray_that_a_run_starts_is_large_enough_for_its_flow(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", start)
     profile = load(name) if workers is None else load(name).with_workers(workers)
-    flow = erase_text(PRESETS[preset])
+    flow = erase_text(Fills(PRESETS[preset]))
     with pytest.raises(Started) as started:
         run(flow, str(finished.source), str(tmp_path / "out"), profile)
     assert flow.then(Write("out")).refusal(profile, {"CPU": started.value.args[0]}) is None
@@ -263,7 +264,7 @@ def test_new_and_changed_images_are_worked_and_the_others_are_not(
     }
     assert untouched == {name: modified[name] for name in untouched}
 
-    fresh = run(erase_text(PRESETS["fast"], seed=5), str(source), str(dest), profile, Options(seed=5, fresh=True))
+    fresh = run(erase_text(Fills(PRESETS["fast"], seed=5)), str(source), str(dest), profile, Options(seed=5, fresh=True))
     assert (fresh.total, fresh.before, fresh.worked) == (4, 0, 4)
     assert sorted(ledger.read(str(dest))["path"].to_pylist()) == ["00.png", "01.png", "02.png", "03.png"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from operators import registry
 from operators.failure import RunError
-from operators.inpaint import RUNGS
+from operators.generators.classical import CLASSICAL
 from operators.model_card import ModelCard
 from operators.model_sources import origin
 from operators.registry import cards, histories, identity, located, pinned, resolve
@@ -57,8 +57,8 @@ def test_shipped_models_of_the_hub_are_pinned_to_a_commit() -> None:
 
 
 def test_every_classical_rung_has_a_card_and_no_files() -> None:
-    assert {card.alias for card in cards().values() if card.family == "classical"} == set(RUNGS)
-    for alias in RUNGS:
+    assert {card.alias for card in cards().values() if card.family == "classical"} == set(CLASSICAL)
+    for alias in CLASSICAL:
         assert origin(resolve(alias)) == "code"
 
 
