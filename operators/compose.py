@@ -64,6 +64,6 @@ def _verdict(row: Row) -> Additions:
         return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
     regions = row.regions
     reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
-    if all(not region["passes"] for region in regions):
+    if all(not region["passes"] and not region["checks"] for region in regions):
         return {"verdict": "untouched", "reasons": []}
     return {"verdict": "rolled_back" if row.data("encoded") is None else "edited", "reasons": reasons}

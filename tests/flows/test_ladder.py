@@ -1,0 +1,123 @@
+"""The ladder: presets as data, each fill judged before the next one, and no region filled by a rung that is not its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from flows.erase_text import erase_text
+from flows.ladder import PRESETS, Fills, Rung, cards, ladder
+from flows.rates import measured_rates, rates_for
+from operators.attempts import attempts
+from operators.budget import Budget, Rate
+from operators.failure import RunError
+from operators.inpaint import Inpaint
+from operators.verify import Limits, Verify
+
+if TYPE_CHECKING:
+    from tests.conftest import Pictures
+
+
+@pytest.fixture(scope="module")
+def signs(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A photograph and a plain picture, each with a text."""
+    folder = tmp_path_factory.mktemp("signs")
+    pictures.written(pictures.photo("chelsea"), "CLEAN PLATE").save(folder / "photo.png")
+    pictures.strip(3, "HELLO").save(folder / "strip.png")
+    return [folder / "photo.png", folder / "strip.png"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_fill_is_judged_before_the_next_one(preset: str) -> None:
+    operators = ladder(Fills(PRESETS[preset]))
+    for position, operator in enumerate(operators):
+        if isinstance(operator, Inpaint):
+            assert isinstance(operators[position + 1], Verify)
+
+
+def test_a_refinement_is_filled_by_the_same_rung_and_only_where_a_mask_grew() -> None:
+    names = [operator.name for operator in ladder(Fills((Rung("patchmatch", refinements=2),)))]
+    assert names == ["inpaint_patchmatch", "verify", *["refine_patchmatch", "inpaint_patchmatch", "verify"] * 2]
+    takes = [
+        operator.takes for operator in ladder(Fills((Rung("patchmatch", refinements=1),))) if isinstance(operator, Inpaint)
+    ]
+    assert takes == [(), ("refined",)]
+
+
+def test_a_model_that_nobody_knows_is_refused_when_the_flow_is_built() -> None:
+    with pytest.raises(RunError, match="patchmatch") as raised:
+        cards((Rung("patchmach"),))
+    assert raised.value.code == "model_unknown"
+
+
+def refused_by_all(flow_fills: Fills, files: list[Path], index_rows: Callable[..., pa.Table]) -> list[dict[str, object]]:
+    """The rows of a flow whose checks no fill can pass."""
+    operators = [
+        Verify(Limits(seam=-1.0, colour_shift=-1.0)) if isinstance(operator, Verify) else operator
+        for operator in erase_text(flow_fills).operators
+    ]
+    result: list[dict[str, object]] = type(erase_text())(tuple(operators)).run(index_rows(*files)).to_pylist()
+    return result
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fills_made_to_fail_go_down_rung_by_rung_to_the_original(
+    preset: str, signs: list[Path], index_rows: Callable[..., pa.Table]
+) -> None:
+    for row in refused_by_all(Fills(PRESETS[preset]), signs, index_rows):
+        assert row["verdict"] == "rolled_back"
+        assert row["encoded"] is None
+        assert row["regions"]
+        for region in row["regions"]:  # type: ignore[attr-defined]
+            tried = attempts(region["checks"])
+            wanted = [rung.model for rung in PRESETS[preset] if not rung.takes or region["route"] in rung.takes]
+            assert list(dict.fromkeys(tried)) == list(dict.fromkeys(wanted))
+            assert region["passes"] == len(tried)
+            assert region["state"] == "open"
+
+
+def test_a_rung_leaves_other_routes_alone(signs: list[Path], index_rows: Callable[..., pa.Table]) -> None:
+    (row, *_) = refused_by_all(Fills((Rung("telea", ("nowhere",)), Rung("navier_stokes"))), signs[:1], index_rows)
+    assert {check["rung"] for region in row["regions"] for check in region["checks"]} == {"navier_stokes"}  # type: ignore[attr-defined]
+
+
+RATES = (Rate("navier_stokes", 1.0, 1.0), Rate("patchmatch", 10_000.0, 0.0))
+
+
+def test_what_the_budget_forbids_is_delivered_unedited_and_says_so(
+    signs: list[Path], index_rows: Callable[..., pa.Table]
+) -> None:
+    fills = Fills((Rung("patchmatch"),), budget=Budget(50, RATES))
+    for row in erase_text(fills).run(index_rows(*signs)).to_pylist():
+        assert row["verdict"] == "rolled_back"
+        assert row["failure"] is None
+        assert row["reasons"] == ["patchmatch: budget 1e+04 > 50"] * len(row["regions"])
+        assert [region["fill"] for region in row["regions"]] == [None] * len(row["regions"])
+
+
+def test_a_budget_takes_the_rung_that_it_affords(signs: list[Path], index_rows: Callable[..., pa.Table]) -> None:
+    rows = refused_by_all(Fills((Rung("patchmatch"), Rung("navier_stokes")), budget=Budget(50, RATES)), signs, index_rows)
+    for row in rows:
+        for region in row["regions"]:  # type: ignore[attr-defined]
+            assert attempts(region["checks"]) == ["navier_stokes"]
+            assert region["checks"][0]["name"] == "budget"
+
+
+def test_rates_are_measured_once_and_then_read_from_the_run(signs: list[Path], tmp_path: Path, ray_here: None) -> None:
+    from cluster.profile import laptop
+    from flows.run import run
+
+    rungs, dest = PRESETS["fast"], str(tmp_path / "out")
+    fast = Fills(rungs, budget=Budget(5_000, (Rate("navier_stokes", 1.5, 2.5),)))
+    run(erase_text(fast), str(signs[0].parent), dest, laptop().with_workers(1))
+    assert rates_for(dest, rungs, fresh=False) == (Rate("navier_stokes", 1.5, 2.5),)
+    assert rates_for(dest, rungs, fresh=True) != (Rate("navier_stokes", 1.5, 2.5),)
+
+
+def test_patchmatch_is_measured_to_cost_more_than_navier_stokes() -> None:
+    rates = {rate.rung: rate for rate in measured_rates(PRESETS["quality"])}
+    assert rates["patchmatch"].milliseconds(200_000) > 3 * rates["navier_stokes"].milliseconds(200_000)
