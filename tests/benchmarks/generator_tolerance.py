@@ -1,4 +1,4 @@
-"""How far a fill may differ where sums run in another order: other numbers of threads, other sizes of microbatch, half precision.
+"""How far a fill may differ where sums run in another order: numbers of threads, sizes of microbatch, half precision.
 
     python -m tests.benchmarks.generator_tolerance
 
