@@ -10,6 +10,7 @@ import struct
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def described(folder: str | Path) -> ModelCard:
         "alias": folder.resolve().name,
         "licence": "unknown",
         "source": str(folder),
-        "files": {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+        "files": {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
     }
     check_weights(folder)
     if kind.startswith("Amused"):
@@ -64,6 +65,17 @@ def described(folder: str | Path) -> ModelCard:
     steps, guidance = (50, 30.0) if kind.startswith("FluxFill") else (30, 4.0)
     settings = {"native_size": side, "size_multiple": 2 * cell, "steps": steps, "guidance": guidance, "dtype": "bfloat16"}
     return ModelCard(family="latent_diffusion", **settings, **common)
+
+
+def _sha256(path: Path) -> str:
+    """The file's SHA-256; gigabytes are read once, unless the file changes."""
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _sha256_of(path: Path, size: int, changed: int) -> str:
+    return file_sha256(path)
 
 
 def _require_packages() -> None:
