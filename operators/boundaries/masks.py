@@ -1,0 +1,105 @@
+"""Where text is, from the detector's corners to the pixels of a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.boundaries.crossing import Crossing, of_cells, of_values
+from operators.boundaries.sample import Sample
+from operators.mask import Box, Polygon, bounding_box, rasterised
+from operators.table import Pixels
+from operators.text_detector import text_detector
+
+Positions = npt.NDArray[np.float64]
+
+SUBSAMPLES = 16
+"""Points a pixel's side that the exact coverage is counted on."""
+
+
+def coverage(polygons: Sequence[Polygon], box: Box) -> npt.NDArray[np.float32]:
+    """How much of each of the box's pixels the convex polygons cover, 0..1, counted on 16 x 16 points a pixel.
+
+    Pixel centres lie at whole numbers. A point belongs to a polygon if it lies on the inner side of every edge.
+    """
+    offsets = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
+    across = (box.x + np.arange(box.width)[:, None] + offsets).ravel()
+    down = (box.y + np.arange(box.height)[:, None] + offsets).ravel()[:, None]
+    inside = np.zeros((len(down), len(across)), bool)
+    for polygon in polygons:
+        corners = np.asarray(polygon, np.float64).reshape(-1, 2)
+        following = np.roll(corners, -1, axis=0)
+        turn = np.sign(np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1])) or 1.0
+        within = np.ones_like(inside)
+        for (x, y), (next_x, next_y) in zip(corners, following, strict=True):
+            within &= turn * ((next_x - x) * (down - y) - (next_y - y) * (across - x)) >= 0
+        inside |= within
+    result: npt.NDArray[np.float32] = cv2.resize(
+        inside.astype(np.float32), (box.width, box.height), interpolation=cv2.INTER_AREA
+    )
+    return result
+
+
+def polygons_stored(sample: Sample) -> Iterator[Crossing]:
+    """The detector's corners, against what the row's type makes of them: pixels of the picture's longer side."""
+    width, height = sample.picture.size
+    polygons, _ = text_detector().polygons(sample.probability, width, height)
+    for region in sample.found:
+        stored = np.asarray(region["polygons"][0], np.float64)
+        nearest = min((np.asarray(polygon) for polygon in polygons), key=lambda polygon: np.abs(polygon - stored).sum())
+        yield of_values("polygon to stored corners", nearest, stored, max(width, height))
+
+
+def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
+    """The mask of each polygon against its exact coverage; cells are pixels that the polygon covers by more than half."""
+    for region in sample.found:
+        box = bounding_box(region["polygons"], *sample.picture.size).grown(2, *sample.picture.size)
+        exact, mask = coverage(region["polygons"], box), rasterised(region["polygons"], box)
+        yield of_values("polygon to raster", exact, mask / 255, 1)
+        yield of_cells("polygon to raster", exact > 0.5, mask > 0)
+
+
+def map_to_stored(sample: Sample) -> Iterator[Crossing]:
+    """The detector's map over each polygon, stored as the row keeps it and brought back to the detector's own cells."""
+    width, height = sample.picture.size
+    across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
+    for region in sample.found:
+        data, spanned = region.probability()
+        box = Box(**spanned)
+        columns = _cells(box.x, box.width, across, data.shape[1], sample.probability.shape[1])
+        rows = _cells(box.y, box.height, down, data.shape[0], sample.probability.shape[0])
+        back = _interpolated(data.astype(np.float32) / np.float32(255), columns[1], rows[1])
+        yield of_values("detector map to stored map", sample.probability[np.ix_(rows[0], columns[0])], back, 1)
+
+
+def _cells(start: int, length: int, ratio: float, count: int, total: int) -> tuple[npt.NDArray[np.intp], Positions]:
+    """The detector's cells whose centres the stored samples span on one axis, and where they lie among those samples."""
+    step = length * ratio / count
+    positions: Positions = (np.arange(total, dtype=np.float64) + 0.5 - start * ratio) / step - 0.5
+    cells = np.flatnonzero((positions > -0.5) & (positions < count - 0.5))
+    return cells, positions[cells]
+
+
+def _interpolated(values: npt.NDArray[np.float32], columns: Positions, rows: Positions) -> npt.NDArray[np.float32]:
+    """Values at fractional columns and rows, linear, continued beyond the border."""
+    grid = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+    result: npt.NDArray[np.float32] = cv2.remap(
+        np.asarray(values, np.float32), *grid, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return result
+
+
+def stored_to_pixels(sample: Sample) -> Iterator[Crossing]:
+    """The stored map brought to source pixels as `soften` does, against the detector's own map at the same pixels."""
+    width, height = sample.picture.size
+    across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
+    for region in sample.found:
+        data, spanned = region.probability()
+        box = Box(**spanned)
+        placed: Pixels = cv2.resize(data, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+        columns = (box.x + np.arange(box.width) + 0.5) * across - 0.5
+        rows = (box.y + np.arange(box.height) + 0.5) * down - 0.5
+        yield of_values("stored map to source pixels", _interpolated(sample.probability, columns, rows), placed / 255, 1)
