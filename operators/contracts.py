@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from operators.boundaries.crossing import BAND_NAMES, Crossing
 from operators.boundaries.sizes import SIZES
+from operators.detect import MOST_BESIDE
 from operators.soften import Soften
 
 HALF_A_LEVEL = 0.5
@@ -75,9 +76,9 @@ BOUNDS: dict[str, Bound] = {
         "the detector's own cells in 255 steps: half a step at most", psnr_of(HALF_A_LEVEL), HALF_A_LEVEL + 1e-3
     ),
     "stored map to source pixels": Bound(
-        "a whole number of cells laid over whole pixels lies at most 1/16 cell beside its place; where the map jumps from 0 "
-        "to 1 that is 1/16 of the range, and half a step of rounding",
-        grey_levels=255 / 16 + HALF_A_LEVEL,
+        "whole cells over whole pixels lie at most 1/16 cell beside their place on each axis; where the map jumps from 0 to 1 "
+        "from one cell to the next that is 1/8 of the range, and half a step of rounding",
+        grey_levels=255 * 2 * MOST_BESIDE + HALF_A_LEVEL,
     ),
     "polygon to stored corners": Bound("float32 has 24 bits: 2^-24 of the longer side at most", grey_levels=255 * 2.0**-24),
     "polygon to raster": Bound(

@@ -15,6 +15,8 @@ from operators.operator import Operator
 from operators.table import Additions, Pixels, Row, map_rows
 from operators.text_detector import Probability, Scale, has_contrast, text_detector
 
+MOST_BESIDE = 1 / 16
+"""Cells of the detector's map by which the edges of a stored map's box may lie beside the cells' own edges."""
 LEAST_SIDE = 8
 """Pictures with a side below this many pixels hold no legible text and are not shown to the detector."""
 

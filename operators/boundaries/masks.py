@@ -63,24 +63,17 @@ def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
 
 
 def map_to_stored(sample: Sample) -> Iterator[Crossing]:
-    """The detector's map over each polygon, stored as the row keeps it and brought back to the detector's own cells."""
+    """The detector's map over each polygon, read back cell by cell from what the row keeps of it.
+
+    The first stored cell is the detector's cell whose corner is nearest to the corner of the map's box, see `operators.row`.
+    """
     width, height = sample.picture.size
     across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
     for region in sample.found:
-        data, spanned = region.probability()
-        box = Box(**spanned)
-        columns = _cells(box.x, box.width, across, data.shape[1], sample.probability.shape[1])
-        rows = _cells(box.y, box.height, down, data.shape[0], sample.probability.shape[0])
-        back = _interpolated(data.astype(np.float32) / np.float32(255), columns[1], rows[1])
-        yield of_values("detector map to stored map", sample.probability[np.ix_(rows[0], columns[0])], back, 1)
-
-
-def _cells(start: int, length: int, ratio: float, count: int, total: int) -> tuple[npt.NDArray[np.intp], Positions]:
-    """The detector's cells whose centres the stored samples span on one axis, and where they lie among those samples."""
-    step = length * ratio / count
-    positions: Positions = (np.arange(total, dtype=np.float64) + 0.5 - start * ratio) / step - 0.5
-    cells = np.flatnonzero((positions > -0.5) & (positions < count - 0.5))
-    return cells, positions[cells]
+        data, box = region.probability()
+        first_row, first_column = round(box["y"] * down), round(box["x"] * across)
+        own = sample.probability[first_row : first_row + data.shape[0], first_column : first_column + data.shape[1]]
+        yield of_values("detector map to stored map", own, data[: own.shape[0], : own.shape[1]] / 255, 1)
 
 
 def _interpolated(values: npt.NDArray[np.float32], columns: Positions, rows: Positions) -> npt.NDArray[np.float32]:
