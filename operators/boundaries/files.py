@@ -82,7 +82,7 @@ def _touched(picture: Picture, edits: list[Edit]) -> tuple[Selection, Selection]
         return edited, edited
     layers: list[tuple[int, int, int, int]] = vars(picture.file)["layer"]
     across, down = 8 * max(layer[1] for layer in layers), 8 * max(layer[2] for layer in layers)
-    height, width = edited.shape
+    height, width = picture.stored.shape[:2]
     padded = np.pad(edited, ((0, -height % down), (0, -width % across)))
     blocks = padded.reshape(padded.shape[0] // down, down, padded.shape[1] // across, across).any(axis=(1, 3))
     footprint = blocks.repeat(down, axis=0).repeat(across, axis=1)[:height, :width].astype(np.uint8)
