@@ -8,16 +8,16 @@ import numpy as np
 
 from operators.boundaries.crossing import Crossing, of_values
 from operators.boundaries.sample import Sample
-from operators.mask import CORE, dilated, feathered
+from operators.mask import CORE, dilated, feathered, feathered_weights
 from operators.soften import Soften
 from operators.table import Pixels
 
 
 def soft_mask(sample: Sample) -> Iterator[Crossing]:
-    """The feathered weights of real strokes as `operators.mask` makes them of bytes, against the same in float."""
+    """The feathered weights of real strokes, 0..255, against what the mask keeps of them."""
     for _, mask in sample.crops:
         strokes = _strokes(mask)
-        exact, stored = feathered(strokes.astype(np.float32), Soften.feather), feathered(strokes, Soften.feather)
+        exact, stored = feathered_weights(strokes, Soften.feather), feathered(strokes, Soften.feather)
         soft = (exact > 0) & (exact < 255)
         yield of_values("soft mask to bytes", exact[soft], stored[soft].astype(np.float32), 255)
 
@@ -28,7 +28,7 @@ def paste_back(sample: Sample) -> Iterator[Crossing]:
         if fill is None:
             continue
         strokes = _strokes(mask)
-        exact, stored = feathered(strokes.astype(np.float32), Soften.feather), feathered(strokes, Soften.feather)
+        exact, stored = feathered_weights(strokes, Soften.feather), feathered(strokes, Soften.feather)
         soft = (exact > 0) & (exact < 255)
         change = fill[soft].astype(np.float64) - pixels[soft]
         yield of_values(
