@@ -8,23 +8,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-
-from flows.flow import Flow
 from operators.boundaries import BOUNDARIES
 from operators.boundaries.crossing import Crossing, pooled
 from operators.boundaries.embedding import Sight, seen, sights
 from operators.boundaries.latent import autoencoder
-from operators.boundaries.sample import Embed, RoundTrip, Sample
+from operators.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from operators.contracts import BOUNDS, LEAST_SEEN, breaches
-from operators.detect import Detect
 from operators.failure import RunError, failure_of
-from operators.fetch import Fetch
-from operators.image import FRAMES
-from operators.index import Found, list_source
-from operators.soften import Soften
-from operators.table import Row, views
-from operators.text_detector import text_detector
+from operators.index import list_source
+from operators.model_cache import single_threaded
 
 NO_PICTURE = "no picture of the sample crosses it"
 NO_ENCODER = "the pipeline has no image encoder"
@@ -120,55 +112,29 @@ def audit(
 ) -> Audit:
     """Take every image of a source (at most `limit`) through every boundary.
 
-    What cannot be read or worked is counted with its code. Raises RunError as `list_source` does.
+    What cannot be read or worked is counted with its code. Raises RunError as `list_source` does, and
+    nothing_measured where no file could be read.
     """
+    single_threaded()
     result = Audit(source, using)
     for item in islice(list_source(source, excluded), limit):
         try:
-            measured = _measured(item, using)
+            result.measured.append(_measured(item.path, sample_of(item, using.autoencoder, using.embed)))
         except Exception as error:
             result.failures[failure_of(error).code] += 1
-        else:
-            if isinstance(measured, str):
-                result.failures[measured] += 1
-            else:
-                result.measured.append(measured)
         progress(result)
+    if not result.measured:
+        codes = ", ".join(f"{count} {code}" for code, count in sorted(result.failures.items()))
+        raise RunError("nothing_measured", f"none of {result.failures.total()} files could be read ({codes})")
     return result
 
 
-def _measured(item: Found, using: Models) -> Measured | str:
-    """One picture's crossings, or the code of the failure that an operator met."""
-    detected = Flow((Fetch(), Detect())).run(_index_row(item))
-    softened = Soften().apply(detected)
-    (row,) = views(softened)
-    if row["failure"] is not None:
-        return str(row["failure"]["code"])
-    sample = _sample(views(detected)[0], row, using)
+def _measured(path: str, sample: Sample) -> Measured:
     crossings: dict[str, list[Crossing]] = {}
     for boundary in BOUNDARIES:
         for crossing in boundary(sample):
             crossings.setdefault(crossing.boundary, []).append(crossing)
-    return Measured(item.path, tuple(pooled(parts) for parts in crossings.values()), tuple(sights(sample)))
-
-
-def _index_row(item: Found) -> pa.Table:
-    size = pa.array([item.size if item.size >= 0 else None], pa.int64())
-    shard = pa.array([0], pa.int32())
-    columns = {"image_id": [item.image_id], "uri": [item.uri], "path": [item.path], "etag": [item.etag]}
-    return pa.table({**columns, "shard": shard, "size": size})
-
-
-def _sample(detected: Row, softened: Row, using: Models) -> Sample:
-    """The picture as the boundaries want it; the detector's map as `detect` saw it, which keeps only parts of it."""
-    operator = Detect()
-    data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
-    shown = FRAMES.at_least(sha256, data, operator.limits, operator.scale.factor)
-    width, height = shown.size
-    rgb = shown.rgb()
-    probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
-    picture = FRAMES.decoded(sha256, data, operator.limits)
-    return Sample(data, picture, probability, detected.regions, softened.regions, using.autoencoder, using.embed)
+    return Measured(path, tuple(pooled(parts) for parts in crossings.values()), tuple(sights(sample)))
 
 
 def figures(crossing: Crossing) -> Iterator[tuple[str, object]]:

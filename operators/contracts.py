@@ -82,7 +82,8 @@ BOUNDS: dict[str, Bound] = {
     ),
     "polygon to stored corners": Bound("float32 has 24 bits: 2^-24 of the longer side at most", grey_levels=255 * 2.0**-24),
     "polygon to raster": Bound(
-        "a convex polygon that covers more than half of a pixel holds its centre, and edges are drawn: none is lost",
+        "the detector's corners are whole pixels, a convex polygon that covers more than half of a pixel holds its centre, and "
+        "edges are drawn: none is lost",
         cells_lost=0.0,
     ),
     "soft mask to bytes": Bound("weights in 255 steps: half a step at most", psnr_of(HALF_A_LEVEL), HALF_A_LEVEL + 1e-3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from operators.mask import Box, Polygon, bounding_box, rasterised
 from operators.table import Pixels
 from operators.text_detector import text_detector
 
-Positions = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.floating[Any]]
 
 SUBSAMPLES = 16
 """Points a pixel's side that the exact coverage is counted on."""
@@ -25,22 +26,24 @@ def coverage(polygons: Sequence[Polygon], box: Box) -> npt.NDArray[np.float32]:
 
     Pixel centres lie at whole numbers. A point belongs to a polygon if it lies on the inner side of every edge.
     """
-    offsets = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
-    across = (box.x + np.arange(box.width)[:, None] + offsets).ravel()
-    down = (box.y + np.arange(box.height)[:, None] + offsets).ravel()[:, None]
+    offsets = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5).astype(np.float32)
+    across = (np.arange(box.width, dtype=np.float32)[:, None] + offsets).ravel()
+    rows = (_covered(polygons, box, across, (row + offsets)[:, None]) for row in range(box.height))
+    return np.array([row.mean(axis=(1, 2)) for row in rows], np.float32)
+
+
+def _covered(polygons: Sequence[Polygon], box: Box, across: Positions, down: Positions) -> npt.NDArray[np.bool_]:
+    """The points of one row of pixels that any polygon covers, by pixel."""
     inside = np.zeros((len(down), len(across)), bool)
     for polygon in polygons:
-        corners = np.asarray(polygon, np.float64).reshape(-1, 2)
+        corners = (np.asarray(polygon, np.float64).reshape(-1, 2) - [box.x, box.y]).astype(np.float32)
         following = np.roll(corners, -1, axis=0)
-        turn = np.sign(np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1])) or 1.0
+        turn = np.sign(np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1])) or 1
         within = np.ones_like(inside)
         for (x, y), (next_x, next_y) in zip(corners, following, strict=True):
             within &= turn * ((next_x - x) * (down - y) - (next_y - y) * (across - x)) >= 0
         inside |= within
-    result: npt.NDArray[np.float32] = cv2.resize(
-        inside.astype(np.float32), (box.width, box.height), interpolation=cv2.INTER_AREA
-    )
-    return result
+    return inside.reshape(SUBSAMPLES, box.width, SUBSAMPLES).transpose(1, 0, 2)
 
 
 def polygons_stored(sample: Sample) -> Iterator[Crossing]:

@@ -8,12 +8,18 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from operators.image import Edit, Picture
+from operators.detect import Detect
+from operators.failure import Failure
+from operators.fetch import Fetch
+from operators.image import FRAMES, Edit, Picture
+from operators.index import Found
 from operators.inpaint import RUNGS, hole_of
 from operators.mask import BLEND
-from operators.table import Pixels, Region
-from operators.text_detector import Probability
+from operators.soften import Soften
+from operators.table import Pixels, Region, views
+from operators.text_detector import Probability, text_detector
 
 RoundTrip = Callable[[Pixels], Pixels]
 """A picture (uint8 height x width x 3) into a model's latent space and back, of the same size."""
@@ -62,3 +68,23 @@ class Sample:
             for region, (_, mask), fill in zip(self.softened, self.crops, self.fills, strict=True)
             if fill is not None
         ]
+
+
+def sample_of(item: Found, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
+    """A listed picture, fetched, detected and softened. Raises Failure as those operators meet it.
+
+    The detector's map is made again, as `detect` makes it, since the row keeps only parts of it.
+    """
+    size = pa.array([item.size if item.size >= 0 else None], pa.int64())
+    operator = Detect()
+    table = operator.apply(Fetch().apply(pa.table({"uri": [item.uri], "size": size})))
+    (detected,), (softened,) = views(table), views(Soften().apply(table))
+    if softened["failure"] is not None:
+        raise Failure(softened["failure"]["code"], softened["failure"]["message"])
+    data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
+    shown = FRAMES.at_least(sha256, data, operator.limits, operator.scale.factor)
+    width, height = shown.size
+    rgb = shown.rgb()
+    probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
+    picture = FRAMES.decoded(sha256, data, operator.limits)
+    return Sample(data, picture, probability, detected.regions, softened.regions, autoencoder, embed)
