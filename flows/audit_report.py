@@ -120,7 +120,7 @@ def _charts(audit: Audit, records: Sequence[dict[str, Any]], seen: dict[str, flo
     marked = {record["boundary"]: _broken_figures(audit, record["boundary"]) for record in crossed}
     charts = [
         tiles(
-            "The information cliffs: share of each octave band's energy that arrives; framed where a picture breaks the bound",
+            "Information cliffs: energy that arrives, by octave band; framed: bound broken",
             {record["boundary"]: _named(record["band_energy"]) for record in banded},
             marked,
         ),

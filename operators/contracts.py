@@ -11,7 +11,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from operators.boundaries.crossing import BAND_NAMES, Crossing
+from operators.boundaries.embedding import STORED_TYPE
 from operators.boundaries.sizes import SIZES
 from operators.detect import MOST_BESIDE
 from operators.soften import Soften
@@ -102,7 +105,10 @@ BOUNDS: dict[str, Bound] = {
         psnr=23.4,
         band_energy=(None, None, None, HALF_THE_ENERGY),
     ),
-    "embedding to stored type": Bound("the model's float32 is the row's type: nothing", grey_levels=0.0),
+    "embedding to stored type": Bound(
+        f"the row keeps {np.dtype(STORED_TYPE)}: half of its last bit of the largest value at most",
+        grey_levels=255 * 2.0 ** -(np.finfo(STORED_TYPE).nmant + 1),
+    ),
     "embedding to float16": Bound("not taken: half the bytes"),
     "embedding to uint8": Bound("not taken: a quarter of the bytes"),
     "colour space and back": Bound(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from operators.row import SCHEMA
 from operators.table import Pixels
 
 Vector = npt.NDArray[np.float32]
+STORED_TYPE: Any = SCHEMA.field("embedding").type.value_type.to_pandas_dtype()
+"""The NumPy type of a stored embedding's values."""
 
 LEAST_REMOVED = 0.5
 """Root mean square in grey levels below which nothing was removed that anybody could see."""
@@ -24,7 +27,7 @@ LEAST_REMOVED = 0.5
 
 def as_row(vector: Vector) -> Vector:
     """The embedding as the row gives it back."""
-    column = pa.array([vector.tolist()], SCHEMA.field("embedding").type)
+    column = pa.array([vector.astype(STORED_TYPE)], SCHEMA.field("embedding").type)
     return np.array(column[0].as_py(), np.float32)
 
 
@@ -45,11 +48,11 @@ STORED = {"stored type": as_row, "float16": as_float16, "uint8": as_uint8}
 
 
 def embedding_stored(sample: Sample) -> Iterator[Crossing]:
-    """The model's output against what the row keeps of it, and what smaller types would; errors against its range."""
+    """The model's output against what the row keeps of it, and what smaller types would; errors against its largest value."""
     if sample.embed is None:
         return
     vector = sample.embed(sample.rgb)
-    full_range = float(np.ptp(vector)) or 1.0
+    full_range = float(np.abs(vector).max()) or 1.0
     for name, stored in STORED.items():
         yield of_values(f"embedding to {name}", vector, stored(vector), full_range)
 

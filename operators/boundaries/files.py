@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from operators.boundaries.crossing import Crossing, Values, of_bands, of_pictures, of_values
 from operators.boundaries.sample import Sample
@@ -35,7 +37,7 @@ def file_encoding(sample: Sample) -> Iterator[Crossing]:
     picture = sample.picture
     composed = picture.edited(sample.edits)
     delivered = decode(encode(picture, composed, sample.data), Limits())
-    edited, again = _touched(picture, sample.edits)
+    edited, again = _touched(sample)
     yield of_values("file: untouched pixels", picture.stored[~again], delivered.stored[~again], _full_range(picture.stored))
     wanted, shown = _rgb(picture, composed), delivered.rgb()
     beside, inside = (_upright(picture, selection) for selection in (again & ~edited, edited))
@@ -46,12 +48,16 @@ def file_encoding(sample: Sample) -> Iterator[Crossing]:
 
 def kind(sample: Sample) -> str:
     """How the source's format keeps pixels: `JPEG`, `WebP`, `palette` or `lossless`."""
-    file = sample.picture.file
+    file = _header(sample)
     if file.mode == "P":
         return "palette"
     if file.format == "JPEG" or file.info.get("compression") == "jpeg":
         return "JPEG"
     return "WebP" if file.format == "WEBP" and b"VP8L" not in sample.data[:64] else "lossless"
+
+
+def _header(sample: Sample) -> Image.Image:
+    return Image.open(io.BytesIO(sample.data))
 
 
 def _full_range(stored: Values) -> float:
@@ -67,20 +73,21 @@ def _upright(picture: Picture, selection: Selection) -> Selection:
     return turned(selection[:, :, None].view(np.uint8), picture.orientation)[:, :, 0].view(np.bool_)
 
 
-def _touched(picture: Picture, edits: list[Edit]) -> tuple[Selection, Selection]:
+def _touched(sample: Sample) -> tuple[Selection, Selection]:
     """Stored pixels (height x width) that an edit weighs, and those whose value may follow from that.
 
     They differ for JPEG only: whole blocks are coded again, and a decoder that interpolates chroma carries that two
     pixels further.
     """
+    picture, file = sample.picture, _header(sample)
     edited = np.zeros(picture.stored.shape[:2], bool)
     view = _upright(picture, edited)
-    for edit in edits:
+    for edit in sample.edits:
         height, width = edit.weight.shape
         view[edit.y : edit.y + height, edit.x : edit.x + width] |= edit.weight > 0
-    if picture.file.format != "JPEG":
+    if file.format != "JPEG":
         return edited, edited
-    layers: list[tuple[int, int, int, int]] = vars(picture.file)["layer"]
+    layers: list[tuple[int, int, int, int]] = vars(file)["layer"]
     across, down = 8 * max(layer[1] for layer in layers), 8 * max(layer[2] for layer in layers)
     height, width = picture.stored.shape[:2]
     padded = np.pad(edited, ((0, -height % down), (0, -width % across)))
