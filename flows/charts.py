@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 
 COLOURS = ("#2a7f62", "#c1666b", "#4a6fa5", "#d4a017", "#7d5ba6", "#5b8e7d")
 WIDTH, ROW, LABEL, VALUE = 640, 15, 190, 60
+TILE, TILE_LABEL = 19, 250
 
 
 def bars(
@@ -52,3 +53,38 @@ def bars(
     head = f'<text x="0" y="13" class="title">{escape(title)}</text>'
     key = f'<text x="{LABEL}" y="{y + 12}">{legend}</text>' if len(series) > 1 else ""
     return f'<svg viewBox="0 0 {WIDTH} {y + 22}" class="chart" role="img">{head}{"".join(lines)}{key}</svg>'
+
+
+def tiles(title: str, rows: Mapping[str, Mapping[str, float]], marked: Mapping[str, Collection[str]] | None = None) -> str:
+    """A grid of shares (0..1): one line per key of `rows`, one column per name in them, darker the less is left.
+
+    What `marked` names of a line has a frame. A missing share has no tile.
+    """
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    width = min(90, (WIDTH - TILE_LABEL) // max(1, len(names)))
+    lines = [f'<text x="0" y="13" class="title">{escape(title)}</text>']
+    for column, name in enumerate(names):
+        middle = TILE_LABEL + width * (column + 0.5)
+        lines.append(f'<text x="{middle:.0f}" y="32" text-anchor="middle">{escape(name)}</text>')
+    y = 38
+    for label, values in rows.items():
+        lines.append(f'<text x="{TILE_LABEL - 8}" y="{y + 13}" text-anchor="end">{escape(label)}</text>')
+        for name, share in values.items():
+            x = TILE_LABEL + width * names.index(name)
+            hint = f"{label}, {name}: {share:.4g}"
+            frame = ' stroke="#e0a100" stroke-width="3"' if name in (marked or {}).get(label, ()) else ""
+            size = f'x="{x + 1}" y="{y + 1}" width="{width - 2}" height="{TILE - 2}"'
+            lines.append(f'<rect {size} fill="{_shade(share)}"{frame}><title>{escape(hint)}</title></rect>')
+            ink = "#fff" if share < 0.5 else "#111"
+            lines.append(
+                f'<text x="{x + width / 2:.0f}" y="{y + 13}" text-anchor="middle" style="fill:{ink}">{share:.2f}</text>'
+            )
+        y += TILE
+    return f'<svg viewBox="0 0 {WIDTH} {y + 6}" class="chart" role="img">{"".join(lines)}</svg>'
+
+
+def _shade(share: float) -> str:
+    """Colours of one hue family from dark (0) to light (1), told apart in grey as well."""
+    dark, light = (94, 23, 43), (214, 236, 224)
+    kept = min(1.0, max(0.0, share))
+    return "#" + "".join(f"{round(low + (high - low) * kept):02x}" for low, high in zip(dark, light, strict=True))

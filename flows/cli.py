@@ -255,6 +255,33 @@ def compare_evaluations(
             raise typer.Exit(1)
 
 
+@app.command("audit")
+def audit_boundaries(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="Folder that receives audit.json and audit.html.")] = Path("build/audit"),
+    model: Annotated[Path | None, typer.Option(help="A model's folder in diffusers' layout, for its autoencoder.")] = None,
+    limit: Limit = None,
+) -> None:
+    """Measure what is lost at each boundary of the pipeline; exit code 1 if any bound is broken."""
+    with _one_line_errors():
+        from flows.audit import audit, models
+        from flows.audit_report import table, write_audit
+
+        with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+            task = bar.add_task("images", total=None)
+            result = audit(
+                source, str(out), models(model), limit, lambda found: bar.update(task, completed=len(found.measured))
+            )
+        page, broken = write_audit(result, out), result.broken()
+        Console(width=170).print(table(result))
+        for line in broken:
+            print(f"broken: {line}")
+        failed = "".join(f" | {count} {code}" for code, count in sorted(result.failures.items()))
+        print(f"{len(result.measured)} pictures, {len(broken)} bounds broken{failed} | {page}")
+        if broken:
+            raise typer.Exit(1)
+
+
 def load_flow(reference: str) -> Flow:
     """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the file's own flow."""
     file, _, name = reference.rpartition(":")

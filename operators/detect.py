@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from operators.image import FRAMES, Limits
-from operators.mask import Box, bounding_box
+from operators.mask import Box, Polygon, bounding_box
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Row, map_rows
 from operators.text_detector import Probability, Scale, has_contrast, text_detector
 
+MOST_BESIDE = 1 / 16
+"""Cells of the detector's map by which the edges of a stored map's box may lie beside the cells' own edges."""
+MOST_GROWTH = 32
 LEAST_SIDE = 8
 """Pictures with a side below this many pixels hold no legible text and are not shown to the detector."""
 
@@ -83,7 +86,7 @@ class Detect(Operator):
         probability = detector.probability(rgb, factor * width / rgb.shape[1])
         polygons, scores = detector.polygons(probability, width, height)
         found["regions"] = [
-            region([polygon], score, "text", *_sampled(probability, polygon, width, height))
+            region([polygon], score, "text", *own_cells(probability, polygon, width, height))
             for polygon, score in zip(polygons, scores, strict=True)
             if score >= self.least_score and _shows_anything(rgb, polygon, width)
         ]
@@ -97,19 +100,29 @@ def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool
     return bool(has_contrast(np.ascontiguousarray(rgb[box.y : box.y + box.height, box.x : box.x + box.width])).any())
 
 
-def _sampled(probability: Probability, polygon: list[list[float]], width: int, height: int) -> tuple[Pixels, Box]:
-    """The map over a polygon's bounding box, at the map's own resolution, as uint8; and that box in source pixels."""
+def own_cells(probability: Probability, polygon: Polygon, width: int, height: int) -> tuple[Pixels, Box]:
+    """The detector's cells over a polygon's bounding box, none of them resampled, as uint8; and that box in source pixels.
+
+    Cells and pixels share only some of their edges, so the box grows, by at most MOST_GROWTH pixels a side, to the nearest
+    edges that they share to MOST_BESIDE cells; where there are none, to those that come closest.
+    """
     box = bounding_box([polygon], width, height)
-    across, down = probability.shape[1] / width, probability.shape[0] / height
-    columns, rows = max(1, round(box.width * across)), max(1, round(box.height * down))
-    step_x, step_y = box.width * across / columns, box.height * down / rows
-    grid_x = (box.x * across + (np.arange(columns) + 0.5) * step_x - 0.5).astype(np.float32)
-    grid_y = (box.y * down + (np.arange(rows) + 0.5) * step_y - 0.5).astype(np.float32)
-    sampled = cv2.remap(
-        probability,
-        np.tile(grid_x, (rows, 1)),
-        np.tile(grid_y[:, None], (1, columns)),
-        interpolation=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.clip(np.rint(sampled * 255), 0, 255).astype(np.uint8), box
+    left, right, columns = _shared_edges(box.x, box.width, probability.shape[1], width)
+    top, bottom, rows = _shared_edges(box.y, box.height, probability.shape[0], height)
+    cells = np.rint(probability[rows, columns] * 255)
+    return np.clip(cells, 0, 255).astype(np.uint8), Box(left, top, right - left, bottom - top)
+
+
+def _shared_edges(start: int, length: int, cells: int, pixels: int) -> tuple[int, int, slice]:
+    """The pixel edges outside a stretch of one axis that fall on cells' edges, and the cells between them, at least one."""
+    before = np.arange(start, max(-1, start - MOST_GROWTH - 1), -1)
+    after = np.arange(start + length, min(pixels, start + length + MOST_GROWTH) + 1)
+    first, last = (_nearest_shared(edges, cells / pixels) for edges in (before, after))
+    cell = min(round(first * cells / pixels), cells - 1)
+    return first, last, slice(cell, max(cell + 1, round(last * cells / pixels)))
+
+
+def _nearest_shared(edges: npt.NDArray[np.int_], ratio: float) -> int:
+    beside = np.abs(edges * ratio - np.rint(edges * ratio))
+    shared = np.flatnonzero(beside <= MOST_BESIDE)
+    return int(edges[shared[0] if len(shared) else beside.argmin()])

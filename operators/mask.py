@@ -98,10 +98,16 @@ def feathered(mask: Pixels, radius: int) -> Pixels:
 
     Feathering first would lower the weight on the strokes themselves and leave their ghosts.
     """
+    return np.rint(feathered_weights(mask, radius)).astype(np.uint8)
+
+
+def feathered_weights(mask: Pixels, radius: int) -> npt.NDArray[np.float32]:
+    """What `feathered` rounds to bytes, float32 0..255. OpenCV's blur of bytes would be off by more than a level."""
     if radius <= 0:
-        return mask
-    smooth: Pixels = cv2.GaussianBlur(dilated(mask, radius), (2 * radius + 1, 2 * radius + 1), radius / 2)
-    return np.maximum(smooth, mask)
+        return mask.astype(np.float32)
+    grown = dilated(mask, radius).astype(np.float32)
+    smooth: npt.NDArray[np.float32] = cv2.GaussianBlur(grown, (2 * radius + 1, 2 * radius + 1), radius / 2)
+    return np.maximum(smooth, mask.astype(np.float32))
 
 
 def ring(inside: npt.NDArray[np.bool_], excluded: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:

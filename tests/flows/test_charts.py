@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.charts import COLOURS, LABEL, VALUE, WIDTH, bars
+from flows.charts import COLOURS, LABEL, VALUE, WIDTH, bars, tiles
 
 check = settings(deadline=None, max_examples=40)
 GROUPS = {"photo": {"telea": 0.1, "patchmatch": 0.4}, "page": {"telea": 0.2, "patchmatch": 0.05}}
@@ -125,3 +125,39 @@ def test_everything_lies_inside_the_picture(groups: dict[str, dict[str, float]])
         assert float(bar.get("y", "")) + float(bar.get("height", "")) <= height
     for text in chart.findall("text"):
         assert 0 <= float(text.get("y", "")) <= height
+
+
+SHARES = {"crop": {"2-4 px": 0.1, "4-8 px": 0.75}, "file": {"4-8 px": 1.0}}
+
+
+def grid(*arguments: object) -> Chart:
+    return ElementTree.fromstring(tiles(*arguments))
+
+
+def test_a_tile_stands_in_its_line_and_under_its_name() -> None:
+    chart = grid("cliffs", SHARES)
+    first, second, third = chart.findall("rect")
+    assert second.get("x") == third.get("x") != first.get("x")
+    assert first.get("y") == second.get("y") != third.get("y")
+    assert words(chart, **{"class": "title"}) == ["cliffs"]
+    assert words(chart, **{"text-anchor": "end"}) == ["crop", "file"]
+    assert words(chart, **{"text-anchor": "middle"}) == ["2-4 px", "4-8 px", "0.10", "0.75", "1.00"]
+
+
+def test_the_less_is_left_the_darker_the_tile() -> None:
+    fills = [
+        tile.get("fill", "") for tile in grid("", {"a": {str(share): share for share in (0, 0.3, 0.6, 1)}}).findall("rect")
+    ]
+    greens = [int(fill[3:5], 16) for fill in fills]
+    assert greens == sorted(set(greens))
+    assert fills[0] == "#5e172b"
+
+
+def test_only_what_is_marked_has_a_frame() -> None:
+    framed = [tile.get("stroke") is not None for tile in grid("", SHARES, {"crop": {"4-8 px"}, "file": ()}).findall("rect")]
+    assert framed == [False, True, False]
+
+
+def test_a_grid_escapes_words_and_may_be_empty() -> None:
+    assert words(grid("<b>", {"<i>": {"&": 0.5}}), **{"text-anchor": "end"}) == ["<i>"]
+    assert grid("nothing", {}).findall("rect") == []

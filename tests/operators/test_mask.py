@@ -17,6 +17,7 @@ from operators.mask import (
     dilated,
     empty_mask,
     feathered,
+    feathered_weights,
     grouped,
     rasterised,
     ring,
@@ -173,6 +174,24 @@ def test_a_dilated_then_feathered_mask_keeps_full_weight_on_the_mask_and_fades_t
     support = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     assert (soft[dilated(mask, dilation) == 255] == 255).all()
     assert not soft[support == 0].any()
+
+
+@check
+@given(masks(), st.integers(0, 6))
+def test_a_feather_is_the_nearest_byte_of_its_weights(mask, radius):
+    error = np.abs(feathered(mask, radius) - feathered_weights(mask, radius).astype(np.float64))
+    assert error.max() <= 0.5 + 1e-4
+
+
+def test_feather_weights_are_a_gaussian_of_the_dilated_mask():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[20, 20] = 255
+    line = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
+    kernel = np.outer(line, line) / line.sum() ** 2
+    grown = np.pad(dilated(mask, 3), 3).astype(np.float64)
+    expected = np.einsum("ijkl,kl->ij", np.lib.stride_tricks.sliding_window_view(grown, (7, 7)), kernel)
+    expected[20, 20] = 255
+    assert np.allclose(feathered_weights(mask, 3), expected, atol=1e-3)
 
 
 def test_a_feathered_edge_fades_steadily():
