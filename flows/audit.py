@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from operators.boundaries import BOUNDARIES
 from operators.boundaries.crossing import Crossing, pooled
 from operators.boundaries.embedding import Sight, seen, sights
@@ -15,11 +18,12 @@ from operators.boundaries.latent import autoencoder
 from operators.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from operators.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.failure import RunError, failure_of
+from operators.image_encoder import image_encoder, prepared
 from operators.index import list_source
 from operators.model_cache import single_threaded
+from operators.table import Pixels
 
 NO_PICTURE = "no picture of the sample crosses it"
-NO_ENCODER = "the pipeline has no image encoder"
 
 
 @dataclass(frozen=True)
@@ -29,19 +33,28 @@ class Models:
     autoencoder: RoundTrip | None = None
     no_autoencoder: str = "no --model is given"
     embed: Embed | None = None
-    no_embed: str = NO_ENCODER
+    """The image encoder, as float32 and before anything is stored."""
+
+
+def embedding(rgb: Pixels) -> npt.NDArray[np.float32]:
+    """The shipped encoder's answer to a picture (uint8 height x width x 3), in its own precision."""
+    encoder = image_encoder()
+    return encoder.network(prepared(rgb, encoder.descriptor.side, encoder.descriptor))
 
 
 def models(model: Path | None) -> Models:
-    """What a model folder in diffusers' layout brings. Raises RunError model_missing or model_invalid."""
+    """The shipped encoder, and what a model folder in diffusers' layout brings.
+
+    Raises RunError model_missing or model_invalid.
+    """
     if model is None:
-        return Models()
+        return Models(embed=embedding)
     if not model.is_dir():
         raise RunError("model_missing", f"there is no folder {model}")
     if not (model / "vae").is_dir():
-        return Models(no_autoencoder=f"{model} has no autoencoder (no vae/)")
+        return Models(embed=embedding, no_autoencoder=f"{model} has no autoencoder (no vae/)")
     try:
-        return Models(autoencoder=autoencoder(model))
+        return Models(autoencoder=autoencoder(model), embed=embedding)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise RunError("model_invalid", f"{model / 'vae'}: {str(error).splitlines()[0]}") from error
 
@@ -77,8 +90,6 @@ class Audit:
         """Why no picture met a boundary."""
         if boundary == "latent round trip" and self.models.autoencoder is None:
             return self.models.no_autoencoder
-        if boundary.startswith("embedding") and self.models.embed is None:
-            return self.models.no_embed
         return NO_PICTURE
 
     def seen(self) -> dict[str, float]:

@@ -264,6 +264,8 @@ def audit_boundaries(
 ) -> None:
     """Measure what is lost at each boundary of the pipeline; exit code 1 if any bound is broken."""
     with _one_line_errors():
+        from rich.console import Console
+
         from flows.audit import audit, models
         from flows.audit_report import table, write_audit
 

@@ -77,16 +77,16 @@ class Soften(Operator):
     )
     seen_height: int = LINE_HEIGHT
     """Pixels that a line is high when the stroke network sees it: the cost grows with its square, the mask gets finer."""
-    least_probability: float = 0.25
+    least_probability: float = 0.5
     """Probability of the stroke network from which a pixel counts as touched by text."""
     least_share: float = 0.02
     """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""
     most_share: float = 0.9
     """Largest share of a polygon that its strokes may fill; with more of it letters and picture were not told apart."""
-    dilation: float = 0.05
+    dilation: float = 0.02
     """Growth of the strokes before anything else, as a share of their line's height."""
     least_dilation: int = 1
-    feather: int = 2
+    feather: int = 1
     """Pixels over which the paste-back fades, outside the dilated strokes."""
     context: float = 1.5
     """What a fill sees round the strokes, as a multiple of their line's height, within the two bounds in pixels."""
@@ -167,19 +167,20 @@ class Soften(Operator):
             if not part.reach.overlaps(crop):
                 continue
             weights = moved(part.weights, part.reach, crop)
-            np.maximum(mask[:, :, CORE], np.where(weights > 0, 255, 0).astype(np.uint8), out=mask[:, :, CORE])
+            given = part.strokes == "given"
+            core = np.where(weights > 0, 255, 0).astype(np.uint8) if given else self.grown(weights, part.height)
+            np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
             if any(part is member for member in group):
-                blend = weights if part.strokes == "given" else self.blend(weights, part.height)
+                blend = weights if given else feathered(core, self.feather)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 confidence = moved(part.confidence, part.reach, crop)
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
         return mask
 
-    def blend(self, strokes: Pixels, height: float) -> Pixels:
-        """The weight at paste-back of strokes (0..255) of a line that is `height` pixels high: dilated, then feathered."""
-        radius = max(self.least_dilation, round(self.dilation * height))
-        return feathered(dilated(strokes, radius), self.feather)
+    def grown(self, strokes: Pixels, height: float) -> Pixels:
+        """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over their faint edges."""
+        return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
 
 
 def _placed(probability: dict[str, Any], crop: Box) -> Pixels:

@@ -1,7 +1,7 @@
 """Which pixels the text has touched: a small network that looks at one line of text and its polygon.
 
 The network is this project's own (`operators/models/strokes`, its model card says how it was trained): a U-Net of
-0.36 million weights that was shown rendered text whose every pixel is known. It sees the line at a fixed height, so
+0.37 million weights that was shown rendered text whose every pixel is known. It sees the line at a fixed height, so
 its cost follows the length of the text and not the size of its letters.
 """
 
@@ -21,7 +21,7 @@ from operators.onnx_session import onnx_session
 from operators.table import Pixels
 
 PATH = Path(__file__).parent / "models" / "strokes" / "strokes.onnx"
-LINE_HEIGHT = 46
+LINE_HEIGHT = 56
 """Pixels that a line's polygon is high when the network sees it."""
 MULTIPLE = 16
 MOST_PIXELS = 1 << 20

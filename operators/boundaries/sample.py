@@ -13,9 +13,10 @@ import pyarrow as pa
 from operators.detect import Detect
 from operators.failure import Failure
 from operators.fetch import Fetch
+from operators.generators.classical import CLASSICAL
+from operators.generators.request import hole_of
 from operators.image import FRAMES, Edit, Picture
 from operators.index import Found
-from operators.inpaint import RUNGS, hole_of
 from operators.mask import BLEND
 from operators.soften import Soften
 from operators.table import Pixels, Region, views
@@ -54,7 +55,7 @@ class Sample:
     def fills(self) -> list[Pixels | None]:
         """A fill of every region, as the cheapest rung makes it; None where the crop shows nothing to continue."""
         holes = [hole_of(mask) for _, mask in self.crops]
-        fill = RUNGS["navier_stokes"]
+        fill = CLASSICAL["navier_stokes"]
         return [
             fill(np.ascontiguousarray(pixels), hole, 0) if (hole == 0).any() else None
             for (pixels, _), hole in zip(self.crops, holes, strict=True)

@@ -36,7 +36,7 @@ from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
 from operators.image import Edit, Limits, decode
 from operators.inpaint import pasted
-from operators.mask import BLEND, CORE, Box, bounding_box, dilated, empty_mask, rasterised, stroke_height
+from operators.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, feathered, rasterised, stroke_height
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
 from operators.metrics.perceptual import perceptual_distance
@@ -95,10 +95,10 @@ def _caption(rng: random.Random, y: float, style: str, clean: Pixels) -> Caption
 
 
 def pictures(chosen: str, limit: int | None) -> Iterator[Drawn]:
-    """Every background of a set twice, the styles taken in turn so that each bucket has all of them."""
+    """Every background of a set, the styles taken in turn so that each bucket has all of them."""
     counts: dict[str, int] = {}
     places = [(bucket, clean) for bucket, of_set, clean in backgrounds() if of_set == chosen]
-    for number, (bucket, clean) in enumerate((places * 2)[:limit]):
+    for number, (bucket, clean) in enumerate(places[:limit]):
         turn = counts[bucket] = counts.get(bucket, -1) + 1
         style = list(STYLES)[turn % len(STYLES)]
         rng = random.Random(f"{chosen} {number}")
@@ -115,15 +115,11 @@ def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tup
     return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
 
 
-def masked(region: Region, strokes: Pixels, height: float, edge: str) -> Pixels:
-    """A region's mask from other `strokes` (0 or 255, on the crop), grown and feathered as `soften` does it, or binary."""
-    box = Box(**region["crop"])
-    mask, settings = empty_mask(box), Soften()
-    mask[:, :, CORE] = strokes
-    soft = settings.blend(strokes, height)
-    mask[:, :, BLEND] = (
-        soft if edge == "soft" else dilated(strokes, max(settings.least_dilation, round(settings.dilation * height)))
-    )
+def masked(core: Pixels, edge: str) -> Pixels:
+    """A region's mask from its `core` (0 or 255), feathered as `soften` does it or left binary."""
+    mask = np.zeros((*core.shape, len(CHANNELS)), np.uint8)
+    mask[:, :, CORE] = core
+    mask[:, :, BLEND] = feathered(core, Soften().feather) if edge == "soft" else core
     return mask
 
 
@@ -179,7 +175,7 @@ def _paste_milliseconds(picture: Pixels, regions: list[Region]) -> float:
 
 
 def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: Any, frame: Box) -> dict[str, float]:
-    """Recall of the rendered pixels in found polygons, and precision against those grown by 3, of strokes and of the hole."""
+    """Recall of the rendered pixels in found polygons, and precision against those grown by 3: of the core and of the hole."""
     core = np.zeros((frame.height, frame.width), bool)
     hole = np.zeros_like(core)
     for region in regions:
@@ -191,10 +187,10 @@ def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: An
     wanted = (coverage > TOUCHED) & inside
     grown = dilated((coverage > TOUCHED).astype(np.uint8), 3) > 0
     return {
-        "stroke_recall": float(core[wanted].mean()),
-        "stroke_precision": float(grown[core].mean()) if core.any() else 1.0,
-        "mask_recall": float(hole[wanted].mean()),
-        "mask_precision": float(grown[hole].mean()) if hole.any() else 1.0,
+        "core_recall": float(core[wanted].mean()),
+        "core_precision": float(grown[core].mean()) if core.any() else 1.0,
+        "hole_recall": float(hole[wanted].mean()),
+        "hole_precision": float(grown[hole].mean()) if hole.any() else 1.0,
     }
 
 
@@ -213,12 +209,9 @@ def _figures(
     for region in regions:
         box = Box(**region["crop"])
         height = max(1.0, min(stroke_height(polygon) for polygon in region["polygons"]))
-        own = region.array("mask", 4)
-        if kind == "our strokes":
-            mask = own if edge == "soft" else masked(region, own[:, :, CORE], height, edge)
-        else:
-            strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
-            mask = masked(region, strokes, height, edge)
+        strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
+        core = region.array("mask", 4)[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
+        mask = masked(core, edge)
         pixels = _cut(picture, box)
         filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
         shown = pasted(pixels, filled, mask[:, :, BLEND])
@@ -279,7 +272,7 @@ def gaps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-STROKE_FIGURES = ("stroke_recall", "stroke_precision", "mask_recall", "mask_precision")
+STROKE_FIGURES = ("core_recall", "core_precision", "hole_recall", "hole_precision")
 
 
 def stroke_table(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

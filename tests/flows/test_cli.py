@@ -131,7 +131,7 @@ WRONG = {
     "an argument too few": (["erase", "in"], "option_invalid", "DEST"),
     "an unknown command": (["remove", "in", "out"], "option_invalid", "remove"),
     "an unknown preset": (["erase", "in", "out", "--preset", "slow"], "option_invalid", "fast, balanced, quality"),
-    "an unknown model": (["erase", "in", "out", "--model", "crayon"], "option_invalid", "telea, navier_stokes, patchmatch"),
+    "an unknown model": (["erase", "in", "out", "--model", "crayon"], "model_unknown", "telea"),
     "inpaint with an unknown preset": (["inpaint", "in", "out", "--masks", "in", "--preset", "slow"], "option_invalid", "slow"),
     "an unknown profile": (["erase", "in", "out", "--profile", "mainframe"], "profile_invalid", "mainframe"),
     "a missing profile file": (["erase", "in", "out", "--profile", "none.yaml"], "profile_invalid", "none.yaml"),

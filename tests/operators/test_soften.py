@@ -115,7 +115,7 @@ def test_neighbouring_lines_share_a_crop_and_keep_their_polygons(rows, saved, ca
 def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(rows, saved, photo, text_region):
     image = Image.fromarray(photo.copy())
     for line, y in (("FIRST", 200), ("SECOND", 275)):
-        ImageDraw.Draw(image).text((150, y), line, fill=(255, 255, 255), font=ImageFont.load_default(40))
+        ImageDraw.Draw(image).text((150, y), line, fill=(255, 255, 0), font=ImageFont.load_default(40))
     picture = np.asarray(image)
     text = np.abs(picture.astype(int) - photo).max(axis=2) > 32
     lines = [text_region(146, 204, 180, 42), text_region(146, 279, 180, 42)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.render import Caption, captioned
 from flows.suite import polygon_round
-from operators.inpaint import hole_of
+from operators.generators.request import hole_of
 from operators.mask import BLEND, CORE, dilated, feathered
 from operators.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, without_text
 
