@@ -96,9 +96,9 @@ def noise_deviation(rgb: Pixels, where: Selection) -> float:
     The second difference both ways (Immerkaer, "Fast Noise Variance Estimation", 1996), and its median absolute value
     instead of the mean (Donoho and Johnstone 1994), so that edges do not count.
     """
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     values = np.abs(cv2.filter2D(luma(rgb), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101))[where]
-    return float(np.median(values) / 0.6745) if len(values) else 0.0
+    return float(np.median(values) / 6 / 0.6745) if len(values) else 0.0
 
 
 def blur(rgb: Pixels, where: Selection) -> float:
