@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from operators.failure import Failure
 from operators.gate import place_figures
-from operators.image import FRAMES, Limits, Picture
+from operators.image import FRAMES, Limits
 from operators.mask import (
     BLEND,
     CONFIDENCE,
@@ -29,6 +29,7 @@ from operators.mask import (
     stroke_height,
 )
 from operators.operator import Operator
+from operators.picture import Picture
 from operators.stroke_network import round_line, stroke_network
 from operators.table import Additions, Pixels, Row, map_rows
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from operators.failure import CODES, Failure
-from operators.image import FRAMES, TURNS, Edit, FrameCache, Limits, decode, encode, open_file, turned
+from operators.image import FRAMES, FrameCache, Limits, decode, encode, opened
+from operators.picture import TURNS, Edit, turned
 
 check = settings(deadline=None, max_examples=40)
 LIMITS = Limits()
@@ -39,8 +40,11 @@ def reopened(data):
     return file
 
 
-def block(picture, colour=(250, 5, 10), corner=(16, 16), side=16):
-    """The stored pixels with one square replaced: what a hard edit leaves."""
+def block(picture, **where):
+    return edit_of(picture, **where).stored
+
+
+def edit_of(picture, colour=(250, 5, 10), corner=(16, 16), side=16):
     edit = Edit(*corner, np.full((side, side, 3), colour, np.uint8), np.ones((side, side), np.float32))
     return picture.edited([edit])
 
@@ -48,7 +52,7 @@ def block(picture, colour=(250, 5, 10), corner=(16, 16), side=16):
 def edited_file(data, **where):
     """The file edited in one square; the picture before; the picture after."""
     picture = decode(data, LIMITS)
-    result = encode(picture, block(picture, **where), data)
+    result = encode(edit_of(picture, **where), data)
     return result, picture, decode(result, LIMITS)
 
 
@@ -147,7 +151,7 @@ def test_nothing_outside_the_weights_changes(edits, mode, orientation):
     untouched = np.ones(picture.upright.shape[:2], bool)
     for edit in edits:
         untouched[edit.y : edit.y + edit.fill.shape[0], edit.x : edit.x + edit.fill.shape[1]] &= edit.weight == 0
-    result = turned(picture.edited(edits), orientation)
+    result = turned(picture.edited(edits).stored, orientation)
     assert np.array_equal(result[untouched], picture.upright[untouched])
 
 
@@ -157,7 +161,7 @@ def test_the_order_of_edits_does_not_matter(edits, mode, random):
     picture = noise_picture(mode)
     shuffled = list(edits)
     random.shuffle(shuffled)
-    assert np.array_equal(picture.edited(edits), picture.edited(shuffled))
+    assert np.array_equal(picture.edited(edits).stored, picture.edited(shuffled).stored)
 
 
 def test_the_order_of_edits_does_not_matter_for_any_of_a_million_values(photo):
@@ -166,14 +170,14 @@ def test_the_order_of_edits_does_not_matter_for_any_of_a_million_values(photo):
     for _ in range(4):
         fill = noise.integers(0, 256, photo.shape, dtype=np.uint8)
         edits.append(Edit(0, 0, fill, noise.integers(0, 256, photo.shape[:2]).astype(np.float32) / np.float32(255)))
-    assert np.array_equal(picture.edited(edits), picture.edited(edits[::-1]))
+    assert np.array_equal(picture.edited(edits).stored, picture.edited(edits[::-1]).stored)
 
 
 @check
 @given(edit_lists(), st.sampled_from(["LA", "RGBA"]))
 def test_alpha_is_kept(edits, mode):
     picture = noise_picture(mode)
-    assert np.array_equal(picture.edited(edits)[:, :, -1], picture.stored[:, :, -1])
+    assert np.array_equal(picture.edited(edits).stored[:, :, -1], picture.stored[:, :, -1])
 
 
 @check
@@ -188,7 +192,7 @@ def test_an_edit_does_not_write_to_the_source(edits, mode):
 def test_full_weight_replaces_and_half_weight_mixes():
     picture = decode_plain(np.full((2, 3, 3), 100, np.uint8))
     weight = np.array([[1, 0.5, 0]], np.float32)
-    result = picture.edited([Edit(0, 1, np.full((1, 3, 3), 200, np.uint8), weight)])
+    result = picture.edited([Edit(0, 1, np.full((1, 3, 3), 200, np.uint8), weight)]).stored
     assert result[:, :, 0].tolist() == [[100, 100, 100], [200, 150, 100]]
 
 
@@ -203,13 +207,13 @@ def test_edits_that_overlap_count_by_their_weight():
     light = Edit(0, 0, np.full((1, 1, 3), 250, np.uint8), np.full((1, 1), 0.25, np.float32))
     strong = Edit(0, 0, np.full((1, 1, 3), 130, np.uint8), np.full((1, 1), 0.75, np.float32))
     # The strongest weight leaves a quarter of the source; the fills share the rest one to three.
-    assert picture.edited([light, strong])[0, 0].tolist() == [round(10 * 0.25 + 0.75 * (0.25 * 250 + 0.75 * 130))] * 3
+    assert picture.edited([light, strong]).stored[0, 0].tolist() == [round(10 * 0.25 + 0.75 * (0.25 * 250 + 0.75 * 130))] * 3
 
 
 def test_grey_pictures_take_the_luma_of_a_fill():
     picture = decode_plain(np.zeros((1, 3), np.uint8))
     fill = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
-    assert picture.edited([Edit(0, 0, fill, np.ones((1, 3), np.float32))])[0, :, 0].tolist() == [76, 150, 29]
+    assert picture.edited([Edit(0, 0, fill, np.ones((1, 3), np.float32))]).stored[0, :, 0].tolist() == [76, 150, 29]
 
 
 def test_grey_is_shown_as_rgb_and_alpha_is_not_shown():

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from operators.jpeg import rewritten
+from operators.formats.jpeg import rewritten
 
 check = settings(deadline=None, max_examples=20)
 FRAMES, SCAN, END = {0xC0, 0xC1, 0xC2}, 0xDA, 0xD9

@@ -1,0 +1,195 @@
+"""JPEG without generation loss: only the blocks that an edit touches are coded again, all others keep their coefficients.
+
+A JPEG stores 8 x 8 cosine coefficients per component, quantised; chroma components are usually stored at half the width and
+height, so that one of their blocks spans 16 x 16 pixels. An edit replaces the coefficients of every block in whose span a
+pixel changed, computed with the source's own quantisation tables and subsampling, and copies the rest as integers
+(ITU-T T.81; the coefficients are read and written by `jpeglib`, which carries libjpeg; a progressive file is made so again by
+`mozjpeg-lossless-optimization`). Markers stay byte for byte, but for thumbnails, see `operators.formats.markers`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, JpegImagePlugin
+
+from operators.colour import Space, black_generation, followed
+from operators.formats.header import Header, loaded, orientation_of
+from operators.formats.markers import (
+    component_ids,
+    end_of_image,
+    frame_of,
+    other_pictures,
+    with_component_ids,
+    with_markers,
+    with_trailer,
+)
+from operators.picture import Edited, Picture, upright_size
+from operators.table import Pixels
+
+HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
+"""Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
+BAND = 32
+"""Rows of largest blocks that are transformed at once."""
+COMPONENTS = ("Y", "Cb", "Cr", "K")
+"""What `jpeglib` calls a file's components, whatever they are."""
+Plane = npt.NDArray[np.float32]
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def header(data: memoryview | bytes) -> Header:
+    """A file's header; previews that cameras append (CIPA DC-007) are no pictures of their own."""
+    content = bytes(data)
+    frame = frame_of(content)
+    if frame is not None and (frame.marker not in HUFFMAN_FRAMES or frame.precision != 8):
+        coding = "Huffman" if frame.marker in HUFFMAN_FRAMES else f"frame type {frame.marker - 0xC0}"
+        return Header(frame.width, frame.height, None, unsupported=f"JPEG, {coding} coding, {frame.precision} bits a sample")
+    file = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+    return Header(file.width, file.height, file, 1 + other_pictures(content))
+
+
+def decoded(header: Header, data: memoryview | bytes) -> Picture:
+    """The whole picture. Raises Failure as `loaded` does."""
+    return _picture(loaded(header.source), header)
+
+
+def reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | None:
+    """The picture at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its size; None above one half."""
+    width, height = header.width, header.height
+    scale = factor(width, height)
+    if scale > 0.5:
+        return None
+    header.source.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+    return _picture(loaded(header.source), header)
+
+
+def _picture(file: Image.Image, header: Header) -> Picture:
+    stored, orientation = np.asarray(file), orientation_of(file)
+    stored = stored[:, :, None] if stored.ndim == 2 else stored
+    size = upright_size(header.width, header.height, orientation)
+    model = {1: "grey", 3: "rgb", 4: "cmyk"}[stored.shape[2]]
+    profile, note = followed(file.info.get("icc_profile"), model)  # type: ignore[arg-type]
+    if model != "cmyk":
+        return Picture("JPEG", file.mode, stored, Space(model, profile=profile), orientation, size, note=note)  # type: ignore[arg-type]
+    inverted = "adobe" not in file.info
+    black = black_generation(255 - stored if inverted else stored)
+    return Picture("JPEG", "CMYK", stored, Space("cmyk", 255, profile, inverted, black=black), orientation, size, note=note)
+
+
+def written(edited: Edited, source: memoryview | bytes) -> bytes:
+    """The source with the edited blocks coded again and its thumbnails drawn again. Raises OSError or ValueError."""
+    content = bytes(source)
+    end = end_of_image(content)
+    result = with_markers(rewritten(content[:end], edited.stored, edited.changed), content, edited.preview)
+    return with_trailer(result, content, end, edited.preview)
+
+
+def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_]) -> bytes:
+    """The source file with the blocks under `changed` (height x width) coded from `stored` (height x width x 1, 3 or 4).
+
+    Pixels are as stored, unturned, inks as Pillow gives them: inverted against what the file holds. Every marker (EXIF, ICC,
+    XMP, comments) and the progressive flag stay. Raises OSError or ValueError for a file whose components are neither grey,
+    YCbCr, RGB, CMYK nor YCCK, or are sampled at an uneven rate.
+    """
+    import jpeglib
+    import mozjpeg_lossless_optimization
+
+    with _file(bytes(source)) as read, _file(b"") as empty:
+        jpeg = jpeglib.read_dct(str(read))
+        if jpeg.num_components != stored.shape[2] or jpeg.num_components not in (1, 3, 4):
+            raise ValueError(f"{jpeg.num_components} components")
+        _replace(jpeg, stored, changed)
+        jpeg.write_dct(str(empty), flags=["+OPTIMIZE_CODING"])
+        result = empty.read_bytes()
+    if jpeg.progressive_mode:
+        result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
+    return with_component_ids(with_markers(result, bytes(source)), component_ids(bytes(source)))
+
+
+def _replace(jpeg: Any, stored: Pixels, changed: npt.NDArray[np.bool_]) -> None:
+    """Compute the coefficients of every touched block of every component anew, some rows of blocks at a time."""
+    factors = [(int(down), int(across)) for down, across in jpeg.samp_factor[: jpeg.num_components]]
+    tallest, widest = max(down for down, _ in factors), max(across for _, across in factors)
+    if any(tallest % down or widest % across for down, across in factors):
+        raise ValueError(f"components sampled at {factors}")
+    names = COMPONENTS[: jpeg.num_components]
+    coefficients = {name: np.array(getattr(jpeg, name)) for name in names}
+    step, unit = 8 * tallest * BAND, 8 * widest
+    for top in range(0, stored.shape[0], step):
+        columns = np.flatnonzero(changed[top : top + step].any(axis=0))
+        if not len(columns):
+            continue
+        left, right = columns[0] // unit * unit, (columns[-1] // unit + 1) * unit
+        planes = _planes(stored[top : top + step, left:right], str(jpeg.jpeg_color_space))
+        for number, (name, (down, across)) in enumerate(zip(names, factors, strict=True)):
+            spans = (8 * tallest // down, 8 * widest // across)
+            part = coefficients[name][top // spans[0] : (top + step) // spans[0], left // spans[1] : right // spans[1]]
+            _recode(part, planes[number], changed[top : top + step, left:right], spans, jpeg.qt[jpeg.quant_tbl_no[number]])
+    for name, values in coefficients.items():
+        setattr(jpeg, name, values)
+
+
+def _planes(stored: Pixels, space: str) -> list[Plane]:
+    """The components of the pixels, centred on zero: grey, RGB or CMYK as it is, or luma and two colour differences (JFIF)."""
+    values = stored.astype(np.float32)
+    if values.shape[2] == 4:
+        values[:, :, 3 if "YCCK" in space else slice(None)] *= -1
+        values[:, :, 3 if "YCCK" in space else slice(None)] += 255
+    if values.shape[2] == 1 or "RGB" in space or "CMYK" in space:
+        return [values[:, :, channel] - 128 for channel in range(values.shape[2])]
+    red, green, blue = values[:, :, 0], values[:, :, 1], values[:, :, 2]
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return [luma - 128, (blue - luma) / 1.772, (red - luma) / 1.402, *([values[:, :, 3] - 128] if values.shape[2] == 4 else [])]
+
+
+def _recode(
+    coefficients: npt.NDArray[np.int16],
+    plane: Plane,
+    changed: npt.NDArray[np.bool_],
+    spans: tuple[int, int],
+    table: npt.NDArray[np.uint16],
+) -> None:
+    """Put new coefficients (rows x columns of blocks x 8 x 8) where a block has a changed pixel; it spans `spans` pixels."""
+    rows, columns = coefficients.shape[:2]
+    height, width = rows * spans[0], columns * spans[1]
+    missing = ((0, max(0, height - plane.shape[0])), (0, max(0, width - plane.shape[1])))
+    touched = np.pad(changed[:height, :width], missing).reshape(rows, spans[0], columns, spans[1]).any(axis=(1, 3))
+    if not touched.any():
+        return
+    part = np.pad(plane[:height, :width], missing, mode="edge")
+    small = cv2.resize(part, (columns * 8, rows * 8), interpolation=cv2.INTER_AREA)
+    blocks = small.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)[touched].astype(np.float64)
+    coefficients[touched] = np.rint(COSINES @ blocks @ COSINES.T / table).astype(np.int16)
+
+
+def _cosines() -> npt.NDArray[np.float64]:
+    """The orthonormal 8-point DCT-II matrix."""
+    frequency, sample = np.meshgrid(np.arange(8), np.arange(8), indexing="ij")
+    matrix: npt.NDArray[np.float64] = np.cos((2 * sample + 1) * frequency * np.pi / 16) / 2
+    matrix[0] /= np.sqrt(2)
+    return matrix
+
+
+COSINES = _cosines()
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[Path]:
+    """The content as a file for a library that wants a path, in memory where the system has such a place."""
+    folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
+    handle, name = tempfile.mkstemp(suffix=".jpg", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
