@@ -113,15 +113,15 @@ def followed(profile: bytes | None, model: Model) -> tuple[bytes | None, str | N
     if not profile:
         return None, None
     try:
-        there, _ = _transforms(profile, model)
-        if model == "cmyk":
-            return profile, None
-        steps = np.linspace(0, 255, 9 if model == "rgb" else 256).round().astype(np.uint8)
+        there, back = _transforms(profile, model)
+        steps = np.linspace(0, 255, {"grey": 256, "rgb": 9, "cmyk": 3}[model]).round().astype(np.uint8)
         grid = np.stack(np.meshgrid(*[steps] * COLOURS[model]), axis=-1).reshape(1, -1, COLOURS[model])
-        moved = np.abs(_converted(grid, there).astype(int) - grid).max()
+        seen = _converted(grid, there)
+        _converted(seen, back)
     except Exception as error:
         return None, f"the colour profile cannot be followed: {type(error).__name__}: {error}"
-    return (profile if moved > 1 else None), None
+    same = model != "cmyk" and np.abs(seen.astype(int) - grid).max() <= 1
+    return (None if same else profile), None
 
 
 @lru_cache(maxsize=16)

@@ -140,6 +140,8 @@ class Soften(Operator):
                 }
             )
         metadata = {name: float(np.mean([place[name] for place in places])) for name in places[0]}
+        if picture.note:
+            metadata["profile_ignored"] = 1.0
         return {"regions": regions, "metadata": list(metadata.items())}
 
     def _part(self, record: dict[str, Any], picture: Picture, frame: Box) -> Part:

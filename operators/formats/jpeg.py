@@ -15,21 +15,23 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
+from operators.clock import spent_in
 from operators.colour import Space, black_generation, followed
 from operators.formats.header import Header, loaded, orientation_of
 from operators.formats.markers import (
     component_ids,
     end_of_image,
     frame_of,
+    luma_and_black,
     other_pictures,
     with_component_ids,
+    with_component_order,
     with_markers,
     with_trailer,
 )
@@ -38,11 +40,18 @@ from operators.table import Pixels
 
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
+MOST_GROWTH = 1.05
+LEAST_STEPS = (0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 8.0, 1e9)
+"""Quantisation steps from which a new coefficient is kept: plain rounding first, coarser only as long as the file is too large.
+
+A file that was once compressed harder than it is now says little in its blocks; new ones at its present steps would say more.
+"""
 BAND = 32
 """Rows of largest blocks that are transformed at once."""
 COMPONENTS = ("Y", "Cb", "Cr", "K")
 """What `jpeglib` calls a file's components, whatever they are."""
 Plane = npt.NDArray[np.float32]
+Coefficients = npt.NDArray[np.int16]
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -86,89 +95,125 @@ def _picture(file: Image.Image, header: Header) -> Picture:
 
 
 def written(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited blocks coded again and its thumbnails drawn again. Raises OSError or ValueError."""
+    """The source with the edited blocks coded again and its thumbnails drawn again, at most 5% larger.
+
+    Raises OSError or ValueError for a file that cannot be written again.
+    """
     content = bytes(source)
     end = end_of_image(content)
-    result = with_markers(rewritten(content[:end], edited.stored, edited.changed), content, edited.preview)
-    return with_trailer(result, content, end, edited.preview)
+    result = b""
+    for least in LEAST_STEPS:
+        with spent_in("codec"):
+            result = rewritten(content[:end], edited.stored, edited.changed, least)
+        if len(result) <= MOST_GROWTH * end:
+            break
+    return with_trailer(with_markers(result, content, edited.preview), content, end, edited.preview)
 
 
-def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_]) -> bytes:
+def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float = 0.5) -> bytes:
     """The source file with the blocks under `changed` (height x width) coded from `stored` (height x width x 1, 3 or 4).
 
+    New coefficients of fewer than `least` quantisation steps are dropped, a block's mean excepted.
     Pixels are as stored, unturned, inks as Pillow gives them: inverted against what the file holds. Every marker (EXIF, ICC,
     XMP, comments) and the progressive flag stay. Raises OSError or ValueError for a file whose components are neither grey,
     YCbCr, RGB, CMYK nor YCCK, or are sampled at an uneven rate.
     """
-    import jpeglib
     import mozjpeg_lossless_optimization
 
-    with _file(bytes(source)) as read, _file(b"") as empty:
-        jpeg = jpeglib.read_dct(str(read))
-        if jpeg.num_components != stored.shape[2] or jpeg.num_components not in (1, 3, 4):
-            raise ValueError(f"{jpeg.num_components} components")
-        _replace(jpeg, stored, changed)
-        jpeg.write_dct(str(empty), flags=["+OPTIMIZE_CODING"])
-        result = empty.read_bytes()
-    if jpeg.progressive_mode:
+    content = bytes(source)
+    new, progressive = _coefficients(content, stored, changed, least)
+    if len(new) == 4:
+        # jpeglib writes the first three components only, and copies the fourth from the file it read.
+        content = _saved(with_component_order(content, (3, 0, 1, 2)), {"Y": new.pop("K")})
+        content = with_component_order(content, (1, 2, 3, 0))
+    result = _saved(content, new)
+    if progressive:
         result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
     return with_component_ids(with_markers(result, bytes(source)), component_ids(bytes(source)))
 
 
-def _replace(jpeg: Any, stored: Pixels, changed: npt.NDArray[np.bool_]) -> None:
-    """Compute the coefficients of every touched block of every component anew, some rows of blocks at a time."""
+def _coefficients(
+    source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float
+) -> tuple[dict[str, Coefficients], bool]:
+    """The coefficients of every component, those of touched blocks computed anew; and whether the file is progressive."""
+    import jpeglib
+
+    with _file(source) as path:
+        jpeg = jpeglib.read_dct(str(path))
+        names = COMPONENTS[: jpeg.num_components]
+        if jpeg.num_components != stored.shape[2]:
+            raise ValueError(f"{jpeg.num_components} components")
+        coefficients: dict[str, Coefficients] = {name: np.array(getattr(jpeg, name)) for name in names}
     factors = [(int(down), int(across)) for down, across in jpeg.samp_factor[: jpeg.num_components]]
     tallest, widest = max(down for down, _ in factors), max(across for _, across in factors)
     if any(tallest % down or widest % across for down, across in factors):
         raise ValueError(f"components sampled at {factors}")
-    names = COMPONENTS[: jpeg.num_components]
-    coefficients = {name: np.array(getattr(jpeg, name)) for name in names}
+    as_is = "RGB" in str(jpeg.jpeg_color_space) or (len(names) == 4 and not luma_and_black(source))
     step, unit = 8 * tallest * BAND, 8 * widest
     for top in range(0, stored.shape[0], step):
         columns = np.flatnonzero(changed[top : top + step].any(axis=0))
         if not len(columns):
             continue
         left, right = columns[0] // unit * unit, (columns[-1] // unit + 1) * unit
-        planes = _planes(stored[top : top + step, left:right], str(jpeg.jpeg_color_space))
+        marked = changed[top : top + step, left:right]
+        planes = _planes(stored[top : top + step, left:right], as_is)
         for number, (name, (down, across)) in enumerate(zip(names, factors, strict=True)):
             spans = (8 * tallest // down, 8 * widest // across)
             part = coefficients[name][top // spans[0] : (top + step) // spans[0], left // spans[1] : right // spans[1]]
-            _recode(part, planes[number], changed[top : top + step, left:right], spans, jpeg.qt[jpeg.quant_tbl_no[number]])
-    for name, values in coefficients.items():
-        setattr(jpeg, name, values)
+            part[...] = _recoded(part, planes[number], marked, spans, jpeg.get_component_qt(number), least)
+    return coefficients, bool(jpeg.progressive_mode)
 
 
-def _planes(stored: Pixels, space: str) -> list[Plane]:
-    """The components of the pixels, centred on zero: grey, RGB or CMYK as it is, or luma and two colour differences (JFIF)."""
+def _saved(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
+    """The file with some components' coefficients replaced, its entropy coding made to measure."""
+    import jpeglib
+
+    with _file(source) as read, _file(b"") as written:
+        jpeg = jpeglib.read_dct(str(read))
+        for name, values in coefficients.items():
+            setattr(jpeg, name, values)
+        jpeg.write_dct(str(written), flags=["+OPTIMIZE_CODING"])
+        return written.read_bytes()
+
+
+def _planes(stored: Pixels, as_is: bool) -> list[Plane]:
+    """The components of the pixels, centred on zero: as they are, or three of them as luma and colour differences (JFIF)."""
     values = stored.astype(np.float32)
     if values.shape[2] == 4:
-        values[:, :, 3 if "YCCK" in space else slice(None)] *= -1
-        values[:, :, 3 if "YCCK" in space else slice(None)] += 255
-    if values.shape[2] == 1 or "RGB" in space or "CMYK" in space:
-        return [values[:, :, channel] - 128 for channel in range(values.shape[2])]
+        inverted = slice(0, 4) if as_is else slice(3, 4)
+        values[:, :, inverted] = 255 - values[:, :, inverted]
+    planes = [values[:, :, channel] - 128 for channel in range(values.shape[2])]
+    if len(planes) == 1 or as_is:
+        return planes
     red, green, blue = values[:, :, 0], values[:, :, 1], values[:, :, 2]
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return [luma - 128, (blue - luma) / 1.772, (red - luma) / 1.402, *([values[:, :, 3] - 128] if values.shape[2] == 4 else [])]
+    return [luma - 128, (blue - luma) / 1.772, (red - luma) / 1.402, *planes[3:]]
 
 
-def _recode(
-    coefficients: npt.NDArray[np.int16],
+def _recoded(
+    coefficients: Coefficients,
     plane: Plane,
     changed: npt.NDArray[np.bool_],
     spans: tuple[int, int],
     table: npt.NDArray[np.uint16],
-) -> None:
-    """Put new coefficients (rows x columns of blocks x 8 x 8) where a block has a changed pixel; it spans `spans` pixels."""
+    least: float,
+) -> Coefficients:
+    """Coefficients (rows x columns of blocks x 8 x 8), new where a block has a changed pixel; a block spans `spans` pixels."""
     rows, columns = coefficients.shape[:2]
     height, width = rows * spans[0], columns * spans[1]
     missing = ((0, max(0, height - plane.shape[0])), (0, max(0, width - plane.shape[1])))
     touched = np.pad(changed[:height, :width], missing).reshape(rows, spans[0], columns, spans[1]).any(axis=(1, 3))
     if not touched.any():
-        return
+        return coefficients
     part = np.pad(plane[:height, :width], missing, mode="edge")
     small = cv2.resize(part, (columns * 8, rows * 8), interpolation=cv2.INTER_AREA)
     blocks = small.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)[touched].astype(np.float64)
-    coefficients[touched] = np.rint(COSINES @ blocks @ COSINES.T / table).astype(np.int16)
+    steps = COSINES @ blocks @ COSINES.T / table
+    kept = np.abs(steps) >= least
+    kept[:, 0, 0] = True
+    result = coefficients.copy()
+    result[touched] = np.rint(steps * kept).astype(np.int16)
+    return result
 
 
 def _cosines() -> npt.NDArray[np.float64]:

@@ -75,6 +75,23 @@ def component_ids(data: bytes) -> bytes:
     raise ValueError("no frame header")
 
 
+def luma_and_black(data: bytes) -> bool:
+    """Whether Adobe's marker says that four components are luma, two colour differences and black (YCCK)."""
+    for marker, at in segments(data):
+        if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe":
+            return data[at + 15 : at + 16] == b"\x02"
+    return False
+
+
+def with_component_order(data: bytes, order: tuple[int, ...]) -> bytes:
+    """The file with the components of its frame header in another order; its scans are left alone."""
+    for marker, at in segments(data):
+        if marker in FRAMES:
+            entries = [data[at + 10 + 3 * number : at + 13 + 3 * number] for number in order]
+            return data[: at + 10] + b"".join(entries) + data[at + 10 + 3 * len(order) :]
+    raise ValueError("no frame header")
+
+
 def with_component_ids(data: bytes, ids: bytes) -> bytes:
     """The file with its components called by other numbers, in its frame header and in every scan."""
     renamed, own = bytearray(data), component_ids(data)

@@ -69,10 +69,9 @@ def _samples(file: Image.Image, peak: int) -> Pixels:
 
 def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
     """Samples of 16 bits: Pillow has no mode for most of them. OpenCV is shown nothing but the pixels."""
-    pixels: Samples | None
     bare = assembled([chunk for chunk in chunks(data) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     with spent_in("codec"):
-        pixels = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels: Samples | None = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise Failure("corrupt", "16-bit pixels cannot be decoded")
     if colour == GREY_ALPHA:

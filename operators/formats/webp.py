@@ -20,6 +20,8 @@ from operators.picture import Edited, Picture, upright_size
 
 PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
 LOSSY_QUALITY = 92
+LOSSLESS_EFFORT = 50
+"""Pillow takes the effort for a quality; above this, a lossless file grows no smaller and takes three times as long."""
 JPEG_PREFIX = b"Exif\0\0"
 """What some writers put before the EXIF structure, as JPEG has it."""
 
@@ -44,7 +46,7 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
     lossless = any(name == b"VP8L" for name, _ in parts)
     with spent_in("codec"):
         buffer = io.BytesIO()
-        quality = 100 if lossless else LOSSY_QUALITY
+        quality = LOSSLESS_EFFORT if lossless else LOSSY_QUALITY
         Image.fromarray(edited.stored).save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)
     pixels = [chunk for chunk in _chunks(buffer.getvalue()) if chunk[0] in PIXELS]
     result = []

@@ -15,6 +15,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from operators.image import Limits, decode, encode
+from operators.picture import Edit, Edited, Picture
+
 HEIGHT, WIDTH = 40, 56
 Samples = np.ndarray
 
@@ -67,8 +70,8 @@ def png(
             chunk(b"IDAT", pixels[:middle]),
             chunk(b"IDAT", pixels[middle:]),
             after,
+            chunk(b"IEND", b""),
         ]
-        + [chunk(b"IEND", b"")]
     )
 
 
@@ -183,6 +186,21 @@ def bilevel_tiff(white_is_zero: bool) -> bytes:
     return buffer.getvalue()
 
 
+def downward_bmp() -> bytes:
+    """A BMP of 24 bits whose rows stand from the top down."""
+    rows = slope(3, 255)[:, :, ::-1].tobytes()
+    info = struct.pack("<IiiHHIIiiII", 40, WIDTH, -HEIGHT, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", 54 + len(rows), 0, 0, 54) + info + rows
+
+
+def masked_bmp() -> bytes:
+    """A BMP of version 4 with alpha, its channels told by masks."""
+    rows = slope(4, 255)[::-1, :, [2, 1, 0, 3]].tobytes()
+    info = struct.pack("<IiiHHIIiiII", 108, WIDTH, HEIGHT, 1, 32, 3, len(rows), 2835, 2835, 0, 0)
+    info += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return struct.pack("<2sIHHI", b"BM", 122 + len(rows), 0, 0, 122) + info + rows
+
+
 def ycck_jpeg(quality: int = 90) -> bytes:
     """CMYK whose first three inks are stored as luma and colour differences, as Photoshop does: Adobe's transform 2."""
     inks = slope(4, 255).astype(np.float32)
@@ -279,13 +297,15 @@ def _cases() -> dict[str, Case]:
             pillow("RGB", "TIFF", compression=compression, strip_size=1500), "RGB", read_pillow
         )
     cases["TIFF RGB 16 LZW"] = Case(opencv_tiff(3, 5), "RGB;16", read_opencv)
-    cases["TIFF RGBA 16 LZW"] = Case(opencv_tiff(4, 5), "RGBA;16", read_opencv)
+    cases["TIFF RGB and another 16 LZW"] = Case(opencv_tiff(4, 5), "RGBX;16", read_opencv)
     cases["WEBP RGB"] = Case(pillow("RGB", "WEBP", lossless=True), "RGB", read_pillow)
     cases["WEBP RGBA"] = Case(pillow("RGBA", "WEBP", lossless=True, exact=True), "RGBA", read_pillow)
     cases["BMP 1"] = Case(pillow("1", "BMP"), "1", read_pillow)
     cases["BMP L"] = Case(pillow("L", "BMP"), "L", read_pillow)
     cases["BMP RGB"] = Case(pillow("RGB", "BMP"), "RGB", read_pillow)
-    cases["BMP RGBA"] = Case(pillow("RGBA", "BMP"), "RGBA", read_pillow)
+    cases["BMP 32"] = Case(pillow("RGBA", "BMP"), "RGB", read_pillow)
+    cases["BMP RGBA by masks"] = Case(masked_bmp, "RGBA", read_pillow)
+    cases["BMP upside down"] = Case(downward_bmp, "RGB", read_pillow)
     return cases
 
 
@@ -317,3 +337,46 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, group in GROUPS.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, group.values(), ids=list(group))
+
+
+def exif_of(orientation: int = 1) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x013B] = "A. Painter"
+    return exif
+
+
+def _square(picture: Picture, colour: tuple[int, int, int] = (250, 5, 10), corner: tuple[int, int] = (16, 16)) -> Edited:
+    """The picture with a square of 16 x 16 upright pixels replaced by one colour."""
+    edit = Edit(*corner, np.full((16, 16, 3), colour, np.uint8), np.ones((16, 16), np.float32))
+    return picture.edited([edit])
+
+
+def _edited_file(data: bytes, **where: Any) -> tuple[bytes, Picture, Picture]:
+    picture = decode(data, Limits())
+    result = encode(_square(picture, **where), data)
+    return result, picture, decode(result, Limits())
+
+
+@pytest.fixture(scope="session")
+def edited_file() -> Callable[..., tuple[bytes, Picture, Picture]]:
+    """Edits a file in one square: the new file, the picture before, the picture after."""
+    return _edited_file
+
+
+@pytest.fixture(scope="session")
+def square() -> Callable[..., Edited]:
+    """A picture with one square replaced."""
+    return _square
+
+
+@pytest.fixture(scope="session")
+def exif() -> Callable[[int], Image.Exif]:
+    """EXIF with an orientation and an artist."""
+    return exif_of
+
+
+@pytest.fixture(scope="session")
+def small(photo: np.ndarray) -> np.ndarray:
+    """A part of the photograph, 64 x 96 pixels."""
+    return np.ascontiguousarray(photo[100:164, 180:276])
