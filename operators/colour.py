@@ -129,7 +129,8 @@ def _transforms(profile: bytes, model: Model) -> tuple[Any, Any]:
     """LittleCMS transforms from the profile to sRGB and back. Raises PyCMSError or OSError for a broken or unfit profile."""
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     srgb = ImageCms.createProfile("sRGB")
-    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC
     mode = MODES[model]
     there = ImageCms.buildTransform(opened, srgb, mode, "RGB", intent, flags)
     return there, ImageCms.buildTransform(srgb, opened, "RGB", mode, intent, flags)

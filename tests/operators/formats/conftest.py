@@ -380,3 +380,9 @@ def exif() -> Callable[[int], Image.Exif]:
 def small(photo: np.ndarray) -> np.ndarray:
     """A part of the photograph, 64 x 96 pixels."""
     return np.ascontiguousarray(photo[100:164, 180:276])
+
+
+@pytest.fixture(scope="session")
+def png_reader() -> Callable[[bytes], Samples]:
+    """Reads a PNG's raw samples (indices for a palette) as its specification says."""
+    return read_png
