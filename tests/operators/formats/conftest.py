@@ -386,3 +386,9 @@ def small(photo: np.ndarray) -> np.ndarray:
 def png_reader() -> Callable[[bytes], Samples]:
     """Reads a PNG's raw samples (indices for a palette) as its specification says."""
     return read_png
+
+
+@pytest.fixture(scope="session")
+def kinds() -> dict[str, Case]:
+    """Every kind of source file by its name."""
+    return GROUPS["every"]
