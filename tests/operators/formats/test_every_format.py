@@ -119,7 +119,9 @@ def test_a_full_edit_is_there(every: Any) -> None:
 
 @pytest.mark.parametrize("orientation", sorted(TURNS))
 @pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "JPEG"])
-def test_an_edit_lands_upright_and_the_orientation_is_kept(small, saved, exif, edited_file, name, orientation) -> None:  # type: ignore[no-untyped-def]
+def test_an_edit_lands_upright_and_the_orientation_is_kept(
+    small: np.ndarray, saved: Any, exif: Any, edited_file: Any, name: str, orientation: int
+) -> None:
     options = {"lossless": True, "exact": True} if name == "WEBP" else {"quality": 95} if name == "JPEG" else {}
     data = saved(small, name, exif=exif(orientation), **options)
     result, before, after = edited_file(data, corner=(8, 24))
