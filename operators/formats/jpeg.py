@@ -41,8 +41,8 @@ from operators.table import Pixels
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
 MOST_GROWTH = 1.05
-LEAST_STEPS = (0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 8.0, 1e9)
-"""Quantisation steps from which a new coefficient is kept: plain rounding first, coarser only as long as the file is too large.
+LEAST_STEPS = (0.5, *(2 ** (power / 2) for power in range(-1, 16)), 1e9)
+"""Quantisation steps from which a new coefficient is kept: plain rounding, or the finest of the rest that keeps the file small.
 
 A file that was once compressed harder than it is now says little in its blocks; new ones at its present steps would say more.
 """
@@ -101,13 +101,26 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
     """
     content = bytes(source)
     end = end_of_image(content)
-    result = b""
-    for least in LEAST_STEPS:
-        with spent_in("codec"):
-            result = rewritten(content[:end], edited.stored, edited.changed, least)
-        if len(result) <= MOST_GROWTH * end:
-            break
+    with spent_in("codec"):
+        result = _small_enough(content[:end], edited)
     return with_trailer(with_markers(result, content, edited.preview), content, end, edited.preview)
+
+
+def _small_enough(source: bytes, edited: Edited) -> bytes:
+    """The picture rewritten with the finest of LEAST_STEPS that keeps it within MOST_GROWTH; with the coarsest if none does."""
+    result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[0])
+    if len(result) <= MOST_GROWTH * len(source):
+        return result
+    finest, coarsest = 1, len(LEAST_STEPS) - 1
+    result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[coarsest])
+    while finest < coarsest:
+        middle = (finest + coarsest) // 2
+        finer = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[middle])
+        if len(finer) <= MOST_GROWTH * len(source):
+            result, coarsest = finer, middle
+        else:
+            finest = middle + 1
+    return result
 
 
 def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float = 0.5) -> bytes:

@@ -55,10 +55,10 @@ def exif_redrawn(exif: bytes, draw: Draw) -> bytes:
         if main.next == 0:
             return exif
         thumbnail = directory_at(exif, main.next, main.order)
+        at, length = thumbnail.number(JPEG_OFFSET, 0), thumbnail.number(JPEG_LENGTH, 0)
     except ValueError:
         return exif
     result = bytearray(exif)
-    at, length = thumbnail.number(JPEG_OFFSET, 0), thumbnail.number(JPEG_LENGTH, 0)
     old = exif[at : at + length]
     new = redrawn(old, draw) if at and len(old) == length else None
     if new is not None:
