@@ -64,7 +64,7 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
     with spent_in("codec"):
         pixels = Image.fromarray(found.indices).tobytes("gif", "L", bits, int(interlaced))
     rest = xmp_redrawn(content[frame.end :], edited.preview)
-    return xmp_redrawn(bytes(result), edited.preview) + bytes([bits]) + pixels + rest
+    return xmp_redrawn(bytes(result), edited.preview) + bytes([bits]) + pixels + b"\0" + rest
 
 
 def _frame(data: bytes) -> Frame:

@@ -82,16 +82,15 @@ def reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | No
 
 
 def _picture(file: Image.Image, header: Header) -> Picture:
+    """The picture of a loaded file. Inks are taken for inverted in the file, as Adobe's are, with or without its marker."""
     stored, orientation = np.asarray(file), orientation_of(file)
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     size = upright_size(header.width, header.height, orientation)
     model = {1: "grey", 3: "rgb", 4: "cmyk"}[stored.shape[2]]
     profile, note = followed(file.info.get("icc_profile"), model)  # type: ignore[arg-type]
-    if model != "cmyk":
-        return Picture("JPEG", file.mode, stored, Space(model, profile=profile), orientation, size, note=note)  # type: ignore[arg-type]
-    inverted = "adobe" not in file.info
-    black = black_generation(255 - stored if inverted else stored)
-    return Picture("JPEG", "CMYK", stored, Space("cmyk", 255, profile, inverted, black=black), orientation, size, note=note)
+    black = black_generation(stored) if model == "cmyk" else 1.0
+    space = Space(model, profile=profile, black=black)  # type: ignore[arg-type]
+    return Picture("JPEG", file.mode, stored, space, orientation, size, note=note)
 
 
 def written(edited: Edited, source: memoryview | bytes) -> bytes:

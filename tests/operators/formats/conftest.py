@@ -217,7 +217,7 @@ def ycck_jpeg(quality: int = 90) -> bytes:
 
 
 def plain_cmyk_jpeg() -> bytes:
-    """CMYK without Adobe's marker, whose inks are not inverted."""
+    """CMYK without Adobe's marker."""
     data = pillow("CMYK", "JPEG", quality=90)()
     at = data.index(b"Adobe") - 4
     return data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]

@@ -29,6 +29,19 @@ def edited(data: bytes, colour: tuple[int, int, int] = (250, 5, 10)) -> bytes:
     return encode(decode(data, Limits()).edited([edit]), data)
 
 
+def test_blocks_are_closed_as_the_format_says() -> None:
+    data = made(8, comment=b"by hand")
+    for file in (data, edited(data, (0, 255, 0))):
+        at = 13 + len(colour_table(file))
+        while file[at] != 0x3B:
+            assert file[at] in (0x21, 0x2C)
+            at += 2 if file[at] == 0x21 else 11
+            while file[at]:
+                at += 1 + file[at]
+            at += 1
+        assert at == len(file) - 1
+
+
 def colour_table(data: bytes) -> bytes:
     return data[13 : 13 + (3 << (data[10] & 7) + 1)]
 
