@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from operators.failure import CODES, Failure
-from operators.image import FRAMES, Edit, Limits, encode
+from operators.image import FRAMES, Limits, encode
 from operators.mask import BLEND
 from operators.operator import Operator
+from operators.picture import Edit
 from operators.table import Additions, Row, derive, map_rows
 from operators.verify import reasons_of
 
@@ -52,7 +53,7 @@ class Compose(Operator):
             return None
         picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
         try:
-            return {"encoded": encode(picture, picture.edited(edits), data)}
+            return {"encoded": encode(picture.edited(edits), data)}
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
 

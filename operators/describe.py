@@ -67,10 +67,13 @@ class Describe(Operator):
         if data is None:
             raise Failure("file_empty", "0 bytes")
         encoder, longer = image_encoder(self.encoder), max(row["width"], row["height"])
-        frame = FRAMES.decoded(row["source_sha256"], data, self.limits).rgb()
+        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        frame = picture.rgb()
         small, hole = reduced(frame, regions)
         shown = hidden(small, hole)
         figures = {**surface_figures(shown, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer)}
+        if picture.note:
+            figures["profile_ignored"] = 1.0
         crops = [without_text(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
         places = [
             region_figures(crop, region.array("mask", 4), region["polygons"], longer)

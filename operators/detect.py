@@ -77,7 +77,7 @@ class Detect(Operator):
         data = row.data("bytes") or b""
         picture = FRAMES.at_least(row["source_sha256"], data, self.limits, self.scale.factor)
         width, height = picture.size
-        found: dict[str, Any] = {"width": width, "height": height, "mode": picture.file.mode, "regions": []}
+        found: dict[str, Any] = {"width": width, "height": height, "mode": picture.mode, "regions": []}
         if min(width, height) < LEAST_SIDE:
             return found
         rgb = picture.rgb()

@@ -68,7 +68,7 @@ class GivenMasks(Operator):
             corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
             polygon = [[float(x), float(y)] for x, y in corners]
             regions.append(region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
-        return {"width": width, "height": height, "mode": picture.file.mode, "regions": regions}
+        return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
     def _mask(self, path: str) -> Pixels:
         for name in _candidates(path):

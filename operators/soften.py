@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.failure import Failure
-from operators.image import FRAMES, Limits, Picture
+from operators.image import FRAMES, Limits
 from operators.mask import (
     BLEND,
     CONFIDENCE,
@@ -28,6 +28,7 @@ from operators.mask import (
     stroke_height,
 )
 from operators.operator import Operator
+from operators.picture import Picture
 from operators.stroke_network import LINE_HEIGHT, round_line, stroke_network
 from operators.table import Additions, Pixels, Row, map_rows
 

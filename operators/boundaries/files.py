@@ -12,8 +12,9 @@ from PIL import Image
 
 from operators.boundaries.crossing import Crossing, Values, of_bands, of_pictures, of_values
 from operators.boundaries.sample import Sample
-from operators.image import Edit, Limits, Picture, decode, encode, turned
+from operators.image import Limits, decode, encode
 from operators.metrics.continuity import Selection
+from operators.picture import Edit, Picture, turned
 from operators.table import Pixels
 
 
@@ -21,8 +22,8 @@ def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:
     """The whole picture to 8-bit sRGB, and pasted back over itself at full weight; errors in the stored pixels."""
     boundary = "colour space and back"
     whole = Edit(0, 0, sample.rgb, np.ones(sample.rgb.shape[:2], np.float32))
-    stored = sample.picture.edited([whole])
-    yield of_values(boundary, sample.picture.stored, stored, _full_range(stored))
+    stored = sample.picture.edited([whole]).stored
+    yield of_values(boundary, sample.picture.stored, stored, sample.picture.space.peak)
     yield of_bands(boundary, sample.rgb, _rgb(sample.picture, stored), np.ones(sample.rgb.shape[:2], bool))
 
 
@@ -35,10 +36,11 @@ def file_encoding(sample: Sample) -> Iterator[Crossing]:
     if not sample.edits:
         return
     picture = sample.picture
-    composed = picture.edited(sample.edits)
-    delivered = decode(encode(picture, composed, sample.data), Limits())
+    edited_picture = picture.edited(sample.edits)
+    composed = edited_picture.stored
+    delivered = decode(encode(edited_picture, sample.data), Limits())
     edited, again = _touched(sample)
-    yield of_values("file: untouched pixels", picture.stored[~again], delivered.stored[~again], _full_range(picture.stored))
+    yield of_values("file: untouched pixels", picture.stored[~again], delivered.stored[~again], picture.space.peak)
     wanted, shown = _rgb(picture, composed), delivered.rgb()
     beside, inside = (_upright(picture, selection) for selection in (again & ~edited, edited))
     if beside.any():
@@ -60,17 +62,13 @@ def _header(sample: Sample) -> Image.Image:
     return Image.open(io.BytesIO(sample.data))
 
 
-def _full_range(stored: Values) -> float:
-    return float(np.iinfo(stored.dtype).max)
-
-
 def _rgb(picture: Picture, stored: Values) -> Pixels:
     """What other stored pixels of the same file look like."""
     return dataclasses.replace(picture, stored=stored).rgb()
 
 
 def _upright(picture: Picture, selection: Selection) -> Selection:
-    return turned(selection[:, :, None].view(np.uint8), picture.orientation)[:, :, 0].view(np.bool_)
+    return turned(selection, picture.orientation)
 
 
 def _touched(sample: Sample) -> tuple[Selection, Selection]:

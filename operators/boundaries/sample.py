@@ -15,9 +15,10 @@ from operators.failure import Failure
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
-from operators.image import FRAMES, Edit, Picture
+from operators.image import FRAMES
 from operators.index import Found
 from operators.mask import BLEND
+from operators.picture import Edit, Picture
 from operators.soften import Soften
 from operators.table import Pixels, Region, views
 from operators.text_detector import Probability, text_detector

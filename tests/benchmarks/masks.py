@@ -34,12 +34,13 @@ from operators.fetch import Fetch
 from operators.gate import Surroundings
 from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
-from operators.image import Edit, Limits, decode
+from operators.image import Limits, decode
 from operators.inpaint import pasted
 from operators.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, feathered, rasterised, stroke_height
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
 from operators.metrics.perceptual import perceptual_distance
+from operators.picture import Edit
 from operators.row import complete
 from operators.soften import Soften
 from operators.stroke_network import LINE_HEIGHT

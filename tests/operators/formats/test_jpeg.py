@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jpeglib
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from operators.jpeg import rewritten
+from operators.formats.jpeg import rewritten
+from operators.image import Limits, decode, encode
+from operators.picture import Edit as Paste
 
 check = settings(deadline=None, max_examples=20)
 FRAMES, SCAN, END = {0xC0, 0xC1, 0xC2}, 0xDA, 0xD9
@@ -97,7 +100,7 @@ def components(data: bytes, folder: Path) -> list[Component]:
             int(factors[:, 0].max() // factors[number][0]),
             int(factors[:, 1].max() // factors[number][1]),
         )
-        for number, name in enumerate(("Y", "Cb", "Cr")[: jpeg.num_components])
+        for number, name in enumerate(("Y", "Cb", "Cr", "K")[: jpeg.num_components])
     ]
 
 
@@ -351,11 +354,88 @@ def test_a_small_edit_of_a_photograph_hardly_changes_the_size_of_its_file(
     assert len(rewritten(source, after, changed)) <= 1.05 * len(source)
 
 
-def test_a_file_of_four_components_is_refused() -> None:
-    buffer = io.BytesIO()
-    Image.new("CMYK", (16, 16)).save(buffer, "JPEG")
-    with pytest.raises(ValueError, match="4 components"):
-        rewritten(buffer.getvalue(), np.zeros((16, 16, 3), np.uint8), np.ones((16, 16), bool))
+def test_a_file_of_other_components_than_its_pixels_is_refused() -> None:
+    source = encoded(picture(16, 16, 3, 1))
+    with pytest.raises(ValueError, match="3 components"):
+        rewritten(source, np.zeros((16, 16, 4), np.uint8), np.ones((16, 16), bool))
+
+
+@pytest.mark.parametrize("kind", ["JPEG CMYK", "JPEG CMYK progressive", "JPEG YCCK", "JPEG CMYK without Adobe's marker"])
+def test_four_components_are_all_coded_again(kinds: dict[str, Any], kind: str, folder: Path) -> None:
+    source = kinds[kind].made()
+    before = decoded(source)
+    changed = np.zeros(before.shape[:2], bool)
+    changed[8:24, 16:40] = True
+    after = np.where(changed[:, :, None], np.array([10, 182, 218, 47], np.uint8), before)
+    result = rewritten(source, after, changed)
+    assert np.abs(decoded(result)[changed].astype(int) - [10, 182, 218, 47]).max() <= 4
+    assert np.array_equal(decoded(result)[~changed], before[~changed])
+    assert metadata(result) == metadata(source)
+    assert frame(result) == frame(source)
+    for one, other in zip(components(source, folder), components(result, folder), strict=True):
+        hit = touched(one, changed)
+        assert np.array_equal(one.coefficients[~hit], other.coefficients[~hit])
+        assert not np.array_equal(one.coefficients[hit], other.coefficients[hit])
+
+
+def test_scans_name_components_in_the_order_of_the_frame(kinds: dict[str, Any]) -> None:
+    source = kinds["JPEG CMYK"].made()
+    result = rewritten(source, 255 - decoded(source), np.ones(decoded(source).shape[:2], bool))
+    ids = [frame(result)[1][6 + 3 * number] for number in range(4)]
+    scans = [payload for marker, payload in segments(result) if marker == SCAN]
+    assert [[scan[1 + 2 * number] for number in range(scan[0])] for scan in scans] == [ids]
+
+
+@pytest.mark.parametrize(("first", "then"), [(30, 97), (30, 75), (60, 90)])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_a_file_once_compressed_harder_grows_by_at_most_a_twentieth(
+    photo: np.ndarray, first: int, then: int, share: float
+) -> None:
+    poor = decoded(encoded(photo, quality=first))
+    source = encoded(poor, quality=then, optimize=True)
+    rows = round(512 * share)
+    fill = np.roll(photo, (133, 51), axis=(0, 1))[100 : 100 + rows]
+    edited = decode(source, Limits()).edited([Paste(0, 100, fill, np.ones(fill.shape[:2], np.float32))])
+    assert len(rewritten(source, edited.stored, edited.changed)) > 1.05 * len(source)
+    result = encode(edited, source)
+    assert len(result) <= 1.05 * len(source)
+    error = decoded(result)[104 : 96 + rows].astype(int) - fill[4:-4]
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 20
+
+
+def camera_jpeg(pixels: np.ndarray, factors: int = 0x221111, quality: int = 88, progressive: int = 0) -> bytes:
+    options = [
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors,
+        cv2.IMWRITE_JPEG_QUALITY, quality,
+        cv2.IMWRITE_JPEG_PROGRESSIVE, progressive,
+    ]  # fmt: skip
+    return cv2.imencode(".jpg", pixels[:, :, ::-1] if pixels.ndim == 3 else pixels, options)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "factors", [0x111111, 0x211111, 0x221111, 0x121111, 0x411111], ids=["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"]
+)
+def test_a_jpeg_does_not_change_in_blocks_away_from_the_edit(photo: np.ndarray, factors: int, edited_file: Any) -> None:
+    source = camera_jpeg(photo, factors)
+    result, before, after = edited_file(source)
+    assert np.array_equal(after.stored[64:], before.stored[64:])
+    assert np.array_equal(after.stored[:, 64:], before.stored[:, 64:])
+    assert Image.open(io.BytesIO(result)).layer == Image.open(io.BytesIO(source)).layer
+
+
+def test_a_jpeg_of_the_highest_quality_can_be_written_back(edited_file: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    _, before, after = edited_file(encoded(noise, quality=100, subsampling=0))
+    assert np.abs(after.stored[64:].astype(int) - before.stored[64:]).max() <= 2
+
+
+def test_bands_of_blocks_are_coded_as_one(monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
+    source = encoded(photo[:200], quality=90, subsampling=2)
+    changed = np.zeros((200, 512), bool)
+    changed[3:9, 5:50] = changed[70:190, 300:470] = True
+    whole = rewritten(source, 255 - photo[:200], changed)
+    monkeypatch.setattr("operators.formats.jpeg.BAND", 1)
+    assert rewritten(source, 255 - photo[:200], changed) == whole
 
 
 def test_a_view_of_bytes_is_as_good_as_bytes() -> None:

@@ -1,0 +1,151 @@
+"""Previews in metadata show the edited picture and move no byte: EXIF thumbnails, Photoshop's, XMP's."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from operators.formats.directory import directory_at, first_directory
+from operators.formats.previews import exif_redrawn, photoshop_redrawn, redrawn, xmp_redrawn
+
+GREEN = (20, 180, 40)
+
+
+def draw(width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), GREEN, np.uint8)
+
+
+def noise_draw(width: int, height: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def jpeg(colour: tuple[int, int, int] = (200, 30, 30), size: tuple[int, int] = (160, 120), **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def exif(thumbnail: bytes, order: str = "<", compression: int = 6) -> bytes:
+    """An EXIF structure: a maker's name, an orientation, and a thumbnail at its end."""
+    mark = b"II" if order == "<" else b"MM"
+    pack = lambda *entry: struct.pack(f"{order}HHII", *entry)  # noqa: E731
+    short = lambda tag, value: struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)  # noqa: E731
+    first = 8
+    second = first + 2 + 2 * 12 + 4 + 8
+    at = second + 2 + 3 * 12 + 4
+    main = struct.pack(f"{order}H", 2) + pack(0x010F, 2, 8, first + 30) + short(0x0112, 6) + struct.pack(f"{order}I", second)
+    where, length = (0x0201, 0x0202) if compression == 6 else (0x0111, 0x0117)
+    small = (
+        struct.pack(f"{order}H", 3) + short(0x0103, compression) + pack(where, 4, 1, at) + pack(length, 4, 1, len(thumbnail))
+    )
+    return mark + struct.pack(f"{order}HI", 42, first) + main + b"A maker\0" + small + bytes(4) + thumbnail
+
+
+def shown(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_a_preview_has_the_old_ones_size_and_shows_what_is_drawn() -> None:
+    new = redrawn(jpeg(size=(90, 60)), draw)
+    assert new is not None
+    assert shown(new).shape == (60, 90, 3)
+    assert np.abs(shown(new) - GREEN).max() <= 4
+
+
+def test_a_preview_is_never_longer_than_the_old_one() -> None:
+    old = jpeg(quality=40)
+    buffer = io.BytesIO()
+    Image.fromarray(noise_draw(160, 120)).save(buffer, "JPEG", quality=60)
+    new = redrawn(buffer.getvalue(), noise_draw)
+    assert new is not None
+    assert len(new) <= len(buffer.getvalue())
+    assert len(redrawn(old, draw) or b"") <= len(old)
+
+
+@pytest.mark.parametrize("old", [b"", b"no picture", jpeg()[:300]])
+def test_what_is_no_whole_jpeg_may_not_be_drawn_but_never_raises(old: bytes) -> None:
+    assert redrawn(old, draw) is None or shown(redrawn(old, draw) or b"").size
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_exif_thumbnail_is_drawn_again_in_place(order: str) -> None:
+    old = exif(jpeg(), order)
+    new = exif_redrawn(old, draw)
+    main = first_directory(new)
+    thumbnail = directory_at(new, main.next, order)
+    at, length = thumbnail.number(0x0201, 0), thumbnail.number(0x0202, 0)
+    assert len(new) == len(old)
+    assert new[:at][: thumbnail.entries[0x0202].at] == old[: thumbnail.entries[0x0202].at]
+    assert new[thumbnail.entries[0x0202].at + 4 : at] == old[thumbnail.entries[0x0202].at + 4 : at]
+    assert np.abs(shown(new[at : at + length]) - GREEN).max() <= 4
+    assert not any(new[at + length :])
+
+
+@pytest.mark.parametrize("old", [exif(bytes(range(256)) * 3, compression=1), exif(b"not a JPEG at all")])
+def test_a_thumbnail_that_cannot_be_drawn_is_blanked_and_unlinked(old: bytes) -> None:
+    new = exif_redrawn(old, draw)
+    assert len(new) == len(old)
+    assert first_directory(new).next == 0
+    assert not any(new[-17:])
+    assert new[: first_directory(old).next_at] == old[: first_directory(old).next_at]
+
+
+def test_exif_without_a_thumbnail_stays_as_it_is() -> None:
+    plain = b"MM\0*\0\0\0\x08\0\0\0\0\0\0"
+    assert exif_redrawn(plain, draw) == plain
+    assert exif_redrawn(b"nonsense", draw) == b"nonsense"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 300), st.integers(0, 255))
+def test_damaged_exif_keeps_its_length_and_raises_nothing(place: int, value: int) -> None:
+    hurt = bytearray(exif(jpeg(size=(16, 16))))
+    hurt[place % len(hurt)] = value
+    assert len(exif_redrawn(bytes(hurt), draw)) == len(hurt)
+
+
+def resources(thumbnail: bytes) -> bytes:
+    """Photoshop's resources: a caption, the thumbnail, and the resolution."""
+    header = struct.pack(">IIIIIIHH", 1, 160, 120, 480, 57600, len(thumbnail), 24, 1)
+    content = header + thumbnail
+    return b"".join(
+        b"8BIM" + struct.pack(">H", number) + b"\0\0" + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
+        for number, data in ((1028, b"\x1c\x02\x78\0\5hello"), (1036, content), (1005, bytes(16)))
+    )
+
+
+def test_photoshops_thumbnail_is_drawn_again_in_place() -> None:
+    old = resources(jpeg())
+    new = photoshop_redrawn(old, draw)
+    at = old.index(b"\xff\xd8\xff")
+    length = struct.unpack(">I", new[at - 8 : at - 4])[0]
+    assert len(new) == len(old)
+    assert new[: at - 8] == old[: at - 8]
+    assert new[-28:] == old[-28:]
+    assert np.abs(shown(new[at : at + length]) - GREEN).max() <= 4
+
+
+@pytest.mark.parametrize("breaks", ["", "&#xA;"])
+def test_xmp_thumbnails_are_drawn_again_in_place(breaks: str) -> None:
+    text = base64.b64encode(jpeg()).decode()
+    text = breaks.join(text[at : at + 76] for at in range(0, len(text), 76))
+    old = f"<x:xmpmeta><xmpGImg:width>160</xmpGImg:width><xmpGImg:image>{text}</xmpGImg:image></x:xmpmeta>".encode()
+    new = xmp_redrawn(old, draw)
+    assert len(new) == len(old)
+    start = old.index(b"image>") + 6
+    assert new[:start] == old[:start]
+    assert new.endswith(b"</xmpGImg:image></x:xmpmeta>")
+    content = base64.b64decode(new[start : new.index(b"</xmpGImg:image>")])
+    assert np.abs(shown(content) - GREEN).max() <= 4
+
+
+def test_xmp_without_a_thumbnail_stays_as_it_is() -> None:
+    plain = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>text</x:xmpmeta>"
+    assert xmp_redrawn(plain, draw) == plain
