@@ -23,6 +23,10 @@ test: check
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.masks
+	$(BIN)/python -m tests.benchmarks.rungs
+	$(BIN)/python -m tests.benchmarks.routing
+	$(BIN)/python -m tests.benchmarks.generator_tolerance
 
 clean:
 	rm -rf build .venv
