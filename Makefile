@@ -1,7 +1,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install demo test check bench clean
+SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common
+
+.PHONY: install demo test check bench clean system-packages
 
 install: .venv/installed
 
@@ -18,7 +20,17 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check
+# Other programs that tests compare with. Where they cannot be installed, those tests are skipped and say why.
+system-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
+		apt-get update -qq || true; \
+		for package in $(SYSTEM_PACKAGES); do \
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null \
+				|| echo "$$package cannot be installed: the tests that need it will be skipped"; \
+		done; \
+	fi
+
+test: check system-packages
 	$(BIN)/python -m pytest
 
 bench: install

@@ -29,10 +29,12 @@ CODES: dict[str, Code] = {
     "mask_missing": Code(False, True, "no mask file stands beside the image"),
     "mask_unreadable": Code(False, True, "the mask file cannot be decoded or has another size than the image"),
     "animated": Code(False, True, "the file holds an animation"),
-    "multi_page": Code(False, True, "the file holds several pages"),
+    "multi_page": Code(False, True, "the file holds several pages or pictures (a gain map, a stereo pair)"),
     "pixels_over_limit": Code(False, True, "more pixels than the limit set for this run"),
     "bytes_over_limit": Code(False, True, "more bytes than the limit set for this run"),
-    "mode_unsupported": Code(False, True, "a pixel format that cannot be edited without loss"),
+    "mode_unsupported": Code(
+        False, True, "a format or pixel format that is not edited: floats, Lab, 12-bit or arithmetic JPEG"
+    ),
     "output_path_conflict": Code(False, False, "a file of the destination stands where a folder is needed, or the reverse"),
     "operator_error": Code(False, False, "an operator failed on this image in a way it does not know"),
     "access_denied": Code(True, False, "the storage refuses this object"),

@@ -9,10 +9,11 @@ What the stored types may lose:
 - `probability` is the detector's map quantised to 1/255 and kept at the detector's own resolution; nothing is thresholded.
   After `detect` it holds whole cells of that map, the first being the one whose corner is nearest to the corner of `box`; cells
   and source pixels share only some edges, so the map may lie beside `box` by 1/16 cell, by more where no shared edge is near.
-- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth; the source's own pixels outside the mask are never
-  rebuilt from them.
 - `embedding` is float16: each value is off by at most 2^-11 of itself, the cosine of two embeddings by less than 0.001.
-- `mask` weights are quantised to 1/255: a paste-back is off by at most half a grey level of an 8-bit picture.
+- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space: colours beyond sRGB are clipped, and an
+  edit of a deeper picture has 256 steps a channel, of sRGB or of its own profile's space, before it is blended in the
+  source's depth. The source's own samples outside the mask are never rebuilt from them.
+- `mask` weights are quantised to 1/255: a paste-back is off by at most 1/510 of the difference between fill and source.
 
 `operators.contracts` holds these losses as bounds, and those of the conversions on the way; `cleanplate audit` measures them.
 """
@@ -115,7 +116,9 @@ SCHEMA = pa.schema(
 """Every column of the row; the user's own columns follow it unchanged.
 
 `path` is where the image goes under the destination's `images/`; `shard` is the index shard it came from; `width`,
-`height` are upright pixels; `mode` is the source's pixel format in Pillow's naming.
+`height` are upright pixels; `mode` is the source's pixel format in Pillow's naming, of its modes or, where it has none, its
+raw modes (`RGB;16`, `L;4`); `metadata` holds figures of the image's surroundings, and `profile_ignored` where its colour
+profile is broken.
 """
 
 INDEX_COLUMNS = ("image_id", "uri", "path", "shard", "size", "etag")

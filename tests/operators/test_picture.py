@@ -1,6 +1,7 @@
 """What operators see of a picture, and what edits make of it: upright, in the source's depth, whatever their order."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -244,3 +245,16 @@ def test_a_preview_shows_the_edit_and_keeps_the_shape_on_black():
     boxed = edited.preview(40, 30)
     assert (boxed[[0, 4, 25, 29]] == 0).all()
     assert np.array_equal(boxed[5:25], exact)
+
+
+def test_edits_in_opposite_corners_cost_no_floats_of_the_whole_picture():
+    picture = Picture("PNG", "RGB", np.zeros((3000, 4000, 3), np.uint8), Space("rgb"), 1, (4000, 3000))
+    fill, weight = np.full((90, 300, 3), 200, np.uint8), np.ones((90, 300), np.float32)
+    tracemalloc.start()
+    try:
+        picture.edited([Edit(0, 0, fill, weight), Edit(3700, 2910, fill, weight)])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    copy_and_marks = picture.stored.nbytes + 3000 * 4000
+    assert peak < copy_and_marks + 16_000_000
