@@ -27,7 +27,7 @@ class Rung:
 PRESETS: dict[str, tuple[Rung, ...]] = {
     "fast": (Rung("navier_stokes"),),
     "balanced": (Rung("navier_stokes", (CLASSICAL,)), Rung("patchmatch"), Rung("navier_stokes", (GENERATIVE,))),
-    "quality": (Rung("patchmatch", refinements=2), Rung("navier_stokes")),
+    "quality": (Rung("patchmatch", refinements=1), Rung("navier_stokes")),
 }
 """The rungs of each preset, from the first that is tried to the last.
 

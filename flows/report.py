@@ -36,7 +36,7 @@ def write_report(dest: str) -> str:
     page = environment.get_template("report.html.j2").render(
         run=run,
         total=len(images),
-        warnings=warnings(_places(images), rungs),
+        warnings=warnings(places(images), rungs),
         verdicts=Counter(image["verdict"] for image in images).most_common(),
         failures=Counter(image["failure"]["code"] for image in images if image["failure"]).most_common(),
         rollbacks=_rollbacks(images),
@@ -60,8 +60,8 @@ def latencies(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return percentiles(spent)
 
 
-def _places(images: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The figures of every region that was described."""
+def places(images: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The figures of every region that was described, of rows as the ledger keeps them."""
     regions = (region for image in images for region in image["regions"] or [])
     return [dict(region["metadata"]) for region in regions if region.get("metadata")]
 

@@ -99,7 +99,7 @@ def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
     seen = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     top, left = (side - height) // 2, (side - width) // 2
     seen = cv2.copyMakeBorder(seen, top, side - height - top, left, side - width - left, cv2.BORDER_REFLECT)
-    values = (seen.astype(np.float32) - np.asarray(descriptor.mean, np.float32)) / np.asarray(descriptor.deviation, np.float32)
+    values = (seen.astype(np.float32) - np.array(descriptor.mean, np.float32)) / np.array(descriptor.deviation, np.float32)
     result: Array = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
     return result
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flows.calibrate import DRIFT_FIGURES
 from flows.drift import TOLERATED, warnings
+from flows.report import places
 from operators.gate import calibration
+from operators.surface import FIGURES
 
 USUAL = {name: middle for name, (_, middle, _) in calibration()["inputs"].items()}
 
@@ -24,3 +26,12 @@ def test_a_figure_warns_once_more_than_the_tolerated_share_lies_outside() -> Non
 
 def test_a_rung_that_was_never_calibrated_is_named_once() -> None:
     assert warnings([], ["patchmatch", "crayon", "crayon"]) == ["rung crayon has no calibrated gate"]
+
+
+def test_every_region_that_was_described_is_a_place() -> None:
+    rows = [{"regions": [{"metadata": [("size", 640.0)]}, {"metadata": None}]}, {"regions": None}, {"regions": []}]
+    assert places(rows) == [{"size": 640.0}]
+
+
+def test_describe_writes_every_figure_that_drift_is_judged_by() -> None:
+    assert set(DRIFT_FIGURES) <= {figure.name for figure in FIGURES}

@@ -103,12 +103,12 @@ def test_a_crop_of_any_shape_is_shown_whole_and_undistorted(height: int, width: 
 
 
 def test_what_is_shown_keeps_its_shape_and_is_mirrored_beyond_its_border() -> None:
-    wide = np.zeros((32, 64, 3), np.uint8)
-    wide[:, 32:] = 255
+    wide = np.random.default_rng(0).integers(0, 256, (32, 64, 3)).astype(np.uint8)
     plain = EncoderDescriptor("", "", "", "", 0, 64, 64, 0, 0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     shown = prepared(wide, 64, plain)[0]
     assert np.array_equal(shown[0, 16:48], wide[:, :, 0])
     assert np.array_equal(shown[0, :16], wide[15::-1, :, 0])
+    assert np.array_equal(shown[0, 48:], wide[:15:-1, :, 0])
     red = prepared(np.full((4, 4, 3), (9, 5, 1), np.uint8), 8, plain)[0]
     assert [float(channel.mean()) for channel in red] == [9.0, 5.0, 1.0]
 

@@ -150,7 +150,7 @@ def test_a_crop_that_is_all_hole_has_no_fill(rows, open_region, crop, rung):
 
 
 def test_an_unknown_rung_is_refused_when_it_is_named():
-    with pytest.raises(ValueError, match="no rung 'magic'"):
+    with pytest.raises(RunError, match="model_unknown: 'magic'"):
         Inpaint(rung="magic")
 
 

@@ -61,6 +61,14 @@ def test_an_edge_that_ends_behind_the_text_or_passes_by_it_does_not_cross(flat: 
     assert counted(passing) == 0
 
 
+def test_an_edge_that_is_seen_on_one_side_only_or_on_too_few_pixels_does_not_count(flat: np.ndarray) -> None:
+    flat[100:] = 60
+    narrow = ring(HOLE, dilated(HOLE.astype(np.uint8), 2) > 0, 7)
+    assert straight_edges(flat, SEEN & (np.arange(WIDTH) < 160), HOLE)[0] == 0
+    assert straight_edges(flat, narrow, HOLE)[0] == 0
+    assert straight_edges(flat, SEEN, HOLE)[0] == 1
+
+
 @pytest.mark.parametrize("name", ["grass", "gravel"])
 def test_texture_without_straight_edges_has_none(name: str) -> None:
     grey = getattr(skimage.data, name)()[100 : 100 + HEIGHT, 100 : 100 + WIDTH]
