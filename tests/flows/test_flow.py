@@ -65,8 +65,8 @@ def test_every_preset_is_a_sound_flow_up_to_its_write(rungs: tuple[str, ...]) ->
 def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next() -> None:
     names = [operator.name for operator in erase_text(Fills(PRESETS["balanced"])).operators]
     assert names == [
-        *("fetch", "detect", "soften"),
-        *("inpaint_navier_stokes", "verify", "inpaint_patchmatch", "verify"),
+        *("fetch", "detect", "soften", "describe"),
+        *("inpaint_navier_stokes", "verify", "inpaint_patchmatch", "verify", "inpaint_navier_stokes", "verify"),
         "compose",
     ]
 
@@ -156,7 +156,9 @@ def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     stages = flow.stages(laptop())
     assert [name for name, _ in stages] == ["fetch", "worker", "write"]
-    assert stages[1][1].name == "detect+soften+inpaint_patchmatch+verify+inpaint_navier_stokes+verify+compose"
+    ladder = ["inpaint_patchmatch", "verify", "refine_patchmatch", "inpaint_patchmatch", "verify"]
+    names = ["detect", "soften", "describe", *ladder, "inpaint_navier_stokes", "verify", "compose"]
+    assert stages[1][1].name == "+".join(names)
 
 
 def test_staged_stages_are_the_operators() -> None:
@@ -168,7 +170,7 @@ def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
     stages = {"inpaint": Stage(cpus=1, pool=(1, 1)), "verify": Stage(cpus=1, pool=(1, 1)), "default": Stage(cpus=0.25)}
     profile = Profile(name="own", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
-    needed = 4 * 1 + 5 * 0.25 + 1
+    needed = 6 * 1 + 7 * 0.25 + 1
     assert flow.refusal(profile, {"CPU": needed}) is None
     refusal = flow.refusal(profile, {"CPU": needed - 0.5})
     assert refusal is not None

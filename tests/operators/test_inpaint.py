@@ -253,7 +253,7 @@ def test_an_operator_with_a_model_is_data(tiny):
 
 
 def test_a_folder_that_is_no_model_is_refused_when_it_is_named(tmp_path):
-    with pytest.raises(RunError, match="model_invalid"):
+    with pytest.raises(RunError, match="model_unavailable"):
         Inpaint(rung=str(tmp_path))
 
 
