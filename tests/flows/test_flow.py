@@ -133,7 +133,7 @@ def test_run_returns_the_rows_in_order_complete_with_the_users_columns_last(
         None,
     ]
     operators = [timing["operator"] for timing in result["timings"][2].as_py()]
-    assert operators == ["fetch", "detect", "soften", "inpaint_navier_stokes", "verify", "compose"]
+    assert operators == ["fetch", "detect", "soften", "describe", "inpaint_navier_stokes", "verify", "compose"]
 
 
 def test_run_of_no_rows_is_no_rows(index_rows: Callable[..., pa.Table]) -> None:
