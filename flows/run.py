@@ -275,9 +275,10 @@ def _check_settings(flow: Flow, source: str, dest: str, options: Options) -> boo
         return False
     if not storage.exists(uri):
         return False
-    earlier, settings = json.loads(storage.read(uri)), [operator.settings() for operator in flow.operators]
-    if earlier["settings"] != json.loads(json.dumps(settings)):
-        changed = [new["operator"] for new in settings if new not in earlier["settings"]] or ["its operators"]
+    earlier = json.loads(storage.read(uri))
+    settings = json.loads(json.dumps([operator.settings() for operator in flow.operators]))
+    if earlier["settings"] != settings:
+        changed = dict.fromkeys(new["operator"] for new in settings if new not in earlier["settings"]) or ["its operators"]
         raise RunError(
             "settings_changed",
             f"{dest} holds a run with other settings ({', '.join(changed)}); use another DEST, or --fresh to start over",

@@ -78,7 +78,7 @@ class Soften(Operator):
     )
     seen_height: int = LINE_HEIGHT
     """Pixels that a line is high when the stroke network sees it: the cost grows with its square, the mask gets finer."""
-    least_probability: float = 0.5
+    least_probability: float = 0.6
     """Probability of the stroke network from which a pixel counts as touched by text."""
     least_share: float = 0.02
     """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""

@@ -21,7 +21,7 @@ from operators.onnx_session import onnx_session
 from operators.table import Pixels
 
 PATH = Path(__file__).parent / "models" / "strokes" / "strokes.onnx"
-LINE_HEIGHT = 56
+LINE_HEIGHT = 62
 """Pixels that a line's polygon is high when the network sees it."""
 MULTIPLE = 16
 MOST_PIXELS = 1 << 20

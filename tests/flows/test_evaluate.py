@@ -35,6 +35,7 @@ from flows.evaluate import (
     wilson,
 )
 from flows.evaluation_report import data_uri, figure, write_reports
+from flows.ladder import Rung
 from flows.render import Caption, drawn
 from flows.suite import Entry, Suite, load, polygon_round
 from operators import gate
@@ -90,14 +91,16 @@ def evaluated(suite: Suite, out: Path, options: Options) -> Evaluated:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     root = tmp_path_factory.mktemp("evaluated")
-    return evaluated(users_suite(root / "suite"), root / "out", Options(RUNGS, seed=7, seeds=2, processes=1))
+    return evaluated(
+        users_suite(root / "suite"), root / "out", Options(tuple(Rung(name) for name in RUNGS), seed=7, seeds=2, processes=1)
+    )
 
 
 @pytest.fixture(scope="module")
 def without_truth(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     root = tmp_path_factory.mktemp("without")
     suite = users_suite(root / "suite", count=1, truth=False)
-    return evaluated(suite, root / "out", Options(("telea",), seeds=1))
+    return evaluated(suite, root / "out", Options((Rung("telea"),), seeds=1))
 
 
 class Page(HTMLParser):
@@ -122,7 +125,7 @@ def html(done: Evaluated) -> str:
 def test_the_same_seed_gives_the_same_evaluation_to_the_last_byte_on_any_number_of_processes(
     done: Evaluated, tmp_path: Path
 ) -> None:
-    evaluate(done.suite, tmp_path, Options(RUNGS, seed=7, seeds=2, processes=2))
+    evaluate(done.suite, tmp_path, Options(tuple(Rung(name) for name in RUNGS), seed=7, seeds=2, processes=2))
     assert (tmp_path / "evaluation.json").read_bytes() == done.bytes
 
 

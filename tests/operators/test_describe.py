@@ -128,3 +128,12 @@ def test_it_stands_behind_soften() -> None:
     Flow((Fetch(), Detect(), Soften(), Describe()))
     with pytest.raises(FlowError, match=r"describe reads 'regions.crop'"):
         Flow((Fetch(), Detect(), Describe()))
+
+
+def test_a_broken_colour_profile_is_said_in_the_metadata(
+    rows: Callable[..., pa.Table], saved: Callable[..., bytes], captioned: tuple[np.ndarray, np.ndarray]
+) -> None:
+    for options, said in (({}, None), ({"icc_profile": b"no profile"}, 1.0)):
+        found = Detect().apply(rows({"bytes": saved(captioned[0], "PNG", **options)}))
+        metadata = Describe().apply(Soften().apply(found))["metadata"].to_pylist()[0]
+        assert dict(metadata).get("profile_ignored") == said

@@ -164,11 +164,3 @@ def test_the_same_image_is_softened_the_same_in_any_batch(rows, saved, captioned
     together = Soften().apply(rows(one, other))["regions"].to_pylist()
     assert together == Soften().apply(rows(one))["regions"].to_pylist() + Soften().apply(rows(other))["regions"].to_pylist()
     assert together[::-1] == Soften().apply(rows(other, one))["regions"].to_pylist()
-
-
-def test_a_broken_colour_profile_is_said_in_the_metadata(rows, saved, captioned, text_region):
-    regions = [text_region(*FIRST)]
-    record = {"width": 512, "height": 512, "mode": "RGB", "regions": regions}
-    for options, said in (({}, None), ({"icc_profile": b"no profile"}, 1.0)):
-        done = Soften().apply(rows({"bytes": saved(captioned[0], "PNG", **options), **record}))
-        assert dict(done["metadata"].to_pylist()[0]).get("profile_ignored") == said
