@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +31,7 @@ WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 
 STRIP_OFFSETS, ORIENTATION, SAMPLES, STRIP_ROWS, STRIP_COUNTS, PLANES = 273, 274, 277, 278, 279, 284
 GROUP_3_OPTIONS, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 292, 317, 320, 322, 323, 324, 325
 SUB_DIRECTORIES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, PHOTOSHOP, PROFILE = 330, 332, 338, 339, 700, 34377, 34675
-PLAIN = 1
+PLAIN, DEFLATE = 1, (8, 32946)
 FAX = {2: "tiff_ccitt", 3: "group3", 4: "group4"}
 COMPRESSIONS = FAX | {
     5: "tiff_lzw",
@@ -395,6 +396,8 @@ def _compressed(layout: Layout, segment: Segment, samples: Samples) -> bytes:
     lines = _packed(layout, whole)
     if layout.compression == PLAIN:
         content = lines.tobytes()
+    elif layout.compression in DEFLATE:
+        content = zlib.compress(lines.tobytes(), 9)
     else:
         fax = layout.compression in FAX
         size = (segment.width if fax else lines.shape[1], segment.height)

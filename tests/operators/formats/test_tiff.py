@@ -181,6 +181,16 @@ def test_a_palette_takes_new_colours_where_it_has_room(pixels: np.ndarray) -> No
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[:40], shown[:40])
 
 
+@pytest.mark.parametrize("bits", [1, 8])
+def test_where_zero_is_white_it_is_seen_and_edited_so(pixels: np.ndarray, bits: int) -> None:
+    grey = pixels[:, :, 0] > 120 if bits == 1 else pixels[:, :, 0]
+    data = made(grey, photometric="miniswhite")
+    white = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    assert np.array_equal(decode(data, Limits()).rgb()[:, :, 0], white)
+    assert np.array_equal(white, 255 - grey * np.uint8(255 if bits == 1 else 1))
+    assert (np.asarray(Image.open(io.BytesIO(edited(data, colour=(255, 255, 255)))).convert("L"))[40:48, 16:48] == 255).all()
+
+
 def test_half_a_file_is_truncated(pixels: np.ndarray) -> None:
     data = made(pixels)
     with pytest.raises(Failure, match="truncated"):
