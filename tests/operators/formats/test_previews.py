@@ -226,3 +226,14 @@ def test_wherever_a_file_carries_a_thumbnail_it_shows_the_edit(carrier: str) -> 
     edit = Edit(0, 0, np.full((height, width, 3), GREEN, np.uint8), np.ones((height, width), np.float32))
     result = encode(picture.edited([edit]), data)
     assert np.abs(thumbnail_in(result, carrier) - GREEN).max() <= 6
+
+
+def test_resources_that_span_segments_stay_whole() -> None:
+    data = CARRIERS["Photoshop in two segments"]
+    edit = Edit(0, 0, np.full((48, 64, 3), GREEN, np.uint8), np.ones((48, 64), np.float32))
+    edited = decode(data, Limits()).edited([edit])
+    result = encode(edited, data)
+    parts = [part[: len(data)] for part in result.split(b"Photoshop 3.0\0")[1:]]
+    size = -(-len(resources(THUMBNAIL)) // 2)
+    joined = parts[0][:size] + parts[1][: len(resources(THUMBNAIL)) - size]
+    assert joined == photoshop_redrawn(resources(THUMBNAIL), edited.preview)
