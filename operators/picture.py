@@ -117,7 +117,6 @@ class Picture:
         target = band[:, left:right, : self.space.colours]
         blended = target * (1 - strongest) + strongest * mixed / np.maximum(total, 1e-6)
         result = np.clip(np.rint(blended), 0, self.space.peak).astype(band.dtype)
-        np.copyto(result, target, where=strongest <= 0)
         marked[:, left:right] |= (result != target).any(axis=2)
         target[...] = result
 

@@ -403,6 +403,14 @@ def test_a_file_once_compressed_harder_grows_by_at_most_a_twentieth(
     assert 10 * np.log10(255**2 / (error**2).mean()) > 20
 
 
+def test_at_its_coarsest_a_new_block_keeps_its_mean(photo: np.ndarray) -> None:
+    source = encoded(photo[:64, :64], quality=90, subsampling=0)
+    result = decoded(rewritten(source, 255 - photo[:64, :64], np.ones((64, 64), bool), least=1e9)).astype(int)
+    blocks = (255 - photo[:64, :64]).reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
+    assert np.ptp(result.reshape(8, 8, 8, 8, 3), axis=(1, 3)).max() == 0
+    assert np.abs(result.reshape(8, 8, 8, 8, 3)[:, 0, :, 0] - blocks).max() <= 4
+
+
 def camera_jpeg(pixels: np.ndarray, factors: int = 0x221111, quality: int = 88, progressive: int = 0) -> bytes:
     options = [
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors,

@@ -78,6 +78,15 @@ def test_alpha_is_kept_and_the_invisible_keep_their_index() -> None:
     assert (found.indices[INDICES == 1] == 1).all()
 
 
+def test_of_two_invisible_entries_a_pixel_keeps_its_own() -> None:
+    entries = ENTRIES.copy()
+    entries[1:3, 3] = 0
+    indexed = Indexed(INDICES, entries)
+    found = refitted(indexed, edited(indexed, one((199, 0, 0))))
+    assert found is not None
+    assert np.array_equal(found.indices[INDICES > 0], INDICES[INDICES > 0])
+
+
 @check
 @given(st.integers(0, 2**32 - 1), st.integers(2, 256), st.sampled_from([None, 256]))
 def test_pixels_that_no_edit_changed_keep_their_index_and_colour(seed: int, number: int, room: int | None) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from operators.formats.directory import directory_at, first_directory
 from operators.formats.previews import exif_redrawn, photoshop_redrawn, redrawn, xmp_redrawn
+from operators.image import Limits, decode, encode
+from operators.picture import Edit
 
 GREEN = (20, 180, 40)
 
@@ -149,3 +154,86 @@ def test_xmp_thumbnails_are_drawn_again_in_place(breaks: str) -> None:
 def test_xmp_without_a_thumbnail_stays_as_it_is() -> None:
     plain = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>text</x:xmpmeta>"
     assert xmp_redrawn(plain, draw) == plain
+
+
+def xmp(thumbnail: bytes) -> bytes:
+    return b"<x:xmpmeta><xmpGImg:image>" + base64.b64encode(thumbnail) + b"</xmpGImg:image></x:xmpmeta>"
+
+
+def saved(kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def tiff(*tag: Any) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.full((48, 64, 3), (200, 30, 30), np.uint8)
+    tifffile.imwrite(buffer, pixels, photometric="rgb", extratags=[(*tag, True)])
+    return buffer.getvalue()
+
+
+def png_with_xmp(thumbnail: bytes) -> bytes:
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp(thumbnail).decode())
+    return saved("PNG", pnginfo=info)
+
+
+def jpeg_with_photoshop(thumbnail: bytes, pieces: int) -> bytes:
+    """Photoshop's resources in one or several segments."""
+    data, content = saved("JPEG"), resources(thumbnail)
+    size = -(-len(content) // pieces)
+    parts = [b"Photoshop 3.0\0" + content[at : at + size] for at in range(0, len(content), size)]
+    return data[:2] + b"".join(b"\xff\xed" + struct.pack(">H", 2 + len(part)) + part for part in parts) + data[2:]
+
+
+THUMBNAIL = jpeg(size=(32, 24), quality=90)
+CARRIERS = {
+    "EXIF in JPEG": saved("JPEG", exif=b"Exif\0\0" + exif(THUMBNAIL)),
+    "EXIF in PNG": saved("PNG", exif=b"Exif\0\0" + exif(THUMBNAIL)),
+    "EXIF in WebP": saved("WEBP", lossless=True, exif=exif(THUMBNAIL)),
+    "XMP in JPEG": saved("JPEG", xmp=xmp(THUMBNAIL)),
+    "XMP in PNG": png_with_xmp(THUMBNAIL),
+    "XMP in WebP": saved("WEBP", lossless=True, xmp=xmp(THUMBNAIL)),
+    "XMP in TIFF": tiff(700, 1, len(xmp(THUMBNAIL)), xmp(THUMBNAIL)),
+    "Photoshop in TIFF": tiff(34377, 7, len(resources(THUMBNAIL)), resources(THUMBNAIL)),
+    "Photoshop in JPEG": jpeg_with_photoshop(THUMBNAIL, 1),
+    "Photoshop in two segments": jpeg_with_photoshop(THUMBNAIL, 2),
+}
+
+
+def thumbnail_in(data: bytes, carrier: str) -> np.ndarray:
+    """The pixels of the thumbnail that a file carries."""
+    if carrier.startswith("XMP"):
+        content = base64.b64decode(data[data.index(b"<xmpGImg:image>") + 15 : data.index(b"</xmpGImg:image>")])
+    elif carrier.endswith("segments"):
+        at = data.index(b"Photoshop 3.0\0") + 14
+        size = struct.unpack(">H", data[at - 16 : at - 14])[0] - 16
+        second = at + size + 4 + 14
+        content = data[at : at + size] + data[second:]
+        content = content[content.index(b"\xff\xd8\xff") :]
+    else:
+        content = data[data.index(b"\xff\xd8\xff", 4) :]
+    return shown(content)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_wherever_a_file_carries_a_thumbnail_it_shows_the_edit(carrier: str) -> None:
+    data = CARRIERS[carrier]
+    assert np.abs(thumbnail_in(data, carrier) - (200, 30, 30)).max() <= 4
+    picture = decode(data, Limits())
+    width, height = picture.size
+    edit = Edit(0, 0, np.full((height, width, 3), GREEN, np.uint8), np.ones((height, width), np.float32))
+    result = encode(picture.edited([edit]), data)
+    assert np.abs(thumbnail_in(result, carrier) - GREEN).max() <= 6
+
+
+def test_resources_that_span_segments_stay_whole() -> None:
+    data = CARRIERS["Photoshop in two segments"]
+    edit = Edit(0, 0, np.full((48, 64, 3), GREEN, np.uint8), np.ones((48, 64), np.float32))
+    edited = decode(data, Limits()).edited([edit])
+    result = encode(edited, data)
+    parts = [part[: len(data)] for part in result.split(b"Photoshop 3.0\0")[1:]]
+    size = -(-len(resources(THUMBNAIL)) // 2)
+    joined = parts[0][:size] + parts[1][: len(resources(THUMBNAIL)) - size]
+    assert joined == photoshop_redrawn(resources(THUMBNAIL), edited.preview)
