@@ -75,7 +75,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
         "rungs": list(models),
         "seed": options.seed,
         "seeds": options.seeds,
-        "settings": [operator.settings() for operator in flow.operators],
+        "settings": json.loads(json.dumps([operator.settings() for operator in flow.operators])),
         "calibration": {
             name: calibration().get(name) for name in ("suite", "suite_checksum", "date", "bad_perceptual_distance")
         },
