@@ -252,7 +252,8 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(without_nan(figures), indent=1) + "\n")
     if arguments.keep:
-        PATH.write_text(json.dumps({**asdict(rule), "suite": suite.name, "suite_checksum": suite.checksum}, indent=1) + "\n")
+        learnt_on = {"suite": suite.name, "suite_checksum": suite.checksum, "regions": len(sets["tune"])}
+        PATH.write_text(json.dumps({**asdict(rule), **learnt_on}, indent=1) + "\n")
     print(f"rule: generative first where {rule.figure} > {rule.threshold}; AUC on tune: {json.dumps(how['auc'])}")
     print(f"describe takes {figures['describe_over_detect']:.2f} of the time of detect")
     for name in ("tune", "report"):
@@ -268,7 +269,8 @@ def _print(title: str, part: dict[str, Any]) -> None:
     )
     for name, way in part["ways"].items():
         print(
-            f"  {name:20} {way['milliseconds_per_region']:7.0f} ms and {way['generative_fills_per_region']:.2f} {GENERATIVE} fills a region, distance {way['distance']:.4f}, "
+            f"  {name:20} {way['milliseconds_per_region']:7.0f} ms and {way['generative_fills_per_region']:.2f} {GENERATIVE} "
+            f"fills a region, distance {way['distance']:.4f}, "
             f"{way['delivered']:.1%} delivered; routed saves {way['time_saved_by_routing']:+.1%} "
             f"({way['time_saved_with_describe_counted']:+.1%} with describe) and loses {way['distance_lost_by_routing']:+.4f}"
         )
