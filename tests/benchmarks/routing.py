@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from flows.calibrate import without_nan
 from flows.measure import as_processed, compared_area, crop_of, softened
 from flows.suite import Entry, Suite, default_folder, default_suite, load
 from operators.describe import Describe
+from operators.detect import Detect
 from operators.gate import area_under_curve
 from operators.generators.classical import CLASSICAL as FILLS
 from operators.generators.request import hole_of
@@ -41,6 +42,8 @@ MARGIN = 0.02
 """Perceptual distance by which the generative fill must be better to count as a gain."""
 OF_THE_PLACE = [figure.name for figure in FIGURES if figure.name not in ("size", "seen") and "colour" not in figure.name]
 """The figures a rule may be made of: neither how large the picture is nor what colour a wall has makes a place hard."""
+TIMED = 12
+"""Images whose description is timed against their detection."""
 RESULTS = Path(__file__).parent / "results" / "routing.json"
 RECORDS = Path("build") / "routing-records.jsonl"
 
@@ -48,8 +51,7 @@ RECORDS = Path("build") / "routing-records.jsonl"
 def records_of(job: tuple[Suite, Entry]) -> list[dict[str, Any]]:
     """Every region of one image: its metadata, and for each rung the distance to the truth, the gate's answer and the cost.
 
-    Costs are milliseconds of processor time, so that other work on the machine does not count; `clock` is what the operators
-    themselves report.
+    Costs are milliseconds of processor time, so that other work on the machine does not count.
     """
     suite, entry = job
     table, truth = softened(suite, entry), suite.truth(entry)
@@ -68,7 +70,6 @@ def records_of(job: tuple[Suite, Entry]) -> list[dict[str, Any]]:
             "bucket": entry.bucket,
             "metadata": dict(region["metadata"]),
             "describe": spent / len(regions),
-            "clock": {timing["operator"]: timing["total"] / len(regions) for timing in views(described)[0]["timings"]},
         }
         for rung, row in filled.items():
             record[rung] = _judged(
@@ -106,44 +107,71 @@ def _judged(rung: str, region: Region, clean: Pixels, factor: float) -> dict[str
     return {"distance": distance, "accepted": all(check["passed"] for check in checks), "milliseconds": spent}
 
 
+def described_over_detected(suite: Suite) -> float:
+    """The processor time of `describe` over that of `detect`, on the first images of the set `report`."""
+    spent = {"detect": 0.0, "describe": 0.0}
+    for entry in [entry for entry in suite.entries if entry.set == "report"][:TIMED]:
+        table = softened(suite, entry)
+        for operator in (Detect(), Describe()):
+            start = time.process_time()
+            operator.apply(table)
+            spent[operator.name] += time.process_time() - start
+    return spent["describe"] / spent["detect"]
+
+
 def gain(record: dict[str, Any]) -> float:
     """How much nearer to the truth the generative fill is: the difference of perceptual distances."""
     return float(record[CLASSICAL]["distance"] - record[GENERATIVE]["distance"])
 
 
 def learnt(records: Sequence[dict[str, Any]]) -> tuple[Rule, dict[str, Any]]:
-    """The figure that ranks the places best by whether the generative fill gains, cut at the knee of its curve.
+    """The figure that ranks the places best by whether the generative fill gains, cut at the knee of its ROC curve.
 
-    The curve is the share of all gain that is kept against the share of places that go to the generative rung first; its knee
-    is where the two differ most (Satopää et al., "Finding a Kneedle in a Haystack", 2011).
+    The knee is where the share of gaining places that go to the generative rung first exceeds that of the others by most
+    (Youden, "Index for rating diagnostic tests", 1950).
     """
     gains = np.array([gain(record) for record in records])
-    ranks = {
-        name: area_under_curve(np.array([record["metadata"][name] for record in records]), gains > MARGIN)
-        for name in OF_THE_PLACE
-    }
+    gaining = gains > MARGIN
+    values = {name: np.array([record["metadata"][name] for record in records]) for name in OF_THE_PLACE}
+    ranks = {name: area_under_curve(values[name], gaining) for name in OF_THE_PLACE}
     figure = max(ranks, key=lambda name: ranks[name])
-    values = np.array([record["metadata"][figure] for record in records])
-    order = np.argsort(-values, kind="stable")
-    sent, kept = np.arange(1, len(order) + 1) / len(order), np.cumsum(gains[order]) / gains.sum()
-    knee = int(np.argmax(kept - sent))
-    after = values[order[min(knee + 1, len(order) - 1)]]
-    rule = Rule(figure, float(f"{(values[order[knee]] + after) / 2:.3g}"))
+    steps = np.unique(values[figure])
+    cuts = (steps[1:] + steps[:-1]) / 2
+    right = np.array([float((values[figure][gaining] > cut).mean()) for cut in cuts])
+    wrong = np.array([float((values[figure][~gaining] > cut).mean()) for cut in cuts])
+    rule = Rule(figure, float(f"{cuts[np.argmax(right - wrong)]:.3g}"))
     curve = [
-        (float(sent[at]), float(kept[at]), float(values[order[at]])) for at in np.linspace(0, len(order) - 1, 21).astype(int)
+        {
+            "threshold": float(cuts[at]),
+            "sent": float((values[figure] > cuts[at]).mean()),
+            "gaining_sent": float(right[at]),
+            "others_sent": float(wrong[at]),
+            "gain_kept": float(gains[values[figure] > cuts[at]].sum() / gains.sum()),
+        }
+        for at in np.unique(np.linspace(0, len(cuts) - 1, 21).astype(int))
     ]
     best = dict(sorted(ranks.items(), key=lambda entry: -entry[1])[:6])
-    return rule, {"auc": best, "gaining": float((gains > MARGIN).mean()), "curve_sent_kept_value": curve}
+    return rule, {"auc": best, "gaining": float(gaining.mean()), "curve": curve}
 
 
-def climbed(record: dict[str, Any], rungs: Sequence[str]) -> tuple[str | None, float]:
-    """One region up a ladder: the rung whose fill the gate accepts, None if it takes none, and the milliseconds it took."""
-    spent = 0.0
+@dataclass(frozen=True)
+class Climb:
+    """One region up a ladder: the rung whose fill the gate accepts, None if it takes none, and what was tried."""
+
+    rung: str | None
+    milliseconds: float
+    generative_fills: int
+
+
+def climbed(record: dict[str, Any], rungs: Sequence[str]) -> Climb:
+    """Rung by rung until the gate accepts a fill."""
+    tried: list[str] = []
     for rung in rungs:
-        spent += record[rung]["milliseconds"]
+        tried.append(rung)
         if record[rung]["accepted"]:
-            return rung, spent
-    return None, spent
+            break
+    accepted = tried[-1] if record[tried[-1]]["accepted"] else None
+    return Climb(accepted, sum(record[rung]["milliseconds"] for rung in tried), tried.count(GENERATIVE))
 
 
 LADDERS: dict[Kind, tuple[str, ...]] = {"classical": (CLASSICAL, GENERATIVE), "generative": (GENERATIVE, CLASSICAL)}
@@ -152,7 +180,9 @@ LADDERS: dict[Kind, tuple[str, ...]] = {"classical": (CLASSICAL, GENERATIVE), "g
 def compared(records: Sequence[dict[str, Any]], rule: Rule) -> dict[str, Any]:
     """What each way through the rungs costs and delivers, and what routing saves of it at which loss.
 
-    The loss is the mean difference of the delivered perceptual distances, over the regions that both ways deliver.
+    The loss is the mean difference of the delivered perceptual distances, over the regions that both ways deliver. How many
+    generative fills a region needs does not depend on what one costs: it is what counts where the generative rung is a
+    diffusion model.
     """
     ways: dict[str, Callable[[dict[str, Any]], Sequence[str]]] = {
         "classical only": lambda record: (CLASSICAL,),
@@ -163,14 +193,17 @@ def compared(records: Sequence[dict[str, Any]], rule: Rule) -> dict[str, Any]:
     }
     taken = {name: [climbed(record, way(record)) for record in records] for name, way in ways.items()}
     distances = {
-        name: np.array([record[rung]["distance"] if rung else np.nan for record, (rung, _) in zip(records, ends, strict=True)])
+        name: np.array(
+            [record[end.rung]["distance"] if end.rung else np.nan for record, end in zip(records, ends, strict=True)]
+        )
         for name, ends in taken.items()
     }
-    spent = {name: float(np.mean([milliseconds for _, milliseconds in ends])) for name, ends in taken.items()}
+    spent = {name: float(np.mean([end.milliseconds for end in ends])) for name, ends in taken.items()}
     describing = float(np.mean([record["describe"] for record in records]))
     table = {
         name: {
             "milliseconds_per_region": spent[name],
+            "generative_fills_per_region": float(np.mean([end.generative_fills for end in taken[name]])),
             "distance": float(np.nanmean(distances[name])),
             "delivered": float(np.mean(~np.isnan(distances[name]))),
             "time_saved_by_routing": 1 - spent["routed"] / spent[name],
@@ -186,9 +219,6 @@ def compared(records: Sequence[dict[str, Any]], rule: Rule) -> dict[str, Any]:
         "sent_to_generative": sent,
         "right": agreed,
         "describe_milliseconds_per_region": describing,
-        "describe_over_detect": float(
-            np.median([record["clock"]["describe"] / record["clock"]["detect"] for record in records])
-        ),
         "ways": table,
     }
 
@@ -214,6 +244,7 @@ def main() -> None:
         "suite_checksum": suite.checksum,
         "margin": MARGIN,
         "rule": asdict(rule),
+        "describe_over_detect": described_over_detected(suite),
         "tune": {**how, **compared(sets["tune"], rule)},
         "report": compared(sets["report"], rule),
         "report_buckets": {
@@ -223,8 +254,10 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(without_nan(figures), indent=1) + "\n")
     if arguments.keep:
-        PATH.write_text(json.dumps({**asdict(rule), "suite": suite.name, "suite_checksum": suite.checksum}, indent=1) + "\n")
+        learnt_on = {"suite": suite.name, "suite_checksum": suite.checksum, "regions": len(sets["tune"])}
+        PATH.write_text(json.dumps({**asdict(rule), **learnt_on}, indent=1) + "\n")
     print(f"rule: generative first where {rule.figure} > {rule.threshold}; AUC on tune: {json.dumps(how['auc'])}")
+    print(f"describe takes {figures['describe_over_detect']:.2f} of the time of detect")
     for name in ("tune", "report"):
         _print(name, figures[name])
     for bucket, part in figures["report_buckets"].items():
@@ -234,12 +267,12 @@ def main() -> None:
 def _print(title: str, part: dict[str, Any]) -> None:
     print(
         f"{title}: {part['regions']} regions, {part['sent_to_generative']:.0%} sent to {GENERATIVE} first, "
-        f"{part['right']:.0%} rightly; describe {part['describe_milliseconds_per_region']:.0f} ms a region, "
-        f"{part['describe_over_detect']:.2f} of detection"
+        f"{part['right']:.0%} rightly; describe {part['describe_milliseconds_per_region']:.0f} ms a region"
     )
     for name, way in part["ways"].items():
         print(
-            f"  {name:20} {way['milliseconds_per_region']:7.0f} ms a region, distance {way['distance']:.4f}, "
+            f"  {name:20} {way['milliseconds_per_region']:7.0f} ms and {way['generative_fills_per_region']:.2f} {GENERATIVE} "
+            f"fills a region, distance {way['distance']:.4f}, "
             f"{way['delivered']:.1%} delivered; routed saves {way['time_saved_by_routing']:+.1%} "
             f"({way['time_saved_with_describe_counted']:+.1%} with describe) and loses {way['distance_lost_by_routing']:+.4f}"
         )

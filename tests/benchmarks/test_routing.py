@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from operators.routing import Rule
-from tests.benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, climbed, compared, gain, learnt
+from tests.benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, Climb, climbed, compared, gain, learnt
 
 
 def place(texture: float, classical: tuple[float, bool], generative: tuple[float, bool]) -> dict[str, Any]:
@@ -16,7 +16,6 @@ def place(texture: float, classical: tuple[float, bool], generative: tuple[float
     return {
         "metadata": {**dict.fromkeys(OF_THE_PLACE, 1.0), "texture": texture},
         "describe": 5.0,
-        "clock": {"describe": 20.0, "detect": 100.0},
         **{rung: dict(zip(("distance", "accepted", "milliseconds"), fill, strict=True)) for rung, fill in fills.items()},
     }
 
@@ -38,10 +37,10 @@ def test_the_rule_takes_the_figure_that_tells_the_places_apart_and_cuts_between_
 
 
 def test_a_ladder_ends_at_the_first_fill_that_is_accepted() -> None:
-    assert climbed(FLAT, (CLASSICAL, GENERATIVE)) == (CLASSICAL, 10.0)
-    assert climbed(ROUGH, (CLASSICAL, GENERATIVE)) == (GENERATIVE, 110.0)
-    assert climbed(ROUGH, (GENERATIVE, CLASSICAL)) == (GENERATIVE, 100.0)
-    assert climbed(HOPELESS, (GENERATIVE, CLASSICAL)) == (None, 110.0)
+    assert climbed(FLAT, (CLASSICAL, GENERATIVE)) == Climb(CLASSICAL, 10.0, 0)
+    assert climbed(ROUGH, (CLASSICAL, GENERATIVE)) == Climb(GENERATIVE, 110.0, 1)
+    assert climbed(ROUGH, (GENERATIVE, CLASSICAL)) == Climb(GENERATIVE, 100.0, 1)
+    assert climbed(HOPELESS, (GENERATIVE, CLASSICAL)) == Climb(None, 110.0, 1)
 
 
 def test_what_routing_saves_and_loses_is_summed_up_right() -> None:
@@ -55,10 +54,11 @@ def test_what_routing_saves_and_loses_is_summed_up_right() -> None:
         "better fill, known": 57.5,
     }
     assert ways["routed"]["delivered"] == 0.75
+    assert ways["routed"]["generative_fills_per_region"] == 0.5
+    assert ways["generative first"]["generative_fills_per_region"] == 1.0
     assert ways["routed"]["distance"] == pytest.approx((0.02 + 0.10 + 0.02) / 3)
     assert ways["generative first"]["time_saved_by_routing"] == pytest.approx(1 - 57.5 / 102.5)
     assert ways["classical first"]["time_saved_with_describe_counted"] == pytest.approx(1 - 62.5 / 60)
     assert ways["generative first"]["distance_lost_by_routing"] == 0.0
     assert found["sent_to_generative"] == 0.5
     assert found["right"] == 1.0
-    assert found["describe_over_detect"] == 0.2

@@ -33,7 +33,7 @@ def test_the_shipped_rule_is_made_of_a_figure_that_describe_writes() -> None:
     content = json.loads(Path(PATH).read_text())
     assert rule() == Rule(content["figure"], content["threshold"])
     assert content["figure"] in {figure.name for figure in FIGURES}
-    assert len(content["suite_checksum"]) == 16
+    assert content["regions"] > 0
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
