@@ -23,6 +23,7 @@ from cluster.profile import Profile
 from flows.flow import Flow
 from operators import index, ledger, storage
 from operators.failure import CODES, Failure, RunError
+from operators.image_encoder import image_encoder_identity
 from operators.inpaint import Inpaint
 from operators.registry import identity
 from operators.stroke_network import stroke_network_identity
@@ -299,7 +300,7 @@ def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Optio
         "source": source,
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
-        "models": [text_detector_identity(), stroke_network_identity(), *_generators(flow)],
+        "models": [text_detector_identity(), stroke_network_identity(), image_encoder_identity(), *_generators(flow)],
         "profile": profile.model_dump(mode="json"),
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
