@@ -99,6 +99,8 @@ def run(
     Calls `progress` after every block. Raises RunError: exit code 2 for what the user must mend, 3 for a run that ended
     early and is taken up again by the same command.
     """
+    for fill in _fills(flow):
+        fill.check()
     try:
         with ledger.Lease(dest).held() as lease:
             return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
@@ -289,9 +291,9 @@ def _check_settings(flow: Flow, source: str, dest: str, options: Options) -> boo
     return True
 
 
-def _generators(flow: Flow) -> list[dict[str, Any]]:
-    cards = {operator.model.alias: operator.model for operator in flow.operators if isinstance(operator, Inpaint)}
-    return [identity(card) for card in cards.values()]
+def _fills(flow: Flow) -> list[Inpaint]:
+    """One operator for each model that fills."""
+    return list({operator.model.alias: operator for operator in flow.operators if isinstance(operator, Inpaint)}.values())
 
 
 def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
@@ -300,7 +302,12 @@ def _record(flow: Flow, source: str, dest: str, profile: Profile, options: Optio
         "source": source,
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
-        "models": [text_detector_identity(), stroke_network_identity(), image_encoder_identity(), *_generators(flow)],
+        "models": [
+            text_detector_identity(),
+            stroke_network_identity(),
+            image_encoder_identity(),
+            *(identity(fill.model) for fill in _fills(flow)),
+        ],
         "profile": profile.model_dump(mode="json"),
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},

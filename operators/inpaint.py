@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from operators.budget import Budget
 from operators.clock import charge
-from operators.generators import generator_of
+from operators.generators import check, generator_of
 from operators.generators.microbatch import Filled, filled
 from operators.generators.request import Generator, Request, hole_of
 from operators.intent import intent_of, prompt_sha256, rendered
@@ -83,6 +84,10 @@ class Inpaint(Operator):
         """Load the model, pulled first if need be. Raises RunError as `registry.located` does."""
         self._generator()
 
+    def check(self) -> None:
+        """Raise the RunError that `open` would, without loading weights; a model is pulled if need be."""
+        check(self.model, self._folder())
+
     def settings(self) -> dict[str, Any]:
         """The fields, the card with the checksum of every file."""
         return {**super().settings(), "card": self.model.model_dump(mode="json")}
@@ -93,7 +98,10 @@ class Inpaint(Operator):
         return map_rows(batch, self.name, self.adds, lambda row: self._added(row, outcomes))
 
     def _generator(self) -> Generator:
-        return generator_of(self.model, located(self.model) if self.model.source else None)
+        return generator_of(self.model, self._folder())
+
+    def _folder(self) -> Path | None:
+        return located(self.model) if self.model.source else None
 
     def milliseconds(self, request: Request) -> float:
         """How long one fill takes here and now. Raises what the fill raises."""

@@ -53,8 +53,8 @@ def card_of_folder(uri: str) -> ModelCard:
     index = _object(uri, INDEX)
     alias = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-") or "model"
     fields: dict[str, Any] = {"alias": alias, "licence": "unknown", "source": uri, "variant": _only_variant(names, index)}
-    fields |= _shape(uri, names, index)
     chosen = selected(names, index, fields["variant"])
+    fields |= _shape(uri, names, index)
     stored = _asked(uri, lambda: sum(storage.size(storage.joined(uri, name)) for name in _weights(chosen)))
     fields["memory_gib"] = round(stored / 2**30 + 1, 1)
     return card_from({**fields, **_override(uri, names), "source": uri}, storage.joined(uri, OVERRIDE))
@@ -89,8 +89,15 @@ def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> 
             raise RunError("model_unsafe", f"{pickled[0]} is pickled and could run code; save the model as safetensors")
         if wants_weights and not weights:
             raise RunError("model_invalid", f"component {component} has no weights in safetensors")
+        if weights and f"{component}/config.json" not in inside:
+            raise RunError("model_invalid", f"component {component} has no config.json")
         chosen += weights + [name for name in inside if PurePosixPath(name).suffix in SETTINGS]
     return tuple(sorted(chosen))
+
+
+def variants(chosen: Collection[str]) -> dict[str, str]:
+    """The variant of the weights (empty for plain ones) of each component that has some among the selected files."""
+    return {PurePosixPath(name).parts[0]: _variant(name) for name in _weights(chosen)}
 
 
 def check_whole(folder: Path, names: Collection[str]) -> None:
@@ -155,11 +162,8 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
         raise RunError("model_invalid", f"{uri}: {INDEX} names neither a unet nor a transformer")
     decoder = next((name for name in ("vae", "vqvae", "movq") if name in components), None)
     network = _object(uri, f"{core}/config.json")
-    scale = 8
-    if decoder is not None:
-        blocks = _object(uri, f"{decoder}/config.json").get("block_out_channels")
-        scale = 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else 8
-    pairs = 2 if core == "transformer" and network.get("downsample", True) else 1
+    scale = 1 if decoder is None else _reduction(_object(uri, f"{decoder}/config.json"))
+    pairs = 2 if network.get("downsample", True) else 1
     side = network.get("sample_size")
     side = side if isinstance(side, int) and side > 0 else 128
     family = "latent_diffusion" if decoder else "pixel_diffusion"
@@ -168,8 +172,14 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     habits = UNET_HABITS
     if core == "transformer":
         habits = next(habits for beginning, habits in HABITS if pipeline.startswith(beginning))
-    native = side * scale if decoder else side
-    return {"family": family, "native_size": native, "size_multiple": scale * pairs, **habits}
+    cells = _reduction(network) if core == "unet" else pairs
+    return {"family": family, "native_size": side * scale, "size_multiple": scale * cells, **habits}
+
+
+def _reduction(network: Mapping[str, Any]) -> int:
+    """How many pixels or cells one side of the smallest layer's cells covers: each block but the last halves its input."""
+    blocks = network.get("block_out_channels")
+    return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else 8
 
 
 def _override(uri: str, names: Collection[str]) -> dict[str, Any]:

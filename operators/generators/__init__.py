@@ -17,20 +17,30 @@ from operators.model_card import ModelCard
 def generator_of(card: ModelCard, folder: Path | None) -> Generator:
     """The card's generator, its weights loaded from `folder` (None for models that are code) once per process.
 
-    Raises RunError model_invalid if the folder does not hold what the card says.
+    The folder is one that `registry.located` has verified. Raises RunError model_invalid if it does not hold what the card
+    says, package_missing without the packages to run it.
     """
+    return _made(card, folder, weights=True)
+
+
+def check(card: ModelCard, folder: Path | None) -> None:
+    """Raise what `generator_of` would, without reading or keeping weights: their names and shapes are in the files' headers."""
+    _made(card, folder, weights=False)
+
+
+def _made(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
     if card.family == "classical":
         if card.alias not in CLASSICAL:
             raise RunError("model_invalid", f"{card.alias}: there is no such classical fill")
         return Classical(card.alias)
     if folder is None or card.family not in ("latent_diffusion", "token_transformer"):
         raise RunError("model_invalid", f"{card.alias}: no generator of family {card.family} can be made")
-    from operators.generators.folder import loaded
+    from operators.generators.folder import hollow, loaded
     from operators.generators.latent_diffusion import LatentDiffusion
     from operators.generators.own_pipeline import OwnPipeline
     from operators.generators.token_transformer import TokenTransformer
 
-    model = loaded(card, folder)
+    model = loaded(card, folder) if weights else hollow(card, folder)
     if card.family == "token_transformer":
         return TokenTransformer(card, model)
     return LatentDiffusion(card, model) if LatentDiffusion.runs(model.pipeline) else OwnPipeline.of(card, model)

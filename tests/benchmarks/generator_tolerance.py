@@ -16,10 +16,10 @@ import torch
 from skimage import data
 
 from operators.generators import generator_of
-from operators.generators.folder import described
 from operators.generators.latent_diffusion import unstacked
 from operators.generators.request import Request
 from operators.model_card import ModelCard
+from operators.registry import pinned, resolve
 from tests.operators.generators.tiny import saved
 
 STEPS = 25
@@ -45,7 +45,7 @@ def figures(name: str, one: list[np.ndarray], other: list[np.ndarray]) -> str:
 
 def measure(kind: str, folder: Path) -> None:
     """Print the figures of one family."""
-    card: ModelCard = described(folder).model_copy(update={"native_size": 128, "steps": STEPS})
+    card: ModelCard = pinned(resolve(str(folder))).model_copy(update={"native_size": 128, "steps": STEPS})
     chosen = generator_of(card, folder)
 
     def fills(size: int) -> list[np.ndarray]:

@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from cluster.profile import laptop
+from cluster.profile import Profile, laptop
 from flows.cli import app
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
 from flows.run import run
+from operators.failure import RunError
 from operators.intent import CONTINUED
 from tests.operators.generators.tiny import saved
 
@@ -63,12 +66,33 @@ def test_a_truncated_weight_file_is_one_line_before_anything_starts(
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 2
     [line] = ended.stderr.splitlines()
-    assert line.startswith("error: model_invalid: broken: vae/diffusion_pytorch_model.safetensors is damaged")
+    assert line.startswith(f"error: model_invalid: {file} is truncated")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "wrong_shape"])
+def test_weights_that_do_not_fit_are_one_line_before_ray_starts(source: Path, tmp_path: Path, missing: bool) -> None:
+    broken = saved("sd9", tmp_path / "broken")
+    file = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    kept = {} if missing else {"conv_in.bias": np.zeros(3, np.float32)}
+    save_file({**{name: tensors[name] for name in tensors if name != "conv_in.bias"}, **kept}, file, {"format": "pt"})
+    flow = erase_text(Fills((Rung(str(broken)),)))
+    with pytest.raises(
+        RunError, match=r"^model_invalid: broken: .*unet: 1 (missing|mismatched) keys.*conv_in\.bias"
+    ) as refusal:
+        run(flow, str(source), str(tmp_path / "out"), profile_of_no_machine())
+    assert refusal.value.exit_code == 2 and "\n" not in str(refusal.value)
+    assert not (tmp_path / "out").exists()
+
+
+def profile_of_no_machine() -> Profile:
+    """Refused as soon as a run asks for its processes."""
+    return laptop().with_workers(10_000)
 
 
 def test_a_folder_that_is_no_model_is_one_line(source: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["erase", str(source), str(tmp_path / "out"), "--model", str(source)])
     assert ended.exit_code == 2
     [line] = ended.stderr.splitlines()
-    assert line.startswith("error: model_invalid: ") and "holds no model in diffusers' format" in line
+    assert line.startswith("error: model_invalid: ") and "not a folder in diffusers' format" in line

@@ -136,8 +136,14 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
     assert content["seed"] == 0
     assert [entry["operator"] for entry in content["settings"]] == [*(one.name for one in QUALITY.operators), "write"]
     assert {"ray", "numpy", "opencv-python-headless", "onnxruntime", "cleanplate"} <= set(content["versions"])
-    assert [model["alias"] for model in content["models"]] == ["pp-ocr-v6-small", "strokes", "patchmatch", "navier_stokes"]
-    assert [len(model["sha256"]) for model in content["models"]] == [64, 64, 0, 0]
+    assert [model["alias"] for model in content["models"]] == [
+        "pp-ocr-v6-small",
+        "strokes",
+        "efficientnet-lite0",
+        "patchmatch",
+        "navier_stokes",
+    ]
+    assert [len(model["sha256"]) for model in content["models"]] == [64, 64, 64, 0, 0]
 
 
 def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:

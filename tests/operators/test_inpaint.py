@@ -8,10 +8,10 @@ from ray import cloudpickle
 
 from operators.failure import RunError
 from operators.generators.classical import CLASSICAL as RUNGS
-from operators.generators.folder import described
 from operators.generators.request import hole_of
 from operators.inpaint import Inpaint, pasted, seed_of
 from operators.mask import BLEND, CORE
+from operators.registry import pinned, resolve
 from operators.row import check_schema, ledger_rows
 from operators.table import views
 from tests.operators.generators.tiny import saved
@@ -167,7 +167,7 @@ def tiny(tmp_path_factory):
 
 
 def model_card(tiny, **more):
-    return described(tiny).model_copy(update={"steps": 2, "microbatch": 2, **more})
+    return pinned(resolve(str(tiny))).model_copy(update={"steps": 2, "microbatch": 2, **more})
 
 
 def test_a_folder_is_a_rung_and_the_ledger_names_its_alias_prompt_and_hash(batch, tiny):
@@ -249,11 +249,12 @@ def test_an_operator_with_a_model_is_data(tiny):
     operator = Inpaint(rung=str(tiny), card=model_card(tiny))
     again = cloudpickle.loads(cloudpickle.dumps(operator))
     assert again == operator
-    assert json.loads(json.dumps(operator.settings()))["card"]["files"] == described(tiny).files
+    assert json.loads(json.dumps(operator.settings()))["card"]["files"] == model_card(tiny).files
 
 
 def test_a_folder_that_is_no_model_is_refused_when_it_is_named(tmp_path):
-    with pytest.raises(RunError, match="model_unavailable"):
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(RunError, match="model_invalid"):
         Inpaint(rung=str(tmp_path))
 
 

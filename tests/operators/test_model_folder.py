@@ -49,8 +49,17 @@ def rewrite(file: Path, **changes: object) -> None:
 
 def test_family_and_sizes_come_from_the_components(model_folder: Folder, tmp_path: Path) -> None:
     card = card_of_folder(str(model_folder(tmp_path / "my model")))
-    assert (card.alias, card.family, card.native_size, card.size_multiple) == ("my-model", "latent_diffusion", 512, 8)
+    assert (card.alias, card.family, card.native_size, card.size_multiple) == ("my-model", "latent_diffusion", 512, 64)
     assert (card.source, card.licence, card.variant) == (str(tmp_path / "my model"), "unknown", "")
+
+
+@pytest.mark.parametrize(("blocks", "multiple"), [(4, 64), (3, 32), (2, 16)])
+def test_crops_are_whole_cells_of_the_smallest_layer_of_a_unet(
+    model_folder: Folder, tmp_path: Path, blocks: int, multiple: int
+) -> None:
+    folder = model_folder(tmp_path / "model")
+    rewrite(folder / "unet" / "config.json", block_out_channels=[8] * blocks)
+    assert card_of_folder(str(folder)).size_multiple == multiple
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_a_model_without_an_encoder_works_on_pixels(model_folder: Folder, tmp_pa
     folder = model_folder(tmp_path / "model")
     rewrite(folder / "model_index.json", vae=[None, None])
     card = card_of_folder(str(folder))
-    assert (card.family, card.native_size) == ("pixel_diffusion", 64)
+    assert (card.family, card.native_size, card.size_multiple) == ("pixel_diffusion", 64, 8)
 
 
 def test_only_what_a_pipeline_loads_is_selected(model_folder: Folder, tmp_path: Path) -> None:
@@ -148,7 +157,7 @@ def test_fields_in_the_folder_take_the_place_of_what_it_tells(model_folder: Fold
     folder = model_folder(tmp_path / "model")
     (folder / "cleanplate.yaml").write_text("alias: mine\nlicence: MIT\nsteps: 3\nnative_size: 768\n")
     card = card_of_folder(str(folder))
-    assert (card.alias, card.licence, card.steps, card.native_size, card.size_multiple) == ("mine", "MIT", 3, 768, 8)
+    assert (card.alias, card.licence, card.steps, card.native_size, card.size_multiple) == ("mine", "MIT", 3, 768, 64)
 
 
 @pytest.mark.parametrize("content", ["stepz: 3", "steps: none", "source: elsewhere", "- steps", "steps: [", ""])

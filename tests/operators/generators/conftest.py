@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from operators.generators import generator_of
-from operators.generators.folder import described
 from operators.generators.request import Generator, Request
 from operators.model_card import ModelCard
+from operators.registry import located, pinned, resolve
 from tests.operators.generators.tiny import saved
 
 Cards = Callable[..., ModelCard]
@@ -35,17 +35,18 @@ def card(folder: Callable[[str], Path]) -> Cards:
 
     def of(kind: str, **more: Any) -> ModelCard:
         settings = {"native_size": 64, "steps": 3, "microbatch": 3} | more
-        return described(folder(kind)).model_copy(update=settings)
+        return pinned(resolve(str(folder(kind)))).model_copy(update=settings)
 
     return of
 
 
 @pytest.fixture(scope="session")
-def generator(card: Cards, folder: Callable[[str], Path]) -> Callable[..., Generator]:
+def generator(card: Cards) -> Callable[..., Generator]:
     """The generator of a tiny model."""
 
     def of(kind: str, **more: Any) -> Generator:
-        return generator_of(card(kind, **more), folder(kind))
+        chosen = card(kind, **more)
+        return generator_of(chosen, located(chosen))
 
     return of
 

@@ -1,16 +1,19 @@
-"""Folders in diffusers' format: read into cards, refused with one line where they are damaged, loaded once."""
+"""Folders in diffusers' format: refused with one line where they do not fit, with or without their weights; loaded once."""
 
+import importlib.util
 import json
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from operators.failure import RunError
-from operators.generators import generator_of
-from operators.generators.folder import check_weights, described, loaded
+from operators.generators import check, generator_of
+from operators.generators.folder import hollow, loaded
 from operators.model_cache import file_sha256
+from operators.registry import located, pinned, resolve
 
 
 @pytest.fixture
@@ -21,21 +24,36 @@ def copy(folder, tmp_path):
     return of
 
 
+def card_of(folder):
+    return pinned(resolve(str(folder)))
+
+
+@pytest.fixture(params=[generator_of, check], ids=["loaded", "checked"])
+def opened(request):
+    """A folder's model made in full, or checked without its weights: both refuse the same."""
+
+    def of(folder):
+        card = card_of(folder)
+        return request.param(card, located(card))
+
+    return of
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("sd9", ("latent_diffusion", 64, 8, "DDIMScheduler")),
-        ("sdxl", ("latent_diffusion", 64, 8, "DDIMScheduler")),
+        ("sd9", ("latent_diffusion", 64, 16, "DDIMScheduler")),
+        ("sdxl", ("latent_diffusion", 64, 16, "DDIMScheduler")),
         ("flux_fill", ("latent_diffusion", 1024, 16, "")),
         ("amused", ("token_transformer", 512, 8, "")),
     ],
 )
 def test_a_folder_is_described_by_its_own_configurations(folder, kind, expected):
-    card = described(folder(kind))
+    card = card_of(folder(kind))
     assert (card.family, card.native_size, card.size_multiple, card.scheduler) == expected
     assert card.alias == kind and card.source == str(folder(kind))
-    assert card.files["model_index.json"] == file_sha256(folder(kind) / "model_index.json")
-    assert set(card.files) == {str(file.relative_to(folder(kind))) for file in folder(kind).rglob("*") if file.is_file()}
+    files = {file.relative_to(folder(kind)).as_posix(): file for file in folder(kind).rglob("*") if file.is_file()}
+    assert card.files == {name: file_sha256(file) for name, file in files.items()}
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])
@@ -45,18 +63,18 @@ def test_a_truncated_weight_file_is_one_line_that_names_it(copy, kind, kept):
     file = sorted(broken.rglob("*.safetensors"))[-1]
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(RunError) as refusal:
-        described(broken)
+        card_of(broken)
     assert refusal.value.code == "model_invalid" and "\n" not in str(refusal.value)
-    assert f"{file.relative_to(broken)} is damaged" in str(refusal.value)
+    assert f"{file} is truncated" in str(refusal.value)
 
 
-def test_a_file_damaged_after_its_card_was_made_is_refused_when_it_is_loaded(copy):
+def test_a_file_damaged_after_its_card_was_made_is_refused(copy):
     broken = copy("sd9")
-    card = described(broken)
+    card = card_of(broken)
     file = broken / "unet" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"unet/diffusion_pytorch_model\.safetensors is damaged"):
-        generator_of(card, broken)
+    with pytest.raises(RunError, match=r"unet/diffusion_pytorch_model\.safetensors is truncated"):
+        located(card)
 
 
 def changed(file, change):
@@ -76,59 +94,85 @@ def changed(file, change):
     ],
     ids=["wrong_shape", "missing"],
 )
-def test_weights_of_wrong_shapes_or_missing_ones_are_one_line_that_names_one(copy, part, change):
+def test_weights_of_wrong_shapes_or_missing_ones_are_one_line_that_names_one(copy, opened, part, change):
     broken = copy("sd9")
     name = changed(broken / f"{part}.safetensors", change)
     with pytest.raises(RunError) as refusal:
-        generator_of(described(broken), broken)
+        opened(broken)
     assert refusal.value.code == "model_invalid" and "\n" not in str(refusal.value)
     assert name.split(".")[-2] in str(refusal.value)
 
 
-def test_a_folder_that_is_no_model_is_one_line(tmp_path):
-    for content in (None, "words", "{}", "[1]"):
-        if content is not None:
-            (tmp_path / "model_index.json").write_text(content)
-        with pytest.raises(RunError, match="holds no model in diffusers' format") as refusal:
-            described(tmp_path)
-        assert refusal.value.code == "model_invalid"
-
-
-def test_a_configuration_that_is_missing_is_one_line(copy):
+@pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
+def test_a_configuration_that_is_missing_is_one_line(copy, opened, component):
     broken = copy("sd9")
-    (broken / "unet" / "config.json").unlink()
-    with pytest.raises(RunError, match=r"unet/config\.json"):
-        described(broken)
+    (broken / component / "config.json").unlink()
+    with pytest.raises(RunError, match=f"^model_invalid: component {component} has no config.json$"):
+        opened(broken)
+
+
+@pytest.mark.parametrize("entry", [["diffusers", "NoSuchNetwork"], ["no_such_library", "UNet2DConditionModel"], ["diffusers"]])
+def test_a_network_that_nobody_knows_is_one_line(copy, opened, entry):
+    broken = copy("sd9")
+    index = json.loads((broken / "model_index.json").read_text())
+    (broken / "model_index.json").write_text(json.dumps({**index, "unet": entry}))
+    with pytest.raises(RunError, match="model_invalid: model: ") as refusal:
+        opened(broken)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", ["sd9", "sd4", "sdxl", "flux_fill", "flux", "amused"])
+def test_a_model_that_can_be_loaded_passes_and_no_weight_of_it_is_kept(card, folder, kind):
+    check(card(kind), folder(kind))
+    networks = [
+        part for part in hollow(card(kind), folder(kind)).pipeline.components.values() if isinstance(part, torch.nn.Module)
+    ]
+    assert len(networks) >= 3
+    assert {weight.device.type for network in networks for weight in network.parameters()} == {"meta"}
+    assert torch.nn.Linear(1, 1).weight.device.type == "cpu"
 
 
 def test_pickled_weights_are_never_read(copy):
     pickled = copy("sd9")
     file = pickled / "unet" / "diffusion_pytorch_model.safetensors"
     file.rename(file.with_suffix(".bin"))
-    with pytest.raises(RunError, match="model_invalid"):
-        generator_of(described(pickled), pickled)
+    with pytest.raises(RunError, match="model_unsafe"):
+        resolve(str(pickled))
+    with pytest.raises(RunError, match="model_unsafe"):
+        generator_of(resolve(str(copy("sd9", "sound"))), pickled)
 
 
-def test_a_variant_of_the_weights_is_found_where_there_is_no_plain_one(copy, request_of, folder, card):
+def test_a_component_has_the_variants_weights_or_else_the_plain_ones(copy, request_of, card, generator):
     half = copy("sd9")
-    for file in half.rglob("*.safetensors"):
-        file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
+    named = half / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    (half / "unet" / "diffusion_pytorch_model.safetensors").rename(named)
     settings = {"native_size": 64, "steps": 2}
-    made = generator_of(described(half).model_copy(update=settings), half).fill([request_of()])[0]
-    assert np.array_equal(made, generator_of(card("sd9", **settings), folder("sd9")).fill([request_of()])[0])
+    sound = generator("sd9", **settings).fill([request_of()])[0]
+
+    def made(**more):
+        chosen = card_of(half).model_copy(update=settings | more)
+        return generator_of(chosen, half).fill([request_of()])[0]
+
+    assert card_of(half).variant == "fp16"
+    assert np.array_equal(made(), sound)
+    plain = {name: values + np.float32(0.01) for name, values in load_file(named).items()}
+    save_file(plain, half / "unet" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    assert card_of(half).variant == ""
+    assert np.array_equal(made(variant="fp16"), sound)
+    assert not np.array_equal(made(), sound)
 
 
 def test_a_model_is_loaded_once_in_a_process_and_again_when_a_file_changes(copy):
     model = copy("sd9")
-    first = loaded(described(model), model)
-    assert loaded(described(model), model) is first
+    first = loaded(card_of(model), model)
+    assert loaded(card_of(model), model) is first
     index = json.loads((model / "model_index.json").read_text())
     (model / "model_index.json").write_text(json.dumps({**index, "_note": "changed"}))
-    assert loaded(described(model), model) is not first
+    assert loaded(card_of(model), model) is not first
 
 
-def test_only_headers_are_read_to_check_weights(tmp_path):
-    (tmp_path / "part").mkdir()
-    tensors = {"weight": np.zeros((1024, 1024), np.float32)}
-    save_file(tensors, tmp_path / "part" / "model.safetensors")
-    check_weights(tmp_path)
+def test_a_missing_package_is_one_line_that_says_what_to_install(folder, opened, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "diffusers" else found(name, *more))
+    with pytest.raises(RunError, match=r"^package_missing: diffusers; install cleanplate\[diffusion\]$"):
+        opened(folder("sd9"))
