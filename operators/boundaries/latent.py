@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from operators.boundaries.crossing import Crossing, of_cells, of_pictures
 from operators.boundaries.sample import RoundTrip, Sample
+from operators.generators.canvas import largest
 from operators.mask import CORE
 from operators.table import Pixels
 
@@ -28,9 +29,16 @@ def _blocks(strokes: Cells) -> npt.NDArray[np.bool_]:
     return padded.reshape(padded.shape[0] // CELL, CELL, padded.shape[1] // CELL, CELL)
 
 
-def max_pooled(strokes: Cells) -> Cells:
-    """A cell is masked if any of its pixels is."""
+def touched(strokes: Cells) -> Cells:
+    """The truth: the cells that any stroke touches."""
     return np.asarray(_blocks(strokes).any(axis=(1, 3)))
+
+
+def max_pooled(strokes: Cells) -> Cells:
+    """A cell is what the generators make of it."""
+    height, width = (side + -side % CELL for side in strokes.shape)
+    padded = np.pad(strokes, ((0, height - strokes.shape[0]), (0, width - strokes.shape[1])))
+    return largest(padded.view(np.uint8), height // CELL, width // CELL) > 0
 
 
 def nearest(strokes: Cells) -> Cells:
@@ -51,7 +59,7 @@ def latent_mask(sample: Sample) -> Iterator[Crossing]:
     for _, mask in sample.crops:
         strokes = mask[:, :, CORE] > 0
         for name, sampler in SAMPLERS.items():
-            yield of_cells(f"strokes to latent cells, {name}", max_pooled(strokes), sampler(strokes))
+            yield of_cells(f"strokes to latent cells, {name}", touched(strokes), sampler(strokes))
 
 
 def latent_round_trip(sample: Sample) -> Iterator[Crossing]:

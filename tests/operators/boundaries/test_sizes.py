@@ -2,27 +2,17 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from operators.boundaries.crossing import of_pictures
-from operators.boundaries.sizes import MULTIPLE, SIZES, model_size, model_sizes, resized
-
-
-@settings(deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from(SIZES))
-def test_the_longer_side_is_the_models_and_both_are_whole_multiples(width, height, size):
-    across, down = model_size(width, height, size)
-    assert max(across, down) == size
-    assert across % MULTIPLE == down % MULTIPLE == 0
-    assert min(across, down) >= MULTIPLE
+from operators.boundaries.sizes import MULTIPLE, SIZES, model_sizes
+from operators.generators.canvas import Canvas
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_crop_of_the_models_own_size_loses_nothing(size):
-    picture = np.random.default_rng(0).integers(0, 256, (size // 2, size, 3), np.uint8)
-    back = resized(resized(picture, *model_size(size, size // 2, size)), size, size // 2)
-    assert of_pictures("here", picture, back).psnr == math.inf
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    canvas = Canvas.of(size, size, size, MULTIPLE)
+    assert of_pictures("here", picture, canvas.returned(canvas.picture(picture))).psnr == math.inf
 
 
 def test_every_crop_is_shown_at_every_size_and_smaller_ones_lose_more(sample):
