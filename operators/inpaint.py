@@ -17,6 +17,7 @@ from operators.clock import charge
 from operators.generators import check, generator_of
 from operators.generators.microbatch import Filled, filled
 from operators.generators.request import Generator, Request, hole_of
+from operators.harmonise import harmonised
 from operators.intent import intent_of, prompt_sha256, rendered
 from operators.model_card import ModelCard
 from operators.operator import Operator
@@ -172,8 +173,11 @@ class Inpaint(Operator):
             charge("model", outcome.milliseconds)
         request = self._request(source_sha256, region)
         told = self.model.family != "classical"
+        fill = None if outcome is None else outcome.pixels
+        if fill is not None and told:
+            fill = harmonised(request.pixels, fill, hole_of(request.mask))
         return {
-            "fill": None if outcome is None else packed_fill(outcome.pixels),
+            "fill": None if fill is None else packed_fill(fill),
             "rung": self.model.alias,
             "seed": request.seed,
             "passes": (region["passes"] or 0) + 1,

@@ -7,8 +7,11 @@ import pytest
 from ray import cloudpickle
 
 from operators.failure import RunError
+from operators.generators import generator_of
 from operators.generators.classical import CLASSICAL as RUNGS
-from operators.generators.request import hole_of
+from operators.generators.microbatch import filled
+from operators.generators.request import Request, hole_of
+from operators.harmonise import harmonised
 from operators.inpaint import Inpaint, pasted, seed_of
 from operators.mask import BLEND, CORE
 from operators.registry import pinned, resolve
@@ -193,6 +196,21 @@ def test_switching_the_model_changes_the_template_and_not_the_intent(batch, tiny
 def test_classical_fills_take_no_words_and_repeat_themselves(batch):
     for region in Inpaint(prompt="red bricks").apply(batch())["regions"].to_pylist()[0]:
         assert (region["prompt"], region["prompt_sha256"], region["repeatable"]) == (None, None, True)
+
+
+def test_a_models_fill_is_brought_to_the_colours_round_its_hole(rows, open_region, photo, tiny):
+    hole = np.zeros((60, 80), bool)
+    hole[20:34, 10:-10] = True
+    pixels = np.ascontiguousarray(photo[100:160, 100:180])
+    operator = Inpaint(rung="x", card=model_card(tiny))
+    table = rows({"source_sha256": "aa", "regions": [open_region(0, 0, pixels, hole)]})
+    region = views(table)[0].regions[0]
+    seed = seed_of(0, "aa", region["crop"], operator.model.alias, 1)
+    request = Request(pixels, region.array("mask", 4), seed, "the same surface continued")
+    plain = filled(generator_of(operator.model, tiny), [request])[0].pixels
+    fill = views(operator.apply(table))[0].regions[0].fill()
+    assert (fill[~hole] == plain[~hole]).all()
+    assert (fill == harmonised(pixels, plain, np.where(hole, 255, 0).astype(np.uint8))).all()
 
 
 def test_rows_share_microbatches_and_no_byte_depends_on_it(rows, open_region, photo, tiny):
