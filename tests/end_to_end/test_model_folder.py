@@ -88,7 +88,7 @@ def test_weights_that_do_not_fit_are_one_line_before_ray_starts(source: Path, tm
 
 def profile_of_no_machine() -> Profile:
     """Refused as soon as a run asks for its processes."""
-    return laptop().with_workers(10_000)
+    return laptop().with_workers(100).model_copy(update={"local_cpus": 1})
 
 
 def test_a_folder_that_is_no_model_is_one_line(source: Path, tmp_path: Path) -> None:
