@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -27,10 +28,13 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 BIN = Path(sys.executable).parent
-LOCAL_CPUS = 6
+LOCAL_CPUS = 8
 """Logical CPUs of the Ray instance that tests share; every shipped layout fits."""
 MOST_SECONDS = 180
 """After this long a command is taken for hung: Ray waits in silence for CPUs that are not there."""
+
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @dataclass(frozen=True)
