@@ -13,6 +13,7 @@ from operators.image import Limits
 from operators.inpaint import Inpaint
 from operators.operator import Operator
 from operators.soften import Soften
+from operators.upscale import Upscale
 from operators.verify import Verify
 
 PRESETS: dict[str, tuple[str, ...]] = {
@@ -26,8 +27,8 @@ Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by 
 
 
 def ladder(rungs: Sequence[str], seed: int) -> list[Operator]:
-    """Each rung fills what is still open, and is verified before the next one is tried."""
-    return [operator for rung in rungs for operator in (Inpaint(rung, seed), Verify())]
+    """Each rung fills what is still open; small fills get their size and their detail; all are verified before the next rung."""
+    return [operator for rung in rungs for operator in (Inpaint(rung, seed), Upscale(), Verify())]
 
 
 def erase_text(rungs: Sequence[str] = PRESETS["balanced"], seed: int = 0, limits: Limits = Limits()) -> Flow:

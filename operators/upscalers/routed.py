@@ -15,7 +15,7 @@ from operators.mask import Box
 from operators.upscalers.guard import LUMA, Guard
 from operators.upscalers.resample import resampled
 from operators.upscalers.routing import BLOCK, Plane, covering, denoised, in_pixels, noise_level, resampling_loss
-from operators.upscalers.tiles import grid, painted
+from operators.upscalers.tiles import grid, painted, pixels_seen
 from operators.upscalers.upscaler import Colour, Upscaler, upscaler
 
 TILE = 256
@@ -107,10 +107,9 @@ class Enlargement:
 
     def network_pixels(self) -> int:
         """Source pixels that the network works, those that it sees twice counted twice: what the routing costs."""
-        margin = 2 * self.upscaler.overlap
         reaches = (self._reach(tile)[0] for tile in grid(self.width, self.height, TILE))
-        boxes = (box for reach in reaches for box in self._boxes(reach))
-        return len(self._layout.colours) * sum((box.width + margin) * (box.height + margin) for box in boxes)
+        boxes = [box for reach in reaches for box in self._boxes(reach)]
+        return len(self._layout.colours) * pixels_seen(self.upscaler, boxes, self.width, self.height)
 
     def tiles(self) -> Iterator[tuple[int, int, Stored]]:
         """Left, top and pixels (the source's type and channels) of every part of the result, row by row of tiles."""

@@ -109,8 +109,11 @@ def denoised(values: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.fl
 
     Lee, "Digital Image Enhancement and Noise Filtering by Use of Local Statistics" (1980), in windows of 5 x 5 pixels.
     """
-    mean = cv2.blur(values, (5, 5), borderType=cv2.BORDER_REFLECT_101)
-    variance = cv2.blur(np.square(values - mean), (5, 5), borderType=cv2.BORDER_REFLECT_101)
+    mean, square = (
+        cv2.blur(np.ascontiguousarray(of), (5, 5), borderType=cv2.BORDER_REFLECT_101).reshape(values.shape)
+        for of in (values, values * values)
+    )
+    variance = np.maximum(square - mean * mean, 0)
     signal = np.maximum(variance - 1.3 * noise**2, 0) / np.maximum(variance, np.float32(1e-9))
     result: npt.NDArray[np.float32] = mean + signal * (values - mean)
-    return result.reshape(values.shape)
+    return result

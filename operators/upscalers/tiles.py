@@ -11,6 +11,8 @@ import numpy.typing as npt
 from operators.mask import Box
 from operators.upscalers.upscaler import Colour, Upscaler
 
+BEYOND = 4
+"""Pixels by which a picture is continued beyond its edge: networks that pad with zeros taint two or three there."""
 Weight = npt.NDArray[np.float32]
 
 
@@ -21,24 +23,28 @@ def grid(width: int, height: int, side: int) -> list[Box]:
     ]
 
 
-def seen(upscaler: Upscaler, picture: Colour, box: Box) -> Colour:
-    """A box with `overlap` pixels round it, continued by reflection beyond the picture, its sides brought to the multiple.
+def margins(upscaler: Upscaler, box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Pixels that the upscaler sees left of, above, right of and below a box of a width x height picture.
 
-    Networks that pad with zeros taint two or three pixels along an edge; nothing of these is kept.
+    `overlap` where the picture goes on. Beyond its edge nothing is known: BEYOND pixels, and what the multiple asks for.
     """
-    height, width = picture.shape[:2]
-    margin = upscaler.overlap
-    right = margin + (-(box.width + 2 * margin)) % upscaler.multiple
-    down = margin + (-(box.height + 2 * margin)) % upscaler.multiple
-    left, top = min(margin, box.x), min(margin, box.y)
-    last_x, last_y = min(width, box.x + box.width + right), min(height, box.y + box.height + down)
-    part = picture[box.y - top : last_y, box.x - left : last_x]
-    missing_down, missing_right = box.y + box.height + down - last_y, box.x + box.width + right - last_x
-    if left == top == margin and missing_down == missing_right == 0:
+    left, top = min(upscaler.overlap, box.x + BEYOND), min(upscaler.overlap, box.y + BEYOND)
+    right = min(upscaler.overlap, width - box.x - box.width + BEYOND)
+    down = min(upscaler.overlap, height - box.y - box.height + BEYOND)
+    right += -(left + box.width + right) % upscaler.multiple
+    down += -(top + box.height + down) % upscaler.multiple
+    return left, top, right, down
+
+
+def seen(picture: Colour, box: Box, around: tuple[int, int, int, int]) -> Colour:
+    """A box of a picture with margins (left, top, right, down) round it, continued by reflection beyond the picture's edge."""
+    (height, width), (left, top, right, down) = picture.shape[:2], around
+    x, y, last_x, last_y = box.x - left, box.y - top, box.x + box.width + right, box.y + box.height + down
+    part = np.ascontiguousarray(picture[max(0, y) : last_y, max(0, x) : last_x])
+    beyond = max(0, -y), max(0, last_y - height), max(0, -x), max(0, last_x - width)
+    if not any(beyond):
         return part
-    padded: Colour = cv2.copyMakeBorder(
-        np.ascontiguousarray(part), margin - top, missing_down, margin - left, missing_right, cv2.BORDER_REFLECT
-    )
+    padded: Colour = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_REFLECT)
     return padded
 
 
@@ -53,8 +59,9 @@ def painted(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box], device: s
     mixed = np.zeros((height * scale, width * scale, 3), np.float32)
     total = np.zeros((height * scale, width * scale, 1), np.float32)
     for box in boxes:
-        result, reach = upscale(seen(upscaler, picture, box)), box.grown(feather, width, height)
-        left, top = (upscaler.overlap - box.x + reach.x) * scale, (upscaler.overlap - box.y + reach.y) * scale
+        around, reach = margins(upscaler, box, width, height), box.grown(feather, width, height)
+        result = upscale(seen(picture, box, around))
+        left, top = (around[0] - box.x + reach.x) * scale, (around[1] - box.y + reach.y) * scale
         result = result[top : top + reach.height * scale, left : left + reach.width * scale]
         across = _ramp(box.x - reach.x, box.width, reach.width, feather, scale)
         down = _ramp(box.y - reach.y, box.height, reach.height, feather, scale)
@@ -71,6 +78,15 @@ def _ramp(before: int, inside: int, whole: int, feather: int, scale: int) -> Wei
     outside = np.maximum(before - at, at - (before + inside))
     ramp: Weight = np.clip(1 - outside / max(feather, 1), 0, 1).astype(np.float32)
     return np.where(outside > 0, ramp, 1).astype(np.float32)
+
+
+def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: int) -> int:
+    """Source pixels that `painted` hands to the upscaler, those seen twice counted twice."""
+    total = 0
+    for box in boxes:
+        left, top, right, down = margins(upscaler, box, width, height)
+        total += (left + box.width + right) * (top + box.height + down)
+    return total
 
 
 def whole(upscaler: Upscaler, picture: Colour, side: int = 256, device: str = "cpu") -> Colour:
