@@ -155,7 +155,9 @@ def inpaint(
 def enlarge_pictures(
     source: Source,
     dest: Dest,
-    scale: Annotated[int | None, typer.Option(help=f"How many times as wide and high: {' or '.join(map(str, SCALES))}.")] = None,
+    scale: Annotated[
+        int | None, typer.Option(help=f"How many times as wide and high: {' or '.join(map(str, SCALES))}.")
+    ] = None,
     paper: Annotated[str | None, typer.Option("--print", help="Or the paper to fill, such as 20x30cm.")] = None,
     dpi: Annotated[float, typer.Option(min=1, help="Dots per inch of the print.")] = 300,
     model: Annotated[str, typer.Option(help=f"What works on texture: {', '.join(UPSCALERS)}.")] = Routing.model,

@@ -92,7 +92,11 @@ def _by_pillow(file: Image.Image, stored: Stored, source: bytes | memoryview, ex
         image = image.quantize(256, method, dither=Image.Dither.NONE)
     if file.format == "JPEG":
         sampling = JpegImagePlugin.get_sampling(file)
-        options |= {"quality": QUALITY, "subsampling": sampling if sampling >= 0 else 0, "comment": file.info.get("comment", b"")}
+        options |= {
+            "quality": QUALITY,
+            "subsampling": sampling if sampling >= 0 else 0,
+            "comment": file.info.get("comment", b""),
+        }
         options |= {"progressive": True} if file.info.get("progressive") else {}
     elif file.format == "WEBP":
         lossless = b"VP8L" in bytes(source[:64])

@@ -74,7 +74,8 @@ class Guard:
         low, high = cv2.erode(source, kernel).reshape(source.shape), cv2.dilate(source, kernel).reshape(source.shape)
         slack = self.overshoot * (high - low)
         low, high = (
-            cv2.resize(edge, size, interpolation=cv2.INTER_NEAREST).reshape(values.shape) for edge in (low - slack, high + slack)
+            cv2.resize(edge, size, interpolation=cv2.INTER_NEAREST).reshape(values.shape)
+            for edge in (low - slack, high + slack)
         )
         kept: Colour = np.clip(values, np.maximum(low, 0), np.minimum(high, 1))
         return kept

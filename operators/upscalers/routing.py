@@ -58,7 +58,9 @@ def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
         return []
     whole = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
     inside = chosen[whole.y : whole.y + whole.height, whole.x : whole.x + whole.width]
-    cuts = [(_bounds_cost(inside[:, :at], overlap) + _bounds_cost(inside[:, at:], overlap), 1, at) for at in range(1, whole.width)]
+    cuts = [
+        (_bounds_cost(inside[:, :at], overlap) + _bounds_cost(inside[:, at:], overlap), 1, at) for at in range(1, whole.width)
+    ]
     cuts += [(_bounds_cost(inside[:at], overlap) + _bounds_cost(inside[at:], overlap), 0, at) for at in range(1, whole.height)]
     if not cuts or min(cuts)[0] >= _bounds_cost(inside, overlap):
         return [whole]
@@ -74,9 +76,7 @@ def _bounds_cost(chosen: npt.NDArray[np.bool_], overlap: int) -> int:
     rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
     if not len(rows):
         return 0
-    return int(
-        ((rows[-1] - rows[0] + 1) * BLOCK + 2 * overlap) * ((columns[-1] - columns[0] + 1) * BLOCK + 2 * overlap)
-    )
+    return int(((rows[-1] - rows[0] + 1) * BLOCK + 2 * overlap) * ((columns[-1] - columns[0] + 1) * BLOCK + 2 * overlap))
 
 
 def in_pixels(boxes: Sequence[Box], width: int, height: int) -> list[Box]:

@@ -202,7 +202,9 @@ def swept(routing: Routing) -> list[dict[str, float]]:
             seconds += spent
             distances.append(perceptual_distance().distance(result, example.truth))
         points.append({"threshold": threshold, "seen": seen, "seconds": seconds, "perceptual": float(np.mean(distances))})
-        print(f"threshold {threshold:5.1f}: {seen:8d} pixels seen, {seconds:6.1f} s, {points[-1]['perceptual']:.4f}", flush=True)
+        print(
+            f"threshold {threshold:5.1f}: {seen:8d} pixels seen, {seconds:6.1f} s, {points[-1]['perceptual']:.4f}", flush=True
+        )
     return [{**point, "compute": point["seen"] / points[0]["seen"]} for point in points]
 
 

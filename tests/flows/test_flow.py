@@ -65,7 +65,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     names = [operator.name for operator in erase_text(PRESETS["balanced"]).operators]
     assert names == [
         *("fetch", "detect", "soften"),
-        *("inpaint_navier_stokes", "verify", "inpaint_patchmatch", "verify"),
+        *("inpaint_navier_stokes", "upscale", "verify", "inpaint_patchmatch", "upscale", "verify"),
         "compose",
     ]
 
@@ -132,7 +132,7 @@ def test_run_returns_the_rows_in_order_complete_with_the_users_columns_last(
         None,
     ]
     operators = [timing["operator"] for timing in result["timings"][2].as_py()]
-    assert operators == ["fetch", "detect", "soften", "inpaint_navier_stokes", "verify", "compose"]
+    assert operators == ["fetch", "detect", "soften", "inpaint_navier_stokes", "upscale", "verify", "compose"]
 
 
 def test_run_of_no_rows_is_no_rows(index_rows: Callable[..., pa.Table]) -> None:
