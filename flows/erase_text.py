@@ -27,7 +27,7 @@ Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by 
 
 
 def ladder(rungs: Sequence[str], seed: int) -> list[Operator]:
-    """Each rung fills what is still open; small fills get their size and their detail; all are verified before the next rung."""
+    """Each rung fills what is still open; small fills get their size and detail; all are verified before the next rung."""
     return [operator for rung in rungs for operator in (Inpaint(rung, seed), Upscale(), Verify())]
 
 

@@ -81,13 +81,17 @@ def _exif(file: Image.Image, width: int, height: int, dots_per_inch: float | Non
 
 
 def _by_pillow(file: Image.Image, stored: Stored, source: bytes | memoryview, exif: bytes, dots: float | None) -> bytes:
-    pixels = stored[:, :, 0] if stored.shape[2] == 1 else stored
-    image = Image.fromarray(pixels, "CMYK") if file.mode == "CMYK" else Image.fromarray(pixels)
+    if file.mode == "CMYK":
+        image = Image.frombuffer("CMYK", stored.shape[1::-1], np.ascontiguousarray(stored), "raw", "CMYK", 0, 1)
+    else:
+        image = Image.fromarray(stored[:, :, 0] if stored.shape[2] == 1 else stored)
     options: dict[str, Any] = {"icc_profile": file.info.get("icc_profile"), "exif": exif or None}
     options = {name: value for name, value in options.items() if value}
     if dots:
         options["dpi"] = (dots, dots)
-    if file.mode == "P":
+    if file.format == "GIF" and image.mode == "RGBA":
+        image.putalpha(image.getchannel("A").point(lambda alpha: 255 if alpha > 127 else 0))
+    elif file.mode == "P":
         method = Image.Quantize.FASTOCTREE if image.mode == "RGBA" else Image.Quantize.MEDIANCUT
         image = image.quantize(256, method, dither=Image.Dither.NONE)
     if file.format == "JPEG":

@@ -138,7 +138,8 @@ class Upscale(Operator):
         rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
         down, right = height / size[1], width / size[0]
         left, top = math.floor(columns[0] * right), math.floor(rows[0] * down)
-        box = Box(left, top, math.ceil((columns[-1] + 1) * right) - left, math.ceil((rows[-1] + 1) * down) - top)
+        last_x, last_y = math.ceil((columns[-1] + 1) * right), math.ceil((rows[-1] + 1) * down)
+        box = Box(left, top, min(width, last_x) - left, min(height, last_y) - top)
         network, weight = painted(chosen, source, [box], self.device)
         base = resampled(source, (width * chosen.scale, height * chosen.scale))
         made = self.guard.applied(base + weight * (network - base), source, chosen.scale, base)

@@ -37,7 +37,7 @@ class Guard:
     loudness: float = 2.0
     """Times the predicted energy that a band may have. The spread of the prediction on pictures is a factor of two."""
     fall: float = 0.75
-    """How the spectrum goes on: the energy of the next octaves is the finest one's times (finest / next coarser) to this power."""
+    """How the spectrum goes on: the next octaves have the finest one's energy times (finest / next coarser) to this power."""
     overshoot: float = 0.0
     """How far a value may leave the range that the source has round it, as a share of that range."""
     radius: int = 1

@@ -97,7 +97,7 @@ def _applied(layer: Layer, values: list[Any], weights: dict[str, Any]) -> Any:
 
 
 def torch_session(graph: Path, weights: Path, device: str) -> Upscale:
-    """The network in torch, in float32, on a device such as `cuda`; the same values as ncnn's to a hundredth of a grey level."""
+    """The network in torch, in float32, on a device such as `cuda`; ncnn's values to a hundredth of a grey level."""
     import torch
 
     layers = layers_of(graph)

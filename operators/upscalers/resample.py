@@ -20,8 +20,11 @@ def resampled(
     `box` is the part of it, in its own pixels and fractions of them, that the result spans: left, top, right, bottom. Pixels
     round the box are seen, so that tiles cut from one picture with enough of their neighbours join without a seam.
     """
-    if box is None and size == (values.shape[1], values.shape[0]):
+    height, width = values.shape[:2]
+    if box is None and size == (width, height):
         return values
+    if box is not None:
+        box = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
     planes = [
         np.asarray(Image.fromarray(np.ascontiguousarray(values[:, :, channel])).resize(size, method, box=box))
         for channel in range(values.shape[2])

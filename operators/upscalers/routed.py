@@ -89,6 +89,12 @@ class Enlargement:
         noise = noise if noise >= self._routing.least_noise else 0.0
         return noise, np.max([resampling_loss(grey, noise) for grey in greys], axis=0)
 
+    @cached_property
+    def _channel_noise(self) -> Plane:
+        """The noise of each channel, in units of the values."""
+        levels = [noise_level(self._grey((channel,))) for channel in range(self._stored.shape[2])]
+        return np.array(levels, np.float32) / 255
+
     @property
     def noise(self) -> float:
         """The measured deviation of the noise in grey levels; 0 where it is below the setting."""
@@ -147,15 +153,15 @@ class Enlargement:
             made[:, :, self._layout.alpha :] = self._plain(alpha)
             colours = _without_hidden(part[:, :, : self._layout.alpha], alpha)
         for group in self._layout.colours:
-            made[:, :, list(group)] = self._group(colours[:, :, list(group)], boxes)
+            values = colours[:, :, list(group)]
+            values = denoised(values, self._channel_noise[list(group)]) if self.noise else values
+            made[:, :, list(group)] = self._group(values, boxes)
         shown = self._fitted(made, outer, out, scale)
         shown = 1 - shown if self._layout.inks else shown
         return np.rint(np.clip(shown, 0, 1) * self._top).astype(self._stored.dtype)
 
     def _group(self, values: Colour, boxes: list[Box]) -> Colour:
         """One colour group of a part, enlarged: resampled, the boxes by the network, all of it guarded."""
-        if self.noise:
-            values = denoised(values, self.noise / 255)
         if not boxes:
             return self._plain(values)
         source: Colour = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)

@@ -20,11 +20,11 @@ Plane = npt.NDArray[np.float32]
 BLOCK = 16
 """Source pixels a side of what is routed as one."""
 CELL = 8
-"""Source pixels a side over which the loss is averaged: a block is as bad as its worst cell, so that no small letter is missed."""
+"""Source pixels a side over which the loss is averaged; a block is as bad as its worst cell, so no small letter is missed."""
 STRIP = 256
 MARGIN = 16
-NOISE_KEPT = 0.8
-"""Share of white noise's energy that halving and resampling back takes away, and that is therefore no lost detail."""
+NOISE_LOST = 1.0
+"""Share of white noise's energy that the worst cell of a block loses: 0.78 on average, and a margin for the worst of four."""
 
 
 def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
@@ -45,7 +45,7 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
         means = squared.reshape(squared.shape[0] // CELL, CELL, squared.shape[1] // CELL, CELL).mean(axis=(1, 3))
         cells[top // CELL : top // CELL + len(means)] = means
     blocks = cells.reshape(cells.shape[0] // 2, 2, cells.shape[1] // 2, 2).max(axis=(1, 3))
-    return np.sqrt(np.maximum(blocks - NOISE_KEPT * noise**2, 0))
+    return np.sqrt(np.maximum(blocks - NOISE_LOST * noise**2, 0))
 
 
 def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
@@ -88,7 +88,7 @@ def in_pixels(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 def noise_level(grey: Plane) -> float:
     """The deviation of white noise in grey levels: what is found even in the flattest parts of a picture; 0 for 1 x 1.
 
-    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and sloping parts; here its response is
+    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and sloping parts; here its answer is
     averaged in blocks, and the tenth part of the blocks with the least of it counts, since texture answers to the mask too.
     """
     if min(grey.shape) < BLOCK:
@@ -104,8 +104,8 @@ def noise_level(grey: Plane) -> float:
     return float(np.sqrt(np.quantile(sums, 0.1)))
 
 
-def denoised(values: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.float32]:
-    """White noise of deviation `noise` (in units of the values) taken out where it is all there is.
+def denoised(values: npt.NDArray[np.float32], noise: Plane) -> npt.NDArray[np.float32]:
+    """White noise taken out where it is all there is; `noise` is its deviation in each channel, in units of the values.
 
     Lee, "Digital Image Enhancement and Noise Filtering by Use of Local Statistics" (1980), in windows of 5 x 5 pixels.
     """
@@ -114,6 +114,6 @@ def denoised(values: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.fl
         for of in (values, values * values)
     )
     variance = np.maximum(square - mean * mean, 0)
-    signal = np.maximum(variance - 1.3 * noise**2, 0) / np.maximum(variance, np.float32(1e-9))
+    signal = np.maximum(variance - 1.3 * np.square(noise), 0) / np.maximum(variance, np.float32(1e-9))
     result: npt.NDArray[np.float32] = mean + signal * (values - mean)
     return result
