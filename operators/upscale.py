@@ -103,15 +103,14 @@ class Upscale(Operator):
         `text` and `colour_shift` of the rebuilt fill beside the plain one. `factor` is the detector's pixels per source pixel.
         """
         size, place = (pixels.shape[1], pixels.shape[0]), Surroundings.of(mask)
-        source = fill.astype(np.float32) / 255
+        source: Colour = fill.astype(np.float32) / np.float32(255)
         plain = _stored(resampled(source, size))
         plain_result = pasted(pixels, plain, mask[:, :, BLEND])
         ratios = band_ratios(plain_result, place.edited, place.ring)
         deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
         if not deficit > self.threshold:
             return plain, {"deficit": deficit, "kept": 0.0}
-        weight = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
-        better = _stored(plain / np.float32(255) * (1 - weight) + self._network(source, size, mask) * weight)
+        better = self.enhanced(plain, mask, source)
         result = pasted(pixels, better, mask[:, :, BLEND])
         nearest = cv2.resize(fill, size, interpolation=cv2.INTER_NEAREST)
         figures = {
@@ -131,9 +130,12 @@ class Upscale(Operator):
             kept = figures["text"] <= self.most_text
         return better if kept else plain, {**figures, "kept": float(kept)}
 
-    def _network(self, source: Colour, size: tuple[int, int], mask: Pixels) -> Colour:
-        """The fill at the crop's size, what the mask edits by the network, guarded."""
-        height, width = source.shape[:2]
+    def enhanced(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
+        """The resampled fill with the network's detail in what the mask edits, guarded and weighted by the mask's confidence.
+
+        `source` is the fill as it was made, values 0..1; nothing is judged.
+        """
+        size, (height, width) = plain.shape[1::-1], source.shape[:2]
         chosen = upscaler(self.model, max(size[0] / width, size[1] / height))
         rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
         down, right = height / size[1], width / size[0]
@@ -143,7 +145,8 @@ class Upscale(Operator):
         network, weight = painted(chosen, source, [box], self.device)
         base = resampled(source, (width * chosen.scale, height * chosen.scale))
         made = self.guard.applied(base + weight * (network - base), source, chosen.scale, base)
-        return np.clip(resampled(made, size), 0, 1)
+        sure = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
+        return _stored(plain / np.float32(255) * (1 - sure) + resampled(made, size) * sure)
 
 
 def lost_octaves(fill: Pixels, pixels: Pixels) -> int:

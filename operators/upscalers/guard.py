@@ -54,16 +54,17 @@ class Guard:
 
     def _turned_down(self, result: Colour, base: Colour, scale: int) -> Colour:
         finest = round(math.log2(scale))
-        known = _bands(base @ LUMA.T, finest + 2)
+        known = _bands(_luma(base), finest + 2)
         own, coarser = (_energy(known[octave], scale) for octave in (finest, finest + 1))
         fall = np.minimum(own / coarser, 1.0) ** self.fall
         kept = _blurred(base, finest)
         level = result
         for octave in range(finest + 1):
             smooth = _blurred(result, octave)
-            band, level = level - smooth, smooth
+            band: Colour = level - smooth
+            level = smooth
             allowed = self.loudness * (own if octave == finest else own * fall)
-            gain = np.sqrt(np.minimum(1.0, allowed / _energy(band @ LUMA.T, scale)))
+            gain = np.sqrt(np.minimum(1.0, allowed / _energy(_luma(band), scale)))
             kept = kept + band * cv2.resize(gain, band.shape[1::-1], interpolation=cv2.INTER_LINEAR)[:, :, None]
         return kept
 
@@ -79,6 +80,11 @@ class Guard:
         )
         kept: Colour = np.clip(values, np.maximum(low, 0), np.minimum(high, 1))
         return kept
+
+
+def _luma(values: Colour) -> Plane:
+    result: Plane = values @ LUMA.T
+    return result
 
 
 def _blurred(values: Colour, octave: int) -> Colour:

@@ -75,25 +75,25 @@ class Enlargement:
 
     def _grey(self, group: tuple[int, ...]) -> Plane:
         """A colour group's luma in grey levels of 0..255."""
-        part = self._stored[:, :, list(group)]
-        weights = (LUMA[0] if len(group) == 3 else np.ones(1, np.float32)) * (255 / self._top)
-        total = part[:, :, 0] * weights[0]
-        for channel in range(1, len(group)):
-            total += part[:, :, channel] * weights[channel]
-        return total.astype(np.float32, copy=False)
+        weights = (LUMA[0] if len(group) == 3 else np.ones(1, np.float32)) * np.float32(255 / self._top)
+        total = np.zeros((self.height, self.width), np.float32)
+        for channel, weight in zip(group, weights, strict=True):
+            total += self._stored[:, :, channel] * weight
+        return total
 
     @cached_property
     def _measured(self) -> tuple[float, Plane]:
         greys = [self._grey(group) for group in self._layout.colours]
         noise = noise_level(greys[0])
         noise = noise if noise >= self._routing.least_noise else 0.0
-        return noise, np.max([resampling_loss(grey, noise) for grey in greys], axis=0)
+        loss: Plane = np.max([resampling_loss(grey, noise) for grey in greys], axis=0)
+        return noise, loss
 
     @cached_property
     def _channel_noise(self) -> Plane:
         """The noise of each channel, in units of the values."""
         levels = [noise_level(self._grey((channel,))) for channel in range(self._stored.shape[2])]
-        return np.array(levels, np.float32) / 255
+        return np.array(levels, np.float32) / np.float32(255)
 
     @property
     def noise(self) -> float:
@@ -158,7 +158,8 @@ class Enlargement:
             made[:, :, list(group)] = self._group(values, boxes)
         shown = self._fitted(made, outer, out, scale)
         shown = 1 - shown if self._layout.inks else shown
-        return np.rint(np.clip(shown, 0, 1) * self._top).astype(self._stored.dtype)
+        pixels: Stored = np.rint(np.clip(shown, 0, 1) * self._top).astype(self._stored.dtype)
+        return pixels
 
     def _group(self, values: Colour, boxes: list[Box]) -> Colour:
         """One colour group of a part, enlarged: resampled, the boxes by the network, all of it guarded."""

@@ -45,7 +45,8 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
         means = squared.reshape(squared.shape[0] // CELL, CELL, squared.shape[1] // CELL, CELL).mean(axis=(1, 3))
         cells[top // CELL : top // CELL + len(means)] = means
     blocks = cells.reshape(cells.shape[0] // 2, 2, cells.shape[1] // 2, 2).max(axis=(1, 3))
-    return np.sqrt(np.maximum(blocks - NOISE_LOST * noise**2, 0))
+    loss: Plane = np.sqrt(np.maximum(blocks - np.float32(NOISE_LOST * noise**2), 0))
+    return loss
 
 
 def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:

@@ -69,7 +69,8 @@ def painted(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box], device: s
         area = np.s_[reach.y * scale : (reach.y + reach.height) * scale, reach.x * scale : (reach.x + reach.width) * scale]
         mixed[area] += weight * result
         total[area] += weight
-    return mixed / np.maximum(total, np.float32(1e-6)), np.minimum(total, 1)
+    mixed /= np.maximum(total, np.float32(1e-6))
+    return mixed, np.minimum(total, np.float32(1))
 
 
 def _ramp(before: int, inside: int, whole: int, feather: int, scale: int) -> Weight:
