@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.suite import _fonts, _graphic, _page
+from flows.suite import _graphic, _page, typefaces
 from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
@@ -68,7 +68,7 @@ def thumbnail(truth: Pixels, seed: int) -> Pixels:
 
 def letters(number: int) -> Pixels:
     """A column of text in a few sizes."""
-    font = list(_fonts().values())[2 + number]
+    font = list(typefaces().values())[2 + number]
     image = Image.new("RGB", (512, 512), ((250, 248, 240), (30, 34, 48))[number])
     draw, y = ImageDraw.Draw(image), 16
     words = ("Clean plates of millions of images", "A slow brown dog, 27 lazy foxes & an ox")[number]
