@@ -39,6 +39,7 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.rungs
 	$(BIN)/python -m tests.benchmarks.routing
 	$(BIN)/python -m tests.benchmarks.generator_tolerance
+	$(BIN)/python -m tests.benchmarks.enlarge
 
 clean:
 	rm -rf build .venv

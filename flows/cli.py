@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from cluster import profile as profiles
 from flows import suite as suites
+from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
 from flows.ladder import PRESETS, Fills, Rung
@@ -28,6 +29,8 @@ from operators.budget import Budget
 from operators.failure import RunError
 from operators.generators.classical import CLASSICAL
 from operators.image import Limits
+from operators.upscalers.routed import Routing
+from operators.upscalers.upscaler import UPSCALERS
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
@@ -147,6 +150,43 @@ def inpaint(
         fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = inpaint_masks(masks, fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
+
+
+@app.command("enlarge")
+def enlarge_pictures(
+    source: Source,
+    dest: Dest,
+    scale: Annotated[
+        int | None, typer.Option(help=f"How many times as wide and high: {' or '.join(map(str, SCALES))}.")
+    ] = None,
+    paper: Annotated[str | None, typer.Option("--print", help="Or the paper to fill, such as 20x30cm.")] = None,
+    dpi: Annotated[float, typer.Option(min=1, help="Dots per inch of the print.")] = 300,
+    model: Annotated[str, typer.Option(help=f"What works on texture: {', '.join(UPSCALERS)}.")] = Routing.model,
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Loss by resampling, in grey levels, from which a block goes to the model.")
+    ] = Routing.threshold,
+    profile: ProfileName = "laptop",
+    limit: Limit = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+    max_pixels: MaxPixels = Limits.max_pixels,
+    max_bytes: MaxBytes = Limits.max_bytes,
+) -> None:
+    """Enlarge every image of SOURCE into DEST, by a factor or to a print size."""
+    with _one_line_errors():
+        if (scale is None) == (paper is None):
+            raise RunError("option_invalid", "give either --scale or --print")
+        if scale is not None and scale not in SCALES:
+            raise RunError("option_invalid", f"--scale {scale}: there are {', '.join(map(str, SCALES))}")
+        if model not in UPSCALERS:
+            raise RunError("option_invalid", f"--model {model}: there are {', '.join(UPSCALERS)}")
+        flow = enlarge(
+            float(scale or 1),
+            None if paper is None else paper_of(paper, dpi),
+            Routing(model, threshold),
+            Limits(max_pixels, max_bytes),
+        )
+        _execute(flow, source, dest, profile, workers, Options(limit=limit, fresh=fresh))
 
 
 @app.command("run")

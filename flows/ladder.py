@@ -12,6 +12,7 @@ from operators.operator import Operator
 from operators.refine import Refine
 from operators.registry import pinned, resolve
 from operators.routing import CLASSICAL, GENERATIVE, REFINED
+from operators.upscale import Upscale
 from operators.verify import Verify
 
 
@@ -56,13 +57,17 @@ def cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:
-    """Each rung fills what is still open and is verified before the next one is tried; a refinement fills once more."""
+    """Each rung fills what is still open and is verified before the next one is tried; a refinement fills once more.
+
+    Fills of a model may be smaller than their crops, and get size and detail before they are judged; classical ones never are.
+    """
     known, operators = cards(fills.rungs), []
     for rung in fills.rungs:
         card = known[rung.model]
 
         def attempt(takes: tuple[str, ...], card: ModelCard = card) -> list[Operator]:
-            return [Inpaint(card.alias, fills.seed, fills.prompt, card, takes, fills.budget), Verify()]
+            fill = Inpaint(card.alias, fills.seed, fills.prompt, card, takes, fills.budget)
+            return [fill, Verify()] if card.family == "classical" else [fill, Upscale(), Verify()]
 
         operators += attempt(rung.takes)
         for _ in range(rung.refinements):

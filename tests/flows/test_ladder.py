@@ -16,6 +16,7 @@ from operators.attempts import attempts
 from operators.budget import Budget, Rate
 from operators.failure import RunError
 from operators.inpaint import Inpaint
+from operators.upscale import Upscale
 from operators.verify import Limits, Verify
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def test_every_fill_is_judged_before_the_next_one(preset: str) -> None:
     for position, operator in enumerate(operators):
         if isinstance(operator, Inpaint):
             assert isinstance(operators[position + 1], Verify)
+
+
+def test_fills_of_a_model_get_their_size_and_detail_before_they_are_judged(
+    model_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    operators = ladder(Fills((Rung(str(model_folder(tmp_path / "own"))), Rung("telea"))))
+    assert [type(operator) for operator in operators] == [Inpaint, Upscale, Verify, Inpaint, Verify]
 
 
 def test_a_refinement_is_filled_by_the_same_rung_and_only_where_a_mask_grew() -> None:

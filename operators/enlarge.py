@@ -1,0 +1,141 @@
+"""`enlarge`: what does the picture look like at a larger size?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from operators.colour import Samples
+from operators.enlarged_file import encoded
+from operators.failure import CODES, Failure
+from operators.formats.header import opened
+from operators.image import FRAMES, Limits
+from operators.operator import Operator
+from operators.picture import TURNS, Picture
+from operators.table import Additions, Row, derive, map_rows
+from operators.upscalers.routed import Enlargement, Routing
+from operators.upscalers.upscaler import upscaler
+
+CENTIMETRES_PER_INCH = 2.54
+MODES = ("L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16", "CMYK;16")
+"""The pixel formats that can be enlarged: of 8 or 16 bits a sample, with no samples but colour and alpha."""
+
+
+@dataclass(frozen=True)
+class Print:
+    """A size on paper in centimetres, and the dots per inch that a printer wants."""
+
+    width: float
+    height: float
+    dots_per_inch: float = 300.0
+
+    def factor(self, width: int, height: int) -> float:
+        """How many times larger a width x height picture must be to fill the paper, which may be turned, without being cut."""
+        long, short = max(self.width, self.height), min(self.width, self.height)
+        inches = (long, short) if width >= height else (short, long)
+        dots = [side / CENTIMETRES_PER_INCH * self.dots_per_inch for side in inches]
+        return min(dots[0] / width, dots[1] / height)
+
+
+@dataclass(frozen=True)
+class Enlarge(Operator):
+    """Enlarge every picture by a factor or to a print size: a network where resampling would lose detail, resampling elsewhere.
+
+    The result has the source's format, mode, depth, alpha and metadata. A picture that is large enough for the paper already is
+    delivered `untouched`; an enlarged one is `edited`. `metadata` tells the factor, the measured noise and the network's
+    share of the picture.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
+    adds: ClassVar[tuple[str, ...]] = ("width", "height", "mode", "metadata", "encoded", "verdict", "reasons")
+    scale: float = 4.0
+    paper: Print | None = None
+    routing: Routing = Routing()
+    device: str = "cpu"
+    limits: Limits = Limits()
+    most_pixels: int = 400_000_000
+    """Pixels of a result beyond which the source is delivered as it is."""
+
+    def open(self) -> None:
+        """Load the upscaler for a fixed scale, so that missing or changed weights end the run and not each image."""
+        if self.paper is None:
+            upscaler(self.routing.model, self.scale).opened(self.device)
+
+    def settings(self) -> dict[str, Any]:
+        """The fields, and which weights enlarge."""
+        scale = math.inf if self.paper else self.scale
+        return {**super().settings(), "upscaler": upscaler(self.routing.model, scale).identity()}
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Enlarge the pictures of one batch."""
+        return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _verdict)
+
+    def _enlarge(self, row: Row) -> Additions:
+        data = row.data("bytes")
+        if data is None:
+            raise Failure("file_empty", "0 bytes")
+        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        width, height = picture.size
+        known = {"width": width, "height": height, "mode": picture.mode}
+        factor = self.scale if self.paper is None else self.paper.factor(width, height)
+        if factor <= 1:
+            return {**known, "metadata": [("factor", 1.0)], "encoded": None}
+        _check(picture, data)
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        if size[0] * size[1] > self.most_pixels:
+            raise Failure("pixels_over_limit", f"{size[0]} x {size[1]} pixels, limit {self.most_pixels}")
+        made = self._enlargement(picture, size)
+        pixels = frame(made)
+        dots = self.paper.dots_per_inch if self.paper else None
+        try:
+            result = encoded(picture, pixels, data, dots)
+        except (OSError, TypeError, ValueError) as error:
+            raise Failure("mode_unsupported", f"cannot be encoded: {error}") from error
+        share = made.network_pixels() / (made.width * made.height)
+        figures = {"factor": factor, "noise": made.noise, "network_share": share}
+        return {**known, "metadata": list(figures.items()), "encoded": result}
+
+    def _enlargement(self, picture: Picture, size: tuple[int, int]) -> Enlargement:
+        """The stored pixels on their way to an upright size."""
+        stored_size = size[::-1] if TURNS[picture.orientation][0] else size
+        return Enlargement(_positive(picture), picture.space.model == "cmyk", stored_size, self.routing, self.device)
+
+
+def _check(picture: Picture, data: memoryview | bytes) -> None:
+    """Raise Failure mode_unsupported for a picture of which no larger one can be made that is of its kind."""
+    if picture.mode not in MODES:
+        raise Failure("mode_unsupported", f"{picture.format} in mode {picture.mode} cannot be enlarged")
+    if picture.space.premultiplied:
+        raise Failure("mode_unsupported", "colours multiplied by their alpha cannot be enlarged")
+    if picture.format == "PNG" and picture.mode != "P" and "transparency" in opened(data, "PNG").source.info:
+        raise Failure("mode_unsupported", "one colour stands for transparency, which no new pixel can be told from")
+
+
+def _positive(picture: Picture) -> Samples:
+    """The stored samples, of grey ones that count from white to black the opposite: `enlarged_file` writes 0 as black."""
+    if not picture.space.inverted:
+        return picture.stored
+    result = picture.stored.copy()
+    result[:, :, : picture.space.colours] = picture.space.peak - result[:, :, : picture.space.colours]
+    return result
+
+
+def frame(made: Enlargement) -> Any:
+    """The whole enlarged picture in the source's own type, put together tile by tile."""
+    pixels: Any = None
+    for left, top, tile in made.tiles():
+        if pixels is None:
+            pixels = np.empty((made.size[1], made.size[0], tile.shape[2]), tile.dtype)
+        pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return pixels
+
+
+def _verdict(row: Row) -> Additions:
+    failure = row["failure"]
+    if failure is not None:
+        return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
+    return {"verdict": "untouched" if row.data("encoded") is None else "edited", "reasons": []}

@@ -1,0 +1,182 @@
+"""`upscale`: which fills lost detail, and what is it?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from operators.gate import Surroundings
+from operators.inpaint import pasted
+from operators.mask import BLEND, CONFIDENCE, Box
+from operators.metrics.continuity import lab_difference
+from operators.metrics.naturalness import BANDS, band_ratios, overshoot_share
+from operators.operator import Operator
+from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill
+from operators.text_detector import Scale, has_contrast, text_detector
+from operators.upscalers.guard import Guard
+from operators.upscalers.resample import resampled
+from operators.upscalers.tiles import painted
+from operators.upscalers.upscaler import Colour, upscaler
+
+NO_LIMIT = float("nan")
+"""These checks decide which of two fills goes on, not whether it is accepted."""
+
+
+@dataclass(frozen=True)
+class Upscale(Operator):
+    """Bring every fill to its crop's size, and rebuild the detail that was lost where the picture round it shows more.
+
+    A generator that worked at less than the crop's resolution cannot give its finest octaves. Only where the ring round the
+    edit has these octaves, and the resampled fill lacks more of them than `threshold`, is the network tried; its detail
+    counts by the mask's confidence. It stays only if the fill then comes closer to the ring's bands, with no more overshoot,
+    no text that was not there, and no shift of colour. A fill of its crop's size passes at no cost.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = (
+        "width",
+        "height",
+        "regions.crop",
+        "regions.pixels",
+        "regions.mask",
+        "regions.fill",
+        "regions.rung",
+        "regions.state",
+        "regions.checks",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("regions.fill", "regions.enhanced", "regions.checks")
+    model: str = "animevideov3"
+    threshold: float = 1.0
+    """Octaves of energy (base-2 logarithm) that a lost band may be below the ring's before it is rebuilt."""
+    most_text: float = 0.01
+    """Share of the edit that may look like text beyond what did before."""
+    most_colour_shift: float = 1.0
+    """CIELAB distance that the edit's mean colour may move; 2.3 is just visible."""
+    guard: Guard = Guard()
+    scale: Scale = Scale()
+    device: str = "cpu"
+
+    def open(self) -> None:
+        """Load the detector that looks for new text."""
+        text_detector()
+
+    def settings(self) -> dict[str, Any]:
+        """The fields, and which weights rebuild detail."""
+        return {**super().settings(), "upscaler": upscaler(self.model, math.inf).identity()}
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Bring the fills of one batch to their crops' size."""
+        return map_rows(batch, self.name, self.adds, self._upscale)
+
+    def _upscale(self, row: Row) -> Additions | None:
+        if not any(_smaller(region) for region in row.regions):
+            return None
+        factor = self.scale.factor(row["width"], row["height"])
+        made = [self._sized(region, factor) for region in row.regions]
+        return {f"regions.{name}": [values[name] for values in made] for name in ("fill", "enhanced", "checks")}
+
+    def _sized(self, region: Region, factor: float) -> dict[str, Any]:
+        fill = region.fill()
+        if fill is None or not _smaller(region):
+            return {name: region[name] for name in ("fill", "enhanced", "checks")}
+        pixels, mask = region.array("pixels", 3), region.array("mask", 4)
+        better, figures = self.rebuilt(pixels, mask, fill, factor)
+        checks = [
+            {"rung": region["rung"], "name": f"detail_{name}", "value": value, "limit": NO_LIMIT, "passed": True}
+            for name, value in figures.items()
+        ]
+        return {
+            "fill": packed_fill(better),
+            "enhanced": bool(figures["kept"]),
+            "checks": [*(region["checks"] or []), *checks],
+        }
+
+    def rebuilt(self, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float = 1.0) -> tuple[Pixels, dict[str, float]]:
+        """A fill at its crop's size, and what was measured of it.
+
+        `deficit`: octaves of energy that its lost bands lack against the ring; `kept`: whether the network's detail stayed; and
+        where it was tried, `bands_plain` and `bands_rebuilt` (how far all bands are from the ring's, in octaves), `overshoot`,
+        `text` and `colour_shift` of the rebuilt fill beside the plain one. `factor` is the detector's pixels per source pixel.
+        """
+        size, place = (pixels.shape[1], pixels.shape[0]), Surroundings.of(mask)
+        source: Colour = fill.astype(np.float32) / np.float32(255)
+        plain = _stored(resampled(source, size))
+        plain_result = pasted(pixels, plain, mask[:, :, BLEND])
+        ratios = band_ratios(plain_result, place.edited, place.ring)
+        deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
+        if not deficit > self.threshold:
+            return plain, {"deficit": deficit, "kept": 0.0}
+        better = self.enhanced(plain, mask, source)
+        result = pasted(pixels, better, mask[:, :, BLEND])
+        nearest = cv2.resize(fill, size, interpolation=cv2.INTER_NEAREST)
+        figures = {
+            "deficit": deficit,
+            "bands_plain": _distance(ratios),
+            "bands_rebuilt": _distance(band_ratios(result, place.edited, place.ring)),
+            "overshoot": overshoot_share(better, nearest, place.edited) - overshoot_share(plain, nearest, place.edited),
+            "colour_shift": _colour_shift(plain_result, result, place),
+        }
+        kept = (
+            figures["bands_rebuilt"] < figures["bands_plain"]
+            and figures["overshoot"] <= 0
+            and figures["colour_shift"] <= self.most_colour_shift
+        )
+        if kept:
+            figures["text"] = _text_share(result, place, factor) - _text_share(plain_result, place, factor)
+            kept = figures["text"] <= self.most_text
+        return better if kept else plain, {**figures, "kept": float(kept)}
+
+    def enhanced(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
+        """The resampled fill with the network's detail in what the mask edits, guarded and weighted by the mask's confidence.
+
+        `source` is the fill as it was made, values 0..1; nothing is judged.
+        """
+        size, (height, width) = plain.shape[1::-1], source.shape[:2]
+        chosen = upscaler(self.model, max(size[0] / width, size[1] / height))
+        rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
+        down, right = height / size[1], width / size[0]
+        left, top = math.floor(columns[0] * right), math.floor(rows[0] * down)
+        last_x, last_y = math.ceil((columns[-1] + 1) * right), math.ceil((rows[-1] + 1) * down)
+        box = Box(left, top, min(width, last_x) - left, min(height, last_y) - top)
+        network, weight = painted(chosen, source, [box], self.device)
+        base = resampled(source, (width * chosen.scale, height * chosen.scale))
+        made = self.guard.applied(base + weight * (network - base), source, chosen.scale, base)
+        sure = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
+        return _stored(plain / np.float32(255) * (1 - sure) + resampled(made, size) * sure)
+
+
+def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
+    """How many of the measured octaves a fill's resolution cannot hold at its crop's size, the finest first."""
+    ratio = max(pixels.shape[0] / fill.shape[0], pixels.shape[1] / fill.shape[1])
+    return min(BANDS, max(0, math.ceil(math.log2(ratio))))
+
+
+def _smaller(region: Region) -> bool:
+    fill, crop = region.fill(), region["crop"]
+    return region["state"] == "open" and fill is not None and fill.shape[:2] != (crop["height"], crop["width"])
+
+
+def _stored(values: Colour) -> Pixels:
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def _distance(ratios: list[float]) -> float:
+    """How far an edit's bands are from the ring's: the mean of what their energies differ by, in octaves either way."""
+    return float(np.mean(np.abs(ratios)))
+
+
+def _colour_shift(before: Pixels, after: Pixels, place: Surroundings) -> float:
+    """CIELAB distance between an edit's mean colours before and after."""
+    both = np.concatenate([before, after])
+    none = np.zeros_like(place.edited)
+    return lab_difference(both, np.concatenate([place.edited, none]), np.concatenate([none, place.edited]))
+
+
+def _text_share(result: Pixels, place: Surroundings, factor: float) -> float:
+    """Share of the edit that the detector calls text."""
+    seen = cv2.resize(text_detector().probability(result, factor), result.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return float(((seen > 0.3) & has_contrast(result))[place.edited].mean())
