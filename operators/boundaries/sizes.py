@@ -17,5 +17,5 @@ def model_sizes(sample: Sample) -> Iterator[Crossing]:
     """Every real crop on the canvas of each size, and back, as the generators do it."""
     for pixels, _ in sample.crops:
         for size in SIZES:
-            canvas = Canvas.of(*pixels.shape[:2], size, MULTIPLE)
+            canvas = Canvas.of(pixels.shape[0], pixels.shape[1], size, MULTIPLE)
             yield of_pictures(f"crop to {size} px and back", pixels, canvas.returned(canvas.picture(pixels)))
