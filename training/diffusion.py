@@ -13,6 +13,7 @@ written every few minutes. Needs the `training` extra.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -143,7 +144,8 @@ def judged(fills: Pixels, examples: Pixels) -> dict[str, float]:
     judge, figures = perceptual_distance(), []
     for fill, one in zip(fills, examples, strict=True):
         clean = np.ascontiguousarray(one[..., CHANNELS["clean"]])
-        shown = pasted(one[..., CHANNELS["start"]], fill, np.where(one[..., CHANNELS["mask"]].max(2) > 0, 255, 0).astype(np.uint8))
+        hole = np.where(one[..., CHANNELS["mask"]].any(2), 255, 0).astype(np.uint8)
+        shown = pasted(one[..., CHANNELS["start"]], fill, hole)
         figures.append((judge.distance(shown, clean), min(60.0, psnr(shown, clean))))
     distance, noise = np.mean(figures, axis=0)
     return {"distance": round(float(distance), 5), "psnr": round(float(noise), 3)}
@@ -152,18 +154,82 @@ def judged(fills: Pixels, examples: Pixels) -> dict[str, float]:
 def validate(network: torch.nn.Module, examples: Pixels) -> dict[str, Any]:
     """The judge's figures on held-out crops, at one step and at four."""
     network.eval()
-    found = {}
-    for steps in (1, 4):
-        fills = np.concatenate([answer(network, part, steps, 0) for part in np.array_split(examples, max(1, len(examples) // 16))])
-        found[f"steps_{steps}"] = judged(fills, examples)
-    return found
+    parts = np.array_split(examples, max(1, len(examples) // 16))
+    return {f"steps_{n}": judged(np.concatenate([answer(network, part, n, 0) for part in parts]), examples) for n in (1, 4)}
 
 
-def save(network: torch.nn.Module, folder: Path) -> None:
-    """The network in diffusers' folder format, float16 safetensors."""
-    import copy
+class Run:
+    """What a training run is made of, and what its checkpoint keeps."""
 
-    copy.deepcopy(network).half().save_pretrained(folder / "unet", safe_serialization=True)
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.work: Path = arguments.work
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.network = new_network().to(memory_format=torch.channels_last)
+        if arguments.start is not None:
+            from diffusers import UNet2DModel
+
+            self.network.load_state_dict(UNet2DModel.from_pretrained(arguments.start / "unet").state_dict())
+        decay = torch.optim.swa_utils.get_ema_multi_avg_fn(arguments.average)
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=decay)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.done = {"step": 0, "seen": 0, "minutes": 0.0}
+        self.losses = {"l1": 0.0, "perceptual": 0.0}
+        self.parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+        checkpoint = self.work / "checkpoint.pt"
+        if arguments.resume and checkpoint.exists():
+            state = torch.load(checkpoint, weights_only=True)
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.done = {name: state[name] for name in self.done}
+
+    def save(self) -> None:
+        """Write the checkpoint, and the averaged network in diffusers' folder format (float16 safetensors)."""
+        part = self.work / "checkpoint.part"
+        torch.save({name: part.state_dict() for name, part in self.parts.items()} | self.done, part)
+        part.rename(self.work / "checkpoint.pt")
+        copy.deepcopy(self.average.module).half().save_pretrained(self.work / "unet", safe_serialization=True)
+
+    def log(self, **values: Any) -> None:
+        """One line of the curve, printed too."""
+        line = json.dumps({**self.done, "minutes": round(self.done["minutes"], 2), **values})
+        with (self.work / "curve.jsonl").open("a") as curve:
+            curve.write(line + "\n")
+        print(line, flush=True)
+
+    def learn(self, crops: Crops, level: torch.Tensor, loss: Loss) -> None:
+        """One step of the optimiser at the given noise levels."""
+        at = level[:, None, None, None]
+        noisy = (1 - at) * crops.residual + at * torch.randn_like(crops.residual) * crops.hole
+        self.network.train()
+        found = loss(self.network, crops, noisy, level)
+        self.optimiser.zero_grad(set_to_none=True)
+        (found["perceptual"] + loss.pixel_weight * found["l1"]).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.done["step"] += 1
+        self.done["seen"] += len(level)
+        share = max(0.01, 1 / self.done["step"])
+        self.losses = {name: (1 - share) * old + share * float(found[name]) for name, old in self.losses.items()}
+
+
+class Loss:
+    """What is minimised: how far the filled crop's features are from the clean one's, and its pixels in the hole."""
+
+    def __init__(self, pixel_weight: float, bfloat16: bool) -> None:
+        self.features, self.pixel_weight, self.bfloat16 = FeatureDistance(), pixel_weight, bfloat16
+
+    def __call__(
+        self, network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The two parts, each a mean over the batch."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            residual = estimated(network, crops, noisy, level)
+            pictures = (crops.start + residual / RESIDUAL_SCALE, crops.clean)
+            perceptual = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
+        area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
+        l1 = ((residual - crops.residual).abs().sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE
+        return {"perceptual": perceptual, "l1": l1}
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -171,70 +237,28 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    work: Path = arguments.work
-    work.mkdir(parents=True, exist_ok=True)
-    network = new_network().to(memory_format=torch.channels_last)
-    if arguments.start is not None:
-        from diffusers import UNet2DModel
-
-        network.load_state_dict(UNet2DModel.from_pretrained(arguments.start / "unet").state_dict())
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(arguments.average))
-    optimiser = torch.optim.AdamW(network.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    checkpoint, step, spent, seen = work / "checkpoint.pt", 0, 0.0, 0
-    if arguments.resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, spent, seen = state["step"], state["minutes"], state["seen"]
-    data, features = Examples(arguments.data), FeatureDistance()
+    run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.pixel_weight, arguments.bfloat16)
     held = np.concatenate([np.load(path) for path in sorted(arguments.data.glob("validation-*.npy"))])[: arguments.held]
-    curve = (work / "curve.jsonl").open("a")
-
-    def write(**values: Any) -> None:
-        curve.write(json.dumps(values) + "\n")
-        curve.flush()
-        print(json.dumps(values), flush=True)
-
-    if step == 0:
-        write(baselines={name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")})
-    rng, began, last, running = np.random.default_rng(step), time.process_time(), time.process_time(), {"l1": 0.0, "perceptual": 0.0}
-    count = data.refresh()
-    while (minutes := spent + (time.process_time() - began) / 60) < arguments.minutes:
-        for group in optimiser.param_groups:
-            group["lr"] = arguments.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes)))
+    if run.done["step"] == 0:
+        run.log(baselines={name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")})
+    rng, spent = np.random.default_rng(run.done["step"]), run.done["minutes"]
+    examples, began, saved = data.refresh(), time.process_time(), spent
+    while run.done["minutes"] < arguments.minutes:
+        fraction = run.done["minutes"] / arguments.minutes
+        for group in run.optimiser.param_groups:
+            warm = min(1, (run.done["step"] + 1) / 200)
+            group["lr"] = arguments.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * fraction)))
         crops = Crops(augmented(windows(data.batch(arguments.batch, rng), arguments.window, rng), rng))
-        level = torch.from_numpy(np.where(rng.random(arguments.batch) < 0.4, 1.0, rng.uniform(0.1, 1, arguments.batch))).float()
-        at = level[:, None, None, None]
-        noisy = (1 - at) * crops.residual + at * torch.randn_like(crops.residual) * crops.hole
-        network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            clean = estimated(network, crops, noisy, level)
-            filled = crops.start + clean / RESIDUAL_SCALE
-            perceptual = features(*(x.to(memory_format=torch.channels_last) for x in (filled, crops.clean))).mean()
-        area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
-        l1 = ((clean - crops.residual).abs().sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE
-        loss = perceptual + arguments.pixel_weight * l1
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        average.update_parameters(network)
-        step, seen = step + 1, seen + arguments.batch
-        share = max(0.01, 1 / step)
-        running = {"l1": running["l1"] * (1 - share) + share * float(l1), "perceptual": running["perceptual"] * (1 - share) + share * float(perceptual)}
-        if step % 50 == 0:
-            count = data.refresh()
-            print(json.dumps({"step": step, "seen": seen, "minutes": round(minutes, 2), "examples": count, **running}), flush=True)
-        if time.process_time() - last > 60 * arguments.every:
-            last = time.process_time()
-            parts = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({**parts, "step": step, "minutes": minutes, "seen": seen}, checkpoint.with_suffix(".part"))
-            checkpoint.with_suffix(".part").rename(checkpoint)
-            save(average.module, work)
-            write(step=step, seen=seen, minutes=round(minutes, 2), examples=count, **running, **validate(average.module, held))
-    save(average.module, work)
-    write(step=step, seen=seen, minutes=round(minutes, 2), examples=count, **running, **validate(average.module, held))
+        chosen = np.where(rng.random(arguments.batch) < 0.4, 1.0, rng.uniform(0.1, 1, arguments.batch))
+        run.learn(crops, torch.from_numpy(chosen).float(), loss)
+        run.done["minutes"] = spent + (time.process_time() - began) / 60
+        if run.done["step"] % 50 == 0:
+            examples = data.refresh()
+            print(json.dumps({**run.done, "examples": examples, **run.losses}), flush=True)
+        if run.done["minutes"] - saved > arguments.every or run.done["minutes"] >= arguments.minutes:
+            saved = run.done["minutes"]
+            run.save()
+            run.log(examples=examples, **run.losses, **validate(run.average.module, held))
 
 
 def main() -> None:

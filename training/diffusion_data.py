@@ -108,7 +108,7 @@ def is_validation(picture: str) -> bool:
 def clean_scene(rng: random.Random, picture: Pixels) -> Pixels:
     """A SCENE x SCENE view of a picture at a random scale, now and then darkened, grey or turned."""
     most = max(1.0, min(picture.shape[0], picture.shape[1]) / SCENE)
-    side = min(min(picture.shape[:2]), round(SCENE * math.exp(rng.uniform(0, math.log(min(5.0, most))))))
+    side = min(*picture.shape[:2], round(SCENE * math.exp(rng.uniform(0, math.log(min(5.0, most))))))
     top, left = rng.randint(0, picture.shape[0] - side), rng.randint(0, picture.shape[1] - side)
     view = picture[top : top + side, left : left + side]
     scene = np.asarray(Image.fromarray(np.ascontiguousarray(view)).resize((SCENE, SCENE), Image.Resampling.LANCZOS))

@@ -105,7 +105,7 @@ def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
 
 
 def cost(model: Path) -> dict[str, float]:
-    """Milliseconds of processor time that one 128 x 128 region takes, the best of five: its PatchMatch fill, and the model's steps."""
+    """Milliseconds of processor time for one 128 x 128 region, the best of five: its PatchMatch fill, and the model's steps."""
     from skimage import data
 
     cv2.setNumThreads(1)
@@ -160,15 +160,19 @@ def main() -> None:
     entries = [entry for entry in suite.entries if entry.set == "report"][:: arguments.every]
     jobs = [Job(suite, entry, arguments.model, arguments.seeds) for entry in entries]
     found = [record for some in in_processes(records, jobs, arguments.processes) for record in some]
-    content = {"means": summary(found), "seed_deviation": variance(found, arguments.seeds), "milliseconds": cost(arguments.model)}
+    content = {
+        "means": summary(found),
+        "seed_deviation": variance(found, arguments.seeds),
+        "milliseconds": cost(arguments.model),
+    }
     print("| bucket | fill | regions | perceptual distance | PSNR dB | characters still read |\n|---|---|---|---|---|---|")
     for row in content["means"]:
         values = f"{row['perceptual_distance']:.4f} | {row['psnr']:.2f} | {row['characters_read']:.3f}"
         print(f"| {row['bucket']} | {row['fill']} | {row['regions']} | {values} |")
     print(json.dumps({name: content[name] for name in ("seed_deviation", "milliseconds")}, indent=1))
     (arguments.out / "evaluation.json").write_text(json.dumps({**content, "fills": found}, indent=1))
-    spread = entries[:: max(1, len(entries) // SHOWN)][:SHOWN]
-    picture_table(suite, spread, arguments.model, arguments.out / "pictures.jpg")
+    shown = entries[:: max(1, len(entries) // SHOWN)][:SHOWN]
+    picture_table(suite, shown, arguments.model, arguments.out / "pictures.jpg")
 
 
 if __name__ == "__main__":

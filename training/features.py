@@ -48,8 +48,11 @@ class FeatureDistance(nn.Module):
         with torch.no_grad():
             theirs = self._features((second - shift) / scale)
         total = first.new_zeros(len(first), dtype=torch.float32)
-        for a, b in zip(mine, theirs, strict=True):
-            a, b = (x.float() for x in (a, b))
-            a, b = (x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-6) for x in (a, b))
+        for pair in zip(mine, theirs, strict=True):
+            a, b = (_unit(features.float()) for features in pair)
             total = total + (a - b).square().sum(1).mean((1, 2))
         return total
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    return features * torch.rsqrt(features.square().sum(1, keepdim=True) + 1e-6)

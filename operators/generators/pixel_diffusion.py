@@ -133,7 +133,7 @@ class Network:
         self._session = onnx_session(folder / "unet" / "model.onnx")
 
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
-        """The clean residual, height x width x 3, from a noisy one at a noise level (0 clean .. 1 noise); 0 outside the hole."""
+        """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
         seen = np.concatenate([noisy, start.fill, start.smooth - start.fill, start.mask], axis=2)
         inputs = {"packed": packed(seen)[None], "level": np.array([level * 1000], np.float32)}
         with spent_in("model"):
@@ -165,7 +165,7 @@ def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
 
 @dataclass(frozen=True)
 class PixelDiffusion:
-    """Fills regions with the model in `folder`: same crop, mask, seed and steps, same bytes; outside the hole nothing changes."""
+    """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside the hole nothing changes."""
 
     folder: Path = BUILTIN
     steps: int = 4
