@@ -173,7 +173,7 @@ class Run:
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=decay)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.done = {"step": 0, "seen": 0, "minutes": 0.0}
-        self.losses = {"l1": 0.0, "perceptual": 0.0}
+        self.losses: dict[str, float] = {}
         self.parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
         checkpoint = self.work / "checkpoint.pt"
         if arguments.resume and checkpoint.exists():
@@ -209,8 +209,8 @@ class Run:
         self.average.update_parameters(self.network)
         self.done["step"] += 1
         self.done["seen"] += len(level)
-        share = max(0.01, 1 / self.done["step"])
-        self.losses = {name: (1 - share) * old + share * float(found[name]) for name, old in self.losses.items()}
+        for name, value in found.items():
+            self.losses[name] = 0.99 * self.losses.get(name, float(value.detach())) + 0.01 * float(value.detach())
 
 
 class Loss:
