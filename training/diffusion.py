@@ -1,8 +1,8 @@
-"""Trains the built-in diffusion model: PatchMatch's fill, corrected.
+"""Trains the pixel diffusion model: PatchMatch's fill, corrected.
 
     python -m training.diffusion_data ...                                  # the examples
     python -m training.diffusion --data build/diffusion/data --work build/diffusion --minutes 90 --resume
-    python -m training.diffusion --data MY_DATA --work W --start operators/models/builtin --minutes 30     # fine-tune
+    python -m training.diffusion --data MY_DATA --work W --start build/diffusion/model --minutes 30     # fine-tune
 
 What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
 starts at zero, so that the untrained model is PatchMatch. Checkpoints, a curve (JSON lines: validation by the judge's

@@ -1,4 +1,4 @@
-"""Examples for the built-in diffusion model: clean crops, text or brush marks on them, and the fills it starts from.
+"""Examples for the pixel diffusion model: clean crops, text or brush marks on them, and the fills it starts from.
 
     python -m training.diffusion_data --pictures DIR [DIR ...] --fonts DIR --out build/diffusion/data
 
@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from flows.render import captioned
-from operators.inpaint import navier_stokes, patchmatch
+from operators.generators.classical import navier_stokes, patchmatch
 from operators.mask import dilated, feathered
 from operators.table import Pixels
 from training.procedural import procedural

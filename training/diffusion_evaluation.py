@@ -1,6 +1,6 @@
-"""How good the built-in diffusion model is on the reported set of a suite, against the fills it competes with.
+"""How good a pixel diffusion model is on the reported set of a suite, against the fills it competes with.
 
-    python -m training.diffusion_evaluation --out build/diffusion-evaluation [--every 4] [--model FOLDER]
+    python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion-evaluation [--every 4]
 
 Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
 bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
@@ -26,8 +26,10 @@ from PIL import Image
 from flows.evaluate import by, mean
 from flows.measure import crop_of, fill_figures, in_processes, softened
 from flows.suite import Entry, Suite, default_folder, default_suite, load
-from operators.generators.pixel_diffusion import BUILTIN, PixelDiffusion
-from operators.inpaint import RUNGS, hole_of, seed_of
+from operators.generators.classical import CLASSICAL
+from operators.generators.pixel_diffusion import PixelDiffusion
+from operators.generators.request import hole_of
+from operators.inpaint import seed_of
 from operators.table import Pixels, Region, packed_fill, swap_children, views
 
 STEPS = (1, 2, 4, 8)
@@ -51,13 +53,13 @@ def fills_of(region: Region, sha256: str, model: Path, seeds: int) -> dict[str, 
     pixels, mask = np.ascontiguousarray(region.array("pixels", 3)), region.array("mask", 4)
     hole = hole_of(mask)
     seed = partial(seed_of, source_sha256=sha256, box=region["crop"], rung="patchmatch", number=1)
-    fills = {name: fill(pixels, hole, seed(0)) for name, fill in RUNGS.items()}
+    fills = {name: fill(pixels, hole, seed(0)) for name, fill in CLASSICAL.items()}
     for steps in STEPS:
-        fills[f"builtin {steps}"] = PixelDiffusion(model, steps).corrected(pixels, mask, fills["patchmatch"], seed(0))
+        fills[f"model {steps}"] = PixelDiffusion(model, steps).corrected(pixels, mask, fills["patchmatch"], seed(0))
     for other in range(1, seeds):
-        start = RUNGS["patchmatch"](pixels, hole, seed(other))
+        start = CLASSICAL["patchmatch"](pixels, hole, seed(other))
         fills[f"patchmatch seed {other}"] = start
-        fills[f"builtin 4 seed {other}"] = PixelDiffusion(model, 4).corrected(pixels, mask, start, seed(other))
+        fills[f"model 4 seed {other}"] = PixelDiffusion(model, 4).corrected(pixels, mask, start, seed(other))
     return fills
 
 
@@ -97,7 +99,7 @@ def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
     """Mean over regions of the standard deviation, across seeds, of each random fill's perceptual distance."""
     result = {}
-    for first in ("patchmatch", "builtin 4"):
+    for first in ("patchmatch", "model 4"):
         names = [first, *(f"{first} seed {other}" for other in range(1, seeds))]
         places = by([r for r in found if r["fill"] in names], lambda r: f"{r['file']} {r['region']}")
         result[first] = mean(float(np.std([r["perceptual_distance"] for r in some])) for some in places.values())
@@ -122,10 +124,10 @@ def cost(model: Path) -> dict[str, float]:
             spent.append((time.process_time() - begun) * 1000)
         return min(spent)
 
-    start = RUNGS["patchmatch"](pixels, hole, 1)
+    start = CLASSICAL["patchmatch"](pixels, hole, 1)
     PixelDiffusion(model, 1).corrected(pixels, mask, start, 1)
     steps = {f"{n} steps": best(partial(PixelDiffusion(model, n).corrected, pixels, mask, start, 1)) for n in STEPS}
-    return {"patchmatch": best(partial(RUNGS["patchmatch"], pixels, hole, 1)), **steps}
+    return {"patchmatch": best(partial(CLASSICAL["patchmatch"], pixels, hole, 1)), **steps}
 
 
 def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -> None:
@@ -137,7 +139,7 @@ def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -
             continue
         region = row.regions[0]
         fills = fills_of(region, row["source_sha256"], model, 1)
-        shown = [region.array("pixels", 3), crop_of(region, truth), *(fills[n] for n in ("telea", "patchmatch", "builtin 4"))]
+        shown = [region.array("pixels", 3), crop_of(region, truth), *(fills[n] for n in ("telea", "patchmatch", "model 4"))]
         y, x = (int(np.mean(np.nonzero(hole_of(region.array("mask", 4)))[axis])) for axis in (0, 1))
         top, left = max(0, y - 48), max(0, x - 80)
         views_of = [one[top : top + 96, left : left + 160] for one in shown]
@@ -150,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--suite", type=Path, help="a suite's folder; the default suite without")
-    parser.add_argument("--model", type=Path, default=BUILTIN)
+    parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1, help="only one image in so many")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)

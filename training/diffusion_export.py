@@ -1,6 +1,6 @@
-"""Turns trained weights into the folder that is shipped: diffusers' format, and a graph that ONNX Runtime runs.
+"""Turns trained weights into the model's folder: diffusers' format, and a graph that ONNX Runtime runs.
 
-    python -m training.diffusion_export --work build/diffusion --out operators/models/builtin
+    python -m training.diffusion_export --work build/diffusion --out build/diffusion/model
 
 The weights lie there once, float16, in `unet/diffusion_pytorch_model.safetensors`. `unet/model.onnx` holds the graph alone: its
 weights are external data, at the places they have in the safetensors file, made float32 when the model is loaded.
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from operators.generators.pixel_diffusion import OVERLAP, PACKING, RESIDUAL_SCALE, SIDES
+from operators.generators.pixel_diffusion import OVERLAP, PACKING, RESIDUAL_SCALE
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 INDEX = {
@@ -27,7 +27,6 @@ INDEX = {
     "unet": ["diffusers", "UNet2DModel"],
     "packing": PACKING,
     "residual_scale": RESIDUAL_SCALE,
-    "sides": list(SIDES),
     "overlap": OVERLAP,
     "prediction_type": "sample",
 }

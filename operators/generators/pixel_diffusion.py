@@ -1,10 +1,10 @@
-"""The built-in diffusion model: a PatchMatch fill, corrected in pixels. It needs ONNX Runtime and no torch.
+"""Diffusion in pixels: a PatchMatch fill, corrected. It needs ONNX Runtime and no torch.
 
 What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network sees the noisy residual, that
 fill with its surroundings, a smooth fill, and the mask's `core` and `blend`, all packed by an exactly invertible
 pixel-unshuffle, and estimates the clean residual: a free part, a share of the way to the smooth fill, and a share of the
 noisy residual that it keeps. Crops of any size are worked in windows of two fixed sizes round the hole only.
-`training/diffusion.py` is how it was trained.
+`training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from operators.clock import spent_in
-from operators.inpaint import hole_of, navier_stokes, patchmatch
+from operators.failure import RunError
+from operators.generators.classical import navier_stokes, patchmatch
+from operators.generators.request import Request, hole_of
 from operators.mask import BLEND, CORE
 from operators.model_cache import cached, file_sha256
 from operators.onnx_session import onnx_session
@@ -27,7 +28,9 @@ from operators.table import Pixels
 Field = npt.NDArray[np.float32]
 """Values a pixel, height x width x channels."""
 
-BUILTIN = Path(__file__).parent.parent / "models" / "builtin"
+GRAPH = "unet/model.onnx"
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+"""Files of a model's folder: the network, and its weights, which the graph reads from there."""
 SIDES = (128, 256)
 """Sides of the windows that the network is run at."""
 OVERLAP = 32
@@ -36,17 +39,6 @@ PACKING = 4
 """Pixels a side that are packed into one place with sixteen times the channels."""
 RESIDUAL_SCALE = 3.0
 """What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
-
-
-class Asked(Protocol):
-    """What is asked for: `pixels` (uint8 height x width x 3), `mask` (uint8 height x width x 4), `seed` (63 bits)."""
-
-    @property
-    def pixels(self) -> Pixels: ...  # noqa: D102
-    @property
-    def mask(self) -> Pixels: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
 
 
 def packed(field: Field) -> Field:
@@ -117,8 +109,8 @@ class Start:
         """From two fills and the mask (all uint8, the mask with its four channels)."""
         chosen = mask[:, :, [CORE, BLEND]]
         hole = (hole_of(mask) > 0)[:, :, None]
-        pictures = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in (fill, smooth))
-        return cls(*pictures, chosen.astype(np.float32) / 255, hole.astype(np.float32))
+        first, second = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in (fill, smooth))
+        return cls(first, second, chosen.astype(np.float32) / np.float32(255), hole.astype(np.float32))
 
     def cut(self, y: int, x: int, side: int) -> Start:
         """The same in one window."""
@@ -130,7 +122,7 @@ class Network:
     """The trained network on one computing thread: the same estimate for the same input."""
 
     def __init__(self, folder: Path) -> None:
-        self._session = onnx_session(folder / "unet" / "model.onnx")
+        self._session = onnx_session(folder / GRAPH)
 
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
         """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
@@ -167,19 +159,29 @@ def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
 class PixelDiffusion:
     """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside the hole nothing changes."""
 
-    folder: Path = BUILTIN
-    steps: int = 4
-    microbatch: ClassVar[int] = 1
+    folder: Path
+    steps: int
 
-    def shape(self, request: Asked) -> Hashable:
+    @classmethod
+    def of(cls, alias: str, folder: Path, steps: int) -> PixelDiffusion:
+        """Of a folder, not read yet. Raises RunError model_invalid if its graph or its weights are missing."""
+        if not (folder / GRAPH).is_file() or not (folder / WEIGHTS).is_file():
+            raise RunError("model_invalid", f"{alias}: {folder} needs both {GRAPH} and {WEIGHTS}")
+        return cls(folder, steps)
+
+    def shape(self, request: Request) -> Hashable:
         """Any request may follow any other: each is worked alone."""
         return None
 
-    def fill(self, requests: Sequence[Asked]) -> list[Pixels]:
+    def microbatch(self, request: Request) -> int:
+        """One: they gain nothing from company."""
+        return 1
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop with its hole filled, uint8 of the crop's own size."""
         return [self._filled(request) for request in requests]
 
-    def _filled(self, request: Asked) -> Pixels:
+    def _filled(self, request: Request) -> Pixels:
         pixels, hole = np.ascontiguousarray(request.pixels), hole_of(request.mask)
         if not hole.any():
             return pixels.copy()
@@ -200,11 +202,5 @@ class PixelDiffusion:
 
 def _network(folder: Path) -> Network:
     """The process's network of that folder."""
-    weights = file_sha256(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    weights = file_sha256(folder / WEIGHTS)
     return cached(str(folder), weights, "cpu", lambda: Network(folder))
-
-
-def builtin_identity() -> dict[str, Any]:
-    """What run.json says of the model."""
-    weights = BUILTIN / "unet" / "diffusion_pytorch_model.safetensors"
-    return {"alias": "builtin", "licence": "Apache-2.0", "sha256": file_sha256(weights)}

@@ -1,19 +1,28 @@
-"""The built-in diffusion model: what it promises of packing, windows, seeds and pixels, with the weights that are shipped."""
+"""Diffusion in pixels: what it promises of packing, windows, seeds and pixels, on a small untrained network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from operators.failure import RunError
+from operators.generators import check, generator_of
+from operators.generators.classical import patchmatch
 from operators.generators.pixel_diffusion import (
-    BUILTIN,
+    GRAPH,
     PACKING,
     SIDES,
+    Network,
     PixelDiffusion,
     Start,
     cheapest_windows,
@@ -23,24 +32,32 @@ from operators.generators.pixel_diffusion import (
     unpacked,
     windows,
 )
-from operators.inpaint import hole_of, patchmatch
+from operators.generators.request import Request, hole_of
+from operators.onnx_session import onnx_session
+from operators.registry import located, pinned, resolve
+from training.diffusion import ARCHITECTURE
+from training.diffusion_export import export
 
 
-@dataclass(frozen=True)
-class Asked:
-    pixels: np.ndarray
-    mask: np.ndarray
-    seed: int
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported folder of a narrower network of the same architecture, its weights as they are drawn: not zero anywhere."""
+    root = tmp_path_factory.mktemp("pixel_diffusion")
+    torch.manual_seed(0)
+    network = diffusers.UNet2DModel(**ARCHITECTURE | {"block_out_channels": (16, 16, 32)})
+    network.half().save_pretrained(root / "work" / "unet", safe_serialization=True)
+    export(root / "work", root / "model")
+    return root / "model"
 
 
-def asked(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Asked:
+def asked(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Request:
     """A crop of the photograph with a soft line across it, as `soften` leaves one: `blend` fades outside `core`."""
     mask = np.zeros((height, width, 4), np.uint8)
     middle = height // 2
     mask[middle - 3 : middle + 3, 8 : width - 8, 0] = 255
     mask[middle - 5 : middle + 5, 8 : width - 8, 1] = 90
     mask[middle - 3 : middle + 3, 8 : width - 8, 1] = 255
-    return Asked(np.ascontiguousarray(photo[40 : 40 + height, 60 : 60 + width]), mask, seed)
+    return Request(np.ascontiguousarray(photo[40 : 40 + height, 60 : 60 + width]), mask, seed)
 
 
 @given(
@@ -55,7 +72,6 @@ def test_unpacking_gives_back_every_bit(field: np.ndarray) -> None:
 
 
 def test_packing_orders_channels_as_the_network_was_trained_with() -> None:
-    torch = pytest.importorskip("torch")
     field = np.random.default_rng(0).standard_normal((8, 12, 5)).astype(np.float32)
     expected = torch.nn.functional.pixel_unshuffle(torch.from_numpy(field).permute(2, 0, 1)[None], PACKING)[0].numpy()
     assert np.array_equal(packed(field), expected)
@@ -94,59 +110,69 @@ def test_levels_lead_from_noise_to_clean_in_even_steps() -> None:
 
 
 @pytest.mark.parametrize("size", [(128, 128), (40, 61), (131, 300), (260, 257)])
-def test_outside_the_hole_every_pixel_is_the_crops_own(photo: np.ndarray, size: tuple[int, int]) -> None:
+def test_outside_the_hole_every_pixel_is_the_crops_own(model: Path, photo: np.ndarray, size: tuple[int, int]) -> None:
     request = asked(photo, *size)
-    (fill,) = PixelDiffusion(steps=1).fill([request])
+    (fill,) = PixelDiffusion(model, 1).fill([request])
     outside = hole_of(request.mask) == 0
     assert fill.shape == request.pixels.shape and fill.dtype == np.uint8
     assert np.array_equal(fill[outside], request.pixels[outside])
     assert not np.array_equal(fill, request.pixels)
 
 
-def test_the_same_seed_gives_the_same_bytes_alone_or_among_others(photo: np.ndarray) -> None:
+def test_the_same_seed_gives_the_same_bytes_alone_or_among_others(model: Path, photo: np.ndarray) -> None:
     one, other = asked(photo, 130, 150), asked(photo, 128, 128, seed=9)
-    generator = PixelDiffusion(steps=2)
+    generator = PixelDiffusion(model, 2)
     (alone,) = generator.fill([one])
     _, among, _ = generator.fill([other, one, other])
     assert np.array_equal(alone, among)
 
 
-def test_another_seed_draws_another_residual_from_the_same_start(photo: np.ndarray) -> None:
+def test_another_seed_draws_another_residual_from_the_same_start(model: Path, photo: np.ndarray) -> None:
     request = asked(photo, 128, 128)
     hole = hole_of(request.mask)
     start = patchmatch(request.pixels, hole, 1)
-    first, again, second = (PixelDiffusion(steps=2).corrected(request.pixels, request.mask, start, seed) for seed in (1, 1, 2))
+    first, again, second = (PixelDiffusion(model, 2).corrected(request.pixels, request.mask, start, seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, second)
 
 
-def test_the_residual_is_zero_outside_the_hole_and_corrects_the_start_inside(photo: np.ndarray) -> None:
-    from operators.generators.pixel_diffusion import _network
-
+def test_the_residual_is_zero_outside_the_hole_and_corrects_the_start_inside(model: Path, photo: np.ndarray) -> None:
     request = asked(photo, 128, 128)
     hole = hole_of(request.mask)
     start = Start.of(patchmatch(request.pixels, hole, 1), request.pixels, request.mask)
-    residual = sampled(_network(BUILTIN), start, 3, 2)
+    residual = sampled(Network(model), start, 3, 2)
     assert (residual[hole == 0] == 0).all()
     assert (residual[hole > 0] != 0).any()
 
 
-def test_an_empty_mask_returns_the_crop(photo: np.ndarray) -> None:
+def test_an_empty_mask_returns_the_crop(model: Path, photo: np.ndarray) -> None:
     request = asked(photo, 64, 64)
-    (fill,) = PixelDiffusion().fill([replace(request, mask=np.zeros_like(request.mask))])
+    (fill,) = PixelDiffusion(model, 4).fill([replace(request, mask=np.zeros_like(request.mask))])
     assert np.array_equal(fill, request.pixels)
 
 
-def test_the_folder_is_small_and_its_graph_runs_the_weights_of_its_safetensors_file() -> None:
-    files = [path for path in BUILTIN.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 25_000_000
-    torch, diffusers = pytest.importorskip("torch"), pytest.importorskip("diffusers")
-    from operators.onnx_session import onnx_session
-
-    unet = diffusers.UNet2DModel.from_pretrained(BUILTIN / "unet", torch_dtype=torch.float32).eval()
+def test_the_graph_runs_the_weights_of_its_safetensors_file(model: Path) -> None:
+    assert not [path.name for path in model.rglob("*.onnx*") if path.stat().st_size > 500_000]
+    unet = diffusers.UNet2DModel.from_pretrained(model / "unet", torch_dtype=torch.float32).eval()
     values = np.random.default_rng(1).standard_normal((1, unet.config["in_channels"], 32, 32), np.float32)
     level = np.array([250], np.float32)
     with torch.inference_mode():
         expected = unet(torch.from_numpy(values), torch.from_numpy(level)).sample.numpy()
-    found = onnx_session(BUILTIN / "unet" / "model.onnx").run(None, {"packed": values, "level": level})[0]
+    found = onnx_session(model / GRAPH).run(None, {"packed": values, "level": level})[0]
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_an_exported_folder_is_a_generator_by_its_path_alone(model: Path, photo: np.ndarray) -> None:
+    card = pinned(resolve(str(model))).model_copy(update={"steps": 2})
+    assert card.family == "pixel_diffusion"
+    generator, request = generator_of(card, located(card)), asked(photo, 128, 128)
+    assert (generator.shape(request), generator.microbatch(request)) == (None, 1)
+    assert np.array_equal(generator.fill([request])[0], PixelDiffusion(model, 2).fill([request])[0])
+
+
+@pytest.mark.parametrize("opened", [generator_of, check])
+def test_a_folder_without_a_graph_is_refused_with_one_line(model: Path, tmp_path: Path, opened: Callable[..., object]) -> None:
+    bare = shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("*.onnx"))
+    with pytest.raises(RunError, match=r"needs both unet/model\.onnx") as refusal:
+        opened(resolve(str(bare)), bare)
+    assert refusal.value.code == "model_invalid"
