@@ -33,6 +33,10 @@ def _made(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
         if card.alias not in CLASSICAL:
             raise RunError("model_invalid", f"{card.alias}: there is no such classical fill")
         return Classical(card.alias)
+    if folder is not None and card.family == "pixel_diffusion":
+        from operators.generators.pixel_diffusion import PixelDiffusion
+
+        return PixelDiffusion.of(card.alias, folder, card.steps)
     if folder is None or card.family not in ("latent_diffusion", "token_transformer"):
         raise RunError("model_invalid", f"{card.alias}: no generator of family {card.family} can be made")
     from operators.generators.folder import hollow, loaded

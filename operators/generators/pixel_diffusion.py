@@ -1,0 +1,206 @@
+"""Diffusion in pixels: a PatchMatch fill, corrected. It needs ONNX Runtime and no torch.
+
+What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network sees the noisy residual, that
+fill with its surroundings, a smooth fill, and the mask's `core` and `blend`, all packed by an exactly invertible
+pixel-unshuffle, and estimates the clean residual: a free part, a share of the way to the smooth fill, and a share of the
+noisy residual that it keeps. Crops of any size are worked in windows of two fixed sizes round the hole only.
+`training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.clock import spent_in
+from operators.failure import RunError
+from operators.generators.classical import navier_stokes, patchmatch
+from operators.generators.request import Request, hole_of
+from operators.mask import BLEND, CORE
+from operators.model_cache import cached, file_sha256
+from operators.onnx_session import onnx_session
+from operators.table import Pixels
+
+Field = npt.NDArray[np.float32]
+"""Values a pixel, height x width x channels."""
+
+GRAPH = "unet/model.onnx"
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+"""Files of a model's folder: the network, and its weights, which the graph reads from there."""
+SIDES = (128, 256)
+"""Sides of the windows that the network is run at."""
+OVERLAP = 32
+"""Pixels that neighbouring windows share, their estimates fading into each other."""
+PACKING = 4
+"""Pixels a side that are packed into one place with sixteen times the channels."""
+RESIDUAL_SCALE = 3.0
+"""What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
+
+
+def packed(field: Field) -> Field:
+    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's `pixel_unshuffle`; `unpacked` undoes it."""
+    height, width, channels = field.shape
+    blocks = field.reshape(height // PACKING, PACKING, width // PACKING, PACKING, channels)
+    flat = blocks.transpose(4, 1, 3, 0, 2).reshape(channels * PACKING**2, height // PACKING, width // PACKING)
+    return np.ascontiguousarray(flat)
+
+
+def unpacked(values: Field) -> Field:
+    """The inverse of `packed`, exact to the bit."""
+    depth, rows, columns = values.shape
+    blocks = values.reshape(depth // PACKING**2, PACKING, PACKING, rows, columns)
+    whole = blocks.transpose(3, 1, 4, 2, 0).reshape(rows * PACKING, columns * PACKING, depth // PACKING**2)
+    return np.ascontiguousarray(whole)
+
+
+def levels(steps: int) -> list[tuple[float, float]]:
+    """Noise levels from 1 (noise) to 0 (clean) in even steps: each step's own and the next one's."""
+    return [((steps - n) / steps, (steps - n - 1) / steps) for n in range(steps)]
+
+
+def windows(hole: Pixels, side: int) -> list[tuple[int, int]]:
+    """Corners (y, x) of side x side windows that hold every pixel of the hole; none where there is no hole.
+
+    Evenly spread over the hole's bounding box, overlapping by OVERLAP at least. No side of `hole` may be shorter.
+    """
+    corners: list[list[int]] = []
+    for axis in (1, 0):
+        there = np.flatnonzero(hole.any(axis=axis))
+        if not len(there):
+            return []
+        first, last, length = int(there[0]), int(there[-1]) + 1, hole.shape[1 - axis]
+        extent = last - first
+        count = 1 if extent <= side else -(-(extent - OVERLAP) // (side - OVERLAP))
+        starts = np.linspace(first, last - side, count) if count > 1 else np.array([(first + last - side) / 2])
+        corners.append([int(np.clip(round(start), 0, length - side)) for start in starts])
+    return [(y, x) for y in corners[0] for x in corners[1] if hole[y : y + side, x : x + side].any()]
+
+
+def cheapest_windows(hole: Pixels) -> tuple[int, list[tuple[int, int]]]:
+    """The side and the corners that cover a hole by the fewest pixels; of equals the larger side, which has fewer seams.
+
+    Depends on the hole alone. Only sides that fit are tried.
+    """
+    options = [(side, windows(hole, side)) for side in reversed(SIDES) if side <= min(hole.shape)]
+    return min(options, key=lambda option: option[0] ** 2 * len(option[1]))
+
+
+def _fading(side: int) -> Field:
+    """A window's weight at each of its pixels: from near 0 at its edges to 1 from OVERLAP pixels on."""
+    ramp = np.minimum(1, (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1) / OVERLAP).astype(np.float32)
+    return (ramp[:, None] * ramp)[:, :, None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the network is told at every noise level, pictures in -1..1, masks 0..1: height x width x channels."""
+
+    fill: Field
+    smooth: Field
+    mask: Field
+    hole: Field
+
+    @classmethod
+    def of(cls, fill: Pixels, smooth: Pixels, mask: Pixels) -> Start:
+        """From two fills and the mask (all uint8, the mask with its four channels)."""
+        chosen = mask[:, :, [CORE, BLEND]]
+        hole = (hole_of(mask) > 0)[:, :, None]
+        first, second = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in (fill, smooth))
+        return cls(first, second, chosen.astype(np.float32) / np.float32(255), hole.astype(np.float32))
+
+    def cut(self, y: int, x: int, side: int) -> Start:
+        """The same in one window."""
+        there = np.s_[y : y + side, x : x + side]
+        return Start(self.fill[there], self.smooth[there], self.mask[there], self.hole[there])
+
+
+class Network:
+    """The trained network on one computing thread: the same estimate for the same input."""
+
+    def __init__(self, folder: Path) -> None:
+        self._session = onnx_session(folder / GRAPH)
+
+    def estimate(self, start: Start, noisy: Field, level: float) -> Field:
+        """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
+        seen = np.concatenate([noisy, start.fill, start.smooth - start.fill, start.mask], axis=2)
+        inputs = {"packed": packed(seen)[None], "level": np.array([level * 1000], np.float32)}
+        with spent_in("model"):
+            answer = unpacked(self._session.run(None, inputs)[0][0])
+        towards_smooth = answer[:, :, 3:4] * (start.smooth - start.fill) * np.float32(RESIDUAL_SCALE)
+        result: Field = start.hole * (answer[:, :, :3] + towards_smooth + answer[:, :, 4:5] * noisy)
+        return result
+
+
+def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
+    """The residual that the model draws for a seed, height x width x 3: deterministic steps (DDIM, Song et al. 2021) along the
+    straight path from noise to the clean residual (rectified flow, Liu et al. 2022).
+
+    The noise covers the whole crop, and so do the steps; only the estimates are made window by window.
+    """
+    side, corners = cheapest_windows(start.hole[:, :, 0].astype(np.uint8))
+    noise = np.random.default_rng(seed).standard_normal(start.fill.shape, np.float32)
+    noisy, fading = noise * start.hole, _fading(side)
+    for now, after in levels(steps):
+        total, weight = np.zeros_like(noisy), np.full_like(start.hole, 1e-9)
+        for y, x in corners:
+            there = np.s_[y : y + side, x : x + side]
+            total[there] += fading * network.estimate(start.cut(y, x, side), noisy[there], now)
+            weight[there] += fading
+        clean = total / weight
+        noisy = (1 - after) * clean + after * (noisy - (1 - now) * clean) / now
+    return noisy
+
+
+@dataclass(frozen=True)
+class PixelDiffusion:
+    """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside the hole nothing changes."""
+
+    folder: Path
+    steps: int
+
+    @classmethod
+    def of(cls, alias: str, folder: Path, steps: int) -> PixelDiffusion:
+        """Of a folder, not read yet. Raises RunError model_invalid if its graph or its weights are missing."""
+        if not (folder / GRAPH).is_file() or not (folder / WEIGHTS).is_file():
+            raise RunError("model_invalid", f"{alias}: {folder} needs both {GRAPH} and {WEIGHTS}")
+        return cls(folder, steps)
+
+    def shape(self, request: Request) -> Hashable:
+        """Any request may follow any other: each is worked alone."""
+        return None
+
+    def microbatch(self, request: Request) -> int:
+        """One: they gain nothing from company."""
+        return 1
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+        """Each crop with its hole filled, uint8 of the crop's own size."""
+        return [self._filled(request) for request in requests]
+
+    def _filled(self, request: Request) -> Pixels:
+        pixels, hole = np.ascontiguousarray(request.pixels), hole_of(request.mask)
+        if not hole.any():
+            return pixels.copy()
+        return self.corrected(pixels, request.mask, patchmatch(pixels, hole, request.seed), request.seed)
+
+    def corrected(self, pixels: Pixels, mask: Pixels, fill: Pixels, seed: int) -> Pixels:
+        """A PatchMatch fill of a crop (uint8 height x width x 3; mask x 4), corrected by the model."""
+        hole = hole_of(mask)
+        height, width = hole.shape
+        missing = [(0, max(0, SIDES[0] - side)) for side in (height, width)]
+        wide = [np.pad(one, [*missing, (0, 0)], mode="symmetric") for one in (fill, navier_stokes(pixels, hole, seed), mask)]
+        start = Start.of(*wide)
+        residual = sampled(_network(self.folder), start, seed, self.steps)
+        values = np.clip((start.fill + residual / np.float32(RESIDUAL_SCALE) + 1) * np.float32(127.5), 0, 255)
+        made = np.rint(values[:height, :width]).astype(np.uint8)
+        return np.where(hole[:, :, None] > 0, made, pixels)
+
+
+def _network(folder: Path) -> Network:
+    """The process's network of that folder."""
+    weights = file_sha256(folder / WEIGHTS)
+    return cached(str(folder), weights, "cpu", lambda: Network(folder))

@@ -1,0 +1,181 @@
+"""How good a pixel diffusion model is on the reported set of a suite, against the fills it competes with.
+
+    python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion-evaluation [--every 4]
+
+Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
+bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
+and 8 steps; how far its fills vary with the seed; what a 128 x 128 region costs on one core with and without the
+PatchMatch fill. Writes the same as evaluation.json, and a picture table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from flows.evaluate import by, mean
+from flows.measure import crop_of, fill_figures, in_processes, softened
+from flows.suite import Entry, Suite, default_folder, default_suite, load
+from operators.generators.classical import CLASSICAL
+from operators.generators.pixel_diffusion import PixelDiffusion
+from operators.generators.request import hole_of
+from operators.inpaint import seed_of
+from operators.table import Pixels, Region, packed_fill, swap_children, views
+
+STEPS = (1, 2, 4, 8)
+FIGURES = ("perceptual_distance", "psnr", "characters_read")
+SHOWN = 12
+"""Rows of the picture table."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image, the model's folder, and how many seeds are tried."""
+
+    suite: Suite
+    entry: Entry
+    model: Path
+    seeds: int
+
+
+def fills_of(region: Region, sha256: str, model: Path, seeds: int) -> dict[str, Pixels]:
+    """Every fill of one region by name; `seed n` are the model's at four steps by other seeds, from the PatchMatch fill on."""
+    pixels, mask = np.ascontiguousarray(region.array("pixels", 3)), region.array("mask", 4)
+    hole = hole_of(mask)
+    seed = partial(seed_of, source_sha256=sha256, box=region["crop"], rung="patchmatch", number=1)
+    fills = {name: fill(pixels, hole, seed(0)) for name, fill in CLASSICAL.items()}
+    for steps in STEPS:
+        fills[f"model {steps}"] = PixelDiffusion(model, steps).corrected(pixels, mask, fills["patchmatch"], seed(0))
+    for other in range(1, seeds):
+        start = CLASSICAL["patchmatch"](pixels, hole, seed(other))
+        fills[f"patchmatch seed {other}"] = start
+        fills[f"model 4 seed {other}"] = PixelDiffusion(model, 4).corrected(pixels, mask, start, seed(other))
+    return fills
+
+
+def records(job: Job) -> list[dict[str, Any]]:
+    """Every region of one image by every fill, measured."""
+    table, truth = softened(job.suite, job.entry), job.suite.truth(job.entry)
+    row = views(table)[0]
+    holes = [hole_of(region.array("mask", 4)) for region in row.regions]
+    if truth is None or not holes or any(not (hole == 0).any() for hole in holes):
+        return []
+    made = [fills_of(region, row["source_sha256"], job.model, job.seeds) for region in row.regions]
+    found = []
+    for name in made[0]:
+        filled = swap_children(table, {"fill": pa.array([packed_fill(fills[name]) for fills in made], _fill_type(table))})
+        for number, region in enumerate(views(filled)[0].regions):
+            figures = fill_figures(region, crop_of(region, truth))
+            if figures:
+                chosen = {figure: figures[figure] for figure in FIGURES}
+                found.append({"file": job.entry.file, "bucket": job.entry.bucket, "region": number, "fill": name, **chosen})
+    return found
+
+
+def _fill_type(table: pa.Table) -> pa.DataType:
+    return table.schema.field("regions").type.value_type.field("fill").type
+
+
+def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means per bucket and fill, seeds left out."""
+    chosen = [record for record in found if "seed" not in record["fill"]]
+    return [
+        {"bucket": bucket, "fill": name, "regions": len(some), **{figure: mean(r[figure] for r in some) for figure in FIGURES}}
+        for bucket, records in {"all": chosen, **by(chosen, lambda r: r["bucket"])}.items()
+        for name, some in by(records, lambda r: r["fill"]).items()
+    ]
+
+
+def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
+    """Mean over regions of the standard deviation, across seeds, of each random fill's perceptual distance."""
+    result = {}
+    for first in ("patchmatch", "model 4"):
+        names = [first, *(f"{first} seed {other}" for other in range(1, seeds))]
+        places = by([r for r in found if r["fill"] in names], lambda r: f"{r['file']} {r['region']}")
+        result[first] = mean(float(np.std([r["perceptual_distance"] for r in some])) for some in places.values())
+    return result
+
+
+def cost(model: Path) -> dict[str, float]:
+    """Milliseconds of processor time for one 128 x 128 region, the best of five: its PatchMatch fill, and the model's steps."""
+    from skimage import data
+
+    cv2.setNumThreads(1)
+    pixels = np.ascontiguousarray(data.chelsea()[60:188, 120:248])
+    hole = np.zeros((128, 128), np.uint8)
+    cv2.putText(hole, "Text", (14, 76), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 255, 5)
+    mask = np.dstack([hole] * 4)
+
+    def best(work: Any) -> float:
+        spent = []
+        for _ in range(5):
+            begun = time.process_time()
+            work()
+            spent.append((time.process_time() - begun) * 1000)
+        return min(spent)
+
+    start = CLASSICAL["patchmatch"](pixels, hole, 1)
+    PixelDiffusion(model, 1).corrected(pixels, mask, start, 1)
+    steps = {f"{n} steps": best(partial(PixelDiffusion(model, n).corrected, pixels, mask, start, 1)) for n in STEPS}
+    return {"patchmatch": best(partial(CLASSICAL["patchmatch"], pixels, hole, 1)), **steps}
+
+
+def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -> None:
+    """One row an image: text, truth, Telea, PatchMatch, the model at four steps, enlarged views of each one's first region."""
+    rows = []
+    for entry in entries:
+        truth, row = suite.truth(entry), views(softened(suite, entry))[0]
+        if truth is None or not row.regions:
+            continue
+        region = row.regions[0]
+        fills = fills_of(region, row["source_sha256"], model, 1)
+        shown = [region.array("pixels", 3), crop_of(region, truth), *(fills[n] for n in ("telea", "patchmatch", "model 4"))]
+        y, x = (int(np.mean(np.nonzero(hole_of(region.array("mask", 4)))[axis])) for axis in (0, 1))
+        top, left = max(0, y - 48), max(0, x - 80)
+        views_of = [one[top : top + 96, left : left + 160] for one in shown]
+        rows.append(np.hstack([np.asarray(Image.fromarray(np.ascontiguousarray(v)).resize((240, 144))) for v in views_of]))
+    Image.fromarray(np.vstack(rows)).save(path, quality=82)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--suite", type=Path, help="a suite's folder; the default suite without")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=1, help="only one image in so many")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    suite = load(arguments.suite) if arguments.suite else default_suite(default_folder())
+    entries = [entry for entry in suite.entries if entry.set == "report"][:: arguments.every]
+    jobs = [Job(suite, entry, arguments.model, arguments.seeds) for entry in entries]
+    found = [record for some in in_processes(records, jobs, arguments.processes) for record in some]
+    content = {
+        "means": summary(found),
+        "seed_deviation": variance(found, arguments.seeds),
+        "milliseconds": cost(arguments.model),
+    }
+    print("| bucket | fill | regions | perceptual distance | PSNR dB | characters still read |\n|---|---|---|---|---|---|")
+    for row in content["means"]:
+        values = f"{row['perceptual_distance']:.4f} | {row['psnr']:.2f} | {row['characters_read']:.3f}"
+        print(f"| {row['bucket']} | {row['fill']} | {row['regions']} | {values} |")
+    print(json.dumps({name: content[name] for name in ("seed_deviation", "milliseconds")}, indent=1))
+    (arguments.out / "evaluation.json").write_text(json.dumps({**content, "fills": found}, indent=1))
+    shown = entries[:: max(1, len(entries) // SHOWN)][:SHOWN]
+    picture_table(suite, shown, arguments.model, arguments.out / "pictures.jpg")
+
+
+if __name__ == "__main__":
+    main()
