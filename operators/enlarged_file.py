@@ -18,6 +18,7 @@ from PIL import Image, JpegImagePlugin
 from operators.clock import spent_in
 from operators.failure import Failure
 from operators.formats.header import opened
+from operators.formats.webp import is_lossless
 from operators.picture import Picture
 
 Stored = npt.NDArray[Any]
@@ -109,7 +110,7 @@ def _by_pillow(
         }
         options |= {"progressive": True} if file.info.get("progressive") else {}
     elif picture.format == "WEBP":
-        lossless = b"VP8L" in bytes(source[:64])
+        lossless = is_lossless(source)
         options |= {"lossless": lossless, "exact": lossless, "quality": 100 if lossless else QUALITY, "method": 4}
     output = io.BytesIO()
     image.save(output, format=picture.format, **options)

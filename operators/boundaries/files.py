@@ -12,6 +12,7 @@ from PIL import Image
 
 from operators.boundaries.crossing import Crossing, Values, of_bands, of_pictures, of_values
 from operators.boundaries.sample import Sample
+from operators.formats.webp import is_lossless
 from operators.image import Limits, decode, encode
 from operators.metrics.continuity import Selection
 from operators.picture import Edit, Picture, turned
@@ -55,7 +56,7 @@ def kind(sample: Sample) -> str:
         return "palette"
     if file.format == "JPEG" or file.info.get("compression") == "jpeg":
         return "JPEG"
-    return "WebP" if file.format == "WEBP" and b"VP8L" not in sample.data[:64] else "lossless"
+    return "WebP" if file.format == "WEBP" and not is_lossless(sample.data) else "lossless"
 
 
 def _header(sample: Sample) -> Image.Image:

@@ -43,7 +43,7 @@ def decoded(header: Header, data: memoryview | bytes) -> Picture:
 def written(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the edited pixels in place of its own."""
     parts = list(_chunks(bytes(source)))
-    lossless = any(name == b"VP8L" for name, _ in parts)
+    lossless = is_lossless(source)
     with spent_in("codec"):
         buffer = io.BytesIO()
         quality = LOSSLESS_EFFORT if lossless else LOSSY_QUALITY
@@ -61,6 +61,11 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
             result.append((name, xmp_redrawn(data, edited.preview) if name == b"XMP " else data))
     body = b"WEBP" + b"".join(name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for name, data in result)
     return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def is_lossless(source: memoryview | bytes) -> bool:
+    """Whether the file keeps its pixels without loss; they may stand behind a profile of any length."""
+    return any(name == b"VP8L" for name, _ in _chunks(bytes(source)))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

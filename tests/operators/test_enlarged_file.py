@@ -115,9 +115,10 @@ def test_a_palette_picture_stays_one_and_its_transparency_too(saved, kind, trans
     assert shown[0, 0, 3] == (0 if transparent else 255)
 
 
+@pytest.mark.parametrize("profile", [b"", PROFILE], ids=["plain", "with a profile before its pixels"])
 @pytest.mark.parametrize("lossless", [False, True])
-def test_a_webp_stays_lossless_if_it_was(saved, photo, lossless):
-    source = saved(photo[:16, :16], "WEBP", lossless=lossless)
+def test_a_webp_stays_lossless_if_it_was(saved, photo, lossless, profile):
+    source = saved(photo[:16, :16], "WEBP", lossless=lossless, icc_profile=profile)
     stored = np.ascontiguousarray(photo[:64, :64])
     after = np.asarray(reopened(encoded(decode(source, Limits()), stored, source)))
     assert np.array_equal(after, stored) == lossless
