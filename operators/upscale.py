@@ -13,16 +13,19 @@ import pyarrow as pa
 from operators.gate import Surroundings
 from operators.inpaint import pasted
 from operators.mask import BLEND, CONFIDENCE, Box
-from operators.metrics.continuity import lab_difference
-from operators.metrics.naturalness import BANDS, band_ratios, overshoot_share
+from operators.metrics.continuity import lab_difference, luma
+from operators.metrics.naturalness import BANDS, band_energies, overshoot_share
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill
 from operators.text_detector import Scale, has_contrast, text_detector
 from operators.upscalers.guard import Guard
 from operators.upscalers.resample import resampled
+from operators.upscalers.routing import noise_level
 from operators.upscalers.tiles import painted
 from operators.upscalers.upscaler import Colour, upscaler
 
+NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
+"""Share of white noise's energy in each octave band, the finest first: no network brings back a picture's grain."""
 NO_LIMIT = float("nan")
 """These checks decide which of two fills goes on, not whether it is accepted."""
 
@@ -106,7 +109,7 @@ class Upscale(Operator):
         source: Colour = fill.astype(np.float32) / np.float32(255)
         plain = _stored(resampled(source, size))
         plain_result = pasted(pixels, plain, mask[:, :, BLEND])
-        ratios = band_ratios(plain_result, place.edited, place.ring)
+        ratios = detail_ratios(plain_result, place, noise_level(luma(plain_result)))
         deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
         if not deficit > self.threshold:
             return plain, {"deficit": deficit, "kept": 0.0}
@@ -116,7 +119,7 @@ class Upscale(Operator):
         figures = {
             "deficit": deficit,
             "bands_plain": _distance(ratios),
-            "bands_rebuilt": _distance(band_ratios(result, place.edited, place.ring)),
+            "bands_rebuilt": _distance(detail_ratios(result, place, noise_level(luma(plain_result)))),
             "overshoot": overshoot_share(better, nearest, place.edited) - overshoot_share(plain, nearest, place.edited),
             "colour_shift": _colour_shift(plain_result, result, place),
         }
@@ -153,6 +156,14 @@ def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
     """How many of the measured octaves a fill's resolution cannot hold at its crop's size, the finest first."""
     ratio = max(pixels.shape[0] / fill.shape[0], pixels.shape[1] / fill.shape[1])
     return min(BANDS, max(0, math.ceil(math.log2(ratio))))
+
+
+def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[float]:
+    """As `band_ratios`, the energy of white noise of deviation `noise` (grey levels) taken off the ring's."""
+    inside, around = (np.array(band_energies(result, where)) for where in (place.edited, place.ring))
+    detail = np.maximum(around - np.array(NOISE_IN_BANDS) * noise**2, 0)
+    ratios: list[float] = np.log2((inside + 1) / (detail + 1)).tolist()
+    return ratios
 
 
 def _smaller(region: Region) -> bool:

@@ -17,6 +17,10 @@ from operators.upscalers.resample import resampled
 
 Plane = npt.NDArray[np.float32]
 
+IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+"""White noise comes out of it as loud as it went in."""
+LEAST_WHITE = 1.5
+"""Times the mask's answer that noise may have in all frequencies but the lowest; white noise has 0.96."""
 BLOCK = 16
 """Source pixels a side of what is routed as one."""
 CELL = 8
@@ -87,22 +91,25 @@ def in_pixels(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 
 
 def noise_level(grey: Plane) -> float:
-    """The deviation of white noise in grey levels: what is found even in the flattest parts of a picture; 0 for 1 x 1.
+    """The deviation of white noise in grey levels: what is found even in the flattest parts of a picture; 0 without any.
 
-    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and sloping parts; here its answer is
-    averaged in blocks, and the tenth part of the blocks with the least of it counts, since texture answers to the mask too.
+    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and sloping parts. Its answer is
+    averaged in blocks, and the tenth part of them with the least of it counts. Fine texture answers too; but what is no
+    noise has more energy at lower frequencies than white noise has, and then nothing is taken for noise.
     """
     if min(grey.shape) < BLOCK:
         return 0.0
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
     height, width = (side // BLOCK * BLOCK for side in grey.shape)
-    sums = np.zeros((height // BLOCK, width // BLOCK), np.float32)
+    fine, all_of_it = (np.zeros((height // BLOCK, width // BLOCK), np.float32) for _ in range(2))
     for top in range(0, height, STRIP):
         rows = np.ascontiguousarray(grey[top : min(top + STRIP, height), :width])
-        answer = np.square(cv2.filter2D(rows, cv2.CV_32F, mask))
-        means = answer.reshape(len(rows) // BLOCK, BLOCK, width // BLOCK, BLOCK).mean(axis=(1, 3))
-        sums[top // BLOCK : top // BLOCK + len(means)] = means
-    return float(np.sqrt(np.quantile(sums, 0.1)))
+        answers = cv2.filter2D(rows, cv2.CV_32F, IMMERKAER), rows - cv2.blur(rows, (5, 5))
+        for sums, answer in zip((fine, all_of_it), answers, strict=True):
+            means = np.square(answer).reshape(len(rows) // BLOCK, BLOCK, width // BLOCK, BLOCK).mean(axis=(1, 3))
+            sums[top // BLOCK : top // BLOCK + len(means)] = means
+    flattest = fine <= np.quantile(fine, 0.1)
+    variance = float(fine[flattest].mean())
+    return float(np.sqrt(variance)) if np.median(all_of_it[flattest]) < LEAST_WHITE * variance else 0.0
 
 
 def denoised(values: npt.NDArray[np.float32], noise: Plane) -> npt.NDArray[np.float32]:

@@ -4,7 +4,7 @@
 
 `plain` resamples, `all` enhances every fill and keeps whatever comes out, `selective` is the operator as it stands, and `full`
 is the fill made at full resolution, which no upscaler knows. Perceptual distance is to the truth, round each edit; compute is
-counted in processor seconds. Pictures are of the suite's reported set.
+counted in processor seconds. `--rung perfect` halves the truth itself. Only the suite's reported set is kept as a result.
 """
 
 from __future__ import annotations
@@ -35,20 +35,26 @@ RESULTS = Path(__file__).parent / "results"
 WAYS = ("plain", "all", "selective", "full")
 
 
-def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int) -> Pixels:
+PERFECT = "perfect"
+"""A generator that knows the truth, and has half its resolution: what is lost is detail alone."""
+
+
+def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int, clean: Pixels) -> Pixels:
     """A fill made on the crop at half its sides; a pixel there is a hole if any of its four was."""
     size = (max(1, pixels.shape[1] // 2), max(1, pixels.shape[0] // 2))
+    if rung == PERFECT:
+        return cv2.resize(clean, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     small_hole = (cv2.resize(hole, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8) * 255
     return CLASSICAL[rung](np.ascontiguousarray(small), small_hole, seed)
 
 
-def records_of(rung: str, every: int) -> list[dict[str, Any]]:
+def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
     """Every region of every so many pictures: how far each way is from the truth, and what it cost."""
     suite, operator, found = default_suite(default_folder()), Upscale(), []
     operator.open()
     upscaler(operator.model, 2).opened()
-    for entry in [entry for entry in suite.entries if entry.set == "report"][::every]:
+    for entry in [entry for entry in suite.entries if entry.set == chosen][::every]:
         row, truth = views(softened(suite, entry))[0], suite.truth(entry)
         if truth is None:
             continue
@@ -58,13 +64,13 @@ def records_of(rung: str, every: int) -> list[dict[str, Any]]:
             if not pixels[area].size or not (hole == 0).any():
                 continue
             seed = seed_of(0, entry.file, region["crop"], rung, 1)
-            fill = half_fill(pixels, hole, rung, seed)
+            clean = np.ascontiguousarray(crop_of(region, truth))
+            fill = half_fill(pixels, hole, rung, seed, clean)
             made, seconds, figures = sized(operator, pixels, mask, fill, Scale().factor(row["width"], row["height"]))
-            made["full"] = CLASSICAL[rung](pixels, hole, seed)
-            clean = np.ascontiguousarray(crop_of(region, truth)[area])
+            made["full"] = clean if rung == PERFECT else CLASSICAL[rung](pixels, hole, seed)
             distance = {
                 way: perceptual_distance().distance(
-                    np.ascontiguousarray(pasted(pixels, made[way], mask[:, :, BLEND])[area]), clean
+                    np.ascontiguousarray(pasted(pixels, made[way], mask[:, :, BLEND])[area]), np.ascontiguousarray(clean[area])
                 )
                 for way in WAYS
             }
@@ -111,17 +117,19 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rung", choices=sorted(CLASSICAL), default="patchmatch")
+    parser.add_argument("--rung", choices=[*CLASSICAL, PERFECT], default="patchmatch")
+    parser.add_argument("--set", choices=("tune", "report"), default="report")
     parser.add_argument("--every", type=int, default=4)
     options = parser.parse_args()
     single_threaded()
     import torch
 
     torch.set_num_threads(1)
-    records = records_of(options.rung, options.every)
+    records = records_of(options.rung, options.every, options.set)
     content = summary(records)
     print(json.dumps(content, indent=1))
-    (RESULTS / f"enhance-{options.rung}.json").write_text(json.dumps({**content, "records": records}, indent=1) + "\n")
+    if options.set == "report":
+        (RESULTS / f"enhance-{options.rung}.json").write_text(json.dumps({**content, "records": records}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ from operators.upscalers.upscaler import upscaler
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
-THRESHOLDS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, math.inf)
+THRESHOLDS = (-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 22.0, 32.0, math.inf)
+"""The first sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
 
 
@@ -69,29 +70,29 @@ def thumbnail(truth: Pixels, seed: int) -> Pixels:
 def letters(number: int) -> Pixels:
     """A column of text in a few sizes."""
     font = list(typefaces().values())[2 + number]
-    image = Image.new("RGB", (512, 512), ((250, 248, 240), (30, 34, 48))[number])
-    draw, y = ImageDraw.Draw(image), 16
+    image = Image.new("RGB", (1024, 1024), ((250, 248, 240), (30, 34, 48))[number])
+    draw, y = ImageDraw.Draw(image), 90
     words = ("Clean plates of millions of images", "A slow brown dog, 27 lazy foxes & an ox")[number]
-    for size in (44, 34, 28, 24, 20, 18, 40):
-        draw.text((16, y), words, font=ImageFont.truetype(font, size), fill=((20, 20, 30), (240, 230, 210))[number])
-        y += round(size * 1.7)
+    for size in (44, 34, 28, 24, 20, 40):
+        draw.text((120, y), words, font=ImageFont.truetype(font, size), fill=((20, 20, 30), (240, 230, 210))[number])
+        y += round(size * 4)
     return np.asarray(image)
 
 
 def lines(seed: int) -> Pixels:
     """A drawing of thin curves and straight lines on paper."""
     rng = np.random.default_rng(seed)
-    image = Image.new("RGB", (2048, 2048), (252, 252, 250))
+    image = Image.new("RGB", (4096, 4096), (252, 252, 250))
     draw = ImageDraw.Draw(image)
     for _ in range(14):
-        points = [tuple(point) for point in rng.uniform(0, 2048, (2, 2))]
+        points = [tuple(point) for point in rng.uniform(0, 4096, (2, 2))]
         draw.line(points, fill=(20, 20, 20), width=int(rng.integers(6, 16)))
-        x, y, size = *rng.uniform(0, 1600, 2), rng.uniform(200, 900)
+        x, y, size = *rng.uniform(0, 3600, 2), rng.uniform(200, 900)
         draw.ellipse((x, y, x + size, y + size * rng.uniform(0.4, 1)), outline=(30, 30, 90), width=int(rng.integers(6, 16)))
-    return np.asarray(image.resize((512, 512), Image.Resampling.BOX))
+    return np.asarray(image.resize((1024, 1024), Image.Resampling.BOX))
 
 
-def _square(picture: Pixels, side: int = 512) -> Pixels:
+def _square(picture: Pixels, side: int = 1024) -> Pixels:
     rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     height, width = (min(side, edge) // SCALE * SCALE for edge in rgb.shape[:2])
     top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
@@ -193,7 +194,7 @@ def swept(routing: Routing) -> list[dict[str, float]]:
     """Compute and distance on the `tune` pictures for each threshold, both relative to the network everywhere."""
     points = []
     chosen = list(examples("tune"))
-    for threshold in (-1.0, *THRESHOLDS[1:]):
+    for threshold in THRESHOLDS:
         setting, seen, distances, seconds = replace(routing, threshold=threshold), 0, [], 0.0
         for example in chosen:
             made = enlargement(example.small, setting)
