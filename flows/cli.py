@@ -23,7 +23,9 @@ from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
 from flows.rates import rates_for
-from flows.run import VERDICTS, Options, Summary, run
+from flows.run import run
+from flows.run_settings import Options
+from flows.summary import VERDICTS, Summary
 from operators import gate
 from operators.budget import Budget
 from operators.failure import RunError

@@ -17,7 +17,8 @@ from rich.table import Table
 from cluster.profile import laptop
 from flows.erase_text import erase_text
 from flows.render import Caption, captioned
-from flows.run import Options, run
+from flows.run import run
+from flows.run_settings import Options
 from operators import ledger
 from operators.mask import Box
 from operators.metrics.quality import psnr, ssim

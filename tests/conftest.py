@@ -293,7 +293,7 @@ def ray_here() -> Iterator[None]:
 
     from cluster.profile import Profile
     from flows.flow import Flow
-    from flows.run import connect
+    from flows.ray_session import connect
 
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     before = os.environ.get("RAY_TMPDIR")

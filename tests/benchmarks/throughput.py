@@ -28,8 +28,9 @@ from flows.demo import pictures
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import Fills, Rung
+from flows.ray_session import connect
 from flows.render import captioned
-from flows.run import connect, plan
+from flows.run import plan
 from operators import index, ledger
 from operators.model_cache import single_threaded
 from operators.operator import Chain

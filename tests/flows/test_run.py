@@ -21,7 +21,9 @@ from flows import run as run_module
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
-from flows.run import Options, Summary, plan, run
+from flows.run import plan, run
+from flows.run_settings import Options
+from flows.summary import Summary
 from operators import ledger
 from operators.failure import RunError
 from operators.index import read_shard

@@ -1,0 +1,69 @@
+"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started on this machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cluster.profile import Profile
+from flows.flow import Flow
+from operators.failure import RunError
+
+LARGEST_OBJECT_STORE = 2 * 1024**3
+
+
+def connect(flow: Flow, profile: Profile) -> None:
+    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
+
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it.
+    """
+    local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        _refuse_unless_fits(flow, profile, {"CPU": local_cpus, "GPU": math.inf})
+    if not ray.is_initialized():
+        settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if not os.environ.get("RAY_ADDRESS"):
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            settings |= {
+                "num_cpus": math.ceil(local_cpus),
+                "include_dashboard": False,
+                "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
+            }
+        with _silenced():
+            ray.init(**settings)
+    _refuse_unless_fits(flow, profile, ray.cluster_resources())
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = 8
+
+
+def _refuse_unless_fits(flow: Flow, profile: Profile, cluster: Mapping[str, float]) -> None:
+    refusal = flow.refusal(profile, cluster)
+    if refusal:
+        raise RunError("profile_does_not_fit", refusal)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
