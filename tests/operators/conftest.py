@@ -15,7 +15,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.boundaries.sample import Sample, sample_of
-from operators.index import list_source
+from operators.listing import list_source
 from operators.row import SCHEMA
 
 
@@ -27,7 +27,8 @@ def _saved(image: Any, kind: str, **options: Any) -> bytes:
 
 def _rows(*records: dict[str, Any]) -> pa.Table:
     complete = [
-        {"image_id": f"{number:032x}", "shard": 0, "path": f"{number}.png", **record} for number, record in enumerate(records)
+        {"image_id": f"{number:032x}", "uri": f"/{number}.png", "shard": 0, "path": f"{number}.png", **record}
+        for number, record in enumerate(records)
     ]
     for record in complete:
         if record.get("bytes") is not None:
