@@ -17,6 +17,7 @@ import ray
 from PIL import Image
 
 from cluster.profile import Profile, Stage, laptop, load
+from cluster.room import Node
 from flows import run as run_module
 from flows.erase_text import erase_text
 from flows.flow import Flow
@@ -247,7 +248,7 @@ def test_the_ray_that_a_run_starts_is_large_enough_for_its_flow(
     flow = erase_text(Fills(PRESETS[preset]))
     with pytest.raises(Started) as started:
         run(flow, str(finished.source), str(tmp_path / "out"), profile)
-    assert flow.then(Write("out")).refusal(profile, {"CPU": started.value.args[0]}) is None
+    assert flow.then(Write("out")).refusal(profile, [Node({"CPU": started.value.args[0]})]) is None
 
 
 @pytest.mark.usefixtures("ray_here")
