@@ -40,8 +40,8 @@ app.add_typer(models, name="models")
 Source = Annotated[
     str,
     typer.Argument(
-        help="Folder, glob, or an fsspec URL such as s3://bucket/prefix; or a manifest: Parquet, CSV or JSON lines with a `uri` "
-        "column, or Parquet with the images inside (FILE.parquet#column=NAME where it has several columns of images)."
+        help="Folder, glob, or an fsspec URL such as s3://bucket/prefix; or a manifest: Parquet, CSV or JSON lines with a "
+        "`uri` column, or Parquet with the images inside (FILE.parquet#column=NAME if it has several columns of images)."
     ),
 ]
 Dest = Annotated[
