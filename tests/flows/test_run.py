@@ -286,7 +286,7 @@ def test_progress_is_told_after_every_block(pictures: Pictures, tmp_path: Path) 
     run(
         FAST, str(source), str(tmp_path / "out"), profile, progress=lambda summary: told.append((summary.total, summary.worked))
     )
-    assert told == [(3, 0), (3, 1), (3, 2), (3, 3)]
+    assert told == [(0, 0), (3, 0), (3, 1), (3, 2), (3, 3)]
 
 
 @pytest.mark.usefixtures("ray_here")
