@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cluster.profile import Profile, ProfileError
 from cluster.room import Node
+from flows.observed import batch_observed
 from operators.model_cache import single_threaded
 from operators.operator import Chain, Operator
 from operators.row import INDEX_COLUMNS, check_schema, column, complete
@@ -124,8 +125,10 @@ class Flow:
 
 def work(operator: Operator, table: pa.Table) -> pa.Table:
     """One batch through one operator, its schema checked."""
-    result = operator.apply(complete(table))
+    rows = complete(table)
+    result = operator.apply(rows)
     check_schema(result, operator.name)
+    batch_observed(operator, rows, result)
     return result
 
 

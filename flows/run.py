@@ -13,7 +13,8 @@ import pyarrow as pa
 from cluster.profile import Profile
 from flows.flow import Flow
 from flows.ray_session import connect
-from flows.run_settings import Options, check_settings, fills, record
+from flows.run_settings import Options, check_settings, fills, record, run_id
+from flows.structured_log import name_run
 from flows.summary import Summary
 from flows.tally import tally
 from operators import index, ledger, storage
@@ -133,6 +134,7 @@ def _work(
     lease: ledger.Lease,
 ) -> None:
     connect(flow, profile)
+    name_run(run_id(dest))
     import ray
 
     remaining, transient_in_a_row = dict(pending), 0

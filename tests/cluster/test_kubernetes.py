@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.dashboard import dashboard
 from cluster.rayjob import BASE, rayjob
 from tests.cluster.kubernetes_schemas import faults, kuberay_faults
 
@@ -73,6 +74,7 @@ def test_there_is_an_overlay_for_plain_clusters_and_for_each_cloud() -> None:
 def test_an_overlay_renders_everything_and_says_what_each_part_is_for(overlay: str) -> None:
     parts = {manifest["kind"]: manifest["metadata"]["labels"]["app.kubernetes.io/component"] for manifest in rendered(overlay)}
     assert parts == {
+        "ConfigMap": "setup",
         "ServiceAccount": "setup",
         "PodDisruptionBudget": "setup",
         "PodMonitor": "setup",
@@ -81,7 +83,7 @@ def test_an_overlay_renders_everything_and_says_what_each_part_is_for(overlay: s
     }
 
 
-@pytest.mark.parametrize("kind", ["ServiceAccount", "PodDisruptionBudget"])
+@pytest.mark.parametrize("kind", ["ConfigMap", "ServiceAccount", "PodDisruptionBudget"])
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kubernetes_own_kinds_keep_to_its_schema(overlay: str, kind: str) -> None:
     assert faults(one(overlay, kind)) == []
@@ -244,6 +246,11 @@ def test_no_container_is_root_or_writes_anywhere_but_into_its_volumes(overlay: s
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nobody_hands_in_work_without_the_clusters_token(overlay: str) -> None:
+    assert cluster(overlay)["authOptions"] == {"mode": "token"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_container_says_what_it_takes_and_takes_no_more(overlay: str) -> None:
     for container in (*containers(overlay), cluster(overlay)["autoscalerOptions"]):
         assert container["resources"]["requests"] == container["resources"]["limits"]
@@ -279,6 +286,13 @@ def test_metrics_are_read_from_ports_that_pods_have(overlay: str) -> None:
     head, *workers = ({port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]} for pod in pods(overlay))
     assert {name: head.get(name) for name in ports} == {"metrics": 8080, "as-metrics": 44217, "dash-metrics": 44227}
     assert all(worker == {"metrics": 8080} for worker in workers)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_grafana_finds_the_dashboard(overlay: str) -> None:
+    config = one(overlay, "ConfigMap")
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert {name: json.loads(text) for name, text in config["data"].items()} == {"cleanplate.json": dashboard()}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
