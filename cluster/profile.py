@@ -10,6 +10,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cluster.bounds import Bounds
+
 SLACK = 0.01
 """CPUs by which a sum may miss: stages ask for a few ten-thousandths more than they say, to be told apart."""
 INDEX_CPUS = 1.0
@@ -67,6 +69,8 @@ class Profile(BaseModel):
     """Logical CPUs of the Ray instance that is started when none is running; None takes what the stages need."""
     images_per_block: int | None = Field(None, ge=1, le=16)
     """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
+    image: Bounds = Bounds()
+    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:

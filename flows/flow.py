@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
+from flows.second_attempt import guarded
+from operators.memory_limit import limit_memory
 from operators.model_cache import single_threaded
 from operators.operator import Chain, Operator
 from operators.row import INDEX_COLUMNS, check_schema, column, complete
@@ -114,28 +117,34 @@ class Flow:
                 "udf_modifying_row_count": False,
             }
             if stage.pool:
-                pool = ActorPoolStrategy(min_size=stage.pool[0], max_size=stage.pool[1], max_tasks_in_flight_per_actor=2)
-                dataset = dataset.map_batches(Worker, fn_constructor_args=(operator,), compute=pool, **options)
+                pool = ActorPoolStrategy(
+                    min_size=stage.pool[0],
+                    max_size=stage.pool[1],
+                    max_tasks_in_flight_per_actor=2,
+                    enable_true_multi_threading=True,  # one call at a time still, but in the thread that knows its attempt
+                )
+                dataset = dataset.map_batches(Worker, fn_constructor_args=(operator, profile.image), compute=pool, **options)
             else:
-                dataset = dataset.map_batches(partial(work, operator), **options)
+                dataset = dataset.map_batches(partial(work, operator, profile.image), **options)
         return dataset
 
 
-def work(operator: Operator, table: pa.Table) -> pa.Table:
-    """One batch through one operator, its schema checked."""
-    result = operator.apply(complete(table))
+def work(operator: Operator, bounds: Bounds, table: pa.Table) -> pa.Table:
+    """One batch through one operator, its schema checked, no image taking more than its bounds."""
+    result = guarded(operator, complete(table), bounds)
     check_schema(result, operator.name)
     return result
 
 
 class Worker:
-    """A process that keeps an operator open, on one computing thread."""
+    """A process that keeps an operator open, on one computing thread and in bounded memory."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, bounds: Bounds) -> None:
         single_threaded()
         operator.open()
-        self._operator = operator
+        limit_memory(bounds.memory_bytes)
+        self._operator, self._bounds = operator, bounds
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """One batch through the operator, its schema checked."""
-        return work(self._operator, table)
+        return work(self._operator, self._bounds, table)

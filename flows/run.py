@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from cluster.profile import Profile
 from flows.flow import Flow
+from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
 from flows.run_settings import Options, check_settings, fills, record
 from flows.summary import Summary
@@ -124,6 +125,7 @@ def _work(
     lease: ledger.Lease,
 ) -> None:
     connect(flow, profile)
+    keep_ray_quiet()
     import ray
 
     remaining, transient_in_a_row = dict(pending), 0
