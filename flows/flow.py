@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
+from flows.blocks import unpacked
 from flows.second_attempt import guarded
 from operators.memory_limit import limit_memory
 from operators.model_cache import single_threaded
 from operators.operator import Chain, Operator
-from operators.row import INDEX_COLUMNS, check_schema, column, complete
+from operators.row import INDEX_COLUMNS, SCHEMA, check_schema, column, complete
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -96,16 +97,21 @@ class Flow:
         laid_out, names = self.laid_out(profile)
         return laid_out.refusal(names, cluster)
 
-    def stream(self, dataset: Dataset, profile: Profile) -> Dataset:
-        """Lay the flow over a Ray Dataset of rows as the profile says. Raises ProfileError for an unknown stage.
+    def stream(self, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
+        """Lay the flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the columns `kept` come out.
+
+        Raises ProfileError for an unknown stage.
 
         Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
         smallest unit of CPU on top of its own.
         """
         from ray.data import ActorPoolStrategy
 
-        for position, (name, operator) in enumerate(self.stages(profile)):
+        stages = self.stages(profile)
+        for position, (name, operator) in enumerate(stages):
             stage = profile.stage(name)
+            last = position == len(stages) - 1
+            settings = (operator, profile.image, tuple(kept) if last else None)
             if stage.gpus and not stage.pool:
                 raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
             options: dict[str, Any] = {
@@ -123,28 +129,28 @@ class Flow:
                     max_tasks_in_flight_per_actor=2,
                     enable_true_multi_threading=True,  # one call at a time still, but in the thread that knows its attempt
                 )
-                dataset = dataset.map_batches(Worker, fn_constructor_args=(operator, profile.image), compute=pool, **options)
+                dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
             else:
-                dataset = dataset.map_batches(partial(work, operator, profile.image), **options)
+                dataset = dataset.map_batches(partial(work, *settings), **options)
         return dataset
 
 
-def work(operator: Operator, bounds: Bounds, table: pa.Table) -> pa.Table:
-    """One batch through one operator, its schema checked, no image taking more than its bounds."""
-    result = guarded(operator, complete(table), bounds)
+def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
+    """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
+    result = guarded(operator, complete(unpacked(table)), bounds)
     check_schema(result, operator.name)
-    return result
+    return result if kept is None else result.select(list(kept))
 
 
 class Worker:
     """A process that keeps an operator open, on one computing thread and in bounded memory."""
 
-    def __init__(self, operator: Operator, bounds: Bounds) -> None:
+    def __init__(self, operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None) -> None:
         single_threaded()
         operator.open()
         limit_memory(bounds.memory_bytes)
-        self._operator, self._bounds = operator, bounds
+        self._work = partial(work, operator, bounds, kept)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """One batch through the operator, its schema checked."""
-        return work(self._operator, self._bounds, table)
+        return self._work(table)

@@ -24,7 +24,7 @@ PROFILE = """
 name: poison
 placement: fused
 images_per_block: 6
-image: {seconds: {decoder: 3}, memory: 512MiB}
+image: {seconds: {decoder: 8}, memory: 512MiB}
 stages:
   worker: {cpus: 1, pool: [2, 2]}
   default: {cpus: 0.25}

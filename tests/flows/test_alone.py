@@ -26,7 +26,7 @@ from tests.faults.poison_flow import Decoder
 if TYPE_CHECKING:
     from tests.conftest import Pictures
 
-BOUNDS = Bounds.model_validate({"seconds": {"decoder": 2, "killed": 60}, "memory": "300MiB"})
+BOUNDS = Bounds.model_validate({"seconds": {"decoder": 8, "killed": 60}, "memory": "300MiB"})
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
     with pytest.raises(SchemaError, match=expected):
         Flow((Fetch(), Careless())).run(rows)
     with pytest.raises(SchemaError, match=expected):
-        work(Careless(), Bounds(), rows)
+        work(Careless(), Bounds(), None, rows)
 
 
 def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:
