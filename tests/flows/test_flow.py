@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.bounds import Bounds
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
 from cluster.room import Node
 from flows.erase_text import erase_text, inpaint_masks
@@ -150,7 +151,7 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
     with pytest.raises(SchemaError, match=expected):
         Flow((Fetch(), Careless())).run(rows)
     with pytest.raises(SchemaError, match=expected):
-        work(Careless(), rows)
+        work(Careless(), Bounds(), None, rows)
 
 
 def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:
