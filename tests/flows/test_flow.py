@@ -77,7 +77,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     ("operators", "operator", "column"),
     [
         ((Detect(), Fetch()), "detect", "bytes"),
-        ((Fetch(), Soften(), Detect()), "soften", "width"),
+        ((Fetch(), Soften(), Detect()), "soften", "regions.polygons"),
         ((Fetch(), Detect(), Inpaint(), Soften()), "inpaint_telea", "regions.crop"),
         ((Fetch(), Detect(), Soften(), Verify()), "verify", "regions.fill"),
         ((Fetch(), Detect(), Soften(), Inpaint(), Write("out")), "write", "encoded"),
