@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,17 @@ def sample(make_sample: Callable[..., Sample]) -> Sample:
 def with_models(sample: Sample) -> Callable[..., Sample]:
     """The sample with an autoencoder or an encoder."""
     return lambda **models: dataclasses.replace(sample, **models)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., str]:
+    """Makes files of one byte each under a folder, and returns the folder."""
+
+    def make(*names: str, folder: str = "source") -> str:
+        for name in names:
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        return str(tmp_path / folder)
+
+    return make
