@@ -18,13 +18,16 @@ from flows import suite as suites
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
-from flows.ladder import PRESETS, Fills, Rung
+from flows.ladder import PRESETS, Fills, Rung, rungs_of
 from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
+from flows.plan_cli import plan
+from flows.progress_lines import asked_for, progress_lines
 from flows.rates import rates_for
 from flows.run import run
 from flows.run_settings import Options
+from flows.submit_cli import submit
 from flows.summary import VERDICTS, Summary
 from operators import gate
 from operators.budget import Budget
@@ -38,6 +41,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
 )
 app.add_typer(models, name="models")
+app.command("plan")(plan)
+app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 
 Source = Annotated[
     str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
@@ -63,14 +68,6 @@ MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are
 MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
 
 
-def _rungs(preset: str, model: str | None) -> tuple[Rung, ...]:
-    if model is not None:
-        return (Rung(model),)
-    if preset not in PRESETS:
-        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms: float | None, fresh: bool) -> Fills:
     budget = None if budget_ms is None else Budget(budget_ms, rates_for(dest, rungs, fresh))
     return Fills(rungs, seed, prompt, budget)
@@ -78,7 +75,10 @@ def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[Summary], None]]:
-    """A progress bar where standard error is a terminal, nothing elsewhere."""
+    """A progress bar where standard error is a terminal, lines in a job's log, nothing elsewhere."""
+    if asked_for():
+        yield progress_lines(lambda line: errors.print(line, markup=False))
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,7 +125,7 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE into DEST."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = erase_text(fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -149,7 +149,7 @@ def inpaint(
 ) -> None:
     """Regenerate what given masks cover."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = inpaint_masks(masks, fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -236,7 +236,7 @@ def evaluate_suite(
         from flows.evaluation_report import write_reports
 
         chosen = _suite(suite)
-        content = evaluate(chosen, out, EvaluationOptions(_rungs(preset, model), seed, seeds, workers or profiles.cores()))
+        content = evaluate(chosen, out, EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores()))
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
         print(
             f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"

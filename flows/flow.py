@@ -81,7 +81,7 @@ class Flow:
         """
         names = [name for name, _ in self.stages(profile)]
         unique = [f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
-        stages = dict(zip(unique, (profile.stage(name) for name in names), strict=True))
+        stages = {name: profile.stage(name) for name in unique}
         return profile.model_copy(update={"stages": stages}), unique
 
     def demand(self, profile: Profile) -> dict[str, float]:
@@ -102,8 +102,9 @@ class Flow:
         """
         from ray.data import ActorPoolStrategy
 
-        for position, (name, operator) in enumerate(self.stages(profile)):
-            stage = profile.stage(name)
+        laid_out, names = self.laid_out(profile)
+        for position, (name, (_, operator)) in enumerate(zip(names, self.stages(profile), strict=True)):
+            stage = laid_out.stages[name]
             if stage.gpus and not stage.pool:
                 raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
             options: dict[str, Any] = {
