@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
 from flows import suite as suites
+from flows.display import shown
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
@@ -25,7 +24,6 @@ from flows.one_line import one_line_errors as _one_line_errors
 from flows.rates import rates_for
 from flows.run import run
 from flows.run_settings import Options
-from flows.summary import VERDICTS, Summary
 from operators import gate
 from operators.budget import Budget
 from operators.failure import RunError
@@ -40,7 +38,11 @@ app = typer.Typer(
 app.add_typer(models, name="models")
 
 Source = Annotated[
-    str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
+    str,
+    typer.Argument(
+        help="Folder, glob, or an fsspec URL such as s3://bucket/prefix; or a manifest: Parquet, CSV or JSON lines with a "
+        "`uri` column, or Parquet with the images inside (FILE.parquet#column=NAME if it has several columns of images)."
+    ),
 ]
 Dest = Annotated[
     str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
@@ -76,33 +78,11 @@ def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms
     return Fills(rungs, seed, prompt, budget)
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Summary], None]]:
-    """A progress bar where standard error is a terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[counts]}"),
-    )
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("listing", total=None, counts="")
-
-        def update(summary: Summary) -> None:
-            counts = ", ".join(f"{summary.verdicts[name]} {name}" for name in VERDICTS if summary.verdicts[name])
-            done = summary.before + summary.worked
-            bar.update(task, description="images", total=summary.total, completed=done, counts=counts)
-
-        yield update
-
-
 def _execute(flow: Flow, source: str, dest: str, profile: str, workers: int | None, options: Options) -> None:
     chosen = profiles.load(profile)
     if workers is not None:
         chosen = chosen.with_workers(workers)
-    with _progress() as update:
+    with shown(errors) as update:
         summary = run(flow, source, dest, chosen, options, update)
     print(summary.line())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
+from cluster.room import Node
 from flows.blocks import unpacked
+from flows.observed import batch_observed
 from flows.second_attempt import guarded
 from operators.memory_limit import limit_memory
 from operators.model_cache import single_threaded
@@ -88,14 +90,14 @@ class Flow:
         return profile.model_copy(update={"stages": stages}), unique
 
     def demand(self, profile: Profile) -> dict[str, float]:
-        """CPUs and GPUs that this flow needs at the same time under a profile. Raises ProfileError."""
+        """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises ProfileError."""
         laid_out, names = self.laid_out(profile)
         return laid_out.demand(names)
 
-    def refusal(self, profile: Profile, cluster: Mapping[str, float]) -> str | None:
-        """Why the profile cannot run this flow on a cluster with these resources; None if it can. Raises ProfileError."""
+    def refusal(self, profile: Profile, nodes: Sequence[Node]) -> str | None:
+        """Why the profile cannot run this flow on a cluster of these nodes; None if it can. Raises ProfileError."""
         laid_out, names = self.laid_out(profile)
-        return laid_out.refusal(names, cluster)
+        return laid_out.refusal(names, nodes)
 
     def stream(self, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
         """Lay the flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the columns `kept` come out.
@@ -103,7 +105,7 @@ class Flow:
         Raises ProfileError for an unknown stage.
 
         Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
-        smallest unit of CPU on top of its own.
+        smallest unit of CPU less than its own; not more, since then a node would hold one process less than it has CPUs.
         """
         from ray.data import ActorPoolStrategy
 
@@ -118,8 +120,8 @@ class Flow:
                 "batch_format": "pyarrow",
                 "batch_size": stage.batch,
                 "zero_copy_batch": True,
-                "num_cpus": stage.cpus + (position + 1) * SMALLEST_CPU,
-                "num_gpus": stage.gpus or None,
+                "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
+                **stage.ray_options(),
                 "udf_modifying_row_count": False,
             }
             if stage.pool:
@@ -137,8 +139,10 @@ class Flow:
 
 def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
     """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
-    result = guarded(operator, complete(unpacked(table)), bounds)
+    rows = complete(unpacked(table))
+    result = guarded(operator, rows, bounds)
     check_schema(result, operator.name)
+    batch_observed(operator, rows, result)
     return result if kept is None else result.select(list(kept))
 
 

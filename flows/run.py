@@ -15,9 +15,11 @@ from flows.blocks import LARGEST_BLOCK, packed
 from flows.flow import Flow
 from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
-from flows.run_settings import Options, check_settings, fills, record
+from flows.run_settings import Options, check_settings, fills, record, run_id
+from flows.structured_log import name_run
 from flows.summary import Summary
-from operators import index, ledger
+from flows.tally import tally
+from operators import index, ledger, storage
 from operators.failure import CODES, Failure, RunError
 from operators.write import Write
 
@@ -47,6 +49,7 @@ def run(
     for fill in fills(flow):
         fill.check()
     try:
+        storage.reach(dest)
         with ledger.Lease(dest).held() as lease:
             return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
     except Failure as failure:
@@ -63,11 +66,18 @@ def _run(
     lease: ledger.Lease,
 ) -> Summary:
     recorded = check_settings(flow, source, dest, options)
-    sizes = index.build(source, dest, options.limit)
+    summary = Summary()
+
+    def listed(count: int) -> None:
+        summary.listed = count
+        progress(summary)
+
+    sizes = index.build(source, dest, options.limit, listed)
     if not recorded:
         record(flow, source, dest, profile, options)
     pending = _pending_by_shard(dest, sizes)
-    summary = Summary(total=sum(sizes.values()), before=sum(sizes.values()) - sum(pending.values()))
+    summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
+    summary.verdicts_before, summary.failures_before = tally(dest, sizes)
     progress(summary)
     if sum(pending.values()):
         _work(flow, dest, profile, pending, sizes, summary, progress, lease)
@@ -133,14 +143,16 @@ def _work(
 ) -> None:
     connect(flow, profile)
     keep_ray_quiet()
+    name_run(run_id(dest))
     import ray
 
     remaining, transient_in_a_row = dict(pending), 0
     start = time.monotonic()
     try:
-        for batch in plan(flow, dest, profile, pending).iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
+        dataset = plan(flow, dest, profile, pending)
+        summary.pace.watch(flow, profile, dataset)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            summary.pace.saw(batch)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.bounds import Bounds
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
+from cluster.room import Node
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError, work
 from flows.ladder import PRESETS, Fills
@@ -76,7 +77,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     ("operators", "operator", "column"),
     [
         ((Detect(), Fetch()), "detect", "bytes"),
-        ((Fetch(), Soften(), Detect()), "soften", "width"),
+        ((Fetch(), Soften(), Detect()), "soften", "regions.polygons"),
         ((Fetch(), Detect(), Inpaint(), Soften()), "inpaint_telea", "regions.crop"),
         ((Fetch(), Detect(), Soften(), Verify()), "verify", "regions.fill"),
         ((Fetch(), Detect(), Soften(), Inpaint(), Write("out")), "write", "encoded"),
@@ -172,8 +173,8 @@ def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
     profile = Profile(name="own", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     needed = 6 * 1 + 7 * 0.25 + 1
-    assert flow.refusal(profile, {"CPU": needed}) is None
-    refusal = flow.refusal(profile, {"CPU": needed - 0.5})
+    assert flow.refusal(profile, [Node({"CPU": needed})]) is None
+    refusal = flow.refusal(profile, [Node({"CPU": needed - 0.5})])
     assert refusal is not None
     assert f"needs {needed:g} CPU" in refusal
 
