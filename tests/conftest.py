@@ -160,11 +160,17 @@ class Command:
             start_new_session=True,
         )
 
-    def __call__(self, *arguments: object, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
+    def __call__(
+        self,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        most_seconds: float = MOST_SECONDS,
+    ) -> Ended:
         ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         process = self.start(*arguments, ray_folder=ray_folder, environment=environment, cwd=cwd)
         try:
-            out, err = process.communicate(timeout=MOST_SECONDS)
+            out, err = process.communicate(timeout=most_seconds)
             return Ended(process.returncode, out, err, bool(os.listdir(ray_folder)))
         finally:
             with suppress(ProcessLookupError):
