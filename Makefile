@@ -4,7 +4,7 @@ BIN := .venv/bin
 SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common prometheus \
 	$(if $(shell command -v kubectl;),,kubernetes-client)
 
-.PHONY: install demo test check bench bench-peers clean system-packages
+.PHONY: install demo test check faults bench bench-peers clean system-packages
 
 install: .venv/installed
 
@@ -36,6 +36,10 @@ system-packages:
 
 test: check system-packages
 	$(BIN)/python -m pytest
+
+# Ten thousand images through a worker, a node, a driver and a storage that go away; `make test` takes 500.
+faults: install
+	CLEANPLATE_FAULT_IMAGES=10000 $(BIN)/python -m pytest -s tests/faults
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.throughput
