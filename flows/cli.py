@@ -230,7 +230,7 @@ def calibrate(
         from flows.calibrate import calibrated, write_calibration
 
         try:
-            content = calibrated(_suite(suite), tuple(CLASSICAL), workers or profiles.cores())
+            content = calibrated(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
