@@ -129,8 +129,12 @@ class Profile(BaseModel):
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError."""
-        for name in (operator, operator.partition("_")[0], "default"):
+        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError.
+
+        Where a flow holds an operator several times, `verify (2)` is its second, and `verify` each that has no stage so named.
+        """
+        plain = operator.partition(" ")[0]
+        for name in (operator, plain, plain.partition("_")[0], "default"):
             if name in self.stages:
                 return self.stages[name]
         raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")

@@ -1,4 +1,4 @@
-"""A run as it goes on, on the terminal: figures that stay in their place, or a line a minute where there is no terminal."""
+"""A run as it goes on, on the terminal: figures that stay in their place, or a line now and then where there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 from flows.progress import Activity, Progress
 from flows.summary import Summary, counts
 
-LINE_EVERY_SECONDS = 60.0
+LINE_EVERY_SECONDS = 20.0
 REFRESHES_PER_SECOND = 2
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from cluster.profile import Profile
 from flows.blocks import LARGEST_BLOCK, packed
 from flows.flow import Flow
+from flows.progress_metrics import Gauges
 from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
 from flows.run_settings import Options, check_settings, fills, record, run_id
@@ -151,8 +152,10 @@ def _work(
     try:
         dataset = plan(flow, dest, profile, pending)
         summary.pace.watch(flow, profile, dataset)
+        gauges = Gauges()
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             summary.pace.saw(batch)
+            gauges.set(summary)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

@@ -18,10 +18,10 @@ from ray.data._internal.execution.backpressure_policy.backpressure_policy import
 if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces.physical_operator import PhysicalOperator
 
-LEAST_WAITING = 4
+LEAST_WAITING = 2
 """Blocks that may wait for a stage that works on none yet, so that it has something to begin with."""
-WAITING_PER_TASK = 1
-"""Blocks that may wait for each one that the next stage works on."""
+WAITING_PER_TASK = 0.5
+"""Blocks that may wait for each one that the next stage has: a process of a pool has two, and needs another one soon."""
 
 
 class RunAhead(BackpressurePolicy):  # type: ignore[misc]
@@ -40,7 +40,7 @@ class RunAhead(BackpressurePolicy):  # type: ignore[misc]
 
 
 def _most(op: PhysicalOperator) -> int:
-    return LEAST_WAITING + WAITING_PER_TASK * int(op.num_active_tasks())
+    return LEAST_WAITING + int(WAITING_PER_TASK * op.num_active_tasks())
 
 
 def bound_run_ahead() -> None:

@@ -218,6 +218,24 @@ def test_every_image_passed_each_stage_once_in_as_many_batches_as_calls(watched:
     assert all(1 <= count <= 5 for count in batches.values())
 
 
+def test_the_runs_progress_is_that_of_the_driver(watched: Watched) -> None:
+    """As it was when it last told: what a driver has not told when it ends, it takes with it."""
+    images = watched.numbers("ray_cleanplate_run_images", "state")
+    verdicts = Counter((row["verdict"],) for row in rows(watched))
+    done = images.pop(("done",))
+    assert images.pop(("total",)) == 5.0
+    assert 1 <= done == sum(images.values()) <= 5
+    assert all(count <= verdicts[verdict] for verdict, count in images.items())
+    share = watched.numbers("ray_cleanplate_operator_busy_share", "operator")
+    assert ("detect",) in share and all(0 <= value <= 1 for value in share.values())
+    assert watched.numbers("ray_cleanplate_stage_workers", "stage") == {("worker",): 1.0}
+    assert {stage for stage, _ in watched.numbers("ray_cleanplate_stage_images", "stage", "state")} == {
+        "fetch",
+        "worker",
+        "write",
+    }
+
+
 def test_a_process_without_a_gpu_holds_none(watched: Watched) -> None:
     assert set(watched.numbers("ray_cleanplate_gpu_memory_bytes", "stage").values()) == {0.0}
 

@@ -1,6 +1,6 @@
 """A cheap flow for faults: given masks, a classical fill, every fill accepted; a few milliseconds an image.
 
-It counts what it works: every image that passes `Count` leaves one line in the folder that CLEANPLATE_COUNTS names, if any.
+Every image that is worked leaves one line in the folder that CLEANPLATE_COUNTS names, if it names one.
 """
 
 from __future__ import annotations
