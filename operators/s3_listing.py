@@ -20,7 +20,7 @@ from operators.patience import with_retries
 Object = Mapping[str, Any]
 
 PARTS_AT_ONCE = 16
-ENOUGH_PARTS = 32
+ENOUGH_PARTS = PARTS_AT_ONCE
 MOST_PARTS = 1024
 """A level with more folders than this is not taken apart: each of them would cost a request."""
 MOST_LEVELS = 8
