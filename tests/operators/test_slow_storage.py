@@ -17,7 +17,7 @@ from operators import patience, server_copy, storage
 from operators.failure import Failure
 from operators.listing import list_source
 from operators.write import Write
-from tests.front import BROKEN, HALF, HANG_UP, SLOW_DOWN, TOO_MANY, Front, front_of
+from tests.front import BROKEN, HALF, HANG_UP, SLOW_DOWN, TOO_MANY, UNHEARD, Front, front_of
 
 if TYPE_CHECKING:
     from tests.conftest import S3
@@ -205,7 +205,7 @@ def test_a_lease_that_was_put_though_nobody_heard_so_is_the_putters_own(front: F
     def misbehave(method: str, path: str) -> tuple[int, bytes] | None:
         if method == "PUT" and not passed:
             passed.append(path)
-            return HALF
+            return UNHEARD
         return None
 
     front.misbehave = misbehave
