@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
-from operators.failure import Failure, RunError
+from operators.failure import CODES, RunError
 
 LONGEST = 300
+FAILURE = re.compile(r"^\s*(?:operators\.failure\.)?Failure: (\w+): (.*)$", re.MULTILINE)
+ERROR = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt): .*)$", re.MULTILINE)
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and all that it was raised from, also across processes, outermost first."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        inner = (getattr(one, "cause", None), one.__cause__, one.__context__)
-        waiting += [other for other in inner if isinstance(other, BaseException)]
+def interrupted(error: Exception) -> RunError:
+    """The end of a run by an error of the engine or of a worker: with the code of the failure at its root, if there is one.
 
-
-def interrupted(error: BaseException) -> RunError:
-    """The end of a run by an error of the engine or of a worker: with the code of the failure at its root, if there is one."""
-    found = list(causes(error))
-    for one in found:
-        if isinstance(one, Failure):
-            return RunError(one.code, one.message, 3)
-    lines = [line.strip() for line in str(found[-1]).splitlines() if line.strip()]
-    return RunError("run_interrupted", f"{type(found[-1]).__name__}: {lines[-1] if lines else ''}"[:LONGEST], 3)
+    An error that crosses processes keeps its cause as text only: the tracebacks, the innermost first.
+    """
+    text = str(error)
+    for code, message in FAILURE.findall(text):
+        if code in CODES:
+            return RunError(code, message[:LONGEST], 3)
+    told = ERROR.findall(text) or [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return RunError("run_interrupted", told[0][:LONGEST], 3)
