@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
+from cluster.token import offer_token
 from flows import suite as suites
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
@@ -355,6 +356,7 @@ def load_flow(reference: str) -> Flow:
 
 def main() -> None:
     """Entry point of the `cleanplate` command: wrong usage is one line and exit code 2, like every other error."""
+    offer_token()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
