@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from cluster.bounds import Bounds
 from cluster.room import Node, amount_text, carrying, holds, matches, total
 
 INDEX_CPUS = 1.0
@@ -129,6 +130,8 @@ class Profile(BaseModel):
     """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
     machines: dict[str, Machines] = {}
     """The groups of machines that the profile is made for; where one can grow, a run may wait for it to do so."""
+    image: Bounds = Bounds()
+    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:

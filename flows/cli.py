@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
 from cluster.token import offer_token
 from flows import suite as suites
+from flows.display import shown
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
@@ -24,12 +23,10 @@ from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
 from flows.plan_cli import plan
-from flows.progress_lines import asked_for, progress_lines
 from flows.rates import rates_for
 from flows.run import run
 from flows.run_settings import Options
 from flows.submit_cli import submit
-from flows.summary import VERDICTS, Summary
 from operators import gate
 from operators.budget import Budget
 from operators.failure import RunError
@@ -46,7 +43,11 @@ app.command("plan")(plan)
 app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 
 Source = Annotated[
-    str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
+    str,
+    typer.Argument(
+        help="Folder, glob, or an fsspec URL such as s3://bucket/prefix; or a manifest: Parquet, CSV or JSON lines with a "
+        "`uri` column, or Parquet with the images inside (FILE.parquet#column=NAME if it has several columns of images)."
+    ),
 ]
 Dest = Annotated[
     str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
@@ -74,36 +75,11 @@ def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms
     return Fills(rungs, seed, prompt, budget)
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Summary], None]]:
-    """A progress bar where standard error is a terminal, lines in a job's log, nothing elsewhere."""
-    if asked_for():
-        yield progress_lines(lambda line: errors.print(line, markup=False))
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[counts]}"),
-    )
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("listing", total=None, counts="")
-
-        def update(summary: Summary) -> None:
-            counts = ", ".join(f"{summary.verdicts[name]} {name}" for name in VERDICTS if summary.verdicts[name])
-            done = summary.before + summary.worked
-            bar.update(task, description="images", total=summary.total, completed=done, counts=counts)
-
-        yield update
-
-
 def _execute(flow: Flow, source: str, dest: str, profile: str, workers: int | None, options: Options) -> None:
     chosen = profiles.load(profile)
     if workers is not None:
         chosen = chosen.with_workers(workers)
-    with _progress() as update:
+    with shown(errors) as update:
         summary = run(flow, source, dest, chosen, options, update)
     print(summary.line())
 
@@ -255,7 +231,7 @@ def calibrate(
         from flows.calibrate import calibrated, write_calibration
 
         try:
-            content = calibrated(_suite(suite), tuple(CLASSICAL), workers or profiles.cores())
+            content = calibrated(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)

@@ -25,10 +25,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cluster.profile import Profile, cores
+from flows.blocks import LARGEST_BLOCK
 from flows.flow import Flow
-from flows.run import LARGEST_BLOCK
 from operators.failure import RunError
-from operators.index import list_source, output_path
+from operators.listing import list_source, output_path
 from operators.model_cache import single_threaded
 from operators.operator import Operator
 from operators.row import SCHEMA, check_schema, complete

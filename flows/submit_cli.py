@@ -13,8 +13,8 @@ import typer
 from flows.one_line import errors, one_line_errors
 from operators.failure import RunError
 
-ENVIRONMENT = {"CLEANPLATE_PROGRESS": "lines", "PYTHONUNBUFFERED": "1"}
-"""What a job is told: that its progress is read in a log."""
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+"""What a job is told: its lines are followed as they come."""
 
 
 def submit(

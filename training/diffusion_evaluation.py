@@ -1,6 +1,9 @@
-"""How good a pixel diffusion model is on the reported set of a suite, against the fills it competes with.
+"""How good a pixel diffusion model is on a suite, against the fills it competes with.
 
-    python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion-evaluation [--every 4]
+    python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion/evaluation --set tune --every 4
+    python -m training.diffusion_evaluation --model operators/models/builtin --out build/diffusion/evaluation
+
+The first is for choosing between models, the second, once, for what is reported.
 
 Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
 bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
@@ -25,7 +28,7 @@ from PIL import Image
 
 from flows.evaluate import by, mean
 from flows.measure import crop_of, fill_figures, in_processes, softened
-from flows.suite import Entry, Suite, default_folder, default_suite, load
+from flows.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
 from operators.generators.pixel_diffusion import PixelDiffusion
 from operators.generators.request import hole_of
@@ -153,13 +156,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--suite", type=Path, help="a suite's folder; the default suite without")
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--set", choices=SETS, default="report", help="the part of the suite")
     parser.add_argument("--every", type=int, default=1, help="only one image in so many")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     suite = load(arguments.suite) if arguments.suite else default_suite(default_folder())
-    entries = [entry for entry in suite.entries if entry.set == "report"][:: arguments.every]
+    entries = [entry for entry in suite.entries if entry.set == arguments.set][:: arguments.every]
     jobs = [Job(suite, entry, arguments.model, arguments.seeds) for entry in entries]
     found = [record for some in in_processes(records, jobs, arguments.processes) for record in some]
     content = {

@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.dashboard import dashboard
+from cluster.profile import load
 from cluster.rayjob import BASE, rayjob
 from tests.cluster.kubernetes_schemas import faults, kuberay_faults
 
 ROOT = BASE.parent.parent
 OVERLAYS = sorted(folder.name for folder in ROOT.iterdir() if folder.is_dir() and folder.name != "base")
 CLOUDS = ("aws", "google")
-SPOT = "ray.io/market-type"
+MARKET = "ray.io/market-type"
 
 Manifest = dict[str, Any]
 
@@ -73,6 +75,7 @@ def test_there_is_an_overlay_for_plain_clusters_and_for_each_cloud() -> None:
 def test_an_overlay_renders_everything_and_says_what_each_part_is_for(overlay: str) -> None:
     parts = {manifest["kind"]: manifest["metadata"]["labels"]["app.kubernetes.io/component"] for manifest in rendered(overlay)}
     assert parts == {
+        "ConfigMap": "setup",
         "ServiceAccount": "setup",
         "PodDisruptionBudget": "setup",
         "PodMonitor": "setup",
@@ -81,7 +84,7 @@ def test_an_overlay_renders_everything_and_says_what_each_part_is_for(overlay: s
     }
 
 
-@pytest.mark.parametrize("kind", ["ServiceAccount", "PodDisruptionBudget"])
+@pytest.mark.parametrize("kind", ["ConfigMap", "ServiceAccount", "PodDisruptionBudget"])
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kubernetes_own_kinds_keep_to_its_schema(overlay: str, kind: str) -> None:
     assert faults(one(overlay, kind)) == []
@@ -188,9 +191,10 @@ def test_on_a_cloud_spot_comes_first_and_lasting_nodes_stand_in(overlay: str, no
     for name in ("cpu", "gpu"):
         lasting, spot = by_name[name], by_name[f"{name}-spot"]
         assert spot["priority"] > lasting.get("priority", 0)
-        assert (spot["labels"], lasting.get("labels")) == ({SPOT: "spot"}, None)
+        assert (spot["labels"], lasting["labels"]) == ({MARKET: "spot"}, {MARKET: "on-demand"})
         assert spot["template"]["spec"]["nodeSelector"] == node
         assert next(iter(node)) in node_wishes(lasting["template"]["spec"])
+        assert spot["rayStartParams"] == lasting["rayStartParams"]
         same = ("containers", "initContainers", "securityContext", "serviceAccountName", "volumes")
         assert {key: spot["template"]["spec"][key] for key in same} == {key: lasting["template"]["spec"][key] for key in same}
 
@@ -244,6 +248,11 @@ def test_no_container_is_root_or_writes_anywhere_but_into_its_volumes(overlay: s
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nobody_hands_in_work_without_the_clusters_token(overlay: str) -> None:
+    assert cluster(overlay)["authOptions"] == {"mode": "token"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_container_says_what_it_takes_and_takes_no_more(overlay: str) -> None:
     for container in (*containers(overlay), cluster(overlay)["autoscalerOptions"]):
         assert container["resources"]["requests"] == container["resources"]["limits"]
@@ -251,11 +260,28 @@ def test_every_container_says_what_it_takes_and_takes_no_more(overlay: str) -> N
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_shared_memory_holds_rays_objects_which_are_three_tenths_of_a_pods_memory(overlay: str) -> None:
-    for pod in pods(overlay):
-        memory = gigabytes(pod["containers"][0]["resources"]["limits"]["memory"])
+def test_rays_objects_fit_the_shared_memory_that_they_lie_in(overlay: str) -> None:
+    for group in groups(overlay):
+        volumes = {volume["name"]: volume["emptyDir"] for volume in group["template"]["spec"]["volumes"]}
+        objects = int(group["rayStartParams"]["object-store-memory"]) / 1024**3
+        assert (
+            0.9 * gigabytes(volumes["shared-memory"]["sizeLimit"]) <= objects < gigabytes(volumes["shared-memory"]["sizeLimit"])
+        )
+
+
+@pytest.mark.parametrize("overlay", CLOUDS)
+def test_the_groups_of_a_cloud_are_the_machines_of_the_autoscaling_profile(overlay: str) -> None:
+    machines = load("autoscaling").machines
+    by_name = {group["groupName"]: group for group in cluster(overlay)["workerGroupSpecs"]}
+    assert set(by_name) == set(machines)
+    for name, group in by_name.items():
+        machine, pod = machines[name], group["template"]["spec"]
+        limits = pod["containers"][0]["resources"]["limits"]
         (shared,) = (volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "shared-memory")
-        assert 0.25 * memory <= gigabytes(shared) <= 0.35 * memory
+        assert (group["minReplicas"], group["maxReplicas"]) == tuple(machine.count)
+        assert (float(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0))) == (machine.cpus, machine.gpus)
+        assert machine.memory / 1024**3 + gigabytes(shared) <= gigabytes(limits["memory"])
+        assert group["labels"] == machine.labels
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -279,6 +305,13 @@ def test_metrics_are_read_from_ports_that_pods_have(overlay: str) -> None:
     head, *workers = ({port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]} for pod in pods(overlay))
     assert {name: head.get(name) for name in ports} == {"metrics": 8080, "as-metrics": 44217, "dash-metrics": 44227}
     assert all(worker == {"metrics": 8080} for worker in workers)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_grafana_finds_the_dashboard(overlay: str) -> None:
+    config = one(overlay, "ConfigMap")
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert {name: json.loads(text) for name, text in config["data"].items()} == {"cleanplate.json": dashboard()}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

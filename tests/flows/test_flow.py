@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.bounds import Bounds
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
 from cluster.room import Node
 from flows.erase_text import erase_text, inpaint_masks
@@ -76,7 +77,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     ("operators", "operator", "column"),
     [
         ((Detect(), Fetch()), "detect", "bytes"),
-        ((Fetch(), Soften(), Detect()), "soften", "width"),
+        ((Fetch(), Soften(), Detect()), "soften", "regions.polygons"),
         ((Fetch(), Detect(), Inpaint(), Soften()), "inpaint_telea", "regions.crop"),
         ((Fetch(), Detect(), Soften(), Verify()), "verify", "regions.fill"),
         ((Fetch(), Detect(), Soften(), Inpaint(), Write("out")), "write", "encoded"),
@@ -150,7 +151,7 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
     with pytest.raises(SchemaError, match=expected):
         Flow((Fetch(), Careless())).run(rows)
     with pytest.raises(SchemaError, match=expected):
-        work(Careless(), rows)
+        work(Careless(), Bounds(), None, rows)
 
 
 def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:

@@ -139,7 +139,7 @@ def test_another_seed_draws_another_residual_from_the_same_start(model: Path, ph
 def test_the_residual_is_zero_outside_the_hole_and_corrects_the_start_inside(model: Path, photo: np.ndarray) -> None:
     request = asked(photo, 128, 128)
     hole = hole_of(request.mask)
-    start = Start.of(patchmatch(request.pixels, hole, 1), request.pixels, request.mask)
+    start = Start.of(request.pixels, patchmatch(request.pixels, hole, 1), request.pixels, request.mask)
     residual = sampled(Network(model), start, 3, 2)
     assert (residual[hole == 0] == 0).all()
     assert (residual[hole > 0] != 0).any()
