@@ -1,9 +1,10 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common
+SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common prometheus \
+	$(if $(shell command -v kubectl;),,kubernetes-client)
 
-.PHONY: install demo test check bench clean system-packages
+.PHONY: install demo test check faults bench bench-peers clean system-packages
 
 install: .venv/installed
 
@@ -20,9 +21,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Other programs that tests compare with. Where they cannot be installed, those tests are skipped and say why.
+# Other programs that tests compare with or need. Where they cannot be installed, those tests are skipped and say why.
+# No service is started: Debian asks policy-rc.d first.
 system-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
+		test -e /usr/sbin/policy-rc.d || { trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }; \
 		apt-get update -qq || true; \
 		for package in $(SYSTEM_PACKAGES); do \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null \
@@ -33,6 +37,10 @@ system-packages:
 test: check system-packages
 	$(BIN)/python -m pytest
 
+# Ten thousand images through a worker, a node, a driver and a storage that go away; `make test` takes 500.
+faults: install
+	CLEANPLATE_FAULT_IMAGES=10000 $(BIN)/python -m pytest -s tests/faults
+
 bench: install
 	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.masks
@@ -40,6 +48,15 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.routing
 	$(BIN)/python -m tests.benchmarks.generator_tolerance
 	$(BIN)/python -m tests.benchmarks.enlarge
+
+# Contenders that cannot share our environment get one each: Daft wants another Arrow, IOPaint an older everything.
+bench-peers: install build/peers/daft/installed build/peers/iopaint/installed
+	$(BIN)/python -m tests.benchmarks.peers
+
+build/peers/%/installed: tests/benchmarks/peers/%.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 clean:
 	rm -rf build .venv

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-SLACK = 0.01
-"""CPUs by which a sum may miss: stages ask for a few ten-thousandths more than they say, to be told apart."""
+from cluster.bounds import Bounds
+from cluster.room import Node, amount_text, carrying, holds, matches, total
+
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
 TASK_CPUS = 0.25
 LOCAL_SPARE_CPUS = 2
 PROFILES = Path(__file__).parent / "profiles"
+
+Labels = dict[
+    Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")],
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")],
+]
+"""Labels of a node as Kubernetes spells them, such as `ray.io/market-type: spot`."""
 
 
 class ProfileError(ValueError):
@@ -28,14 +35,18 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cpus: float = Field(1.0, gt=0)
+    cpus: float = Field(1.0, ge=0.01)
     """Logical CPUs of the cluster that one process reserves."""
     gpus: float = 0.0
     """Share of a GPU: 0, a whole number, or exactly one over a whole number, since other fractions cannot be packed."""
+    memory: ByteSize | None = None
+    """Bytes of memory that one process reserves, such as `2GiB`; None reserves none."""
     pool: tuple[int, int] | None = None
     """Least and most processes that stay alive with their models; None for short tasks that load nothing."""
     batch: int | None = Field(None, ge=1)
     """Images that one call gets; None takes blocks as they come."""
+    nodes: tuple[Labels, ...] = ()
+    """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is any node."""
 
     @field_validator("gpus")
     @classmethod
@@ -50,6 +61,50 @@ class Stage(BaseModel):
         if pool is not None and not 1 <= pool[0] <= pool[1]:
             raise ValueError(f"pool {list(pool)} is not [least >= 1, most >= least]")
         return pool
+
+    @property
+    def least(self) -> int:
+        """Processes without which the stage does not run at all."""
+        return self.pool[0] if self.pool else 1
+
+    def needs(self) -> dict[str, float]:
+        """What one process reserves, by the names that a Ray cluster has for it; memory in bytes."""
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory or 0)}
+
+    def ray_options(self) -> dict[str, Any]:
+        """How Ray is told what one process takes beside its CPUs, and which nodes will do in which order."""
+        first, *others = self.nodes or ({},)
+        return {
+            "num_gpus": self.gpus or None,
+            "memory": self.memory and int(self.memory),
+            "label_selector": first or None,
+            "fallback_strategy": [{"label_selector": labels} for labels in others] or None,
+        }
+
+
+class Machines(BaseModel):
+    """A group of equal machines that a profile is made for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: tuple[int, int]
+    """Least and most machines; the cluster's autoscaler goes from one to the other."""
+    cpus: float = Field(gt=0)
+    gpus: int = Field(0, ge=0)
+    memory: ByteSize
+    """Bytes that one machine has for processes, such as `24GiB`."""
+    labels: Labels = {}
+
+    @field_validator("count")
+    @classmethod
+    def _ordered(cls, count: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= count[0] <= count[1] or count[1] == 0:
+            raise ValueError(f"count {list(count)} is not [least >= 0, most >= least and >= 1]")
+        return count
+
+    def nodes(self, count: int) -> Node:
+        """`count` of these machines as room for processes."""
+        return Node({"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory)}, self.labels, count)
 
 
 class Profile(BaseModel):
@@ -67,43 +122,74 @@ class Profile(BaseModel):
     """Logical CPUs of the Ray instance that is started when none is running; None takes what the stages need."""
     images_per_block: int | None = Field(None, ge=1, le=16)
     """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
+    machines: dict[str, Machines] = {}
+    """The groups of machines that the profile is made for; where one can grow, a run may wait for it to do so."""
+    image: Bounds = Bounds()
+    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError."""
-        for name in (operator, operator.partition("_")[0], "default"):
+        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError.
+
+        Where a flow holds an operator several times, `verify (2)` is its second, and `verify` each that has no stage so named.
+        """
+        plain = operator.partition(" ")[0]
+        for name in (operator, plain, plain.partition("_")[0], "default"):
             if name in self.stages:
                 return self.stages[name]
         raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")
 
-    def demand(self, operators: list[str]) -> dict[str, float]:
-        """CPUs and GPUs that these stages need at the same time. Raises ProfileError for an unknown stage.
+    def demand(self, operators: Iterable[str]) -> dict[str, float]:
+        """What these stages need at the same time (`CPU`, `GPU`, `memory`). Raises ProfileError for an unknown stage.
 
         Pools reserve their least size for as long as the run lasts. Beside them must fit one task of each other kind and
         the one that reads the index, because a task keeps its CPU while the next stage holds it back.
         """
-        stages = [self.stage(operator) for operator in operators]
-        cpus = sum(stage.cpus * (stage.pool[0] if stage.pool else 1) for stage in stages)
-        gpus = sum(stage.gpus * (stage.pool[0] if stage.pool else 1) for stage in stages)
-        return {"CPU": cpus + INDEX_CPUS, "GPU": gpus}
+        demand = {"CPU": INDEX_CPUS, "GPU": 0.0, "memory": 0.0}
+        for stage in map(self.stage, operators):
+            demand = {resource: amount + stage.least * stage.needs()[resource] for resource, amount in demand.items()}
+        return demand
 
-    def refusal(self, operators: list[str], cluster: Mapping[str, float]) -> str | None:
-        """Why these stages cannot run on a cluster with these resources (`CPU`, `GPU`), as a sum; None if they can.
+    def refusal(self, operators: Sequence[str], nodes: Sequence[Node]) -> str | None:
+        """Why these stages cannot run on these nodes, as a sum; None if they can.
 
-        Ray itself would wait for ever for what is missing.
+        The room is what is there and, where the profile's own machines can grow, what they can grow to. Refused is what all
+        nodes together cannot hold, and a stage whose least processes the nodes that it may use cannot hold even if they
+        held nothing else. Ray itself would wait for ever for what is missing.
         """
-        for resource, amount in (("CPU", "cpus"), ("GPU", "gpus")):
-            needed, found = self.demand(operators)[resource], cluster.get(resource, 0.0)
-            if needed > found + SLACK:
-                stages = {operator: self.stage(operator) for operator in operators}
+        room = self.room(nodes)
+        stages = {operator: self.stage(operator) for operator in operators}
+        for resource, needed in self.demand(operators).items():
+            if not carrying(total(room, resource), needed):
                 terms = [
-                    f"{name} {stage.pool[0] if stage.pool else 1} x {getattr(stage, amount):g}"
+                    f"{name} {stage.least} x {amount_text(resource, stage.needs()[resource])}"
                     for name, stage in stages.items()
-                    if getattr(stage, amount)
+                    if stage.needs()[resource]
                 ]
                 terms += [f"index {INDEX_CPUS:g}"] if resource == "CPU" else []
-                return f"profile {self.name!r} needs {needed:g} {resource} ({' + '.join(terms)}), the cluster has {found:g}"
+                return (
+                    f"profile {self.name!r} needs {amount_text(resource, needed)} {resource} ({' + '.join(terms)}), "
+                    f"the cluster has {amount_text(resource, total(room, resource))}"
+                )
+        for name, stage in stages.items():
+            there = [node for node in room if matches(node, stage.nodes)]
+            held = sum(node.count * holds(node, stage.needs()) for node in there)
+            if held < stage.least:
+                one = " + ".join(f"{amount_text(key, value)} {key}" for key, value in stage.needs().items() if value)
+                wanted = " or ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in stage.nodes)
+                which = f"nodes with {wanted}" if wanted else "single nodes"
+                return f"profile {self.name!r} needs {stage.least} x ({one}) for {name} on {which}, which hold {held:g}"
         return None
+
+    def room(self, nodes: Sequence[Node]) -> list[Node]:
+        """These nodes, and what the profile's own machines can grow by beyond them."""
+        room = list(nodes)
+        for machines in self.machines.values():
+            if machines.count[1] > machines.count[0]:
+                size = {"CPU": machines.cpus, "GPU": machines.gpus}
+                there = sum(node.count for node in nodes if matches(node, (machines.labels,)) and holds(node, size))
+                room.append(machines.nodes(max(0, machines.count[1] - there)))
+        return room
 
     def with_workers(self, workers: int) -> Profile:
         """The profile with `workers` processes in each of its pools. Raises ProfileError for fewer than one."""

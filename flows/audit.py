@@ -19,7 +19,7 @@ from operators.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from operators.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.failure import RunError, failure_of
 from operators.image_encoder import image_encoder, prepared
-from operators.index import list_source
+from operators.listing import list_source
 from operators.model_cache import single_threaded
 from operators.table import Pixels
 

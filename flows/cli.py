@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
 from flows import suite as suites
+from flows.display import shown
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
-from flows.ladder import PRESETS, Fills, Rung
+from flows.ladder import PRESETS, Fills, Rung, rungs_of
 from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
+from flows.plan_cli import plan
 from flows.rates import rates_for
 from flows.run import run
 from flows.run_settings import Options
-from flows.summary import VERDICTS, Summary
+from flows.submit_cli import submit
 from operators import gate
 from operators.budget import Budget
 from operators.failure import RunError
@@ -38,9 +38,15 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
 )
 app.add_typer(models, name="models")
+app.command("plan")(plan)
+app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 
 Source = Annotated[
-    str, typer.Argument(help="Folder, glob, Parquet manifest with a `uri` column, or an fsspec URL such as s3://bucket/prefix.")
+    str,
+    typer.Argument(
+        help="Folder, glob, or an fsspec URL such as s3://bucket/prefix; or a manifest: Parquet, CSV or JSON lines with a "
+        "`uri` column, or Parquet with the images inside (FILE.parquet#column=NAME if it has several columns of images)."
+    ),
 ]
 Dest = Annotated[
     str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
@@ -63,46 +69,16 @@ MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are
 MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
 
 
-def _rungs(preset: str, model: str | None) -> tuple[Rung, ...]:
-    if model is not None:
-        return (Rung(model),)
-    if preset not in PRESETS:
-        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms: float | None, fresh: bool) -> Fills:
     budget = None if budget_ms is None else Budget(budget_ms, rates_for(dest, rungs, fresh))
     return Fills(rungs, seed, prompt, budget)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Summary], None]]:
-    """A progress bar where standard error is a terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[counts]}"),
-    )
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("listing", total=None, counts="")
-
-        def update(summary: Summary) -> None:
-            counts = ", ".join(f"{summary.verdicts[name]} {name}" for name in VERDICTS if summary.verdicts[name])
-            done = summary.before + summary.worked
-            bar.update(task, description="images", total=summary.total, completed=done, counts=counts)
-
-        yield update
 
 
 def _execute(flow: Flow, source: str, dest: str, profile: str, workers: int | None, options: Options) -> None:
     chosen = profiles.load(profile)
     if workers is not None:
         chosen = chosen.with_workers(workers)
-    with _progress() as update:
+    with shown(errors) as update:
         summary = run(flow, source, dest, chosen, options, update)
     print(summary.line())
 
@@ -125,7 +101,7 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE into DEST."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = erase_text(fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -149,7 +125,7 @@ def inpaint(
 ) -> None:
     """Regenerate what given masks cover."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = inpaint_masks(masks, fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -236,7 +212,7 @@ def evaluate_suite(
         from flows.evaluation_report import write_reports
 
         chosen = _suite(suite)
-        content = evaluate(chosen, out, EvaluationOptions(_rungs(preset, model), seed, seeds, workers or profiles.cores()))
+        content = evaluate(chosen, out, EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores()))
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
         print(
             f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
+from cluster.room import Node
+from flows.blocks import unpacked
+from flows.observed import batch_observed
+from flows.second_attempt import guarded
+from operators.memory_limit import limit_memory
 from operators.model_cache import single_threaded
 from operators.operator import Chain, Operator
-from operators.row import INDEX_COLUMNS, check_schema, column, complete
+from operators.row import INDEX_COLUMNS, SCHEMA, check_schema, column, complete
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -80,62 +86,75 @@ class Flow:
         """
         names = [name for name, _ in self.stages(profile)]
         unique = [f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
-        stages = dict(zip(unique, (profile.stage(name) for name in names), strict=True))
+        stages = {name: profile.stage(name) for name in unique}
         return profile.model_copy(update={"stages": stages}), unique
 
     def demand(self, profile: Profile) -> dict[str, float]:
-        """CPUs and GPUs that this flow needs at the same time under a profile. Raises ProfileError."""
+        """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises ProfileError."""
         laid_out, names = self.laid_out(profile)
         return laid_out.demand(names)
 
-    def refusal(self, profile: Profile, cluster: Mapping[str, float]) -> str | None:
-        """Why the profile cannot run this flow on a cluster with these resources; None if it can. Raises ProfileError."""
+    def refusal(self, profile: Profile, nodes: Sequence[Node]) -> str | None:
+        """Why the profile cannot run this flow on a cluster of these nodes; None if it can. Raises ProfileError."""
         laid_out, names = self.laid_out(profile)
-        return laid_out.refusal(names, cluster)
+        return laid_out.refusal(names, nodes)
 
-    def stream(self, dataset: Dataset, profile: Profile) -> Dataset:
-        """Lay the flow over a Ray Dataset of rows as the profile says. Raises ProfileError for an unknown stage.
+    def stream(self, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
+        """Lay the flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the columns `kept` come out.
+
+        Raises ProfileError for an unknown stage.
 
         Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
-        smallest unit of CPU on top of its own.
+        smallest unit of CPU less than its own; not more, since then a node would hold one process less than it has CPUs.
         """
         from ray.data import ActorPoolStrategy
 
-        for position, (name, operator) in enumerate(self.stages(profile)):
-            stage = profile.stage(name)
+        laid_out, names = self.laid_out(profile)
+        for position, (name, (_, operator)) in enumerate(zip(names, self.stages(profile), strict=True)):
+            stage = laid_out.stages[name]
+            last = position == len(names) - 1
+            settings = (operator, profile.image, tuple(kept) if last else None)
             if stage.gpus and not stage.pool:
                 raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
             options: dict[str, Any] = {
                 "batch_format": "pyarrow",
                 "batch_size": stage.batch,
                 "zero_copy_batch": True,
-                "num_cpus": stage.cpus + (position + 1) * SMALLEST_CPU,
-                "num_gpus": stage.gpus or None,
+                "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
+                **stage.ray_options(),
                 "udf_modifying_row_count": False,
             }
             if stage.pool:
-                pool = ActorPoolStrategy(min_size=stage.pool[0], max_size=stage.pool[1], max_tasks_in_flight_per_actor=2)
-                dataset = dataset.map_batches(Worker, fn_constructor_args=(operator,), compute=pool, **options)
+                pool = ActorPoolStrategy(
+                    min_size=stage.pool[0],
+                    max_size=stage.pool[1],
+                    max_tasks_in_flight_per_actor=2,
+                    enable_true_multi_threading=True,  # one call at a time still, but in the thread that knows its attempt
+                )
+                dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
             else:
-                dataset = dataset.map_batches(partial(work, operator), **options)
+                dataset = dataset.map_batches(partial(work, *settings), **options)
         return dataset
 
 
-def work(operator: Operator, table: pa.Table) -> pa.Table:
-    """One batch through one operator, its schema checked."""
-    result = operator.apply(complete(table))
+def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
+    """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
+    rows = complete(unpacked(table))
+    result = guarded(operator, rows, bounds)
     check_schema(result, operator.name)
-    return result
+    batch_observed(operator, rows, result)
+    return result if kept is None else result.select(list(kept))
 
 
 class Worker:
-    """A process that keeps an operator open, on one computing thread."""
+    """A process that keeps an operator open, on one computing thread and in bounded memory."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None) -> None:
         single_threaded()
         operator.open()
-        self._operator = operator
+        limit_memory(bounds.memory_bytes)
+        self._work = partial(work, operator, bounds, kept)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """One batch through the operator, its schema checked."""
-        return work(self._operator, table)
+        return self._work(table)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from cluster.profile import Profile
+from cluster.room import Node
 from flows.flow import Flow
 from operators.failure import RunError
 
@@ -30,7 +31,8 @@ def connect(flow: Flow, profile: Profile) -> None:
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
-        _refuse_unless_fits(flow, profile, {"CPU": local_cpus, "GPU": math.inf})
+        profile = profile.model_copy(update={"machines": {}})  # a Ray that starts here cannot grow
+        _refuse_unless_fits(flow, profile, [Node({"CPU": local_cpus, "GPU": math.inf, "memory": math.inf})])
     if not ray.is_initialized():
         settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if not os.environ.get("RAY_ADDRESS"):
@@ -42,15 +44,22 @@ def connect(flow: Flow, profile: Profile) -> None:
             }
         with _silenced():
             ray.init(**settings)
-    _refuse_unless_fits(flow, profile, ray.cluster_resources())
+    _refuse_unless_fits(flow, profile, nodes_there())
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = 8
 
 
-def _refuse_unless_fits(flow: Flow, profile: Profile, cluster: Mapping[str, float]) -> None:
-    refusal = flow.refusal(profile, cluster)
+def nodes_there() -> list[Node]:
+    """The nodes of the cluster that this process is connected to."""
+    import ray
+
+    return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> None:
+    refusal = flow.refusal(profile, nodes)
     if refusal:
         raise RunError("profile_does_not_fit", refusal)
 

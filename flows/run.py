@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cluster.profile import Profile
+from flows.blocks import LARGEST_BLOCK, packed
 from flows.flow import Flow
+from flows.progress_metrics import Gauges
+from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
-from flows.run_settings import Options, check_settings, fills, record
+from flows.run_settings import Options, check_settings, fills, record, run_id
+from flows.structured_log import name_run
 from flows.summary import Summary
-from operators import index, ledger
+from flows.tally import tally
+from operators import index, ledger, storage
 from operators.failure import CODES, Failure, RunError
 from operators.write import Write
 
@@ -24,8 +29,9 @@ if TYPE_CHECKING:
 
 OUTAGE_AFTER = 32
 """This many images in a row with transient failures are an outage, not bad images."""
-LARGEST_BLOCK = 16
 BLOCKS_PER_WORKER = 16
+OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
+"""What the driver needs to know of an image that is committed: so little that it travels with the task's end."""
 
 
 def run(
@@ -44,6 +50,7 @@ def run(
     for fill in fills(flow):
         fill.check()
     try:
+        storage.reach(dest)
         with ledger.Lease(dest).held() as lease:
             return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
     except Failure as failure:
@@ -60,11 +67,18 @@ def _run(
     lease: ledger.Lease,
 ) -> Summary:
     recorded = check_settings(flow, source, dest, options)
-    sizes = index.build(source, dest, options.limit)
+    summary = Summary()
+
+    def listed(count: int) -> None:
+        summary.listed = count
+        progress(summary)
+
+    sizes = index.build(source, dest, options.limit, listed)
     if not recorded:
         record(flow, source, dest, profile, options)
     pending = _pending_by_shard(dest, sizes)
-    summary = Summary(total=sum(sizes.values()), before=sum(sizes.values()) - sum(pending.values()))
+    summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
+    summary.verdicts_before, summary.failures_before = tally(dest, sizes)
     progress(summary)
     if sum(pending.values()):
         _work(flow, dest, profile, pending, sizes, summary, progress, lease)
@@ -92,25 +106,30 @@ def _pending_by_shard(dest: str, sizes: dict[int, int]) -> dict[int, int]:
     return {shard: count for shard, count in counts.items() if count} | {shard: 0 for shard in counts if not counts[shard]}
 
 
-def read_pending(dest: str, items: pa.Table) -> Iterator[pa.Table]:
-    """The index rows of the shards in `items` that have no final ledger row."""
+def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
+    """The index rows of the shards in `items` that have no final ledger row, in blocks of at most `images`."""
     for shard in items["shard"].to_pylist():
         rows = index.read_shard(dest, shard)
         done = ledger.done_ids(dest, shard)
-        yield rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
+        pending = rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
+        if len(pending):
+            yield packed(pending, images)
 
 
 def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Dataset:
-    """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's stages."""
+    """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's stages; OUTCOME of each image."""
     import ray.data
+
+    from flows.run_ahead import bound_run_ahead
 
     shards = [{"shard": shard} for shard in sorted(pending) if pending[shard]]
     workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
     block = profile.images_per_block or max(1, min(LARGEST_BLOCK, sum(pending.values()) // (BLOCKS_PER_WORKER * workers)))
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
-        partial(read_pending, dest), batch_format="pyarrow", batch_size=None
+        partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )
-    return flow.stream(read.repartition(target_num_rows_per_block=block), profile)
+    bound_run_ahead()
+    return flow.stream(read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
 
 
 def _work(
@@ -124,14 +143,19 @@ def _work(
     lease: ledger.Lease,
 ) -> None:
     connect(flow, profile)
+    name_run(run_id(dest))
+    keep_ray_quiet()
     import ray
 
     remaining, transient_in_a_row = dict(pending), 0
     start = time.monotonic()
     try:
-        for batch in plan(flow, dest, profile, pending).iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
+        dataset = plan(flow, dest, profile, pending)
+        summary.pace.watch(flow, profile, dataset)
+        gauges = Gauges()
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            summary.pace.saw(batch)
+            gauges.set(summary)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+import uuid
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -60,6 +61,7 @@ def fills(flow: Flow) -> list[Inpaint]:
 def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
     """Write run.json: what a later run must have in common with this one, and what it was made by."""
     content = {
+        "run": uuid.uuid4().hex,
         "source": source,
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
@@ -75,3 +77,8 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     storage.write(storage.joined(dest, "run.json"), json.dumps(content, indent=2).encode())
+
+
+def run_id(dest: str) -> str:
+    """The id under which all attempts at the run into `dest` appear in logs; empty where its run.json has none."""
+    return str(json.loads(storage.read(storage.joined(dest, "run.json"))).get("run", ""))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from operators.image import FRAMES, Limits
 from operators.mask import Box, Polygon, bounding_box
 from operators.operator import Operator
+from operators.picture import Picture
 from operators.table import Additions, Pixels, Row, map_rows
 from operators.text_detector import Probability, Scale, has_contrast, text_detector
 
@@ -77,20 +78,23 @@ class Detect(Operator):
         data = row.data("bytes") or b""
         picture = FRAMES.at_least(row["source_sha256"], data, self.limits, self.scale.factor)
         width, height = picture.size
-        found: dict[str, Any] = {"width": width, "height": height, "mode": picture.mode, "regions": []}
+        return {"width": width, "height": height, "mode": picture.mode, "regions": self.regions(picture)}
+
+    def regions(self, picture: Picture) -> list[dict[str, Any]]:
+        """The texts of a picture, which may be decoded at a reduced scale, as REGION structs."""
+        width, height = picture.size
         if min(width, height) < LEAST_SIDE:
-            return found
+            return []
         rgb = picture.rgb()
         detector = text_detector()
         factor = self.scale.factor(width, height)
         probability = detector.probability(rgb, factor * width / rgb.shape[1])
         polygons, scores = detector.polygons(probability, width, height)
-        found["regions"] = [
+        return [
             region([polygon], score, "text", *own_cells(probability, polygon, width, height))
             for polygon, score in zip(polygons, scores, strict=True)
             if score >= self.least_score and _shows_anything(rgb, polygon, width)
         ]
-        return found
 
 
 def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool:

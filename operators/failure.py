@@ -37,11 +37,14 @@ CODES: dict[str, Code] = {
     ),
     "output_path_conflict": Code(False, False, "a file of the destination stands where a folder is needed, or the reverse"),
     "operator_error": Code(False, False, "an operator failed on this image in a way it does not know"),
+    "worker_crashed": Code(False, False, "working on it, alone in a process of its own, ended that process"),
+    "time_limit": Code(False, False, "an operator took longer for it than the profile allows"),
+    "memory_limit": Code(False, False, "it took more memory than the profile allows, alone in a process of its own"),
     "access_denied": Code(True, False, "the storage refuses this object"),
     "storage_error": Code(True, False, "the storage did not answer, or broke off"),
     "disk_full": Code(True, False, "no space left where the image should be written"),
     "out_of_memory": Code(True, False, "not enough memory for this image at that moment"),
-    "worker_lost": Code(True, False, "the process that worked on this image died"),
+    "worker_lost": Code(True, False, "the processes that worked on this image were ended from outside, again and again"),
 }
 """Every code that a ledger row can hold."""
 
@@ -57,6 +60,10 @@ class Failure(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+
+    def __reduce__(self) -> tuple[type[Failure], tuple[str, str]]:
+        """Keep the code on the way from a worker process to the driver."""
+        return Failure, (self.code, self.message)
 
 
 class RunError(Exception):

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 import pyarrow as pa
 
-from operators import storage as store
+from operators import source
+from operators.cells import is_cell
 from operators.clock import spent_in
 from operators.failure import Failure
-from operators.image import Limits
+from operators.image import FORMATS, Limits
 from operators.operator import Operator
 from operators.row import complete
 from operators.table import Additions, Row, map_rows
+
+EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp"}
 
 
 @dataclass(frozen=True)
 class Fetch(Operator):
     """Read every source's bytes; the row is complete from here on.
 
+    An image inside a Parquet file that has no name there gets one of its format from its first bytes.
+
     An object over the byte limit is not read: it is skipped, and delivered by a copy that never holds it in memory.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("uri",)
-    adds: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "size")
+    adds: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "size", "path")
     storage: ClassVar[bool] = True
     limits: Limits = Limits()
     threads: int = 8
@@ -37,9 +43,17 @@ class Fetch(Operator):
     def _fetch(self, row: Row) -> Additions:
         size = row["size"]
         with spent_in("io"):
-            size = store.size(row["uri"]) if size is None else size
+            size = source.size(row["uri"], row["etag"]) if size is None else size
         if size > self.limits.max_bytes:
             raise Failure("bytes_over_limit", f"{size} bytes, limit {self.limits.max_bytes}")
         with spent_in("io"):
-            data = store.read(row["uri"])
-        return {"bytes": data, "source_sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            data = source.read(row["uri"], row["etag"])
+        path = row["path"]
+        if is_cell(row["uri"]) and not PurePosixPath(path).suffix:
+            path += _extension(data)
+        return {"bytes": data, "source_sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "path": path}
+
+
+def _extension(data: bytes) -> str:
+    """The end of a name for a file of this format; nothing for one that is not known."""
+    return next((EXTENSIONS[name] for name, format in FORMATS.items() if data.startswith(format.signatures)), "")

@@ -18,7 +18,7 @@ from operators.clock import spent_in
 from operators.detect import DETECTED, FOUND_COLUMNS, region
 from operators.failure import Failure
 from operators.image import FRAMES, Limits
-from operators.index import EXTENSIONS
+from operators.listing import EXTENSIONS
 from operators.mask import Box, dilated
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Row, map_rows

@@ -14,6 +14,7 @@ from operators.failure import RunError
 from operators.model_cache import file_sha256
 from operators.model_card import ModelCard
 from operators.model_folder import INDEX, PICKLED, listed, parsed, selected
+from operators.patience import storage_failure, with_retries
 
 Origin = Literal["code", "folder", "url", "hub"]
 Result = TypeVar("Result")
@@ -89,7 +90,7 @@ def _copied(uri: str, target: Path) -> str:
                 writer.write(block)
         return digest.hexdigest()
 
-    return storage.with_retries(uri, call)
+    return with_retries(uri, call)
 
 
 def _from_hub(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
@@ -142,7 +143,7 @@ def _reached(card: ModelCard, call: Callable[[], Result]) -> Result:
     except RunError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and storage.storage_failure(error, "").code in ("disk_full", "access_denied"):
+        if isinstance(error, OSError) and storage_failure(error, "").code in ("disk_full", "access_denied"):
             raise
         unreachable = f"the hub cannot be reached ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
         reason = next((reason for kind, reason in reasons if isinstance(error, kind)), unreachable)

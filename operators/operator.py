@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from operators.deadline import deadline
 from operators.row import check_schema
 
 
@@ -68,7 +69,8 @@ class Chain(Operator):
         for position in range(len(batch)):
             row = batch.slice(position, 1)
             for operator in self.operators:
-                row = operator.apply(row)
+                with deadline(operator.name):
+                    row = operator.apply(row)
                 check_schema(row, operator.name)
             done.append(row)
         return pa.concat_tables(done) if done else batch

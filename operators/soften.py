@@ -61,8 +61,6 @@ class Soften(Operator):
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",
-        "width",
-        "height",
         "regions.polygons",
         "regions.kind",
         "regions.probability",
@@ -112,8 +110,12 @@ class Soften(Operator):
         if data is None:
             raise Failure("file_empty", "0 bytes")
         picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
-        frame = Box(0, 0, row["width"], row["height"])
-        parts = [self._part(region.record(), picture, frame) for region in row.regions]
+        return {"regions": self.softened(picture, [region.record() for region in row.regions])}
+
+    def softened(self, picture: Picture, detected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What `detect` found in a picture as regions to be worked, REGION structs both: neighbours joined, masks made."""
+        frame = Box(0, 0, *picture.size)
+        parts = [self._part(record, picture, frame) for record in detected]
         crops = [self._crop(part, frame) for part in parts]
         regions = []
         for members in grouped(crops, self.largest_group, frame):
@@ -138,7 +140,7 @@ class Soften(Operator):
                     "state": "open",
                 }
             )
-        return {"regions": regions}
+        return regions
 
     def _part(self, record: dict[str, Any], picture: Picture, frame: Box) -> Part:
         box = bounding_box(record["polygons"], frame.width, frame.height)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from operators.failure import Failure
+from operators.patience import FIRST_CONTACT_SECONDS, with_retries
 
-Result = TypeVar("Result")
-ATTEMPTS = 4
-FIRST_WAIT_SECONDS = 0.2
 COPY_BYTES = 8 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
+"""An object from twice this size on goes to S3 in parts of it."""
+
+_S3: Mapping[str, Mapping[str, Any]] = {
+    "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
+}
+OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"s3": _S3, "s3a": _S3}
+"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's adaptive mode the requests
+of a process are slowed down as soon as the store answers SlowDown, and become faster again by and by."""
+READING: Mapping[str, Mapping[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
+"""One request an object: with more, s3fs asks for the size of every object first."""
+WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3a": {"chunksize": PART_BYTES}}
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -30,8 +37,17 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
-    files = fsspec.filesystem(uri.partition("://")[0], use_listings_cache=False)
+    kind = uri.partition("://")[0]
+    options = {name: {**ours, **fsspec.config.conf.get(kind, {}).get(name, {})} for name, ours in OPTIONS.get(kind, {}).items()}
+    files = fsspec.filesystem(kind, use_listings_cache=False, **options)
+    if kind in OPTIONS:
+        files.retries = 1  # botocore and `with_retries` are enough layers
     return files, str(files._strip_protocol(uri))
+
+
+def scheme(uri: str) -> str:
+    """The kind of store of a URI, such as `s3`; empty for a path of this machine."""
+    return "" if is_local(uri) else uri.partition("://")[0]
 
 
 def is_local(uri: str) -> bool:
@@ -44,39 +60,10 @@ def joined(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *parts])
 
 
-def storage_failure(error: Exception, uri: str) -> Failure:
-    """The failure that an exception of a storage call amounts to."""
-    if isinstance(error, Failure):
-        return error
-    if isinstance(error, FileNotFoundError):
-        return Failure("key_missing", uri)
-    if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
-        return Failure("output_path_conflict", uri)
-    if isinstance(error, PermissionError):
-        return Failure("access_denied", uri)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure("disk_full", uri)
-    if isinstance(error, OSError) and error.errno == errno.EROFS:
-        return Failure("access_denied", f"{uri} (read-only)")
-    text = f"{type(error).__name__}: {error}"
-    if "AccessDenied" in text or "Forbidden" in text or "InvalidAccessKeyId" in text:
-        return Failure("access_denied", uri)
-    if "NoSuchKey" in text or "NoSuchBucket" in text:
-        return Failure("key_missing", uri)
-    return Failure("storage_error", f"{uri}: {text}"[:500])
-
-
-def with_retries(uri: str, call: Callable[[], Result]) -> Result:
-    """The call's result, tried again with growing waits while the storage does not answer. Raises Failure."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return call()
-        except Exception as error:
-            failure = storage_failure(error, uri)
-            if failure.code != "storage_error" or attempt == ATTEMPTS - 1:
-                raise failure from error
-        time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
-    raise AssertionError("unreachable")
+def reach(uri: str) -> None:
+    """Raise Failure soon if the storage of a URI does not answer at all; whether there is an object does not matter."""
+    files, path = filesystem(uri)
+    with_retries(uri, lambda: files.exists(path), FIRST_CONTACT_SECONDS)
 
 
 def read(uri: str) -> bytes:
@@ -84,7 +71,7 @@ def read(uri: str) -> bytes:
     files, path = filesystem(uri)
 
     def call() -> bytes:
-        data: bytes = files.cat_file(path)
+        data: bytes = files.cat_file(path, **READING.get(scheme(uri), {}))
         return data
 
     return with_retries(uri, call)
@@ -99,7 +86,8 @@ def size(uri: str) -> int:
 def write(uri: str, data: bytes | memoryview) -> None:
     """Put an object in one atomic step: readers see the old one or the whole new one. Raises Failure.
 
-    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores put atomically.
+    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores put atomically. Parts of
+    a large object that could not be finished are removed, now or by the next attempt at the same key.
     """
     files, path = filesystem(uri)
 
@@ -107,17 +95,40 @@ def write(uri: str, data: bytes | memoryview) -> None:
         if isinstance(files, LocalFileSystem):
             _write_local(Path(path), data)
         else:
-            files.pipe_file(path, bytes(data))
+            files.pipe_file(path, bytes(data), **WRITING.get(scheme(uri), {}))
 
-    with_retries(uri, call)
+    with _no_parts_left(uri, len(data)):
+        with_retries(uri, call)
+
+
+@contextlib.contextmanager
+def _no_parts_left(uri: str, size: int | None) -> Iterator[None]:
+    """However the block ends, no parts of an unfinished upload stay behind under an S3 key: they are invisible, and paid."""
+    try:
+        yield
+    finally:
+        if scheme(uri) in WRITING and (size is None or size >= PART_BYTES):
+            with contextlib.suppress(Exception):
+                files, path = filesystem(uri)
+                bucket, key, _ = files.split_path(path)
+                for upload in files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads") or []:
+                    if upload["Key"] == key:
+                        files.abort_mpu(bucket, key, upload["UploadId"])
 
 
 def _write_local(path: Path, data: bytes | memoryview) -> None:
+    with _appearing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file that stands under its name once the block has ended well, with all its bytes on the disk, and never before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{uuid.uuid4().hex}.partial"
     try:
         with partial.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -127,34 +138,46 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read` and `write` do."""
+    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read` and `write` do.
+
+    A store that holds both copies by itself. Elsewhere the bytes stream through, and the target appears when the last one
+    has arrived.
+    """
     source_files, source_path = filesystem(source)
     target_files, target_path = filesystem(target)
 
     def call() -> None:
         if type(source_files) is type(target_files) and not isinstance(target_files, LocalFileSystem):
             target_files.cp_file(source_path, target_path)
-            return
-        if isinstance(target_files, LocalFileSystem):
-            Path(target_path).parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(target_path).parent / f".{uuid.uuid4().hex}.partial"
-            try:
-                with source_files.open(source_path, "rb") as reader, partial.open("wb") as file:
-                    shutil.copyfileobj(reader, file, COPY_BYTES)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(target_path)
-            finally:
-                partial.unlink(missing_ok=True)
-            return
-        with source_files.open(source_path, "rb") as reader, target_files.open(target_path, "wb") as writer:
-            shutil.copyfileobj(reader, writer, COPY_BYTES)
+        elif isinstance(target_files, LocalFileSystem):
+            with source_files.open(source_path, "rb") as reader, _appearing(Path(target_path)) as file:
+                shutil.copyfileobj(reader, file, COPY_BYTES)
+        else:
+            _stream(source_files, source_path, target_files, target_path)
 
-    with_retries(target, call)
+    with _no_parts_left(target, None):
+        with_retries(target, call)
+
+
+def _stream(source_files: Any, source_path: str, target_files: Any, target_path: str) -> None:
+    """Without `autocommit=False` fsspec would put what has arrived so far when the source breaks off."""
+    with source_files.open(source_path, "rb") as reader:
+        writer = target_files.open(target_path, "wb", autocommit=False, block_size=PART_BYTES)
+        try:
+            shutil.copyfileobj(reader, writer, COPY_BYTES)
+            writer.close()
+        except BaseException:
+            writer.closed = True  # or the garbage collector closes, and so puts, what is half written
+            writer.discard()
+            raise
+        writer.commit()
 
 
 def create(uri: str, data: bytes) -> bool:
-    """Put an object only if there is none yet; False if there is. Raises Failure as `write` does."""
+    """Put an object only if there is none yet; False if there is one with other bytes. Raises Failure as `write` does.
+
+    The bytes tell whether the object is this caller's own: a store may have put it and not come to say so.
+    """
     files, path = filesystem(uri)
 
     def call() -> bool:
@@ -169,13 +192,12 @@ def create(uri: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         except Exception as error:
-            told = f"{error!r}{error.__cause__!r}"
-            if "PreconditionFailed" in told or "ConditionalRequestConflict" in told:
+            if "PreconditionFailed" in f"{error!r}{error.__cause__!r}":
                 return False
             raise
         return True
 
-    return with_retries(uri, call)
+    return with_retries(uri, call) or read(uri) == data
 
 
 def names(uri: str) -> list[str]:
@@ -190,6 +212,12 @@ def names(uri: str) -> list[str]:
         return found
 
     return with_retries(uri, call)
+
+
+def uris(folder: str) -> list[str]:
+    """URIs of all objects under a folder. Raises Failure."""
+    root = filesystem(folder)[1]
+    return [joined(folder, name[len(root) :].lstrip("/")) for name in names(folder)]
 
 
 def exists(uri: str) -> bool:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from operators.clock import row_timing
+from operators.deadline import deadline
 from operators.failure import failure_of
 from operators.row import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
 
@@ -158,7 +159,7 @@ def map_rows(
         if row.columns["failure"][row.position].is_valid and not failed_too:
             return None, None, None
         failure = None
-        with row_timing(name) as timing:
+        with row_timing(name) as timing, deadline(name):
             try:
                 added = work(row)
             except Exception as error:

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from operators import ledger
+from operators import ledger, source
 from operators import storage as store
 from operators.clock import spent_in
 from operators.failure import CODES
 from operators.operator import Operator
 from operators.row import ledger_rows
+from operators.server_copy import server_copied
 from operators.table import Additions, Row, derive, map_rows, without_pixels
 
 
@@ -21,11 +22,13 @@ from operators.table import Additions, Row, derive, map_rows, without_pixels
 class Write(Operator):
     """Put every delivered image under its key, then commit the batch's ledger rows.
 
+    Where nothing was edited and the source lies in the same store, the store copies it by itself.
+
     The order makes a crash harmless: an image without a ledger row is made again, with the same bytes, under the same key.
     What leaves this operator holds no pixels any more.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("image_id", "path", "shard", "bytes", "encoded", "verdict")
+    reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
     adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", "verdict", "reasons")
     storage: ClassVar[bool] = True
     dest: str = ""
@@ -43,14 +46,17 @@ class Write(Operator):
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
         uri = store.joined(self.dest, "images", row["path"])
-        data = row.data("encoded")
-        data = data if data is not None else row.data("bytes")
+        edited, original = row.data("encoded"), row.data("bytes")
         with spent_in("io"):
-            if data is None:
-                store.copy(row["uri"], uri)
+            if edited is not None:
+                store.write(uri, edited)
+                return {"output_uri": uri, "output_sha256": hashlib.sha256(edited).hexdigest()}
+            if original is None:
+                source.copy(row["uri"], uri)
                 return {"output_uri": uri}
-            store.write(uri, data)
-        return {"output_uri": uri, "output_sha256": hashlib.sha256(data).hexdigest()}
+            if not server_copied(row["uri"], row["etag"], original, uri):
+                store.write(uri, original)
+        return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
 
 
 def _undelivered(row: Row) -> Additions | None:

@@ -160,11 +160,17 @@ class Command:
             start_new_session=True,
         )
 
-    def __call__(self, *arguments: object, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
+    def __call__(
+        self,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        most_seconds: float = MOST_SECONDS,
+    ) -> Ended:
         ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         process = self.start(*arguments, ray_folder=ray_folder, environment=environment, cwd=cwd)
         try:
-            out, err = process.communicate(timeout=MOST_SECONDS)
+            out, err = process.communicate(timeout=most_seconds)
             return Ended(process.returncode, out, err, bool(os.listdir(ray_folder)))
         finally:
             with suppress(ProcessLookupError):
@@ -184,6 +190,16 @@ class S3:
 
     owner: dict[str, str]
     guest: dict[str, str]
+    process: int
+    """The server's process, the leader of a group of its own."""
+
+    def stop(self) -> None:
+        """Stop the server where it stands: connections are taken and nothing answers."""
+        os.killpg(self.process, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a stopped server go on."""
+        os.killpg(self.process, signal.SIGCONT)
 
     def files(self) -> object:
         import s3fs
@@ -250,7 +266,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     os.environ.update(settings)
     try:
         _wait_for(endpoint, server, folder / "log")
-        yield S3(keys["owner"], keys["guest"])
+        yield S3(keys["owner"], keys["guest"], server.pid)
     finally:
         for name, value in before.items():
             if value is None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 from operators.detect import Detect
 from operators.failure import Failure
 from operators.fetch import Fetch
+from operators.found import Found
 from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
 from operators.image import FRAMES
-from operators.index import Found
 from operators.mask import BLEND
 from operators.picture import Edit, Picture
 from operators.soften import Soften

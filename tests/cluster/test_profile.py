@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cluster.profile import PROFILES, Profile, ProfileError, Stage, cores, laptop, load
+from cluster.profile import PROFILES, Machines, Profile, ProfileError, Stage, cores, laptop, load
+from cluster.room import Node
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
@@ -73,7 +74,7 @@ def test_an_operator_without_a_stage_is_named() -> None:
 
 def test_a_refusal_names_the_sum() -> None:
     one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
-    refusal = one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 2.0})
+    refusal = one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 2.0})])
     assert refusal == (
         "profile 'own' needs 3.5 CPU (fetch 1 x 0.25 + detect 2 x 0.5 + inpaint 1 x 1 + write 1 x 0.25 + index 1), "
         "the cluster has 2"
@@ -82,14 +83,85 @@ def test_a_refusal_names_the_sum() -> None:
 
 def test_what_exactly_fits_is_not_refused() -> None:
     one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
-    assert one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 3.5}) is None
-    assert one.refusal(["fetch", "detect", "inpaint", "write"], {"CPU": 3.4}) is not None
+    assert one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.5})]) is None
+    assert one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.4})]) is not None
 
 
 def test_gpus_are_summed_like_cpus() -> None:
     one = profile(inpaint=Stage(cpus=1, gpus=0.5, pool=(3, 3)), default=Stage(cpus=0.25))
-    assert one.refusal(["inpaint"], {"CPU": 8.0}) == "profile 'own' needs 1.5 GPU (inpaint 3 x 0.5), the cluster has 0"
-    assert one.refusal(["inpaint"], {"CPU": 8.0, "GPU": 2.0}) is None
+    assert one.refusal(["inpaint"], [Node({"CPU": 8.0})]) == "profile 'own' needs 1.5 GPU (inpaint 3 x 0.5), the cluster has 0"
+    assert one.refusal(["inpaint"], [Node({"CPU": 8.0, "GPU": 2.0})]) is None
+
+
+def test_memory_is_read_with_its_unit_and_summed_in_gibibytes() -> None:
+    one = profile(detect=Stage(memory="1.5GiB", pool=(2, 8)), default=Stage(cpus=0.25))
+    assert one.stage("detect").memory == 1610612736
+    assert one.demand(["fetch", "detect"]) == {"CPU": 3.25, "GPU": 0.0, "memory": 3 * 2**30}
+    assert one.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 2.5 * 2**30})]) == (
+        "profile 'own' needs 3 GiB memory (detect 2 x 1.5 GiB), the cluster has 2.5 GiB"
+    )
+    assert one.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 3.0 * 2**30})]) is None
+
+
+def test_a_process_that_no_single_node_holds_is_refused_although_the_sum_fits() -> None:
+    one = profile(inpaint=Stage(cpus=6, gpus=1, pool=(1, 1)))
+    nodes = [Node({"CPU": 4.0, "GPU": 1.0}, count=2)]
+    assert one.refusal(["inpaint"], nodes) == (
+        "profile 'own' needs 1 x (6 CPU + 1 GPU) for inpaint on single nodes, which hold 0"
+    )
+    assert one.refusal(["inpaint"], [*nodes, Node({"CPU": 8.0, "GPU": 1.0})]) is None
+
+
+def test_a_stage_is_refused_where_no_node_carries_one_of_its_labels() -> None:
+    spot, paid = {"ray.io/market-type": "spot"}, {"ray.io/market-type": "on-demand"}
+    one = profile(detect=Stage(pool=(2, 4), nodes=(spot, paid)))
+    assert one.refusal(["detect"], [Node({"CPU": 8.0})]) == (
+        "profile 'own' needs 2 x (1 CPU) for detect on nodes with ray.io/market-type=spot or ray.io/market-type=on-demand, "
+        "which hold 0"
+    )
+    assert one.refusal(["detect"], [Node({"CPU": 2.0}, spot), Node({"CPU": 2.0}, paid)]) is None
+    assert one.refusal(["detect"], [Node({"CPU": 8.0}), Node({"CPU": 1.0}, paid)]) is not None
+    anywhere = profile(detect=Stage(pool=(2, 4), nodes=(spot, paid, {})))
+    assert anywhere.refusal(["detect"], [Node({"CPU": 8.0})]) is None
+
+
+def test_machines_that_can_grow_count_with_what_they_can_grow_to() -> None:
+    grown = Machines(count=(0, 3), cpus=4, gpus=1, memory="8GiB")
+    one = profile(inpaint=Stage(gpus=0.5, pool=(6, 6)))
+    growing = one.model_copy(update={"machines": {"gpu": grown}})
+    fixed = one.model_copy(update={"machines": {"gpu": grown.model_copy(update={"count": (3, 3)})}})
+    head = Node({"CPU": 0.0})
+    assert growing.refusal(["inpaint"], [head]) is None
+    assert growing.refusal(["inpaint"], [head, Node({"CPU": 4.0, "GPU": 1.0}, count=3)]) is None
+    assert fixed.refusal(["inpaint"], [head]) == "profile 'own' needs 7 CPU (inpaint 6 x 1 + index 1), the cluster has 0"
+    few = growing.model_copy(update={"machines": {"gpu": grown.model_copy(update={"count": (0, 2)})}})
+    assert few.refusal(["inpaint"], [head, Node({"CPU": 4.0, "GPU": 1.0})]) == (
+        "profile 'own' needs 3 GPU (inpaint 6 x 0.5), the cluster has 2"
+    )
+
+
+@pytest.mark.parametrize("count", [(0, 0), (2, 1), (-1, 1)])
+def test_a_group_of_machines_has_at_least_one(count: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="count"):
+        Machines(count=count, cpus=1, memory="1GiB")
+
+
+@pytest.mark.parametrize("labels", [{"ray.io/market-type": "in(spot, on-demand)"}, {"-": "spot"}, {"a b": "spot"}, {"a": "-"}])
+def test_labels_are_spelt_as_on_a_node(labels: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="nodes"):
+        Stage(nodes=(labels,))
+
+
+def test_ray_is_told_the_preferred_labels_and_the_others_as_its_fallback() -> None:
+    spot, paid = {"ray.io/market-type": "spot"}, {"ray.io/market-type": "on-demand"}
+    stage = Stage(gpus=0.25, memory="2GiB", pool=(1, 4), nodes=(spot, paid))
+    assert stage.ray_options() == {
+        "num_gpus": 0.25,
+        "memory": 2 * 2**30,
+        "label_selector": spot,
+        "fallback_strategy": [{"label_selector": paid}],
+    }
+    assert set(Stage().ray_options().values()) == {None}
 
 
 def test_the_laptop_profile_is_one_worker_per_core_and_fits_the_ray_that_it_starts() -> None:
@@ -97,7 +169,7 @@ def test_the_laptop_profile_is_one_worker_per_core_and_fits_the_ray_that_it_star
     assert one.placement == "fused"
     assert one.stage("worker").pool == (cores(), cores()) == (len(os.sched_getaffinity(0)),) * 2
     assert one.local_cpus is not None
-    assert WHOLE_FLOW.refusal(one, {"CPU": one.local_cpus}) is None
+    assert WHOLE_FLOW.refusal(one, [Node({"CPU": one.local_cpus})]) is None
 
 
 @pytest.mark.parametrize("name", ["laptop", *SHIPPED])
@@ -114,7 +186,7 @@ def test_with_workers_sets_every_pool_and_nothing_else(name: str, workers: int) 
 def test_the_laptop_profile_with_workers_fits_the_ray_that_it_starts(workers: int) -> None:
     one = laptop().with_workers(workers)
     assert one.local_cpus is None
-    assert WHOLE_FLOW.refusal(one, WHOLE_FLOW.demand(one)) is None
+    assert WHOLE_FLOW.refusal(one, [Node(WHOLE_FLOW.demand(one))]) is None
 
 
 def test_no_workers_at_all_are_refused() -> None:
@@ -123,7 +195,28 @@ def test_no_workers_at_all_are_refused() -> None:
 
 
 def test_there_are_shipped_profiles() -> None:
-    assert "staged" in SHIPPED
+    assert SHIPPED == ["autoscaling", "gpu-node", "one-gpu", "staged"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_shipped_profile_fits_the_machines_that_it_is_made_for(name: str, preset: str) -> None:
+    one = load(name)
+    nodes = [machines.nodes(machines.count[1]) for machines in one.machines.values()]
+    if nodes:
+        flow = erase_text(Fills(PRESETS[preset])).then(Write("out"))
+        assert flow.refusal(one, nodes) is None
+        assert one.refusal(["inpaint_some_model"], nodes) is None
+        assert one.refusal(["enlarge"], nodes) is None
+
+
+def test_the_autoscaling_profile_asks_for_spot_machines_first_and_for_gpus_only_where_models_fill() -> None:
+    one = load("autoscaling")
+    for stage in one.stages.values():
+        assert [labels.get("ray.io/market-type") for labels in stage.nodes] == ["spot", "on-demand", None]
+    assert [name for name, stage in one.stages.items() if stage.gpus] == ["inpaint"]
+    assert {name for name, machines in one.machines.items() if machines.gpus} == {"gpu", "gpu-spot"}
+    assert WHOLE_FLOW.refusal(one, [Node({"CPU": 0.0})]) is None
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -133,7 +226,7 @@ def test_a_shipped_profile_loads_under_its_name_and_fits_the_ray_that_it_starts(
     for preset in PRESETS.values():
         flow: Flow = erase_text(Fills(preset)).then(Write("out"))
         if one.local_cpus is not None:
-            assert flow.refusal(one, {"CPU": one.local_cpus}) is None
+            assert flow.refusal(one, [Node({"CPU": one.local_cpus})]) is None
 
 
 def test_a_profile_of_ones_own_is_a_yaml_file(tmp_path: Path) -> None:

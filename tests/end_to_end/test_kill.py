@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cluster.profile import laptop
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
 from flows.run import run
+from flows.summary import counts
 from operators import ledger
 
 if TYPE_CHECKING:
@@ -123,6 +125,13 @@ def test_an_image_with_a_ledger_row_is_not_redone(story: Story) -> None:
     assert story.resumed.out.startswith(f"{IMAGES} images, {len(story.committed)} done before, ")
 
 
+def test_the_line_that_ends_the_resumed_run_counts_the_images_of_both(story: Story) -> None:
+    counted = Counter(ledger.read(str(story.dest))["verdict"].to_pylist())
+    verdicts = story.resumed.out.partition("done before, ")[2].partition(" | ")[0]
+    assert verdicts == counts(counted)
+    assert counted.total() == IMAGES
+
+
 def test_at_most_a_few_images_per_worker_are_redone(story: Story) -> None:
     redone = [name for name, written in story.delivered.items() if story.resumed_times[name] != written]
     assert len(redone) <= 3 * WORKERS
@@ -143,7 +152,8 @@ def test_after_the_kill_every_output_is_what_an_undisturbed_run_delivers(
 
 def test_a_third_run_redoes_nothing_and_starts_no_ray(story: Story) -> None:
     assert (story.third.code, story.third.err) == (0, "")
-    assert story.third.out == f"{IMAGES} images, {IMAGES} done before | {story.dest / 'report.html'}\n"
+    verdicts = story.resumed.out.partition("done before, ")[2].partition(" | ")[0]
+    assert story.third.out == f"{IMAGES} images, {IMAGES} done before, {verdicts} | {story.dest / 'report.html'}\n"
     assert story.third_times == story.resumed_times
     assert story.resumed.used_ray
     assert not story.third.used_ray

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 import pytest
 
+from cluster.bounds import Bounds
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
+from cluster.room import Node
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError, work
 from flows.ladder import PRESETS, Fills
@@ -75,7 +77,7 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     ("operators", "operator", "column"),
     [
         ((Detect(), Fetch()), "detect", "bytes"),
-        ((Fetch(), Soften(), Detect()), "soften", "width"),
+        ((Fetch(), Soften(), Detect()), "soften", "regions.polygons"),
         ((Fetch(), Detect(), Inpaint(), Soften()), "inpaint_telea", "regions.crop"),
         ((Fetch(), Detect(), Soften(), Verify()), "verify", "regions.fill"),
         ((Fetch(), Detect(), Soften(), Inpaint(), Write("out")), "write", "encoded"),
@@ -149,7 +151,7 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
     with pytest.raises(SchemaError, match=expected):
         Flow((Fetch(), Careless())).run(rows)
     with pytest.raises(SchemaError, match=expected):
-        work(Careless(), rows)
+        work(Careless(), Bounds(), None, rows)
 
 
 def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:
@@ -171,8 +173,8 @@ def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
     profile = Profile(name="own", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     needed = 6 * 1 + 7 * 0.25 + 1
-    assert flow.refusal(profile, {"CPU": needed}) is None
-    refusal = flow.refusal(profile, {"CPU": needed - 0.5})
+    assert flow.refusal(profile, [Node({"CPU": needed})]) is None
+    refusal = flow.refusal(profile, [Node({"CPU": needed - 0.5})])
     assert refusal is not None
     assert f"needs {needed:g} CPU" in refusal
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.boundaries.sample import Sample, sample_of
-from operators.index import list_source
+from operators.listing import list_source
 from operators.row import SCHEMA
 
 
@@ -27,7 +28,8 @@ def _saved(image: Any, kind: str, **options: Any) -> bytes:
 
 def _rows(*records: dict[str, Any]) -> pa.Table:
     complete = [
-        {"image_id": f"{number:032x}", "shard": 0, "path": f"{number}.png", **record} for number, record in enumerate(records)
+        {"image_id": f"{number:032x}", "uri": f"/{number}.png", "shard": 0, "path": f"{number}.png", **record}
+        for number, record in enumerate(records)
     ]
     for record in complete:
         if record.get("bytes") is not None:
@@ -147,3 +149,17 @@ def sample(make_sample: Callable[..., Sample]) -> Sample:
 def with_models(sample: Sample) -> Callable[..., Sample]:
     """The sample with an autoencoder or an encoder."""
     return lambda **models: dataclasses.replace(sample, **models)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., str]:
+    """Makes files of one byte each under a folder, and returns the folder."""
+
+    def make(*names: str, folder: str = "source") -> str:
+        for name in names:
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        return str(tmp_path / folder)
+
+    return make

@@ -80,3 +80,26 @@ def test_time_in_storage_is_told_apart(three):
     assert timing["operator"] == "fetch"
     assert 0 < timing["io"] <= timing["total"]
     assert timing["model"] == timing["codec"] == 0
+
+
+def test_an_image_inside_a_parquet_file_is_fetched_and_gets_the_end_of_its_name(tmp_path, saved):
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    png, words = saved(np.zeros((4, 4, 3), np.uint8), "PNG"), b"words"
+    pq.write_table(pa.table({"image": [png, words]}), tmp_path / "in.parquet")
+    uris = [f"{tmp_path}/in.parquet#row={row}&column=image" for row in range(2)]
+    rows = index_rows(*uris)
+    rows = rows.set_column(rows.schema.get_field_index("path"), "path", pa.array(["in.parquet/0", "in.parquet/1"]))
+    done = Fetch().apply(rows)
+    assert done["bytes"].to_pylist() == [png, words]
+    assert done["size"].to_pylist() == [len(png), 5]
+    assert done["path"].to_pylist() == ["in.parquet/0.png", "in.parquet/1"]
+
+
+def test_an_image_inside_a_parquet_file_meets_the_byte_limit(tmp_path):
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"image": [b"123456"]}), tmp_path / "in.parquet")
+    done = Fetch(limits=Limits(max_bytes=5)).apply(index_rows(f"{tmp_path}/in.parquet#row=0&column=image"))
+    assert codes(done) == ["bytes_over_limit"]

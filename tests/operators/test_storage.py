@@ -1,4 +1,3 @@
-import errno
 import os
 
 import fsspec
@@ -122,59 +121,3 @@ def test_an_object_store_works_like_a_disk(memory, tmp_path):
     assert storage.read(storage.joined(memory, "across")) == b"data"
     storage.remove(memory)
     assert storage.names(memory) == []
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (FileNotFoundError(2, "no"), "key_missing"),
-        (PermissionError(13, "no"), "access_denied"),
-        (OSError(errno.ENOSPC, "full"), "disk_full"),
-        (OSError(errno.EDQUOT, "quota"), "disk_full"),
-        (OSError(errno.EROFS, "read-only"), "access_denied"),
-        (IsADirectoryError(21, "no"), "output_path_conflict"),
-        (OSError(errno.EIO, "input/output error"), "storage_error"),
-        (RuntimeError("An error occurred (AccessDenied) when calling GetObject"), "access_denied"),
-        (RuntimeError("An error occurred (NoSuchKey) when calling GetObject"), "key_missing"),
-        (RuntimeError("SlowDown"), "storage_error"),
-        (TimeoutError(), "storage_error"),
-    ],
-)
-def test_a_storage_exception_has_its_code(error, code):
-    assert storage.storage_failure(error, "s3://bucket/key").code == code
-
-
-def test_a_storage_that_does_not_answer_is_asked_again(monkeypatch):
-    monkeypatch.setattr(storage, "FIRST_WAIT_SECONDS", 0)
-    answers = iter([TimeoutError("slow"), ConnectionError("reset"), b"data"])
-
-    def call():
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert storage.with_retries("s3://bucket/key", call) == b"data"
-
-
-def test_a_storage_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr(storage, "FIRST_WAIT_SECONDS", 0)
-    calls = []
-
-    def call():
-        calls.append(1)
-        raise TimeoutError("slow")
-
-    assert code_of(lambda: storage.with_retries("s3://bucket/key", call)) == "storage_error"
-    assert len(calls) == storage.ATTEMPTS
-
-
-def test_a_missing_key_is_not_asked_for_again():
-    calls = []
-
-    def call():
-        calls.append(1)
-        raise FileNotFoundError
-
-    assert code_of(lambda: storage.with_retries("s3://bucket/key", call)) == "key_missing"
-    assert len(calls) == 1

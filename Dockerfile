@@ -1,0 +1,40 @@
+# The image of every pod, in two variants:
+#
+#   docker build --target cpu  --tag registry/cleanplate:0.1.0-cpu  .
+#   docker build --target cuda --tag registry/cleanplate:0.1.0-cuda .
+#
+# Every package is pinned by constraints.txt. torch's own wheel brings CUDA; the driver comes from the node.
+ARG PYTHON=3.11.14-slim-bookworm
+
+FROM python:${PYTHON} AS build-cpu
+WORKDIR /source
+RUN python -m venv /opt/cleanplate
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY cluster cluster
+COPY flows flows
+COPY operators operators
+RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,google]'
+
+FROM build-cpu AS build-cuda
+RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,diffusion,google]'
+
+FROM python:${PYTHON} AS runtime
+RUN useradd --uid 1000 --user-group --no-create-home cleanplate
+ENV PATH=/opt/cleanplate/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    RAY_USAGE_STATS_ENABLED=0 \
+    HOME=/tmp \
+    CLEANPLATE_CACHE=/models
+RUN install --directory --owner=cleanplate --group=cleanplate /models
+WORKDIR /tmp
+USER 1000:1000
+CMD ["cleanplate", "--help"]
+
+FROM runtime AS cuda
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-cuda /opt/cleanplate /opt/cleanplate
+
+FROM runtime AS cpu
+COPY --from=build-cpu /opt/cleanplate /opt/cleanplate

@@ -1,0 +1,103 @@
+"""A command line as a RayJob: the shipped description with the command put in, and nothing else changed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.rayjob import BASE, RayJobError, rayjob
+
+COMMAND = "cleanplate erase 's3://bucket/a b' s3://out --prompt \"it's $HOME\""
+
+
+def shipped() -> dict[str, Any]:
+    return next(item for item in yaml.safe_load(BASE.read_text())["items"] if item["kind"] == "RayJob")
+
+
+def written(name: str = "letters", base: Path | None = None, image: str = "", **environment: str) -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load(rayjob(name, COMMAND, base, image, environment))
+    return job
+
+
+def images(job: dict[str, Any]) -> list[str]:
+    groups = [job["spec"]["rayClusterSpec"]["headGroupSpec"], *job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    pods = [group["template"]["spec"] for group in groups]
+    return [container["image"] for pod in pods for container in pod.get("initContainers", []) + pod["containers"]]
+
+
+def test_only_name_and_command_differ_from_the_shipped_job() -> None:
+    expected = shipped()
+    expected["metadata"]["name"] = "letters"
+    expected["spec"]["entrypoint"] = COMMAND
+    assert written() == expected
+
+
+def test_the_command_line_arrives_as_it_was_given() -> None:
+    assert shlex.split(written()["spec"]["entrypoint"]) == shlex.split(COMMAND)
+
+
+def test_the_environment_is_the_runs_own_and_its_values_stay_texts() -> None:
+    job = written(AWS_REGION="eu-central-1", LIMIT="1", YES="true")
+    assert yaml.safe_load(job["spec"]["runtimeEnvYAML"]) == {
+        "env_vars": {"AWS_REGION": "eu-central-1", "LIMIT": "1", "YES": "true"}
+    }
+
+
+def test_one_image_name_stands_for_both_variants() -> None:
+    assert images(written()) == ["cleanplate:0.1.0-cpu"] * 3 + ["cleanplate:0.1.0-cuda"] * 2
+    name = "registry:5000/team/cleanplate:9"
+    assert images(written(image=name)) == [f"{name}-cpu"] * 3 + [f"{name}-cuda"] * 2
+
+
+def test_a_base_of_ones_own_is_taken_whole_but_for_foreign_images(tmp_path: Path) -> None:
+    own = shipped()
+    own["spec"]["backoffLimit"] = 9
+    own["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"].append(
+        {"name": "logs", "image": "mirror/shipper:1-cpu"}
+    )
+    file = tmp_path / "rendered.yaml"
+    file.write_text(yaml.safe_dump_all([{"kind": "ServiceAccount", "metadata": {"name": "x"}}, own]))
+    job = written(base=file, image="team/cleanplate:9")
+    assert job["spec"]["backoffLimit"] == 9
+    assert images(job) == [f"team/cleanplate:9-{kind}" for kind in ("cpu", "cpu", "cpu")] + [
+        "mirror/shipper:1-cpu",
+        "team/cleanplate:9-cuda",
+        "team/cleanplate:9-cuda",
+    ]
+
+
+def test_what_is_written_needs_no_anchors() -> None:
+    text = rayjob("letters", COMMAND, None, "", {})
+    assert "&" not in text and "*" not in text
+
+
+@pytest.mark.parametrize("name", ["", "A", "1st", "-a", "a-", "a_b", "a.b", "a" * 48, "a\n"])
+def test_a_name_that_kubernetes_would_refuse_is_refused(name: str) -> None:
+    with pytest.raises(RayJobError, match="a job's name"):
+        written(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a1", "erase-2026-11", "a" * 47])
+def test_other_names_are_taken(name: str) -> None:
+    assert written(name)["metadata"]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind: RayCluster\n", "holds 0 RayJobs"),
+        ("kind: [\n", "rendered.yaml"),
+        ("", "holds 0 RayJobs"),
+        (None, "No such file"),
+    ],
+)
+def test_a_base_without_a_rayjob_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    file = tmp_path / "rendered.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(RayJobError, match=message):
+        written(base=file)

@@ -1,0 +1,51 @@
+"""A flow with a decoder of the worst kind: words at the end of a file make it crash, hang, or take all memory."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from flows.flow import Flow
+from operators.compose import Compose
+from operators.fetch import Fetch
+from operators.operator import Operator
+from operators.table import Additions, Row, map_rows
+
+POISONS = {b"crash": "worker_crashed", b"hang": "time_limit", b"fill": "memory_limit"}
+
+
+@dataclass(frozen=True)
+class Decoder(Operator):
+    """Does what the file says."""
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes",)
+    adds: ClassVar[tuple[str, ...]] = (
+        "width",
+        "regions.crop",
+        "regions.mask",
+        "regions.fill",
+        "regions.checks",
+        "regions.state",
+    )
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        return map_rows(batch, self.name, ("width",), self._decode)
+
+    def _decode(self, row: Row) -> Additions:
+        words = bytes(row.data("bytes") or b"")
+        if words.endswith(b"crash"):
+            ctypes.string_at(0)
+        while words.endswith(b"hang"):
+            time.sleep(60)
+        taken = []
+        while words.endswith(b"fill"):
+            taken.append(np.ones(2**24, np.uint8))
+        return {"width": len(words)}
+
+
+flow = Flow((Fetch(), Decoder(), Compose()))
