@@ -86,7 +86,7 @@ def s3_objects(files: Any, root: str, source: str) -> Iterator[Object]:
 
 
 def _taken_apart(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list[_Part]:
-    """Parts that together hold every key under a prefix once, in the order of the store's own listing."""
+    """Parts that together hold every key under a prefix once: a folder's own objects before the folders in it."""
     parts = [_Part(prefix)]
     closed: set[str] = set()
     for _ in range(MOST_LEVELS):
