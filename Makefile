@@ -4,7 +4,7 @@ BIN := .venv/bin
 SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common prometheus \
 	$(if $(shell command -v kubectl;),,kubernetes-client)
 
-.PHONY: install demo test check faults bench clean system-packages
+.PHONY: install demo test check faults bench bench-peers clean system-packages
 
 install: .venv/installed
 
@@ -48,6 +48,15 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.routing
 	$(BIN)/python -m tests.benchmarks.generator_tolerance
 	$(BIN)/python -m tests.benchmarks.enlarge
+
+# Contenders that cannot share our environment get one each: Daft wants another Arrow, IOPaint an older everything.
+bench-peers: install build/peers/daft/installed build/peers/iopaint/installed
+	$(BIN)/python -m tests.benchmarks.peers
+
+build/peers/%/installed: tests/benchmarks/peers/%.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 clean:
 	rm -rf build .venv

@@ -17,6 +17,7 @@ INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
 TASK_CPUS = 0.25
 LOCAL_SPARE_CPUS = 2
+GPU_BATCH = 16
 PROFILES = Path(__file__).parent / "profiles"
 
 Labels = dict[
@@ -44,7 +45,7 @@ class Stage(BaseModel):
     pool: tuple[int, int] | None = None
     """Least and most processes that stay alive with their models; None for short tasks that load nothing."""
     batch: int | None = Field(None, ge=1)
-    """Images that one call gets; None takes blocks as they come."""
+    """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is held, as Ray insists on one."""
     nodes: tuple[Labels, ...] = ()
     """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is any node."""
 
@@ -66,6 +67,11 @@ class Stage(BaseModel):
     def least(self) -> int:
         """Processes without which the stage does not run at all."""
         return self.pool[0] if self.pool else 1
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images that one call gets at most; None for whatever comes in a block."""
+        return self.batch or (GPU_BATCH if self.gpus else None)
 
     def needs(self) -> dict[str, float]:
         """What one process reserves, by the names that a Ray cluster has for it; memory in bytes."""
@@ -122,15 +128,19 @@ class Profile(BaseModel):
     """Logical CPUs of the Ray instance that is started when none is running; None takes what the stages need."""
     images_per_block: int | None = Field(None, ge=1, le=16)
     """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
-    image: Bounds = Bounds()
-    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     machines: dict[str, Machines] = {}
     """The groups of machines that the profile is made for; where one can grow, a run may wait for it to do so."""
+    image: Bounds = Bounds()
+    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError."""
-        for name in (operator, operator.partition("_")[0], "default"):
+        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError.
+
+        Where a flow holds an operator several times, `verify (2)` is its second, and `verify` each that has no stage so named.
+        """
+        plain = operator.partition(" ")[0]
+        for name in (operator, plain, plain.partition("_")[0], "default"):
             if name in self.stages:
                 return self.stages[name]
         raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")

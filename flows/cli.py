@@ -12,18 +12,21 @@ from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
+from cluster.token import offer_token
 from flows import suite as suites
 from flows.display import shown
 from flows.enlarge import SCALES, enlarge, paper_of
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError
-from flows.ladder import PRESETS, Fills, Rung
+from flows.ladder import PRESETS, Fills, Rung, rungs_of
 from flows.models_cli import models
 from flows.one_line import errors
 from flows.one_line import one_line_errors as _one_line_errors
+from flows.plan_cli import plan
 from flows.rates import rates_for
 from flows.run import run
 from flows.run_settings import Options
+from flows.submit_cli import submit
 from operators import gate
 from operators.budget import Budget
 from operators.failure import RunError
@@ -36,6 +39,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
 )
 app.add_typer(models, name="models")
+app.command("plan")(plan)
+app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 
 Source = Annotated[
     str,
@@ -63,14 +68,6 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, in
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget an earlier run into DEST and start over.")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images with more pixels are delivered unedited.")]
 MaxBytes = Annotated[int, typer.Option(min=1, help="Files with more bytes are delivered unedited.")]
-
-
-def _rungs(preset: str, model: str | None) -> tuple[Rung, ...]:
-    if model is not None:
-        return (Rung(model),)
-    if preset not in PRESETS:
-        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
-    return PRESETS[preset]
 
 
 def _fills(rungs: tuple[Rung, ...], dest: str, seed: int, prompt: str, budget_ms: float | None, fresh: bool) -> Fills:
@@ -105,7 +102,7 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE into DEST."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = erase_text(fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -129,7 +126,7 @@ def inpaint(
 ) -> None:
     """Regenerate what given masks cover."""
     with _one_line_errors():
-        fills = _fills(_rungs(preset, model), dest, seed, prompt, budget_ms, fresh)
+        fills = _fills(rungs_of(preset, model), dest, seed, prompt, budget_ms, fresh)
         flow = inpaint_masks(masks, fills, Limits(max_pixels, max_bytes))
         _execute(flow, source, dest, profile, workers, Options(seed, limit, fresh))
 
@@ -216,7 +213,7 @@ def evaluate_suite(
         from flows.evaluation_report import write_reports
 
         chosen = _suite(suite)
-        content = evaluate(chosen, out, EvaluationOptions(_rungs(preset, model), seed, seeds, workers or profiles.cores()))
+        content = evaluate(chosen, out, EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores()))
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
         print(
             f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"
@@ -234,7 +231,7 @@ def calibrate(
         from flows.calibrate import calibrated, write_calibration
 
         try:
-            content = calibrated(_suite(suite), tuple(CLASSICAL), workers or profiles.cores())
+            content = calibrated(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
@@ -335,6 +332,7 @@ def load_flow(reference: str) -> Flow:
 
 def main() -> None:
     """Entry point of the `cleanplate` command: wrong usage is one line and exit code 2, like every other error."""
+    offer_token()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:

@@ -1,4 +1,4 @@
-"""A run as it goes on, on the terminal: figures that stay in their place, or a line a minute where there is no terminal."""
+"""A run as it goes on, on the terminal: figures that stay in their place, or a line now and then where there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 from flows.progress import Activity, Progress
 from flows.summary import Summary, counts
 
-LINE_EVERY_SECONDS = 60.0
+LINE_EVERY_SECONDS = 20.0
 REFRESHES_PER_SECOND = 2
 
 
@@ -77,7 +77,8 @@ def panel(progress: Progress) -> RenderableType:
         operators.add_row(one.name, busy(one), f"{one.milliseconds:.0f}", *shared)
     failures = ", ".join(f"{code} {count}" for code, count in sorted(progress.failures.items()))
     told = " | ".join(filter(None, [counts(Counter(progress.verdicts)), failures]))
-    return Group(head, *([Text(told)] if told else []), operators)
+    below = operators if progress.operators else Text("starting workers")
+    return Group(head, *([Text(told)] if told else []), below)
 
 
 class _Now:

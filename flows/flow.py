@@ -86,7 +86,7 @@ class Flow:
         """
         names = [name for name, _ in self.stages(profile)]
         unique = [f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
-        stages = dict(zip(unique, (profile.stage(name) for name in names), strict=True))
+        stages = {name: profile.stage(name) for name in unique}
         return profile.model_copy(update={"stages": stages}), unique
 
     def demand(self, profile: Profile) -> dict[str, float]:
@@ -109,16 +109,16 @@ class Flow:
         """
         from ray.data import ActorPoolStrategy
 
-        stages = self.stages(profile)
-        for position, (name, operator) in enumerate(stages):
-            stage = profile.stage(name)
-            last = position == len(stages) - 1
+        laid_out, names = self.laid_out(profile)
+        for position, (name, (_, operator)) in enumerate(zip(names, self.stages(profile), strict=True)):
+            stage = laid_out.stages[name]
+            last = position == len(names) - 1
             settings = (operator, profile.image, tuple(kept) if last else None)
             if stage.gpus and not stage.pool:
                 raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
             options: dict[str, Any] = {
                 "batch_format": "pyarrow",
-                "batch_size": stage.batch,
+                "batch_size": stage.batch_size,
                 "zero_copy_batch": True,
                 "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
                 **stage.ray_options(),

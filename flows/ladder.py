@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.budget import Budget
+from operators.failure import RunError
 from operators.inpaint import Inpaint
 from operators.model_card import ModelCard
 from operators.operator import Operator
@@ -36,6 +37,15 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
 and each has the other below it. Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four
 grey levels on a flat picture. PatchMatch stands where a diffusion model may, because no shipped weights have measured better.
 """
+
+
+def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
+    """The rungs of a preset, or one model in their place. Raises RunError option_invalid for an unknown preset."""
+    if model is not None:
+        return (Rung(model),)
+    if preset not in PRESETS:
+        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
+    return PRESETS[preset]
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def _variance(job: FillJob, region: Region, others: Sequence[Region], clean: Pix
     return found
 
 
-RANDOM = ("patchmatch",)
+RANDOM = ("patchmatch", "builtin")
 """The rungs whose fills depend on the seed."""
 
 

@@ -152,6 +152,7 @@ def _waiting(dataset: Dataset | None, stages: int) -> list[tuple[int | None, int
 
     Ray shows these to its own dashboard only, so this reads what its executor counts: rows that the operator before has
     handed on, rows that tasks were given, rows that tasks have given back. They are None where it does not count them.
+    What the first stage is given has a row for each block; how many images one holds is taken from those it has done.
     """
     unknown: list[tuple[int | None, int | None, int | None]] = [(None, None, None)] * stages
     executor: Any = getattr(dataset, "_current_executor", None)
@@ -160,11 +161,13 @@ def _waiting(dataset: Dataset | None, stages: int) -> list[tuple[int | None, int
         return unknown
     result: list[tuple[int | None, int | None, int | None]] = []
     try:
-        for before, operator in zip(operators[-stages - 1 :], operators[-stages:], strict=False):
-            given = operator.metrics.rows_inputs_of_submitted_tasks
-            queued = before.metrics.row_outputs_taken - given
-            at_work = given - operator.metrics.rows_task_outputs_generated
-            result.append((max(0, queued), max(0, at_work), operator.get_actor_info().running or None))
+        for stage, (before, operator) in enumerate(zip(operators[-stages - 1 :], operators[-stages:], strict=False)):
+            metrics = operator.metrics
+            given, made = metrics.rows_inputs_of_submitted_tasks, metrics.rows_task_outputs_generated
+            held = made / metrics.num_tasks_finished if stage == 0 and metrics.num_tasks_finished else 1
+            queued = (before.metrics.row_outputs_taken - given) * held
+            at_work = metrics.num_tasks_running * held if stage == 0 else given - made
+            result.append((max(0, round(queued)), max(0, round(at_work)), operator.get_actor_info().running or None))
     except AttributeError:
         return unknown
     return result

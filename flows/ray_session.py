@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.profile import Profile
 from cluster.room import Node
+from cluster.token import offer_token
 from flows.flow import Flow
 from operators.failure import RunError
 
@@ -20,12 +21,15 @@ LARGEST_OBJECT_STORE = 2 * 1024**3
 def connect(flow: Flow, profile: Profile) -> None:
     """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
 
-    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it.
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it, and run_interrupted if
+    the cluster does not answer.
     """
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if os.environ.get("RAY_ADDRESS"):
+        offer_token()
     import ray
     from ray.data import DataContext
 
@@ -42,8 +46,11 @@ def connect(flow: Flow, profile: Profile) -> None:
                 "include_dashboard": False,
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
-        with _silenced():
-            ray.init(**settings)
+        try:
+            with _silenced():
+                ray.init(**settings)
+        except ConnectionError as error:
+            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}", 3) from error
     _refuse_unless_fits(flow, profile, nodes_there())
     context = DataContext.get_current()
     context.enable_progress_bars = False

@@ -113,7 +113,9 @@ def _thumbnail(uri: str | None) -> str:
     if uri is None:
         return ""
     try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(source.read(uri)))).convert("RGB")
+        file = Image.open(io.BytesIO(source.read(uri)))
+        file.draft(None, (2 * THUMBNAIL, 2 * THUMBNAIL))
+        picture = ImageOps.exif_transpose(file).convert("RGB")
     except (Failure, OSError):
         return ""
     picture.thumbnail((THUMBNAIL, THUMBNAIL))

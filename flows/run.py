@@ -15,6 +15,7 @@ from flows.arrivals import arrivals
 from flows.blocks import LARGEST_BLOCK, packed
 from flows.cause import interrupted
 from flows.flow import Flow
+from flows.progress_metrics import Gauges
 from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
 from flows.run_settings import Options, check_settings, fills, record, run_id
@@ -150,8 +151,8 @@ def _work(
     lease: ledger.Lease,
 ) -> None:
     connect(flow, profile)
-    keep_ray_quiet()
     name_run(run_id(dest))
+    keep_ray_quiet()
     import ray
 
     remaining, transient_in_a_row = dict(pending), 0
@@ -159,7 +160,7 @@ def _work(
     try:
         dataset = plan(flow, dest, profile, pending)
         summary.pace.watch(flow, profile, dataset)
-        shortage = Shortage(flow, profile)
+        gauges, shortage = Gauges(), Shortage(flow, profile)
         for batch in arrivals(dataset):
             if lease.lost.is_set():
                 raise RunError("destination_in_use", "another run took this destination", 3)
@@ -167,6 +168,7 @@ def _work(
                 shortage.look()
                 continue
             summary.pace.saw(batch)
+            gauges.set(summary)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

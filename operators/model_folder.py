@@ -25,6 +25,8 @@ OVERRIDE = "cleanplate.yaml"
 """A file in the folder with fields of a card, which take the place of what the folder itself tells."""
 WEIGHTS = ".safetensors"
 SETTINGS = frozenset({".json", ".txt", ".model"})
+GRAPHS = {"PixelDiffusion": frozenset({".onnx"})}
+"""Formats of the graphs that a pipeline of this class runs; other folders hold some that nothing here would load."""
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 """Formats whose reading can run code that somebody hid in them."""
 UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
@@ -91,7 +93,8 @@ def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> 
             raise RunError("model_invalid", f"component {component} has no weights in safetensors")
         if weights and f"{component}/config.json" not in inside:
             raise RunError("model_invalid", f"component {component} has no config.json")
-        chosen += weights + [name for name in inside if PurePosixPath(name).suffix in SETTINGS]
+        kept = SETTINGS | GRAPHS.get(str(index.get("_class_name")), frozenset())
+        chosen += weights + [name for name in inside if PurePosixPath(name).suffix in kept]
     return tuple(sorted(chosen))
 
 

@@ -113,6 +113,9 @@ def _beside(card: ModelCard, extension: str) -> Path:
 
 
 def _own_folder(card: ModelCard) -> Path:
+    """Where a folder's files lie: `./` is beside the cards that are shipped, wherever this package lies on a machine."""
+    if card.source.startswith("./"):
+        return Path(__file__).parent / "models" / card.source
     return Path(card.source.removeprefix("file://")).expanduser().absolute()
 
 

@@ -19,10 +19,12 @@ COPY_BYTES = 8 * 1024 * 1024
 PART_BYTES = 16 * 1024 * 1024
 """An object from twice this size on goes to S3 in parts of it."""
 
-_S3 = {"config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}}
-OPTIONS: Mapping[str, Mapping[str, Any]] = {"s3": _S3, "s3a": _S3}
-"""How each kind of store is opened. In botocore's adaptive mode the requests of a process are slowed down as soon as the
-store answers SlowDown, and become faster again by and by."""
+_S3: Mapping[str, Mapping[str, Any]] = {
+    "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
+}
+OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"s3": _S3, "s3a": _S3}
+"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's adaptive mode the requests
+of a process are slowed down as soon as the store answers SlowDown, and become faster again by and by."""
 READING: Mapping[str, Mapping[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
 """One request an object: with more, s3fs asks for the size of every object first."""
 WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3a": {"chunksize": PART_BYTES}}
@@ -35,9 +37,10 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
-    scheme = uri.partition("://")[0]
-    files = fsspec.filesystem(scheme, use_listings_cache=False, **OPTIONS.get(scheme, {}))
-    if scheme in OPTIONS:
+    kind = uri.partition("://")[0]
+    options = {name: {**ours, **fsspec.config.conf.get(kind, {}).get(name, {})} for name, ours in OPTIONS.get(kind, {}).items()}
+    files = fsspec.filesystem(kind, use_listings_cache=False, **options)
+    if kind in OPTIONS:
         files.retries = 1  # botocore and `with_retries` are enough layers
     return files, str(files._strip_protocol(uri))
 

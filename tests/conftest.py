@@ -219,7 +219,7 @@ class S3:
         return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports whose ten-thousand-higher neighbours, which the server takes for its own calls, are free too."""
     found: list[int] = []
     candidate = 20000 + os.getpid() % 5000
@@ -250,7 +250,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         identity("temporary", ["Read", "List", "Write"]),
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    port, master, volume, filer, admin = _free_ports(5)
+    port, master, volume, filer, admin = free_ports(5)
     command = [
         str(BIN / "weed"),
         "mini",

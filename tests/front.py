@@ -20,6 +20,8 @@ TOO_MANY: Answer = (429, b"")
 BROKEN: Answer = (500, b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We failed.</Message></Error>')
 HANG_UP: Answer = (0, b"")
 """The connection is closed without a word."""
+UNHEARD: Answer = (2, b"")
+"""The request is passed on, and the connection closed in the answer's place."""
 HALF: Answer = (1, b"")
 """The server's answer is passed on, and broken off in its middle."""
 
@@ -77,7 +79,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             if answer == HANG_UP:
                 self.close_connection = True
                 return
-            if answer is not None and answer != HALF:
+            if answer is not None and answer not in (HALF, UNHEARD):
                 self.answer(answer[0], {"Content-Type": "application/xml"}, answer[1], len(answer[1]))
                 return
             connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
@@ -88,6 +90,9 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
                 data = response.read()
             finally:
                 connection.close()
+            if answer == UNHEARD:
+                self.close_connection = True
+                return
             kept = {
                 name: value
                 for name, value in response.getheaders()

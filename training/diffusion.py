@@ -5,7 +5,10 @@
     python -m training.diffusion --data MY_DATA --work W --start build/diffusion/model --minutes 30     # fine-tune
 
 What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
-starts at zero, so that the untrained model is PatchMatch. Checkpoints, a curve (JSON lines: validation by the judge's
+starts at zero: the untrained model mixes the PatchMatch fill and the picture as it is by the stroke mask's confidence. The
+pixel loss asks for the clean picture as far as the marks let it through, and for the PatchMatch fill where they do not: what
+cannot be known is not to become the mean of all that it could be. A perceptual loss may be put beside it; it costs more than
+the network. Checkpoints, a curve (JSON lines: validation by the judge's
 perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) and the averaged weights are
 written every few minutes. Needs the `training` extra.
 """
@@ -17,6 +20,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +30,35 @@ import torch
 import torch.nn.functional as f
 
 from operators.generators.pixel_diffusion import PACKING, RESIDUAL_SCALE, levels
+from operators.generators.request import hole_of
 from operators.inpaint import pasted
+from operators.mask import BLEND, CONFIDENCE
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr
 from operators.table import Pixels
-from training.diffusion_data import CHANNELS
+from training.diffusion_data import CHANNELS, PICTURES
 from training.features import FeatureDistance
 
 ARCHITECTURE: dict[str, Any] = {
-    "sample_size": 32,
-    "in_channels": 176,
-    "out_channels": 80,
-    "block_out_channels": (64, 96, 160),
+    "sample_size": 64,
+    "in_channels": 60,
+    "out_channels": 24,
+    "block_out_channels": (24, 32, 48),
     "layers_per_block": 1,
     "down_block_types": ("DownBlock2D",) * 3,
     "up_block_types": ("UpBlock2D",) * 3,
-    "norm_num_groups": 16,
+    "norm_num_groups": 8,
     "add_attention": False,
 }
+VIEWS = ((64, 8), (64, 8), (64, 8), (128, 2))
+"""Side of what the network is shown of an example, and how many at once: mostly small, now and then as large as in use."""
+RECOLOURED = 0.4
+"""Share of the examples whose text gets another colour and strength each time they are shown."""
+UNKNOWN = 2.0
+"""Weight in the pixel loss of leaving the PatchMatch fill where marks have changed the picture: a ghost of them that is closer
+to the truth than some other texture is still a ghost."""
+SHARPNESS = 6
+"""Power of the share of a pixel that the marks left, which says how well it is known."""
 
 
 def new_network() -> torch.nn.Module:
@@ -62,29 +77,33 @@ class Crops:
     def __init__(self, examples: Pixels) -> None:
         values = torch.from_numpy(np.ascontiguousarray(examples)).permute(0, 3, 1, 2).float()
         pictures = values / 127.5 - 1
-        self.clean, self.start, self.smooth = (pictures[:, CHANNELS[name]] for name in ("clean", "start", "smooth"))
-        self.mask = values[:, CHANNELS["mask"]] / 255
-        self.hole = (self.mask.amax(1, keepdim=True) > 0).float()
+        names = ("clean", "seen", "start", "smooth")
+        self.clean, self.seen, self.start, self.smooth = (pictures[:, CHANNELS[name]] for name in names)
+        self.mask, self.known = values[:, CHANNELS["mask"]] / 255, (1 - values[:, CHANNELS["replaced"]] / 255) ** SHARPNESS
+        self.hole = (self.mask[:, :2].amax(1, keepdim=True) > 0).float()
         self.residual = (self.clean - self.start) * RESIDUAL_SCALE * self.hole
 
     def conditions(self) -> torch.Tensor:
         """What the network sees at every noise level."""
-        return f.pixel_unshuffle(torch.cat([self.start, self.smooth - self.start, self.mask], 1), PACKING)
+        shown = [self.start, self.smooth - self.start, self.seen - self.start, self.mask]
+        return f.pixel_unshuffle(torch.cat(shown, 1), PACKING)
 
 
 def estimated(network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """The network's estimate of the clean residual at each crop's noise level (0 clean .. 1 noise)."""
     packed = torch.cat([f.pixel_unshuffle(noisy, PACKING), crops.conditions()], 1).to(memory_format=torch.channels_last)
     answer = f.pixel_shuffle(network(packed, level * 1000).sample.float(), PACKING)
-    free, towards_smooth, kept = answer[:, :3], answer[:, 3:4], answer[:, 4:5]
-    return crops.hole * (free + towards_smooth * (crops.smooth - crops.start) * RESIDUAL_SCALE + kept * noisy)
+    free, towards_smooth, more_trust, kept = answer[:, :3], answer[:, 3:4], answer[:, 4:5], answer[:, 5:6]
+    trust = 1 - crops.mask[:, 2:3] + more_trust
+    towards = (towards_smooth * (crops.smooth - crops.start) + trust * (crops.seen - crops.start)) * RESIDUAL_SCALE
+    return crops.hole * (free + towards + kept * noisy)
 
 
 def windows(examples: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     """A `side` x `side` view of each example round a random pixel of its hole."""
     made = []
     for one in examples:
-        rows, columns = np.nonzero(one[..., CHANNELS["mask"]].any(2))
+        rows, columns = np.nonzero(hole_of(one[..., CHANNELS["mask"]]))
         chosen = rng.integers(len(rows))
         y, x = (int(np.clip(c - side // 2, 0, len(one) - side)) for c in (rows[chosen], columns[chosen]))
         made.append(one[y : y + side, x : x + side])
@@ -92,16 +111,31 @@ def windows(examples: Pixels, side: int, rng: np.random.Generator) -> Pixels:
 
 
 def augmented(examples: Pixels, rng: np.random.Generator) -> Pixels:
-    """The examples flipped, turned, with colours swapped or inverted, each batch its own way."""
+    """The examples flipped, turned, with colours swapped or inverted, each batch its own way; some texts in another colour."""
+    examples = np.stack([recoloured(one, rng) if rng.random() < RECOLOURED else one for one in examples])
     if rng.random() < 0.5:
         examples = examples[:, :, ::-1]
     examples = np.rot90(examples, rng.integers(4), axes=(1, 2))
     order = rng.permutation(3)
-    pictures = examples[..., : CHANNELS["mask"].start].reshape(*examples.shape[:3], -1, 3)[..., order]
+    pictures = examples[..., :PICTURES].reshape(*examples.shape[:3], -1, 3)[..., order]
     pictures = pictures.reshape(*examples.shape[:3], -1)
     if rng.random() < 0.25:
         pictures = 255 - pictures
-    return np.concatenate([pictures, examples[..., CHANNELS["mask"]]], axis=3)
+    return np.concatenate([pictures, examples[..., PICTURES:]], axis=3)
+
+
+def recoloured(one: Pixels, rng: np.random.Generator) -> Pixels:
+    """An example whose marks have another colour and strength; as it is, where nothing is to be seen of them."""
+    blend, confidence = one[..., CHANNELS["mask"]][..., BLEND], one[..., CHANNELS["mask"]][..., CONFIDENCE]
+    if np.array_equal(blend, confidence):
+        return one
+    strength = rng.uniform(0.3, 1) if rng.random() < 0.5 else 1.0
+    share = one[..., CHANNELS["replaced"]].astype(np.float32) / 255 * strength
+    colour = rng.integers(0, 256, 3) if rng.random() < 0.6 else rng.choice([0, 255])
+    changed, clean = one.copy(), one[..., CHANNELS["clean"]]
+    changed[..., CHANNELS["seen"]] = np.rint(clean * (1 - share) + colour * share)
+    changed[..., CHANNELS["replaced"]] = np.rint(share * 255)
+    return changed
 
 
 class Examples:
@@ -144,8 +178,8 @@ def judged(fills: Pixels, examples: Pixels) -> dict[str, float]:
     judge, figures = perceptual_distance(), []
     for fill, one in zip(fills, examples, strict=True):
         clean = np.ascontiguousarray(one[..., CHANNELS["clean"]])
-        hole = np.where(one[..., CHANNELS["mask"]].any(2), 255, 0).astype(np.uint8)
-        shown = pasted(one[..., CHANNELS["start"]], fill, hole)
+        blend = one[..., CHANNELS["mask"]][..., BLEND]
+        shown = pasted(one[..., CHANNELS["seen"]], fill, blend)
         figures.append((judge.distance(shown, clean), min(60.0, psnr(shown, clean))))
     distance, noise = np.mean(figures, axis=0)
     return {"distance": round(float(distance), 5), "psnr": round(float(noise), 3)}
@@ -156,6 +190,18 @@ def validate(network: torch.nn.Module, examples: Pixels) -> dict[str, Any]:
     network.eval()
     parts = np.array_split(examples, max(1, len(examples) // 16))
     return {f"steps_{n}": judged(np.concatenate([answer(network, part, n, 0) for part in parts]), examples) for n in (1, 4)}
+
+
+def averaging(most: float) -> Callable[[Any, Any, Any], None]:
+    """Averaged weights that follow fast at first: a fixed decay would hold on to the untrained network for its first thousand
+    steps."""
+
+    @torch.no_grad()
+    def average(averages: list[torch.Tensor], current: list[torch.Tensor], steps: torch.Tensor) -> None:
+        decay = min(most, (1 + float(steps)) / (10 + float(steps)))
+        torch._foreach_lerp_(averages, current, 1 - decay)
+
+    return average
 
 
 class Run:
@@ -169,8 +215,7 @@ class Run:
             from diffusers import UNet2DModel
 
             self.network.load_state_dict(UNet2DModel.from_pretrained(arguments.start / "unet").state_dict())
-        decay = torch.optim.swa_utils.get_ema_multi_avg_fn(arguments.average)
-        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=decay)
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=averaging(arguments.average))
         self.optimiser = torch.optim.AdamW(self.network.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.done = {"step": 0, "seen": 0, "minutes": 0.0}
         self.losses: dict[str, float] = {}
@@ -203,7 +248,7 @@ class Run:
         self.network.train()
         found = loss(self.network, crops, noisy, level)
         self.optimiser.zero_grad(set_to_none=True)
-        (found["perceptual"] + loss.pixel_weight * found["l1"]).backward()
+        loss.total(found).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
@@ -214,22 +259,31 @@ class Run:
 
 
 class Loss:
-    """What is minimised: how far the filled crop's features are from the clean one's, and its pixels in the hole."""
+    """What is minimised: pixels in the hole, and how far the filled crop's features are from the clean one's."""
 
-    def __init__(self, pixel_weight: float, bfloat16: bool) -> None:
-        self.features, self.pixel_weight, self.bfloat16 = FeatureDistance(), pixel_weight, bfloat16
+    def __init__(self, perceptual_weight: float, bfloat16: bool) -> None:
+        self.features, self.perceptual_weight = FeatureDistance() if perceptual_weight else None, perceptual_weight
+        self.bfloat16 = bfloat16
 
     def __call__(
         self, network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The two parts, each a mean over the batch."""
+        """The parts by name, means over the batch, of the features over a quarter of it."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             residual = estimated(network, crops, noisy, level)
-            pictures = (crops.start + residual / RESIDUAL_SCALE, crops.clean)
-            perceptual = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
+        off = (residual - crops.residual).abs() * crops.known + residual.abs() * (1 - crops.known) * UNKNOWN
         area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
-        l1 = ((residual - crops.residual).abs().sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE
-        return {"perceptual": perceptual, "l1": l1}
+        found = {"pixels": (off.sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE}
+        if self.features is not None:
+            some = slice(0, max(1, len(level) // 4))
+            pictures = (crops.start[some] + residual[some] / RESIDUAL_SCALE, crops.clean[some])
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+                found["features"] = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
+        return found
+
+    def total(self, found: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The parts, weighed."""
+        return found["pixels"] + self.perceptual_weight * found.get("features", torch.zeros(()))
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -237,24 +291,27 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.pixel_weight, arguments.bfloat16)
+    run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.perceptual_weight, arguments.bfloat16)
     held = np.concatenate([np.load(path) for path in sorted(arguments.data.glob("validation-*.npy"))])[: arguments.held]
     if run.done["step"] == 0:
-        run.log(baselines={name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")})
+        baselines = {name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")}
+        run.log(baselines=baselines, untrained=judged(answer(run.network, held, 1, 0), held))
     rng, spent = np.random.default_rng(run.done["step"]), run.done["minutes"]
     examples, began, saved = data.refresh(), time.process_time(), spent
     while run.done["minutes"] < arguments.minutes:
         fraction = run.done["minutes"] / arguments.minutes
         for group in run.optimiser.param_groups:
-            warm = min(1, (run.done["step"] + 1) / 200)
+            warm = min(1, (run.done["step"] + 1) / 50)
             group["lr"] = arguments.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * fraction)))
-        crops = Crops(augmented(windows(data.batch(arguments.batch, rng), arguments.window, rng), rng))
-        chosen = np.where(rng.random(arguments.batch) < 0.4, 1.0, rng.uniform(0.1, 1, arguments.batch))
+        side, size = VIEWS[rng.integers(len(VIEWS))]
+        crops = Crops(augmented(windows(data.batch(size, rng), side, rng), rng))
+        chosen = np.where(rng.random(size) < 0.5, 1.0, rng.uniform(0.1, 1, size))
         run.learn(crops, torch.from_numpy(chosen).float(), loss)
         run.done["minutes"] = spent + (time.process_time() - began) / 60
-        if run.done["step"] % 50 == 0:
+        if run.done["step"] % 100 == 0:
             examples = data.refresh()
             print(json.dumps({**run.done, "examples": examples, **run.losses}), flush=True)
+            run.save()
         if run.done["minutes"] - saved > arguments.every or run.done["minutes"] >= arguments.minutes:
             saved = run.done["minutes"]
             run.save()
@@ -268,13 +325,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="checkpoint, curve and weights go here")
     parser.add_argument("--start", type=Path, help="a model's folder to go on from: fine-tuning")
     parser.add_argument("--minutes", type=float, default=90, help="of processor time, all threads together")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--window", type=int, default=64, help="side of what the network is shown of an example in training")
-    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights")
-    parser.add_argument("--pixel-weight", type=float, default=1.0)
-    parser.add_argument("--held", type=int, default=96, help="held-out crops that are judged")
-    parser.add_argument("--every", type=float, default=6, help="processor minutes between checkpoints")
+    parser.add_argument("--perceptual-weight", type=float, default=0.1)
+    parser.add_argument("--held", type=int, default=48, help="held-out crops that are judged")
+    parser.add_argument("--every", type=float, default=4, help="processor minutes between checkpoints")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--resume", action="store_true")

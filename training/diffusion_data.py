@@ -1,12 +1,13 @@
-"""Examples for the pixel diffusion model: clean crops, text or brush marks on them, and the fills it starts from.
+"""Examples for the pixel diffusion model: clean crops, the text or brush marks on them, and the fills it starts from.
 
     python -m training.diffusion_data --pictures DIR [DIR ...] --fonts DIR --out build/diffusion/data
 
-An example is uint8 SIDE x SIDE x 11: the clean crop, a PatchMatch fill, a smooth fill (Navier-Stokes), the mask's `core` and
-`blend`. The fills are made on a larger scene from the picture *with* its text, recompressed now and
-then, and the example is cut from the scene's middle, so that they are what the model will meet. Shards are written one by
-one, and training may begin after the first; running the command again makes the ones that are missing. One picture in
-twelve, all its crops, is kept for validation.
+An example is uint8 SIDE x SIDE x 16: the clean crop, what is seen (the crop with its marks; inside masks that a user would
+give, the fill), a PatchMatch fill, a smooth fill (Navier-Stokes), the mask's `core`, `blend` and `confidence`, and how much
+of each pixel the marks replaced. Text is masked as in a run: the stroke network looks at a polygon like a detector's, and
+`soften` grows what it finds; a polygon in which it finds nothing is masked as a whole. The fills are made on a larger scene,
+and the example is cut from its middle. Shards are written one by one, and training may begin after the first; running the
+command again makes the ones that are missing. One picture in twelve, all its crops, is kept for validation.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import random
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,22 +29,37 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.render import captioned
+from flows.render import Caption, Coverage, drawn
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.mask import dilated, feathered
+from operators.generators.request import hole_of
+from operators.mask import Box, bounding_box, dilated, feathered, rasterised, stroke_height
+from operators.soften import Soften
+from operators.stroke_network import round_line, stroke_network
 from operators.table import Pixels
 from training.procedural import procedural
 from training.strokes import caption, usable_fonts
 
 SIDE = 128
 SCENE = 144
-SHARD = 64
-CHANNELS = {"clean": slice(0, 3), "start": slice(3, 6), "smooth": slice(6, 9), "mask": slice(9, 11)}
-"""What each channel of an example holds."""
+SHARD = 32
+CHANNELS = {
+    "clean": slice(0, 3),
+    "seen": slice(3, 6),
+    "start": slice(6, 9),
+    "smooth": slice(9, 12),
+    "mask": slice(12, 15),
+    "replaced": slice(15, 16),
+}
+"""What each channel of an example holds; the mask's are `core`, `blend` and `confidence`."""
+PICTURES = 12
+"""The channels that are pictures come first."""
+SOFTEN = Soften()
 LARGEST = 1600
 """Longest side at which pictures are kept for cutting."""
 VALIDATION = 12
 """One picture in so many is kept for validation."""
+BRUSHED = 0.12
+"""Share of the examples that are brush strokes and not text."""
 KINDS = (".jpg", ".jpeg", ".png", ".webp", ".tga")
 UNWANTED = ("acc_dm5/", "cosmo_block/", "stone/", "proto2/", "elev.png", "terrain.png", "trees.png", "/alphabets/")
 """Parts of paths that are left out: files whose licence is not known, height maps, and stamps that are letters."""
@@ -123,8 +140,18 @@ def clean_scene(rng: random.Random, picture: Pixels) -> Pixels:
     return np.ascontiguousarray(scene[:, ::-1] if rng.random() < 0.5 else scene)
 
 
-def _brushed(rng: random.Random, scene: Pixels) -> tuple[Pixels, Pixels]:
-    """Brush strokes, dots or a box over a scene: the picture and where it was touched (0 or 255)."""
+@dataclass(frozen=True)
+class Marked:
+    """A scene with marks on it, how much of each pixel they replaced (0..1), and its mask as `soften` leaves one."""
+
+    shown: Pixels
+    replaced: Coverage
+    mask: Pixels
+    given: bool
+
+
+def brushed(rng: random.Random, scene: Pixels) -> Marked:
+    """Brush strokes, dots or a box over a scene: a mask that a user gives, which hides whatever is below it."""
     touched = np.zeros(scene.shape[:2], np.uint8)
     for _ in range(rng.randint(1, 4)):
         points = [(rng.randint(20, SCENE - 20), rng.randint(20, SCENE - 20)) for _ in range(rng.randint(2, 5))]
@@ -133,48 +160,82 @@ def _brushed(rng: random.Random, scene: Pixels) -> tuple[Pixels, Pixels]:
             cv2.rectangle(touched, (x, y), (x + rng.randint(10, 60), y + rng.randint(8, 30)), 255, -1)
         else:
             cv2.polylines(touched, [np.array(points, np.int32)], False, 255, rng.randint(2, 14))
-    colour = np.array([rng.randint(0, 255) for _ in range(3)], np.uint8)
-    return np.where(touched[:, :, None] > 0, colour, scene), touched
+    mask = np.dstack([touched, touched, touched, np.zeros_like(touched)])
+    return Marked(scene, touched.astype(np.float32) / 255, mask, given=True)
 
 
-def marked_scene(rng: random.Random, scene: Pixels, fonts: list[str]) -> tuple[Pixels, Pixels] | None:
-    """A scene with text or brush marks, and where it was touched (0 or 255); None if they cover nothing or too much."""
-    if rng.random() < 0.2:
-        shown, touched = _brushed(rng, scene)
-    else:
-        line = math.exp(rng.uniform(math.log(14), math.log(100)))
-        lines = max(1, min(rng.randint(1, 5), int(0.55 * SCENE / line)))
-        captions = []
-        for number in range(lines):
-            one = caption(rng, fonts, line, scene)
-            place = 0.5 + (number - (lines - 1) / 2) * line * 1.25 / SCENE
-            captions.append(type(one)(**{**vars(one), "y": place, "x": rng.uniform(0.2, 0.8)}))
-        shown, coverage = captioned(scene, captions)
-        touched = np.where(coverage > 0.02, 255, 0).astype(np.uint8)
-    share = float((touched > 0).mean())
-    return (shown, touched) if 0.02 < share < 0.2 else None
-
-
-def example(rng: random.Random, picture: Pixels, fonts: list[str]) -> Pixels | None:
-    """One example, uint8 SIDE x SIDE x 11; None where the marks came out unusable."""
-    clean = clean_scene(rng, picture)
-    marked = marked_scene(rng, clean, fonts)
-    if marked is None:
+def detected_polygon(rng: random.Random, coverage: Coverage) -> list[list[float]] | None:
+    """A polygon like a detector's: round what a caption covers, a little larger or smaller; None where nothing is covered."""
+    points = cv2.findNonZero((coverage > 0.15).astype(np.uint8))
+    if points is None:
         return None
-    shown, touched = marked
+    centre, sides, angle = cv2.minAreaRect(points)
+    if min(sides) < 4:
+        return None
+    grow = min(sides) * rng.uniform(-0.05, 0.35)
+    corners: list[list[float]] = cv2.boxPoints((centre, (sides[0] + grow, sides[1] + grow), angle)).tolist()
+    return corners
+
+
+def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
+    """The mask (uint8 height x width x 4) that `soften` makes of these polygons, each by itself, on a scene."""
+    frame = Box(0, 0, shown.shape[1], shown.shape[0])
+    mask = np.zeros((*shown.shape[:2], 4), np.uint8)
+    for polygon in polygons:
+        height = max(1.0, stroke_height(polygon))
+        reach = round_line(bounding_box([polygon], frame.width, frame.height), height, frame.width, frame.height)
+        place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
+        inside = rasterised([polygon], reach)
+        probability = stroke_network().probability(np.ascontiguousarray(shown[place]), inside, height, SOFTEN.seen_height)
+        touched = probability >= SOFTEN.least_probability
+        share = float(touched[inside > 0].mean()) if (inside > 0).any() else 0.0
+        strokes, confidence = np.where(touched, 255, 0).astype(np.uint8), np.rint(probability * 255).astype(np.uint8)
+        if not SOFTEN.least_share <= share <= SOFTEN.most_share:
+            soft = max(1, round(0.2 * height)) | 1
+            strokes, confidence = inside, np.minimum(cv2.blur(dilated(inside, 1), (soft, soft)), inside)
+        whole = np.zeros((frame.height, frame.width), np.uint8)
+        whole[place] = strokes
+        core = SOFTEN.grown(whole, height)
+        sure = np.zeros_like(whole)
+        sure[place] = confidence
+        for channel, plane in enumerate((core, feathered(core, SOFTEN.feather), sure)):
+            np.maximum(mask[:, :, channel], plane, out=mask[:, :, channel])
+    return mask
+
+
+def written(rng: random.Random, scene: Pixels, fonts: list[str]) -> Marked:
+    """Lines of text on a scene, now and then recompressed, masked as a run would mask them."""
+    line = math.exp(rng.uniform(math.log(14), math.log(100)))
+    lines = max(1, min(rng.randint(1, 5), int(0.55 * SCENE / line)))
+    shown, replaced, polygons = scene, np.zeros(scene.shape[:2], np.float32), []
+    for number in range(lines):
+        one = caption(rng, fonts, line, scene)
+        place = 0.5 + (number - (lines - 1) / 2) * line * 1.25 / SCENE
+        shown, coverage = drawn(shown, Caption(**{**vars(one), "y": place, "x": rng.uniform(0.2, 0.8)}))
+        replaced = np.maximum(replaced, coverage)
+        polygon = detected_polygon(rng, coverage)
+        polygons += [] if polygon is None else [polygon]
     if rng.random() < 0.3:
         buffer = io.BytesIO()
         Image.fromarray(shown).save(buffer, "JPEG", quality=rng.randint(60, 95))
         shown = np.asarray(Image.open(buffer))
-    core = dilated(touched, rng.choice((0, 0, 0, 1, 2)))
-    blend = feathered(dilated(core, rng.choice((1, 1, 2, 3))), 2)
-    hole = np.where((core > 0) | (blend > 0), 255, 0).astype(np.uint8)
-    if (hole > 0).mean() > 0.4:
-        return None
-    start = patchmatch(shown, hole, rng.getrandbits(31))
-    made = np.dstack([clean, start, navier_stokes(shown, hole, 0), core, blend])
+    return Marked(shown, replaced, softened(shown, polygons), given=False)
+
+
+def example(rng: random.Random, picture: Pixels, fonts: list[str]) -> Pixels | None:
+    """One example, uint8 SIDE x SIDE x 16; None where the marks came out unusable."""
+    clean = clean_scene(rng, picture)
+    marked = brushed(rng, clean) if rng.random() < BRUSHED else written(rng, clean, fonts)
+    hole = hole_of(marked.mask)
     edge = (SCENE - SIDE) // 2
-    return np.ascontiguousarray(made[edge : edge + SIDE, edge : edge + SIDE])
+    middle = np.s_[edge : edge + SIDE, edge : edge + SIDE]
+    if not 0.02 < float((hole[middle] > 0).mean()) < 0.45:
+        return None
+    start = patchmatch(marked.shown, hole, rng.getrandbits(31))
+    seen = np.where(hole[:, :, None] > 0, start, clean) if marked.given else marked.shown
+    replaced = np.rint(np.clip(marked.replaced, 0, 1) * 255).astype(np.uint8)
+    made = np.dstack([clean, seen, start, navier_stokes(marked.shown, hole, 0), marked.mask[:, :, :3], replaced])
+    return np.ascontiguousarray(made[middle])
 
 
 def shard(job: tuple[str, int, list[str], list[str]]) -> str:

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as f
 from torch import nn
 
-LAYERS = (("slice1.0", "slice1.2"), ("slice2.6", "slice2.8"), ("slice3.12", "slice3.14", "slice3.16"))
+LAYERS = (("slice1.0", "slice1.2"), ("slice2.6", "slice2.8"), ("slice3.12",))
 
 
 class FeatureDistance(nn.Module):
-    """Squared distance of unit-normalised features after each of VGG-16's first three blocks, pooled by low-passed maxima.
+    """Squared distance of unit-normalised features of VGG-16 at the ends of its first two blocks and in its third, the maxima
+    between them low-passed.
 
     After Zhang et al., "The Unreasonable Effectiveness of Deep Features" (2018), all channels weighing the same. The
     weights (BSD-2) are the VGG ones of the package `stlpips-pytorch`; the project judges by its AlexNet ones, so that no

@@ -1,10 +1,12 @@
-"""Diffusion in pixels: a PatchMatch fill, corrected. It needs ONNX Runtime and no torch.
+"""Diffusion in pixels: a PatchMatch fill, corrected by what the soft mask still lets see. It needs ONNX Runtime and no torch.
 
 What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network sees the noisy residual, that
-fill with its surroundings, a smooth fill, and the mask's `core` and `blend`, all packed by an exactly invertible
-pixel-unshuffle, and estimates the clean residual: a free part, a share of the way to the smooth fill, and a share of the
-noisy residual that it keeps. Crops of any size are worked in windows of two fixed sizes round the hole only.
-`training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
+fill with its surroundings, a smooth fill, the picture as it is, and the mask's `core`, `blend` and `confidence`, all packed
+by an exactly invertible pixel-unshuffle, and estimates the clean residual: a free part, shares of the way to the smooth fill
+and to the picture as it is, and a share of the noisy residual that it keeps. A stroke mask is wider than its strokes and
+strokes may be translucent, so much of what it hides can still be seen there; the mask's `confidence` says how surely it
+cannot. Masks that a user gave hide everything below them. Crops of any size are worked in windows of two fixed sizes round
+the hole only. `training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from operators.clock import spent_in
 from operators.failure import RunError
 from operators.generators.classical import navier_stokes, patchmatch
 from operators.generators.request import Request, hole_of
-from operators.mask import BLEND, CORE
+from operators.mask import BLEND, CONFIDENCE, CORE
 from operators.model_cache import cached, file_sha256
 from operators.onnx_session import onnx_session
 from operators.table import Pixels
@@ -35,8 +37,8 @@ SIDES = (128, 256)
 """Sides of the windows that the network is run at."""
 OVERLAP = 32
 """Pixels that neighbouring windows share, their estimates fading into each other."""
-PACKING = 4
-"""Pixels a side that are packed into one place with sixteen times the channels."""
+PACKING = 2
+"""Pixels a side that are packed into one place with four times the channels."""
 RESIDUAL_SCALE = 3.0
 """What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
 
@@ -95,27 +97,40 @@ def _fading(side: int) -> Field:
     return (ramp[:, None] * ramp)[:, :, None]
 
 
+def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
+    """The crop as it is where the network may look through the mask, else the fill: uint8 height x width x 3.
+
+    It may where the region's own strokes were found in the picture. A mask that was given (its weights are its confidence:
+    see `soften`) hides what is to go, not strokes on top of it, and strokes of other regions are not judged by this mask.
+    """
+    given = np.array_equal(mask[:, :, BLEND], mask[:, :, CONFIDENCE])
+    hidden = (hole_of(mask) > 0) & (given | (mask[:, :, BLEND] == 0))
+    return np.where(hidden[:, :, None], fill, pixels)
+
+
 @dataclass(frozen=True)
 class Start:
     """What the network is told at every noise level, pictures in -1..1, masks 0..1: height x width x channels."""
 
     fill: Field
     smooth: Field
+    seen: Field
     mask: Field
     hole: Field
 
     @classmethod
-    def of(cls, fill: Pixels, smooth: Pixels, mask: Pixels) -> Start:
-        """From two fills and the mask (all uint8, the mask with its four channels)."""
-        chosen = mask[:, :, [CORE, BLEND]]
-        hole = (hole_of(mask) > 0)[:, :, None]
-        first, second = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in (fill, smooth))
-        return cls(first, second, chosen.astype(np.float32) / np.float32(255), hole.astype(np.float32))
+    def of(cls, pixels: Pixels, fill: Pixels, smooth: Pixels, mask: Pixels) -> Start:
+        """From a crop, two fills of it and its mask (all uint8, the mask with its four channels)."""
+        chosen = mask[:, :, [CORE, BLEND, CONFIDENCE]].astype(np.float32) / np.float32(255)
+        hole = (hole_of(mask) > 0)[:, :, None].astype(np.float32)
+        shown = (fill, smooth, visible(pixels, fill, mask))
+        first, second, third = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in shown)
+        return cls(first, second, third, chosen, hole)
 
     def cut(self, y: int, x: int, side: int) -> Start:
         """The same in one window."""
         there = np.s_[y : y + side, x : x + side]
-        return Start(self.fill[there], self.smooth[there], self.mask[there], self.hole[there])
+        return Start(self.fill[there], self.smooth[there], self.seen[there], self.mask[there], self.hole[there])
 
 
 class Network:
@@ -126,12 +141,14 @@ class Network:
 
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
         """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
-        seen = np.concatenate([noisy, start.fill, start.smooth - start.fill, start.mask], axis=2)
-        inputs = {"packed": packed(seen)[None], "level": np.array([level * 1000], np.float32)}
+        smooth, seen = start.smooth - start.fill, start.seen - start.fill
+        shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask], axis=2)
+        inputs = {"packed": packed(shown)[None], "level": np.array([level * 1000], np.float32)}
         with spent_in("model"):
             answer = unpacked(self._session.run(None, inputs)[0][0])
-        towards_smooth = answer[:, :, 3:4] * (start.smooth - start.fill) * np.float32(RESIDUAL_SCALE)
-        result: Field = start.hole * (answer[:, :, :3] + towards_smooth + answer[:, :, 4:5] * noisy)
+        trust = 1 - start.mask[:, :, 2:3] + answer[:, :, 4:5]
+        towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
+        result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
         return result
 
 
@@ -192,8 +209,8 @@ class PixelDiffusion:
         hole = hole_of(mask)
         height, width = hole.shape
         missing = [(0, max(0, SIDES[0] - side)) for side in (height, width)]
-        wide = [np.pad(one, [*missing, (0, 0)], mode="symmetric") for one in (fill, navier_stokes(pixels, hole, seed), mask)]
-        start = Start.of(*wide)
+        given = (pixels, fill, navier_stokes(pixels, hole, seed), mask)
+        start = Start.of(*(np.pad(one, [*missing, (0, 0)], mode="symmetric") for one in given))
         residual = sampled(_network(self.folder), start, seed, self.steps)
         values = np.clip((start.fill + residual / np.float32(RESIDUAL_SCALE) + 1) * np.float32(127.5), 0, 255)
         made = np.rint(values[:height, :width]).astype(np.uint8)

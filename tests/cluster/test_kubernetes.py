@@ -16,13 +16,14 @@ import pytest
 import yaml
 
 from cluster.dashboard import dashboard
+from cluster.profile import load
 from cluster.rayjob import BASE, rayjob
 from tests.cluster.kubernetes_schemas import faults, kuberay_faults
 
 ROOT = BASE.parent.parent
 OVERLAYS = sorted(folder.name for folder in ROOT.iterdir() if folder.is_dir() and folder.name != "base")
 CLOUDS = ("aws", "google")
-SPOT = "ray.io/market-type"
+MARKET = "ray.io/market-type"
 
 Manifest = dict[str, Any]
 
@@ -190,9 +191,10 @@ def test_on_a_cloud_spot_comes_first_and_lasting_nodes_stand_in(overlay: str, no
     for name in ("cpu", "gpu"):
         lasting, spot = by_name[name], by_name[f"{name}-spot"]
         assert spot["priority"] > lasting.get("priority", 0)
-        assert (spot["labels"], lasting.get("labels")) == ({SPOT: "spot"}, None)
+        assert (spot["labels"], lasting["labels"]) == ({MARKET: "spot"}, {MARKET: "on-demand"})
         assert spot["template"]["spec"]["nodeSelector"] == node
         assert next(iter(node)) in node_wishes(lasting["template"]["spec"])
+        assert spot["rayStartParams"] == lasting["rayStartParams"]
         same = ("containers", "initContainers", "securityContext", "serviceAccountName", "volumes")
         assert {key: spot["template"]["spec"][key] for key in same} == {key: lasting["template"]["spec"][key] for key in same}
 
@@ -258,11 +260,28 @@ def test_every_container_says_what_it_takes_and_takes_no_more(overlay: str) -> N
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_shared_memory_holds_rays_objects_which_are_three_tenths_of_a_pods_memory(overlay: str) -> None:
-    for pod in pods(overlay):
-        memory = gigabytes(pod["containers"][0]["resources"]["limits"]["memory"])
+def test_rays_objects_fit_the_shared_memory_that_they_lie_in(overlay: str) -> None:
+    for group in groups(overlay):
+        volumes = {volume["name"]: volume["emptyDir"] for volume in group["template"]["spec"]["volumes"]}
+        objects = int(group["rayStartParams"]["object-store-memory"]) / 1024**3
+        assert (
+            0.9 * gigabytes(volumes["shared-memory"]["sizeLimit"]) <= objects < gigabytes(volumes["shared-memory"]["sizeLimit"])
+        )
+
+
+@pytest.mark.parametrize("overlay", CLOUDS)
+def test_the_groups_of_a_cloud_are_the_machines_of_the_autoscaling_profile(overlay: str) -> None:
+    machines = load("autoscaling").machines
+    by_name = {group["groupName"]: group for group in cluster(overlay)["workerGroupSpecs"]}
+    assert set(by_name) == set(machines)
+    for name, group in by_name.items():
+        machine, pod = machines[name], group["template"]["spec"]
+        limits = pod["containers"][0]["resources"]["limits"]
         (shared,) = (volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "shared-memory")
-        assert 0.25 * memory <= gigabytes(shared) <= 0.35 * memory
+        assert (group["minReplicas"], group["maxReplicas"]) == tuple(machine.count)
+        assert (float(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0))) == (machine.cpus, machine.gpus)
+        assert machine.memory / 1024**3 + gigabytes(shared) <= gigabytes(limits["memory"])
+        assert group["labels"] == machine.labels
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -28,7 +28,7 @@ from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 from cluster.dashboard import ROWS
 from operators import ledger
 from operators.attempts import attempts
-from tests.conftest import BIN, _free_ports
+from tests.conftest import BIN, free_ports
 
 if TYPE_CHECKING:
     from tests.conftest import Command, Pictures
@@ -81,7 +81,7 @@ def running(command: list[str], log: Path, environment: dict[str, str]) -> Itera
 
 
 def until(answer: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while server.poll() is None and time.monotonic() < deadline:
         with suppress(OSError, urllib.error.URLError):
             BROWSER.open(answer, timeout=3)
@@ -101,8 +101,9 @@ def watched(pictures: Pictures, cleanplate: Command, tmp_path_factory: pytest.Te
         pictures.strip(number, text).save(source / f"{number}.png")
     (source / "broken.jpg").write_bytes(b"these are words")
     ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    port, dashboard, agent, metrics, client, prometheus = _free_ports(6)
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_metrics_report_interval_ms": "1000"}
+    port, dashboard, agent, metrics, client, prometheus = free_ports(6)
+    patience = {"RAY_metrics_report_interval_ms": "1000", "RAY_raylet_start_wait_time_s": "180"}
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | patience
     start = [
         f"{BIN}/ray",
         "start",
@@ -216,6 +217,24 @@ def test_every_image_passed_each_stage_once_in_as_many_batches_as_calls(watched:
     assert len(images) == 3 and set(images.values()) == {5.0}
     assert images.keys() == batches.keys()
     assert all(1 <= count <= 5 for count in batches.values())
+
+
+def test_the_runs_progress_is_that_of_the_driver(watched: Watched) -> None:
+    """As it was when it last told: what a driver has not told when it ends, it takes with it."""
+    images = watched.numbers("ray_cleanplate_run_images", "state")
+    verdicts = Counter((row["verdict"],) for row in rows(watched))
+    done = images.pop(("done",))
+    assert images.pop(("total",)) == 5.0
+    assert 1 <= done == sum(images.values()) <= 5
+    assert all(count <= verdicts[verdict] for verdict, count in images.items())
+    share = watched.numbers("ray_cleanplate_operator_busy_share", "operator")
+    assert ("detect",) in share and all(0 <= value <= 1 for value in share.values())
+    assert watched.numbers("ray_cleanplate_stage_workers", "stage") == {("worker",): 1.0}
+    assert {stage for stage, _ in watched.numbers("ray_cleanplate_stage_images", "stage", "state")} == {
+        "fetch",
+        "worker",
+        "write",
+    }
 
 
 def test_a_process_without_a_gpu_holds_none(watched: Watched) -> None:

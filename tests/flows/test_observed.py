@@ -26,15 +26,18 @@ def test_only_what_failed_in_this_batch_is_told_of() -> None:
     assert newly_failed(after, after) == []
 
 
-def test_without_ray_a_batch_is_worked_in_silence_and_ray_is_not_loaded(tmp_path: Path) -> None:
+def test_without_ray_nothing_is_told_and_ray_is_not_loaded() -> None:
     program = """
 import sys
 import pyarrow as pa
-from flows.flow import work
+from flows.observed import batch_observed
 from operators.fetch import Fetch
-rows = pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
-                 "size": [1], "etag": ["1"]})
-print(work(Fetch(), rows)["failure"].to_pylist()[0]["code"], "ray" in sys.modules)
+from operators.row import complete
+rows = complete(pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
+                          "size": [1], "etag": ["1"]}))
+result = Fetch().apply(rows)
+batch_observed(Fetch(), rows, result)
+print(result["failure"].to_pylist()[0]["code"], "ray" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent

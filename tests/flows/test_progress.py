@@ -115,7 +115,7 @@ def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path:
         pictures.strip(number).save(tmp_path / "in" / f"{number:02d}.png")
     seen = []
     flow = erase_text(Fills(PRESETS["fast"]))
-    profile = laptop().with_workers(1).model_copy(update={"images_per_block": 1})
+    profile = laptop().with_workers(1).model_copy(update={"images_per_block": 2})
     start = time.monotonic()
     run(flow, str(tmp_path / "in"), str(tmp_path / "out"), profile, progress=lambda summary: seen.append(summary.progress()))
     seconds = time.monotonic() - start

@@ -1,0 +1,130 @@
+"""What `cleanplate plan` foretells against what a run does, round by round on one machine.
+
+    python -m tests.benchmarks.planning [--images 60] [--rounds 3]
+
+Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. Other
+programs may have some of the machine meanwhile. The plan leaves out the time for which they had the cores, and a run cannot;
+so what is foretold is held to the cores that the run has got: the processor seconds of all its processes by its length.
+The cores that the machine had idle while the run was at work tell whether it could have had more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cluster.balance import rate_of
+from cluster.profile import Profile, cores, load
+from flows.erase_text import erase_text
+from flows.plan import Plan, planned, written
+from flows.plan_sample import measured, sample
+from flows.run import run
+from operators.write import Write
+from tests.benchmarks.throughput import RESULTS, make_images
+
+
+def plan_of(source: Path, profile: Profile) -> Plan:
+    """The plan of a profile for the default flow on a source."""
+    with tempfile.TemporaryDirectory() as work:
+        flow = erase_text().then(Write(f"{work}/out"))
+        found = dict(measured(flow, profile, sample(str(source)).rows, Path(work)))
+    return planned(erase_text().then(Write("out")), profile, found, 0.0)
+
+
+def processor_seconds() -> dict[int, float]:
+    """By process: this one, and every one that its Ray has started."""
+    found = {}
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+            found[process.pid] = times.user + times.system
+        except psutil.Error:
+            continue
+    return found
+
+
+def run_here(source: str, dest: str, profile: str) -> dict[str, float]:
+    """One run in this process, watched from its first image to its last but one."""
+    seen: list[tuple[int, float, dict[int, float], float]] = []
+
+    def watch(summary: Any) -> None:
+        if summary.worked:
+            seen.append((summary.worked, time.monotonic(), processor_seconds(), psutil.cpu_times().idle))
+
+    run(erase_text(), source, dest, load(profile), progress=watch)
+    (first, begun, before, idle_before), (last, ended, after, idle_after) = seen[0], seen[-1]
+    wall = ended - begun
+    spent = sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+    return {
+        "images_per_second": (last - first) / wall,
+        "cores_got": spent / wall,
+        "cores_idle": (idle_after - idle_before) / wall,
+        "core_seconds_per_image": spent / (last - first),
+    }
+
+
+def run_apart(source: Path, profile: str) -> dict[str, float]:
+    """One run in a process and a Ray of its own."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder, tempfile.TemporaryDirectory() as dest:
+        command = [sys.executable, "-m", "tests.benchmarks.planning", "--run", str(source), dest, profile]
+        answer = subprocess.run(command, env=os.environ | {"RAY_TMPDIR": folder}, capture_output=True, text=True, check=True)
+        figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+        return figures
+
+
+def round_of(source: Path, name: str) -> dict[str, float]:
+    """One profile planned and run: what was foretold for the whole machine and for the cores got, and what was done."""
+    plan = plan_of(source, load(name))
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(written(plan))
+        file.flush()
+        done = run_apart(source, file.name if name == "staged" else name)
+    fleet = replace(plan.fleet, cores=min(plan.fleet.cores, done["cores_got"]))
+    at_cores_got = rate_of(plan.loads, plan.best.processes, fleet).rate
+    return {
+        "foretold": plan.best.rate,
+        "foretold_core_seconds_per_image": sum(load.cpu_seconds for load in plan.loads.values()),
+        "foretold_at_cores_got": at_cores_got,
+        **done,
+        "ratio": at_cores_got / done["images_per_second"],
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    """Print the figures and keep them as JSON beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--run", nargs=3, metavar=("SOURCE", "DEST", "PROFILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        print(json.dumps(run_here(*arguments.run)))
+        return
+    rounds: dict[str, list[dict[str, float]]] = {"laptop": [], "staged": []}
+    with tempfile.TemporaryDirectory(prefix="cleanplate-bench-") as work:
+        make_images(Path(work) / "source", arguments.images, 512)
+        for _ in range(arguments.rounds):
+            for name, found in rounds.items():
+                found.append(round_of(Path(work) / "source", name))
+                print(name, json.dumps(found[-1]), flush=True)
+    figures = {"images": arguments.images, "cores": cores(), "rounds": rounds}
+    for name, found in rounds.items():
+        figures[f"{name}_ratio_median"] = statistics.median(one["ratio"] for one in found)
+        print(f"{name}: foretold over done, median {figures[f'{name}_ratio_median']:.2f}")
+    (RESULTS / "planning.json").write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

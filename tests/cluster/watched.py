@@ -1,0 +1,89 @@
+"""Flows whose processes leave a note when they start: for `cleanplate run`, so that tests see who works where.
+
+The folder for the notes is named by the environment of the driver, WATCHED. A note is a file `OPERATOR-PROCESS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from flows.flow import Flow
+from flows.ladder import PRESETS, Fills, ladder
+from operators.compose import Compose
+from operators.describe import Describe
+from operators.detect import Detect
+from operators.fetch import Fetch
+from operators.operator import Operator
+from operators.soften import Soften
+from operators.table import Additions, Row, map_rows
+
+FOLDER = os.environ.get("WATCHED", "")
+IMAGES = 64
+"""One shard of the index, so that images come in the order of their names."""
+EARLY_SECONDS, LATE_SECONDS = 0.6, 1.2
+"""What an image of the first half costs `early`, and one of the second half `late`; the other half costs nothing."""
+
+
+def note(folder: str, operator: str) -> None:
+    import ray
+
+    here = ray.get_runtime_context()
+    seen = {"gpus": ray.get_gpu_ids(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": here.get_node_id()}
+    seen["labels"] = here.get_node_labels()
+    Path(folder, f"{operator}-{os.getpid()}").write_text(json.dumps(seen))
+
+
+@dataclass(frozen=True)
+class WatchedDetect(Detect):
+    """The detector itself, and a note."""
+
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        return "detect"
+
+    def open(self) -> None:
+        note(self.folder, self.name)
+        super().open()
+
+
+@dataclass(frozen=True)
+class Waits(Operator):
+    """Changes nothing, and takes its time for the images of one half."""
+
+    reads: ClassVar[tuple[str, ...]] = ("path",)
+    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict")
+    called: str = ""
+    first_half: bool = True
+    seconds: float = 0.0
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.called
+
+    def open(self) -> None:
+        note(self.folder, self.called)
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        return map_rows(batch, self.name, ("verdict",), self._waited)
+
+    def _waited(self, row: Row) -> Additions:
+        if (int(Path(row["path"]).stem) < IMAGES // 2) == self.first_half:
+            time.sleep(self.seconds)
+        return {"verdict": "untouched"}
+
+
+erasing = Flow((Fetch(), WatchedDetect(folder=FOLDER), Soften(), Describe(), *ladder(Fills(PRESETS["fast"])), Compose()))
+"""The erasing flow, its detectors watched."""
+
+waiting = Flow((Fetch(), Waits("early", True, EARLY_SECONDS, FOLDER), Waits("late", False, LATE_SECONDS, FOLDER)))
+"""Two stages that have their work one after the other."""
