@@ -114,7 +114,45 @@ class Submitted:
         (name,) = re.findall(r"^job (\S+)$", self.err.read_text(), re.M)
         return str(name)
 
-    @dataclass(frozen=True)
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that must come true while this is at work."""
+        deadline = time.monotonic() + MOST_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline, self.err.read_text()
+            time.sleep(0.05)
+
+    def ended(self) -> Told:
+        """Wait for its end."""
+        return Told(self.process.wait(MOST_SECONDS), self.out.read_text(), self.err.read_text())
+
+
+def submit(head: Head, *command: object, cwd: Path, address: str = "") -> Submitted:
+    environment = os.environ | head.environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    environment |= {"RAY_ADDRESS": address} if address else {}
+    out, err = (Path(tempfile.mkstemp(dir=cwd)[1]) for _ in range(2))
+    with out.open("wb") as output, err.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "submit", *map(str, command)],
+            env=environment,
+            cwd=cwd,
+            stdout=output,
+            stderr=errors,
+        )
+    return Submitted(process, out, err)
+
+
+def stop(head: Head, job: str) -> None:
+    """As its user would: `ray job stop`."""
+    environment = os.environ | head.environment() | {"RAY_AUTH_MODE": "token"}
+    subprocess.run([str(BIN / "ray"), "job", "stop", job], env=environment, check=True, capture_output=True)
+
+
+def parts(dest: Path) -> int:
+    return len(list((dest / "ledger").rglob("part-*.parquet")))
+
+
+@dataclass(frozen=True)
 class Story:
     """The same command, submitted three times."""
 
