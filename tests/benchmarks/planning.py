@@ -44,13 +44,15 @@ def plan_of(source: Path, profile: Profile) -> Plan:
     return planned(erase_text().then(Write("out")), profile, found, 0.0)
 
 
-def processor_seconds() -> dict[tuple[int, bool], float]:
-    """By process, and whether it works on images: this one, and every one that its Ray has started."""
+def processor_seconds(workers: set[int]) -> dict[int, float]:
+    """By process: this one, and every one that its Ray has started; those seen at work on images join `workers`."""
     found = {}
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
             times = process.cpu_times()
-            found[process.pid, "Map" in "".join(process.cmdline()[:1])] = times.user + times.system
+            found[process.pid] = times.user + times.system
+            if "Map" in "".join(process.cmdline()[:1]):  # Ray calls its processes by what they do
+                workers.add(process.pid)
         except psutil.Error:
             continue
     return found
@@ -58,16 +60,19 @@ def processor_seconds() -> dict[tuple[int, bool], float]:
 
 def run_here(source: str, dest: str, profile: str) -> dict[str, float]:
     """One run in this process, watched from its first image to its last but one."""
-    seen: list[tuple[int, float, dict[tuple[int, bool], float], float]] = []
+    seen: list[tuple[int, float, dict[int, float], float]] = []
+    workers: set[int] = set()
 
     def watch(summary: Any) -> None:
         if summary.worked:
-            seen.append((summary.worked, time.monotonic(), processor_seconds(), psutil.cpu_times().idle))
+            seen.append((summary.worked, time.monotonic(), processor_seconds(workers), psutil.cpu_times().idle))
 
     run(erase_text(), source, dest, load(profile), progress=watch)
     (first, begun, before, idle_before), (last, ended, after, idle_after) = seen[0], seen[-1]
     wall = ended - begun
-    spent = {works: sum(after[key] - before.get(key, 0.0) for key in after if key[1] == works) for works in (True, False)}
+    spent = {True: 0.0, False: 0.0}
+    for process, seconds in after.items():
+        spent[process in workers] += seconds - before.get(process, 0.0)
     return {
         "images_per_second": (last - first) / wall,
         "cores_got": sum(spent.values()) / wall,
