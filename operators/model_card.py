@@ -19,7 +19,7 @@ class ModelCard(BaseModel):
     licence: str
     """SPDX identifier, or the licence's name where it has none."""
     source: str = ""
-    """A hub id (`owner/name`), a folder, or an fsspec URL; `./name` for a folder beside the card; empty for models that are code."""
+    """A hub id (`owner/name`), a folder (`./name`: beside the card), or an fsspec URL; empty for models that are code."""
     revision: str = ""
     """A commit, a tag or a date: what `alias@revision` names after the alias has moved on."""
     files: dict[str, str] = Field(default_factory=dict)

@@ -6,8 +6,9 @@
 
 What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
 starts at zero: the untrained model mixes the PatchMatch fill and the picture as it is by the stroke mask's confidence. The
-loss compares features everywhere, and pixels only as far as the marks let the picture through: what cannot be known is to
-look right, not to be the mean of all that it could be. Checkpoints, a curve (JSON lines: validation by the judge's
+pixel loss asks for the clean picture as far as the marks let it through, and for the PatchMatch fill where they do not: what
+cannot be known is not to become the mean of all that it could be. A perceptual loss may be put beside it; it costs more than
+the network. Checkpoints, a curve (JSON lines: validation by the judge's
 perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) and the averaged weights are
 written every few minutes. Needs the `training` extra.
 """
@@ -42,19 +43,22 @@ ARCHITECTURE: dict[str, Any] = {
     "sample_size": 64,
     "in_channels": 60,
     "out_channels": 24,
-    "block_out_channels": (32, 64, 96),
+    "block_out_channels": (24, 32, 48),
     "layers_per_block": 1,
     "down_block_types": ("DownBlock2D",) * 3,
     "up_block_types": ("UpBlock2D",) * 3,
     "norm_num_groups": 8,
     "add_attention": False,
 }
-VIEWS = ((64, 16), (64, 16), (64, 16), (128, 4))
+VIEWS = ((64, 8), (64, 8), (64, 8), (128, 2))
 """Side of what the network is shown of an example, and how many at once: mostly small, now and then as large as in use."""
 RECOLOURED = 0.4
 """Share of the examples whose text gets another colour and strength each time they are shown."""
-LEAST_KNOWN = 0.03
-"""Weight in the pixel loss of a pixel of which nothing is left to be seen."""
+UNKNOWN = 2.0
+"""Weight in the pixel loss of leaving the PatchMatch fill where marks have changed the picture: a ghost of them that is closer
+to the truth than some other texture is still a ghost."""
+SHARPNESS = 6
+"""Power of the share of a pixel that the marks left, which says how well it is known."""
 
 
 def new_network() -> torch.nn.Module:
@@ -75,7 +79,7 @@ class Crops:
         pictures = values / 127.5 - 1
         names = ("clean", "seen", "start", "smooth")
         self.clean, self.seen, self.start, self.smooth = (pictures[:, CHANNELS[name]] for name in names)
-        self.mask, self.known = values[:, CHANNELS["mask"]] / 255, 1 - values[:, CHANNELS["replaced"]] / 255
+        self.mask, self.known = values[:, CHANNELS["mask"]] / 255, (1 - values[:, CHANNELS["replaced"]] / 255) ** SHARPNESS
         self.hole = (self.mask[:, :2].amax(1, keepdim=True) > 0).float()
         self.residual = (self.clean - self.start) * RESIDUAL_SCALE * self.hole
 
@@ -244,7 +248,7 @@ class Run:
         self.network.train()
         found = loss(self.network, crops, noisy, level)
         self.optimiser.zero_grad(set_to_none=True)
-        (found["perceptual"] + loss.pixel_weight * found["l1"]).backward()
+        loss.total(found).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
@@ -255,24 +259,31 @@ class Run:
 
 
 class Loss:
-    """What is minimised: how far the filled crop's features are from the clean one's, and its pixels in the hole."""
+    """What is minimised: pixels in the hole, and how far the filled crop's features are from the clean one's."""
 
-    def __init__(self, pixel_weight: float, bfloat16: bool) -> None:
-        self.features, self.pixel_weight, self.bfloat16 = FeatureDistance(), pixel_weight, bfloat16
+    def __init__(self, perceptual_weight: float, bfloat16: bool) -> None:
+        self.features, self.perceptual_weight = FeatureDistance() if perceptual_weight else None, perceptual_weight
+        self.bfloat16 = bfloat16
 
     def __call__(
         self, network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The two parts, means over the batch, of the features over a quarter of it: they cost more than the network."""
+        """The parts by name, means over the batch, of the features over a quarter of it."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             residual = estimated(network, crops, noisy, level)
+        off = (residual - crops.residual).abs() * crops.known + residual.abs() * (1 - crops.known) * UNKNOWN
+        area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
+        found = {"pixels": (off.sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE}
+        if self.features is not None:
             some = slice(0, max(1, len(level) // 4))
             pictures = (crops.start[some] + residual[some] / RESIDUAL_SCALE, crops.clean[some])
-            perceptual = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
-        area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
-        off = (residual - crops.residual).abs() * crops.known.clamp(min=LEAST_KNOWN)
-        l1 = (off.sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE
-        return {"perceptual": perceptual, "l1": l1}
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+                found["features"] = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
+        return found
+
+    def total(self, found: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The parts, weighed."""
+        return found["pixels"] + self.perceptual_weight * found.get("features", torch.zeros(()))
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -280,7 +291,7 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.pixel_weight, arguments.bfloat16)
+    run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.perceptual_weight, arguments.bfloat16)
     held = np.concatenate([np.load(path) for path in sorted(arguments.data.glob("validation-*.npy"))])[: arguments.held]
     if run.done["step"] == 0:
         baselines = {name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")}
@@ -297,9 +308,10 @@ def train(arguments: argparse.Namespace) -> None:
         chosen = np.where(rng.random(size) < 0.5, 1.0, rng.uniform(0.1, 1, size))
         run.learn(crops, torch.from_numpy(chosen).float(), loss)
         run.done["minutes"] = spent + (time.process_time() - began) / 60
-        if run.done["step"] % 25 == 0:
+        if run.done["step"] % 100 == 0:
             examples = data.refresh()
             print(json.dumps({**run.done, "examples": examples, **run.losses}), flush=True)
+            run.save()
         if run.done["minutes"] - saved > arguments.every or run.done["minutes"] >= arguments.minutes:
             saved = run.done["minutes"]
             run.save()
@@ -315,7 +327,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90, help="of processor time, all threads together")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights")
-    parser.add_argument("--pixel-weight", type=float, default=4.0)
+    parser.add_argument("--perceptual-weight", type=float, default=0.1)
     parser.add_argument("--held", type=int, default=48, help="held-out crops that are judged")
     parser.add_argument("--every", type=float, default=4, help="processor minutes between checkpoints")
     parser.add_argument("--threads", type=int, default=2)

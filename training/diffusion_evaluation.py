@@ -3,7 +3,7 @@
     python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion/evaluation --set tune --every 4
     python -m training.diffusion_evaluation --model operators/models/builtin --out build/diffusion/evaluation
 
-The first is for choosing between models, the second, once, for what is reported.
+The first is for choosing between models, the second, once, for what is reported; `--steps 4 --seeds 1` leaves out what is dear.
 
 Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
 bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
@@ -30,13 +30,16 @@ from flows.evaluate import by, mean
 from flows.measure import crop_of, fill_figures, in_processes, softened
 from flows.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
-from operators.generators.pixel_diffusion import PixelDiffusion
+from operators.generators.pixel_diffusion import PixelDiffusion, visible
 from operators.generators.request import hole_of
-from operators.inpaint import seed_of
+from operators.inpaint import pasted, seed_of
+from operators.mask import CONFIDENCE
 from operators.table import Pixels, Region, packed_fill, swap_children, views
 
 STEPS = (1, 2, 4, 8)
 FIGURES = ("perceptual_distance", "psnr", "characters_read")
+USUAL = 4
+"""Steps that a run takes."""
 SHOWN = 12
 """Rows of the picture table."""
 
@@ -49,20 +52,25 @@ class Job:
     entry: Entry
     model: Path
     seeds: int
+    steps: tuple[int, ...]
 
 
-def fills_of(region: Region, sha256: str, model: Path, seeds: int) -> dict[str, Pixels]:
-    """Every fill of one region by name; `seed n` are the model's at four steps by other seeds, from the PatchMatch fill on."""
+def fills_of(region: Region, sha256: str, model: Path, seeds: int, steps: tuple[int, ...] = (USUAL,)) -> dict[str, Pixels]:
+    """Every fill of one region by name; `seed n` are the model's at four steps by other seeds, from the PatchMatch fill on.
+
+    `untrained` is what the model's estimate begins with in training: that fill and the crop mixed by the mask's confidence.
+    """
     pixels, mask = np.ascontiguousarray(region.array("pixels", 3)), region.array("mask", 4)
     hole = hole_of(mask)
     seed = partial(seed_of, source_sha256=sha256, box=region["crop"], rung="patchmatch", number=1)
     fills = {name: fill(pixels, hole, seed(0)) for name, fill in CLASSICAL.items()}
-    for steps in STEPS:
-        fills[f"model {steps}"] = PixelDiffusion(model, steps).corrected(pixels, mask, fills["patchmatch"], seed(0))
+    fills["untrained"] = pasted(fills["patchmatch"], visible(pixels, fills["patchmatch"], mask), 255 - mask[:, :, CONFIDENCE])
+    for number in steps:
+        fills[f"model {number}"] = PixelDiffusion(model, number).corrected(pixels, mask, fills["patchmatch"], seed(0))
     for other in range(1, seeds):
         start = CLASSICAL["patchmatch"](pixels, hole, seed(other))
         fills[f"patchmatch seed {other}"] = start
-        fills[f"model 4 seed {other}"] = PixelDiffusion(model, 4).corrected(pixels, mask, start, seed(other))
+        fills[f"model {USUAL} seed {other}"] = PixelDiffusion(model, USUAL).corrected(pixels, mask, start, seed(other))
     return fills
 
 
@@ -73,7 +81,7 @@ def records(job: Job) -> list[dict[str, Any]]:
     holes = [hole_of(region.array("mask", 4)) for region in row.regions]
     if truth is None or not holes or any(not (hole == 0).any() for hole in holes):
         return []
-    made = [fills_of(region, row["source_sha256"], job.model, job.seeds) for region in row.regions]
+    made = [fills_of(region, row["source_sha256"], job.model, job.seeds, job.steps) for region in row.regions]
     found = []
     for name in made[0]:
         filled = swap_children(table, {"fill": pa.array([packed_fill(fills[name]) for fills in made], _fill_type(table))})
@@ -102,7 +110,7 @@ def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
     """Mean over regions of the standard deviation, across seeds, of each random fill's perceptual distance."""
     result = {}
-    for first in ("patchmatch", "model 4"):
+    for first in ("patchmatch", f"model {USUAL}"):
         names = [first, *(f"{first} seed {other}" for other in range(1, seeds))]
         places = by([r for r in found if r["fill"] in names], lambda r: f"{r['file']} {r['region']}")
         result[first] = mean(float(np.std([r["perceptual_distance"] for r in some])) for some in places.values())
@@ -142,7 +150,11 @@ def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -
             continue
         region = row.regions[0]
         fills = fills_of(region, row["source_sha256"], model, 1)
-        shown = [region.array("pixels", 3), crop_of(region, truth), *(fills[n] for n in ("telea", "patchmatch", "model 4"))]
+        shown = [
+            region.array("pixels", 3),
+            crop_of(region, truth),
+            *(fills[n] for n in ("telea", "patchmatch", f"model {USUAL}")),
+        ]
         y, x = (int(np.mean(np.nonzero(hole_of(region.array("mask", 4)))[axis])) for axis in (0, 1))
         top, left = max(0, y - 48), max(0, x - 80)
         views_of = [one[top : top + 96, left : left + 160] for one in shown]
@@ -158,13 +170,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--set", choices=SETS, default="report", help="the part of the suite")
     parser.add_argument("--every", type=int, default=1, help="only one image in so many")
+    parser.add_argument("--buckets", nargs="*", help="all without any")
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     suite = load(arguments.suite) if arguments.suite else default_suite(default_folder())
-    entries = [entry for entry in suite.entries if entry.set == arguments.set][:: arguments.every]
-    jobs = [Job(suite, entry, arguments.model, arguments.seeds) for entry in entries]
+    buckets = arguments.buckets or {entry.bucket for entry in suite.entries}
+    entries = [entry for entry in suite.entries if entry.set == arguments.set and entry.bucket in buckets][:: arguments.every]
+    jobs = [Job(suite, entry, arguments.model, arguments.seeds, tuple(arguments.steps)) for entry in entries]
     found = [record for some in in_processes(records, jobs, arguments.processes) for record in some]
     content = {
         "means": summary(found),

@@ -97,6 +97,13 @@ def test_a_model_without_an_encoder_works_on_pixels(model_folder: Folder, tmp_pa
     assert (card.family, card.native_size, card.size_multiple) == ("pixel_diffusion", 64, 8)
 
 
+@pytest.mark.parametrize(("pipeline", "chosen"), [("PixelDiffusion", True), ("DDPMPipeline", False)])
+def test_a_graph_is_selected_where_it_is_what_runs(model_folder: Folder, tmp_path: Path, pipeline: str, chosen: bool) -> None:
+    folder = model_folder(tmp_path / "model", pipeline=pipeline)
+    (folder / "unet" / "model.onnx").write_bytes(b"graph")
+    assert ("unet/model.onnx" in selected(files_of(folder), index_of(folder), "")) is chosen
+
+
 def test_only_what_a_pipeline_loads_is_selected(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     assert selected(files_of(folder), index_of(folder), "") == LOADED

@@ -10,6 +10,7 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import pytest
+import safetensors
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from operators.generators.pixel_diffusion import (
     GRAPH,
     PACKING,
     SIDES,
+    WEIGHTS,
     Network,
     PixelDiffusion,
     Start,
@@ -30,9 +32,11 @@ from operators.generators.pixel_diffusion import (
     packed,
     sampled,
     unpacked,
+    visible,
     windows,
 )
 from operators.generators.request import Request, hole_of
+from operators.mask import dilated, feathered
 from operators.onnx_session import onnx_session
 from operators.registry import located, pinned, resolve
 from training.diffusion import ARCHITECTURE
@@ -75,6 +79,25 @@ def test_packing_orders_channels_as_the_network_was_trained_with() -> None:
     field = np.random.default_rng(0).standard_normal((8, 12, 5)).astype(np.float32)
     expected = torch.nn.functional.pixel_unshuffle(torch.from_numpy(field).permute(2, 0, 1)[None], PACKING)[0].numpy()
     assert np.array_equal(packed(field), expected)
+
+
+def test_the_picture_shows_through_a_mask_of_strokes_but_not_where_other_regions_have_theirs() -> None:
+    pixels, fill = np.full((20, 20, 3), 90, np.uint8), np.full((20, 20, 3), 30, np.uint8)
+    mask = np.zeros((20, 20, 4), np.uint8)
+    mask[4:8, 4:16] = (255, 255, 200, 0)
+    mask[12:16, 4:16] = (255, 0, 0, 0)
+    seen = visible(pixels, fill, mask)
+    assert (seen[:12] == 90).all()
+    assert (seen[12:16, 4:16] == 30).all()
+    assert (seen[16:] == 90).all()
+
+
+@pytest.mark.parametrize("weight", [255, 130])
+def test_what_lies_below_a_given_mask_is_not_seen(weight: int) -> None:
+    pixels, fill = np.full((20, 20, 3), 90, np.uint8), np.full((20, 20, 3), 30, np.uint8)
+    mask = np.zeros((20, 20, 4), np.uint8)
+    mask[4:8, 4:16] = (255, weight, weight, 0)
+    assert (visible(pixels, fill, mask) == np.where(mask[:, :, :1] > 0, 30, 90)).all()
 
 
 @given(
@@ -176,3 +199,30 @@ def test_a_folder_without_a_graph_is_refused_with_one_line(model: Path, tmp_path
     with pytest.raises(RunError, match=r"needs both unet/model\.onnx") as refusal:
         opened(resolve(str(bare)), bare)
     assert refusal.value.code == "model_invalid"
+
+
+def test_the_built_in_model_is_one_by_its_alias_and_small(photo: np.ndarray) -> None:
+    card = resolve("builtin")
+    folder = located(card)
+    assert (card.family, card.source, card.licence) == ("pixel_diffusion", "./builtin", "Apache-2.0")
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 25_000_000
+    assert set(pinned(card).files) >= {GRAPH, WEIGHTS, "model_index.json"}
+    with safetensors.safe_open(folder / WEIGHTS, "numpy") as weights:
+        assert {weights.get_tensor(name).dtype for name in weights.keys()} == {np.dtype(np.float16)}  # noqa: SIM118
+
+
+def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_grew_over(photo: np.ndarray) -> None:
+    """The strokes are 4 pixels wide, the mask 12: PatchMatch invents all of it, the model what was behind the strokes."""
+    clean = np.ascontiguousarray(photo[40:168, 60:188])
+    strokes = np.zeros((128, 128), np.uint8)
+    strokes[30:34, 20:108] = strokes[60:64, 20:108] = 255
+    shown = np.where(strokes[:, :, None] > 0, np.uint8(250), clean)
+    core = dilated(strokes, 3)
+    mask = np.dstack([core, feathered(core, 1), np.where(strokes > 0, 255, 20).astype(np.uint8) * (core > 0), 0 * core])
+    request = Request(shown, mask, 7)
+    card = resolve("builtin")
+    (fill,) = generator_of(card, located(card)).fill([request])
+    start = patchmatch(shown, hole_of(mask), 7)
+    off, off_before = (np.abs(one.astype(int) - clean)[core > 0].mean() for one in (fill, start))
+    assert off < 0.7 * off_before
+    assert np.abs(fill.astype(int) - 250)[strokes > 0].mean() > 30
