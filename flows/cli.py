@@ -12,7 +12,6 @@ from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
-from cluster.token import offer_token
 from flows import suite as suites
 from flows.display import shown
 from flows.enlarge import SCALES, enlarge, paper_of
@@ -332,7 +331,6 @@ def load_flow(reference: str) -> Flow:
 
 def main() -> None:
     """Entry point of the `cleanplate` command: wrong usage is one line and exit code 2, like every other error."""
-    offer_token()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
