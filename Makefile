@@ -40,6 +40,7 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.routing
 	$(BIN)/python -m tests.benchmarks.generator_tolerance
 	$(BIN)/python -m tests.benchmarks.enlarge
+	$(BIN)/python -m tests.benchmarks.enhance
 
 clean:
 	rm -rf build .venv
