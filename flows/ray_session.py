@@ -11,7 +11,6 @@ from typing import Any
 
 from cluster.profile import Profile
 from cluster.room import Node
-from cluster.token import offer_token
 from flows.flow import Flow
 from operators.failure import RunError
 
@@ -32,8 +31,6 @@ def connect(flow: Flow, profile: Profile) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
-    if os.environ.get("RAY_ADDRESS"):
-        offer_token()
     import ray
     from ray.data import DataContext
 
@@ -54,7 +51,8 @@ def connect(flow: Flow, profile: Profile) -> None:
             with _silenced():
                 ray.init(**settings)
         except ConnectionError as error:
-            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}", 3) from error
+            hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
+            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
     _refuse_unless_fits(flow, profile, nodes_there())
     context = DataContext.get_current()
     context.enable_progress_bars = False

@@ -28,6 +28,7 @@ import pytest
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
+TOKEN = {"RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 STORE_BYTES = 200 * 1024**2
 START_SECONDS = 120
 
@@ -52,7 +53,7 @@ class Head:
 
     def environment(self) -> dict[str, str]:
         """What makes `cleanplate` find this cluster by its job server."""
-        return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **TOKEN}
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
@@ -103,6 +104,7 @@ def ray_head(*options: str, environment: dict[str, str] | None = None, cpus: flo
         *options,
     ]
     own = {"PATH": f"{BIN}:{os.environ['PATH']}", "RAY_TMPDIR": folder, "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    own |= TOKEN | {"RAY_AUTH_MODE": "token"}
     own |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with Path(folder, "log").open("wb") as log:
         started = subprocess.Popen(
@@ -154,7 +156,11 @@ def ray_nodes() -> Iterator[Nodes]:
     """A head without CPUs, to which nodes can be added."""
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     Path(folder, "ray").mkdir()  # where Ray's `Cluster` writes its address, and expects a folder
-    own = {"RAY_TMPDIR": folder, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    own = {
+        "RAY_TMPDIR": folder,
+        "RAY_AUTH_MODE": "disabled",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cluster.nodes"],
         cwd=ROOT,

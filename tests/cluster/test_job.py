@@ -9,6 +9,7 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,17 +92,54 @@ def way(to: str) -> Iterator[Way]:
             server.shutdown()
 
 
-def submit(head: Head, *command: object, cwd: Path, address: str = "") -> subprocess.Popen[str]:
+@dataclass(frozen=True)
+class Told:
+    """What one `cleanplate submit` ended with and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A `cleanplate submit` at work, its output in files that can be read meanwhile."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    def job(self) -> str:
+        """The job's name, as it was said."""
+        (name,) = re.findall(r"^job (\S+)$", self.err.read_text(), re.M)
+        return str(name)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that must come true while this is at work."""
+        deadline = time.monotonic() + MOST_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline, self.err.read_text()
+            time.sleep(0.05)
+
+    def ended(self) -> Told:
+        """Wait for its end."""
+        return Told(self.process.wait(MOST_SECONDS), self.out.read_text(), self.err.read_text())
+
+
+def submit(head: Head, *command: object, cwd: Path, address: str = "") -> Submitted:
     environment = os.environ | head.environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     environment |= {"RAY_ADDRESS": address} if address else {}
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "submit", *map(str, command)],
-        env=environment,
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    out, err = (Path(tempfile.mkstemp(dir=cwd)[1]) for _ in range(2))
+    with out.open("wb") as output, err.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "submit", *map(str, command)],
+            env=environment,
+            cwd=cwd,
+            stdout=output,
+            stderr=errors,
+        )
+    return Submitted(process, out, err)
 
 
 def stop(head: Head, job: str) -> None:
@@ -112,23 +150,6 @@ def stop(head: Head, job: str) -> None:
 
 def parts(dest: Path) -> int:
     return len(list((dest / "ledger").rglob("part-*.parquet")))
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + MOST_SECONDS
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Told:
-    """What one `cleanplate submit` ended with and said."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -152,35 +173,24 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
     (root / "slow.yaml").write_text(PROFILE)
     command = ("erase", source, dest, "--preset", "fast", "--profile", "slow.yaml")
 
-    def ended(process: subprocess.Popen[str]) -> Told:
-        out, err = process.communicate(timeout=MOST_SECONDS)
-        return Told(process.returncode, out, err)
-
     with way(job_server.job_server) as through:
         first = submit(job_server, *command, cwd=root, address=f"http://127.0.0.1:{through.server_address[1]}")
-        until(lambda: parts(dest) >= 3, first)
+        first.until(lambda: parts(dest) >= 3)
         through.cut_off()
         time.sleep(3)
         through.cut = False
         before = parts(dest)
-        until(lambda: parts(dest) >= before + 2, first)
-        (job,) = re.findall(r"^job (\S+)$", _so_far(first), re.M)
-        stop(job_server, job)
-        stopped = ended(first)
+        first.until(lambda: parts(dest) >= before + 2)
+        stop(job_server, first.job())
+        stopped = first.ended()
     rows = len(ledger.read(str(dest)))
 
     second = submit(job_server, *command, cwd=root)
-    until(lambda: len(ledger.read(str(dest))) >= rows + 3, second)
-    second.send_signal(signal.SIGINT)
-    let_go = ended(second)
-    followed = ended(submit(job_server, *command, cwd=root))
+    second.until(lambda: len(ledger.read(str(dest))) >= rows + 3)
+    second.process.send_signal(signal.SIGINT)
+    let_go = second.ended()
+    followed = submit(job_server, *command, cwd=root).ended()
     return Story(dest, stopped, rows, let_go, followed)
-
-
-def _so_far(process: subprocess.Popen[str]) -> str:
-    """The first line of standard error, which names the job; it is put back for `communicate` by being short."""
-    assert process.stderr
-    return process.stderr.readline()
 
 
 def test_a_stopped_job_ends_with_three_and_says_how_to_go_on(story: Story) -> None:
@@ -213,18 +223,16 @@ def test_every_image_has_one_row_at_the_end(story: Story) -> None:
 
 
 def test_a_job_ends_with_its_commands_own_exit_code(job_server: Head, tmp_path: Path) -> None:
-    process = submit(job_server, "erase", tmp_path / "nothing", tmp_path / "out", cwd=tmp_path)
-    out, _ = process.communicate(timeout=MOST_SECONDS)
-    assert process.returncode == 2
-    assert "error: source_missing" in out
+    told = submit(job_server, "erase", tmp_path / "nothing", tmp_path / "out", cwd=tmp_path).ended()
+    assert told.code == 2
+    assert "error: source_missing" in told.out
 
 
 def test_a_server_that_is_not_there_is_one_line(job_server: Head, tmp_path: Path) -> None:
-    process = submit(job_server, "erase", "s3://a/b", "s3://c/d", cwd=tmp_path, address="http://127.0.0.1:9")
-    _, err = process.communicate(timeout=MOST_SECONDS)
-    assert process.returncode == 3
-    assert err.startswith("error: job_server: ")
-    assert err.count("\n") == 1
+    told = submit(job_server, "erase", "s3://a/b", "s3://c/d", cwd=tmp_path, address="http://127.0.0.1:9").ended()
+    assert told.code == 3
+    assert told.err.startswith("error: job_server: ")
+    assert told.err.count("\n") == 1
 
 
 def test_a_command_line_is_marked_by_its_words() -> None:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from operators import ledger
-from tests.cluster.conftest import ROOT, Nodes, Watch, free_port, ray_head, ray_nodes
+from tests.cluster.conftest import ROOT, TOKEN, Nodes, Watch, free_port, ray_head, ray_nodes
 from tests.cluster.growing import ENVIRONMENT, configuration
 from tests.cluster.watched import IMAGES
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Pictures
 
 MOST_SECONDS = 500
+NO_TOKEN, WITH_TOKEN = {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token"}
 SHARING = """
 name: sharing
 placement: staged
@@ -54,13 +55,13 @@ Driver = subprocess.Popen[str]
 
 
 @contextmanager
-def watched_run(flow: str, profile: str, source: Path, root: Path, address: str) -> Iterator[tuple[Driver, Watch]]:
+def watched_run(flow: str, profile: str, source: Path, root: Path, cluster: dict[str, str]) -> Iterator[tuple[Driver, Watch]]:
     """`cleanplate run` over a source into `root/out`, its operators' notes in `root/notes`."""
     (root / "notes").mkdir()
     (root / "profile.yaml").write_text(profile)
     command = [sys.executable, "-m", "flows.cli", "run", f"tests/cluster/watched.py:{flow}", str(source), str(root / "out")]
     command += ["--profile", str(root / "profile.yaml")]
-    environment = os.environ | {"RAY_ADDRESS": address, "WATCHED": str(root / "notes"), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | cluster | {"WATCHED": str(root / "notes"), "PYTHONPATH": str(ROOT)}
     with (root / "errors").open("w") as errors:
         driver = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=errors, stderr=errors, text=True)
         try:
@@ -111,7 +112,7 @@ def shared(cluster: Nodes, pictures: Pictures, tmp_path_factory: pytest.TempPath
     cluster(add={"num_cpus": 4, "num_gpus": 2, "labels": {"ray.io/market-type": "on-demand"}})
     cluster(add={"num_cpus": 2, "num_gpus": 0, "labels": {"ray.io/market-type": "spot"}})
     out = root / "out"
-    with watched_run("erasing", SHARING, root / "in", root, cluster.address) as (driver, watch):
+    with watched_run("erasing", SHARING, root / "in", root, NO_TOKEN | {"RAY_ADDRESS": cluster.address}) as (driver, watch):
         until(lambda: len(list(out.rglob("part-*.parquet"))) >= 4, driver, root)
         there = len(ledger.read(str(out)))
         cluster(remove=1)
@@ -144,7 +145,7 @@ def test_a_node_lost_in_the_middle_costs_no_image(shared: Shared) -> None:
 def test_each_pool_grows_while_it_has_work_and_shrinks_when_it_has_none(cluster: Nodes, shared: Shared, tmp_path: Path) -> None:
     sizes: list[tuple[int, int]] = []
     source = small_pictures(tmp_path / "in")
-    with watched_run("waiting", WAITING, source, tmp_path, cluster.address) as (driver, watch):
+    with watched_run("waiting", WAITING, source, tmp_path, NO_TOKEN | {"RAY_ADDRESS": cluster.address}) as (driver, watch):
         while driver.poll() is None:
             size = watch.alive("early"), watch.alive("late")
             if not sizes or sizes[-1] != size:
@@ -164,7 +165,10 @@ def test_machines_are_added_under_load_and_released_after_it(tmp_path: Path) -> 
     file = configuration(tmp_path / "cluster.json", f"127.0.0.1:{port}", groups, idle_minutes=0.1)
     with ray_head(f"--autoscaling-config={file}", environment=ENVIRONMENT, cpus=0, port=port) as head:
         assert head.nodes() == 1
-        with watched_run("waiting", WAITING, source, tmp_path, head.address) as (driver, _):
+        with watched_run("waiting", WAITING, source, tmp_path, TOKEN | WITH_TOKEN | {"RAY_ADDRESS": head.address}) as (
+            driver,
+            _,
+        ):
             until(lambda: head.nodes() > 2, driver, tmp_path)
             assert driver.wait(MOST_SECONDS) == 0, (tmp_path / "errors").read_text()
         deadline = time.monotonic() + MOST_SECONDS
