@@ -14,6 +14,9 @@ from cluster.room import Node
 from flows.flow import Flow
 from operators.failure import RunError
 
+IDLE_MILLISECONDS = "60000"
+"""A process without work is kept for this long. Ray ends it after one second where there are more processes than CPUs, as
+there are when tasks take a quarter of one; and a new one costs two seconds of computing before it does anything."""
 LARGEST_OBJECT_STORE = 2 * 1024**3
 
 
@@ -27,6 +30,7 @@ def connect(flow: Flow, profile: Profile) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
     import ray
     from ray.data import DataContext
 

@@ -50,6 +50,7 @@ def run(cleanplate: Command, source: Path) -> Callable[..., Ended]:
         return cleanplate(
             *("run", f"{FLOW}:flow", source / "in", dest, "--workers", 1),
             environment={MASKS: str(source / "masks"), **environment},
+            most_seconds=400,
         )
 
     return of

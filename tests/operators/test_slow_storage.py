@@ -227,11 +227,9 @@ def thousand(s3: S3) -> str:
 
 def test_a_distant_store_is_listed_many_pages_at_a_time_in_the_same_order_each_time(front: Front, thousand: str) -> None:
     front.delay = 0.5
-    start = time.monotonic()
     first = [item.path for item in list_source(thousand, "/elsewhere")]
-    seconds = time.monotonic() - start
     assert sorted(first) == sorted(key for key in KEYS if key.endswith(".png"))
-    assert len(front.requests) * front.delay > 2 * seconds
+    assert front.most_at_once >= 8
     front.delay = 0
     assert [item.path for item in list_source(thousand, "/elsewhere")] == first
 
