@@ -48,6 +48,7 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.routing
 	$(BIN)/python -m tests.benchmarks.generator_tolerance
 	$(BIN)/python -m tests.benchmarks.enlarge
+	$(BIN)/python -m tests.benchmarks.enhance
 
 # Contenders that cannot share our environment get one each: Daft wants another Arrow, IOPaint an older everything.
 bench-peers: install build/peers/daft/installed build/peers/iopaint/installed

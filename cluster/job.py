@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.token import offer_token
+
 KEY = "cleanplate"
 """Under this name a job's metadata holds what tells its command line from all others."""
 SILENCE_SECONDS = 45.0
@@ -35,12 +37,8 @@ class Ended:
 
 
 def _connected() -> Any:
-    """A connection to the job server that RAY_API_SERVER_ADDRESS or RAY_ADDRESS names; whatever Ray and the network raise.
-
-    Ray asks for the token only of those who say so before they load it, while a cluster that finds a token insists on it.
-    """
-    if _token_at_hand():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    """A connection to the job server that RAY_API_SERVER_ADDRESS or RAY_ADDRESS names. Raises what Ray and the network do."""
+    offer_token()
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):  # type: ignore[misc]
@@ -49,13 +47,9 @@ def _connected() -> Any:
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": ANSWER_SECONDS, **options})
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("job.sdk", "dashboard_sdk"):
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
     return Client()
-
-
-def _token_at_hand() -> bool:
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def has_address() -> bool:

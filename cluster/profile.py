@@ -17,6 +17,7 @@ INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
 TASK_CPUS = 0.25
 LOCAL_SPARE_CPUS = 2
+GPU_BATCH = 16
 PROFILES = Path(__file__).parent / "profiles"
 
 Labels = dict[
@@ -44,7 +45,7 @@ class Stage(BaseModel):
     pool: tuple[int, int] | None = None
     """Least and most processes that stay alive with their models; None for short tasks that load nothing."""
     batch: int | None = Field(None, ge=1)
-    """Images that one call gets; None takes blocks as they come."""
+    """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is held, as Ray insists on one."""
     nodes: tuple[Labels, ...] = ()
     """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is any node."""
 
@@ -66,6 +67,11 @@ class Stage(BaseModel):
     def least(self) -> int:
         """Processes without which the stage does not run at all."""
         return self.pool[0] if self.pool else 1
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images that one call gets at most; None for whatever comes in a block."""
+        return self.batch or (GPU_BATCH if self.gpus else None)
 
     def needs(self) -> dict[str, float]:
         """What one process reserves, by the names that a Ray cluster has for it; memory in bytes."""

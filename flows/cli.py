@@ -32,7 +32,7 @@ from operators.failure import RunError
 from operators.generators.classical import CLASSICAL
 from operators.image import Limits
 from operators.upscalers.routed import Routing
-from operators.upscalers.upscaler import UPSCALERS
+from operators.upscalers.upscaler import UPSCALERS, upscaler
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."
@@ -139,7 +139,9 @@ def enlarge_pictures(
     ] = None,
     paper: Annotated[str | None, typer.Option("--print", help="Or the paper to fill, such as 20x30cm.")] = None,
     dpi: Annotated[float, typer.Option(min=1, help="Dots per inch of the print.")] = 300,
-    model: Annotated[str, typer.Option(help=f"What works on texture: {', '.join(UPSCALERS)}.")] = Routing.model,
+    model: Annotated[
+        str, typer.Option(help=f"What works on texture: {', '.join(UPSCALERS)}, or a diffusion upscaler.")
+    ] = Routing.model,
     threshold: Annotated[
         float, typer.Option(min=0, help="Loss by resampling, in grey levels, from which a block goes to the model.")
     ] = Routing.threshold,
@@ -156,8 +158,7 @@ def enlarge_pictures(
             raise RunError("option_invalid", "give either --scale or --print")
         if scale is not None and scale not in SCALES:
             raise RunError("option_invalid", f"--scale {scale}: there are {', '.join(map(str, SCALES))}")
-        if model not in UPSCALERS:
-            raise RunError("option_invalid", f"--model {model}: there are {', '.join(UPSCALERS)}")
+        upscaler(model, float(scale or 1))
         flow = enlarge(
             float(scale or 1),
             None if paper is None else paper_of(paper, dpi),

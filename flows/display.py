@@ -77,7 +77,8 @@ def panel(progress: Progress) -> RenderableType:
         operators.add_row(one.name, busy(one), f"{one.milliseconds:.0f}", *shared)
     failures = ", ".join(f"{code} {count}" for code, count in sorted(progress.failures.items()))
     told = " | ".join(filter(None, [counts(Counter(progress.verdicts)), failures]))
-    return Group(head, *([Text(told)] if told else []), operators)
+    below = operators if progress.operators else Text("starting workers")
+    return Group(head, *([Text(told)] if told else []), below)
 
 
 class _Now:

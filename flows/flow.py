@@ -118,7 +118,7 @@ class Flow:
                 raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
             options: dict[str, Any] = {
                 "batch_format": "pyarrow",
-                "batch_size": stage.batch,
+                "batch_size": stage.batch_size,
                 "zero_copy_batch": True,
                 "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
                 **stage.ray_options(),

@@ -76,6 +76,11 @@ def grows(profile: Profile) -> bool:
     return any(machines.count[1] > machines.count[0] for machines in profile.machines.values())
 
 
+def machine_count(profile: Profile) -> int:
+    """How many machines a profile is made for at most."""
+    return max(1, sum(machines.count[1] for machines in profile.machines.values()))
+
+
 def fleet_of(profile: Profile) -> Fleet:
     """The machines that a profile is made for, all of them; this machine where it names none."""
     if not profile.machines:

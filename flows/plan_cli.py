@@ -16,7 +16,8 @@ from cluster.room import GIBIBYTE
 from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
 from flows.one_line import errors, one_line_errors
-from flows.plan import Plan, Prices, grows, planned, written
+from flows.plan import Plan, Prices, grows, machine_count, planned, written
+from flows.plan_limits import limits, traffic_of
 from flows.plan_sample import gpu_memory, measured, sample
 from operators.failure import RunError
 from operators.write import Write
@@ -45,11 +46,15 @@ def plan(
                 for name, one in measured(flow, chosen, drawn.rows, Path(work)):
                     found[name] = one
                     bar.update(task, description=name, advance=1)
+            traffic = traffic_of(drawn.rows, Path(work) / "out", drawn.listing_seconds)
         result = planned(flow, chosen, found, gpu_memory())
         out.write_text(written(result))
         output.print(table(result))
         for line in lines(result, images, prices):
             output.print(line, markup=False)
+        output.print("beside the workers, on paper, the scarcest first:")
+        for limit in limits(images, result.best.rate, len(found), machine_count(chosen), traffic):
+            output.print(f"  {limit.what}: {limit.need} ({limit.share:.2%})", markup=False)
         output.print(f"balanced profile: {out}", markup=False)
 
 

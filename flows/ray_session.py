@@ -14,18 +14,23 @@ from cluster.room import Node
 from flows.flow import Flow
 from operators.failure import RunError
 
+IDLE_MILLISECONDS = "60000"
+"""A process without work is kept for this long. Ray ends it after one second where there are more processes than CPUs, as
+there are when tasks take a quarter of one; and a new one costs two seconds of computing before it does anything."""
 LARGEST_OBJECT_STORE = 2 * 1024**3
 
 
 def connect(flow: Flow, profile: Profile) -> None:
     """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
 
-    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it.
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it, and run_interrupted if
+    the cluster does not answer.
     """
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
     import ray
     from ray.data import DataContext
 
@@ -42,8 +47,12 @@ def connect(flow: Flow, profile: Profile) -> None:
                 "include_dashboard": False,
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
-        with _silenced():
-            ray.init(**settings)
+        try:
+            with _silenced():
+                ray.init(**settings)
+        except ConnectionError as error:
+            hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
+            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
     _refuse_unless_fits(flow, profile, nodes_there())
     context = DataContext.get_current()
     context.enable_progress_bars = False

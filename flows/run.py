@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cluster.profile import Profile
+from flows.arrivals import arrivals
 from flows.blocks import LARGEST_BLOCK, packed
+from flows.cause import interrupted
 from flows.flow import Flow
 from flows.progress_metrics import Gauges
 from flows.quiet import keep_ray_quiet
 from flows.ray_session import connect
 from flows.run_settings import Options, check_settings, fills, record, run_id
+from flows.shortage import Shortage
 from flows.structured_log import name_run
 from flows.summary import Summary
 from flows.tally import tally
@@ -107,10 +110,14 @@ def _pending_by_shard(dest: str, sizes: dict[int, int]) -> dict[int, int]:
 
 
 def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
-    """The index rows of the shards in `items` that have no final ledger row, in blocks of at most `images`."""
-    for shard in items["shard"].to_pylist():
+    """The index rows of the shards in `items` that no done row of their ledger `files` stands for, in blocks of `images`.
+
+    Only those files count, whatever has been committed since: when a node dies, the engine reads again what it has lost, by
+    its place among the blocks, so the same blocks must come out.
+    """
+    for shard, files in zip(items["shard"].to_pylist(), items["files"].to_pylist(), strict=True):
         rows = index.read_shard(dest, shard)
-        done = ledger.done_ids(dest, shard)
+        done = ledger.done_in(ledger.read_shard(dest, shard, files))
         pending = rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
         if len(pending):
             yield packed(pending, images)
@@ -122,7 +129,8 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
 
     from flows.run_ahead import bound_run_ahead
 
-    shards = [{"shard": shard} for shard in sorted(pending) if pending[shard]]
+    files = ledger.files_by_shard(dest)
+    shards = [{"shard": shard, "files": files.get(shard, [])} for shard in sorted(pending) if pending[shard]]
     workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
     block = profile.images_per_block or max(1, min(LARGEST_BLOCK, sum(pending.values()) // (BLOCKS_PER_WORKER * workers)))
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
@@ -152,8 +160,13 @@ def _work(
     try:
         dataset = plan(flow, dest, profile, pending)
         summary.pace.watch(flow, profile, dataset)
-        gauges = Gauges()
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        gauges, shortage = Gauges(), Shortage(flow, profile)
+        for batch in arrivals(dataset):
+            if lease.lost.is_set():
+                raise RunError("destination_in_use", "another run took this destination", 3)
+            if batch is None:
+                shortage.look()
+                continue
             summary.pace.saw(batch)
             gauges.set(summary)
             for shard, verdict, failure in zip(
@@ -171,12 +184,7 @@ def _work(
             if transient_in_a_row >= OUTAGE_AFTER:
                 code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
                 raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
-            if lease.lost.is_set():
-                raise RunError("destination_in_use", "another run took this destination", 3)
     except (ray.exceptions.RayError, OSError) as error:
-        raise RunError("run_interrupted", _last_line(error), 3) from error
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+        raise interrupted(error) from error
+    if missing := sum(remaining.values()):
+        raise RunError("incomplete", f"{missing} images were lost on the way; run again", 3)

@@ -44,8 +44,8 @@ class Summary:
             total=self.total,
             listed=self.listed,
             done=done,
-            verdicts=self.verdicts_before + self.verdicts,
-            failures=self.failures_before + self.failures,
+            verdicts=_together(self.verdicts_before, self.verdicts),
+            failures=_together(self.failures_before, self.failures),
             seconds=seconds,
             images_per_second=images_per_second,
             gigabytes_per_second=bytes_per_second / 1e9,
@@ -58,11 +58,16 @@ class Summary:
         parts = [f"{self.total} images"]
         if self.before:
             parts.append(f"{self.before} done before")
-        parts.append(counts(self.verdicts_before + self.verdicts))
-        failures = self.failures_before + self.failures
+        parts.append(counts(_together(self.verdicts_before, self.verdicts)))
+        failures = _together(self.failures_before, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         return " | ".join(part for part in (", ".join(filter(None, parts)), codes, pace, self.report) if part)
+
+
+def _together(before: Counter[str], now: Counter[str]) -> Counter[str]:
+    """A sum of copies, each made in one step: the run may be counting meanwhile."""
+    return Counter(dict(before)) + Counter(dict(now))
 
 
 VERDICTS = ("edited", "untouched", "rolled_back", "skipped", "failed")

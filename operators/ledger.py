@@ -98,7 +98,11 @@ def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
 def done_ids(dest: str, shard: int) -> set[str]:
     """Ids of a shard's images that need no more work. Raises Failure."""
     files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard))]
-    rows = read_shard(dest, shard, [name for name in files if name.endswith(".parquet")])
+    return done_in(read_shard(dest, shard, [name for name in files if name.endswith(".parquet")]))
+
+
+def done_in(rows: pa.Table) -> set[str]:
+    """Ids of the images of ledger rows that need no more work."""
     return set(rows.filter(_is_done(rows))["image_id"].to_pylist()) if len(rows) else set()
 
 

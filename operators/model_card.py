@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Family = Literal["classical", "latent_diffusion", "token_transformer", "pixel_diffusion"]
+Family = Literal["classical", "latent_diffusion", "token_transformer", "pixel_diffusion", "upscaler"]
 
 
 class ModelCard(BaseModel):
@@ -29,6 +29,8 @@ class ModelCard(BaseModel):
     native_size: int = Field(default=512, gt=0)
     """Side in pixels at which the model was trained; crops are brought to a multiple of `size_multiple` near it."""
     size_multiple: int = Field(default=8, gt=0)
+    scale: int = Field(default=1, ge=1)
+    """How many times as wide and high what it makes is: more than 1 for upscalers only."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Type of the weights on an accelerator; on a CPU it is always float32."""
     memory_gib: float = Field(default=0.5, gt=0)

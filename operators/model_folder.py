@@ -39,6 +39,11 @@ HABITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("", {"steps": 30, "guidance": 4.0, "dtype": "bfloat16"}),
 )
 """What no folder of a transformer says: settings by the beginning of the pipeline's class name; the first that fits counts."""
+UPSCALERS: dict[str, dict[str, Any]] = {
+    "StableDiffusionUpscalePipeline": {},
+    "LDMSuperResolutionPipeline": {"steps": 100, "guidance": 1.0, "dtype": "float32"},
+}
+"""Pipelines that enlarge a picture and fill nothing, and their own habits."""
 UNET_HABITS: dict[str, Any] = {"steps": 25, "guidance": 7.5, "dtype": "float16", "scheduler": "DDIMScheduler"}
 """The same for folders of a U-Net, whose own schedulers often add noise."""
 
@@ -176,7 +181,17 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     if core == "transformer":
         habits = next(habits for beginning, habits in HABITS if pipeline.startswith(beginning))
     cells = _reduction(network) if core == "unet" else pairs
+    if pipeline in UPSCALERS:
+        return _upscaler({**habits, **UPSCALERS[pipeline]}, side, cells, scale)
     return {"family": family, "native_size": side * scale, "size_multiple": scale * cells, **habits}
+
+
+def _upscaler(habits: Mapping[str, Any], side: int, cells: int, reduction: int) -> dict[str, Any]:
+    """An upscaler's latent has the size of the picture that it is given, and its decoder enlarges that.
+
+    Sides are multiples of both factors (powers of two), since some pipelines cut a picture to multiples of the decoder's.
+    """
+    return {"family": "upscaler", "native_size": side, "size_multiple": max(cells, reduction), "scale": reduction, **habits}
 
 
 def _reduction(network: Mapping[str, Any]) -> int:

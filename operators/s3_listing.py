@@ -20,7 +20,7 @@ from operators.patience import with_retries
 Object = Mapping[str, Any]
 
 PARTS_AT_ONCE = 16
-ENOUGH_PARTS = 32
+ENOUGH_PARTS = PARTS_AT_ONCE
 MOST_PARTS = 1024
 """A level with more folders than this is not taken apart: each of them would cost a request."""
 MOST_LEVELS = 8
@@ -86,7 +86,7 @@ def s3_objects(files: Any, root: str, source: str) -> Iterator[Object]:
 
 
 def _taken_apart(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list[_Part]:
-    """Parts that together hold every key under a prefix once, in the order of the store's own listing."""
+    """Parts that together hold every key under a prefix once: a folder's own objects before the folders in it."""
     parts = [_Part(prefix)]
     closed: set[str] = set()
     for _ in range(MOST_LEVELS):

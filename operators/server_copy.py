@@ -47,7 +47,8 @@ def server_copied(source: str, etag: str | None, data: bytes | memoryview, targe
             return False
         if str(answer["CopyObjectResult"]["ETag"]).strip('"') == wanted:
             return True
-        _unable.add((from_bucket, to_bucket))
+        if "-" not in etag:  # the etag of an object that was uploaded in parts is no MD5, and its copy's need not be
+            _unable.add((from_bucket, to_bucket))
         return False
 
     return with_retries(target, call)

@@ -71,7 +71,10 @@ class TextDetector:
             rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         down, right = -height % MULTIPLE, -width % MULTIPLE
         padded = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REPLICATE)
-        values = padded[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+        values = np.empty((1, 3, *padded.shape[:2]), np.float32)
+        for channel in range(3):  # into place: whole copies of this array are what a process needs most memory for
+            np.divide(padded[:, :, 2 - channel], 127.5, out=values[0, channel], dtype=np.float32)
+        values -= 1
         with spent_in("model"):
             result: Probability = self._session.run(None, {self._input: values})[0][0, 0]
         return result[:height, :width]

@@ -13,8 +13,8 @@ import pyarrow as pa
 from operators.gate import Surroundings
 from operators.inpaint import pasted
 from operators.mask import BLEND, CONFIDENCE, Box
-from operators.metrics.continuity import lab_difference, luma
-from operators.metrics.naturalness import BANDS, band_energies, overshoot_share
+from operators.metrics.continuity import Selection, lab_difference, luma
+from operators.metrics.naturalness import BANDS, octave_bands, overshoot_share
 from operators.operator import Operator
 from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill
 from operators.text_detector import Scale, has_contrast, text_detector
@@ -26,6 +26,8 @@ from operators.upscalers.upscaler import Colour, upscaler
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
 """Share of white noise's energy in each octave band, the finest first: no network brings back a picture's grain."""
+LOCAL = (7, 7)
+"""Pixels over which a band's energy is averaged before the median is taken."""
 NO_LIMIT = float("nan")
 """These checks decide which of two fills goes on, not whether it is accepted."""
 
@@ -53,13 +55,14 @@ class Upscale(Operator):
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.fill", "regions.enhanced", "regions.checks")
     model: str = "animevideov3"
-    threshold: float = 1.0
+    threshold: float = 0.5
     """Octaves of energy (base-2 logarithm) that a lost band may be below the ring's before it is rebuilt."""
     most_text: float = 0.01
     """Share of the edit that may look like text beyond what did before."""
     most_colour_shift: float = 1.0
     """CIELAB distance that the edit's mean colour may move; 2.3 is just visible."""
-    guard: Guard = Guard()
+    guard: Guard = Guard(stroke_overshoot=0.0)
+    """A stroke that stands alone in a fill is not made stronger: it may be what is left of a letter."""
     scale: Scale = Scale()
     device: str = "cpu"
 
@@ -158,9 +161,24 @@ def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
     return min(BANDS, max(0, math.ceil(math.log2(ratio))))
 
 
+def typical_energies(rgb: Pixels, where: Selection) -> list[float]:
+    """The energy of each octave band as most places in `where` have it (squared grey levels), finest first; NaN if it is empty.
+
+    The median over local means. A mean over all would be that of the loudest places: one edge, or letters left in a ring,
+    make a smooth picture look as if it were full of detail.
+    """
+    if not where.any():
+        return [float("nan")] * BANDS
+    return [float(np.median(cv2.blur(np.square(band), LOCAL)[where])) for band in octave_bands(rgb)]
+
+
 def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[float]:
-    """As `band_ratios`, the energy of white noise of deviation `noise` (grey levels) taken off the ring's."""
-    inside, around = (np.array(band_energies(result, where)) for where in (place.edited, place.ring))
+    """Base-2 logarithm of the typical energy in the edit over that in its ring for each octave band, finest first.
+
+    The energy of white noise of deviation `noise` (grey levels) is taken off the ring's; one squared grey level is added to
+    both sides. NaN where either is empty.
+    """
+    inside, around = (np.array(typical_energies(result, where)) for where in (place.edited, place.ring))
     detail = np.maximum(around - np.array(NOISE_IN_BANDS) * noise**2, 0)
     ratios: list[float] = np.log2((inside + 1) / (detail + 1)).tolist()
     return ratios

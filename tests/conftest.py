@@ -190,8 +190,20 @@ class S3:
 
     owner: dict[str, str]
     guest: dict[str, str]
+    temporary: dict[str, str]
+    """Keys whose rights `grant` changes; they begin with all of them."""
     process: int
     """The server's process, the leader of a group of its own."""
+    settings: Path
+    """The server's identities, which it reads again when it is told to."""
+
+    def grant(self, *actions: str) -> None:
+        """Give the temporary keys these rights, such as `Read` or `Write:bucket`, and no others."""
+        content = json.loads(self.settings.read_text())
+        (identity,) = [identity for identity in content["identities"] if identity["name"] == "temporary"]
+        identity["actions"] = list(actions)
+        self.settings.write_text(json.dumps(content))
+        os.killpg(self.process, signal.SIGHUP)
 
     def stop(self) -> None:
         """Stop the server where it stands: connections are taken and nothing answers."""
@@ -207,7 +219,7 @@ class S3:
         return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports whose ten-thousand-higher neighbours, which the server takes for its own calls, are free too."""
     found: list[int] = []
     candidate = 20000 + os.getpid() % 5000
@@ -235,9 +247,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     identities = [
         identity("owner", ["Admin", "Read", "List", "Tagging", "Write"]),
         identity("guest", ["Read:open", "List:open"]),
+        identity("temporary", ["Read", "List", "Write"]),
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    port, master, volume, filer, admin = _free_ports(5)
+    port, master, volume, filer, admin = free_ports(5)
     command = [
         str(BIN / "weed"),
         "mini",
@@ -257,7 +270,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         "-admin.ui=false",
         "-webdav=false",
     ]
-    keys = {name: {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": f"{name}-secret"} for name in ("owner", "guest")}
+    keys = {
+        name: {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": f"{name}-secret"} for name in ("owner", "guest", "temporary")
+    }
     endpoint = f"http://127.0.0.1:{port}"
     settings = keys["owner"] | {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1"}
     before = {name: os.environ.get(name) for name in settings}
@@ -266,7 +281,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     os.environ.update(settings)
     try:
         _wait_for(endpoint, server, folder / "log")
-        yield S3(keys["owner"], keys["guest"], server.pid)
+        yield S3(keys["owner"], keys["guest"], keys["temporary"], server.pid, folder / "s3.json")
     finally:
         for name, value in before.items():
             if value is None:

@@ -39,6 +39,10 @@ class Front:
     """When each request came, its method and its path."""
     received: int = 0
     """Bytes of the requests' bodies."""
+    at_once: int = 0
+    most_at_once: int = 0
+    """The most requests that waited for their answers at the same time."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -74,7 +78,12 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             front.received += len(body)
             front.requests.append((time.monotonic(), self.command, self.path))
+            with front.lock:
+                front.at_once += 1
+                front.most_at_once = max(front.most_at_once, front.at_once)
             time.sleep(front.delay)
+            with front.lock:
+                front.at_once -= 1
             answer = front.misbehave(self.command, self.path)
             if answer == HANG_UP:
                 self.close_connection = True

@@ -130,8 +130,26 @@ hundreds, so that its tiles agree only roughly and are mixed over a wider band.
 
 
 def upscaler(name: str, factor: float) -> Upscaler:
-    """The upscaler of a name at the smallest scale that reaches `factor`, or at its largest. Raises RunError option_invalid."""
+    """The upscaler of a name at the smallest scale that reaches `factor`, or at its largest.
+
+    A name that is none of `UPSCALERS` is that of a diffusion model: an alias, a folder or a URL. Raises RunError
+    option_invalid for what is neither, and what `diffusion_upscaler` raises.
+    """
     if name not in UPSCALERS:
-        raise RunError("option_invalid", f"no upscaler {name!r}; there are {', '.join(UPSCALERS)}")
+        return _diffusion(name)
     scales = UPSCALERS[name]
     return next((one for one in scales if one.scale >= factor), scales[-1])
+
+
+def _diffusion(name: str) -> Upscaler:
+    from operators.upscalers.diffusion import diffusion_upscaler
+
+    try:
+        return diffusion_upscaler(name)
+    except RunError as error:
+        if error.code != "model_unknown":
+            raise
+        raise RunError(
+            "option_invalid",
+            f"no upscaler {name!r}; there are {', '.join(UPSCALERS)}, aliases and folders of diffusion upscalers",
+        ) from None

@@ -1,21 +1,23 @@
 """What routing costs and keeps: pictures reduced by 4, enlarged again by every way, and compared with what they were.
 
-    python -m tests.benchmarks.enlarge [--model animevideov3] [--pictures FOLDER]
+    python -m tests.benchmarks.enlarge [--model animevideov3] [--page FILE.html]
 
 The threshold is swept on one set of pictures (`tune`), everything else is reported on another (`report`). Compute is counted
-in the pixels that the network sees, overlaps included, and in processor seconds of this one process. `--pictures` keeps, for
-each picture, what it was, the ways side by side, and the map of what went to the network.
+in the pixels that the network sees, overlaps included, and in processor seconds of this one process. The page shows the
+curve, the figures, and each picture as it was, by every way, and with what went to the network in green.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from flows import charts
 from flows.suite import _graphic, _page, typefaces
 from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share
@@ -30,7 +33,6 @@ from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr, ssim
 from operators.model_cache import single_threaded
 from operators.table import Pixels
-from operators.upscalers.guard import Guard
 from operators.upscalers.routed import Enlargement, Routing
 from operators.upscalers.routing import BLOCK
 from operators.upscalers.tiles import grid, pixels_seen, whole
@@ -38,7 +40,9 @@ from operators.upscalers.upscaler import upscaler
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
-THRESHOLDS = (-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 22.0, 32.0, math.inf)
+SIDE = 512
+"""Pixels to which the longer side of a picture is reduced first, so that the small one is a thumbnail of 128."""
+THRESHOLDS = (-1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 22.0, math.inf)
 """The first sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
 
@@ -92,11 +96,13 @@ def lines(seed: int) -> Pixels:
     return np.asarray(image.resize((1024, 1024), Image.Resampling.BOX))
 
 
-def _square(picture: Pixels, side: int = 1024) -> Pixels:
-    rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-    height, width = (min(side, edge) // SCALE * SCALE for edge in rgb.shape[:2])
-    top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
-    return np.ascontiguousarray(rgb[top : top + height, left : left + width, :3])
+def _fitted(picture: Pixels) -> Pixels:
+    """The whole picture in RGB, its longer side at most SIDE pixels and both divisible by SCALE."""
+    rgb = picture[:, :, :3] if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+    factor = min(1.0, SIDE / max(rgb.shape[:2]))
+    height, width = (int(side * factor) // SCALE * SCALE for side in rgb.shape[:2])
+    fitted: Pixels = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    return fitted
 
 
 def examples(chosen: str) -> Iterator[Example]:
@@ -110,18 +116,18 @@ def examples(chosen: str) -> Iterator[Example]:
     textures = (data.brick, data.immunohistochemistry) if tune else (data.grass, data.gravel)
     for kind, made in (("photo", photographs), ("texture", textures)):
         for picture in made:
-            truth = _square(picture())
+            truth = _fitted(picture())
             yield Example(picture.__name__, kind, truth, reduced(truth))
     motorcycle = data.stereo_motorcycle()
-    truth = _square(motorcycle[0]) if not tune else _square(data.camera())
+    truth = _fitted(motorcycle[0]) if not tune else _fitted(data.camera())
     yield Example("camera" if tune else "motorcycle", "photo", truth, reduced(truth))
     number = 0 if tune else 1
-    drawn = {"letters": ("text", letters(number)), "lines": ("line art", lines(number))}
-    drawn["graphic"] = ("line art", _square(_graphic(random.Random(40 + number))))
-    drawn["page"] = ("text", _square(_page(np.random.default_rng(40 + number), scanned=True)))
+    drawn = {"letters": ("text", _fitted(letters(number))), "lines": ("line art", _fitted(lines(number)))}
+    drawn["graphic"] = ("line art", _fitted(_graphic(random.Random(40 + number))))
+    drawn["page"] = ("text", _fitted(_page(np.random.default_rng(40 + number), scanned=True)))
     for name, (kind, truth) in drawn.items():
         yield Example(name, kind, truth, reduced(truth))
-    truth = _square(photographs[1]())
+    truth = _fitted(photographs[1]())
     yield Example(f"{photographs[1].__name__} thumbnail", "noisy JPEG", truth, thumbnail(truth, number))
 
 
@@ -191,22 +197,25 @@ def ways(model: str, routing: Routing) -> dict[str, Callable[[Pixels], Pixels]]:
 
 
 def swept(routing: Routing) -> list[dict[str, float]]:
-    """Compute and distance on the `tune` pictures for each threshold, both relative to the network everywhere."""
-    points = []
+    """Compute and distance on the `tune` pictures for each threshold, both relative to the network everywhere.
+
+    Thresholds that send the same blocks of a picture to the network share its result.
+    """
+    points = {threshold: {"threshold": threshold, "seen": 0.0, "perceptual": 0.0} for threshold in THRESHOLDS}
     chosen = list(examples("tune"))
-    for threshold in THRESHOLDS:
-        setting, seen, distances, seconds = replace(routing, threshold=threshold), 0, [], 0.0
-        for example in chosen:
-            made = enlargement(example.small, setting)
-            result, spent = timed(lambda made=made: frame(made))
-            seen += made.network_pixels()
-            seconds += spent
-            distances.append(perceptual_distance().distance(result, example.truth))
-        points.append({"threshold": threshold, "seen": seen, "seconds": seconds, "perceptual": float(np.mean(distances))})
-        print(
-            f"threshold {threshold:5.1f}: {seen:8d} pixels seen, {seconds:6.1f} s, {points[-1]['perceptual']:.4f}", flush=True
-        )
-    return [{**point, "compute": point["seen"] / points[0]["seen"]} for point in points]
+    for example in chosen:
+        known: dict[bytes, float] = {}
+        for threshold, point in points.items():
+            made = enlargement(example.small, replace(routing, threshold=threshold))
+            blocks = made.routed.tobytes()
+            if blocks not in known:
+                known[blocks] = perceptual_distance().distance(frame(made), example.truth)
+            point["seen"] += made.network_pixels()
+            point["perceptual"] += known[blocks] / len(chosen)
+    found = [{**point, "compute": point["seen"] / points[THRESHOLDS[0]]["seen"]} for point in points.values()]
+    for point in found:
+        print(f"threshold {point['threshold']:5.1f}: compute {point['compute']:.3f}, distance {point['perceptual']:.4f}")
+    return found
 
 
 def knee(points: list[dict[str, float]]) -> float:
@@ -217,8 +226,8 @@ def knee(points: list[dict[str, float]]) -> float:
     return points[int(np.argmin(x + y))]["threshold"]
 
 
-def curve(points: list[dict[str, float]], path: Path, title: str) -> None:
-    """Compute against perceptual distance as an SVG file."""
+def curve(points: list[dict[str, float]], title: str) -> str:
+    """Compute against perceptual distance as SVG."""
     width, height, left, bottom = 640, 360, 70, 50
     lows, highs = (bound([point["perceptual"] for point in points]) for bound in (min, max))
 
@@ -238,21 +247,66 @@ def curve(points: list[dict[str, float]], path: Path, title: str) -> None:
         f'<text x="8" y="34">{highs:.3f}</text><text x="8" y="{height - bottom}">{lows:.3f}</text>'
         f'<text x="{left}" y="{height - 32}">0</text><text x="{width - 34}" y="{height - 32}">1</text>'
     )
-    path.write_text(
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
         f'<rect width="{width}" height="{height}" fill="white"/>{labels}'
         f'<polyline points="{line}" fill="none" stroke="#2a7f62" stroke-width="2"/>{"".join(marks)}</svg>\n'
     )
 
 
-def show(folder: Path, example: Example, results: dict[str, Pixels], made: Enlargement) -> None:
-    """What it was, the ways side by side, and the small picture with what went to the network in green."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _inline(picture: Pixels) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=85)
+    return f'<img src="data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def tinted(example: Example, made: Enlargement) -> Pixels:
+    """The small picture, what went to the network in green."""
     routed = np.kron(made.routed, np.ones((BLOCK * SCALE,) * 2, bool))[: example.truth.shape[0], : example.truth.shape[1]]
     small = _resized(example.small, Image.Resampling.NEAREST).astype(np.float32)
-    tinted = np.where(routed[:, :, None], small * 0.6 + np.array([0, 102, 0], np.float32), small).astype(np.uint8)
-    row = np.hstack([example.truth, *results.values(), tinted])
-    Image.fromarray(row).save(folder / f"{example.name.replace(' ', '-')}.png")
+    return np.where(routed[:, :, None], small * 0.6 + np.array([0, 102, 0], np.float32), small).astype(np.uint8)
+
+
+def shown(example: Example, record: dict[str, Any], results: dict[str, Pixels], made: Enlargement) -> str:
+    """One picture's part of the page: what it was, every way with its distance, and the map of what went where."""
+    pictures = {"what it was": example.truth, **results, "to the network": tinted(example, made)}
+    said = {name: f"{name}, {record[name]['perceptual']:.3f}" for name in results}
+    cells = "".join(
+        f"<figure>{_inline(picture)}<figcaption>{escape(said.get(name, name))}</figcaption></figure>"
+        for name, picture in pictures.items()
+    )
+    share = record["seen"] / record["full"]
+    return f"<h2>{escape(example.name)} ({example.kind}): {share:.0%} of the network's compute</h2><div>{cells}</div>"
+
+
+def page(path: Path, content: dict[str, Any], drawing: str, parts: list[str]) -> None:
+    """The curve, the figures and the pictures as one file that needs nothing else."""
+    records, rows = content["pictures"], []
+    names = [name for name in records[0] if isinstance(records[0][name], dict)]
+    for name in names:
+        rows.append(
+            f"<tr><th>{name}</th>" + "".join(f"<td>{_mean(records, name, figure):.4f}</td>" for figure in FIGURES) + "</tr>"
+        )
+    kinds = list(dict.fromkeys(record["kind"] for record in records))
+    by_kind = {
+        kind: {
+            name: _mean([record for record in records if record["kind"] == kind], name, "perceptual")
+            for name in ("lanczos", "network alone", "network, guarded", "routed")
+        }
+        for kind in kinds
+    }
+    summary = "".join(
+        f"<tr><th>{name.replace('_', ' ')}</th><td>{value:.4f}</td></tr>" for name, value in content["summary"].items()
+    )
+    head = "".join(f"<th>{figure}</th>" for figure in FIGURES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "<!doctype html><meta charset=utf-8><title>What routing costs and keeps</title><style>"
+        "body{font:14px sans-serif;margin:2em}div{display:flex;flex-wrap:wrap;gap:8px}figure{margin:0;width:300px}"
+        "img{width:100%}svg{max-width:700px;display:block}th{text-align:left}td{text-align:right;padding-left:1em}</style>"
+        f"<h1>What routing costs and keeps</h1>{drawing}{charts.bars('Perceptual distance by kind', by_kind)}"
+        f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table><table>{summary}</table>{''.join(parts)}"
+    )
 
 
 def full_cost(small: Pixels, model: str) -> int:
@@ -261,9 +315,9 @@ def full_cost(small: Pixels, model: str) -> int:
     return pixels_seen(upscaler(model, SCALE), grid(width, height, 256), width, height)
 
 
-def compared(model: str, routing: Routing, folder: Path | None) -> list[dict[str, Any]]:
-    """Every way on every picture of the `report` set."""
-    records = []
+def compared(model: str, routing: Routing) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every way on every picture of the `report` set: the figures, and their parts of the page."""
+    records, parts = [], []
     for example in examples("report"):
         made, results = enlargement(example.small, routing), {}
         record: dict[str, Any] = {"name": example.name, "kind": example.kind, "noise": made.noise}
@@ -274,9 +328,9 @@ def compared(model: str, routing: Routing, folder: Path | None) -> list[dict[str
             record[name] = {**figures(example, result, made.routed), "seconds": seconds}
         record["truth"] = figures(example, example.truth, made.routed)
         records.append(record)
-        if folder is not None:
-            show(folder, example, results, made)
-    return records
+        parts.append(shown(example, record, results, made))
+        print(f"{example.name:18} {record['seen'] / record['full']:.2f} of the compute", flush=True)
+    return records, parts
 
 
 def _mean(records: list[dict[str, Any]], way: str, figure: str) -> float:
@@ -300,25 +354,25 @@ def main() -> None:
     """Sweep, compare, print, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=Routing.model)
-    parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--overshoot", type=float, default=Guard.overshoot)
+    parser.add_argument("--page", type=Path)
     parser.add_argument("--only", choices=("sweep", "compare"))
     options = parser.parse_args()
     single_threaded()
     import torch
 
     torch.set_num_threads(1)
-    routing = Routing(options.model, guard=Guard(overshoot=options.overshoot))
+    routing = Routing(options.model)
     path = RESULTS / f"enlarge-{options.model}.json"
     content = json.loads(path.read_text()) if path.is_file() else {}
     if options.only != "compare":
         content["sweep"] = swept(routing)
         content["knee"] = knee(content["sweep"])
-        curve(content["sweep"], path.with_suffix(".svg"), f"{options.model}: threshold in grey levels at each point")
+        path.with_suffix(".svg").write_text(curve(content["sweep"], f"{options.model}: threshold in grey levels at each point"))
         print(f"knee at threshold {content['knee']:g}; the default is {Routing.threshold:g}\n")
     if options.only != "sweep":
         content["threshold"] = routing.threshold
-        content["pictures"] = records = compared(options.model, routing, options.pictures)
+        content["pictures"], parts = compared(options.model, routing)
+        records = content["pictures"]
         names = list(ways(options.model, routing))
         table(records, names)
         saved = 1 - sum(record["seen"] for record in records) / sum(record["full"] for record in records)
@@ -335,6 +389,13 @@ def main() -> None:
             "overshoot_of_lanczos": _mean(records, "lanczos", "overshoot"),
         }
         print("\n" + "\n".join(f"{name:28} {value:.4f}" for name, value in content["summary"].items()))
+        drawing = path.with_suffix(".svg")
+        page(
+            options.page or Path("build") / f"enlarge-{options.model}.html",
+            content,
+            drawing.read_text() if drawing.is_file() else "",
+            parts,
+        )
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1, default=float) + "\n")
 

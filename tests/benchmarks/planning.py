@@ -4,8 +4,10 @@
 
 Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. Other
 programs may have some of the machine meanwhile. The plan leaves out the time for which they had the cores, and a run cannot;
-so what is foretold is held to the cores that the run has got: the processor seconds of all its processes by its length.
-The cores that the machine had idle while the run was at work tell whether it could have had more.
+so what is foretold is held to the cores that the run has got: the processor seconds of all its processes by its length. Ray
+itself takes a part of a core all the while, whatever is done; where the run is slow because others are busy, that counts more
+than it would, so it is told apart from what images took. The cores that the machine had idle tell whether the run could have
+had more.
 """
 
 from __future__ import annotations
@@ -42,13 +44,15 @@ def plan_of(source: Path, profile: Profile) -> Plan:
     return planned(erase_text().then(Write("out")), profile, found, 0.0)
 
 
-def processor_seconds() -> dict[int, float]:
-    """By process: this one, and every one that its Ray has started."""
+def processor_seconds(workers: set[int]) -> dict[int, float]:
+    """By process: this one, and every one that its Ray has started; those seen at work on images join `workers`."""
     found = {}
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
             times = process.cpu_times()
             found[process.pid] = times.user + times.system
+            if "Map" in "".join(process.cmdline()[:1]):  # Ray calls its processes by what they do
+                workers.add(process.pid)
         except psutil.Error:
             continue
     return found
@@ -57,20 +61,24 @@ def processor_seconds() -> dict[int, float]:
 def run_here(source: str, dest: str, profile: str) -> dict[str, float]:
     """One run in this process, watched from its first image to its last but one."""
     seen: list[tuple[int, float, dict[int, float], float]] = []
+    workers: set[int] = set()
 
     def watch(summary: Any) -> None:
         if summary.worked:
-            seen.append((summary.worked, time.monotonic(), processor_seconds(), psutil.cpu_times().idle))
+            seen.append((summary.worked, time.monotonic(), processor_seconds(workers), psutil.cpu_times().idle))
 
     run(erase_text(), source, dest, load(profile), progress=watch)
     (first, begun, before, idle_before), (last, ended, after, idle_after) = seen[0], seen[-1]
     wall = ended - begun
-    spent = sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+    spent = {True: 0.0, False: 0.0}
+    for process, seconds in after.items():
+        spent[process in workers] += seconds - before.get(process, 0.0)
     return {
         "images_per_second": (last - first) / wall,
-        "cores_got": spent / wall,
+        "cores_got": sum(spent.values()) / wall,
         "cores_idle": (idle_after - idle_before) / wall,
-        "core_seconds_per_image": spent / (last - first),
+        "core_seconds_per_image": spent[True] / (last - first),
+        "cores_of_ray_itself": spent[False] / wall,
     }
 
 
@@ -90,7 +98,7 @@ def round_of(source: Path, name: str) -> dict[str, float]:
         file.write(written(plan))
         file.flush()
         done = run_apart(source, file.name if name == "staged" else name)
-    fleet = replace(plan.fleet, cores=min(plan.fleet.cores, done["cores_got"]))
+    fleet = replace(plan.fleet, cores=min(plan.fleet.cores, done["cores_got"] - done["cores_of_ray_itself"]))
     at_cores_got = rate_of(plan.loads, plan.best.processes, fleet).rate
     return {
         "foretold": plan.best.rate,

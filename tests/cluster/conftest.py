@@ -6,6 +6,7 @@ carry the path of its folder.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -20,11 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+TOKEN = {"RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 STORE_BYTES = 200 * 1024**2
 START_SECONDS = 120
 
@@ -43,9 +47,13 @@ class Head:
     job_server: str
     folder: str
 
+    def nodes(self) -> int:
+        """Nodes that are up, the head among them."""
+        return sum(process.name() == "raylet" for process in processes_of(self.folder))
+
     def environment(self) -> dict[str, str]:
         """What makes `cleanplate` find this cluster by its job server."""
-        return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **TOKEN}
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
@@ -53,9 +61,25 @@ def processes_of(folder: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and folder in " ".join([*process.cmdline(), process.environ().get("RAY_TMPDIR", "")]):
+            if folder in " ".join([*process.cmdline(), process.environ().get("RAY_TMPDIR", "")]):
                 found.append(process)
-    return found
+    return [process for process in found if process.pid != os.getpid()]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The notes of `tests.cluster.watched`: which processes have been opened for an operator, and which of them are alive."""
+
+    folder: Path
+
+    def notes(self, operator: str) -> dict[int, dict[str, Any]]:
+        """What each process noted when it was opened, by its number."""
+        files = self.folder.glob(f"{operator}-*")
+        return {int(file.name.rpartition("-")[2]): json.loads(file.read_text() or "{}") for file in files}
+
+    def alive(self, operator: str) -> int:
+        """How many of them there are now."""
+        return sum(psutil.pid_exists(process) for process in self.notes(operator))
 
 
 @contextmanager
@@ -80,7 +104,8 @@ def ray_head(*options: str, environment: dict[str, str] | None = None, cpus: flo
         *options,
     ]
     own = {"PATH": f"{BIN}:{os.environ['PATH']}", "RAY_TMPDIR": folder, "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    own |= {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
+    own |= TOKEN | {"RAY_AUTH_MODE": "token"}
+    own |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with Path(folder, "log").open("wb") as log:
         started = subprocess.Popen(
             command, env=os.environ | own | (environment or {}), stdout=log, stderr=log, cwd="/", start_new_session=True
@@ -92,11 +117,8 @@ def ray_head(*options: str, environment: dict[str, str] | None = None, cpus: flo
         started.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             started.wait(10)
-        for process in processes_of(folder):
-            with suppress(psutil.Error):
-                process.kill()
+        _end(folder)
         started.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -111,6 +133,60 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"Ray did not start: {log.read_text()[-2000:]}")
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A cluster of several nodes on this machine, pretended resources and all; see `tests.cluster.nodes`."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def __call__(self, **told: object) -> list[dict[str, Any]]:
+        """Tell the cluster to `add` or `remove` a node; the nodes that it has then."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(told) + "\n")
+        self.process.stdin.flush()
+        answer: list[dict[str, Any]] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+@contextmanager
+def ray_nodes() -> Iterator[Nodes]:
+    """A head without CPUs, to which nodes can be added."""
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    Path(folder, "ray").mkdir()  # where Ray's `Cluster` writes its address, and expects a folder
+    own = {
+        "RAY_TMPDIR": folder,
+        "RAY_AUTH_MODE": "disabled",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cluster.nodes"],
+        cwd=ROOT,
+        env=os.environ | own,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout
+        yield Nodes(process, json.loads(process.stdout.readline())["address"])
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        _end(folder)
+        process.wait()
+
+
+def _end(folder: str) -> None:
+    for process in processes_of(folder):
+        with suppress(psutil.Error):
+            process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

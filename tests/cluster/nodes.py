@@ -3,8 +3,8 @@
     RAY_TMPDIR=FOLDER python -m tests.cluster.nodes
 
 The head has no CPUs. A line is JSON: `{"add": {...}}` starts a node with these arguments of Ray's `Cluster.add_node`,
-`{"remove": 0}` kills the first one as a power cut would, `{"list": true}` asks for the nodes that the cluster has. Every
-answer is a line of JSON. The process ends when its input does, and takes all nodes along.
+`{"remove": 0}` kills the first one as a power cut would, `{}` changes nothing. Every answer is a line of JSON: first the
+cluster's address, then the nodes that it has. The process ends when its input does, and takes all nodes along.
 """
 
 from __future__ import annotations

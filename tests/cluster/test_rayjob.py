@@ -53,6 +53,26 @@ def test_one_image_name_stands_for_both_variants() -> None:
     assert images(written(image=name)) == [f"{name}-cpu"] * 3 + [f"{name}-cuda"] * 2
 
 
+@pytest.mark.parametrize(
+    ("command", "pulled"),
+    [
+        ("cleanplate erase in out --model sdxl-inpainting", ["sdxl-inpainting"]),
+        ("cleanplate inpaint in out --masks m --model='s3://bucket/a model' --seed 3", ["s3://bucket/a model"]),
+        ("cleanplate erase in out --preset quality", ["telea", "patchmatch"]),
+        ("cleanplate enlarge in out --scale 2 --model animevideov3", ["telea", "patchmatch"]),
+    ],
+)
+def test_pods_pull_the_model_that_the_command_fills_with(command: str, pulled: list[str]) -> None:
+    job = yaml.safe_load(rayjob("letters", command, None, "", {}))
+    pods = [group["template"]["spec"] for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    assert [container["args"] for pod in pods for container in pod["initContainers"]] == [["models", "pull", *pulled]] * 2
+
+
+def test_a_command_line_that_no_shell_reads_is_refused() -> None:
+    with pytest.raises(RayJobError, match="No closing quotation"):
+        rayjob("letters", "cleanplate erase 'in out", None, "", {})
+
+
 def test_a_base_of_ones_own_is_taken_whole_but_for_foreign_images(tmp_path: Path) -> None:
     own = shipped()
     own["spec"]["backoffLimit"] = 9

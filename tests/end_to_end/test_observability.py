@@ -28,7 +28,7 @@ from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 from cluster.dashboard import ROWS
 from operators import ledger
 from operators.attempts import attempts
-from tests.conftest import BIN, _free_ports
+from tests.conftest import BIN, free_ports
 
 if TYPE_CHECKING:
     from tests.conftest import Command, Pictures
@@ -81,7 +81,7 @@ def running(command: list[str], log: Path, environment: dict[str, str]) -> Itera
 
 
 def until(answer: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while server.poll() is None and time.monotonic() < deadline:
         with suppress(OSError, urllib.error.URLError):
             BROWSER.open(answer, timeout=3)
@@ -101,8 +101,9 @@ def watched(pictures: Pictures, cleanplate: Command, tmp_path_factory: pytest.Te
         pictures.strip(number, text).save(source / f"{number}.png")
     (source / "broken.jpg").write_bytes(b"these are words")
     ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    port, dashboard, agent, metrics, client, prometheus = _free_ports(6)
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_metrics_report_interval_ms": "1000"}
+    port, dashboard, agent, metrics, client, prometheus = free_ports(6)
+    patience = {"RAY_metrics_report_interval_ms": "1000", "RAY_raylet_start_wait_time_s": "180"}
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | patience
     start = [
         f"{BIN}/ray",
         "start",

@@ -22,6 +22,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from flows.ray_session import IDLE_MILLISECONDS
 from flows.run_ahead import LEAST_WAITING, WAITING_PER_TASK
 from operators import ledger, storage
 from tests.conftest import encoded
@@ -111,6 +112,7 @@ def nodes(s3: S3, counts: Path) -> Iterator[Nodes]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_TMPDIR", nodes.folder)
+            patch.setenv("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
             nodes.start()
             yield nodes
     finally:

@@ -54,7 +54,7 @@ def poisoned(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.T
     (root / "poison.yaml").write_text(PROFILE)
     command = ("run", f"{FLOW}:flow", root / "in", root / "out", "--profile", root / "poison.yaml")
     start = time.monotonic()
-    ended = cleanplate(*command)
+    ended = cleanplate(*command, most_seconds=400)
     seconds = time.monotonic() - start
     rows = {row["path"]: row for row in ledger.read(str(root / "out")).to_pylist()}
     return Poisoned(ended, cleanplate(*command), seconds, rows, root / "in", root / "out")

@@ -71,6 +71,11 @@ def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> N
     ]
 
 
+def test_before_the_workers_have_begun_there_are_no_operators_to_tell_of() -> None:
+    _, *below = printed(panel(replace(MIDDLE, operators=(), verdicts={}, failures={})))
+    assert below == ["starting workers"]
+
+
 def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "LINE_EVERY_SECONDS", 0.05)
     console = Console(file=io.StringIO(), width=200)

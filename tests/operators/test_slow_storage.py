@@ -227,11 +227,9 @@ def thousand(s3: S3) -> str:
 
 def test_a_distant_store_is_listed_many_pages_at_a_time_in_the_same_order_each_time(front: Front, thousand: str) -> None:
     front.delay = 0.5
-    start = time.monotonic()
     first = [item.path for item in list_source(thousand, "/elsewhere")]
-    seconds = time.monotonic() - start
     assert sorted(first) == sorted(key for key in KEYS if key.endswith(".png"))
-    assert len(front.requests) * front.delay > 2 * seconds
+    assert front.most_at_once >= 8
     front.delay = 0
     assert [item.path for item in list_source(thousand, "/elsewhere")] == first
 
@@ -274,6 +272,18 @@ def test_a_copy_that_does_not_hold_the_bytes_is_not_taken_for_one(front: Front, 
     source, etag = served(front, bucket)
     assert not server_copy.server_copied(source, etag, b"older data", f"{bucket}/images/copy")
     assert not server_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy"), "it is not asked again"
+
+
+def test_an_object_that_was_uploaded_in_parts_does_not_end_the_copies_of_others(front: Front, bucket: str) -> None:
+    """Its etag is no MD5; whether the store's copy can be told to be right depends on the store, not what is delivered."""
+    data = bytes(2 * storage.PART_BYTES)
+    large, etag = served(front, bucket, data)
+    assert "-" in etag
+    if server_copy.server_copied(large, etag, data, f"{bucket}/images/large"):
+        assert storage.read(f"{bucket}/images/large") == data
+    storage.write(f"{bucket}/small", b"small")
+    small_etag = storage.filesystem(bucket)[0].info(f"{bucket}/small")["ETag"].strip('"')
+    assert server_copy.server_copied(f"{bucket}/small", small_etag, b"small", f"{bucket}/images/small")
 
 
 def test_a_store_that_refuses_copies_is_asked_once(front: Front, bucket: str) -> None:

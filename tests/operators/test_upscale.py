@@ -91,6 +91,14 @@ def test_in_a_flat_picture_nothing_is_missing(crop):
     assert (fill == 120).all()
 
 
+def test_letters_left_in_the_ring_do_not_make_a_smooth_picture_detailed(crop):
+    smooth = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    smooth[22:28, 20:76:6] = 0
+    fill = np.full((SIDE // 2, SIDE // 2, 3), 120, np.uint8)
+    _, found = Upscale().rebuilt(smooth, mask_of(crop[1]), fill)
+    assert found["deficit"] == 0
+
+
 def test_detail_that_leads_away_from_the_ring_is_not_kept(crop, half):
     pixels, hole = crop
     smooth = cv2.GaussianBlur(pixels, (0, 0), 6)

@@ -69,10 +69,12 @@ def watched(command: list[str], environment: dict[str, str], errors: Path) -> Wa
 
         thread = threading.Thread(target=look)
         thread.start()
-        code = process.wait()
-        done.set()
-        thread.join()
-    _end_orphans()
+        try:
+            code = process.wait()
+        finally:
+            done.set()
+            thread.join()
+            _end_descendants()
     return Watched(code, errors.read_text(errors="replace")[-3000:], started, samples)
 
 
@@ -101,8 +103,8 @@ def _fields(file: Path) -> dict[str, int]:
     return {name.strip(): int(value.split()[0]) for name, value in lines if value.split()[:1] and value.split()[0].isdigit()}
 
 
-def _end_orphans() -> None:
-    """End what the command left behind, so that it takes nothing from the next one."""
+def _end_descendants() -> None:
+    """End what the command left behind, so that it takes nothing from the next one; all of it where the bench is broken off."""
     left = psutil.Process().children(recursive=True)
     for process in left:
         try:

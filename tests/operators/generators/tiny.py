@@ -204,6 +204,53 @@ def amused() -> Any:
     )
 
 
+def stable_diffusion_upscale() -> Any:
+    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionUpscalePipeline
+
+    sides = [8, 8, 8]
+    return StableDiffusionUpscalePipeline(
+        vae=AutoencoderKL(
+            block_out_channels=sides,
+            down_block_types=["DownEncoderBlock2D"] * 3,
+            up_block_types=["UpDecoderBlock2D"] * 3,
+            latent_channels=4,
+            norm_num_groups=4,
+            scaling_factor=0.08333,
+        ),
+        text_encoder=_clip(),
+        tokenizer=_clip_tokenizer(),
+        unet=_unet(7, num_class_embeds=1000),
+        low_res_scheduler=DDPMScheduler(),
+        scheduler=_ddim(),
+    )
+
+
+def latent_super_resolution() -> Any:
+    from diffusers import LDMSuperResolutionPipeline, UNet2DModel, VQModel
+
+    sides = (8, 8, 8)
+    return LDMSuperResolutionPipeline(
+        vqvae=VQModel(
+            block_out_channels=sides,
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            latent_channels=3,
+            norm_num_groups=4,
+        ),
+        unet=UNet2DModel(
+            sample_size=8,
+            in_channels=6,
+            out_channels=3,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
+        ),
+        scheduler=_ddim(),
+    )
+
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "sd9": lambda: stable_diffusion(9),
     "sd4": lambda: stable_diffusion(4),
@@ -211,6 +258,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "flux_fill": flux,
     "flux": lambda: flux("FluxPipeline"),
     "amused": amused,
+    "upscale": stable_diffusion_upscale,
+    "super_resolution": latent_super_resolution,
 }
 
 

@@ -32,7 +32,7 @@ def test_one_colour_passes_unchanged():
 
 def test_no_value_leaves_the_range_that_the_source_has_round_it(source, base):
     sharpened = base + 3 * (base - cv2.GaussianBlur(base, (0, 0), 3))
-    kept = Guard(overshoot=0.0, radius=1).applied(sharpened, source, SCALE, base)
+    kept = Guard(stroke_overshoot=0.0).applied(sharpened, source, SCALE, base)
     kernel = np.ones((3, 3), np.uint8)
     low, high = (np.kron(edge, np.ones((SCALE, SCALE, 1))) for edge in (cv2.erode(source, kernel), cv2.dilate(source, kernel)))
     assert (kept >= low - 1e-6).all()
@@ -67,3 +67,22 @@ def test_every_scale_keeps_its_size(source, scale):
 def test_a_single_pixel_has_no_bands():
     one = np.full((1, 1, 3), 0.5, np.float32)
     assert np.abs(Guard().applied(np.full((4, 4, 3), 0.9, np.float32), one, SCALE) - 0.5).max() < 1e-6
+
+
+def test_a_thin_stroke_on_flat_ground_gets_the_ink_back_that_it_had_a_quarter_of_a_pixel_wide():
+    paper = np.full((24, 24, 1), 0.9, np.float32)
+    paper[:, 12] = 0.75
+    kept = Guard().in_range(np.zeros((96, 96, 1), np.float32), paper, SCALE)
+    assert np.abs(kept[:, 48:52] - 0.3).max() < 1e-6
+    assert np.abs(kept[:, :40] - 0.9).max() < 1e-6
+    assert np.abs(Guard(stroke_overshoot=0).in_range(kept, paper, SCALE)[:, 48:52] - 0.75).max() < 1e-6
+
+
+def test_texture_and_the_edges_of_areas_get_no_more_than_they_have():
+    area = np.full((24, 24, 1), 0.9, np.float32)
+    area[:, 12:] = 0.2
+    texture = np.random.default_rng(0).random((24, 24, 1)).astype(np.float32)
+    for source in (area, texture):
+        nothing = np.zeros((96, 96, 1), np.float32)
+        strict, usual = (guard.in_range(nothing, source, SCALE) for guard in (Guard(stroke_overshoot=0), Guard()))
+        assert np.abs(strict - usual).mean() < 0.003

@@ -111,7 +111,10 @@ def test_noise_is_taken_out_where_it_is_measured_and_only_there(small):
 
 
 def test_the_guard_is_part_of_the_result(small):
-    loose, tight = (Routing(threshold=-1.0, least_noise=99, guard=Guard(overshoot=overshoot)) for overshoot in (1e9, 0.0))
+    loose, tight = (
+        Routing(threshold=-1.0, least_noise=99, guard=Guard(overshoot=overshoot, stroke_overshoot=0.0))
+        for overshoot in (1e9, 0.0)
+    )
     free, kept = (enlarged(small, (384, 384), routing) for routing in (loose, tight))
     cells = small.reshape(96, 96, 3)
     low, high = (np.kron(edge(cells), np.ones((4, 4, 1), int)) for edge in (_lowest, _highest))

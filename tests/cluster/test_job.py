@@ -1,0 +1,240 @@
+"""A command line as a job of a real cluster: followed through a cut, stopped, taken up, let go, and followed again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cluster.job import mark
+from operators import ledger
+from tests.cluster.conftest import BIN, ROOT, Head
+
+if TYPE_CHECKING:
+    from tests.conftest import Pictures
+
+IMAGES = 60
+MOST_SECONDS = 500
+PROFILE = """
+name: slow
+placement: fused
+images_per_block: 1
+stages:
+  worker: {cpus: 1, pool: [1, 1]}
+  default: {cpus: 0.25}
+"""
+
+
+class Way(socketserver.ThreadingTCPServer):
+    """A way to the job server that can be cut."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, to: int) -> None:
+        self.to, self.cut, self.open = to, False, set()
+        super().__init__(("127.0.0.1", 0), Passage)
+
+    def cut_off(self) -> None:
+        """End every connection, and accept none until `cut` is False again."""
+        self.cut = True
+        for side in list(self.open):
+            with suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+
+class Passage(socketserver.BaseRequestHandler):
+    """One connection through."""
+
+    server: Way
+
+    def handle(self) -> None:
+        if self.server.cut:
+            return
+        there = socket.create_connection(("127.0.0.1", self.server.to))
+        self.server.open |= {self.request, there}
+        back = threading.Thread(target=self._pass, args=(there, self.request), daemon=True)
+        back.start()
+        self._pass(self.request, there)
+        back.join()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for side in (source, sink):
+            with suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def way(to: str) -> Iterator[Way]:
+    with Way(int(to.rpartition(":")[2])) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one `cleanplate submit` ended with and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A `cleanplate submit` at work, its output in files that can be read meanwhile."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    def job(self) -> str:
+        """The job's name, as it was said."""
+        (name,) = re.findall(r"^job (\S+)$", self.err.read_text(), re.M)
+        return str(name)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that must come true while this is at work."""
+        deadline = time.monotonic() + MOST_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline, self.err.read_text()
+            time.sleep(0.05)
+
+    def ended(self) -> Told:
+        """Wait for its end."""
+        return Told(self.process.wait(MOST_SECONDS), self.out.read_text(), self.err.read_text())
+
+
+def submit(head: Head, *command: object, cwd: Path, address: str = "") -> Submitted:
+    environment = os.environ | head.environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    environment |= {"RAY_ADDRESS": address} if address else {}
+    out, err = (Path(tempfile.mkstemp(dir=cwd)[1]) for _ in range(2))
+    with out.open("wb") as output, err.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "submit", *map(str, command)],
+            env=environment,
+            cwd=cwd,
+            stdout=output,
+            stderr=errors,
+        )
+    return Submitted(process, out, err)
+
+
+def stop(head: Head, job: str) -> None:
+    """As its user would: `ray job stop`."""
+    environment = os.environ | head.environment() | {"RAY_AUTH_MODE": "token"}
+    subprocess.run([str(BIN / "ray"), "job", "stop", job], env=environment, check=True, capture_output=True)
+
+
+def parts(dest: Path) -> int:
+    return len(list((dest / "ledger").rglob("part-*.parquet")))
+
+
+@dataclass(frozen=True)
+class Story:
+    """The same command, submitted three times."""
+
+    dest: Path
+    stopped: Told
+    rows_when_stopped: int
+    let_go: Told
+    followed: Told
+
+
+@pytest.fixture(scope="module")
+def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    root = tmp_path_factory.mktemp("job")
+    source, dest = root / "in", root / "out"
+    source.mkdir()
+    for number in range(IMAGES):
+        pictures.strip(number, f"NUMBER {number}").save(source / f"{number:02d}.png")
+    (root / "slow.yaml").write_text(PROFILE)
+    command = ("erase", source, dest, "--preset", "fast", "--profile", "slow.yaml")
+
+    with way(job_server.job_server) as through:
+        first = submit(job_server, *command, cwd=root, address=f"http://127.0.0.1:{through.server_address[1]}")
+        first.until(lambda: parts(dest) >= 3)
+        through.cut_off()
+        time.sleep(3)
+        through.cut = False
+        before = parts(dest)
+        first.until(lambda: parts(dest) >= before + 2)
+        stop(job_server, first.job())
+        stopped = first.ended()
+    rows = len(ledger.read(str(dest)))
+
+    second = submit(job_server, *command, cwd=root)
+    second.until(lambda: len(ledger.read(str(dest))) >= rows + 3)
+    second.process.send_signal(signal.SIGINT)
+    let_go = second.ended()
+    followed = submit(job_server, *command, cwd=root).ended()
+    return Story(dest, stopped, rows, let_go, followed)
+
+
+def test_a_stopped_job_ends_with_three_and_says_how_to_go_on(story: Story) -> None:
+    assert story.stopped.code == 3
+    assert "the same command takes up where it ended" in story.stopped.err
+    assert 0 < story.rows_when_stopped < IMAGES
+
+
+def test_a_broken_connection_is_said_once_and_mended(story: Story) -> None:
+    assert story.stopped.err.count("connection lost") == 1
+    assert f" of {IMAGES} images" in story.stopped.out
+
+
+def test_control_c_lets_the_job_go_on_and_says_how_to_follow_and_stop_it(story: Story) -> None:
+    assert story.let_go.code == 3
+    (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
+    assert f"{job} goes on; the same command follows it, `ray job stop {job}` ends it" in story.let_go.err
+
+
+def test_the_same_command_follows_the_job_that_is_at_work_and_ends_as_it_does(story: Story) -> None:
+    (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
+    assert f"job {job} is at work on this already" in story.followed.err
+    assert story.followed.code == 0
+    assert re.search(rf"^{IMAGES} images, {story.rows_when_stopped} done before, ", story.followed.out, re.M)
+
+
+def test_every_image_has_one_row_at_the_end(story: Story) -> None:
+    rows = ledger.read(str(story.dest))
+    assert sorted(rows["path"].to_pylist()) == [f"{number:02d}.png" for number in range(IMAGES)]
+
+
+def test_a_job_ends_with_its_commands_own_exit_code(job_server: Head, tmp_path: Path) -> None:
+    told = submit(job_server, "erase", tmp_path / "nothing", tmp_path / "out", cwd=tmp_path).ended()
+    assert told.code == 2
+    assert "error: source_missing" in told.out
+
+
+def test_a_server_that_is_not_there_is_one_line(job_server: Head, tmp_path: Path) -> None:
+    told = submit(job_server, "erase", "s3://a/b", "s3://c/d", cwd=tmp_path, address="http://127.0.0.1:9").ended()
+    assert told.code == 3
+    assert told.err.startswith("error: job_server: ")
+    assert told.err.count("\n") == 1
+
+
+def test_a_command_line_is_marked_by_its_words() -> None:
+    assert mark("a b") == mark("a b") != mark("a c")
+    assert re.fullmatch("[0-9a-f]{8}", mark("a"))
