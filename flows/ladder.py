@@ -35,7 +35,8 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
 
 `balanced` follows the routes: what is flat and thin goes to the classical fill first, what is textured to the generative one,
 and each has the other below it. Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four
-grey levels on a flat picture. PatchMatch stands where a diffusion model may, because no shipped weights have measured better.
+grey levels on a flat picture. PatchMatch stands where a diffusion model may, because
+`builtin` has not measured better: see its model card.
 """
 
 

@@ -5,12 +5,12 @@
     python -m training.diffusion --data MY_DATA --work W --start build/diffusion/model --minutes 30     # fine-tune
 
 What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
-starts at zero: the untrained model mixes the PatchMatch fill and the picture as it is by the stroke mask's confidence. The
-pixel loss asks for the clean picture as far as the marks let it through, and for the PatchMatch fill where they do not: what
-cannot be known is not to become the mean of all that it could be. A perceptual loss may be put beside it; it costs more than
-the network. Checkpoints, a curve (JSON lines: validation by the judge's
-perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) and the averaged weights are
-written every few minutes. Needs the `training` extra.
+starts at zero: the untrained model shows the picture as it is where the mask's confidence is small, else the PatchMatch
+fill. The pixel loss asks for the clean picture as far as the marks let it through, and for the PatchMatch fill where they do
+not: what cannot be known is not to become the mean of all that it could be. A perceptual loss may be put beside it; it costs
+more than the network. The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines: validation
+by the judge's perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) every few
+minutes. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 import torch.nn.functional as f
 
-from operators.generators.pixel_diffusion import PACKING, RESIDUAL_SCALE, levels
+from operators.generators.pixel_diffusion import DOUBT, PACKING, RESIDUAL_SCALE, levels
 from operators.generators.request import hole_of
 from operators.inpaint import pasted
 from operators.mask import BLEND, CONFIDENCE
@@ -94,7 +94,7 @@ def estimated(network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level
     packed = torch.cat([f.pixel_unshuffle(noisy, PACKING), crops.conditions()], 1).to(memory_format=torch.channels_last)
     answer = f.pixel_shuffle(network(packed, level * 1000).sample.float(), PACKING)
     free, towards_smooth, more_trust, kept = answer[:, :3], answer[:, 3:4], answer[:, 4:5], answer[:, 5:6]
-    trust = 1 - crops.mask[:, 2:3] + more_trust
+    trust = (1 - crops.mask[:, 2:3]) ** DOUBT + more_trust
     towards = (towards_smooth * (crops.smooth - crops.start) + trust * (crops.seen - crops.start)) * RESIDUAL_SCALE
     return crops.hole * (free + towards + kept * noisy)
 

@@ -39,6 +39,8 @@ OVERLAP = 32
 """Pixels that neighbouring windows share, their estimates fading into each other."""
 PACKING = 2
 """Pixels a side that are packed into one place with four times the channels."""
+DOUBT = 4
+"""Power of the share of doubt (1 less the mask's confidence) with which the picture as it is begins to count in an estimate."""
 RESIDUAL_SCALE = 3.0
 """What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
 
@@ -146,7 +148,7 @@ class Network:
         inputs = {"packed": packed(shown)[None], "level": np.array([level * 1000], np.float32)}
         with spent_in("model"):
             answer = unpacked(self._session.run(None, inputs)[0][0])
-        trust = 1 - start.mask[:, :, 2:3] + answer[:, :, 4:5]
+        trust = (1 - start.mask[:, :, 2:3]) ** DOUBT + answer[:, :, 4:5]
         towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
         result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
         return result
