@@ -81,10 +81,16 @@ def one_run(contender: Contender, manifest: Manifest, work: Path) -> Figures:
 
 
 def split(milliseconds: dict[str, float] | None, seconds: float) -> dict[str, float] | None:
-    """Shares of the cores' time: models, codecs, storage, the other steps, and the rest, which is the engine and waiting."""
+    """Shares of the cores' time: models, codecs, storage, the other steps, and the rest, which is the engine and waiting.
+
+    The steps are timed by the clock. Where more processes than cores take turns, their steps together last longer than the
+    cores have time; the shares are of that longer time then, and nothing is left for the engine to be told apart.
+    """
     if milliseconds is None:
         return None
-    shares = {kind: milliseconds[kind] / 1000 / seconds / cores() for kind in (*notes.KINDS, "steps")}
+    spent = {kind: milliseconds[kind] / 1000 for kind in (*notes.KINDS, "steps")}
+    whole = max(seconds * cores(), sum(spent.values()))
+    shares = {kind: value / whole for kind, value in spent.items()}
     return {**shares, "engine": 1 - sum(shares.values())}
 
 
