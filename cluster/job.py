@@ -47,8 +47,8 @@ def _connected() -> Any:
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": ANSWER_SECONDS, **options})
 
-    for name in ("job.sdk", "dashboard_sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
+    for name in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
+        logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)
     return Client()
 
 

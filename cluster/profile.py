@@ -15,7 +15,8 @@ from cluster.room import Node, amount_text, carrying, holds, matches, total
 
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
-TASK_CPUS = 0.25
+TASK_CPUS = 0.5
+"""Logical CPUs of a task that reads or writes. Each that runs beside another is one more process, with Ray's 130 MB in it."""
 LOCAL_SPARE_CPUS = 2
 GPU_BATCH = 16
 PROFILES = Path(__file__).parent / "profiles"

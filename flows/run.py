@@ -129,6 +129,7 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
 
     from flows.run_ahead import bound_run_ahead
 
+    bound_run_ahead()
     files = ledger.files_by_shard(dest)
     shards = [{"shard": shard, "files": files.get(shard, [])} for shard in sorted(pending) if pending[shard]]
     workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
@@ -136,7 +137,6 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
         partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )
-    bound_run_ahead()
     return flow.stream(read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
 
 

@@ -18,18 +18,18 @@ from ray.data._internal.execution.backpressure_policy.backpressure_policy import
 if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces.physical_operator import PhysicalOperator
 
-LEAST_WAITING = 2
+LEAST_WAITING = 4
 """Blocks that may wait for a stage that works on none yet, so that it has something to begin with."""
 WAITING_PER_TASK = 0.5
 """Blocks that may wait for each one that the next stage has: a process of a pool has two, and needs another one soon."""
 
 
 class RunAhead(BackpressurePolicy):  # type: ignore[misc]
-    """Holds a stage back while enough blocks wait, or are being made, for the stages after it."""
+    """Holds a stage back while enough blocks wait for the stages after it; those that it is making are not counted."""
 
     def can_add_input(self, op: PhysicalOperator) -> bool:
         """Whether a stage may begin another block."""
-        return all(self._waiting(after) + op.num_active_tasks() < _most(after) for after in op.output_dependencies)
+        return all(self._waiting(after) < _most(after) for after in op.output_dependencies)
 
     def max_task_output_bytes_to_read(self, op: PhysicalOperator) -> int | None:
         """Nothing more from a task that makes many blocks, such as the reader, while enough of them wait."""

@@ -1,6 +1,7 @@
 """What `cleanplate plan` foretells against what a run does, round by round on one machine.
 
     python -m tests.benchmarks.planning [--images 60] [--rounds 3]
+    python -m tests.benchmarks.planning --driver
 
 Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. Other
 programs may have some of the machine meanwhile. The plan leaves out the time for which they had the cores, and a run cannot;
@@ -8,6 +9,9 @@ so what is foretold is held to the cores that the run has got: the processor sec
 itself takes a part of a core all the while, whatever is done; where the run is slow because others are busy, that counts more
 than it would, so it is told apart from what images took. The cores that the machine had idle tell whether the run could have
 had more.
+
+`--driver` prints what one task costs the driver's core: three kinds of tasks that do nothing, 400 blocks, the first 100 left
+out.
 """
 
 from __future__ import annotations
@@ -25,12 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 
 from cluster.balance import rate_of
 from cluster.profile import Profile, cores, load
 from flows.erase_text import erase_text
+from flows.flow import Flow
 from flows.plan import Plan, planned, written
 from flows.plan_sample import measured, sample
+from flows.ray_session import connect
 from flows.run import run
 from operators.write import Write
 from tests.benchmarks.throughput import RESULTS, make_images
@@ -110,13 +117,36 @@ def round_of(source: Path, name: str) -> dict[str, float]:
     }
 
 
+def driver_seconds_per_task(blocks: int = 400, kinds: int = 3) -> float:
+    """Processor seconds of the driver for each task that it hands out."""
+    import ray.data
+
+    connect(Flow(()), Profile(name="driver", placement="fused", local_cpus=4, stages={}))
+    dataset = ray.data.from_items([{"item": item} for item in range(blocks)], override_num_blocks=blocks)
+    for kind in range(kinds):
+        dataset = dataset.map_batches(_nothing, batch_format="pyarrow", batch_size=None, num_cpus=0.25 + 0.0001 * kind)
+    begun = 0.0
+    for done, _ in enumerate(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)):
+        if done == blocks // 4:
+            begun = time.process_time()
+    return (time.process_time() - begun) / (blocks - blocks // 4 - 1) / kinds
+
+
+def _nothing(table: pa.Table) -> pa.Table:
+    return table
+
+
 def main() -> None:
     """Print the figures and keep them as JSON beside this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--driver", action="store_true")
     parser.add_argument("--run", nargs=3, metavar=("SOURCE", "DEST", "PROFILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.driver:
+        print(f"driver_seconds_per_task: {driver_seconds_per_task():.4f}")
+        return
     if arguments.run:
         print(json.dumps(run_here(*arguments.run)))
         return

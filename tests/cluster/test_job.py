@@ -186,7 +186,7 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
     rows = len(ledger.read(str(dest)))
 
     second = submit(job_server, *command, cwd=root)
-    second.until(lambda: len(ledger.read(str(dest))) >= rows + 3)
+    second.until(lambda: parts(dest) >= rows + 3)
     second.process.send_signal(signal.SIGINT)
     let_go = second.ended()
     followed = submit(job_server, *command, cwd=root).ended()

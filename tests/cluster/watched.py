@@ -34,6 +34,8 @@ EARLY_SECONDS, LATE_SECONDS = 0.6, 1.2
 def note(folder: str, operator: str) -> None:
     import ray
 
+    if not ray.is_initialized():
+        return  # a second attempt, in a process of its own
     here = ray.get_runtime_context()
     seen = {"gpus": ray.get_gpu_ids(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": here.get_node_id()}
     seen["labels"] = here.get_node_labels()
