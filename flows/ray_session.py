@@ -18,6 +18,9 @@ IDLE_MILLISECONDS = "60000"
 """A process without work is kept for this long. Ray ends it after one second where there are more processes than CPUs, as
 there are when tasks take a quarter of one; and a new one costs two seconds of computing before it does anything."""
 LARGEST_OBJECT_STORE = 2 * 1024**3
+RESERVED = 0.01
+"""Share of the cluster that Ray Data divides equally among the stages before it looks at what each one needs. By its own half,
+the last stages are left without a CPU where the flow just fits; the first ones, held back by those, then wait for ever."""
 
 
 def connect(flow: Flow, profile: Profile) -> None:
@@ -58,6 +61,7 @@ def connect(flow: Flow, profile: Profile) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = 8
+    context.op_resource_reservation_ratio = RESERVED
 
 
 def nodes_there() -> list[Node]:
