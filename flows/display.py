@@ -16,7 +16,7 @@ from rich.text import Text
 from flows.progress import Activity, Progress
 from flows.summary import Summary, counts
 
-LINE_EVERY_SECONDS = 20.0
+LINE_EVERY_SECONDS = 10.0
 REFRESHES_PER_SECOND = 2
 
 

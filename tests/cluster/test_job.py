@@ -181,6 +181,7 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
         through.cut = False
         before = parts(dest)
         first.until(lambda: parts(dest) >= before + 2)
+        first.until(lambda: f" of {IMAGES} images" in first.out.read_text())
         stop(job_server, first.job())
         stopped = first.ended()
     rows = len(ledger.read(str(dest)))
