@@ -76,5 +76,4 @@ def test_nodes_that_are_too_few_are_waited_for_only_so_long(monkeypatch: pytest.
 def test_nodes_that_are_enough_are_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortage, "LOOK_SECONDS", 0.0)
     enough = Shortage(Flow((Fetch(),)), profile(0.25), patience=0.0)
-    for _ in range(3):
-        enough.look()
+    assert [enough.look() for _ in range(3)] == [None] * 3
