@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from rich.text import Text
 from flows.progress import Activity, Progress
 from flows.summary import Summary, counts
 
-LINE_EVERY_SECONDS = 10.0
+LINE_EVERY_SECONDS = 60.0
+EVERY = "CLEANPLATE_PROGRESS_SECONDS"
+"""Seconds between two lines, for those who read a log as it grows, as `cleanplate submit` does."""
 REFRESHES_PER_SECOND = 2
 
 
@@ -103,10 +106,10 @@ def shown(console: Console) -> Iterator[Callable[[Summary], None]]:
         with Live(now, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True):
             yield update
         return
-    ended = threading.Event()
+    ended, seconds = threading.Event(), float(os.environ.get(EVERY, LINE_EVERY_SECONDS))
 
     def lines() -> None:
-        while not ended.wait(LINE_EVERY_SECONDS):
+        while not ended.wait(seconds):
             if now.summary is not None:
                 console.print(line(now.summary.progress()), markup=False)
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.display import EVERY
 from flows.one_line import errors, one_line_errors
 from operators.failure import RunError
 
-ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+ENVIRONMENT = {EVERY: "10", "PYTHONUNBUFFERED": "1"}
 """What a job is told: its lines are followed as they come."""
 
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from flows import display
-from flows.display import duration, line, panel, shown
+from flows.display import EVERY, duration, line, panel, shown
 from flows.progress import Activity, Progress
 from flows.summary import Summary
 
@@ -76,8 +75,8 @@ def test_before_the_workers_have_begun_there_are_no_operators_to_tell_of() -> No
     assert below == ["starting workers"]
 
 
-def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "LINE_EVERY_SECONDS", 0.05)
+def test_where_there_is_no_terminal_a_line_comes_as_often_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVERY, "0.05")
     console = Console(file=io.StringIO(), width=200)
     with shown(console) as update:
         update(Summary(listed=3))

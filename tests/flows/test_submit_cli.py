@@ -51,7 +51,10 @@ def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
     job = yaml.safe_load(answer.output)
     assert job["kind"] == "RayJob"
     assert shlex.split(job["spec"]["entrypoint"]) == ["cleanplate", *command]
-    assert yaml.safe_load(job["spec"]["runtimeEnvYAML"])["env_vars"] == {"PYTHONUNBUFFERED": "1"}
+    assert yaml.safe_load(job["spec"]["runtimeEnvYAML"])["env_vars"] == {
+        "CLEANPLATE_PROGRESS_SECONDS": "10",
+        "PYTHONUNBUFFERED": "1",
+    }
     assert "registry/cleanplate:1-cpu" in answer.output
     again = yaml.safe_load(RUN.invoke(app, ["submit", "--kubernetes", *command]).output)
     assert again["metadata"]["name"] == job["metadata"]["name"]
