@@ -16,6 +16,7 @@ from rich.text import Text
 
 from flows.progress import Activity, Progress
 from flows.summary import Summary, counts
+from operators.failure import RunError
 
 LINE_EVERY_SECONDS = 60.0
 EVERY = "CLEANPLATE_PROGRESS_SECONDS"
@@ -94,9 +95,23 @@ class _Now:
         return Text("starting") if self.summary is None else panel(self.summary.progress())
 
 
+def _seconds_between_lines() -> float:
+    given = os.environ.get(EVERY, str(LINE_EVERY_SECONDS))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise RunError("option_invalid", f"{EVERY}={given}: a number of seconds above 0 is expected")
+    return seconds
+
+
 @contextlib.contextmanager
 def shown(console: Console) -> Iterator[Callable[[Summary], None]]:
-    """Show a run while the block lasts; the yielded function takes its summary, again whenever it likes."""
+    """Show a run while the block lasts; the yielded function takes its summary, again whenever it likes.
+
+    Raises RunError option_invalid if CLEANPLATE_PROGRESS_SECONDS is no number of seconds.
+    """
     now = _Now()
 
     def update(summary: Summary) -> None:
@@ -106,7 +121,7 @@ def shown(console: Console) -> Iterator[Callable[[Summary], None]]:
         with Live(now, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True):
             yield update
         return
-    ended, seconds = threading.Event(), float(os.environ.get(EVERY, LINE_EVERY_SECONDS))
+    ended, seconds = threading.Event(), _seconds_between_lines()
 
     def lines() -> None:
         while not ended.wait(seconds):

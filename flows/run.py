@@ -161,6 +161,7 @@ def _work(
         dataset = plan(flow, dest, profile, pending)
         summary.pace.watch(flow, profile, dataset)
         gauges, shortage = Gauges(), Shortage(flow, profile)
+        gauges.set(summary)
         for batch in arrivals(dataset):
             if lease.lost.is_set():
                 raise RunError("destination_in_use", "another run took this destination", 3)
@@ -168,7 +169,6 @@ def _work(
                 shortage.look()
                 continue
             summary.pace.saw(batch)
-            gauges.set(summary)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):
@@ -180,6 +180,7 @@ def _work(
                 if remaining[shard] == 0:
                     ledger.compact(dest, shard, sizes[shard])
             summary.seconds = time.monotonic() - start
+            gauges.set(summary)
             progress(summary)
             if transient_in_a_row >= OUTAGE_AFTER:
                 code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))

@@ -12,6 +12,7 @@ from rich.console import Console
 from flows.display import EVERY, duration, line, panel, shown
 from flows.progress import Activity, Progress
 from flows.summary import Summary
+from operators.failure import RunError
 
 MIDDLE = Progress(
     total=12_000,
@@ -91,3 +92,11 @@ def test_a_short_run_without_a_terminal_prints_nothing() -> None:
     with shown(console) as update:
         update(Summary(listed=3))
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "-1", "nan", ""])
+def test_what_is_no_number_of_seconds_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVERY, given)
+    with pytest.raises(RunError, match=f"{EVERY}={given}: a number") as refused, shown(Console(file=io.StringIO())):
+        pass
+    assert refused.value.code == "option_invalid"
