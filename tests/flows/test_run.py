@@ -228,7 +228,7 @@ def test_a_profile_that_does_not_fit_is_refused_with_the_sum(finished: Finished,
     assert "needs 201.5 CPU (fetch 1 x 0.25 + worker 2 x 100 + write 1 x 0.25 + index 1)" in str(refused.value)
 
 
-class Started(Exception):
+class Started(BaseException):
     """Stands in for a started Ray; carries what it was asked for."""
 
 
