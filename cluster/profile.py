@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cluster.bounds import Bounds
 from cluster.room import Node, amount_text, carrying, holds, matches, total
@@ -45,6 +54,8 @@ class Stage(BaseModel):
     """Bytes of memory that one process reserves, such as `2GiB`; None reserves none."""
     pool: tuple[int, int] | None = None
     """Least and most processes that stay alive with their models; None for short tasks that load nothing."""
+    tasks: int | None = Field(None, ge=1)
+    """Where there is no pool, the most tasks at a time; None leaves it to the CPUs. Each needs a process with Ray in it."""
     batch: int | None = Field(None, ge=1)
     """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is held, as Ray insists on one."""
     nodes: tuple[Labels, ...] = ()
@@ -63,6 +74,12 @@ class Stage(BaseModel):
         if pool is not None and not 1 <= pool[0] <= pool[1]:
             raise ValueError(f"pool {list(pool)} is not [least >= 1, most >= least]")
         return pool
+
+    @model_validator(mode="after")
+    def _pool_or_tasks(self) -> Stage:
+        if self.pool and self.tasks:
+            raise ValueError("a stage has a pool or tasks, not both")
+        return self
 
     @property
     def least(self) -> int:

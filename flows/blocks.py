@@ -11,13 +11,25 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from cluster.profile import Profile
+
 LARGEST_BLOCK = 16
 LARGEST_BLOCK_BYTES = 32 * 1024 * 1024
 """Bytes of the files of a block, unless one file alone has more."""
+BLOCKS_PER_WORKER = 16
 UNKNOWN_BYTES = LARGEST_BLOCK_BYTES // 4
 """What a file counts whose size the index does not know."""
 BLOCK = "block"
 """The one column of a table of blocks."""
+
+
+def images_per_block(profile: Profile, images: int) -> int:
+    """Images of a block in a run of so many: as the profile says, or few enough that each process gets a good many blocks.
+
+    The profile has a stage for each of its flow's, as `Flow.laid_out` makes it.
+    """
+    workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
+    return profile.images_per_block or max(1, min(LARGEST_BLOCK, images // (BLOCKS_PER_WORKER * workers)))
 
 
 def ends(sizes: Sequence[int | None], images: int) -> list[int]:

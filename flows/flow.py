@@ -107,7 +107,7 @@ class Flow:
         Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
         smallest unit of CPU less than its own; not more, since then a node would hold one process less than it has CPUs.
         """
-        from ray.data import ActorPoolStrategy
+        from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
         laid_out, names = self.laid_out(profile)
         for position, (name, (_, operator)) in enumerate(zip(names, self.stages(profile), strict=True)):
@@ -133,7 +133,8 @@ class Flow:
                 )
                 dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
             else:
-                dataset = dataset.map_batches(partial(work, *settings), **options)
+                compute = TaskPoolStrategy(size=stage.tasks)
+                dataset = dataset.map_batches(partial(work, *settings), compute=compute, **options)
         return dataset
 
 

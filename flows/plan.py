@@ -17,7 +17,9 @@ import yaml
 
 from cluster.balance import Balance, Fleet, Gain, Load, balanced, gains, gpu_share, rate_of
 from cluster.profile import INDEX_CPUS, Profile, ProfileError, Stage, cores
+from flows.blocks import images_per_block
 from flows.flow import Flow
+from flows.plan_engine import PROCESS_SECONDS, cores_left, engine_load, with_engine
 from flows.plan_sample import Measured
 
 HEADROOM = 0.25
@@ -28,6 +30,7 @@ STEP = 256 * 1024**2
 RAY_SHARE = 0.7
 """Of a machine's memory, what Ray leaves to processes; the rest is for its object store."""
 RESAMPLES = 1000
+ENGINE = "Ray"
 SPREAD = (5, 95)
 """Percentiles between which the spread lies."""
 
@@ -59,8 +62,9 @@ class Plan:
 
     @property
     def start(self) -> float:
-        """Seconds until the slowest stage is ready."""
-        return max(one.opened for one in self.measured.values())
+        """Seconds until all processes are there and the slowest stage is ready."""
+        starting = sum(self.best.processes.values()) * PROCESS_SECONDS / self.fleet.cores
+        return starting + max(one.opened for one in self.measured.values())
 
     def hours(self, images: int, rate: float | None = None) -> float:
         """Hours for a number of images, at the balanced rate or another one."""
@@ -90,13 +94,13 @@ def fleet_of(profile: Profile) -> Fleet:
     return Fleet(*(sum(group.count * group.resources[name] for group in groups) for name in ("CPU", "GPU", "memory")))
 
 
-def planned(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float) -> Plan:
-    """Balance a profile by what was measured of a flow's stages, named as in `Flow.laid_out`.
+def planned(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float, images: int) -> Plan:
+    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as in `Flow.laid_out`.
 
     `gpu_memory` is the memory of one GPU in bytes, 0 if none was at hand. Raises ProfileError if the fleet is too small.
     """
     laid_out, names = flow.laid_out(profile)
-    fleet, remarks, loads = fleet_of(profile), [], {}
+    fleet, remarks, plain = fleet_of(profile), [], {}
     for name in names:
         stage, one = laid_out.stages[name], measured[name]
         share = stage.gpus
@@ -104,25 +108,45 @@ def planned(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_
             share = gpu_share(one.gpu_memory, gpu_memory, HEADROOM)
         elif stage.gpus:
             remarks.append(f"{name} asks for a GPU and found none here: its rate is the CPU's, its share is the profile's")
-        loads[name] = _load(one, stage, share)
-    given = {name: laid_out.stages[name].pool for name in names}
-    most = {name: pool[1] if pool else max(1, math.ceil(fleet.cores)) for name, pool in given.items()}
+        plain[name] = _load(one, stage, share)
+    block = images_per_block(laid_out, images)
+    loads, usable = _with_engine(plain, fleet, profile, block)
+    most = {
+        name: stage.pool[1] if stage.pool else stage.tasks or max(1, math.ceil(fleet.cores))
+        for name, stage in laid_out.stages.items()
+    }
+    given = rate_of(loads, {ENGINE: 1, **most}, usable)
     try:
-        best = balanced(loads, fleet)
+        best = balanced(loads, usable)
     except ValueError as error:
         raise ProfileError(f"profile {profile.name!r}: {error}") from None
     stages = {**profile.stages, **{name: _stage(laid_out.stages[name], loads[name], best, name, profile) for name in names}}
     return Plan(
-        profile.model_copy(update={"name": f"{profile.name}-balanced", "stages": stages, "local_cpus": None}),
+        profile.model_copy(
+            update={
+                "name": f"{profile.name}-balanced",
+                "stages": stages,
+                "local_cpus": None,
+                "images_per_block": block,
+            }
+        ),
         fleet,
-        loads,
+        {name: loads[name] for name in names},
         measured,
-        rate_of(loads, most, fleet),
+        given,
         best,
-        tuple(gains(loads, fleet)),
-        _spread(measured, loads, best.processes, fleet),
+        tuple(gains(loads, usable)),
+        _spread(measured, loads, best.processes, usable, block),
         tuple(remarks),
     )
+
+
+def _with_engine(loads: Mapping[str, Load], fleet: Fleet, profile: Profile, block: int) -> tuple[dict[str, Load], Fleet]:
+    """Loads and fleet with what the engine takes of them; on a cluster the driver has the head to itself."""
+    found = {name: with_engine(load, block) for name, load in loads.items()}
+    if profile.machines:
+        return found, fleet
+    return found | {ENGINE: engine_load(len(loads), block)}, replace(fleet, cores=cores_left(fleet.cores))
 
 
 def _load(one: Measured, stage: Stage, share: float) -> Load:
@@ -146,26 +170,31 @@ def _stage(stage: Stage, load: Load, best: Balance, name: str, profile: Profile)
         changed["memory"] = int(load.memory)
     if stage.pool:
         changed["pool"] = (1 if grows(profile) else processes, processes)
+    else:
+        changed["tasks"] = processes
     return Stage.model_validate({**stage.model_dump(), **changed})
 
 
 def _spread(
-    measured: Mapping[str, Measured], loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Fleet
+    measured: Mapping[str, Measured], loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Fleet, block: int
 ) -> tuple[float, float]:
     count = len(next(iter(measured.values())).seconds)
     drawn = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
     rates = []
     for images in drawn:
         resampled = {
-            name: replace(
-                load,
-                seconds=float(measured[name].seconds[images].mean()),
-                cpu_seconds=float(measured[name].cpu_seconds[images].mean()),
-                gpu_seconds=float(measured[name].model_seconds[images].mean()) if load.gpus else 0.0,
+            name: with_engine(
+                replace(
+                    loads[name],
+                    seconds=float(one.seconds[images].mean()),
+                    cpu_seconds=float(one.cpu_seconds[images].mean()),
+                    gpu_seconds=float(one.model_seconds[images].mean()) if loads[name].gpus else 0.0,
+                ),
+                block,
             )
-            for name, load in loads.items()
+            for name, one in measured.items()
         }
-        rates.append(rate_of(resampled, processes, fleet).rate)
+        rates.append(rate_of({**loads, **resampled}, processes, fleet).rate)
     low, high = np.percentile(rates, SPREAD)
     return float(low), float(high)
 

@@ -47,7 +47,7 @@ def plan(
                     found[name] = one
                     bar.update(task, description=name, advance=1)
             traffic = traffic_of(drawn.rows, Path(work) / "out", drawn.listing_seconds)
-        result = planned(flow, chosen, found, gpu_memory())
+        result = planned(flow, chosen, found, gpu_memory(), images)
         out.write_text(written(result))
         output.print(table(result))
         for line in lines(result, images, prices):
@@ -100,6 +100,7 @@ def lines(plan: Plan, images: int, prices: Prices) -> list[str]:
         f"measured on {count} images; planned for {fleet.cores:g} cores, {fleet.gpus:g} GPUs, {fleet.memory / GIBIBYTE:.0f} GiB"
         + (", as many as the profile grows to" if grows(plan.profile) else "")
     )
+    found.append(f"blocks of {plan.profile.images_per_block} images")
     found.append(f"as the profile is: {plan.given.rate:.3g} images/s, held by {plan.given.limit}")
     found.append(f"balanced: {plan.best.rate:.3g} images/s ({low:.3g} to {high:.3g}), held by {plan.best.limit}")
     for gain in plan.gains:

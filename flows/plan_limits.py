@@ -13,10 +13,9 @@ import pyarrow as pa
 
 from cluster.room import GIBIBYTE
 from flows.blocks import LARGEST_BLOCK
+from flows.plan_engine import driver_seconds
 from operators.index import LARGEST_SHARD_ROWS
 
-DRIVER_SECONDS_PER_TASK = 0.0046
-"""Of the driver's core, for each task that it hands out: `python -m tests.benchmarks.planning --driver` on two busy cores."""
 KNOWN_BYTES_PER_IMAGE = 36
 """Of the driver's memory, for each image of an index that is listed again: `operators.known`."""
 HEAD_GIB = 8
@@ -55,7 +54,7 @@ def limits(images: int, rate: float, stages: int, machines: float, traffic: Traf
     """
     hours = images / rate / 3600
     blocks = rate / LARGEST_BLOCK
-    driver = blocks * (stages + 1) * DRIVER_SECONDS_PER_TASK
+    driver = rate * driver_seconds(stages, LARGEST_BLOCK)
     listing = images * traffic.listing_seconds / 3600
     bits = rate * (traffic.read + traffic.written) * 8
     puts = rate + 2 * blocks

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cluster.profile import Profile
 from flows.arrivals import arrivals
-from flows.blocks import LARGEST_BLOCK, packed
+from flows.blocks import images_per_block, packed
 from flows.cause import interrupted
 from flows.flow import Flow
 from flows.progress_metrics import Gauges
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 OUTAGE_AFTER = 32
 """This many images in a row with transient failures are an outage, not bad images."""
-BLOCKS_PER_WORKER = 16
 OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
 """What the driver needs to know of an image that is committed: so little that it travels with the task's end."""
 
@@ -132,8 +131,7 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
     bound_run_ahead()
     files = ledger.files_by_shard(dest)
     shards = [{"shard": shard, "files": files.get(shard, [])} for shard in sorted(pending) if pending[shard]]
-    workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
-    block = profile.images_per_block or max(1, min(LARGEST_BLOCK, sum(pending.values()) // (BLOCKS_PER_WORKER * workers)))
+    block = images_per_block(flow.laid_out(profile)[0], sum(pending.values()))
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
         partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )

@@ -1,16 +1,13 @@
 """What `cleanplate plan` foretells against what a run does, round by round on one machine.
 
-    python -m tests.benchmarks.planning [--images 60] [--rounds 3]
-    python -m tests.benchmarks.planning --driver
+    python -m tests.benchmarks.planning [--images 120] [--rounds 3]
+    python -m tests.benchmarks.planning --engine STAGES
 
 Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. What
-counts is `ratio`, images a second foretold for the machine by images a second done. `ratio_at_cores_got` is to explain it, not
-to take its place: there what is foretold is held to the cores that the run has got (the processor seconds of all its processes
-by its length, less those of Ray itself), since other programs may have some of the machine meanwhile. The cores that the
-machine had idle tell whether the run could have had more.
+counts is `ratio`, images a second foretold by images a second done in the middle half of the run. The seconds of the whole run,
+with the start of its processes, are compared beside it.
 
-`--driver` prints what one task costs the driver's core: three kinds of tasks that do nothing, 400 blocks, the first 100 left
-out.
+`--engine` prints what the engine itself costs, as `flows.plan_engine` has it: a flow of so many operators that do nothing.
 """
 
 from __future__ import annotations
@@ -23,68 +20,85 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 
-from cluster.balance import rate_of
-from cluster.profile import Profile, cores, load
+from cluster.profile import Profile, Stage, cores, load
+from flows.arrivals import arrivals
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.plan import Plan, planned, written
 from flows.plan_sample import measured, sample
 from flows.ray_session import connect
-from flows.run import run
+from flows.run import plan, run
+from operators import index
+from operators.fetch import Fetch
+from operators.operator import Operator
 from operators.write import Write
 from tests.benchmarks.throughput import RESULTS, make_images
 
 
-def plan_of(source: Path, profile: Profile) -> Plan:
+def plan_of(source: Path, profile: Profile, images: int) -> Plan:
     """The plan of a profile for the default flow on a source."""
     with tempfile.TemporaryDirectory() as work:
         flow = erase_text().then(Write(f"{work}/out"))
         found = dict(measured(flow, profile, sample(str(source)).rows, Path(work)))
-    return planned(erase_text().then(Write("out")), profile, found, 0.0)
+    return planned(erase_text().then(Write("out")), profile, found, 0.0, images)
 
 
-def processor_seconds(workers: set[int]) -> dict[int, float]:
-    """By process: this one, and every one that its Ray has started; those seen at work on images join `workers`."""
-    found = {}
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-            found[process.pid] = times.user + times.system
-            if "Map" in "".join(process.cmdline()[:1]):  # Ray calls its processes by what they do
-                workers.add(process.pid)
-        except psutil.Error:
-            continue
-    return found
+class Accounts:
+    """Processor seconds of this process and of every one that its Ray has started, also of those that have ended since."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, float] = {}
+        self.workers: set[int] = set()
+        """Those that were seen at work on images."""
+
+    def look(self) -> dict[int, float]:
+        """What each process has taken so far."""
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            try:
+                times, name = process.cpu_times(), "".join(process.cmdline()[:1])
+            except psutil.Error:
+                continue
+            self.seconds[process.pid] = times.user + times.system
+            if "Map" in name or "IDLE" in name:  # Ray calls its processes by what they do
+                self.workers.add(process.pid)
+        return dict(self.seconds)
+
+    def spent(self, before: dict[int, float], after: dict[int, float], processes: set[int]) -> float:
+        """Seconds that these processes took between two looks."""
+        return sum(after.get(process, 0.0) - before.get(process, 0.0) for process in processes)
 
 
 def run_here(source: str, dest: str, profile: str) -> dict[str, float]:
-    """One run in this process, watched from its first image to its last but one."""
+    """One run in this process, watched from its first quarter to its third: before processes start, after stages run dry."""
     seen: list[tuple[int, float, dict[int, float], float]] = []
-    workers: set[int] = set()
+    accounts = Accounts()
 
     def watch(summary: Any) -> None:
-        if summary.worked:
-            seen.append((summary.worked, time.monotonic(), processor_seconds(workers), psutil.cpu_times().idle))
+        if summary.worked and summary.total / 4 <= summary.worked <= summary.total * 3 / 4:
+            seen.append((summary.worked, time.monotonic(), accounts.look(), psutil.cpu_times().idle))
 
+    begun_all = time.monotonic()
     run(erase_text(), source, dest, load(profile), progress=watch)
+    whole = time.monotonic() - begun_all
     (first, begun, before, idle_before), (last, ended, after, idle_after) = seen[0], seen[-1]
-    wall = ended - begun
-    spent = {True: 0.0, False: 0.0}
-    for process, seconds in after.items():
-        spent[process in workers] += seconds - before.get(process, 0.0)
+    wall, images = ended - begun, last - first
+    in_workers = accounts.spent(before, after, accounts.workers)
+    of_ray = accounts.spent(before, after, set(after) - accounts.workers)
     return {
-        "images_per_second": (last - first) / wall,
-        "cores_got": sum(spent.values()) / wall,
+        "images_per_second": images / wall,
+        "cores_got": (in_workers + of_ray) / wall,
         "cores_idle": (idle_after - idle_before) / wall,
-        "core_seconds_per_image": spent[True] / (last - first),
-        "cores_of_ray_itself": spent[False] / wall,
+        "worker_seconds_per_image": in_workers / images,
+        "ray_seconds_per_image": of_ray / images,
+        "seconds_in_all": whole,
     }
 
 
@@ -97,55 +111,107 @@ def run_apart(source: Path, profile: str) -> dict[str, float]:
         return figures
 
 
-def round_of(source: Path, name: str) -> dict[str, float]:
+def round_of(source: Path, name: str, images: int) -> dict[str, float]:
     """One profile planned and run: what was foretold for the whole machine and for the cores got, and what was done."""
-    plan = plan_of(source, load(name))
+    foretold = plan_of(source, load(name), images)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(written(plan))
+        file.write(written(foretold))
         file.flush()
         done = run_apart(source, file.name if name == "staged" else name)
-    fleet = replace(plan.fleet, cores=min(plan.fleet.cores, done["cores_got"] - done["cores_of_ray_itself"]))
-    at_cores_got = rate_of(plan.loads, plan.best.processes, fleet).rate
     return {
-        "foretold": plan.best.rate,
-        "foretold_core_seconds_per_image": sum(load.cpu_seconds for load in plan.loads.values()),
-        "foretold_at_cores_got": at_cores_got,
+        "foretold": foretold.best.rate,
+        "foretold_worker_seconds_per_image": sum(load.cpu_seconds for load in foretold.loads.values()),
+        "foretold_seconds_in_all": 3600 * foretold.hours(images),
         **done,
-        "ratio": plan.best.rate / done["images_per_second"],
-        "ratio_at_cores_got": at_cores_got / done["images_per_second"],
+        "ratio": foretold.best.rate / done["images_per_second"],
         "load_average": os.getloadavg()[0],
     }
 
 
-def driver_seconds_per_task(blocks: int = 400, kinds: int = 3) -> float:
-    """Processor seconds of the driver for each task that it hands out."""
-    import ray.data
+@dataclass(frozen=True)
+class Nothing(Operator):
+    """An operator that hands its rows on, after a pause in seconds for each: what is left of a task is the engine."""
 
-    connect(Flow(()), Profile(name="driver", placement="fused", local_cpus=4, stages={}))
-    dataset = ray.data.from_items([{"item": item} for item in range(blocks)], override_num_blocks=blocks)
-    for kind in range(kinds):
-        dataset = dataset.map_batches(_nothing, batch_format="pyarrow", batch_size=None, num_cpus=0.25 + 0.0001 * kind)
-    begun = 0.0
-    for done, _ in enumerate(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)):
-        if done == blocks // 4:
-            begun = time.process_time()
-    return (time.process_time() - begun) / (blocks - blocks // 4 - 1) / kinds
+    pause: float = 0.0
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """The batch as it is."""
+        time.sleep(self.pause * len(batch))
+        return batch
 
 
-def _nothing(table: pa.Table) -> pa.Table:
-    return table
+@dataclass(frozen=True)
+class Spent:
+    """Processor seconds of a stretch of a run by who took them, its length in seconds and its tasks."""
+
+    driver: float
+    services: float
+    workers: float
+    wall: float
+    tasks: int
+
+
+def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
+    """Blocks of one real image through stages that do nothing, every other one a pool; watched after the first quarter."""
+    kinds = {
+        f"nothing ({kind})": Stage(cpus=0.1, pool=(1, 1) if kind % 2 else None, tasks=None if kind % 2 else 1)
+        for kind in range(1, stages)
+    }
+    others = {"default": Stage(cpus=0.1, tasks=1)}
+    profile = Profile(name="engine", placement="staged", local_cpus=4, images_per_block=1, stages={**kinds, **others})
+    flow = Flow((Fetch(), *[Nothing()] * (stages - 2), Nothing(pause)))
+    connect(flow, profile)
+    accounts = Accounts()
+    with tempfile.TemporaryDirectory() as dest:
+        sizes = index.build(str(source), dest, blocks, lambda count: None)
+        dataset = plan(flow, dest, profile, sizes)
+        seen: list[tuple[float, dict[int, float]]] = []
+        for done, _ in enumerate(arrivals(dataset)):
+            if done >= blocks // 4:
+                seen.append((time.monotonic(), accounts.look()))
+    (begun, before), (ended, after) = seen[0], seen[-1]
+    driver = {os.getpid()}
+    return Spent(
+        accounts.spent(before, after, driver),
+        accounts.spent(before, after, set(after) - accounts.workers - driver),
+        accounts.spent(before, after, accounts.workers),
+        ended - begun,
+        (len(seen) - 1) * stages,
+    )
+
+
+def engine(source: Path, stages: int) -> dict[str, float]:
+    """The constants of `flows.plan_engine`: from a run as fast as it goes, and one that waits a second for each image."""
+    fast, slow = engine_alone(source, stages, 240, 0.0), engine_alone(source, stages, 60, 1.0)
+
+    def line(of: str) -> tuple[float, float]:
+        """Seconds for each task and for each second, of two equations."""
+        tasks, seconds = np.linalg.solve(
+            [[fast.tasks, fast.wall], [slow.tasks, slow.wall]], [getattr(fast, of), getattr(slow, of)]
+        )
+        return float(tasks), float(seconds)
+
+    (driver, driver_idle), (services, services_idle) = line("driver"), line("services")
+    return {
+        "DRIVER_SECONDS": driver,
+        "SERVICE_SECONDS": services,
+        "WORKER_SECONDS": fast.workers / fast.tasks,
+        "IDLE_CORES": driver_idle + services_idle,
+    }
 
 
 def main() -> None:
     """Print the figures and keep them as JSON beside this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--driver", action="store_true")
+    parser.add_argument("--engine", type=int, metavar="STAGES", help="3 or more")
     parser.add_argument("--run", nargs=3, metavar=("SOURCE", "DEST", "PROFILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.driver:
-        print(f"driver_seconds_per_task: {driver_seconds_per_task():.4f}")
+    if arguments.engine:
+        with tempfile.TemporaryDirectory(prefix="cleanplate-bench-") as work:
+            make_images(Path(work) / "source", 240, 512)
+            print(json.dumps(engine(Path(work) / "source", arguments.engine), indent=1))
         return
     if arguments.run:
         print(json.dumps(run_here(*arguments.run)))
@@ -155,15 +221,17 @@ def main() -> None:
         make_images(Path(work) / "source", arguments.images, 512)
         for _ in range(arguments.rounds):
             for name, found in rounds.items():
-                found.append(round_of(Path(work) / "source", name))
+                found.append(round_of(Path(work) / "source", name, arguments.images))
                 print(name, json.dumps(found[-1]), flush=True)
     figures = {"images": arguments.images, "cores": cores(), "rounds": rounds}
     for name, found in rounds.items():
-        for ratio in ("ratio", "ratio_at_cores_got"):
-            figures[f"{name}_{ratio}_median"] = statistics.median(one[ratio] for one in found)
+        figures[f"{name}_ratio_median"] = statistics.median(one["ratio"] for one in found)
+        figures[f"{name}_seconds_ratio_median"] = statistics.median(
+            one["foretold_seconds_in_all"] / one["seconds_in_all"] for one in found
+        )
         print(
-            f"{name}: foretold over done, median {figures[f'{name}_ratio_median']:.2f}; "
-            f"held to the cores that the run got {figures[f'{name}_ratio_at_cores_got_median']:.2f}"
+            f"{name}: images a second foretold over done, median {figures[f'{name}_ratio_median']:.2f}; "
+            f"seconds of the whole run {figures[f'{name}_seconds_ratio_median']:.2f}"
         )
     (RESULTS / "planning.json").write_text(json.dumps(figures, indent=1))
 

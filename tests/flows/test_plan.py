@@ -12,6 +12,7 @@ from cluster.room import Node
 from flows.flow import Flow
 from flows.plan import Plan, Prices, planned, written
 from flows.plan_cli import lines, prices_of
+from flows.plan_engine import IDLE_CORES, PROCESS_SECONDS, SERVICE_SECONDS, WORKER_SECONDS, driver_seconds
 from flows.plan_limits import Traffic, limits
 from flows.plan_sample import Measured
 from operators.detect import Detect
@@ -24,7 +25,9 @@ MACHINES = {"gpu": Machines(count=(1, 1), cpus=9, gpus=1, memory="64GiB")}
 
 
 def measured(seconds: float, cpu: float, model: float = 0.0, memory: float = 1e9, gpu_memory: float = 0.0) -> Measured:
-    spread = np.linspace(0.5, 1.5, 21)
+    """Figures that come to `seconds` and `cpu` with what the engine adds for blocks of sixteen."""
+    spread, engine = np.linspace(0.5, 1.5, 21), WORKER_SECONDS / 16
+    seconds, cpu = seconds - engine, cpu - engine
     return Measured(seconds * spread, cpu * spread, model * spread, memory, gpu_memory, 3.0)
 
 
@@ -36,7 +39,7 @@ def profile(**changed: object) -> Profile:
 def plan(**changed: object) -> Plan:
     """Fetching takes a tenth of a core for a second, detecting half a GPU second and half a core second of one."""
     found = {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25, gpu_memory=8 * GIB)}
-    return planned(FLOW, profile(**changed), found, 80 * GIB)
+    return planned(FLOW, profile(**changed), found, 80 * GIB, 10**6)
 
 
 def test_pools_are_balanced_and_shares_of_a_gpu_follow_the_measured_peak() -> None:
@@ -46,7 +49,26 @@ def test_pools_are_balanced_and_shares_of_a_gpu_follow_the_measured_peak() -> No
     assert found.best.processes == {"fetch": 4, "detect": 4}
     assert found.profile.stages["detect"].gpus == pytest.approx(1 / 8)
     assert found.profile.stages["detect"].pool == (4, 4)
-    assert found.profile.stages["fetch"].pool is None
+    assert (found.profile.stages["fetch"].pool, found.profile.stages["fetch"].tasks) == (None, 4)
+
+
+def test_where_the_driver_shares_the_machine_its_work_and_rays_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.plan.cores", lambda: 2)
+    alone = Profile(
+        name="own", placement="fused", images_per_block=2, stages={"worker": Stage(pool=(1, 1)), "default": Stage()}
+    )
+    seconds = np.full(20, 0.5)
+    one = Measured(seconds, seconds, seconds, 1e6, 0.0, 3.0)
+    found = planned(FLOW, alone, {"fetch": one, "worker": one}, 0.0, 10**6)
+    of_tasks = (2 * WORKER_SECONDS + 3 * SERVICE_SECONDS) / 2 + driver_seconds(2, 2)
+    assert found.best.rate == pytest.approx((2 - IDLE_CORES) / (2 * 0.5 + of_tasks))
+    assert found.best.limit == "cores"
+
+
+def test_short_runs_have_smaller_blocks_and_so_more_of_the_engine() -> None:
+    found = {"fetch": measured(1.0, 0.1), "worker": measured(1.0, 0.5)}
+    rates = [planned(FLOW, load("laptop"), found, 0.0, images).best.rate for images in (30, 10**6)]
+    assert rates[0] < rates[1]
 
 
 def test_the_profile_as_it_was_is_held_by_its_own_pools() -> None:
@@ -68,7 +90,7 @@ def test_pools_of_a_growing_fleet_start_small() -> None:
 
 
 def test_where_no_gpu_was_found_the_share_stays_and_it_is_said() -> None:
-    found = planned(FLOW, profile(), {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25)}, 0.0)
+    found = planned(FLOW, profile(), {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25)}, 0.0, 10**6)
     assert found.profile.stages["detect"].gpus == 0.5
     assert found.remarks == ("detect asks for a GPU and found none here: its rate is the CPU's, its share is the profile's",)
 
@@ -80,15 +102,16 @@ def test_a_fleet_that_cannot_hold_one_process_of_each_is_refused() -> None:
 
 def test_hours_and_cost_are_of_the_whole_fleet() -> None:
     found = plan()
-    assert found.hours(14400) == pytest.approx((3.0 + 3600) / 3600)
+    assert found.hours(14400) == pytest.approx((8 * PROCESS_SECONDS / 9 + 3.0 + 3600) / 3600)
     assert found.cost(2.0, Prices(cpu=0.05, gpu=2.0)) == pytest.approx(2 * (9 * 0.05 + 2.0))
 
 
 def test_the_spread_holds_the_rate_and_is_nothing_for_images_that_are_all_alike() -> None:
     found = plan()
     assert found.spread[0] < found.best.rate < found.spread[1]
-    same = Measured(np.ones(20), np.full(20, 0.5), np.full(20, 0.25), 1e9, 8 * GIB, 3.0)
-    alike = planned(FLOW, profile(), {"fetch": same, "detect": same}, 80 * GIB)
+    engine = WORKER_SECONDS / 16
+    same = Measured(np.ones(20) - engine, np.full(20, 0.5), np.full(20, 0.25), 1e9, 8 * GIB, 3.0)
+    alike = planned(FLOW, profile(), {"fetch": same, "detect": same}, 80 * GIB, 10**6)
     assert alike.spread == pytest.approx((alike.best.rate, alike.best.rate))
 
 
@@ -100,11 +123,12 @@ def test_the_written_profile_is_read_back_as_it_is(tmp_path: Path) -> None:
 
 def test_the_lines_say_what_holds_the_flow_and_what_the_next_core_or_gpu_brings() -> None:
     said = lines(plan(), 1_000_000, Prices(cpu=0.05, gpu=2.0))
-    assert said[1] == "as the profile is: 2 images/s, held by detect"
-    assert said[2].startswith("balanced: 4 images/s (")
-    assert said[3:5] == ["one more GPU: +4 images/s, for fetch, detect", "one more core: +0 images/s"]
-    assert said[5].startswith("1,000,000 images: 69.4 hours (")
-    assert "at a cost of 170.14 (" in said[5]
+    assert said[1] == "blocks of 16 images"
+    assert said[2] == "as the profile is: 2 images/s, held by detect"
+    assert said[3].startswith("balanced: 4 images/s (")
+    assert said[4:6] == ["one more GPU: +4 images/s, for fetch, detect", "one more core: +0 images/s"]
+    assert said[6].startswith("1,000,000 images: 69.4 hours (")
+    assert "at a cost of 170.14 (" in said[6]
 
 
 @pytest.mark.parametrize("text", ["cpu", "cpu=", "cpu=-1", "tpu=3", "gpu=much"])
