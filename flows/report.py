@@ -5,29 +5,28 @@ from __future__ import annotations
 import base64
 import io
 import json
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from PIL import Image, ImageOps
 
-from flows.drift import warnings
-from flows.latency import percentiles
+from flows.digest import Digest, closeness
 from operators import ledger, source, storage
 from operators.failure import Failure
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = 10
 THUMBNAIL = 480
 LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
 
 
 def write_report(dest: str) -> str:
-    """Make DEST/report.html from DEST's ledger and run.json; returns its URI. Raises Failure."""
-    table = ledger.read(dest)
-    images = table.select(list(LEDGER_COLUMNS)).to_pylist()
+    """Make DEST/report.html from DEST's ledger and run.json, a shard at a time; returns its URI. Raises Failure."""
+    digest = Digest()
+    for rows in ledger.shard_rows(dest):
+        for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
+            digest.add(image)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -35,63 +34,23 @@ def write_report(dest: str) -> str:
     rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
     page = environment.get_template("report.html.j2").render(
         run=run,
-        total=len(images),
-        warnings=warnings(places(images), rungs),
-        verdicts=Counter(image["verdict"] for image in images).most_common(),
-        failures=Counter(image["failure"]["code"] for image in images if image["failure"]).most_common(),
-        rollbacks=_rollbacks(images),
-        latencies=latencies(images),
-        worst=[_shown(image) for image in _worst(images)],
-        sample=[_shown(image) for image in _random(images)],
+        total=digest.total,
+        warnings=digest.drift.warnings(rungs),
+        verdicts=digest.verdicts.most_common(),
+        failures=digest.failures.most_common(),
+        rollbacks=digest.rollbacks.most_common(),
+        latencies=digest.latencies.percentiles(),
+        worst=[_shown(image) for image in digest.worst.images()],
+        sample=[_shown(image) for image in digest.sample.images()],
     )
-    uri = storage.joined(dest, "report.html")
+    uri = report_uri(dest)
     storage.write(uri, page.encode())
     return uri
 
 
-def latencies(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """P50, P95, P99 and the share of all time, in milliseconds an image, for every operator and for the whole image."""
-    spent = []
-    for image in images:
-        by_operator: dict[str, float] = defaultdict(float)
-        for timing in image["timings"] or []:
-            by_operator[timing["operator"]] += timing["total"]
-        spent.append(by_operator)
-    return percentiles(spent)
-
-
-def places(images: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The figures of every region that was described, of rows as the ledger keeps them."""
-    regions = (region for image in images for region in image["regions"] or [])
-    return [dict(region["metadata"]) for region in regions if region.get("metadata")]
-
-
-def _rollbacks(images: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """How often each check of each rung refused a fill."""
-    checks = (check for image in images for region in image["regions"] or [] for check in region["checks"] or [])
-    return Counter(f"{check['rung']}: {check['name']}" for check in checks if not check["passed"]).most_common()
-
-
-def closeness(image: dict[str, Any]) -> float:
-    """How near an image's delivered edits came to being refused: the largest share of a limit used up, 0..1 and NaN as 0."""
-    shares = [
-        check["value"] / check["limit"]
-        for region in image["regions"] or []
-        if region["state"] == "accepted"
-        for check in region["checks"]
-        if check["passed"] and check["rung"] == region["rung"] and check["limit"] > 0 and check["value"] == check["value"]
-    ]
-    return max(shares, default=0.0)
-
-
-def _worst(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    edited = [image for image in images if image["verdict"] == "edited"]
-    return sorted(edited, key=lambda image: (-closeness(image), image["path"]))[:SHOWN]
-
-
-def _random(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    edited = sorted((image for image in images if image["verdict"] == "edited"), key=lambda image: image["path"])
-    return random.Random(0).sample(edited, min(SHOWN, len(edited)))
+def report_uri(dest: str) -> str:
+    """Where a destination's report stands."""
+    return storage.joined(dest, "report.html")
 
 
 def _shown(image: dict[str, Any]) -> dict[str, Any]:

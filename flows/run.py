@@ -86,9 +86,10 @@ def _run(
         _work(flow, dest, profile, pending, sizes, summary, progress, lease)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
-    from flows.report import write_report
+    from flows.report import report_uri, write_report
 
-    summary.report = write_report(dest)
+    told = not pending and storage.exists(report_uri(dest))
+    summary.report = report_uri(dest) if told else write_report(dest)
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)

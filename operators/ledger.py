@@ -106,10 +106,16 @@ def done_in(rows: pa.Table) -> set[str]:
     return set(rows.filter(_is_done(rows))["image_id"].to_pylist()) if len(rows) else set()
 
 
+def shard_rows(dest: str) -> Iterator[pa.Table]:
+    """The ledger's rows, one per image, shard by shard. Raises Failure."""
+    files = files_by_shard(dest)
+    for shard in sorted(files):
+        yield read_shard(dest, shard, files[shard])
+
+
 def read(dest: str) -> pa.Table:
     """The whole ledger, one row per image. Raises Failure."""
-    files = files_by_shard(dest)
-    shards = [read_shard(dest, shard, files[shard]) for shard in sorted(files)]
+    shards = list(shard_rows(dest))
     return pa.concat_tables(shards, promote_options="permissive") if shards else LEDGER_SCHEMA.empty_table()
 
 

@@ -1,9 +1,10 @@
 """Memory and time of a run at 1,000, 10,000 and 100,000 rows: neither may grow faster than the rows.
 
-    python -m tests.benchmarks.scale [--rows 1000 10000 100000]
+    python -m tests.benchmarks.scale [--rows 1000 10000 100000] [--finished 1000000]
 
 Tiny pictures on a local disk, through a flow that reads, delivers and records them, so that what the engine itself takes is
-seen. Each length is a run in a process and a Ray of its own. Slopes are least squares over what comes after the warm-up.
+seen. Each length is a run in a process and a Ray of its own. Slopes are least squares over what comes after the warm-up. Last,
+a finished run of a million images is asked for again.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ from typing import Any, ClassVar
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from cluster.profile import cores, laptop
 from flows.flow import Flow
 from flows.run import run
 from flows.summary import Summary
-from operators import ledger
+from operators import index, ledger
 from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.operator import Operator
+from operators.row import complete, ledger_rows
 from operators.table import map_rows
 from tests.benchmarks.line_chart import lines
 
@@ -122,6 +125,38 @@ def measured(rows: int, work: Path) -> dict[str, Any]:
     }
 
 
+def finished(rows: int, work: Path) -> dict[str, float]:
+    """Seconds of `cleanplate erase` on a manifest of `rows` images all of which are in the ledger, and its peak memory.
+
+    Index and ledger are the real ones, made by their own functions; only the images' work is left out. The first of the two
+    runs has no report yet and makes one.
+    """
+    manifest, dest = work / "manifest.parquet", work / "out"
+    uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]
+    pq.write_table(pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(rows)]}), manifest)
+    found: dict[str, float] = {"rows": rows}
+    command = [sys.executable, "-m", "flows.cli", "erase", str(manifest), str(dest)]
+    start = time.perf_counter()
+    sizes = index.build(str(manifest), str(dest))
+    found["seconds_to_index"] = time.perf_counter() - start
+    for shard, size in sizes.items():
+        done = complete(index.read_shard(str(dest), shard))
+        verdicts = pa.array(["untouched"] * size, pa.string())
+        done = done.set_column(done.schema.names.index("verdict"), "verdict", verdicts)
+        ledger.commit(str(dest), ledger_rows(done))
+        ledger.compact(str(dest), shard, size)
+    for name in ("seconds_with_report", "seconds"):
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            line = process.stdout.read()
+            _, code, usage = os.wait4(process.pid, 0)
+        found[name] = time.perf_counter() - start
+        found["peak_megabytes"] = usage.ru_maxrss / 1000
+        assert code == 0 and f"{rows} done before" in line, line
+    return found
+
+
 def slope(curve: list[dict[str, float]], kind: str) -> float:
     """MB per 1,000 rows after the warm-up."""
     late = [point for point in curve if point["rows"] >= WARM_UP * curve[-1]["rows"]]
@@ -141,6 +176,7 @@ def main() -> None:
     """Print the figures and keep them as JSON and as plots beside this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--finished", type=int, default=1_000_000, help="Rows of the run that finds nothing to do.")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="cleanplate-scale-"))
@@ -156,8 +192,12 @@ def main() -> None:
         ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         results.append(json.loads(ended.stdout.splitlines()[-1]))
         print(json.dumps({name: value for name, value in results[-1].items() if name != "curve"}), flush=True)
+    with tempfile.TemporaryDirectory(prefix="cleanplate-scale-") as folder:
+        nothing_to_do = finished(arguments.finished, Path(folder))
+    print(json.dumps(nothing_to_do), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scale.json").write_text(json.dumps({"workers": cores(), "runs": results}, indent=1))
+    kept = {"workers": cores(), "runs": results, "finished": nothing_to_do}
+    (RESULTS / "scale.json").write_text(json.dumps(kept, indent=1))
     (RESULTS / "scale.html").write_text(charts(results))
 
 

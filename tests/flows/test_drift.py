@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flows.calibrate import DRIFT_FIGURES
+from flows.digest import Digest
 from flows.drift import TOLERATED, warnings
-from flows.report import places
 from operators.gate import calibration
 from operators.surface import FIGURES
 
@@ -29,8 +29,14 @@ def test_a_rung_that_was_never_calibrated_is_named_once() -> None:
 
 
 def test_every_region_that_was_described_is_a_place() -> None:
-    rows = [{"regions": [{"metadata": [("size", 640.0)]}, {"metadata": None}]}, {"regions": None}, {"regions": []}]
-    assert places(rows) == [{"size": 640.0}]
+    dark = {**USUAL, "brightness": calibration()["inputs"]["brightness"][2] + 1000}
+    digest = Digest()
+    regions = [{"metadata": list(place.items()), "checks": None} for place in (USUAL, dark)]
+    row = {"verdict": "untouched", "failure": None, "timings": None, "path": "a.png"}
+    for found in ([*regions, {"metadata": None, "checks": None}], None, []):
+        digest.add({**row, "regions": found})
+    (line,) = digest.drift.warnings([])
+    assert line.startswith("brightness: 50% of the places ")
 
 
 def test_describe_writes_every_figure_that_drift_is_judged_by() -> None:

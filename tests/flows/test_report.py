@@ -7,15 +7,17 @@ import io
 import re
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from flows.report import SHOWN, THUMBNAIL, closeness, latencies, write_report
+from flows.digest import SHOWN, Digest, closeness
+from flows.report import THUMBNAIL, write_report
 from operators import ledger
 
 if TYPE_CHECKING:
@@ -146,12 +148,21 @@ def test_names_are_escaped(finished: Finished, tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in written
 
 
-def image_spending(**milliseconds: float) -> dict[str, object]:
-    return {"timings": [{"operator": name.rstrip("_"), "total": value} for name, value in milliseconds.items()]}
+def image_row(path: str = "a.png", verdict: str = "untouched", **milliseconds: float) -> dict[str, Any]:
+    timings = [{"operator": name.rstrip("_"), "total": value} for name, value in milliseconds.items()]
+    return {"path": path, "verdict": verdict, "failure": None, "regions": None, "timings": timings}
+
+
+def digest_of(images: Iterable[dict[str, Any]]) -> Digest:
+    digest = Digest()
+    for image in images:
+        digest.add(image)
+    return digest
 
 
 def test_latencies_add_up_an_operator_that_ran_twice_on_one_image() -> None:
-    rows = latencies([image_spending(detect=10, verify=1, verify_=2), image_spending(detect=30, verify=5)])
+    images = [image_row(detect=10, verify=1, verify_=2), image_row(detect=30, verify=5)]
+    rows = digest_of(images).latencies.percentiles()
     by_operator = {row["operator"]: row for row in rows}
     assert set(by_operator) == {"detect", "verify", "image"}
     assert (by_operator["verify"]["images"], by_operator["verify"]["p50"]) == (2, 4.0)
@@ -182,3 +193,19 @@ def test_closeness_is_the_largest_share_of_a_limit_that_delivered_edits_used(
 
 def test_an_image_without_regions_is_not_close_to_any_limit() -> None:
     assert closeness({"regions": None}) == 0.0
+
+
+def test_the_images_shown_are_few_and_the_same_in_whatever_order_the_rows_come() -> None:
+    images = [image_row(f"{number:03d}.png", "edited") for number in range(100)]
+    one, other = digest_of(images), digest_of(reversed(images))
+    assert [image["path"] for image in one.worst.images()] == [f"{number:03d}.png" for number in range(SHOWN)]
+    drawn = [image["path"] for image in one.sample.images()]
+    assert drawn == [image["path"] for image in other.sample.images()]
+    assert len(set(drawn)) == SHOWN
+    assert drawn != sorted(drawn)
+
+
+def test_what_was_not_edited_is_not_shown() -> None:
+    digest = digest_of([image_row("a.png", "rolled_back"), image_row("b.png", "edited")])
+    assert [image["path"] for image in digest.sample.images()] == ["b.png"]
+    assert digest.verdicts == {"rolled_back": 1, "edited": 1}
