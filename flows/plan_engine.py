@@ -11,7 +11,7 @@ SERVICE_SECONDS = 0.0019
 """Of a core of the same machine in Ray's own processes, for each task."""
 WORKER_SECONDS = 0.0135
 """Of a worker's core, for each task: taking a block from the object store, calling, putting the result back."""
-IDLE_CORES = 0.11
+IDLE_CORES = 0.12
 """What Ray takes of a core of its machine while nothing happens."""
 PROCESS_SECONDS = 2.2
 """Of a core, until a process that Ray starts does anything."""

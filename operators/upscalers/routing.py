@@ -37,7 +37,8 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
     `grey` is height x width in grey levels of 0..255; the result has one value per block of BLOCK x BLOCK pixels.
     """
     height, width = grey.shape
-    cells = np.zeros((-(-height // BLOCK) * 2, -(-width // BLOCK) * 2), np.float32)
+    each = BLOCK // CELL
+    cells = np.zeros((-(-height // BLOCK) * each, -(-width // BLOCK) * each), np.float32)
     for top in range(0, height, STRIP):
         first, last = max(0, top - MARGIN), min(height, top + STRIP + MARGIN)
         part = grey[first:last, :, None]
@@ -48,7 +49,7 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
         squared = np.pad(squared, ((0, down), (0, across)), mode="symmetric" if min(squared.shape) >= BLOCK else "edge")
         means = squared.reshape(squared.shape[0] // CELL, CELL, squared.shape[1] // CELL, CELL).mean(axis=(1, 3))
         cells[top // CELL : top // CELL + len(means)] = means
-    blocks = cells.reshape(cells.shape[0] // 2, 2, cells.shape[1] // 2, 2).max(axis=(1, 3))
+    blocks = cells.reshape(cells.shape[0] // each, each, cells.shape[1] // each, each).max(axis=(1, 3))
     loss: Plane = np.sqrt(np.maximum(blocks - np.float32(NOISE_LOST * noise**2), 0))
     return loss
 

@@ -40,8 +40,8 @@ from operators.upscalers.upscaler import upscaler
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
-SIDE = 512
-"""Pixels to which the longer side of a picture is reduced first, so that the small one is a thumbnail of 128."""
+SIDE = 1024
+"""Pixels to which the longer side of a picture is reduced first, so that the small one is a thumbnail of 256."""
 THRESHOLDS = (-1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 22.0, math.inf)
 """The first sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
@@ -147,7 +147,11 @@ def enlargement(small: Pixels, routing: Routing) -> Enlargement:
 
 
 def seam_ratio(result: Pixels, routed: np.ndarray) -> float:
-    """Mean luma step across the borders of routed blocks, over the mean step two and three pixels off them, plus one each."""
+    """Mean luma step across the borders of routed blocks, over the mean step one and two source pixels off them, plus one each.
+
+    All of these lie between two source pixels: there every way of enlarging, the network's included, has larger steps than in
+    the middle of one, seam or no seam.
+    """
     grey = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY).astype(np.float32)
     at: list[np.ndarray] = []
     beside: list[np.ndarray] = []
@@ -156,7 +160,8 @@ def seam_ratio(result: Pixels, routed: np.ndarray) -> float:
         for row, column in zip(*np.nonzero(chosen[:, 1:] != chosen[:, :-1]), strict=True):
             x, rows = (column + 1) * side - 1, slice(row * side, (row + 1) * side)
             at.append(steps[rows, x])
-            beside.extend(steps[rows, x + off] for off in (-3, -2, 2, 3) if 0 <= x + off < steps.shape[1])
+            off = (-2 * SCALE, -SCALE, SCALE, 2 * SCALE)
+            beside.extend(steps[rows, x + by] for by in off if 0 <= x + by < steps.shape[1])
     if not at:
         return float("nan")
     return float((np.concatenate(at).mean() + 1) / (np.concatenate(beside).mean() + 1))
@@ -385,6 +390,7 @@ def main() -> None:
             / _mean(records, "network, guarded", "perceptual"),
             "seam": _mean(records, "routed", "seam"),
             "seam_of_the_originals": _mean(records, "truth", "seam"),
+            "seam_of_network_alone": _mean(records, "network alone", "seam"),
             "overshoot": _mean(records, "routed", "overshoot"),
             "overshoot_of_lanczos": _mean(records, "lanczos", "overshoot"),
         }

@@ -1,6 +1,6 @@
 """What `cleanplate plan` foretells against what a run does, round by round on one machine.
 
-    python -m tests.benchmarks.planning [--images 120] [--rounds 3]
+    python -m tests.benchmarks.planning [--images 240] [--rounds 3]
     python -m tests.benchmarks.planning --engine STAGES
 
 Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. What
@@ -149,6 +149,8 @@ class Spent:
     workers: float
     wall: float
     tasks: int
+    processes: int
+    """Workers that lived."""
 
 
 def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
@@ -177,6 +179,7 @@ def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
         accounts.spent(before, after, accounts.workers),
         ended - begun,
         (len(seen) - 1) * stages,
+        len(accounts.workers),
     )
 
 
@@ -191,19 +194,20 @@ def engine(source: Path, stages: int) -> dict[str, float]:
         )
         return float(tasks), float(seconds)
 
-    (driver, driver_idle), (services, services_idle) = line("driver"), line("services")
+    (driver, driver_idle), (services, services_idle), (workers, workers_idle) = map(line, ("driver", "services", "workers"))
     return {
         "DRIVER_SECONDS": driver,
         "SERVICE_SECONDS": services,
-        "WORKER_SECONDS": fast.workers / fast.tasks,
+        "WORKER_SECONDS": workers,
         "IDLE_CORES": driver_idle + services_idle,
+        "IDLE_WORKER_CORES": workers_idle / slow.processes,
     }
 
 
 def main() -> None:
     """Print the figures and keep them as JSON beside this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=120)
+    parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", type=int, metavar="STAGES", help="3 or more")
     parser.add_argument("--run", nargs=3, metavar=("SOURCE", "DEST", "PROFILE"), help=argparse.SUPPRESS)
@@ -223,7 +227,12 @@ def main() -> None:
             for name, found in rounds.items():
                 found.append(round_of(Path(work) / "source", name, arguments.images))
                 print(name, json.dumps(found[-1]), flush=True)
-    figures = {"images": arguments.images, "cores": cores(), "rounds": rounds}
+            keep(arguments.images, rounds)
+
+
+def keep(images: int, rounds: dict[str, list[dict[str, float]]]) -> None:
+    """Print the medians of the rounds so far and keep all figures as JSON."""
+    figures: dict[str, Any] = {"images": images, "cores": cores(), "rounds": rounds}
     for name, found in rounds.items():
         figures[f"{name}_ratio_median"] = statistics.median(one["ratio"] for one in found)
         figures[f"{name}_seconds_ratio_median"] = statistics.median(

@@ -172,6 +172,17 @@ def test_a_second_run_works_nothing_and_needs_no_ray(finished: Finished, copy_of
 
 
 @pytest.mark.usefixtures("no_ray")
+def test_a_second_run_leaves_the_report_and_makes_one_that_is_gone(finished: Finished, copy_of_finished: Path) -> None:
+    report = copy_of_finished / "report.html"
+    report.write_text("kept")
+    assert run(QUALITY, str(finished.source), str(copy_of_finished), laptop()).report == str(report)
+    assert report.read_text() == "kept"
+    report.unlink()
+    run(QUALITY, str(finished.source), str(copy_of_finished), laptop())
+    assert report.read_text() == (finished.dest / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(
     ("flow", "named"),
     [(FAST, "its operators"), (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_patchmatch, inpaint_navier_stokes")],
