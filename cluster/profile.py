@@ -27,6 +27,8 @@ INDEX_CPUS = 1.0
 TASK_CPUS = 0.5
 """Logical CPUs of a task that reads or writes. Each that runs beside another is one more process, with Ray's 130 MB in it."""
 LOCAL_SPARE_CPUS = 2
+WORKERS_PER_TASK = 8
+"""Workers of a laptop that one task of reading, or of writing, keeps busy: each moves eight images at a time."""
 GPU_BATCH = 16
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -237,7 +239,7 @@ def laptop() -> Profile:
     Reading and writing mostly wait, so they have two logical CPUs more than there are cores.
     """
     workers = cores()
-    storage = Stage(cpus=TASK_CPUS)
+    storage = Stage(cpus=TASK_CPUS, tasks=max(1, workers // WORKERS_PER_TASK))
     stages = {"worker": Stage(cpus=1.0, pool=(workers, workers)), "default": storage}
     return Profile(name="laptop", placement="fused", local_cpus=workers + LOCAL_SPARE_CPUS, stages=stages)
 

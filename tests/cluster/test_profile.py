@@ -168,6 +168,7 @@ def test_the_laptop_profile_is_one_worker_per_core_and_fits_the_ray_that_it_star
     one = laptop()
     assert one.placement == "fused"
     assert one.stage("worker").pool == (cores(), cores()) == (len(os.sched_getaffinity(0)),) * 2
+    assert one.stage("fetch").tasks == one.stage("write").tasks == max(1, cores() // 8)
     assert one.local_cpus is not None
     assert WHOLE_FLOW.refusal(one, [Node({"CPU": one.local_cpus})]) is None
 
@@ -187,6 +188,12 @@ def test_the_laptop_profile_with_workers_fits_the_ray_that_it_starts(workers: in
     one = laptop().with_workers(workers)
     assert one.local_cpus is None
     assert WHOLE_FLOW.refusal(one, [Node(WHOLE_FLOW.demand(one))]) is None
+
+
+def test_a_stage_has_a_pool_or_tasks_and_not_both() -> None:
+    assert Stage(tasks=2).tasks == 2
+    with pytest.raises(ValidationError, match="a stage has a pool or tasks, not both"):
+        Stage(pool=(1, 1), tasks=2)
 
 
 def test_no_workers_at_all_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,7 @@ from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError, work
 from flows.ladder import PRESETS, Fills
 from flows.run import plan
+from operators import index
 from operators.compose import Compose
 from operators.detect import Detect
 from operators.fetch import Fetch
@@ -27,6 +29,7 @@ from operators.row import SCHEMA, SchemaError, check_schema
 from operators.soften import Soften
 from operators.verify import Verify
 from operators.write import Write
+from tests.flows.busy import Noting
 
 if TYPE_CHECKING:
     from tests.conftest import Pictures
@@ -230,3 +233,22 @@ def test_tasks_with_gpus_are_refused_when_laid_out() -> None:
     profile = Profile(name="own", placement="staged", stages={"default": Stage(gpus=1)})
     with pytest.raises(ProfileError, match="stage 'fetch' asks for GPUs and has no pool"):
         plan(Flow((Fetch(),)), "out", profile, {0: 1})
+
+
+@pytest.mark.usefixtures("ray_here")
+@pytest.mark.parametrize("tasks", [1, None])
+def test_no_more_tasks_of_a_stage_run_at_once_than_its_profile_says(
+    tmp_path: Path, pictures: Pictures, tasks: int | None
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "notes").mkdir()
+    for number in range(6):
+        pictures.strip(number, None).save(tmp_path / "in" / f"{number}.png")
+    stages = {"default": Stage(cpus=0.1, tasks=tasks)}
+    profile = Profile(name="own", placement="staged", images_per_block=1, stages=stages)
+    sizes = index.build(str(tmp_path / "in"), str(tmp_path / "out"))
+    plan(Flow((Noting(str(tmp_path / "notes")),)), str(tmp_path / "out"), profile, sizes).materialize()
+    spans = sorted(tuple(map(float, note.read_text().split())) for note in (tmp_path / "notes").iterdir())
+    assert len(spans) == 6
+    together = [after[0] < before[1] for before, after in pairwise(spans)]
+    assert any(together) == (tasks is None)
