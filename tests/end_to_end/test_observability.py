@@ -35,19 +35,18 @@ if TYPE_CHECKING:
     from tests.conftest import Pictures
 
 EXPRESSIONS = [query for panels in ROWS.values() for panel in panels for query, _ in panel.queries]
-REPORT_SECONDS = 1
 GPU_ONLY = {"ray_node_gpus_utilization", "ray_node_gram_used"}
 """Ray's, given out by nodes that have a GPU."""
 
-LINGERING = f"""
-import time
+LINGERING = """
+import sys
 from flows.cli import main
 try:
     main()
 finally:
-    time.sleep({3 * REPORT_SECONDS})
+    sys.stdin.read()
 """
-"""The command, with its driver kept until Ray has reported it: what a process has not reported when it ends is never known."""
+"""The command, with its driver kept until its input ends: what a process has not reported when it ends is never known."""
 
 BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -73,6 +72,11 @@ class Watched:
         """The last value of a metric over all processes of the run, also those that are gone, summed by labels."""
         found = self.ask(f"sum by ({', '.join(by)}) (max_over_time({metric}[10m]))")
         return {tuple(entry["metric"][name] for name in by): float(entry["value"][1]) for entry in found}
+
+    def complete(self) -> bool:
+        """Whether driver and workers have been heard of to their last image."""
+        done = self.numbers("ray_cleanplate_run_images", "state").get(("done",))
+        return done == 5.0 and self.numbers("ray_cleanplate_images_total") == {(): 5.0}
 
 
 @contextmanager
@@ -114,7 +118,7 @@ def watched(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (source / "broken.jpg").write_bytes(b"these are words")
     ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     port, dashboard, agent, metrics, client, prometheus = free_ports(6)
-    patience = {"RAY_metrics_report_interval_ms": str(1000 * REPORT_SECONDS), "RAY_raylet_start_wait_time_s": "180"}
+    patience = {"RAY_metrics_report_interval_ms": "1000", "RAY_raylet_start_wait_time_s": "180"}
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | patience
     start = [
         f"{BIN}/ray",
@@ -160,11 +164,13 @@ def watched(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Ite
             began = time.time()
             address = {"RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_AUTH_MODE": "disabled"}
             erase = [sys.executable, "-c", LINGERING, "erase", str(source), str(dest), "--preset", "quality", "--workers", "1"]
-            subprocess.run(erase, check=True, env=os.environ | address, timeout=MOST_SECONDS)
+            driver = subprocess.Popen(erase, env=os.environ | address, stdin=subprocess.PIPE)
             found = Watched(source, dest, here, Path(ray_folder) / "session_latest" / "logs", began)
-            deadline = time.monotonic() + 60
-            while found.numbers("ray_cleanplate_images_total") != {(): 5.0} and time.monotonic() < deadline:
+            deadline = time.monotonic() + MOST_SECONDS
+            while time.monotonic() < deadline and not found.complete():
                 time.sleep(0.5)
+            driver.communicate(timeout=MOST_SECONDS)
+            assert driver.returncode == 0
             yield found
     finally:
         shutil.rmtree(ray_folder, ignore_errors=True)
