@@ -14,7 +14,7 @@ WORKER_SECONDS = 0.0135
 IDLE_CORES = 0.12
 """What Ray takes of a core of its machine while nothing happens."""
 PROCESS_SECONDS = 2.2
-"""Of a core, until a process that Ray starts does anything."""
+"""Of a core, until a process that Ray starts does anything: what `ps` shows of one that never got a task."""
 
 
 def driver_seconds(stages: int, images_per_block: int) -> float:

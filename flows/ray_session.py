@@ -53,9 +53,8 @@ def connect(flow: Flow, profile: Profile) -> None:
         try:
             with _silenced():
                 ray.init(**settings)
-        except (
-            Exception
-        ) as error:  # Ray raises ConnectionError where nobody answers, and a bare one where its own start is slow
+        # ConnectionError where nobody answers, a bare Exception where Ray's own start takes too long.
+        except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
             raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
     _refuse_unless_fits(flow, profile, nodes_there())

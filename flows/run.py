@@ -68,6 +68,8 @@ def _run(
     progress: Callable[[Summary], None],
     lease: ledger.Lease,
 ) -> Summary:
+    from flows.report import report_uri, write_report
+
     recorded = check_settings(flow, source, dest, options)
     summary = Summary()
 
@@ -82,12 +84,12 @@ def _run(
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
     summary.verdicts_before, summary.failures_before = tally(dest, sizes)
     progress(summary)
+    if pending:
+        storage.remove(report_uri(dest))  # if this run dies, no later one is to take it for its own
     if sum(pending.values()):
         _work(flow, dest, profile, pending, sizes, summary, progress, lease)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
-    from flows.report import report_uri, write_report
-
     told = not pending and storage.exists(report_uri(dest))
     summary.report = report_uri(dest) if told else write_report(dest)
     if summary.transient:

@@ -42,7 +42,7 @@ QUALITY = erase_text(Fills(PRESETS["quality"]))
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends the test if Ray is asked for."""
 
-    def refuse(profile: Profile) -> None:
+    def refuse(flow: Flow, profile: Profile) -> None:
         raise AssertionError("Ray is asked for")
 
     monkeypatch.setattr(run_module, "connect", refuse)
@@ -180,6 +180,14 @@ def test_a_second_run_leaves_the_report_and_makes_one_that_is_gone(finished: Fin
     report.unlink()
     run(QUALITY, str(finished.source), str(copy_of_finished), laptop())
     assert report.read_text() == (finished.dest / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_run_that_dies_on_its_way_leaves_no_report_of_an_earlier_one(finished: Finished, copy_of_finished: Path) -> None:
+    shutil.rmtree(copy_of_finished / "ledger")
+    with pytest.raises(AssertionError, match="Ray is asked for"):
+        run(QUALITY, str(finished.source), str(copy_of_finished), laptop())
+    assert not (copy_of_finished / "report.html").exists()
 
 
 @pytest.mark.usefixtures("no_ray")
