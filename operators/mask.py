@@ -15,8 +15,8 @@ from operators.table import Pixels
 CHANNELS = ("core", "blend", "confidence", "structure")
 """Channel order of a region's mask, each 0..255.
 
-`core`: must be regenerated, the strokes of every region in this crop; `blend`: weight at paste-back, this region's own
-strokes dilated and then feathered; `confidence`: how sure the detector is; `structure`: edges to keep through the fill.
+`core`: must be regenerated, the dilated strokes of every region in this crop; `blend`: weight at paste-back, this region's own
+strokes, fading in their rim; `confidence`: how sure the detector is; `structure`: edges to keep through the fill.
 """
 CORE, BLEND, CONFIDENCE, STRUCTURE = range(4)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.inpaint import pasted
-from operators.mask import BLEND, CORE, Box, bounding_box, feathered, rasterised, stroke_height
+from operators.mask import BLEND, CORE, Box, bounding_box, rasterised, stroke_height
 from operators.operator import Operator
 from operators.routing import REFINED
 from operators.soften import Soften
@@ -98,5 +98,5 @@ class Refine(Operator):
             strokes = np.where((found >= self.soften.least_probability) & visible[place], 255, 0).astype(np.uint8)
             core = self.soften.grown(strokes, height)
             mask[place][:, :, CORE] = np.maximum(mask[place][:, :, CORE], core)
-            mask[place][:, :, BLEND] = np.maximum(mask[place][:, :, BLEND], feathered(core, self.soften.feather))
+            mask[place][:, :, BLEND] = np.maximum(mask[place][:, :, BLEND], core)
         return mask if (mask[:, :, BLEND] > before).any() else None

@@ -85,8 +85,11 @@ class Soften(Operator):
     dilation: float = 0.02
     """Growth of the strokes before anything else, as a share of their line's height."""
     least_dilation: int = 1
+    certain: float = 0.3
+    """Probability of the stroke network from which the paste-back has full weight; below it, in the dilated rim of the strokes,
+    it fades in proportion."""
     feather: int = 1
-    """Pixels over which the paste-back fades, outside the dilated strokes."""
+    """Pixels over which the paste-back fades outside a polygon that is replaced as a whole."""
     context: float = 1.5
     """What a fill sees round the strokes, as a multiple of their line's height, within the two bounds in pixels."""
     least_context: int = 48
@@ -174,9 +177,9 @@ class Soften(Operator):
             core = np.where(weights > 0, 255, 0).astype(np.uint8) if given else self.grown(weights, part.height)
             np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
             if any(part is member for member in group):
-                blend = weights if given else feathered(core, self.feather)
-                np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 confidence = moved(part.confidence, part.reach, crop)
+                blend = weights if given else self.weight(core, confidence, part.strokes)
+                np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
         return mask
@@ -184,6 +187,18 @@ class Soften(Operator):
     def grown(self, strokes: Pixels, height: float) -> Pixels:
         """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over their faint edges."""
         return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
+
+    def weight(self, core: Pixels, confidence: Pixels, strokes: str) -> Pixels:
+        """How strongly the paste-back replaces each pixel, 0..255, from a core and its confidence (uint8 height x width).
+
+        Strokes that were `found` fade within their core: beyond it every pixel that is given up is picture that was there. A
+        polygon is replaced as a whole, and fades outside.
+        """
+        if strokes != "found":
+            return feathered(core, self.feather)
+        sure = np.clip(np.rint(confidence / np.float32(self.certain)), 0, 255)
+        result: Pixels = np.minimum(core, sure).astype(np.uint8)
+        return result
 
 
 def _placed(probability: dict[str, Any], crop: Box) -> Pixels:

@@ -1,10 +1,12 @@
 """What routing costs and keeps: pictures reduced by 4, enlarged again by every way, and compared with what they were.
 
     python -m tests.benchmarks.enlarge [--model animevideov3] [--page FILE.html]
+    python -m tests.benchmarks.enlarge --photographs FOLDER [--side 2048]
 
-The threshold is swept on one set of pictures (`tune`), everything else is reported on another (`report`). Compute is counted
-in the pixels that the network sees, overlaps included, and in processor seconds of this one process. The page shows the
-curve, the figures, and each picture as it was, by every way, and with what went to the network in green.
+The second takes pictures of your own: every other one for the sweep, the rest for the report. The threshold is swept on one
+set of pictures (`tune`), everything else is reported on another (`report`). Compute is counted in the pixels that the network
+sees, overlaps included, and in processor seconds of this one process. The page shows the curve, the figures, and each picture
+as it was, by every way, and with what went to the network in green.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,7 @@ from operators.upscalers.upscaler import upscaler
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
 SIDE = 1024
-"""Pixels to which the longer side of a picture is reduced first, so that the small one is a thumbnail of 256."""
+"""Pixels to which the longer side of a packaged picture is reduced first, so that the small one is a thumbnail of 256."""
 THRESHOLDS = (-1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 22.0, math.inf)
 """The first sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
@@ -96,11 +99,11 @@ def lines(seed: int) -> Pixels:
     return np.asarray(image.resize((1024, 1024), Image.Resampling.BOX))
 
 
-def _fitted(picture: Pixels) -> Pixels:
-    """The whole picture in RGB, its longer side at most SIDE pixels and both divisible by SCALE."""
+def _fitted(picture: Pixels, side: int = SIDE) -> Pixels:
+    """The whole picture in RGB, its longer side at most `side` pixels and both divisible by SCALE."""
     rgb = picture[:, :, :3] if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-    factor = min(1.0, SIDE / max(rgb.shape[:2]))
-    height, width = (int(side * factor) // SCALE * SCALE for side in rgb.shape[:2])
+    factor = min(1.0, side / max(rgb.shape[:2]))
+    height, width = (int(length * factor) // SCALE * SCALE for length in rgb.shape[:2])
     fitted: Pixels = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     return fitted
 
@@ -129,6 +132,14 @@ def examples(chosen: str) -> Iterator[Example]:
         yield Example(name, kind, truth, reduced(truth))
     truth = _fitted(photographs[1]())
     yield Example(f"{photographs[1].__name__} thumbnail", "noisy JPEG", truth, thumbnail(truth, number))
+
+
+def photographs(folder: Path, side: int, chosen: str) -> Iterator[Example]:
+    """The JPEG files of a folder by name, every other one in a set."""
+    for path in sorted(folder.glob("*.jp*g"))[("tune", "report").index(chosen) :: 2]:
+        with Image.open(path) as file:
+            truth = _fitted(np.asarray(file.convert("RGB")), side)
+        yield Example(path.stem, "photo", truth, reduced(truth))
 
 
 def _resized(small: Pixels, method: Image.Resampling) -> Pixels:
@@ -201,13 +212,12 @@ def ways(model: str, routing: Routing) -> dict[str, Callable[[Pixels], Pixels]]:
     }
 
 
-def swept(routing: Routing) -> list[dict[str, float]]:
-    """Compute and distance on the `tune` pictures for each threshold, both relative to the network everywhere.
+def swept(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
+    """Compute and distance on these pictures for each threshold, both relative to the network everywhere.
 
     Thresholds that send the same blocks of a picture to the network share its result.
     """
     points = {threshold: {"threshold": threshold, "seen": 0.0, "perceptual": 0.0} for threshold in THRESHOLDS}
-    chosen = list(examples("tune"))
     for example in chosen:
         known: dict[bytes, float] = {}
         for threshold, point in points.items():
@@ -320,10 +330,10 @@ def full_cost(small: Pixels, model: str) -> int:
     return pixels_seen(upscaler(model, SCALE), grid(width, height, 256), width, height)
 
 
-def compared(model: str, routing: Routing) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every way on every picture of the `report` set: the figures, and their parts of the page."""
+def compared(model: str, routing: Routing, chosen: Iterable[Example]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every way on each of these pictures: the figures, and their parts of the page."""
     records, parts = [], []
-    for example in examples("report"):
+    for example in chosen:
         made, results = enlargement(example.small, routing), {}
         record: dict[str, Any] = {"name": example.name, "kind": example.kind, "noise": made.noise}
         record |= {"seen": made.network_pixels(), "full": full_cost(example.small, model)}
@@ -360,6 +370,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=Routing.model)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--photographs", type=Path, help="a folder with JPEG files, in place of the packaged pictures")
+    parser.add_argument("--side", type=int, default=2048, help="pixels to which their longer side is reduced first")
     parser.add_argument("--only", choices=("sweep", "compare"))
     options = parser.parse_args()
     single_threaded()
@@ -367,16 +379,18 @@ def main() -> None:
 
     torch.set_num_threads(1)
     routing = Routing(options.model)
-    path = RESULTS / f"enlarge-{options.model}.json"
+    name = f"enlarge-{options.model}-photographs" if options.photographs else f"enlarge-{options.model}"
+    pictures = partial(photographs, options.photographs, options.side) if options.photographs else examples
+    path = RESULTS / f"{name}.json"
     content = json.loads(path.read_text()) if path.is_file() else {}
     if options.only != "compare":
-        content["sweep"] = swept(routing)
+        content["sweep"] = swept(routing, list(pictures("tune")))
         content["knee"] = knee(content["sweep"])
         path.with_suffix(".svg").write_text(curve(content["sweep"], f"{options.model}: threshold in grey levels at each point"))
         print(f"knee at threshold {content['knee']:g}; the default is {Routing.threshold:g}\n")
     if options.only != "sweep":
         content["threshold"] = routing.threshold
-        content["pictures"], parts = compared(options.model, routing)
+        content["pictures"], parts = compared(options.model, routing, pictures("report"))
         records = content["pictures"]
         names = list(ways(options.model, routing))
         table(records, names)
@@ -397,7 +411,7 @@ def main() -> None:
         print("\n" + "\n".join(f"{name:28} {value:.4f}" for name, value in content["summary"].items()))
         drawing = path.with_suffix(".svg")
         page(
-            options.page or Path("build") / f"enlarge-{options.model}.html",
+            options.page or Path("build") / f"{name}.html",
             content,
             drawing.read_text() if drawing.is_file() else "",
             parts,

@@ -36,7 +36,7 @@ from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
 from operators.image import Limits, decode
 from operators.inpaint import pasted
-from operators.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, feathered, rasterised, stroke_height
+from operators.mask import BLEND, CHANNELS, CONFIDENCE, CORE, Box, bounding_box, dilated, rasterised, stroke_height
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
 from operators.metrics.perceptual import perceptual_distance
@@ -116,11 +116,11 @@ def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tup
     return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
 
 
-def masked(core: Pixels, edge: str) -> Pixels:
-    """A region's mask from its `core` (0 or 255), feathered as `soften` does it or left binary."""
+def masked(core: Pixels, confidence: Pixels, strokes: str, edge: str) -> Pixels:
+    """A region's mask from its `core` (0 or 255) and its confidence, fading as `soften` does it or left binary."""
     mask = np.zeros((*core.shape, len(CHANNELS)), np.uint8)
     mask[:, :, CORE] = core
-    mask[:, :, BLEND] = feathered(core, Soften().feather) if edge == "soft" else core
+    mask[:, :, BLEND] = Soften().weight(core, confidence, strokes) if edge == "soft" else core
     return mask
 
 
@@ -211,8 +211,10 @@ def _figures(
         box = Box(**region["crop"])
         height = max(1.0, min(stroke_height(polygon) for polygon in region["polygons"]))
         strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
-        core = region.array("mask", 4)[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
-        mask = masked(core, edge)
+        ours = region.array("mask", 4)
+        core = ours[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
+        confidence = ours[:, :, CONFIDENCE] if kind == "our strokes" else strokes
+        mask = masked(core, confidence, "polygon" if kind == "polygons" else "found", edge)
         pixels = _cut(picture, box)
         filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
         shown = pasted(pixels, filled, mask[:, :, BLEND])

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
@@ -67,6 +70,33 @@ def test_the_blend_fades_to_nothing_away_from_the_text(softened):
     blend = channel(softened, BLEND)
     assert not blend[~near_text()].any()
     assert ((blend > 0) & (blend < 255)).any()
+
+
+@given(
+    arrays(np.uint8, (6, 7), elements=st.sampled_from((0, 255))),
+    arrays(np.uint8, (6, 7)),
+    st.floats(0.05, 1.0),
+)
+def test_found_strokes_fade_within_their_core_by_how_sure_they_are(core, confidence, certain):
+    weight = Soften(certain=certain).weight(core, confidence, "found")
+    assert (weight[core == 0] == 0).all()
+    inside = core > 0
+    expected = np.minimum(255.0, confidence[inside] / certain)
+    assert (np.abs(weight[inside] - expected) <= 0.501).all()
+    assert (weight[inside & (confidence >= 255 * certain)] == 255).all()
+
+
+def test_a_polygon_that_is_replaced_as_a_whole_fades_outside():
+    core = np.zeros((20, 20), np.uint8)
+    core[5:15, 5:15] = 255
+    weight = Soften().weight(core, np.zeros_like(core), "polygon")
+    assert (weight[core > 0] == 255).all()
+    assert 0 < weight[4, 10] < 255
+    assert weight[2, 10] == 0
+
+
+def test_nothing_outside_the_core_of_found_strokes_is_replaced(softened):
+    assert (channel(softened, BLEND)[channel(softened, CORE) == 0] == 0).all()
 
 
 def test_a_crop_shows_the_source_and_some_of_what_is_round_the_text(softened, captioned):
