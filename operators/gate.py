@@ -49,7 +49,8 @@ class Surroundings:
         """From a region's mask (uint8 height x width x 4)."""
         edited = mask[:, :, BLEND] > 127
         around = ring(edited, (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), RING_WIDTH)
-        return cls(edited, around, ring(edited, mask[:, :, CORE] > 0, 1) | around)
+        others = (mask[:, :, CORE] > 0) & (mask[:, :, BLEND] == 0)
+        return cls(edited, around, ring(edited, others, 1) | around)
 
 
 def measured(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from operators.failure import Failure
@@ -38,7 +39,7 @@ class Part:
     """One detected region as it is softened.
 
     `weights` (0..255, on `reach`) says which pixels are its strokes: the user's own mask, what the stroke network found, or
-    its filled polygons; `confidence` how surely, on the same grid.
+    its filled polygons; `confidence` how surely, `certainty` how strongly found strokes are replaced, on the same grid.
     """
 
     record: dict[str, Any]
@@ -46,6 +47,7 @@ class Part:
     reach: Box
     weights: Pixels
     confidence: Pixels
+    certainty: Pixels
     strokes: str
 
 
@@ -84,8 +86,8 @@ class Soften(Operator):
     """Largest share of a polygon that its strokes may fill; with more of it letters and picture were not told apart."""
     dilation: float = 0.02
     """Growth of the strokes before anything else, as a share of their line's height."""
-    least_dilation: int = 1
-    certain: float = 0.3
+    least_dilation: int = 2
+    certain: float = 0.2
     """Probability of the stroke network from which the paste-back has full weight; below it, in the dilated rim of the strokes,
     it fades in proportion."""
     feather: int = 1
@@ -149,7 +151,7 @@ class Soften(Operator):
         box = bounding_box(record["polygons"], frame.width, frame.height)
         if record["kind"] == "mask":
             weights = _placed(record["probability"], box)
-            return Part(record, 1.0, box, weights, weights, "given")
+            return Part(record, 1.0, box, weights, weights, weights, "given")
         height = max(1.0, min(stroke_height(polygon) for polygon in record["polygons"]))
         reach = round_line(box, height, frame.width, frame.height)
         polygon = rasterised(record["polygons"], reach)
@@ -158,9 +160,11 @@ class Soften(Operator):
         touched = probability >= self.least_probability
         share = float(touched[polygon > 0].mean()) if (polygon > 0).any() else 0.0
         if not self.least_share <= share <= self.most_share:
-            return Part(record, height, reach, polygon, np.minimum(_placed(record["probability"], reach), polygon), "polygon")
+            confidence = np.minimum(_placed(record["probability"], reach), polygon)
+            return Part(record, height, reach, polygon, confidence, polygon, "polygon")
         weights = np.where(touched, 255, 0).astype(np.uint8)
-        return Part(record, height, reach, weights, np.rint(probability * 255).astype(np.uint8), "found")
+        confidence = np.rint(probability * 255).astype(np.uint8)
+        return Part(record, height, reach, weights, confidence, self.certainty(probability), "found")
 
     def _crop(self, part: Part, frame: Box) -> Box:
         margin = round(min(max(self.context * part.height, self.least_context), self.most_context))
@@ -178,7 +182,7 @@ class Soften(Operator):
             np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
             if any(part is member for member in group):
                 confidence = moved(part.confidence, part.reach, crop)
-                blend = weights if given else self.weight(core, confidence, part.strokes)
+                blend = weights if given else self.weight(core, moved(part.certainty, part.reach, crop), part.strokes)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
@@ -188,17 +192,18 @@ class Soften(Operator):
         """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over their faint edges."""
         return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
 
-    def weight(self, core: Pixels, confidence: Pixels, strokes: str) -> Pixels:
-        """How strongly the paste-back replaces each pixel, 0..255, from a core and its confidence (uint8 height x width).
+    def certainty(self, probability: npt.NDArray[np.float32]) -> Pixels:
+        """How strongly each pixel of found strokes is replaced, 0..255, by the stroke network's probability (0..1)."""
+        result: Pixels = np.rint(np.clip(probability / np.float32(self.certain), 0, 1) * 255).astype(np.uint8)
+        return result
+
+    def weight(self, core: Pixels, certainty: Pixels, strokes: str) -> Pixels:
+        """The paste-back's weights of a core, all uint8 height x width, 0..255.
 
         Strokes that were `found` fade within their core: beyond it every pixel that is given up is picture that was there. A
         polygon is replaced as a whole, and fades outside.
         """
-        if strokes != "found":
-            return feathered(core, self.feather)
-        sure = np.clip(np.rint(confidence / np.float32(self.certain)), 0, 255)
-        result: Pixels = np.minimum(core, sure).astype(np.uint8)
-        return result
+        return np.minimum(core, certainty) if strokes == "found" else feathered(core, self.feather)
 
 
 def _placed(probability: dict[str, Any], crop: Box) -> Pixels:

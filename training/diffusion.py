@@ -29,7 +29,7 @@ import numpy as np
 import torch
 import torch.nn.functional as f
 
-from operators.generators.pixel_diffusion import DOUBT, PACKING, RESIDUAL_SCALE, levels
+from operators.generators.pixel_diffusion import CAUTION, DOUBT, LEAST_TRUST, PACKING, RESIDUAL_SCALE, hints, levels
 from operators.generators.request import hole_of
 from operators.inpaint import pasted
 from operators.mask import BLEND, CONFIDENCE
@@ -41,7 +41,7 @@ from training.features import FeatureDistance
 
 ARCHITECTURE: dict[str, Any] = {
     "sample_size": 64,
-    "in_channels": 60,
+    "in_channels": 92,
     "out_channels": 24,
     "block_out_channels": (24, 32, 48),
     "layers_per_block": 1,
@@ -50,13 +50,17 @@ ARCHITECTURE: dict[str, Any] = {
     "norm_num_groups": 8,
     "add_attention": False,
 }
-VIEWS = ((64, 8), (64, 8), (64, 8), (128, 2))
+VIEWS = ((64, 16), (64, 16), (64, 16), (128, 4))
 """Side of what the network is shown of an example, and how many at once: mostly small, now and then as large as in use."""
 RECOLOURED = 0.4
 """Share of the examples whose text gets another colour and strength each time they are shown."""
 UNKNOWN = 2.0
 """Weight in the pixel loss of leaving the PatchMatch fill where marks have changed the picture: a ghost of them that is closer
 to the truth than some other texture is still a ghost."""
+UNTOUCHED = 5
+"""Of 255, how much of a pixel marks may have replaced for it to count as seen."""
+COARSE = 4
+"""Pixels a side over which colours must be right also where marks hide everything: shading can be known, texture cannot."""
 SHARPNESS = 6
 """Power of the share of a pixel that the marks left, which says how well it is known."""
 
@@ -80,23 +84,36 @@ class Crops:
         names = ("clean", "seen", "start", "smooth")
         self.clean, self.seen, self.start, self.smooth = (pictures[:, CHANNELS[name]] for name in names)
         self.mask, self.known = values[:, CHANNELS["mask"]] / 255, (1 - values[:, CHANNELS["replaced"]] / 255) ** SHARPNESS
+        confidence = values[:, CHANNELS["mask"]][:, 2:].permute(0, 2, 3, 1).numpy() / np.float32(255)
+        told = [hints(*pair) for pair in zip(self.seen.permute(0, 2, 3, 1).numpy(), confidence, strict=True)]
+        self.hints = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2)
+        self.untouched = (values[:, CHANNELS["replaced"]] < UNTOUCHED).float()
         self.hole = (self.mask[:, :2].amax(1, keepdim=True) > 0).float()
         self.residual = (self.clean - self.start) * RESIDUAL_SCALE * self.hole
 
     def conditions(self) -> torch.Tensor:
         """What the network sees at every noise level."""
-        shown = [self.start, self.smooth - self.start, self.seen - self.start, self.mask]
+        shown = [self.start, self.smooth - self.start, self.seen - self.start, self.mask, self.hints]
         return f.pixel_unshuffle(torch.cat(shown, 1), PACKING)
 
 
-def estimated(network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """The network's estimate of the clean residual at each crop's noise level (0 clean .. 1 noise)."""
+def estimated(
+    network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The network's estimate of the clean residual at each crop's noise level (0 clean .. 1 noise), and its trust (logits)."""
     packed = torch.cat([f.pixel_unshuffle(noisy, PACKING), crops.conditions()], 1).to(memory_format=torch.channels_last)
     answer = f.pixel_shuffle(network(packed, level * 1000).sample.float(), PACKING)
     free, towards_smooth, more_trust, kept = answer[:, :3], answer[:, 3:4], answer[:, 4:5], answer[:, 5:6]
-    trust = (1 - crops.mask[:, 2:3]) ** DOUBT + more_trust
+    logit = torch.logit(((1 - crops.mask[:, 2:3]) ** DOUBT).clamp(LEAST_TRUST, 1 - LEAST_TRUST)) + more_trust
+    trust = torch.sigmoid(logit) ** CAUTION
     towards = (towards_smooth * (crops.smooth - crops.start) + trust * (crops.seen - crops.start)) * RESIDUAL_SCALE
-    return crops.hole * (free + towards + kept * noisy)
+    return crops.hole * (free + towards + kept * noisy), logit
+
+
+def low_passed(residual: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
+    """The mean of each COARSE x COARSE pixels of the hole, at all of them."""
+    mean = f.avg_pool2d(residual, COARSE) / f.avg_pool2d(hole, COARSE).clamp(min=1 / COARSE**2)
+    return f.interpolate(mean, scale_factor=COARSE, mode="nearest") * hole
 
 
 def windows(examples: Pixels, side: int, rng: np.random.Generator) -> Pixels:
@@ -166,7 +183,7 @@ def answer(network: torch.nn.Module, examples: Pixels, steps: int, seed: int) ->
     noisy = noise
     with torch.inference_mode():
         for now, after in levels(steps):
-            clean = estimated(network, crops, noisy, torch.full((len(examples),), now))
+            clean, _ = estimated(network, crops, noisy, torch.full((len(examples),), now))
             noisy = (1 - after) * clean + after * (noisy - (1 - now) * clean) / now
     filled = crops.start + noisy / RESIDUAL_SCALE
     pixels: Pixels = ((filled.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
@@ -259,7 +276,8 @@ class Run:
 
 
 class Loss:
-    """What is minimised: pixels in the hole, and how far the filled crop's features are from the clean one's."""
+    """What is minimised: pixels in the hole as far as they can be known, their coarse colours, how wrongly the picture as it is
+    was trusted, and how far the filled crop's features are from the clean one's."""
 
     def __init__(self, perceptual_weight: float, bfloat16: bool) -> None:
         self.features, self.perceptual_weight = FeatureDistance() if perceptual_weight else None, perceptual_weight
@@ -270,10 +288,15 @@ class Loss:
     ) -> dict[str, torch.Tensor]:
         """The parts by name, means over the batch, of the features over a quarter of it."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            residual = estimated(network, crops, noisy, level)
-        off = (residual - crops.residual).abs() * crops.known + residual.abs() * (1 - crops.known) * UNKNOWN
-        area = crops.hole.sum((1, 2, 3)).clamp(min=64) * 3
-        found = {"pixels": (off.sum((1, 2, 3)) / area).mean() / RESIDUAL_SCALE}
+            residual, trust = estimated(network, crops, noisy, level)
+        area = crops.hole.sum((1, 2, 3)).clamp(min=64)
+        invented = (residual - low_passed(residual, crops.hole)).abs() * (1 - crops.known)
+        off = (residual - crops.residual).abs() * crops.known + UNKNOWN * invented
+        coarse = f.avg_pool2d((residual - crops.residual) * crops.hole, COARSE).abs() * COARSE**2
+        matters = (crops.hole * (4 * (crops.seen - crops.start).abs().amax(1, keepdim=True)).clamp(0.1, 1)).detach()
+        trusted = f.binary_cross_entropy_with_logits(trust, crops.untouched, matters, reduction="none")
+        parts = {"pixels": off / (3 * RESIDUAL_SCALE), "coarse": coarse / (3 * RESIDUAL_SCALE), "trust": 0.1 * trusted}
+        found = {name: (part.sum((1, 2, 3)) / area).mean() for name, part in parts.items()}
         if self.features is not None:
             some = slice(0, max(1, len(level) // 4))
             pictures = (crops.start[some] + residual[some] / RESIDUAL_SCALE, crops.clean[some])
@@ -283,7 +306,8 @@ class Loss:
 
     def total(self, found: dict[str, torch.Tensor]) -> torch.Tensor:
         """The parts, weighed."""
-        return found["pixels"] + self.perceptual_weight * found.get("features", torch.zeros(()))
+        seen = found["pixels"] + found["coarse"] + found["trust"]
+        return seen + self.perceptual_weight * found.get("features", torch.zeros(()))
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -330,7 +354,7 @@ def main() -> None:
     parser.add_argument("--perceptual-weight", type=float, default=0.1)
     parser.add_argument("--held", type=int, default=48, help="held-out crops that are judged")
     parser.add_argument("--every", type=float, default=4, help="processor minutes between checkpoints")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="more wait for each other longer than they compute")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args())

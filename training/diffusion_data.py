@@ -190,16 +190,16 @@ def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
         touched = probability >= SOFTEN.least_probability
         share = float(touched[inside > 0].mean()) if (inside > 0).any() else 0.0
         strokes, confidence = np.where(touched, 255, 0).astype(np.uint8), np.rint(probability * 255).astype(np.uint8)
-        kind = "found"
+        kind, certainty = "found", SOFTEN.certainty(probability)
         if not SOFTEN.least_share <= share <= SOFTEN.most_share:
             soft = max(1, round(0.2 * height)) | 1
             kind, strokes, confidence = "polygon", inside, np.minimum(cv2.blur(dilated(inside, 1), (soft, soft)), inside)
         whole = np.zeros((frame.height, frame.width), np.uint8)
         whole[place] = strokes
         core = SOFTEN.grown(whole, height)
-        sure = np.zeros_like(whole)
-        sure[place] = confidence
-        for channel, plane in enumerate((core, SOFTEN.weight(core, sure, kind), sure)):
+        sure, certain = np.zeros_like(whole), np.zeros_like(whole)
+        sure[place], certain[place] = confidence, certainty
+        for channel, plane in enumerate((core, SOFTEN.weight(core, certain, kind), sure)):
             np.maximum(mask[:, :, channel], plane, out=mask[:, :, channel])
     return mask
 

@@ -30,7 +30,7 @@ from flows.evaluate import by, mean
 from flows.measure import crop_of, fill_figures, in_processes, softened
 from flows.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
-from operators.generators.pixel_diffusion import DOUBT, PixelDiffusion, visible
+from operators.generators.pixel_diffusion import CAUTION, DOUBT, LEAST_TRUST, PixelDiffusion, visible
 from operators.generators.request import hole_of
 from operators.inpaint import pasted, seed_of
 from operators.mask import CONFIDENCE
@@ -64,7 +64,8 @@ def fills_of(region: Region, sha256: str, model: Path, seeds: int, steps: tuple[
     hole = hole_of(mask)
     seed = partial(seed_of, source_sha256=sha256, box=region["crop"], rung="patchmatch", number=1)
     fills = {name: fill(pixels, hole, seed(0)) for name, fill in CLASSICAL.items()}
-    trust = np.rint(255 * (1 - mask[:, :, CONFIDENCE].astype(np.float32) / 255) ** DOUBT).astype(np.uint8)
+    guess = np.clip((1 - mask[:, :, CONFIDENCE].astype(np.float32) / 255) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
+    trust = np.rint(255 * guess**CAUTION).astype(np.uint8)
     fills["untrained"] = pasted(fills["patchmatch"], visible(pixels, fills["patchmatch"], mask), trust)
     for number in steps:
         fills[f"model {number}"] = PixelDiffusion(model, number).corrected(pixels, mask, fills["patchmatch"], seed(0))

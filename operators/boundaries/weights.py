@@ -9,16 +9,17 @@ import numpy.typing as npt
 
 from operators.boundaries.crossing import Crossing, of_values
 from operators.boundaries.sample import Sample
-from operators.mask import BLEND, CONFIDENCE
+from operators.mask import BLEND, Box, bounding_box, rasterised, stroke_height
 from operators.metrics.continuity import Selection
 from operators.soften import Soften
+from operators.stroke_network import round_line, stroke_network
 from operators.table import Region
 
 Weights = npt.NDArray[np.float32]
 
 
 def soft_mask(sample: Sample) -> Iterator[Crossing]:
-    """The weights that the confidence of real strokes asks for, 0..255, against what the mask keeps of them."""
+    """The weights that real strokes are pasted back with, 0..255, against what the mask keeps of them."""
     for region in sample.softened:
         exact, stored, soft = _weights(region)
         yield of_values("soft mask to bytes", exact[soft], stored[soft], 255)
@@ -39,12 +40,17 @@ def paste_back(sample: Sample) -> Iterator[Crossing]:
 def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
     """A region's weights in float and as its mask keeps them, and where its own strokes are pasted softly.
 
-    Only lines that stand alone: neighbours share a mask, in which each pixel has the weight of one and the confidence of the
-    surest.
+    Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since a mask keeps no floats.
     """
-    mask = region.array("mask", 4)
-    exact: Weights = mask[:, :, CONFIDENCE].astype(np.float32) / np.float32(Soften.certain)
-    stored: Weights = mask[:, :, BLEND].astype(np.float32)
-    alone = region["strokes"] == "found" and len(region["polygons"]) == 1
-    soft: Selection = (stored > 0) & (exact < 255) & alone
+    crop, stored = Box(**region["crop"]), region.array("mask", 4)[:, :, BLEND].astype(np.float32)
+    exact = np.zeros_like(stored)
+    if region["strokes"] == "found" and len(region["polygons"]) == 1:
+        polygon = [[x - crop.x, y - crop.y] for x, y in region["polygons"][0]]
+        height = max(1.0, stroke_height(polygon))
+        reach = round_line(bounding_box([polygon], crop.width, crop.height), height, crop.width, crop.height)
+        place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
+        rgb = np.ascontiguousarray(region.array("pixels", 3)[place])
+        probability = stroke_network().probability(rgb, rasterised([polygon], reach), height, Soften.seen_height)
+        exact[place] = np.clip(probability / np.float32(Soften.certain), 0, 1) * 255
+    soft: Selection = (stored > 0) & (exact > 0) & (exact < 255)
     return exact, stored, soft

@@ -1,12 +1,13 @@
 """Diffusion in pixels: a PatchMatch fill, corrected by what the soft mask still lets see. It needs ONNX Runtime and no torch.
 
 What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network sees the noisy residual, that
-fill with its surroundings, a smooth fill, the picture as it is, and the mask's `core`, `blend` and `confidence`, all packed
-by an exactly invertible pixel-unshuffle, and estimates the clean residual: a free part, shares of the way to the smooth fill
-and to the picture as it is, and a share of the noisy residual that it keeps. A stroke mask is wider than its strokes and
-strokes may be translucent, so much of what it hides can still be seen there; the mask's `confidence` says how surely it
-cannot. Masks that a user gave hide everything below them. Crops of any size are worked in windows of two fixed sizes round
-the hole only. `training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
+fill with its surroundings, a smooth fill, the picture as it is, the mask's `core`, `blend` and `confidence`, and how the
+colours of marks and picture differ near each pixel, all packed by an exactly invertible pixel-unshuffle. It estimates the
+clean residual: a free part, shares of the way to the smooth fill and, as far as it trusts it, to the picture as it is, and a
+share of the noisy residual that it keeps. A stroke mask is wider than its strokes and strokes may be translucent, so much of
+what it hides can still be seen there; the mask's `confidence` says how surely it cannot. Masks that a user gave hide
+everything below them. Crops of any size are worked in windows of two fixed sizes round the hole only.
+`training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -40,7 +42,15 @@ OVERLAP = 32
 PACKING = 2
 """Pixels a side that are packed into one place with four times the channels."""
 DOUBT = 4
-"""Power of the share of doubt (1 less the mask's confidence) with which the picture as it is begins to count in an estimate."""
+"""Power of the share of doubt (1 less the mask's confidence) that is the first guess of how far the picture as it is can be
+trusted; the network corrects its logit."""
+LEAST_TRUST = 0.002
+"""How far from 0 and 1 that guess stays."""
+CAUTION = 8
+"""Power of the trust with which the picture counts: a ghost of a letter is worse than one more pixel invented."""
+NEAR = 6.0
+"""Sigma in pixels of the neighbourhood in which the colours of marks and picture are told apart."""
+LEAST_WEIGHT = np.float32(1e-3)
 RESIDUAL_SCALE = 3.0
 """What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
 
@@ -99,6 +109,28 @@ def _fading(side: int) -> Field:
     return (ramp[:, None] * ramp)[:, :, None]
 
 
+def _near(values: Field, weight: Field) -> Field:
+    """The weighted mean of values round each pixel; where nothing near has a weight, that of all."""
+    total = cv2.GaussianBlur(np.dstack([values * weight, weight]), (0, 0), NEAR, borderType=cv2.BORDER_REPLICATE)
+    everywhere = (values * weight).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+    result: Field = (total[:, :, :-1] + LEAST_WEIGHT * everywhere) / (total[:, :, -1:] + LEAST_WEIGHT)
+    return result
+
+
+def hints(seen: Field, confidence: Field) -> Field:
+    """How marks and picture differ near each pixel: height x width x 8 from a picture (-1..1) and the mask's confidence (0..1).
+
+    Its colour less the one behind the marks, the marks' colour less the one behind them, the share of the marks' colour that
+    explains the first by the second, and what that leaves unexplained.
+    """
+    marks, behind = _near(seen, confidence**4), _near(seen, (1 - confidence) ** 8)
+    off, apart = seen - behind, marks - behind
+    share = (off * apart).sum(axis=2, keepdims=True) / ((apart**2).sum(axis=2, keepdims=True) + np.float32(0.01))
+    share = np.clip(share, -1, 2)
+    left = np.abs(off - share * apart).max(axis=2, keepdims=True)
+    return np.concatenate([2 * off, apart, share, 4 * left], axis=2).astype(np.float32)
+
+
 def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
     """The crop as it is where the network may look through the mask, else the fill: uint8 height x width x 3.
 
@@ -118,6 +150,7 @@ class Start:
     smooth: Field
     seen: Field
     mask: Field
+    hints: Field
     hole: Field
 
     @classmethod
@@ -127,12 +160,12 @@ class Start:
         hole = (hole_of(mask) > 0)[:, :, None].astype(np.float32)
         shown = (fill, smooth, visible(pixels, fill, mask))
         first, second, third = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in shown)
-        return cls(first, second, third, chosen, hole)
+        return cls(first, second, third, chosen, hints(third, chosen[:, :, 2:]), hole)
 
     def cut(self, y: int, x: int, side: int) -> Start:
         """The same in one window."""
         there = np.s_[y : y + side, x : x + side]
-        return Start(self.fill[there], self.smooth[there], self.seen[there], self.mask[there], self.hole[there])
+        return Start(*(getattr(self, name)[there] for name in ("fill", "smooth", "seen", "mask", "hints", "hole")))
 
 
 class Network:
@@ -144,11 +177,12 @@ class Network:
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
         """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
         smooth, seen = start.smooth - start.fill, start.seen - start.fill
-        shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask], axis=2)
+        shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask, start.hints], axis=2)
         inputs = {"packed": packed(shown)[None], "level": np.array([level * 1000], np.float32)}
         with spent_in("model"):
             answer = unpacked(self._session.run(None, inputs)[0][0])
-        trust = (1 - start.mask[:, :, 2:3]) ** DOUBT + answer[:, :, 4:5]
+        guess = np.clip((1 - start.mask[:, :, 2:3]) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
+        trust = (1 / (1 + (1 / guess - 1) * np.exp(-answer[:, :, 4:5]))) ** CAUTION
         towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
         result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
         return result

@@ -54,7 +54,7 @@ class Routing:
 
     model: str = "animevideov3"
     """Name of an upscaler, see `UPSCALERS`."""
-    threshold: float = 4.0
+    threshold: float = 2.0
     """Loss by resampling, in grey levels, above which a block goes to the network; 0 sends all there, infinity none."""
     least_noise: float = 1.0
     """Deviation of the noise, in grey levels, below which nothing is done against it."""

@@ -36,7 +36,7 @@ from operators.generators.classical import CLASSICAL
 from operators.generators.request import hole_of
 from operators.image import Limits, decode
 from operators.inpaint import pasted
-from operators.mask import BLEND, CHANNELS, CONFIDENCE, CORE, Box, bounding_box, dilated, rasterised, stroke_height
+from operators.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, rasterised, stroke_height
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
 from operators.metrics.perceptual import perceptual_distance
@@ -116,12 +116,21 @@ def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tup
     return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
 
 
-def masked(core: Pixels, confidence: Pixels, strokes: str, edge: str) -> Pixels:
-    """A region's mask from its `core` (0 or 255) and its confidence, fading as `soften` does it or left binary."""
+def masked(core: Pixels, blend: Pixels) -> Pixels:
+    """A region's mask of a `core` (0 or 255) and weights at paste-back."""
     mask = np.zeros((*core.shape, len(CHANNELS)), np.uint8)
-    mask[:, :, CORE] = core
-    mask[:, :, BLEND] = Soften().weight(core, confidence, strokes) if edge == "soft" else core
+    mask[:, :, CORE], mask[:, :, BLEND] = core, blend
     return mask
+
+
+def weighed(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
+    """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes it, true strokes certain."""
+    soft = {
+        "true strokes": lambda: Soften().weight(core, strokes, "found"),
+        "our strokes": lambda: ours[:, :, BLEND],
+        "polygons": lambda: Soften().weight(core, core, "polygon"),
+    }
+    return soft[kind]() if edge == "soft" else core
 
 
 def _cut(plane: Any, box: Box) -> Any:
@@ -213,14 +222,13 @@ def _figures(
         strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
         ours = region.array("mask", 4)
         core = ours[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
-        confidence = ours[:, :, CONFIDENCE] if kind == "our strokes" else strokes
-        mask = masked(core, confidence, "polygon" if kind == "polygons" else "found", edge)
+        mask = masked(core, weighed(kind, core, strokes, ours, edge))
         pixels = _cut(picture, box)
         filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
         shown = pasted(pixels, filled, mask[:, :, BLEND])
-        weighed = mask[:, :, BLEND] > 0
+        edited = mask[:, :, BLEND] > 0
         place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-        result[place][weighed] = shown[weighed]
+        result[place][edited] = shown[edited]
         around = Surroundings.of(mask)
         seams.append(seam_ratio(shown, around.edited, around.border))
     for cover in covers:

@@ -74,16 +74,15 @@ def test_the_blend_fades_to_nothing_away_from_the_text(softened):
 
 @given(
     arrays(np.uint8, (6, 7), elements=st.sampled_from((0, 255))),
-    arrays(np.uint8, (6, 7)),
+    arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)),
     st.floats(0.05, 1.0),
 )
-def test_found_strokes_fade_within_their_core_by_how_sure_they_are(core, confidence, certain):
-    weight = Soften(certain=certain).weight(core, confidence, "found")
+def test_found_strokes_fade_within_their_core_by_how_likely_they_are(core, probability, certain):
+    soften = Soften(certain=certain)
+    weight = soften.weight(core, soften.certainty(probability), "found")
     assert (weight[core == 0] == 0).all()
     inside = core > 0
-    expected = np.minimum(255.0, confidence[inside] / certain)
-    assert (np.abs(weight[inside] - expected) <= 0.501).all()
-    assert (weight[inside & (confidence >= 255 * certain)] == 255).all()
+    assert (np.abs(weight[inside] - np.minimum(255.0, 255 * probability[inside] / certain)) <= 0.501).all()
 
 
 def test_a_polygon_that_is_replaced_as_a_whole_fades_outside():

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 from operators.failure import RunError
 from operators.generators import check, generator_of
-from operators.generators.classical import patchmatch
+from operators.generators.classical import navier_stokes, patchmatch
 from operators.generators.pixel_diffusion import (
     GRAPH,
     PACKING,
@@ -28,6 +28,7 @@ from operators.generators.pixel_diffusion import (
     PixelDiffusion,
     Start,
     cheapest_windows,
+    hints,
     levels,
     packed,
     sampled,
@@ -39,7 +40,7 @@ from operators.generators.request import Request, hole_of
 from operators.mask import dilated, feathered
 from operators.onnx_session import onnx_session
 from operators.registry import located, pinned, resolve
-from training.diffusion import ARCHITECTURE
+from training.diffusion import ARCHITECTURE, Crops, estimated
 from training.diffusion_export import export
 
 
@@ -226,3 +227,29 @@ def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_g
     off, off_before = (np.abs(one.astype(int) - clean)[core > 0].mean() for one in (fill, start))
     assert off < 0.7 * off_before
     assert np.abs(fill.astype(int) - 250)[strokes > 0].mean() > 30
+
+
+def test_training_and_use_make_the_same_estimate(model: Path, photo: np.ndarray) -> None:
+    request = asked(photo, 128, 128)
+    hole = hole_of(request.mask)
+    fill, smooth = (paint(request.pixels, hole, 3) for paint in (patchmatch, navier_stokes))
+    shown = (request.pixels, visible(request.pixels, fill, request.mask), fill, smooth, request.mask[:, :, :3], 0 * hole)
+    crops = Crops(np.dstack(shown)[None])
+    noisy = np.random.default_rng(4).standard_normal((128, 128, 3), np.float32) * (hole > 0)[:, :, None]
+    network = diffusers.UNet2DModel.from_pretrained(model / "unet", torch_dtype=torch.float32).eval()
+    with torch.inference_mode():
+        expected, _ = estimated(network, crops, torch.from_numpy(noisy).permute(2, 0, 1)[None], torch.tensor([0.7]))
+    found = Network(model).estimate(Start.of(request.pixels, fill, smooth, request.mask), noisy, 0.7)
+    assert np.abs(found).max() > 0.1
+    assert np.abs(found - expected[0].permute(1, 2, 0).numpy()).max() < 2e-3
+
+
+def test_hints_tell_marks_from_what_is_behind_them() -> None:
+    seen = np.full((64, 64, 3), -0.5, np.float32)
+    confidence = np.zeros((64, 64, 1), np.float32)
+    seen[20:24], confidence[20:24] = 0.9, 1.0
+    seen[24], confidence[24] = 0.2, 0.5
+    share = hints(seen, confidence)[:, :, 6]
+    assert np.allclose(share[20:24], 1, atol=0.1)
+    assert np.allclose(share[[0, 10, 40, 63]], 0, atol=0.05)
+    assert 0.3 < share[24].mean() < 0.8
