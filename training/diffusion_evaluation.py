@@ -38,7 +38,7 @@ from operators.table import Pixels, Region, packed_fill, swap_children, views
 
 STEPS = (1, 2, 4, 8)
 FIGURES = ("perceptual_distance", "psnr", "characters_read")
-USUAL = 4
+USUAL = 2
 """Steps that a run takes."""
 SHOWN = 12
 """Rows of the picture table."""
@@ -144,7 +144,7 @@ def cost(model: Path) -> dict[str, float]:
 
 
 def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -> None:
-    """One row an image: text, truth, Telea, PatchMatch, the model at four steps, enlarged views of each one's first region."""
+    """One row an image: text, truth, Telea, PatchMatch, the model at two steps, enlarged views of each one's first region."""
     rows = []
     for entry in entries:
         truth, row = suite.truth(entry), views(softened(suite, entry))[0]
