@@ -200,7 +200,7 @@ def test_fills_are_counted_by_rung_and_outcome(watched: Watched) -> None:
         expected.update((rung, "refused") for rung in (made[:-1] if accepted else made))
         expected.update((rung, "accepted") for rung in (made[-1:] if accepted else []))
     assert watched.numbers("ray_cleanplate_fills_total", "rung", "outcome") == expected
-    assert ("patchmatch", "accepted") in expected
+    assert ("builtin", "accepted") in expected
 
 
 def test_bytes_are_those_of_the_files(watched: Watched) -> None:

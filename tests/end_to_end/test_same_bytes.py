@@ -48,7 +48,7 @@ def findings(dest: Path) -> dict[str, tuple[object, ...]]:
 def test_the_images_at_hand_are_worth_comparing(finished: Finished) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
     assert any(row["verdict"] == "edited" for row in rows)
-    assert any(region["rung"] == "patchmatch" for row in rows for region in row["regions"] or [])
+    assert any(region["rung"] == "builtin" for row in rows for region in row["regions"] or [])
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -161,8 +161,9 @@ def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     stages = flow.stages(laptop())
     assert [name for name, _ in stages] == ["fetch", "worker", "write"]
-    ladder = ["inpaint_patchmatch", "verify", "refine_patchmatch", "inpaint_patchmatch", "verify"]
-    names = ["detect", "soften", "describe", *ladder, "inpaint_navier_stokes", "verify", "compose"]
+    model = ["inpaint_builtin", "upscale", "verify"]
+    classical = ["inpaint_patchmatch", "verify", "inpaint_navier_stokes", "verify"]
+    names = ["detect", "soften", "describe", *model, "refine_builtin", *model, *classical, "compose"]
     assert stages[1][1].name == "+".join(names)
 
 
@@ -175,7 +176,7 @@ def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
     stages = {"inpaint": Stage(cpus=1, pool=(1, 1)), "verify": Stage(cpus=1, pool=(1, 1)), "default": Stage(cpus=0.25)}
     profile = Profile(name="own", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
-    needed = 6 * 1 + 7 * 0.25 + 1
+    needed = 8 * 1 + 9 * 0.25 + 1
     assert flow.refusal(profile, [Node({"CPU": needed})]) is None
     refusal = flow.refusal(profile, [Node({"CPU": needed - 0.5})])
     assert refusal is not None

@@ -143,10 +143,11 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
         "pp-ocr-v6-small",
         "strokes",
         "efficientnet-lite0",
+        "builtin",
         "patchmatch",
         "navier_stokes",
     ]
-    assert [len(model["sha256"]) for model in content["models"]] == [64, 64, 64, 0, 0]
+    assert [len(model["sha256"]) for model in content["models"]] == [64, 64, 64, 64, 0, 0]
 
 
 def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:
@@ -193,7 +194,10 @@ def test_a_run_that_dies_on_its_way_leaves_no_report_of_an_earlier_one(finished:
 @pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(
     ("flow", "named"),
-    [(FAST, "its operators"), (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_patchmatch, inpaint_navier_stokes")],
+    [
+        (FAST, "its operators"),
+        (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_builtin, inpaint_patchmatch, inpaint_navier_stokes"),
+    ],
     ids=["preset", "seed"],
 )
 def test_other_settings_into_the_same_destination_are_refused(
