@@ -3,7 +3,7 @@
     python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion/evaluation --set tune --every 4
     python -m training.diffusion_evaluation --model operators/models/builtin --out build/diffusion/evaluation
 
-The first is for choosing between models, the second, once, for what is reported; `--steps 4 --seeds 1` leaves out what is dear.
+The first is for choosing between models, the second, once, for what is reported; `--steps 2 --seeds 1` leaves out what is dear.
 
 Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
 bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
@@ -56,7 +56,7 @@ class Job:
 
 
 def fills_of(region: Region, sha256: str, model: Path, seeds: int, steps: tuple[int, ...] = (USUAL,)) -> dict[str, Pixels]:
-    """Every fill of one region by name; `seed n` are the model's at four steps by other seeds, from the PatchMatch fill on.
+    """Every fill of one region by name; `seed n` are those of other seeds at the usual steps, from the PatchMatch fill on.
 
     `untrained` is what the model's estimate begins with in training: that fill and the crop mixed by the mask's confidence.
     """

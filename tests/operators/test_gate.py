@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.calibrate import write_calibration
-from operators.gate import OFFSET, Model, area_under_curve, calibration, features, fitted, measured, model_of
+from operators.gate import (
+    OFFSET,
+    Model,
+    Surroundings,
+    area_under_curve,
+    calibration,
+    features,
+    fitted,
+    measured,
+    model_of,
+)
 from operators.mask import BLEND, CORE
 
 check = settings(deadline=None, max_examples=40)
@@ -234,3 +244,13 @@ def test_the_shipped_calibration_names_its_suite_and_judges_the_usual_fill() -> 
         assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(USUAL))
         assert 0 <= model.predicted_distance(USUAL) < 10
         assert model.bound == content["bad_perceptual_distance"]
+
+
+def test_the_border_of_an_edit_is_its_faded_rim_and_no_stroke_of_another_region() -> None:
+    mask = np.zeros((40, 40, 4), np.uint8)
+    mask[8:22, 8:22, CORE], mask[8:22, 8:22, BLEND], mask[10:20, 10:20, BLEND] = 255, 60, 255
+    mask[10:20, 22:30, CORE] = 255
+    place = Surroundings.of(mask)
+    assert place.edited.sum() == 100
+    assert place.border[9, 10:20].all() and place.border[10:20, 20].all()
+    assert not place.border[10:20, 22:30].any()
