@@ -36,7 +36,7 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
 `balanced` follows the routes: what is flat and thin goes to the classical fill first, what is textured to the generative one,
 and each has the other below it. Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four
 grey levels on a flat picture. PatchMatch stands where a diffusion model may: `builtin` begins with its fill, measures better
-(see its model card) and takes twice the time, which `quality` spends.
+(see its model card) and takes nearly three times as long, which `quality` spends.
 """
 
 

@@ -6,11 +6,14 @@
 
 What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
 starts at zero: the untrained model shows the picture as it is where the mask's confidence is small, else the PatchMatch
-fill. The pixel loss asks for the clean picture as far as the marks let it through, and for the PatchMatch fill where they do
-not: what cannot be known is not to become the mean of all that it could be. A perceptual loss may be put beside it; it costs
-more than the network. The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines: validation
-by the judge's perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) every few
-minutes. Needs the `training` extra.
+fill. The pixel loss asks for the clean picture as far as the marks let it through, and where they do not, for the PatchMatch
+fill's texture in the right colours: what cannot be known is not to become the mean of all that it could be. Where the picture
+can be trusted is learnt by itself, from which pixels the marks have touched: the pixel loss alone punishes the first attempts
+and stays where it began. A perceptual loss may be put beside them; it costs more than the network.
+
+The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines: validation by the judge's
+perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) every few minutes. Needs the
+`training` extra.
 """
 
 from __future__ import annotations
@@ -55,8 +58,8 @@ VIEWS = ((64, 16), (64, 16), (64, 16), (128, 4))
 RECOLOURED = 0.4
 """Share of the examples whose text gets another colour and strength each time they are shown."""
 UNKNOWN = 2.0
-"""Weight in the pixel loss of leaving the PatchMatch fill where marks have changed the picture: a ghost of them that is closer
-to the truth than some other texture is still a ghost."""
+"""Weight in the pixel loss of keeping the PatchMatch fill's texture where marks have changed the picture: a ghost of them that
+is closer to the truth than some other texture is still a ghost."""
 UNTOUCHED = 5
 """Of 255, how much of a pixel marks may have replaced for it to count as seen."""
 COARSE = 4

@@ -131,6 +131,12 @@ def hints(seen: Field, confidence: Field) -> Field:
     return np.concatenate([2 * off, apart, share, 4 * left], axis=2).astype(np.float32)
 
 
+def first_trust(confidence: Field) -> Field:
+    """How far the picture can be trusted (0..1) before the network has said anything, by the mask's confidence (0..1)."""
+    result: Field = np.clip((1 - confidence) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
+    return result
+
+
 def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
     """The crop as it is where the network may look through the mask, else the fill: uint8 height x width x 3.
 
@@ -181,8 +187,7 @@ class Network:
         inputs = {"packed": packed(shown)[None], "level": np.array([level * 1000], np.float32)}
         with spent_in("model"):
             answer = unpacked(self._session.run(None, inputs)[0][0])
-        guess = np.clip((1 - start.mask[:, :, 2:3]) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
-        trust = (1 / (1 + (1 / guess - 1) * np.exp(-answer[:, :, 4:5]))) ** CAUTION
+        trust = (1 / (1 + (1 / first_trust(start.mask[:, :, 2:3]) - 1) * np.exp(-answer[:, :, 4:5]))) ** CAUTION
         towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
         result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
         return result
