@@ -42,19 +42,19 @@ faults: install
 	CLEANPLATE_FAULT_IMAGES=10000 $(BIN)/python -m pytest -s tests/faults
 
 bench: install
-	$(BIN)/python -m tests.benchmarks.throughput
-	$(BIN)/python -m tests.benchmarks.masks
-	$(BIN)/python -m tests.benchmarks.rungs
-	$(BIN)/python -m tests.benchmarks.routing
-	$(BIN)/python -m tests.benchmarks.generator_tolerance
-	$(BIN)/python -m tests.benchmarks.enlarge
-	$(BIN)/python -m tests.benchmarks.enhance
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.masks
+	$(BIN)/python -m benchmarks.rungs
+	$(BIN)/python -m benchmarks.routing
+	$(BIN)/python -m benchmarks.generator_tolerance
+	$(BIN)/python -m benchmarks.enlarge
+	$(BIN)/python -m benchmarks.enhance
 
 # Contenders that cannot share our environment get one each: Daft wants another Arrow, IOPaint an older everything.
 bench-peers: install build/peers/daft/installed build/peers/iopaint/installed
-	$(BIN)/python -m tests.benchmarks.peers
+	$(BIN)/python -m benchmarks.peers
 
-build/peers/%/installed: tests/benchmarks/peers/%.txt
+build/peers/%/installed: benchmarks/peers/%.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

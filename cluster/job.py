@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.token import offer_token
+from cluster.auth import offer_token
 
 KEY = "cleanplate"
 """Under this name a job's metadata holds what tells its command line from all others."""

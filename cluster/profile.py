@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from cluster.bounds import Bounds
-from cluster.room import Node, amount_text, carrying, holds, matches, total
+from cluster.nodes import Node, amount_text, carrying, holds, matches, total
 
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""

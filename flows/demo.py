@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.profile import laptop
+from flows.engine.run import run
+from flows.engine.settings import Options
 from flows.erase_text import erase_text
-from flows.render import Caption, captioned
-from flows.run import run
-from flows.run_settings import Options
-from operators import ledger
-from operators.mask import Box
+from flows.evaluation.draw_text import Caption, captioned
+from operators.ledger import ledger
+from operators.masks.mask import Box
 from operators.metrics.quality import psnr, ssim
-from operators.table import Pixels
+from operators.rows.table import Pixels
 
 AROUND = 8
 """Pixels round an edited region that are compared with the clean picture too."""

@@ -6,10 +6,10 @@ import re
 
 from flows.flow import Flow
 from operators.enlarge import Enlarge, Print
-from operators.failure import RunError
 from operators.fetch import Fetch
-from operators.image import Limits
-from operators.upscalers.routed import Routing
+from operators.pictures.codec import Limits
+from operators.rows.failure import RunError
+from operators.upscalers.enlargement import Routing
 
 SCALES = (2, 4)
 

@@ -9,7 +9,7 @@ from operators.describe import Describe
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
-from operators.image import Limits
+from operators.pictures.codec import Limits
 from operators.soften import Soften
 
 

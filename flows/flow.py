@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cluster.bounds import Bounds
+from cluster.nodes import Node
 from cluster.profile import Profile, ProfileError
-from cluster.room import Node
-from flows.blocks import unpacked
-from flows.observed import batch_observed
-from flows.second_attempt import guarded
-from operators.memory_limit import limit_memory
-from operators.model_cache import single_threaded
+from flows.engine.attempts import guarded
+from flows.engine.blocks import unpacked
+from flows.engine.memory_limit import limit_memory
+from flows.telemetry.batch import batch_observed
+from operators.models.in_process import single_threaded
 from operators.operator import Chain, Operator
-from operators.row import INDEX_COLUMNS, SCHEMA, check_schema, column, complete
+from operators.rows.schema import INDEX_COLUMNS, SCHEMA, check_schema, column, complete
 
 if TYPE_CHECKING:
     from ray.data import Dataset

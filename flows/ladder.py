@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.budget import Budget
-from operators.failure import RunError
+from operators.decisions.budget import Budget
+from operators.decisions.routing import CLASSICAL, GENERATIVE, REFINED
 from operators.inpaint import Inpaint
-from operators.model_card import ModelCard
+from operators.models.card import ModelCard
+from operators.models.registry import pinned, resolve
 from operators.operator import Operator
 from operators.refine import Refine
-from operators.registry import pinned, resolve
-from operators.routing import CLASSICAL, GENERATIVE, REFINED
+from operators.rows.failure import RunError
 from operators.upscale import Upscale
 from operators.verify import Verify
 

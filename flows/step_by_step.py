@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageOps
 
 from flows.flow import Flow
 from operators.inpaint import pasted
-from operators.mask import BLEND, CORE
-from operators.model_cache import single_threaded
+from operators.masks.mask import BLEND, CORE
+from operators.models.in_process import single_threaded
 from operators.operator import Operator
-from operators.row import complete
-from operators.table import Pixels, Region, Row, views
+from operators.rows.schema import complete
+from operators.rows.table import Pixels, Region, Row, views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
 """Colours of a text that was found, of a region that is open, and of one whose fill was accepted."""

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from operators.failure import CODES, Failure
-from operators.image import FRAMES, Limits, encode
-from operators.mask import BLEND
+from operators.masks.mask import BLEND
 from operators.operator import Operator
-from operators.picture import Edit
-from operators.table import Additions, Row, derive, map_rows
+from operators.pictures.codec import FRAMES, Limits, encode
+from operators.pictures.picture import Edit
+from operators.rows.failure import CODES, Failure
+from operators.rows.table import Additions, Row, derive, map_rows
 from operators.verify import reasons_of
 
 

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.failure import Failure
-from operators.generators.request import hole_of
-from operators.image import FRAMES, Limits
-from operators.image_encoder import SHIPPED, image_encoder, image_encoder_identity
-from operators.mask import Box, dilated
+from operators.decisions.routing import route
+from operators.generators.generator import hole_of
+from operators.masks.mask import Box, dilated
 from operators.metrics.continuity import Selection
+from operators.metrics.surface import hidden, region_figures, surface_figures, without_text
 from operators.operator import Operator
-from operators.routing import route
-from operators.surface import hidden, region_figures, surface_figures, without_text
-from operators.table import Additions, Pixels, Region, Row, map_rows
+from operators.pictures.codec import FRAMES, Limits
+from operators.rows.failure import Failure
+from operators.rows.table import Additions, Pixels, Region, Row, map_rows
+from operators.vision.image_encoder import SHIPPED, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
 """Pixels of the longer side at which a whole picture is described; smaller ones are not enlarged."""

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.image import FRAMES, Limits
-from operators.mask import Box, Polygon, bounding_box
+from operators.masks.mask import Box, Polygon, bounding_box
 from operators.operator import Operator
-from operators.picture import Picture
-from operators.table import Additions, Pixels, Row, map_rows
-from operators.text_detector import Probability, Scale, has_contrast, text_detector
+from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.picture import Picture
+from operators.rows.table import Additions, Pixels, Row, map_rows
+from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector
 
 MOST_BESIDE = 1 / 16
 """Cells of the detector's map by which the edges of a stored map's box may lie beside the cells' own edges."""

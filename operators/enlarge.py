@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from operators.colour import Samples
-from operators.enlarged_file import encoded
-from operators.failure import CODES, Failure
-from operators.formats.header import opened
-from operators.image import FRAMES, Limits
 from operators.operator import Operator
-from operators.picture import TURNS, Picture
-from operators.table import Additions, Row, derive, map_rows
-from operators.upscalers.routed import Enlargement, Routing
+from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.colour import Samples
+from operators.pictures.enlarged_file import encoded
+from operators.pictures.formats.header import opened
+from operators.pictures.picture import TURNS, Picture
+from operators.rows.failure import CODES, Failure
+from operators.rows.table import Additions, Row, derive, map_rows
+from operators.upscalers.enlargement import Enlargement, Routing
 from operators.upscalers.upscaler import upscaler
 
 CENTIMETRES_PER_INCH = 2.54

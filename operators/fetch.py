@@ -9,14 +9,14 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from operators import source
-from operators.cells import is_cell
-from operators.clock import spent_in
-from operators.failure import Failure
-from operators.image import FORMATS, Limits
 from operators.operator import Operator
-from operators.row import complete
-from operators.table import Additions, Row, map_rows
+from operators.pictures.codec import FORMATS, Limits
+from operators.rows.failure import Failure
+from operators.rows.schema import complete
+from operators.rows.table import Additions, Row, map_rows
+from operators.rows.timing import spent_in
+from operators.storage import source_image as source
+from operators.storage.parquet_images import is_cell
 
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp"}
 

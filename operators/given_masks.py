@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from operators import storage
-from operators.clock import spent_in
 from operators.detect import DETECTED, FOUND_COLUMNS, region
-from operators.failure import Failure
-from operators.image import FRAMES, Limits
-from operators.listing import EXTENSIONS
-from operators.mask import Box, dilated
+from operators.masks.mask import Box, dilated
 from operators.operator import Operator
-from operators.table import Additions, Pixels, Row, map_rows
+from operators.pictures.codec import FRAMES, Limits
+from operators.rows.failure import Failure
+from operators.rows.table import Additions, Pixels, Row, map_rows
+from operators.rows.timing import spent_in
+from operators.storage import files as storage
+from operators.storage.listing import EXTENSIONS
 
 NEAR = 8
 """Parts of a mask closer than twice this many pixels are one region."""

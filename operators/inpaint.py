@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.budget import Budget
-from operators.clock import charge
+from operators.decisions.budget import Budget
 from operators.generators import check, generator_of
+from operators.generators.generator import Generator, Request, hole_of
+from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import Filled, filled
-from operators.generators.request import Generator, Request, hole_of
-from operators.harmonise import harmonised
-from operators.intent import intent_of, prompt_sha256, rendered
-from operators.model_card import ModelCard
+from operators.generators.prompt import intent_of, prompt_sha256, rendered
+from operators.models.card import ModelCard
+from operators.models.registry import located, resolve
 from operators.operator import Operator
-from operators.registry import located, resolve
-from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill, views
+from operators.rows.table import Additions, Pixels, Region, Row, map_rows, packed_fill, views
+from operators.rows.timing import charge
 
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
 

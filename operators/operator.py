@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from operators.deadline import deadline
-from operators.row import check_schema
+from operators.rows.deadline import deadline
+from operators.rows.schema import check_schema
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from operators.decisions.routing import REFINED
 from operators.inpaint import pasted
-from operators.mask import BLEND, CORE, Box, bounding_box, rasterised, stroke_height
+from operators.masks.mask import BLEND, CORE, Box, bounding_box, rasterised, stroke_height
 from operators.operator import Operator
-from operators.routing import REFINED
+from operators.rows.table import Additions, Pixels, Region, Row, map_rows
 from operators.soften import Soften
-from operators.stroke_network import round_line, stroke_network
-from operators.table import Additions, Pixels, Region, Row, map_rows
-from operators.text_detector import has_contrast
+from operators.vision.stroke_network import round_line, stroke_network
+from operators.vision.text_detector import has_contrast
 
 
 @dataclass(frozen=True)

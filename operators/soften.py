@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.failure import Failure
-from operators.image import FRAMES, Limits
-from operators.mask import (
+from operators.masks.mask import (
     BLEND,
     CONFIDENCE,
     CORE,
@@ -29,9 +27,11 @@ from operators.mask import (
     stroke_height,
 )
 from operators.operator import Operator
-from operators.picture import Picture
-from operators.stroke_network import LINE_HEIGHT, round_line, stroke_network
-from operators.table import Additions, Pixels, Row, map_rows
+from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.picture import Picture
+from operators.rows.failure import Failure
+from operators.rows.table import Additions, Pixels, Row, map_rows
+from operators.vision.stroke_network import LINE_HEIGHT, round_line, stroke_network
 
 
 @dataclass(frozen=True)

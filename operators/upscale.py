@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.gate import Surroundings
+from operators.decisions.gate import Surroundings
 from operators.inpaint import pasted
-from operators.mask import BLEND, CONFIDENCE, Box
+from operators.masks.mask import BLEND, CONFIDENCE, Box
 from operators.metrics.continuity import Selection, lab_difference, luma
 from operators.metrics.naturalness import BANDS, octave_bands, overshoot_share
 from operators.operator import Operator
-from operators.table import Additions, Pixels, Region, Row, map_rows, packed_fill
-from operators.text_detector import Scale, has_contrast, text_detector
-from operators.upscalers.guard import Guard
+from operators.rows.table import Additions, Pixels, Region, Row, map_rows, packed_fill
+from operators.upscalers.detail_guard import Guard
+from operators.upscalers.detail_loss import noise_level
 from operators.upscalers.resample import resampled
-from operators.upscalers.routing import noise_level
 from operators.upscalers.tiles import painted
 from operators.upscalers.upscaler import Colour, upscaler
+from operators.vision.text_detector import Scale, has_contrast, text_detector
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
 """Share of white noise's energy in each octave band, the finest first: no network brings back a picture's grain."""

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.attempts import attempts
-from operators.gate import calibration, measured, model_of
+from operators.decisions.gate import calibration, measured, model_of
 from operators.inpaint import pasted
-from operators.mask import BLEND, Box, bounding_box, rasterised, stroke_height
+from operators.masks.mask import BLEND, Box, bounding_box, rasterised, stroke_height
 from operators.metrics.continuity import Selection
 from operators.operator import Operator
-from operators.stroke_network import round_line, stroke_network
-from operators.table import Additions, Pixels, Region, Row, map_rows
-from operators.text_detector import Probability, Scale, has_contrast, text_detector
+from operators.rows.checks import attempts
+from operators.rows.table import Additions, Pixels, Region, Row, map_rows
+from operators.vision.stroke_network import round_line, stroke_network
+from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from operators import ledger, source
-from operators import storage as store
-from operators.clock import spent_in
-from operators.failure import CODES
+from operators.ledger import ledger
 from operators.operator import Operator
-from operators.row import ledger_rows
-from operators.server_copy import server_copied
-from operators.table import Additions, Row, derive, map_rows, without_pixels
+from operators.rows.failure import CODES
+from operators.rows.schema import ledger_rows
+from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
+from operators.rows.timing import spent_in
+from operators.storage import files as store
+from operators.storage import source_image as source
+from operators.storage.s3_copy import server_copied
 
 
 @dataclass(frozen=True)

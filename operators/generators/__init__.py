@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from operators.failure import RunError
 from operators.generators.classical import CLASSICAL, Classical
-from operators.generators.request import Generator
-from operators.model_card import ModelCard
+from operators.generators.generator import Generator
+from operators.models.card import ModelCard
+from operators.rows.failure import RunError
 
 
 def generator_of(card: ModelCard, folder: Path | None) -> Generator:
@@ -39,9 +39,9 @@ def _made(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
         return PixelDiffusion.of(card.alias, folder, card.steps)
     if folder is None or card.family not in ("latent_diffusion", "token_transformer"):
         raise RunError("model_invalid", f"{card.alias}: no generator of family {card.family} can be made")
-    from operators.generators.folder import hollow, loaded
+    from operators.generators.diffusers_pipeline import OwnPipeline
     from operators.generators.latent_diffusion import LatentDiffusion
-    from operators.generators.own_pipeline import OwnPipeline
+    from operators.generators.loading import hollow, loaded
     from operators.generators.token_transformer import TokenTransformer
 
     model = loaded(card, folder) if weights else hollow(card, folder)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operators.failure import RunError
+from operators.generators.batch_invariance import steady_microbatch
 from operators.generators.canvas import Canvas
 from operators.generators.classical import navier_stokes
-from operators.generators.folder import Loaded
-from operators.generators.places import steady_microbatch
-from operators.generators.request import Request, hole_of
-from operators.generators.soft_mask import latent_cells, strength_of, threshold
-from operators.model_card import ModelCard
-from operators.table import Pixels
+from operators.generators.generator import Request, hole_of
+from operators.generators.loading import Loaded
+from operators.generators.strength import latent_cells, strength_of, threshold
+from operators.models.card import ModelCard
+from operators.rows.failure import RunError
+from operators.rows.table import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ class LatentDiffusion:
     """Differential diffusion (Levin and Fried 2023) with classifier-free guidance over one U-Net.
 
     On one kind of machine a request always gives the same bytes. Elsewhere sums run in another order:
-    `python -m tests.benchmarks.generator_tolerance` printed, for small networks of random weights on one CPU, at most 1 grey
+    `python -m benchmarks.generator_tolerance` printed, for small networks of random weights on one CPU, at most 1 grey
     level in 0.01 % of the values between one thread and two and between sizes of microbatch, and between bfloat16 and float32
     up to 12 grey levels in a quarter of them (44 in 58 % with Flux).
     """

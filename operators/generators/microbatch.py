@@ -6,10 +6,10 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from operators.failure import Failure
+from operators.generators.generator import Generator, Request
 from operators.generators.memory import out_of_memory, release
-from operators.generators.request import Generator, Request
-from operators.table import Pixels
+from operators.rows.failure import Failure
+from operators.rows.table import Pixels
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.clock import spent_in
-from operators.failure import RunError
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.generators.request import Request, hole_of
-from operators.mask import BLEND, CONFIDENCE, CORE
-from operators.model_cache import cached, file_sha256
-from operators.onnx_session import onnx_session
-from operators.table import Pixels
+from operators.generators.generator import Request, hole_of
+from operators.masks.mask import BLEND, CONFIDENCE, CORE
+from operators.models.in_process import cached, file_sha256
+from operators.models.onnx_session import onnx_session
+from operators.rows.failure import RunError
+from operators.rows.table import Pixels
+from operators.rows.timing import spent_in
 
 Field = npt.NDArray[np.float32]
 """Values a pixel, height x width x channels."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from operators.generators.canvas import largest
-from operators.generators.folder import Loaded
+from operators.generators.generator import Request, hole_of
 from operators.generators.latent_diffusion import canvas_of, generators_of, smooth_source, stacked, unstacked
-from operators.generators.request import Request, hole_of
-from operators.model_card import ModelCard
-from operators.table import Pixels
+from operators.generators.loading import Loaded
+from operators.models.card import ModelCard
+from operators.rows.table import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.table import Pixels
+from operators.rows.table import Pixels
 
 Selection = npt.NDArray[np.bool_]
 

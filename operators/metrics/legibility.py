@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from operators.mask import Box, Polygon, bounding_box, rasterised
-from operators.model_cache import cached
-from operators.onnx_session import onnx_session
-from operators.table import Pixels
-from operators.text_detector import Scale, text_detector
+from operators.masks.mask import Box, Polygon, bounding_box, rasterised
+from operators.models.in_process import cached
+from operators.models.onnx_session import onnx_session
+from operators.rows.table import Pixels
+from operators.vision.text_detector import Scale, text_detector
 
 
 @dataclass(frozen=True)

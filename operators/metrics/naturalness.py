@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.metrics.continuity import Selection, luma
-from operators.table import Pixels
+from operators.rows.table import Pixels
 
 BANDS = 4
 """Octave bands that are measured, the finest (half to a quarter of the sampling rate) first."""

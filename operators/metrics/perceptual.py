@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.model_cache import cached
-from operators.table import Pixels
+from operators.models.in_process import cached
+from operators.rows.table import Pixels
 
 if TYPE_CHECKING:
     import torch

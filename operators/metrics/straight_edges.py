@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.metrics.continuity import Selection, luma
-from operators.table import Pixels
+from operators.rows.table import Pixels
 
 STEEPNESS = 8.0
 """Grey levels per pixel from which a change of luma counts as an edge."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from operators import registry
-from operators.failure import RunError
-from operators.model_card import ModelCard
+from operators.models import registry
+from operators.models.card import ModelCard
+from operators.rows.failure import RunError
 from operators.upscalers.upscaler import Colour, Upscale, Upscaler
 
 INTENT = "a photograph"
@@ -51,7 +51,7 @@ def _session(card: ModelCard) -> Upscale:
     def upscale(picture: Colour) -> Colour:
         import torch
 
-        from operators.generators.folder import loaded
+        from operators.generators.loading import loaded
 
         # Loaded here, since loading an upscaler holds the lock of the very cache that keeps pipelines.
         pipeline = loaded(card, folder).pipeline

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.mask import Box
+from operators.masks.mask import Box
 from operators.upscalers.upscaler import Colour, Upscaler
 
 BEYOND = 4

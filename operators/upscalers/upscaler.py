@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.failure import RunError
-from operators.model_cache import cached, file_sha256
+from operators.models.in_process import cached, file_sha256
+from operators.rows.failure import RunError
 
 Colour = npt.NDArray[np.float32]
 """Colour values 0..1, height x width x 3, in the picture's own transfer curve."""
@@ -69,7 +69,7 @@ def weight_files(upscaler: Upscaler) -> dict[str, Path]:
 def _realesrgan(upscaler: Upscaler, device: str) -> Upscale:
     paths = weight_files(upscaler)
     if device == "cpu":
-        from operators.upscalers.ncnn_session import ncnn_session
+        from operators.upscalers.ncnn_cpu import ncnn_session
 
         return ncnn_session(paths[".param"], paths[".bin"])
     from operators.upscalers.ncnn_graph import torch_session

@@ -9,21 +9,21 @@ import psutil
 import pytest
 from PIL import Image
 
+from benchmarks.peers import functions, notes
+from benchmarks.peers.contenders import CONTENDERS
+from benchmarks.peers.manifest import Manifest, drawn, size_of
+from benchmarks.peers.page import OURS, Target, paired
+from benchmarks.peers.watch import watched
 from flows.flow import Flow
-from operators import index, ledger
 from operators.compose import Compose
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.inpaint import Inpaint
-from operators.row import complete
+from operators.ledger import index, ledger
+from operators.rows.schema import complete
 from operators.soften import Soften
 from operators.verify import Verify
 from operators.write import Write
-from tests.benchmarks.peers import functions, notes
-from tests.benchmarks.peers.contenders import CONTENDERS
-from tests.benchmarks.peers.manifest import Manifest, drawn, size_of
-from tests.benchmarks.peers.page import OURS, Target, paired
-from tests.benchmarks.peers.watch import watched
 
 
 @pytest.fixture(scope="module")

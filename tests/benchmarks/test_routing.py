@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from operators.routing import Rule
-from tests.benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, Climb, climbed, compared, gain, learnt
+from benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, Climb, climbed, compared, gain, learnt
+from operators.decisions.routing import Rule
 
 
 def place(texture: float, classical: tuple[float, bool], generative: tuple[float, bool]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.job import mark
-from operators import ledger
+from operators.ledger import ledger
 from tests.cluster.conftest import BIN, ROOT, Head
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from operators import ledger
+from operators.ledger import ledger
 from tests.cluster.conftest import ROOT, TOKEN, Head, Nodes, Watch, free_port, ray_head, ray_nodes
 from tests.cluster.growing import ENVIRONMENT, configuration
 from tests.cluster.watched import IMAGES

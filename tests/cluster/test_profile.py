@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from cluster.nodes import Node
 from cluster.profile import PROFILES, Machines, Profile, ProfileError, Stage, cores, laptop, load
-from cluster.room import Node
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills

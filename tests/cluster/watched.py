@@ -21,8 +21,8 @@ from operators.describe import Describe
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.operator import Operator
+from operators.rows.table import Additions, Row, map_rows
 from operators.soften import Soften
-from operators.table import Additions, Row, map_rows
 
 FOLDER = os.environ.get("WATCHED", "")
 IMAGES = 64

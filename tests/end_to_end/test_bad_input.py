@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from operators import index, ledger
+from operators.ledger import index, ledger
 
 if TYPE_CHECKING:
     from tests.conftest import S3, Command, Ended, Pictures

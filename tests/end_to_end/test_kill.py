@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from cluster.profile import laptop
+from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
-from flows.run import run
-from flows.summary import counts
-from operators import ledger
+from flows.telemetry.summary import counts
+from operators.ledger import ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Command, Ended, Pictures

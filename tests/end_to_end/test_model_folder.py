@@ -13,12 +13,12 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from cluster.profile import Profile, laptop
-from flows.cli import app
+from flows.cli.app import app
+from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
-from flows.run import run
-from operators.failure import RunError
-from operators.intent import CONTINUED, intent_of
+from operators.generators.prompt import CONTINUED, intent_of
+from operators.rows.failure import RunError
 from tests.operators.generators.tiny import saved
 
 if TYPE_CHECKING:

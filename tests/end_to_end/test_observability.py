@@ -27,8 +27,8 @@ import pytest
 from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
 from cluster.dashboard import ROWS
-from operators import ledger
-from operators.attempts import attempts
+from operators.ledger import ledger
+from operators.rows.checks import attempts
 from tests.conftest import BIN, MOST_SECONDS, free_ports
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ GPU_ONLY = {"ray_node_gpus_utilization", "ray_node_gram_used"}
 
 LINGERING = """
 import sys
-from flows.cli import main
+from flows.cli.app import main
 try:
     main()
 finally:

@@ -21,9 +21,9 @@ from flows.flow import Flow
 from flows.ladder import Fills, Rung
 from operators.detect import Detect
 from operators.fetch import Fetch
-from operators.mask import BLEND
+from operators.masks.mask import BLEND
+from operators.rows.table import views
 from operators.soften import Soften
-from operators.table import views
 
 if TYPE_CHECKING:
     from tests.conftest import Pictures

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from operators import index, ledger, storage
-from operators.failure import Failure, RunError
-from operators.listing import list_source
+from operators.ledger import index, ledger
+from operators.rows.failure import Failure, RunError
+from operators.storage import files as storage
+from operators.storage.listing import list_source
 
 if TYPE_CHECKING:
     from pathlib import Path

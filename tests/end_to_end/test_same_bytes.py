@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from cluster.profile import Profile, laptop, load
+from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
-from flows.run import run
-from operators import ledger
+from operators.ledger import ledger
 
 if TYPE_CHECKING:
     from tests.conftest import Finished

@@ -18,8 +18,8 @@ from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
 from operators.inpaint import Inpaint
 from operators.operator import Operator
+from operators.rows.table import Additions, Row, map_rows
 from operators.soften import Soften
-from operators.table import Additions, Row, map_rows
 
 COUNTS = "CLEANPLATE_COUNTS"
 MASKS = "CLEANPLATE_MASKS"

@@ -14,7 +14,7 @@ from flows.flow import Flow
 from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.operator import Operator
-from operators.table import Additions, Row, map_rows
+from operators.rows.table import Additions, Row, map_rows
 
 POISONS = {b"crash": "worker_crashed", b"hang": "time_limit", b"fill": "memory_limit"}
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from operators import ledger, storage
+from operators.ledger import ledger
+from operators.storage import files as storage
 from tests.conftest import Ended, encoded
 from tests.faults.cheap_flow import MASKS
 

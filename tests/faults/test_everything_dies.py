@@ -22,9 +22,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from flows.ray_session import IDLE_MILLISECONDS
-from flows.run_ahead import LEAST_WAITING, WAITING_PER_TASK
-from operators import ledger, storage
+from flows.engine.backpressure import LEAST_WAITING, WAITING_PER_TASK
+from flows.engine.session import IDLE_MILLISECONDS
+from operators.ledger import ledger
+from operators.storage import files as storage
 from tests.conftest import encoded
 from tests.faults.cheap_flow import COUNTS, MASKS
 

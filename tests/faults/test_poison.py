@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from operators import ledger
-from operators.failure import CODES
+from operators.ledger import ledger
+from operators.rows.failure import CODES
 from tests.faults.poison_flow import POISONS
 
 if TYPE_CHECKING:
@@ -103,4 +103,6 @@ def test_nothing_is_said_but_the_summary(poisoned: Poisoned) -> None:
 
 
 def test_no_child_is_left_behind(poisoned: Poisoned) -> None:
-    assert not [process for process in psutil.process_iter(["cmdline"]) if "flows.alone" in (process.info["cmdline"] or [])]
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if "flows.engine.quarantine" in (process.info["cmdline"] or [])
+    ]

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.operator import Operator
-from operators.table import Additions, Row, map_rows
+from operators.rows.table import Additions, Row, map_rows
 
 HELD: list[bytearray] = []
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from cluster.profile import laptop
+from flows.engine.run import run
 from flows.enlarge import enlarge, paper_of
-from flows.run import run
-from operators import ledger
-from operators.failure import RunError
+from operators.ledger import ledger
+from operators.rows.failure import RunError
 from operators.write import Write
 
 if TYPE_CHECKING:

@@ -13,19 +13,19 @@ import pyarrow as pa
 import pytest
 
 from cluster.bounds import Bounds
+from cluster.nodes import Node
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
-from cluster.room import Node
+from flows.engine.run import plan
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow, FlowError, work
 from flows.ladder import PRESETS, Fills
-from flows.run import plan
-from operators import index
 from operators.compose import Compose
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.inpaint import Inpaint
+from operators.ledger import index
 from operators.operator import Operator
-from operators.row import SCHEMA, SchemaError, check_schema
+from operators.rows.schema import SCHEMA, SchemaError, check_schema
 from operators.soften import Soften
 from operators.verify import Verify
 from operators.write import Write

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from flows.engine.fill_rates import measured_rates, rates_for
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills, Rung, cards, ladder
-from flows.rates import measured_rates, rates_for
-from operators.attempts import attempts
-from operators.budget import Budget, Rate
-from operators.failure import RunError
+from operators.decisions.budget import Budget, Rate
 from operators.inpaint import Inpaint
+from operators.rows.checks import attempts
+from operators.rows.failure import RunError
 from operators.upscale import Upscale
 from operators.verify import Limits, Verify
 
@@ -118,7 +118,7 @@ def test_a_budget_takes_the_rung_that_it_affords(signs: list[Path], index_rows: 
 
 def test_rates_are_measured_once_and_then_read_from_the_run(signs: list[Path], tmp_path: Path, ray_here: None) -> None:
     from cluster.profile import laptop
-    from flows.run import run
+    from flows.engine.run import run
 
     rungs, dest = PRESETS["fast"], str(tmp_path / "out")
     fast = Fills(rungs, budget=Budget(5_000, (Rate("navier_stokes", 1.5, 2.5),)))

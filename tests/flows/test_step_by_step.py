@@ -13,8 +13,8 @@ from PIL import Image
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
 from flows.step_by_step import ACCEPTED, FOUND, OPEN, VEIL, Step, index_row, shown, steps
-from operators.mask import CORE
-from operators.table import views
+from operators.masks.mask import CORE
+from operators.rows.table import views
 
 if TYPE_CHECKING:
     from tests.conftest import Pictures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 from collections.abc import Callable
@@ -15,9 +14,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.boundaries.sample import Sample, sample_of
-from operators.listing import list_source
-from operators.row import SCHEMA
+from operators.rows.schema import SCHEMA
 
 
 def _saved(image: Any, kind: str, **options: Any) -> bytes:
@@ -123,32 +120,6 @@ def captioned(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     draw.text((60, 400), "photo by nobody", fill=(255, 255, 255), font=ImageFont.load_default(32))
     picture = np.asarray(image)
     return picture, (np.abs(picture.astype(int) - photo).max(axis=2) > 32)
-
-
-@pytest.fixture(scope="session")
-def make_sample(tmp_path_factory: pytest.TempPathFactory, captioned: tuple[np.ndarray, np.ndarray]) -> Callable[..., Sample]:
-    """The captioned photograph, saved under a name, resized if asked, as the boundaries are given it."""
-
-    def make(name: str, size: tuple[int, int] | None = None, mode: str = "RGB", **options: Any) -> Sample:
-        path = tmp_path_factory.mktemp("sample") / name
-        image = Image.fromarray(captioned[0])
-        (image.resize(size) if size else image).convert(mode).save(path, **options)
-        (item,) = list_source(str(path), "")
-        return sample_of(item)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def sample(make_sample: Callable[..., Sample]) -> Sample:
-    """The captioned photograph from a PNG file."""
-    return make_sample("photo.png")
-
-
-@pytest.fixture
-def with_models(sample: Sample) -> Callable[..., Sample]:
-    """The sample with an autoencoder or an encoder."""
-    return lambda **models: dataclasses.replace(sample, **models)
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from operators.compose import Compose
-from operators.failure import Failure
-from operators.mask import BLEND
-from operators.row import check_schema
-from operators.table import map_rows, packed_fill
+from operators.masks.mask import BLEND
+from operators.rows.failure import Failure
+from operators.rows.schema import check_schema
+from operators.rows.table import map_rows, packed_fill
 
 SEAM = {"rung": "telea", "name": "seam", "value": 3.0, "limit": 2.0, "passed": False}
 

@@ -13,11 +13,11 @@ from flows.flow import Flow, FlowError
 from operators.describe import FRAME_SIDE, Describe
 from operators.detect import Detect
 from operators.fetch import Fetch
-from operators.image_encoder import image_encoder
-from operators.row import check_schema, ledger_rows
+from operators.metrics.surface import FIGURES
+from operators.rows.schema import check_schema, ledger_rows
+from operators.rows.table import views
 from operators.soften import Soften
-from operators.surface import FIGURES
-from operators.table import views
+from operators.vision.image_encoder import image_encoder
 
 OF_REGIONS = {figure.name for figure in FIGURES}
 OF_PICTURES = {figure.name for figure in FIGURES if not figure.region_only}
@@ -97,7 +97,7 @@ def test_the_surface_is_described_and_not_the_letters(described: pa.Table, softe
 
 def _with_pixels(table: pa.Table, picture: np.ndarray) -> pa.Table:
     """The first row's regions, masks untouched, over another picture."""
-    from operators.table import swap_children
+    from operators.rows.table import swap_children
 
     crops = [region["crop"] for region in views(table)[0].regions]
     parts = [picture[c["y"] : c["y"] + c["height"], c["x"] : c["x"] + c["width"]].tobytes() for c in crops]

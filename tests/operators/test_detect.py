@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_cells, region
-from operators.image import Limits, decode
-from operators.mask import Box, bounding_box, rasterised
-from operators.row import check_schema
-from operators.table import views
+from operators.masks.mask import Box, bounding_box, rasterised
+from operators.pictures.codec import Limits, decode
+from operators.rows.schema import check_schema
+from operators.rows.table import views
 
 
 def oriented(orientation):

@@ -6,8 +6,8 @@ import tifffile
 from PIL import Image
 
 from operators.enlarge import Enlarge, Print
-from operators.row import check_schema
-from operators.upscalers.routed import Routing
+from operators.rows.schema import check_schema
+from operators.upscalers.enlargement import Routing
 
 
 def worked(rows, data, **settings):

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from operators.fetch import Fetch
-from operators.image import Limits
-from operators.row import check_schema
+from operators.pictures.codec import Limits
+from operators.rows.schema import check_schema
 
 
 def index_rows(*uris, sizes=None, **own):

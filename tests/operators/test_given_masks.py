@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from operators.given_masks import NEAR, GivenMasks
-from operators.image import Limits
-from operators.row import check_schema
-from operators.table import views
+from operators.pictures.codec import Limits
+from operators.rows.schema import check_schema
+from operators.rows.table import views
 
 WIDTH, HEIGHT = 90, 60
 FORMATS = [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]

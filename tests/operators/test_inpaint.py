@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from operators.failure import RunError
 from operators.generators import generator_of
 from operators.generators.classical import CLASSICAL as RUNGS
+from operators.generators.generator import Request, hole_of
+from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import filled
-from operators.generators.request import Request, hole_of
-from operators.harmonise import harmonised
 from operators.inpaint import Inpaint, pasted, seed_of
-from operators.mask import BLEND, CORE
-from operators.registry import pinned, resolve
-from operators.row import check_schema, ledger_rows
-from operators.table import views
+from operators.masks.mask import BLEND, CORE
+from operators.models.registry import pinned, resolve
+from operators.rows.failure import RunError
+from operators.rows.schema import check_schema, ledger_rows
+from operators.rows.table import views
 from tests.operators.generators.tiny import saved
 
 CLASSICAL = ["telea", "navier_stokes", "patchmatch"]

@@ -2,10 +2,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from operators.image import Limits
 from operators.operator import Chain, Operator
-from operators.row import SchemaError
-from operators.table import map_rows
+from operators.pictures.codec import Limits
+from operators.rows.schema import SchemaError
+from operators.rows.table import map_rows
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.mask import BLEND, CORE, dilated
+from operators.decisions.routing import REFINED
+from operators.masks.mask import BLEND, CORE, dilated
 from operators.refine import Refine
-from operators.routing import REFINED
-from operators.row import check_schema
-from operators.table import packed_fill, views
+from operators.rows.schema import check_schema
+from operators.rows.table import packed_fill, views
 
 X, Y = 20, 40
 WINDOW = np.s_[Y : Y + 100, X : X + 360]

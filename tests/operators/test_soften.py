@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
-from operators.row import check_schema
+from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
+from operators.rows.schema import check_schema
+from operators.rows.table import views
 from operators.soften import Soften
-from operators.table import views
 
 FIRST, SECOND = (36, 66, 320, 54), (56, 402, 280, 44)
 

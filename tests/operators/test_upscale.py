@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from operators.row import check_schema
-from operators.table import packed_fill, views
+from operators.rows.schema import check_schema
+from operators.rows.table import packed_fill, views
 from operators.upscale import Upscale, lost_octaves
 
 SIDE = 96

@@ -3,9 +3,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from operators.mask import dilated
-from operators.row import check_schema
-from operators.table import packed_fill, views
+from operators.masks.mask import dilated
+from operators.rows.schema import check_schema
+from operators.rows.table import packed_fill, views
 from operators.verify import Limits, Verify, reasons_of
 
 X, Y = 20, 40

@@ -4,11 +4,11 @@ import os
 import pyarrow as pa
 import pytest
 
-from operators import ledger
 from operators.compose import Compose
-from operators.failure import Failure
-from operators.row import PIXEL_COLUMNS, check_schema
-from operators.table import map_rows
+from operators.ledger import ledger
+from operators.rows.failure import Failure
+from operators.rows.schema import PIXEL_COLUMNS, check_schema
+from operators.rows.table import map_rows
 from operators.write import Write
 
 ORIGINAL, COMPOSED = b"the source's own bytes", b"the composed image"

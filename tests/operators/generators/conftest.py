@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from operators.generators import generator_of
-from operators.generators.request import Generator, Request
-from operators.model_card import ModelCard
-from operators.registry import located, pinned, resolve
+from operators.generators.generator import Generator, Request
+from operators.models.card import ModelCard
+from operators.models.registry import located, pinned, resolve
 from tests.operators.generators.tiny import saved
 
 Cards = Callable[..., ModelCard]

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.failure import RunError
 from operators.generators import generator_of
+from operators.generators.generator import hole_of
 from operators.generators.microbatch import filled
-from operators.generators.request import hole_of
-from operators.model_card import ModelCard
+from operators.models.card import ModelCard
+from operators.rows.failure import RunError
 
 DIFFUSION = ["sd9", "sd4", "sdxl", "flux_fill", "flux"]
 FAMILIES = [*DIFFUSION, "amused"]

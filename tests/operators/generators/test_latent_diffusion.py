@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from operators.failure import RunError
+from operators.generators.generator import hole_of
 from operators.generators.latent_diffusion import canvas_of, smooth_source
 from operators.generators.microbatch import filled
-from operators.generators.request import hole_of
-from operators.mask import BLEND, CONFIDENCE, CORE
+from operators.masks.mask import BLEND, CONFIDENCE, CORE
+from operators.rows.failure import RunError
 
 KINDS = ["sd9", "sd4", "sdxl"]
 SAMPLERS = [

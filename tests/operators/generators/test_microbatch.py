@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from operators.failure import Failure
 from operators.generators.classical import Classical
+from operators.generators.generator import Request
 from operators.generators.memory import out_of_memory
 from operators.generators.microbatch import Filled, filled
-from operators.generators.request import Request
+from operators.rows.failure import Failure
 
 MORE_THAN_THERE_IS = 2**58
 

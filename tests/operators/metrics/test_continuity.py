@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from operators.mask import ring
+from operators.masks.mask import ring
 from operators.metrics.continuity import lab_difference, luma, seam_ratio
 
 EDITED = np.zeros((20, 20), bool)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from font_roboto import Roboto, RobotoBold
 
-from flows.render import Caption, captioned, drawn
-from flows.suite import polygon_round
+from flows.evaluation.draw_text import Caption, captioned, drawn
+from flows.evaluation.suite import polygon_round
 from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
-from operators.text_detector import Scale
+from operators.vision.text_detector import Scale
 
 PAPER = np.full((300, 420, 3), 235, np.uint8)
 LINES = (Caption("Copyright 2024", RobotoBold, 36, 0.5, 0.3), Caption("Do not copy", RobotoBold, 32, 0.5, 0.7))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from operators.mask import dilated, ring
+from operators.masks.mask import dilated, ring
 from operators.metrics.straight_edges import straight_edges
 
 HEIGHT, WIDTH = 200, 320

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from operators.enlarge import frame
-from operators.failure import RunError
-from operators.registry import cards
+from operators.models.registry import cards
+from operators.rows.failure import RunError
 from operators.upscalers.diffusion import diffusion_upscaler
-from operators.upscalers.routed import Enlargement, Routing
+from operators.upscalers.enlargement import Enlargement, Routing
 from operators.upscalers.tiles import whole
 from operators.upscalers.upscaler import Upscaler, upscaler
 from tests.operators.generators.tiny import saved

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.mask import Box
+from operators.masks.mask import Box
 from operators.upscalers.tiles import grid, margins, painted, pixels_seen, seen, whole
 from operators.upscalers.upscaler import upscaler
 

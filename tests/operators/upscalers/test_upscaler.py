@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.failure import RunError
+from operators.rows.failure import RunError
 from operators.upscalers.upscaler import UPSCALERS, upscaler, weight_files
 
 EVERY = [one for scales in UPSCALERS.values() for one in scales]

@@ -1,0 +1,1 @@
+"""Benchmarks: what the engine, the masks, the fills and the plan cost and give. `make bench` runs them."""

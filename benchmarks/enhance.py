@@ -1,0 +1,136 @@
+"""What selective enhancement gains: the suite's fills made at half resolution, brought to full size in four ways.
+
+    python -m benchmarks.enhance [--rung patchmatch] [--every 4]
+
+`plain` resamples, `all` enhances every fill and keeps whatever comes out, `selective` is the operator as it stands, and `full`
+is the fill made at full resolution, which no upscaler knows. Perceptual distance is to the truth, round each edit; compute is
+counted in processor seconds. `--rung perfect` halves the truth itself. Only the suite's reported set is kept as a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flows.evaluation.measure import compared_area, crop_of, softened
+from flows.evaluation.suite import default_folder, default_suite
+from operators.generators.classical import CLASSICAL
+from operators.generators.generator import hole_of
+from operators.inpaint import pasted, seed_of
+from operators.masks.mask import BLEND
+from operators.metrics.perceptual import perceptual_distance
+from operators.models.in_process import single_threaded
+from operators.rows.table import Pixels, views
+from operators.upscale import Upscale
+from operators.upscalers.upscaler import upscaler
+from operators.vision.text_detector import Scale
+
+RESULTS = Path(__file__).parent / "results"
+WAYS = ("plain", "all", "selective", "full")
+
+
+PERFECT = "perfect"
+"""A generator that knows the truth, and has half its resolution: what is lost is detail alone."""
+
+
+def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int, clean: Pixels) -> Pixels:
+    """A fill made on the crop at half its sides; a pixel there is a hole if any of its four was."""
+    size = (max(1, pixels.shape[1] // 2), max(1, pixels.shape[0] // 2))
+    if rung == PERFECT:
+        return cv2.resize(clean, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small_hole = (cv2.resize(hole, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8) * 255
+    return CLASSICAL[rung](np.ascontiguousarray(small), small_hole, seed)
+
+
+def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
+    """Every region of every so many pictures: how far each way is from the truth, and what it cost."""
+    suite, operator, found = default_suite(default_folder()), Upscale(), []
+    operator.open()
+    upscaler(operator.model, 2).opened()
+    for entry in [entry for entry in suite.entries if entry.set == chosen][::every]:
+        row, truth = views(softened(suite, entry))[0], suite.truth(entry)
+        if truth is None:
+            continue
+        for region in row.regions:
+            pixels, mask = np.ascontiguousarray(region.array("pixels", 3)), region.array("mask", 4)
+            area, hole = compared_area(mask), hole_of(mask)
+            if not pixels[area].size or not (hole == 0).any():
+                continue
+            seed = seed_of(0, entry.file, region["crop"], rung, 1)
+            clean = np.ascontiguousarray(crop_of(region, truth))
+            fill = half_fill(pixels, hole, rung, seed, clean)
+            made, seconds, figures = sized(operator, pixels, mask, fill, Scale().factor(row["width"], row["height"]))
+            made["full"] = clean if rung == PERFECT else CLASSICAL[rung](pixels, hole, seed)
+            distance = {
+                way: perceptual_distance().distance(
+                    np.ascontiguousarray(pasted(pixels, made[way], mask[:, :, BLEND])[area]), np.ascontiguousarray(clean[area])
+                )
+                for way in WAYS
+            }
+            found.append({"file": entry.file, "bucket": entry.bucket, "distance": distance, "seconds": seconds, **figures})
+    return found
+
+
+def sized(
+    operator: Upscale, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float
+) -> tuple[dict[str, Pixels], dict[str, float], dict[str, float]]:
+    """The fill at full size by each way, the processor seconds of each, and what the operator measured."""
+    start = time.process_time()
+    plain, _ = Upscale(threshold=float("inf")).rebuilt(pixels, mask, fill, factor)
+    resampled = time.process_time()
+    everywhere = operator.enhanced(plain, mask, fill.astype(np.float32) / 255)
+    enhanced = time.process_time()
+    chosen, figures = operator.rebuilt(pixels, mask, fill, factor)
+    end = time.process_time()
+    made = {"plain": plain, "all": everywhere, "selective": chosen}
+    return made, {"plain": resampled - start, "all": enhanced - start, "selective": end - enhanced}, figures
+
+
+def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over all regions, and over those that were tried and kept."""
+    tried = [record for record in records if "bands_plain" in record]
+    kept = [record for record in records if record["kept"]]
+
+    def distances(chosen: list[dict[str, Any]]) -> dict[str, float]:
+        return {way: float(np.mean([record["distance"][way] for record in chosen])) for way in WAYS} if chosen else {}
+
+    buckets = list(dict.fromkeys(record["bucket"] for record in records))
+    return {
+        "regions": len(records),
+        "tried": len(tried),
+        "kept": len(kept),
+        "distance": distances(records),
+        "distance_of_kept": distances(kept),
+        "distance_by_bucket": {name: distances([one for one in records if one["bucket"] == name]) for name in buckets},
+        "kept_by_bucket": {name: sum(one["bucket"] == name for one in kept) for name in buckets},
+        "seconds": {way: float(np.sum([record["seconds"][way] for record in records])) for way in WAYS[:3]},
+    }
+
+
+def main() -> None:
+    """Measure, print, and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rung", choices=[*CLASSICAL, PERFECT], default="patchmatch")
+    parser.add_argument("--set", choices=("tune", "report"), default="report")
+    parser.add_argument("--every", type=int, default=4)
+    options = parser.parse_args()
+    single_threaded()
+    import torch
+
+    torch.set_num_threads(1)
+    records = records_of(options.rung, options.every, options.set)
+    content = summary(records)
+    print(json.dumps(content, indent=1))
+    if options.set == "report":
+        (RESULTS / f"enhance-{options.rung}.json").write_text(json.dumps({**content, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

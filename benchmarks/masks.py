@@ -1,0 +1,367 @@
+"""What the mask decides: the same fills behind the true strokes, our strokes and filled polygons, each soft and binary.
+
+    python -m benchmarks.masks [--set report|tune] [--limit N] [--processes N]
+
+Text whose every pixel is known is drawn on the suite's backgrounds, in nine styles and a colour that can be seen. Only pictures
+count in which the detector found every text and at most half of the picture besides, so that nothing but the mask differs.
+All figures are taken inside one and the same rectangle round each text. Gap closed is (polygons - ours) / (polygons - true
+strokes). The curve shows the lines to the stroke network at several heights: quality against cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from flows.evaluation.draw_text import Caption, Coverage, captioned, drawn
+from flows.evaluation.measure import in_processes
+from flows.evaluation.suite import SETS, WORDS_LATER, backgrounds, polygon_round, typefaces
+from flows.flow import Flow
+from operators.decisions.gate import Surroundings
+from operators.detect import Detect
+from operators.fetch import Fetch
+from operators.generators.classical import CLASSICAL
+from operators.generators.generator import hole_of
+from operators.inpaint import pasted
+from operators.masks.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, rasterised, stroke_height
+from operators.metrics import legibility, quality
+from operators.metrics.continuity import luma, seam_ratio
+from operators.metrics.perceptual import perceptual_distance
+from operators.pictures.codec import Limits, decode
+from operators.pictures.picture import Edit
+from operators.rows.schema import complete
+from operators.rows.table import Pixels, Region, views
+from operators.soften import Soften
+from operators.vision.stroke_network import LINE_HEIGHT
+
+RESULTS = Path(__file__).parent / "results"
+STYLES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "opacity 0.3": {"opacity": 0.3},
+    "opacity 0.5": {"opacity": 0.5},
+    "opacity 0.7": {"opacity": 0.7},
+    "outline": {"outline": 2},
+    "shadow": {"shadow": 3},
+    "outline and shadow": {"outline": 2, "shadow": 2},
+    "slanted": {"angle": 12.0},
+    "small": {"size": 18},
+}
+COLOURS = ((255, 255, 255), (15, 15, 15), (250, 220, 60), (200, 30, 40), (30, 60, 170), (230, 120, 30))
+LEAST_CONTRAST = 50
+"""Grey levels between a text and what is behind it."""
+MOST_INSIDE = 0.5
+"""Share of a picture that found polygons may cover; beyond it the detector has taken the picture itself for text."""
+MASKS = ("true strokes", "our strokes", "polygons")
+EDGES = ("soft", "binary")
+FILLS = ("telea", "patchmatch")
+Way = tuple[str, str, str]
+"""A mask, its edge, and the fill behind it."""
+WAYS: tuple[Way, ...] = tuple((mask, edge, fill) for mask in MASKS for edge in EDGES for fill in FILLS)
+SEEN_HEIGHTS = (24, 32, 40, 48, 56, 68)
+TOUCHED = 0.03
+"""Coverage from which a pixel counts as changed by the text: one grey level in thirty."""
+PADDING = 16
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One picture of the benchmark: its clean background and the texts on it."""
+
+    number: int
+    bucket: str
+    style: str
+    clean: Pixels
+    captions: tuple[Caption, ...]
+
+
+def _caption(rng: random.Random, y: float, style: str, clean: Pixels) -> Caption:
+    """A line in one of the styles, in a colour that stands out from what is behind it."""
+    behind = float(luma(clean[round((y - 0.08) * len(clean)) : round((y + 0.08) * len(clean))]).mean())
+    visible = [colour for colour in COLOURS if abs(float(np.dot(colour, (0.299, 0.587, 0.114))) - behind) > LEAST_CONTRAST]
+    font = rng.choice(list(typefaces().values()))
+    base = Caption(rng.choice(WORDS_LATER), font, rng.randint(26, 46), rng.uniform(0.44, 0.56), y, rng.choice(visible))
+    return replace(base, **STYLES[style])
+
+
+def pictures(chosen: str, limit: int | None) -> Iterator[Drawn]:
+    """Every background of a set, the styles taken in turn so that each bucket has all of them."""
+    counts: dict[str, int] = {}
+    places = [(bucket, clean) for bucket, of_set, clean in backgrounds() if of_set == chosen]
+    for number, (bucket, clean) in enumerate(places[:limit]):
+        turn = counts[bucket] = counts.get(bucket, -1) + 1
+        style = list(STYLES)[turn % len(STYLES)]
+        rng = random.Random(f"{chosen} {number}")
+        captions = (_caption(rng, 0.3, style, clean), _caption(rng, 0.7, style, clean))
+        yield Drawn(number, bucket, style, clean, captions)
+
+
+def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tuple[pa.Table, dict[str, float]]:
+    """The picture as a softened one-row table, and the milliseconds of each operator."""
+    path = folder / f"{number:04d}.png"
+    Image.fromarray(picture).save(path)
+    columns = {"image_id": [path.name], "uri": [str(path)], "path": [path.name], "shard": pa.array([0], pa.int32())}
+    table = Flow((Fetch(), Detect(), soften)).run(complete(pa.table(columns)))
+    return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
+
+
+def masked(core: Pixels, blend: Pixels) -> Pixels:
+    """A region's mask of a `core` (0 or 255) and weights at paste-back."""
+    mask = np.zeros((*core.shape, len(CHANNELS)), np.uint8)
+    mask[:, :, CORE], mask[:, :, BLEND] = core, blend
+    return mask
+
+
+def weighed(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
+    """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes it, true strokes certain."""
+    soft = {
+        "true strokes": lambda: Soften().weight(core, strokes, "found"),
+        "our strokes": lambda: ours[:, :, BLEND],
+        "polygons": lambda: Soften().weight(core, core, "polygon"),
+    }
+    return soft[kind]() if edge == "soft" else core
+
+
+def _cut(plane: Any, box: Box) -> Any:
+    return np.ascontiguousarray(plane[box.y : box.y + box.height, box.x : box.x + box.width])
+
+
+def work(job: tuple[Drawn, str, int, tuple[Way, ...]]) -> dict[str, Any] | None:
+    """One picture behind every mask, edge and fill; None where the detector missed a text."""
+    drawn_picture, folder, seen_height, ways = job
+    clean = drawn_picture.clean
+    picture, coverage = captioned(clean, drawn_picture.captions)
+    soften = Soften(seen_height=seen_height)
+    table, spent = _softened(picture, Path(folder), drawn_picture.number, soften)
+    row = views(table)[0]
+    frame = Box(0, 0, clean.shape[1], clean.shape[0])
+    covers = [drawn(clean, caption)[1] for caption in drawn_picture.captions]
+    polygons = [polygon for region in row.regions for polygon in region["polygons"]]
+    inside = rasterised(polygons, frame) > 0
+    if inside.mean() > MOST_INSIDE or any(
+        (inside & (cover > TOUCHED)).sum() < 0.9 * (cover > TOUCHED).sum() for cover in covers
+    ):
+        return None
+    touched = np.where(coverage > TOUCHED, 255, 0).astype(np.uint8)
+    record: dict[str, Any] = {"bucket": drawn_picture.bucket, "style": drawn_picture.style, "detect_ms": spent["detect"]}
+    record |= {"soften_ms": spent["soften"], "paste_ms": _paste_milliseconds(picture, row.regions)}
+    record |= _strokes_against_truth(row.regions, coverage, inside, frame)
+    record["results"] = [
+        {"mask": way[0], "edge": way[1], "fill": way[2], **figures}
+        for way in ways
+        for figures in _figures(row.regions, picture, clean, covers, touched, frame, way)
+    ]
+    return record
+
+
+def _paste_milliseconds(picture: Pixels, regions: list[Region]) -> float:
+    """What pasting the regions costs, encoding not counted."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    source = decode(buffer.getvalue(), Limits())
+    edits = [
+        Edit(
+            region["crop"]["x"],
+            region["crop"]["y"],
+            region.array("pixels", 3),
+            region.array("mask", 4)[:, :, BLEND] / np.float32(255),
+        )
+        for region in regions
+    ]
+    begun = time.perf_counter()
+    source.edited(edits)
+    return (time.perf_counter() - begun) * 1000
+
+
+def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: Any, frame: Box) -> dict[str, float]:
+    """Recall of the rendered pixels in found polygons, and precision against those grown by 3: of the core and of the hole."""
+    core = np.zeros((frame.height, frame.width), bool)
+    hole = np.zeros_like(core)
+    for region in regions:
+        box = Box(**region["crop"])
+        mask = region.array("mask", 4)
+        place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+        core[place] |= mask[:, :, CORE] > 0
+        hole[place] |= hole_of(mask) > 0
+    wanted = (coverage > TOUCHED) & inside
+    grown = dilated((coverage > TOUCHED).astype(np.uint8), 3) > 0
+    return {
+        "core_recall": float(core[wanted].mean()),
+        "core_precision": float(grown[core].mean()) if core.any() else 1.0,
+        "hole_recall": float(hole[wanted].mean()),
+        "hole_precision": float(grown[hole].mean()) if hole.any() else 1.0,
+    }
+
+
+def _figures(
+    regions: list[Region],
+    picture: Pixels,
+    clean: Pixels,
+    covers: list[Coverage],
+    touched: Pixels,
+    frame: Box,
+    way: Way,
+) -> Iterator[dict[str, float]]:
+    """The picture filled one way, measured round each text."""
+    kind, edge, fill = way
+    result, seams = picture.copy(), []
+    for region in regions:
+        box = Box(**region["crop"])
+        height = max(1.0, min(stroke_height(polygon) for polygon in region["polygons"]))
+        strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
+        ours = region.array("mask", 4)
+        core = ours[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
+        mask = masked(core, weighed(kind, core, strokes, ours, edge))
+        pixels = _cut(picture, box)
+        filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
+        shown = pasted(pixels, filled, mask[:, :, BLEND])
+        edited = mask[:, :, BLEND] > 0
+        place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+        result[place][edited] = shown[edited]
+        around = Surroundings.of(mask)
+        seams.append(seam_ratio(shown, around.edited, around.border))
+    for cover in covers:
+        polygon = polygon_round(cover)
+        box = bounding_box([polygon], frame.width, frame.height).grown(PADDING, frame.width, frame.height)
+        shown, truth = _cut(result, box), _cut(clean, box)
+        yield {
+            "psnr": min(99.0, quality.psnr(shown, truth)),
+            "perceptual_distance": perceptual_distance().distance(shown, truth),
+            "seam": float(np.nanmean(seams)),
+            "characters_left": max(0, legibility.characters_read(result, polygon) - legibility.characters_read(clean, polygon)),
+        }
+
+
+def _mean(results: list[dict[str, Any]], name: str) -> float:
+    return float(np.mean([result[name] for result in results])) if results else float("nan")
+
+
+def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line a bucket, style, mask, edge and fill; `all` for everything."""
+    groups: dict[str, list[dict[str, Any]]] = {"all": records}
+    for record in records:
+        groups.setdefault(record["bucket"], []).append(record)
+        groups.setdefault(record["style"], []).append(record)
+    lines = []
+    for group, members in groups.items():
+        for edge in EDGES:
+            for fill in FILLS:
+                for mask in MASKS:
+                    chosen = [
+                        result
+                        for member in members
+                        for result in member["results"]
+                        if (result["mask"], result["edge"], result["fill"]) == (mask, edge, fill)
+                    ]
+                    figures = {name: _mean(chosen, name) for name in ("psnr", "perceptual_distance", "seam", "characters_left")}
+                    lines.append({"group": group, "edge": edge, "fill": fill, "mask": mask, "texts": len(chosen), **figures})
+    return lines
+
+
+def gaps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What share of the distance from polygons to true strokes our strokes close, by group, edge and fill."""
+    found = []
+    for group, edge, fill in dict.fromkeys((line["group"], line["edge"], line["fill"]) for line in lines):
+        by_mask = {line["mask"]: line for line in lines if (line["group"], line["edge"], line["fill"]) == (group, edge, fill)}
+        true, ours, polygons = (by_mask[mask] for mask in MASKS)
+        closed = {
+            f"{name}_gap_closed": (ours[name] - polygons[name]) / (true[name] - polygons[name])
+            for name in ("psnr", "perceptual_distance")
+        }
+        found.append({"group": group, "edge": edge, "fill": fill, **closed})
+    return found
+
+
+STROKE_FIGURES = ("core_recall", "core_precision", "hole_recall", "hole_precision")
+
+
+def stroke_table(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Recall and precision of the strokes by bucket and by style."""
+    groups = [
+        "all",
+        *dict.fromkeys(record["bucket"] for record in records),
+        *dict.fromkeys(record["style"] for record in records),
+    ]
+    return {
+        group: {
+            name: _mean([record for record in records if group in ("all", record["bucket"], record["style"])], name)
+            for name in STROKE_FIGURES
+        }
+        for group in groups
+    }
+
+
+def curve(drawn_pictures: list[Drawn], folder: str, processes: int) -> list[dict[str, float]]:
+    """Quality against cost: one line a height at which the stroke network sees the text, on every third picture."""
+    points = []
+    for height in SEEN_HEIGHTS:
+        jobs = [(picture, folder, height, (("our strokes", "soft", "patchmatch"),)) for picture in drawn_pictures[::3]]
+        records = [record for record in in_processes(work, jobs, processes) if record is not None]
+        results = [result for record in records for result in record["results"]]
+        figures = {name: _mean(results, name) for name in ("psnr", "perceptual_distance")}
+        strokes = {name: _mean(records, name) for name in STROKE_FIGURES}
+        cost = sum(record["soften_ms"] + record["paste_ms"] for record in records) / sum(
+            record["detect_ms"] for record in records
+        )
+        points.append({"seen_height": height, "cost_over_detection": cost, **figures, **strokes})
+    return points
+
+
+def main() -> None:
+    """Print the tables and keep all figures as JSON beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=SETS, default="report")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    drawn_pictures = list(pictures(arguments.set, arguments.limit))
+    with tempfile.TemporaryDirectory(prefix="cleanplate-masks-") as folder:
+        made = in_processes(work, [(picture, folder, LINE_HEIGHT, WAYS) for picture in drawn_pictures], arguments.processes)
+        points = curve(drawn_pictures, folder, arguments.processes)
+    records = [record for record in made if record is not None]
+    lines = summary(records)
+    totals = {name: sum(record[name] for record in records) for name in ("detect_ms", "soften_ms", "paste_ms")}
+    content = {
+        "pictures": len(made),
+        "with_every_text_found": len(records),
+        "soften_and_paste_over_detection": (totals["soften_ms"] + totals["paste_ms"]) / totals["detect_ms"],
+        "strokes": stroke_table(records),
+        "gaps": gaps(lines),
+        "curve": points,
+        "lines": lines,
+    }
+    if arguments.set == "report" and arguments.limit is None:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "masks.json").write_text(json.dumps(content, indent=1))
+    for line in lines:
+        print(
+            f"{line['group']:18s} {line['edge']:6s} {line['fill']:10s} {line['mask']:12s} {line['texts']:4d} texts "
+            f"{line['psnr']:5.1f} dB  {line['perceptual_distance']:.3f}  seam {line['seam']:.2f}  "
+            f"characters left {line['characters_left']:.2f}"
+        )
+    for gap in content["gaps"]:
+        psnr, perceptual = gap["psnr_gap_closed"], gap["perceptual_distance_gap_closed"]
+        print(f"{gap['group']:18s} {gap['edge']:6s} {gap['fill']:10s} gap closed: PSNR {psnr:.0%}, perceptual {perceptual:.0%}")
+    for group, figures in content["strokes"].items():
+        print(f"{group:18s} " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    for point in points:
+        print("curve: " + ", ".join(f"{name} {value:.3f}" for name, value in point.items()))
+    print(
+        f"{len(records)} of {len(made)} pictures have every text found; soften and paste-back over detection: "
+        f"{content['soften_and_paste_over_detection']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The results as a page of Markdown: a table for each match, where the time went, and what was aimed at."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.peers.contenders import CONTENDERS, Contender
+
+MATCHES = {
+    "text": "Text found, erased and verified",
+    "masks": "The same masks given to both",
+}
+OURS = "cleanplate, fused"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is aimed at: our figure over another contender's, at least or at most so much."""
+
+    ours: str
+    theirs: str
+    figure: str
+    least: float = 0.0
+    most: float = float("inf")
+
+
+TARGETS = (
+    Target(OURS, "plain loop", "images_per_second", least=1.0),
+    Target(OURS, "Ray Data, read_images", "images_per_second", least=1.0),
+    Target(OURS, "Daft", "images_per_second", least=1.0),
+    Target("cleanplate, given masks", "IOPaint", "images_per_second", least=1.0),
+    Target(OURS, "multiprocessing pool", "images_per_second", least=0.95),
+    Target(OURS, "multiprocessing pool", "images_per_core_second", least=0.95),
+    Target(OURS, "Ray Data, read_images", "peak_megabytes", most=0.5),
+)
+MOST_FOR_FOUR_TIMES = 1.3
+COLUMNS = (
+    "images/s",
+    "images per core second",
+    "busy",
+    "peak MB",
+    "of it shared",
+    "spilled MB",
+    "written MB",
+    "start-up s",
+    "wind-up s",
+    "model",
+    "codec",
+    "I/O",
+    "other steps",
+    "engine",
+    "others' share",
+)
+
+
+def page(figures: Mapping[str, Any]) -> str:
+    """The page for the figures of a bench."""
+    return "\n".join(_lines(figures)) + "\n"
+
+
+def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    contenders = figures["contenders"]
+    yield (
+        f"# {figures['pictures']} pictures of {figures['picture_megabytes']:.0f} MB, {figures['cores']} cores, "
+        f"medians of {len(figures['rounds'])} rounds"
+    )
+    for match, title in MATCHES.items():
+        present = [contender for contender in CONTENDERS if contender.match == match and contender.name in contenders]
+        if present:
+            yield from ("", f"## {title}", "", *_table(present, contenders))
+    yield from ("", "## Targets", "", "| ours over theirs | is | aimed at | |", "|---|---|---|---|")
+    for target in TARGETS:
+        if target.ours in contenders and target.theirs in contenders:
+            value = paired(figures["rounds"], target)
+            met = target.least <= value <= target.most
+            aim = f"at least {target.least:g}" if target.least else f"at most {target.most:g}"
+            what = f"{target.figure.replace('_', ' ')}, {target.ours} over {target.theirs}"
+            yield f"| {what} | {value:.2f} | {aim} | {_met(met)} |"
+    for steps, grown in figures["four_times_larger"]["ratios"].items():
+        met = grown <= MOST_FOR_FOUR_TIMES
+        what = f"processor time of the same text on a picture four times larger: {steps}"
+        yield f"| {what} | {grown:.2f} | at most {MOST_FOR_FOUR_TIMES:g} | {_met(met)} |"
+
+
+def paired(rounds: Sequence[Mapping[str, Any]], target: Target) -> float:
+    """The median over the rounds of our figure over theirs in the same round; of peaks, the highest over the highest."""
+    if target.figure.startswith("peak"):
+        ours, theirs = (max(one[name][target.figure] for one in rounds) for name in (target.ours, target.theirs))
+        return float(ours / theirs)
+    return float(statistics.median(one[target.ours][target.figure] / one[target.theirs][target.figure] for one in rounds))
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def _table(present: Sequence[Contender], contenders: Mapping[str, Any]) -> Iterator[str]:
+    yield f"| | {' | '.join(COLUMNS)} |"
+    yield "|---|" + "---|" * len(COLUMNS)
+    for contender in present:
+        one = contenders[contender.name]
+        parts = one["split"] or {}
+        shares = [f"{parts[kind]:.0%}" if kind in parts else "" for kind in ("model", "codec", "io", "steps", "engine")]
+        spilled = "" if one["spilled_megabytes"] is None else f"{one['spilled_megabytes']:.0f}"
+        cells = [
+            f"{one['images_per_second']:.2f}",
+            f"{one['images_per_core_second']:.2f}",
+            f"{one['busy_share']:.0%}",
+            f"{one['peak_megabytes']:.0f}",
+            f"{one['shared_megabytes']:.0f}",
+            spilled,
+            f"{one['written_megabytes']:.0f}",
+            f"{one['start_up_seconds']:.1f}",
+            f"{one['wind_up_seconds']:.1f}",
+            *shares,
+            f"{one['others_share']:.0%}",
+        ]
+        yield f"| {contender.name} | " + " | ".join(cells) + " |"

@@ -1,0 +1,205 @@
+"""Memory and time of a run at 1,000, 10,000 and 100,000 rows: neither may grow faster than the rows.
+
+    python -m benchmarks.scale [--rows 1000 10000 100000] [--finished 1000000]
+
+Tiny pictures on a local disk, through a flow that reads, delivers and records them, so that what the engine itself takes is
+seen. Each length is a run in a process and a Ray of its own. Slopes are least squares over what comes after the warm-up. Last,
+a finished run of a million images is asked for again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from benchmarks.line_chart import lines
+from cluster.profile import cores, laptop
+from flows.engine.run import run
+from flows.flow import Flow
+from flows.telemetry.summary import Summary
+from operators.compose import Compose
+from operators.fetch import Fetch
+from operators.ledger import index, ledger
+from operators.operator import Operator
+from operators.rows.schema import complete, ledger_rows
+from operators.rows.table import map_rows
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class FindNothing(Operator):
+    """Takes the place of all operators that would look for something."""
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes",)
+    adds: ClassVar[tuple[str, ...]] = Compose.reads
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Nothing found."""
+        return map_rows(batch, self.name, ("width", "height"), lambda row: {"width": 8, "height": 8})
+
+
+FLOW = Flow((Fetch(), FindNothing(), Compose()))
+WARM_UP = 0.3
+"""Share of a run's rows after which its memory is to stand still."""
+SAMPLES = 200
+
+
+def make_images(folder: Path, count: int) -> None:
+    """`count` pictures of 8 x 8 pixels, each with colours of its own, a thousand a folder."""
+    buffer = io.BytesIO()
+    for number in range(count):
+        if number % 1000 == 0:
+            (folder / f"{number // 1000:03d}").mkdir(parents=True)
+        pixels = np.full((8, 8, 3), [number % 256, number // 256 % 256, number // 65536], np.uint8)
+        buffer.seek(0)
+        buffer.truncate()
+        Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+        (folder / f"{number // 1000:03d}" / f"{number:06d}.png").write_bytes(buffer.getvalue())
+
+
+def memory() -> dict[str, float]:
+    """Private resident memory in MB: of this driver, and of its Ray workers by what they do; shared pages are not counted."""
+    own = psutil.Process()
+    taken = {"driver": own.memory_info().rss - own.memory_info().shared}
+    for process in own.children(recursive=True):
+        try:
+            name = process.cmdline()[0] if process.cmdline() else ""
+            if name.startswith("ray::"):
+                kind = "workers" if "MapWorker" in name else "tasks"
+                info = process.memory_info()
+                taken[kind] = taken.get(kind, 0) + info.rss - info.shared
+        except psutil.Error:
+            continue
+    return {kind: value / 1e6 for kind, value in taken.items()}
+
+
+def measured(rows: int, work: Path) -> dict[str, Any]:
+    """One run over `rows` pictures: its seconds, and the curve of (rows, seconds, memory)."""
+    source, dest = work / "in", work / "out"
+    make_images(source, rows)
+    curve: list[dict[str, float]] = []
+    begun = 0.0
+
+    def look(summary: Summary) -> None:
+        nonlocal begun
+        if summary.worked and not begun:
+            begun = time.perf_counter() - summary.seconds
+        if summary.worked and summary.worked >= len(curve) * rows / SAMPLES:
+            curve.append({"rows": summary.worked, "seconds": time.perf_counter() - begun, **memory()})
+
+    start = time.perf_counter()
+    run(FLOW, str(source), str(dest), laptop(), progress=look)
+    whole = time.perf_counter() - start
+    start = time.perf_counter()
+    finished = run(FLOW, str(source), str(dest), laptop())
+    again = time.perf_counter() - start
+    table = ledger.read(str(dest))
+    assert finished.before == table.num_rows == len(set(table["image_id"].to_pylist())) == rows
+    first, last = curve[0], curve[-1]
+    return {
+        "rows": rows,
+        "seconds": whole,
+        "seconds_per_1000_rows": 1000 * (last["seconds"] - first["seconds"]) / (last["rows"] - first["rows"]),
+        "seconds_of_a_finished_run": again,
+        "peak_megabytes": {kind: max(point.get(kind, 0) for point in curve) for kind in ("driver", "workers", "tasks")},
+        "megabytes_per_1000_rows": {kind: slope(curve, kind) for kind in ("driver", "workers", "tasks")},
+        "processor_seconds_of_driver": sum(os.times()[:2]),
+        "curve": curve,
+    }
+
+
+def finished(rows: int, work: Path) -> dict[str, float]:
+    """Seconds of `cleanplate erase` on a manifest of `rows` images all of which are in the ledger, and its peak memory.
+
+    Index and ledger are the real ones, made by their own functions; only the images' work is left out. The first of the two
+    runs has no report yet and makes one.
+    """
+    manifest, dest = work / "manifest.parquet", work / "out"
+    uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]
+    pq.write_table(pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(rows)]}), manifest)
+    found: dict[str, float] = {"rows": rows}
+    command = [sys.executable, "-m", "flows.cli", "erase", str(manifest), str(dest)]
+    start = time.perf_counter()
+    sizes = index.build(str(manifest), str(dest))
+    found["seconds_to_index"] = time.perf_counter() - start
+    for shard, size in sizes.items():
+        done = complete(index.read_shard(str(dest), shard))
+        verdicts = pa.array(["untouched"] * size, pa.string())
+        done = done.set_column(done.schema.names.index("verdict"), "verdict", verdicts)
+        ledger.commit(str(dest), ledger_rows(done))
+        ledger.compact(str(dest), shard, size)
+    for name in ("seconds_with_report", "seconds"):
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            line = process.stdout.read()
+            _, code, usage = os.wait4(process.pid, 0)
+        found[name] = time.perf_counter() - start
+        found["peak_megabytes"] = usage.ru_maxrss / 1000
+        assert code == 0 and f"{rows} done before" in line, line
+    return found
+
+
+def slope(curve: list[dict[str, float]], kind: str) -> float:
+    """MB per 1,000 rows after the warm-up."""
+    late = [point for point in curve if point["rows"] >= WARM_UP * curve[-1]["rows"]]
+    return float(np.polyfit([point["rows"] / 1000 for point in late], [point.get(kind, 0) for point in late], 1)[0])
+
+
+def charts(results: list[dict[str, Any]]) -> str:
+    """The two plots as one HTML page."""
+    longest = results[-1]["curve"]
+    kinds = {kind: [(p["rows"], p.get(kind, 0)) for p in longest] for kind in ("driver", "workers", "tasks")}
+    times = {f"{result['rows']:,} rows": [(p["rows"], p["seconds"]) for p in result["curve"]] for result in results}
+    plots = [lines("Private memory (MB) over rows done", kinds), lines("Seconds over rows done", times)]
+    return f"<!doctype html><meta charset=utf-8><title>Scale</title><body style='max-width:720px'>{''.join(plots)}</body>\n"
+
+
+def main() -> None:
+    """Print the figures and keep them as JSON and as plots beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--finished", type=int, default=1_000_000, help="Rows of the run that finds nothing to do.")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="cleanplate-scale-"))
+    try:
+        if arguments.one:
+            print(json.dumps(measured(arguments.rows[0], work)))
+            return
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    results = []
+    for rows in arguments.rows:
+        command = [sys.executable, "-m", "benchmarks.scale", "--one", "--rows", str(rows)]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        results.append(json.loads(ended.stdout.splitlines()[-1]))
+        print(json.dumps({name: value for name, value in results[-1].items() if name != "curve"}), flush=True)
+    with tempfile.TemporaryDirectory(prefix="cleanplate-scale-") as folder:
+        nothing_to_do = finished(arguments.finished, Path(folder))
+    print(json.dumps(nothing_to_do), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    kept = {"workers": cores(), "runs": results, "finished": nothing_to_do}
+    (RESULTS / "scale.json").write_text(json.dumps(kept, indent=1))
+    (RESULTS / "scale.html").write_text(charts(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The audit: what is lost at each boundary of the pipeline."""

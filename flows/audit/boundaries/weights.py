@@ -1,0 +1,56 @@
+"""How strongly each pixel is replaced: from weights in float to the mask's bytes, and the paste-back that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.audit.boundaries.crossing import Crossing, of_values
+from flows.audit.boundaries.sample import Sample
+from operators.masks.mask import BLEND, Box, bounding_box, rasterised, stroke_height
+from operators.metrics.continuity import Selection
+from operators.rows.table import Region
+from operators.soften import Soften
+from operators.vision.stroke_network import round_line, stroke_network
+
+Weights = npt.NDArray[np.float32]
+
+
+def soft_mask(sample: Sample) -> Iterator[Crossing]:
+    """The weights that real strokes are pasted back with, 0..255, against what the mask keeps of them."""
+    for region in sample.softened:
+        exact, stored, soft = _weights(region)
+        yield of_values("soft mask to bytes", exact[soft], stored[soft], 255)
+
+
+def paste_back(sample: Sample) -> Iterator[Crossing]:
+    """The composed pixels before rounding, by weights of bytes against weights of float, where the mask is soft."""
+    for region, fill in zip(sample.softened, sample.fills, strict=True):
+        if fill is None:
+            continue
+        exact, stored, soft = _weights(region)
+        change = fill[soft].astype(np.float64) - region.array("pixels", 3)[soft]
+        yield of_values(
+            "paste-back by bytes", change * (exact[soft][:, None] / 255), change * (stored[soft][:, None] / 255.0), 255
+        )
+
+
+def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
+    """A region's weights in float and as its mask keeps them, and where its own strokes are pasted softly.
+
+    Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since a mask keeps no floats.
+    """
+    crop, stored = Box(**region["crop"]), region.array("mask", 4)[:, :, BLEND].astype(np.float32)
+    exact = np.zeros_like(stored)
+    if region["strokes"] == "found" and len(region["polygons"]) == 1:
+        polygon = [[x - crop.x, y - crop.y] for x, y in region["polygons"][0]]
+        height = max(1.0, stroke_height(polygon))
+        reach = round_line(bounding_box([polygon], crop.width, crop.height), height, crop.width, crop.height)
+        place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
+        rgb = np.ascontiguousarray(region.array("pixels", 3)[place])
+        probability = stroke_network().probability(rgb, rasterised([polygon], reach), height, Soften.seen_height)
+        exact[place] = np.clip(probability / np.float32(Soften.certain), 0, 1) * 255
+    soft: Selection = (stored > 0) & (exact > 0) & (exact < 255)
+    return exact, stored, soft

@@ -1,0 +1,5 @@
+"""`python -m flows.cli`: the `cleanplate` command."""
+
+from flows.cli.app import main
+
+main()

@@ -1,0 +1,35 @@
+"""Errors on the terminal: one line with a stable code, and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import typer
+from rich.console import Console
+
+from cluster import profile as profiles
+from flows.flow import FlowError
+from operators.rows.failure import RunError
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Any expected error as one line with its code, and its exit code; no traceback."""
+    try:
+        yield
+    except RunError as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except (FlowError, profiles.ProfileError) as error:
+        code = "flow_invalid" if isinstance(error, FlowError) else "profile_invalid"
+        errors.print(f"error: {code}: {error}", markup=False)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        errors.print("error: interrupted: the same command takes up where this run ended")
+        raise typer.Exit(3) from None

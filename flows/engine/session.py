@@ -1,0 +1,92 @@
+"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started on this machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cluster.nodes import Node
+from cluster.profile import Profile
+from flows.flow import Flow
+from operators.rows.failure import RunError
+
+IDLE_MILLISECONDS = "60000"
+"""A process without work is kept for this long. Ray ends it after one second where there are more processes than CPUs, as
+there are when tasks take a quarter of one; and a new one costs two seconds of computing before it does anything."""
+LARGEST_OBJECT_STORE = 2 * 1024**3
+RESERVED = 0.01
+"""Share of the cluster that Ray Data divides equally among the stages before it looks at what each one needs. By its own half,
+the last stages are left without a CPU where the flow just fits; the first ones, held back by those, then wait for ever."""
+
+
+def connect(flow: Flow, profile: Profile) -> None:
+    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
+
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it, and run_interrupted if
+    the cluster does not answer.
+    """
+    local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
+    import ray
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        profile = profile.model_copy(update={"machines": {}})  # a Ray that starts here cannot grow
+        _refuse_unless_fits(flow, profile, [Node({"CPU": local_cpus, "GPU": math.inf, "memory": math.inf})])
+    if not ray.is_initialized():
+        settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if not os.environ.get("RAY_ADDRESS"):
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            settings |= {
+                "num_cpus": math.ceil(local_cpus),
+                "include_dashboard": False,
+                "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
+            }
+        try:
+            with _silenced():
+                ray.init(**settings)
+        # ConnectionError where nobody answers, a bare Exception where Ray's own start takes too long.
+        except Exception as error:
+            hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
+            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
+    _refuse_unless_fits(flow, profile, nodes_there())
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = 8
+    context.op_resource_reservation_ratio = RESERVED
+
+
+def nodes_there() -> list[Node]:
+    """The nodes of the cluster that this process is connected to."""
+    import ray
+
+    return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> None:
+    refusal = flow.refusal(profile, nodes)
+    if refusal:
+        raise RunError("profile_does_not_fit", refusal)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

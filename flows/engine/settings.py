@@ -1,0 +1,84 @@
+"""`run.json`: what a run was made by, and what a later run into the same destination must have in common with it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import uuid
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from cluster.profile import Profile
+from flows.flow import Flow
+from operators.inpaint import Inpaint
+from operators.models.registry import identity
+from operators.rows.failure import RunError
+from operators.storage import files as storage
+from operators.vision.image_encoder import image_encoder_identity
+from operators.vision.stroke_network import stroke_network_identity
+from operators.vision.text_detector import text_detector_identity
+
+VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is told beside its flow: the run's seed and source filter, and whether to start over."""
+
+    seed: int = 0
+    limit: int | None = None
+    fresh: bool = False
+
+
+def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:
+    """Whether run.json stands already; raises RunError settings_changed if it tells of another run than this one."""
+    uri = storage.joined(dest, "run.json")
+    if options.fresh:
+        for part in ("ledger", "index", "run.json", "report.html"):
+            storage.remove(storage.joined(dest, part))
+        return False
+    if not storage.exists(uri):
+        return False
+    earlier = json.loads(storage.read(uri))
+    settings = json.loads(json.dumps([operator.settings() for operator in flow.operators]))
+    if earlier["settings"] != settings:
+        changed = dict.fromkeys(new["operator"] for new in settings if new not in earlier["settings"]) or ["its operators"]
+        raise RunError(
+            "settings_changed",
+            f"{dest} holds a run with other settings ({', '.join(changed)}); use another DEST, or --fresh to start over",
+        )
+    if earlier["source"] != source:
+        raise RunError("settings_changed", f"{dest} holds a run over {earlier['source']}; use another DEST, or --fresh")
+    return True
+
+
+def fills(flow: Flow) -> list[Inpaint]:
+    """One operator for each model that fills."""
+    return list({operator.model.alias: operator for operator in flow.operators if isinstance(operator, Inpaint)}.values())
+
+
+def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
+    """Write run.json: what a later run must have in common with this one, and what it was made by."""
+    content = {
+        "run": uuid.uuid4().hex,
+        "source": source,
+        "seed": options.seed,
+        "settings": [operator.settings() for operator in flow.operators],
+        "models": [
+            text_detector_identity(),
+            stroke_network_identity(),
+            image_encoder_identity(),
+            *(identity(fill.model) for fill in fills(flow)),
+        ],
+        "profile": profile.model_dump(mode="json"),
+        "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
+        "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    storage.write(storage.joined(dest, "run.json"), json.dumps(content, indent=2).encode())
+
+
+def run_id(dest: str) -> str:
+    """The id under which all attempts at the run into `dest` appear in logs; empty where its run.json has none."""
+    return str(json.loads(storage.read(storage.joined(dest, "run.json"))).get("run", ""))

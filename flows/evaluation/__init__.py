@@ -1,0 +1,1 @@
+"""The evaluation: suites, measurements, calibration and comparison."""

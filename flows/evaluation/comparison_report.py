@@ -1,0 +1,50 @@
+"""A comparison of two evaluations as one self-contained page: every change, and the pictures that changed most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from flows.evaluation.compare import Change, worst_images
+from flows.evaluation.report import data_uri, figure
+from flows.reports.charts import bars
+from flows.reports.run_report import TEMPLATES
+
+
+def write_comparison(
+    run_a: Path, run_b: Path, first: dict[str, Any], second: dict[str, Any], changes: Sequence[Change]
+) -> Path:
+    """Make comparison.html in the second evaluation's folder; returns its path."""
+    pictures = [
+        {
+            "file": file,
+            "rise": rise,
+            "a": data_uri(run_a / "images" / Path(file).with_suffix(".png").name),
+            "b": data_uri(run_b / "images" / Path(file).with_suffix(".png").name),
+        }
+        for file, rise in worst_images(first, second)
+    ]
+    delivered = [change for change in changes if change.rung == "delivered" and change.figure == "perceptual_distance"]
+    chart = bars(
+        "Perceptual distance of what is delivered",
+        {f"{change.set} / {change.bucket}": {"A": change.before, "B": change.after} for change in delivered},
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["figure"] = figure
+    page = environment.get_template("comparison.html.j2").render(
+        run_a=run_a,
+        run_b=run_b,
+        chart=chart,
+        regressions=[change for change in changes if change.regression],
+        changes=[{**asdict(change), "worse": change.regression} for change in changes],
+        pictures=pictures,
+    )
+    path = run_b / "comparison.html"
+    path.write_text(page)
+    return path

@@ -1,0 +1,82 @@
+"""Text drawn on pictures, with the truth kept: which pixels it touched, and how strongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from operators.rows.table import Pixels
+
+Coverage = npt.NDArray[np.float32]
+"""How much of each pixel the text replaced, 0..1, its outline and shadow included."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One line of text and how it looks; lengths in pixels, colours in sRGB, angles in degrees anticlockwise.
+
+    `x`, `y` are the middle of the line as shares of the picture's sides.
+    """
+
+    text: str
+    font: str
+    size: int
+    x: float = 0.5
+    y: float = 0.5
+    colour: tuple[int, int, int] = (255, 255, 255)
+    opacity: float = 1.0
+    outline: int = 0
+    outline_colour: tuple[int, int, int] = (0, 0, 0)
+    shadow: int = 0
+    angle: float = 0.0
+
+
+def drawn(clean: Pixels, caption: Caption) -> tuple[Pixels, Coverage]:
+    """The picture (uint8 height x width x 3) with the caption on it, and what the caption covers."""
+    height, width = clean.shape[:2]
+    layer = _layer(caption)
+    canvas = Image.new("RGBA", (width, height), (*caption.colour, 0))
+    canvas.paste(layer, (round(caption.x * width - layer.width / 2), round(caption.y * height - layer.height / 2)))
+    pixels = np.asarray(canvas, np.float32)
+    coverage = pixels[:, :, 3] / 255 * caption.opacity
+    mixed = clean * (1 - coverage[:, :, None]) + pixels[:, :, :3] * coverage[:, :, None]
+    return np.rint(mixed).astype(np.uint8), coverage.astype(np.float32)
+
+
+def _layer(caption: Caption) -> Image.Image:
+    """The caption alone, straight alpha, cut to what it covers."""
+    font = ImageFont.truetype(caption.font, caption.size)
+    left, top, right, bottom = font.getbbox(caption.text, stroke_width=caption.outline)
+    margin = 2 + 3 * caption.shadow
+    size = (round(right - left) + 2 * margin, round(bottom - top) + 2 * margin)
+    at = (margin - left, margin - top)
+    layer = Image.new("RGBA", size, (*caption.colour, 0))
+    if caption.shadow:
+        shade = Image.new("L", size, 0)
+        ImageDraw.Draw(shade).text((at[0] + caption.shadow, at[1] + caption.shadow), caption.text, font=font, fill=200)
+        shade = shade.filter(ImageFilter.GaussianBlur(caption.shadow / 2))
+        layer = Image.new("RGBA", size, (0, 0, 0, 0))
+        layer.putalpha(shade)
+    face = Image.new("RGBA", size, (*(caption.outline_colour if caption.outline else caption.colour), 0))
+    ImageDraw.Draw(face).text(
+        at,
+        caption.text,
+        font=font,
+        fill=(*caption.colour, 255),
+        stroke_width=caption.outline,
+        stroke_fill=(*caption.outline_colour, 255),
+    )
+    layer.alpha_composite(face)
+    return layer.rotate(caption.angle, Image.Resampling.BICUBIC, expand=True) if caption.angle else layer
+
+
+def captioned(clean: Pixels, captions: list[Caption] | tuple[Caption, ...]) -> tuple[Pixels, Coverage]:
+    """The picture with several captions, and the strongest coverage of each pixel."""
+    picture, covered = clean, np.zeros(clean.shape[:2], np.float32)
+    for caption in captions:
+        picture, coverage = drawn(picture, caption)
+        covered = np.maximum(covered, coverage)
+    return picture, covered

@@ -1,0 +1,152 @@
+"""An evaluation as pages to read: Markdown, and one self-contained HTML file with charts and sortable pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from flows.evaluation import evaluate as tables
+from flows.evaluation.suite import SETS, Suite
+from flows.reports.charts import bars
+from flows.reports.run_report import TEMPLATES
+
+THUMBNAIL = 200
+
+
+def write_reports(suite: Suite, out: Path) -> Path:
+    """Make report.md and report.html from an evaluation's folder; returns the HTML's path."""
+    content = json.loads((out / "evaluation.json").read_text())
+    timings = json.loads((out / "timings.json").read_text())
+    sets = [name for name in SETS if any(image["set"] == name for image in content["images"])] or ["tune"]
+    sections = {
+        **{f"Delivered by the whole flow, set {name}": tables.delivered_table(content, name) for name in sets},
+        **{f"Each rung by itself, set {name}": tables.rung_table(content, name) for name in sets},
+        "Worse masks, and other seeds": tables.robustness_table(content),
+        "How often a fill is bad, by place": tables.failure_table(content),
+        "Milliseconds an image": tables.latency_table(timings),
+    }
+    warnings = tables.drift_warnings(content)
+    (out / "report.md").write_text(_markdown(content, sections, warnings))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["figure"] = figure
+    page = environment.get_template("evaluation.html.j2").render(
+        content=content,
+        verdicts=tables.verdicts(content),
+        sections={title: (list(rows[0]) if rows else [], rows) for title, rows in sections.items()},
+        charts=_charts(content, timings, sets[-1]),
+        pictures=[_pictured(suite, out, image) for image in content["images"]],
+        varying=_varying(out, content),
+        warnings=warnings,
+    )
+    (out / "report.html").write_text(page)
+    return out / "report.html"
+
+
+def figure(value: Any) -> str:
+    """A table's value as text: three significant digits, a dash for what could not be measured."""
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124
+        return "-"
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and abs(value) < 1000
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _markdown(content: dict[str, Any], sections: dict[str, list[dict[str, Any]]], warnings: Sequence[str]) -> str:
+    suite = content["suite"]
+    lines = [
+        f"# Evaluation on {suite['name']}",
+        "",
+        f"{suite['images']} images, suite {suite['checksum']}, seed {content['seed']}.",
+    ]
+    lines += ["", *(f"- Warning: {warning}" for warning in warnings)]
+    for title, rows in sections.items():
+        lines += ["", f"## {title}", ""]
+        if rows:
+            lines += [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
+            lines += [f"| {' | '.join(figure(value) for value in row.values())} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _charts(content: dict[str, Any], timings: dict[str, Any], chosen: str) -> list[str]:
+    rungs, delivered = tables.rung_table(content, chosen), tables.delivered_table(content, chosen)
+
+    def grouped(rows: Sequence[dict[str, Any]], key: str, series: str, value: str) -> dict[str, dict[str, float]]:
+        return {
+            name: {row[series]: row[value] for row in some}
+            for name, some in tables.by(list(rows), lambda row: row[key]).items()
+        }
+
+    failures = tables.failure_table(content)
+    robust = {
+        row["rung"]: {name: value for name, value in row.items() if name not in ("rung", "seed_deviation", "pixel_deviation")}
+        for row in tables.robustness_table(content)
+    }
+    latencies = {row["operator"]: {name: row[name] for name in ("p50", "p95", "p99")} for row in tables.latency_table(timings)}
+    erased = {row["bucket"]: {"before": row["recall_before"], "after": row["recall"]} for row in delivered}
+    return [
+        bars(
+            f"Quality: perceptual distance to the truth, set {chosen} (lower is better)",
+            grouped(rungs, "bucket", "rung", "perceptual_distance"),
+        ),
+        bars(f"Quality: PSNR, set {chosen}", grouped(rungs, "bucket", "rung", "psnr"), " dB"),
+        bars("Legibility: share of the texts that are still detected, whole flow", erased),
+        bars("Continuity: seam ratio (1 is none)", grouped(rungs, "bucket", "rung", "seam")),
+        bars(
+            "Naturalness: share of pixels beyond the clean picture's local range", grouped(rungs, "bucket", "rung", "overshoot")
+        ),
+        bars("Robustness: perceptual distance on worse masks", robust),
+        bars(
+            "Failure rates by place, with 95 % intervals",
+            grouped(failures, "place", "rung", "bad"),
+            intervals={
+                name: {row["rung"]: (row["low"], row["high"]) for row in some}
+                for name, some in tables.by(failures, lambda row: row["place"]).items()
+            },
+        ),
+        bars("Latency of an image by operator, milliseconds", latencies),
+    ]
+
+
+def _pictured(suite: Suite, out: Path, image: dict[str, Any]) -> dict[str, Any]:
+    entry = next(entry for entry in suite.entries if entry.file == image["file"])
+    texts = image.get("texts", [])
+    return {
+        **image,
+        "before": data_uri(suite.image(entry)),
+        "after": data_uri(out / "images" / image["picture"]),
+        "truth": data_uri((suite.folder / "truth" / entry.file).with_suffix(".png")),
+        "distance": tables.mean(text["perceptual_distance"] for text in texts),
+        "psnr": tables.mean(text["psnr"] for text in texts),
+        "characters": sum(text["characters_read"] for text in texts),
+    }
+
+
+def _varying(out: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fills that depend most on the seed, with the picture of where."""
+    fills = [fill for fill in content["fills"] if fill.get("variance_picture")]
+    worst = sorted(fills, key=lambda fill: -fill["pixel_deviation"])[: tables.WORST]
+    return [{**fill, "shown": data_uri(out / "variance" / fill["variance_picture"])} for fill in worst]
+
+
+def data_uri(path: Path) -> str:
+    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if there is none."""
+    if not path.is_file():
+        return ""
+    picture = Image.open(path).convert("RGB")
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,1 @@
+"""The plan: what a run will take, foretold from a sample."""

@@ -1,0 +1,1 @@
+"""What a run reports when it ends: the page, and the figures on it."""

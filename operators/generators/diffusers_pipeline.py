@@ -1,0 +1,151 @@
+"""Models that run by their own pipeline in diffusers (Flux Fill, and whatever AutoPipelineForInpainting loads).
+
+Crops, masks and the paste-back are ours here too. Where the pipeline matches flows in its latents, its steps are joined by
+differential diffusion; elsewhere the mask alone says what may change.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from operators.generators.batch_invariance import steady_microbatch
+from operators.generators.canvas import largest
+from operators.generators.generator import Request, hole_of
+from operators.generators.latent_diffusion import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.generators.loading import Loaded
+from operators.generators.strength import latent_cells, strength_of, threshold
+from operators.models.card import ModelCard
+from operators.rows.failure import RunError
+from operators.rows.table import Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class OwnPipeline:
+    """A diffusers pipeline called with crops of fixed size, masks that survive its resampling, and a generator per region."""
+
+    card: ModelCard
+    loaded: Loaded
+
+    @classmethod
+    def of(cls, card: ModelCard, loaded: Loaded) -> OwnPipeline:
+        """The pipeline as it is if it inpaints, else the one that inpaints with its networks. Raises RunError model_invalid."""
+        from diffusers import AutoPipelineForInpainting
+
+        if card.stochasticity:
+            raise RunError("model_invalid", f"{card.alias}: its pipeline has no stochasticity to set")
+        pipeline = loaded.pipeline
+        if "mask_image" not in inspect.signature(pipeline.__call__).parameters:
+            try:
+                pipeline = AutoPipelineForInpainting.from_pipe(pipeline)
+            except ValueError as error:
+                raise RunError("model_invalid", f"{card.alias}: {type(pipeline).__name__} cannot inpaint") from error
+            pipeline.set_progress_bar_config(disable=True)
+        scheduler_class(card, pipeline.scheduler)
+        return cls(card, replace(loaded, pipeline=pipeline))
+
+    def shape(self, request: Request) -> Hashable:
+        """The bucket: height and width in pixels."""
+        canvas = canvas_of(request, self.card)
+        return canvas.height, canvas.width
+
+    def microbatch(self, request: Request) -> int:
+        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        kind = (self.shape(request), self.card.guidance > 1)
+        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+        """Each crop regenerated; see `Generator.fill`."""
+        made = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+
+    def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
+        import torch
+
+        pipeline, canvases = self.loaded.pipeline, [canvas_of(request, self.card) for request in requests]
+        own = pipeline.scheduler
+        pipeline.scheduler = scheduler_class(self.card, own).from_config(own.config)
+        pictures = [canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)]
+        arguments = {
+            "prompt": [request.prompt for request in requests],
+            "negative_prompt": [self.card.negative_prompt] * len(requests) if self.card.negative_prompt else None,
+            "image": (stacked(pictures) + 1) / 2,
+            "mask_image": self.masks(requests),
+            "height": canvases[0].height,
+            "width": canvases[0].width,
+            "num_inference_steps": self.card.steps,
+            "guidance_scale": self.card.guidance,
+            "strength": 1.0,
+            "generator": generators_of(requests),
+            "output_type": "pt",
+        }
+        with torch.inference_mode():
+            if self._matches_flows():
+                arguments |= {"callback_on_step_end": self._held(requests), "callback_on_step_end_tensor_inputs": ["latents"]}
+            known = inspect.signature(pipeline.__call__).parameters
+            done = pipeline(**{name: value for name, value in arguments.items() if name in known})
+        made: torch.Tensor = done.images * 2 - 1
+        return made
+
+    def masks(self, requests: Sequence[Request]) -> torch.Tensor:
+        """Holes as the pipeline is given them: float32 0 or 1, batch x 1 x canvas height x width.
+
+        All but Flux Fill keep every n-th pixel of a mask, n the size of a latent cell: here each cell is uniform already.
+        """
+        import torch
+
+        pipeline = self.loaded.pipeline
+        cell = 1 if type(pipeline).__name__ == "FluxFillPipeline" else getattr(pipeline, "vae_scale_factor", 1)
+        made = []
+        for request in requests:
+            canvas = canvas_of(request, self.card)
+            cells = largest(canvas.weights(hole_of(request.mask)), canvas.height // cell, canvas.width // cell)
+            made.append(np.kron(cells > 0, np.ones((cell, cell), bool)))
+        return torch.from_numpy(np.stack(made)[:, None].astype(np.float32))
+
+    def _matches_flows(self) -> bool:
+        pipeline = self.loaded.pipeline
+        return (
+            hasattr(pipeline.scheduler, "scale_noise")
+            and hasattr(pipeline, "_encode_vae_image")
+            and "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters
+        )
+
+    def _held(self, requests: Sequence[Request]) -> Any:
+        """A callback by which every cell that is not free yet is the smooth source at the next step's noise."""
+        import torch
+
+        pipeline, device = self.loaded.pipeline, self.loaded.device
+        canvases = [canvas_of(request, self.card) for request in requests]
+        smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)])
+        random = generators_of(requests)
+        latents = pipeline._encode_vae_image(smooth.to(device, pipeline.vae.dtype), random)
+        maps = [
+            latent_cells(strength_of(request.mask), canvas, pipeline.vae_scale_factor)
+            for canvas, request in zip(canvases, requests, strict=True)
+        ]
+        strength = torch.from_numpy(np.stack(maps)[:, None]).to(device).expand(-1, latents.shape[1], -1, -1)
+        noise = torch.cat([torch.randn((1, *latents.shape[1:]), generator=generator) for generator in random]).to(device)
+        source, noise, strength = (self._packed(values) for values in (latents, noise, strength))
+
+        def hold(pipeline: Any, step: int, time: torch.Tensor, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            now, steps, sigmas = values["latents"], len(pipeline.scheduler.timesteps), pipeline.scheduler.sigmas
+            left = float(sigmas[step + 1])
+            held = ((1 - left) * source.float() + left * noise.float()).to(now.dtype)
+            last = step + 1 == steps
+            return {"latents": torch.where(strength >= threshold(step if last else step + 1, steps), now, held)}
+
+        return hold
+
+    def _packed(self, values: torch.Tensor) -> torch.Tensor:
+        """As the pipeline's loop holds latents: Flux and its kin pack cells by two by two."""
+        pack = getattr(self.loaded.pipeline, "_pack_latents", None)
+        return values if pack is None else pack(values.contiguous(), *values.shape)

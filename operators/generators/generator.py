@@ -1,0 +1,47 @@
+"""What a generator is asked for, and what every generator is: the one interface of classical, diffusion and token models."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from operators.masks.mask import BLEND, CORE
+from operators.rows.table import Pixels
+
+
+@dataclass(frozen=True)
+class Request:
+    """One region to be filled.
+
+    `pixels` is its context crop (uint8 sRGB, height x width x 3), `mask` the region's four channels (uint8, height x width x 4,
+    see `operators.masks.mask.CHANNELS`), `seed` its own 63 bits, `prompt` the intent as the model's card renders it.
+    """
+
+    pixels: Pixels
+    mask: Pixels
+    seed: int
+    prompt: str = ""
+
+
+class Generator(Protocol):
+    """Fills regions. Which ones may share a call, and how many, is on the generator; `microbatch.filled` sees to it."""
+
+    def shape(self, request: Request) -> Hashable:
+        """What requests of one call have in common: the size at which the model works them."""
+
+    def microbatch(self, request: Request) -> int:
+        """Regions of this shape that one call takes; the caller pads to exactly as many, so that shapes never vary."""
+
+    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+        """The crops regenerated (uint8 sRGB), each of its own crop's size, whole: the caller pastes by `blend`.
+
+        All requests have one `shape`. Raises MemoryError or torch.OutOfMemoryError where there are too many at once.
+        """
+
+
+def hole_of(mask: Pixels) -> Pixels:
+    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the paste-back will weigh."""
+    return np.where((mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), 255, 0).astype(np.uint8)

@@ -1,0 +1,155 @@
+"""A model's folder in diffusers' format as a pipeline: loaded once per process, or built without its weights to be checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from operators.models.card import ModelCard
+from operators.models.folder import INDEX, UNUSED, listed, parsed, selected, variants
+from operators.models.in_process import cached, single_threaded
+from operators.rows.failure import RunError
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
+"""What libraries raise for weights, configurations and tokenizers that are not what they should be."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline with all its networks in place, and the torch device that they are on."""
+
+    pipeline: Any
+    device: str
+    places_alike: dict[Hashable, bool] = field(default_factory=dict)
+    """What `places` has found out, by size and kind of microbatch."""
+
+
+def loaded(card: ModelCard, folder: Path) -> Loaded:
+    """The folder's pipeline, loaded the first time that this process asks for these files (`registry.pinned` names them).
+
+    Raises RunError model_invalid, model_unsafe; package_missing without the packages to run it.
+    """
+    _require_packages()
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checksum = hashlib.sha256(
+        json.dumps([str(folder), card.files, card.variant, card.dtype], sort_keys=True).encode()
+    ).hexdigest()
+    if device == "cpu":
+        single_threaded()
+    return cached(card.alias, checksum, device, lambda: Loaded(_pipeline(card, folder, device), device))
+
+
+def hollow(card: ModelCard, folder: Path) -> Loaded:
+    """The folder's pipeline without its weights: of their files only the headers are read, and no memory is taken for them.
+
+    Raises as `loaded` does, so that a run learns in a second what its workers would only find out by reading gigabytes.
+    """
+    _require_packages()
+    with _without_weights():
+        return Loaded(_pipeline(card, folder, "meta"), "meta")
+
+
+def _require_packages() -> None:
+    for package in ("torch", "diffusers", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise RunError("package_missing", f"{package}; install cleanplate[diffusion]")
+
+
+@contextlib.contextmanager
+def _without_weights() -> Iterator[None]:
+    """Every parameter that a network is given meanwhile is moved to torch's `meta` device, which knows shapes only.
+
+    transformers refuses to load under `torch.device("meta")`; a hook on parameters serves both libraries. Both map weights
+    from their files, so that what is not copied is not read.
+    """
+    import torch
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    def emptied(module: Any, name: str, parameter: Any) -> Any:
+        if parameter is None or parameter.is_meta:
+            return parameter
+        return torch.nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+
+    hook = register_module_parameter_registration_hook(emptied)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
+    index = parsed((folder / INDEX).read_bytes(), str(folder / INDEX))
+    sets = variants(selected(listed(str(folder)), index, card.variant))
+    _quiet()
+    import diffusers
+    import torch
+
+    dtype = {"cpu": torch.float32, "meta": None}.get(device, getattr(torch, card.dtype))
+    try:
+        networks = {name: _network(folder / name, index[name], variant, dtype) for name, variant in sets.items()}
+        given: dict[str, Any] = {**networks, **dict.fromkeys(name for name in UNUSED if name in index)}
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **given)
+    except UNREADABLE as error:
+        raise RunError("model_invalid", f"{card.alias}: {_line(error)}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        pipeline.to(device)
+        for network in networks.values():
+            network.to(memory_format=torch.channels_last)
+        # torch.compile of the denoising network belongs here, once a measurement shows that it pays for its warm-up.
+    vae = getattr(pipeline, "vae", None)
+    if vae is not None and getattr(vae.config, "force_upcast", False):
+        vae.to(torch.float32)
+    return pipeline
+
+
+def _network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:
+    """One network, with every weight from its file, of `dtype` (None: as in the file).
+
+    Neither library refuses a file in which some are missing; here one does. Mismatched shapes are let through by the
+    libraries only to be named here, both libraries' alike.
+    """
+    library, kind = entry
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network, report = getattr(importlib.import_module(library), kind).from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            variant=variant or None,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **({"torch_dtype": dtype} if library == "diffusers" else {"dtype": dtype or "auto"}),
+        )
+    for what in ("missing_keys", "mismatched_keys"):
+        if report.get(what):
+            first = sorted(report[what], key=str)[0]
+            raise ValueError(f"{folder.name}: {len(report[what])} {what.replace('_', ' ')}, such as {first}")
+    return network.eval().requires_grad_(False)
+
+
+def _quiet() -> None:
+    """No chatter of the libraries: what matters is raised."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines)[:300]}" if lines else type(error).__name__

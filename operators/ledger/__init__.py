@@ -1,0 +1,1 @@
+"""The ledger and the index: which images there are, and what became of each one."""

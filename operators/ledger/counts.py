@@ -1,0 +1,57 @@
+"""What earlier runs into a destination have finished, by verdict and by failure, without reading the ledger as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.ledger import ledger
+from operators.rows.failure import CODES
+from operators.storage import files as storage
+from operators.storage.retries import with_retries
+
+THREADS = 16
+COLUMNS = ["verdict", "failure.code"]
+
+
+def tally(dest: str, shards: Collection[int]) -> tuple[Counter[str], Counter[str]]:
+    """Images that need no more work, by verdict, and those among them that failed, by code. Raises Failure.
+
+    Of a finished shard's file only two columns are read; a shard of parts is read as resuming reads it.
+    """
+    files = ledger.files_by_shard(dest)
+
+    def counted(shard: int) -> tuple[Counter[str], Counter[str]]:
+        names = files.get(shard, [])
+        complete = ledger.COMPLETE in names
+        rows = _columns(storage.joined(ledger.shard_folder(dest, shard), ledger.COMPLETE)) if complete else None
+        rows = rows if rows is not None else ledger.read_shard(dest, shard, names)
+        verdicts, failures = Counter[str](), Counter[str]()
+        for verdict, failure in zip(rows["verdict"].to_pylist(), rows["failure"].to_pylist(), strict=True):
+            code = failure["code"] if failure else None
+            if code is None or not CODES[code].transient:
+                verdicts[verdict] += 1
+            if code is not None and not CODES[code].transient:
+                failures[code] += 1
+        return verdicts, failures
+
+    verdicts, failures = Counter[str](), Counter[str]()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for shard_verdicts, shard_failures in pool.map(counted, shards):
+            verdicts += shard_verdicts
+            failures += shard_failures
+    return verdicts, failures
+
+
+def _columns(uri: str) -> pa.Table:
+    files, path = storage.filesystem(uri)
+
+    def call() -> pa.Table:
+        with files.open(path, "rb", cache_type="none") as handle:
+            return pq.ParquetFile(handle).read(columns=COLUMNS)
+
+    return with_retries(uri, call)

@@ -1,0 +1,1 @@
+"""Masks: geometry, the four channels, and the masks of strokes."""

@@ -1,0 +1,209 @@
+"""What a surface is like, in a few figures that people can read: of the picture behind a text, never of the text.
+
+`hidden` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count only
+pixels that it has not touched. FIGURES is the list of everything that `describe` writes into `metadata`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from operators.decisions.gate import Surroundings
+from operators.generators.generator import hole_of
+from operators.masks.mask import CORE, Polygon, dilated, ring, stroke_height
+from operators.metrics.continuity import Selection, luma
+from operators.metrics.naturalness import BANDS, band_energies
+from operators.metrics.straight_edges import CANDIDATES, straight_edges
+from operators.rows.table import Pixels
+
+COLOURS = 3
+SAMPLES = 512
+"""Pixels that the dominant colours are taken from."""
+SAME_COLOUR = 12.0
+"""Distance in sRGB grey levels below which two dominant colours are one."""
+ROUGH = 3.0
+"""Grey levels of detail (root mean square) from which a place is textured and not flat; grain and noise count as texture."""
+EDGE_RING = 24
+"""Pixels round an edit in which straight edges are looked for."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One entry of `metadata`: its name, unit and range, and whether it is of regions only."""
+
+    name: str
+    unit: str
+    least: float
+    most: float
+    meaning: str
+    region_only: bool = False
+
+
+ANY = float("inf")
+FIGURES = (
+    Figure("seen", "pixels", 0, ANY, "pixels that were measured; with 0 all surface figures are 0 and mean nothing"),
+    Figure("mask_area", "share", 0, 1, "what is edited, of the crop or the picture"),
+    Figure("size", "pixels", 1, ANY, "the picture's longer side"),
+    Figure("brightness", "grey levels", 0, 255, "mean luma"),
+    Figure("contrast", "grey levels", 0, 127.5, "standard deviation of the luma"),
+    Figure("noise", "grey levels", 0, ANY, "deviation of the luma's noise; on dense fine texture its detail is counted in"),
+    Figure("blur", "share", 0, 1, "0 sharp to 1 blurred; 0 where nothing varies"),
+    Figure("texture", "grey levels", 0, 1020, "mean absolute Laplacian of the luma"),
+    Figure("textured", "share", 0, 1, "pixels in whose neighbourhood the detail is above 3 grey levels: 0 flat, 1 textured"),
+    *(
+        Figure(
+            f"energy_{octave}", "squared grey levels", 0, 65025, f"mean square of the luma's octave band {octave}, 0 the finest"
+        )
+        for octave in range(BANDS)
+    ),
+    *(
+        Figure(f"colour_{number}_{part}", unit, 0, most, f"dominant colour {number}, the most frequent first")
+        for number in range(1, COLOURS + 1)
+        for part, unit, most in (("red", "sRGB", 255), ("green", "sRGB", 255), ("blue", "sRGB", 255), ("share", "share", 1))
+    ),
+    Figure("stroke_thickness", "pixels", 0, ANY, "across the thickest stroke", True),
+    Figure("text_height", "pixels", 0, ANY, "mean height of the region's lines of text", True),
+    Figure(
+        "straight_edges",
+        "count",
+        0,
+        CANDIDATES,
+        "straight edges that go in on one side of the text and come out on the other",
+        True,
+    ),
+    Figure("edge_steepness", "grey levels per pixel", 0, 255, "mean steepness across those edges", True),
+)
+"""Everything in `metadata`. The figures of a whole picture are measured at no more than `describe.FRAME_SIDE` pixels a side."""
+
+
+def hidden(pixels: Pixels, hole: Selection) -> Pixels:
+    """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes); grey if nothing else is left."""
+    if not hole.any():
+        return pixels
+    if hole.all():
+        return np.full_like(pixels, 128)
+    result: Pixels = cv2.inpaint(pixels, hole.astype(np.uint8), 3, cv2.INPAINT_NS)
+    return result
+
+
+def noise_deviation(rgb: Pixels, where: Selection) -> float:
+    """The standard deviation of the luma's noise over `where`, in grey levels; 0 if it is empty.
+
+    The second difference both ways (Immerkaer, "Fast Noise Variance Estimation", 1996), and its median absolute value
+    instead of the mean (Donoho and Johnstone 1994), so that edges do not count.
+    """
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    values = np.abs(cv2.filter2D(luma(rgb), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101))[where]
+    return float(np.median(values) / 6 / 0.6745) if len(values) else 0.0
+
+
+def blur(rgb: Pixels, where: Selection) -> float:
+    """How little of the luma's variation a blur of nine pixels takes away, 0 (sharp) to 1 (blurred); 0 where nothing varies.
+
+    Crété et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric", 2007.
+    """
+    grey, found = luma(rgb), []
+    for axis, size in ((0, (1, 9)), (1, (9, 1))):
+        chosen = where[1:] if axis == 0 else where[:, 1:]
+        before = np.abs(np.diff(grey, axis=axis))[chosen]
+        after = np.abs(np.diff(cv2.blur(grey, size, borderType=cv2.BORDER_REFLECT_101), axis=axis))[chosen]
+        if before.sum() > 0:
+            found.append(1 - float(np.maximum(before - after, 0).sum() / before.sum()))
+    return max(found, default=0.0)
+
+
+def textured_share(rgb: Pixels, where: Selection) -> float:
+    """The share of `where` round which (9 x 9) the luma's detail, slopes taken out, is above ROUGH; 0 if it is empty."""
+    grey = luma(rgb)
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), 3.2, borderType=cv2.BORDER_REFLECT_101)
+    energy = cv2.blur(detail * detail, (9, 9), borderType=cv2.BORDER_REFLECT_101)
+    return float((energy[where] > ROUGH**2).mean()) if where.any() else 0.0
+
+
+def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, float, float]]:
+    """COLOURS times red, green, blue (0..255) and share (0..1), the most frequent first; missing ones are black with share 0.
+
+    k-means (Lloyd 1982) from the luma's quantiles, so that no random number is drawn.
+    """
+    nothing = (0.0, 0.0, 0.0, 0.0)
+    pixels = rgb[where]
+    if not len(pixels):
+        return [nothing] * COLOURS
+    chosen = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLES)).astype(int)].astype(np.float32)
+    order = np.argsort(chosen @ np.array([0.299, 0.587, 0.114], np.float32), kind="stable")
+    centres = np.stack([part.mean(axis=0) for part in np.array_split(chosen[order], min(COLOURS, len(order)))])
+    for _ in range(10):
+        labels = ((chosen[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+        centres = np.stack(
+            [chosen[labels == k].mean(axis=0) if (labels == k).any() else centre for k, centre in enumerate(centres)]
+        )
+    counts = np.bincount(labels, minlength=len(centres)).astype(float)
+    merged: list[tuple[np.ndarray[tuple[int], np.dtype[np.float32]], float]] = []
+    for number in np.argsort(-counts, kind="stable"):
+        near = next(
+            (at for at, (centre, _) in enumerate(merged) if np.linalg.norm(centre - centres[number]) < SAME_COLOUR), None
+        )
+        if near is None:
+            merged.append((centres[number], counts[number]))
+        else:
+            centre, count = merged[near]
+            total = max(1.0, count + counts[number])
+            merged[near] = ((centre * count + centres[number] * counts[number]) / total, count + counts[number])
+    merged.sort(key=lambda entry: -entry[1])
+    found = [(float(c[0]), float(c[1]), float(c[2]), count / len(chosen)) for c, count in merged if count]
+    return [*found, *[nothing] * (COLOURS - len(found))]
+
+
+def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str, float]:
+    """The figures of a surface over `seen`, of a picture whose `hole` is hidden already; every value is finite."""
+    clear = seen & (dilated(hole.astype(np.uint8), 1) == 0)
+    clear = clear if clear.any() else seen
+    grey = luma(shown)
+    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[clear]
+    energies = band_energies(shown, seen) if seen.any() else [0.0] * BANDS
+    colours = {
+        f"colour_{number}_{part}": value
+        for number, colour in enumerate(dominant_colours(shown, seen), 1)
+        for part, value in zip(("red", "green", "blue", "share"), colour, strict=True)
+    }
+    return {
+        "seen": float(seen.sum()),
+        "brightness": float(grey[seen].mean()) if seen.any() else 0.0,
+        "contrast": float(grey[seen].std()) if seen.any() else 0.0,
+        "noise": noise_deviation(shown, clear),
+        "blur": blur(shown, clear),
+        "texture": float(detail.mean()) if len(detail) else 0.0,
+        "textured": textured_share(shown, seen),
+        **{f"energy_{octave}": energy for octave, energy in enumerate(energies)},
+        **colours,
+    }
+
+
+def without_text(pixels: Pixels, mask: Pixels) -> Pixels:
+    """A region's crop with every stroke in it hidden, also those of its neighbours."""
+    return hidden(np.ascontiguousarray(pixels), hole_of(mask) > 0)
+
+
+def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int) -> dict[str, float]:
+    """Every figure of FIGURES for one region, before any fill: its crop `without_text`, its mask, its polygons, and the
+    picture's longer side.
+
+    Measured on the ring of `gate.RING_WIDTH` pixels round the edit, straight edges on a wider one.
+    """
+    place, hole = Surroundings.of(mask), hole_of(mask) > 0
+    core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)
+    touched = dilated(hole.astype(np.uint8), 2) > 0
+    count, steepness = straight_edges(shown, ring(place.edited, touched, EDGE_RING), hole)
+    return {
+        **surface_figures(shown, place.ring, hole),
+        "mask_area": float(place.edited.mean()),
+        "size": float(frame_side),
+        "stroke_thickness": float(2 * cv2.distanceTransform(core, cv2.DIST_L2, 3).max()),
+        "text_height": float(np.mean([stroke_height(polygon) for polygon in polygons])) if polygons else 0.0,
+        "straight_edges": float(count),
+        "edge_steepness": steepness,
+    }

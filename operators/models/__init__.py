@@ -1,0 +1,1 @@
+"""Models: cards, weights, where they come from, and how a process holds them."""

@@ -1,0 +1,1 @@
+"""The row: its Arrow schema, the views that operators read it through, and its records."""

@@ -1,0 +1,220 @@
+"""How operators read and write the row table: views without copies, and new columns beside untouched ones.
+
+An operator's work on one image is a function from a `Row` to the values it adds. `map_rows` calls it for every row that
+has not failed, turns what it raises into the row's `failure`, times it, and puts the new values in place. Columns and
+region children that the operator does not add keep their buffers: nothing is rebuilt through Python lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from operators.rows.deadline import deadline
+from operators.rows.failure import failure_of
+from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
+from operators.rows.timing import row_timing
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def _view(array: pa.Array, index: int) -> memoryview:
+    """The bytes of one value of a large_binary array, without a copy."""
+    _, offsets, data = array.buffers()
+    start, end = np.frombuffer(offsets, np.int64)[array.offset + index : array.offset + index + 2]
+    if data is None:
+        return memoryview(b"")
+    view: memoryview = memoryview(data)[int(start) : int(end)]
+    return view
+
+
+def as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one contiguous array, copied only if it has several chunks."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A view of one region of one row."""
+
+    fields: Mapping[str, pa.Array]
+    position: int
+
+    def __getitem__(self, name: str) -> Any:
+        """A child as a Python value; for pixel children use `array` or `fill`."""
+        return self.fields[name][self.position].as_py()
+
+    def array(self, name: str, channels: int) -> Pixels:
+        """`pixels` (3 channels) or `mask` (4) as uint8 height x width x channels; read only, no copy."""
+        crop = self["crop"]
+        flat = np.frombuffer(_view(self.fields[name], self.position), np.uint8)
+        return flat.reshape(crop["height"], crop["width"], channels)
+
+    def fill(self) -> Pixels | None:
+        """The fill as uint8 height x width x 3 at its own size; None before `inpaint` made one."""
+        fills = self.fields["fill"]
+        if not fills[self.position].is_valid:
+            return None
+        width, height = fills.field("width")[self.position].as_py(), fills.field("height")[self.position].as_py()
+        return np.frombuffer(_view(fills.field("data"), self.position), np.uint8).reshape(height, width, 3)
+
+    def probability(self) -> tuple[Pixels, dict[str, int]]:
+        """The detector's map (uint8 height x width, read only) and the box it spans in upright source pixels."""
+        maps = self.fields["probability"]
+        width, height = maps.field("width")[self.position].as_py(), maps.field("height")[self.position].as_py()
+        data = np.frombuffer(_view(maps.field("data"), self.position), np.uint8).reshape(height, width)
+        return data, maps.field("box")[self.position].as_py()
+
+    def record(self) -> dict[str, Any]:
+        """All children as Python values, pixels copied; for operators that regroup regions."""
+        return {name: self[name] for name in self.fields}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A view of one row of a batch."""
+
+    columns: Mapping[str, pa.Array]
+    fields: Mapping[str, pa.Array]
+    starts: npt.NDArray[np.int64]
+    position: int
+
+    def __getitem__(self, name: str) -> Any:
+        """A column as a Python value; for `bytes` and `encoded` use `data`."""
+        return self.columns[name][self.position].as_py()
+
+    def data(self, name: str) -> memoryview | None:
+        """`bytes` or `encoded`, without a copy; None where the column is null."""
+        column = self.columns[name]
+        return _view(column, self.position) if column[self.position].is_valid else None
+
+    @property
+    def regions(self) -> list[Region]:
+        """The row's regions in order; empty before `detect` and where it found nothing."""
+        first, last = int(self.starts[self.position]), int(self.starts[self.position + 1])
+        return [Region(self.fields, position) for position in range(first, last)]
+
+
+def views(batch: pa.Table) -> list[Row]:
+    """One view per row of the batch."""
+    columns = {name: as_array(batch[name]) for name in batch.column_names}
+    regions = columns["regions"]
+    flat = regions.flatten()
+    lengths = np.nan_to_num(regions.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    fields = {field.name: flat.field(field.name) for field in REGION}
+    return [Row(columns, fields, starts, position) for position in range(len(batch))]
+
+
+def _set(batch: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return batch.set_column(batch.schema.names.index(name), name, values)
+
+
+def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table:
+    """The batch with some children of its regions replaced; each array has one value per region of the whole batch."""
+    regions = as_array(batch["regions"])
+    flat = regions.flatten()
+    arrays = [children.get(field.name, flat.field(field.name)) for field in REGION]
+    lengths = np.nan_to_num(regions.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    nulls = regions.is_null() if regions.null_count else None
+    struct = pa.StructArray.from_arrays(arrays, fields=list(REGION))
+    return _set(
+        batch, "regions", pa.ListArray.from_arrays(pa.array(offsets), struct, type=SCHEMA.field("regions").type, mask=nulls)
+    )
+
+
+Additions = Mapping[str, Any]
+"""What an operator adds to one row: column name to value, or `regions.child` to one value per region of the row."""
+
+
+def map_rows(
+    batch: pa.Table,
+    name: str,
+    adds: Sequence[str],
+    work: Callable[[Row], Additions | None],
+    *,
+    threads: int = 1,
+    failed_too: bool = False,
+) -> pa.Table:
+    """Apply `work` to every row without a failure and put what it returns in the columns named by `adds`.
+
+    `work` returns the new values, or None to leave the row as it is; it raises `Failure` (or anything else, recorded as
+    `operator_error`) to end the row. With several `threads` the rows of the batch are worked at the same time, which
+    pays for storage only. `failed_too` hands rows with a failure to `work` as well.
+    """
+    rows = views(batch)
+
+    def attempt(row: Row) -> tuple[Additions | None, dict[str, str] | None, dict[str, object] | None]:
+        if row.columns["failure"][row.position].is_valid and not failed_too:
+            return None, None, None
+        failure = None
+        with row_timing(name) as timing, deadline(name):
+            try:
+                added = work(row)
+            except Exception as error:
+                reason = failure_of(error)
+                added, failure = None, {"operator": name, "code": reason.code, "message": reason.message}
+        return added, failure, timing
+
+    if threads > 1 and len(rows) > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            outcomes = list(pool.map(attempt, rows))
+    else:
+        outcomes = [attempt(row) for row in rows]
+
+    batch = _assembled(batch, rows, adds, [added for added, _, _ in outcomes])
+    failures = [failure or row["failure"] for row, (_, failure, _) in zip(rows, outcomes, strict=True)]
+    timings = [
+        (row["timings"] or []) + ([timing] if timing else []) for row, (_, _, timing) in zip(rows, outcomes, strict=True)
+    ]
+    batch = _set(batch, "failure", pa.array(failures, SCHEMA.field("failure").type))
+    return _set(batch, "timings", pa.array(timings, SCHEMA.field("timings").type))
+
+
+def derive(batch: pa.Table, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
+    """Like `map_rows` for what follows from the row itself: every row, failed or not, neither timed nor able to fail."""
+    rows = views(batch)
+    return _assembled(batch, rows, adds, [work(row) for row in rows])
+
+
+def _assembled(batch: pa.Table, rows: Sequence[Row], adds: Sequence[str], added: Sequence[Additions | None]) -> pa.Table:
+    """The batch with the rows' additions in place; where a row adds nothing, its old values stay."""
+    children = {}
+    for path in adds:
+        column, _, child = path.partition(".")
+        if child:
+            values = [value for row, new in zip(rows, added, strict=True) for value in _child(row, new, child)]
+            children[child] = pa.array(values, REGION.field(child).type)
+        else:
+            values = [new[column] if new and column in new else row[column] for row, new in zip(rows, added, strict=True)]
+            batch = _set(batch, column, pa.array(values, SCHEMA.field(column).type))
+    return swap_children(batch, children) if children else batch
+
+
+def _child(row: Row, added: Additions | None, child: str) -> Iterable[Any]:
+    new = None if added is None else added.get(f"regions.{child}")
+    return new if new is not None else (region[child] for region in row.regions)
+
+
+def without_pixels(batch: pa.Table) -> pa.Table:
+    """The batch with null in place of all that holds pixels: what is left once an image is delivered."""
+    for name in PIXEL_COLUMNS:
+        batch = _set(batch, name, pa.nulls(len(batch), SCHEMA.field(name).type))
+    regions = len(as_array(batch["regions"]).flatten())
+    return swap_children(batch, {name: pa.nulls(regions, REGION.field(name).type) for name in PIXEL_CHILDREN})
+
+
+def packed_fill(fill: Pixels) -> dict[str, Any]:
+    """A fill (uint8 height x width x 3) as the row's FILL struct."""
+    return {"data": fill.tobytes(), "width": fill.shape[1], "height": fill.shape[0]}

@@ -1,0 +1,241 @@
+"""Bytes in and out of any fsspec storage, with storage errors turned into stable codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
+
+COPY_BYTES = 8 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
+"""An object from twice this size on goes to S3 in parts of it."""
+
+_S3: Mapping[str, Mapping[str, Any]] = {
+    "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
+}
+OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"s3": _S3, "s3a": _S3}
+"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's adaptive mode the requests
+of a process are slowed down as soon as the store answers SlowDown, and become faster again by and by."""
+READING: Mapping[str, Mapping[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
+"""One request an object: with more, s3fs asks for the size of every object first."""
+WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3a": {"chunksize": PART_BYTES}}
+
+
+def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a path or URL, and the path inside it. A name with `#` or `%` is taken literally.
+
+    Object-store listings and metadata are never cached: another worker may have just written there.
+    """
+    if is_local(uri):
+        return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
+    kind = uri.partition("://")[0]
+    options = {name: {**ours, **fsspec.config.conf.get(kind, {}).get(name, {})} for name, ours in OPTIONS.get(kind, {}).items()}
+    files = fsspec.filesystem(kind, use_listings_cache=False, **options)
+    if kind in OPTIONS:
+        files.retries = 1  # botocore and `with_retries` are enough layers
+    return files, str(files._strip_protocol(uri))
+
+
+def scheme(uri: str) -> str:
+    """The kind of store of a URI, such as `s3`; empty for a path of this machine."""
+    return "" if is_local(uri) else uri.partition("://")[0]
+
+
+def is_local(uri: str) -> bool:
+    """Whether a SOURCE or DEST is a plain path (or a file:// URL) of this machine."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def joined(uri: str, *parts: str) -> str:
+    """A URI with path segments appended."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def reach(uri: str) -> None:
+    """Raise Failure soon if the storage of a URI does not answer at all; whether there is an object does not matter."""
+    files, path = filesystem(uri)
+    with_retries(uri, lambda: files.exists(path), FIRST_CONTACT_SECONDS)
+
+
+def read(uri: str) -> bytes:
+    """The object's bytes. Raises Failure: key_missing, access_denied or storage_error."""
+    files, path = filesystem(uri)
+
+    def call() -> bytes:
+        data: bytes = files.cat_file(path, **READING.get(scheme(uri), {}))
+        return data
+
+    return with_retries(uri, call)
+
+
+def size(uri: str) -> int:
+    """The object's bytes, without reading them. Raises Failure as `read` does."""
+    files, path = filesystem(uri)
+    return with_retries(uri, lambda: int(files.size(path) or 0))
+
+
+def write(uri: str, data: bytes | memoryview) -> None:
+    """Put an object in one atomic step: readers see the old one or the whole new one. Raises Failure.
+
+    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores put atomically. Parts of
+    a large object that could not be finished are removed, now or by the next attempt at the same key.
+    """
+    files, path = filesystem(uri)
+
+    def call() -> None:
+        if isinstance(files, LocalFileSystem):
+            _write_local(Path(path), data)
+        else:
+            files.pipe_file(path, bytes(data), **WRITING.get(scheme(uri), {}))
+
+    with _no_parts_left(uri, len(data)):
+        with_retries(uri, call)
+
+
+@contextlib.contextmanager
+def _no_parts_left(uri: str, size: int | None) -> Iterator[None]:
+    """However the block ends, no parts of an unfinished upload stay behind under an S3 key: they are invisible, and paid."""
+    try:
+        yield
+    finally:
+        if scheme(uri) in WRITING and (size is None or size >= PART_BYTES):
+            with contextlib.suppress(Exception):
+                files, path = filesystem(uri)
+                bucket, key, _ = files.split_path(path)
+                for upload in files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads") or []:
+                    if upload["Key"] == key:
+                        files.abort_mpu(bucket, key, upload["UploadId"])
+
+
+def _write_local(path: Path, data: bytes | memoryview) -> None:
+    with _appearing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file that stands under its name once the block has ended well, with all its bytes on the disk, and never before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{uuid.uuid4().hex}.partial"
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def copy(source: str, target: str) -> None:
+    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read` and `write` do.
+
+    A store that holds both copies by itself. Elsewhere the bytes stream through, and the target appears when the last one
+    has arrived.
+    """
+    source_files, source_path = filesystem(source)
+    target_files, target_path = filesystem(target)
+
+    def call() -> None:
+        if type(source_files) is type(target_files) and not isinstance(target_files, LocalFileSystem):
+            target_files.cp_file(source_path, target_path)
+        elif isinstance(target_files, LocalFileSystem):
+            with source_files.open(source_path, "rb") as reader, _appearing(Path(target_path)) as file:
+                shutil.copyfileobj(reader, file, COPY_BYTES)
+        else:
+            _stream(source_files, source_path, target_files, target_path)
+
+    with _no_parts_left(target, None):
+        with_retries(target, call)
+
+
+def _stream(source_files: Any, source_path: str, target_files: Any, target_path: str) -> None:
+    """Without `autocommit=False` fsspec would put what has arrived so far when the source breaks off."""
+    with source_files.open(source_path, "rb") as reader:
+        writer = target_files.open(target_path, "wb", autocommit=False, block_size=PART_BYTES)
+        try:
+            shutil.copyfileobj(reader, writer, COPY_BYTES)
+            writer.close()
+        except BaseException:
+            writer.closed = True  # or the garbage collector closes, and so puts, what is half written
+            writer.discard()
+            raise
+        writer.commit()
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Put an object only if there is none yet; False if there is one with other bytes. Raises Failure as `write` does.
+
+    The bytes tell whether the object is this caller's own: a store may have put it and not come to say so.
+    """
+    files, path = filesystem(uri)
+
+    def call() -> bool:
+        if isinstance(files, LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if isinstance(files, LocalFileSystem):
+                with open(path, "xb") as file:
+                    file.write(data)
+            else:
+                files.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except Exception as error:
+            if "PreconditionFailed" in f"{error!r}{error.__cause__!r}":
+                return False
+            raise
+        return True
+
+    return with_retries(uri, call) or read(uri) == data
+
+
+def names(uri: str) -> list[str]:
+    """Full paths of all objects under a URI, as `filesystem` names them; empty if there are none. Raises Failure."""
+    files, path = filesystem(uri)
+
+    def call() -> list[str]:
+        try:
+            found: list[str] = files.find(path)
+        except FileNotFoundError:
+            return []
+        return found
+
+    return with_retries(uri, call)
+
+
+def uris(folder: str) -> list[str]:
+    """URIs of all objects under a folder. Raises Failure."""
+    root = filesystem(folder)[1]
+    return [joined(folder, name[len(root) :].lstrip("/")) for name in names(folder)]
+
+
+def exists(uri: str) -> bool:
+    """Whether an object stands at the URI. Raises Failure."""
+    files, path = filesystem(uri)
+    return with_retries(uri, lambda: bool(files.exists(path)))
+
+
+def remove(uri: str) -> None:
+    """Delete an object or everything under a URI; nothing happens if there is none. Raises Failure."""
+    files, path = filesystem(uri)
+
+    def call() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if isinstance(files, LocalFileSystem):
+                files.rm(path, recursive=True)
+            else:
+                for name in files.find(path):
+                    files.rm_file(name)
+
+    with_retries(uri, call)

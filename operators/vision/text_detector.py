@@ -1,0 +1,105 @@
+"""Where text is: the PP-OCR detector as a map of probabilities, and the polygons round its maxima.
+
+Model: PP-OCRv6 det small (PaddleOCR, Apache-2.0), the ONNX file that the `rapidocr` package carries. Method: differentiable
+binarisation, Liao et al., "Real-time Scene Text Detection with Differentiable Binarization", AAAI 2020; the map's
+post-processing is rapidocr's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.models.in_process import cached, file_sha256
+from operators.models.onnx_session import onnx_session
+from operators.rows.table import Pixels
+from operators.rows.timing import spent_in
+
+MULTIPLE = 32
+"""The network halves its input five times, so sides are padded to this multiple."""
+
+LEAST_CONTRAST = 6
+"""Grey levels below which letters do not stand out from what is behind them."""
+
+Probability = npt.NDArray[np.float32]
+
+
+def detector_path() -> Path:
+    """The detector's weights inside the installed `rapidocr` package."""
+    return Path(str(files("rapidocr"))) / "models" / "PP-OCRv6_det_small.onnx"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a picture is shown to the detector: shorter side at least `shortest`, longer at most `longest` pixels."""
+
+    shortest: int = 736
+    longest: int = 1536
+
+    def factor(self, width: int, height: int) -> float:
+        """Pixels of the detector per pixel of a width x height picture."""
+        return min(max(1.0, self.shortest / min(width, height)), self.longest / max(width, height))
+
+
+def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
+    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels: nobody reads anything where it does not."""
+    grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
+    varied: npt.NDArray[np.bool_] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel) > LEAST_CONTRAST
+    return varied
+
+
+class TextDetector:
+    """The detector's network and its post-processing; one thread, the same map for the same pixels."""
+
+    def __init__(self, path: Path) -> None:
+        from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
+        self._session = onnx_session(path)
+        self._input = self._session.get_inputs()[0].name
+        self._polygons = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
+
+    def probability(self, rgb: Pixels, factor: float) -> Probability:
+        """The text probability (0..1, float32) of an RGB picture, at `factor` times its size, padding cut off."""
+        height, width = (max(1, round(side * factor)) for side in rgb.shape[:2])
+        if (width, height) != rgb.shape[1::-1]:
+            rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        down, right = -height % MULTIPLE, -width % MULTIPLE
+        padded = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        values = np.empty((1, 3, *padded.shape[:2]), np.float32)
+        for channel in range(3):  # into place: whole copies of this array are what a process needs most memory for
+            np.divide(padded[:, :, 2 - channel], 127.5, out=values[0, channel], dtype=np.float32)
+        values -= 1
+        with spent_in("model"):
+            result: Probability = self._session.run(None, {self._input: values})[0][0, 0]
+        return result[:height, :width]
+
+    def polygons(self, probability: Probability, width: int, height: int) -> tuple[list[list[list[float]]], list[float]]:
+        """Polygons (four corners each, in pixels of a width x height picture) and their scores (0..1)."""
+        boxes, scores = self._polygons(probability[None, None], (height, width))
+        return [[[float(x), float(y)] for x, y in box] for box in boxes], [float(score) for score in scores]
+
+
+def text_detector() -> TextDetector:
+    """The process's text detector."""
+    path = detector_path()
+    return cached("pp-ocr-v6-small", _checksum(path), "cpu", lambda: TextDetector(path))
+
+
+_checksums: dict[Path, str] = {}
+
+
+def _checksum(path: Path) -> str:
+    if path not in _checksums:
+        _checksums[path] = file_sha256(path)
+    return _checksums[path]
+
+
+def text_detector_identity() -> dict[str, Any]:
+    """What run.json says of the detector."""
+    return {"alias": "pp-ocr-v6-small", "licence": "Apache-2.0", "sha256": _checksum(detector_path())}

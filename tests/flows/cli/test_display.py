@@ -1,0 +1,102 @@
+"""What a user sees of a run: figures on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from flows.cli.display import EVERY, duration, line, panel, shown
+from flows.telemetry.progress import Activity, Progress
+from flows.telemetry.summary import Summary
+from operators.rows.failure import RunError
+
+MIDDLE = Progress(
+    total=12_000,
+    listed=12_000,
+    done=3_000,
+    verdicts={"edited": 2_000, "rolled_back": 990, "failed": 10},
+    failures={"corrupt": 10},
+    seconds=600.0,
+    images_per_second=5.25,
+    gigabytes_per_second=0.0123,
+    seconds_left=5400.0,
+    operators=(
+        Activity("fetch", "fetch", 40, 3, 0.25, None, 47.6),
+        Activity("detect", "worker", 17, 4, 1.5, 2, 285.7),
+        Activity("verify", "worker", 17, 4, 0.5, 2, 95.2),
+        Activity("write", "write", 0, 1, 0.1, None, 19.0),
+    ),
+)
+
+
+def printed(what: object) -> list[str]:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(what)
+    return [" ".join(text.split()) for text in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "?"), (0.2, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90000, "1 d 1 h")],
+)
+def test_a_duration_has_two_units_at_most(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_line_tells_counts_rates_the_end_and_the_busiest() -> None:
+    assert line(MIDDLE) == (
+        "3,000 of 12,000 images (25%) | 2000 edited, 990 rolled back, 10 failed | 5.25 images/s, 0.012 GB/s | 1 h 30 min left"
+        " | detect 75%, verify 25%, fetch 0.2 at a time"
+    )
+
+
+def test_a_listing_tells_how_far_it_is() -> None:
+    assert line(replace(MIDDLE, total=0, listed=1234)) == "listing: 1,234 images"
+
+
+def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> None:
+    head, told, columns, *operators = printed(panel(MIDDLE))
+    assert head.endswith("3,000 of 12,000 images 10 min 0 s gone, 1 h 30 min left 5.25 images/s, 0.012 GB/s")
+    assert told == "2000 edited, 990 rolled back, 10 failed | corrupt 10"
+    assert columns == "operator busy ms/image waiting at work workers"
+    assert operators == [
+        "fetch 0.2 at a time 48 40 3 tasks",
+        "detect 75% 286 17 4 2",
+        "verify 25% 95",
+        "write 0.1 at a time 19 0 1 tasks",
+    ]
+
+
+def test_before_the_workers_have_begun_there_are_no_operators_to_tell_of() -> None:
+    _, *below = printed(panel(replace(MIDDLE, operators=(), verdicts={}, failures={})))
+    assert below == ["starting workers"]
+
+
+def test_where_there_is_no_terminal_a_line_comes_as_often_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVERY, "0.05")
+    console = Console(file=io.StringIO(), width=200)
+    with shown(console) as update:
+        update(Summary(listed=3))
+        time.sleep(0.4)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert 2 <= len(lines) <= 8
+    assert set(lines) == {"listing: 3 images"}
+
+
+def test_a_short_run_without_a_terminal_prints_nothing() -> None:
+    console = Console(file=io.StringIO())
+    with shown(console) as update:
+        update(Summary(listed=3))
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "-1", "nan", ""])
+def test_what_is_no_number_of_seconds_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVERY, given)
+    with pytest.raises(RunError, match=f"{EVERY}={given}: a number") as refused, shown(Console(file=io.StringIO())):
+        pass
+    assert refused.value.code == "option_invalid"

@@ -1,0 +1,68 @@
+"""What `cleanplate submit` refuses before anything is sent, and the RayJob that it prints instead."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["erase", "photos", "s3://b/out"], "source photos: a cluster needs a URL, or an absolute path"),
+        (["erase", "s3://b/in", "cleaned"], "dest cleaned: a cluster needs a URL, or an absolute path"),
+        (["inpaint", "s3://b/in", "s3://b/out", "--masks", "masks"], "masks masks: a cluster needs a URL"),
+        (["models", "list"], "'models' is no command that can be submitted"),
+        (["plan", "s3://b/in", "--images", "5"], "'plan' is no command that can be submitted"),
+        (["--image", "x", "erase", "s3://b/in", "s3://b/out"], "--image and --base belong to --kubernetes"),
+        (["erase", "s3://b/in", "s3://b/out"], "RAY_ADDRESS must name the cluster's job server"),
+    ],
+)
+def test_what_cannot_work_on_a_cluster_is_refused_here(command: list[str], said: str) -> None:
+    answer = RUN.invoke(app, ["submit", *command])
+    assert answer.exit_code == 2
+    assert said in answer.output
+
+
+def test_wrong_usage_of_the_command_is_known_before_it_is_sent() -> None:
+    answer = RUN.invoke(app, ["submit", "erase", "s3://b/in", "s3://b/out", "--colour", "red"])
+    assert answer.exit_code == 2
+    assert "No such option: --colour" in answer.output
+
+
+def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
+    command = ["erase", "s3://b/some in", "s3://b/out", "--profile", "autoscaling", "--limit", "7"]
+    answer = RUN.invoke(app, ["submit", "--kubernetes", "--image", "registry/cleanplate:1", *command])
+    assert answer.exit_code == 0, answer.output
+    job = yaml.safe_load(answer.output)
+    assert job["kind"] == "RayJob"
+    assert shlex.split(job["spec"]["entrypoint"]) == ["cleanplate", *command]
+    assert yaml.safe_load(job["spec"]["runtimeEnvYAML"])["env_vars"] == {
+        "CLEANPLATE_PROGRESS_SECONDS": "10",
+        "PYTHONUNBUFFERED": "1",
+    }
+    assert "registry/cleanplate:1-cpu" in answer.output
+    again = yaml.safe_load(RUN.invoke(app, ["submit", "--kubernetes", *command]).output)
+    assert again["metadata"]["name"] == job["metadata"]["name"]
+
+
+def test_a_ray_job_takes_no_files_of_this_machine_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("name: mine\nplacement: fused\nstages: {}\n")
+    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--profile", "mine.yaml"])
+    assert answer.exit_code == 2
+    assert "mine.yaml: a RayJob takes no files of this machine along" in answer.output

@@ -1,0 +1,36 @@
+"""A run that is ended by a worker's error says which, in one line."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from flows.engine.interruption import interrupted
+from operators.rows.failure import Failure
+
+
+def full(batch: pa.Table) -> pa.Table:
+    raise Failure("disk_full", "/mnt/out/images/a.png")
+
+
+def broken(batch: pa.Table) -> pa.Table:
+    raise KeyError("colour")
+
+
+@pytest.mark.usefixtures("ray_here")
+@pytest.mark.parametrize(
+    ("work", "code", "message"),
+    [(full, "disk_full", "/mnt/out/images/a.png"), (broken, "run_interrupted", "KeyError: 'colour'")],
+    ids=["a failure of the storage", "an error that no code stands for"],
+)
+def test_the_error_of_a_worker_is_told_by_its_root(work: object, code: str, message: str) -> None:
+    import ray
+
+    with pytest.raises(ray.exceptions.RayError) as raised:
+        ray.data.from_items([1]).map_batches(work, batch_format="pyarrow").materialize()
+    ended = interrupted(raised.value)
+    assert (ended.code, ended.message, ended.exit_code) == (code, message, 3)
+
+
+def test_an_error_without_words_is_told_by_its_name() -> None:
+    assert interrupted(OSError()).message == "OSError"

@@ -1,0 +1,133 @@
+"""The gate's calibration: fitted on one set, judged on the other, kept as a file that `verify` reads."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from font_roboto import RobotoBold
+from PIL import Image
+from skimage import data
+
+from flows.evaluation.calibrate import (
+    BAD,
+    DRIFT_FIGURES,
+    OTHER_BOUNDS,
+    calibrated,
+    input_statistics,
+    without_nan,
+    write_calibration,
+)
+from flows.evaluation.draw_text import Caption, drawn
+from flows.evaluation.suite import Entry, Suite, load, polygon_round
+from operators.decisions.gate import Model, calibration, features, measured
+
+Content = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """Two pictures to tune on, one easy and one hard, and one that is only reported."""
+    folder = tmp_path_factory.mktemp("suite")
+    entries = []
+    for part in ("images", "truth"):
+        (folder / part).mkdir()
+    pictures = {
+        "easy": ("tune", np.full((110, 200, 3), 200, np.uint8)),
+        "hard": ("tune", np.ascontiguousarray(data.coffee()[150:260, 200:400])),
+        "seen": ("report", np.ascontiguousarray(data.astronaut()[60:170, 20:220])),
+    }
+    for name, (chosen, clean) in pictures.items():
+        picture, coverage = drawn(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
+        Image.fromarray(picture).save(folder / "images" / f"{name}.png")
+        Image.fromarray(clean).save(folder / "truth" / f"{name}.png")
+        entries.append(asdict(Entry(f"{name}.png", chosen, name, "", [polygon_round(coverage)])))
+    (folder / "suite.json").write_text(json.dumps({"name": "mine", "entries": entries}))
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def content(suite: Suite) -> Content:
+    return calibrated(suite, ("telea",), 2)
+
+
+def usual_measurements() -> dict[str, float]:
+    mask = np.zeros((60, 60, 4), np.uint8)
+    mask[20:40, 20:40, :2] = 255
+    return measured(np.full((60, 60, 3), 128, np.uint8), mask, 0.0, 0.0)
+
+
+def test_a_calibration_says_on_which_suite_and_when_it_was_made(content: Content, suite: Suite) -> None:
+    assert content["suite"] == "mine"
+    assert content["suite_checksum"] == suite.checksum
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
+    assert content["bad_perceptual_distance"] == BAD
+    assert list(content["rungs"]) == ["telea"]
+
+
+def test_the_regions_of_both_sets_are_judged_apart(content: Content) -> None:
+    rung = content["rungs"]["telea"]
+    assert rung["tune"]["regions"] == 2
+    assert rung["report"]["regions"] == 1
+    assert {bucket: judged["regions"] for bucket, judged in rung["report_buckets"].items()} == {"seen": 1}
+    assert json.dumps(rung["report_buckets"]["seen"]) == json.dumps(rung["report"])
+
+
+def test_the_hard_place_is_predicted_to_be_further_from_the_truth_than_the_easy_one(content: Content) -> None:
+    tune = content["rungs"]["telea"]["tune"]
+    assert set(tune["auc_by_bound"]) == {str(bound) for bound in OTHER_BOUNDS}
+    ranked = [area for area in (tune["auc"], *tune["auc_by_bound"].values()) if area is not None and not math.isnan(area)]
+    assert ranked
+    assert set(ranked) == {1.0}
+
+
+def test_what_is_kept_and_what_is_refused_are_shares(content: Content) -> None:
+    for judged in (content["rungs"]["telea"]["tune"], content["rungs"]["telea"]["report"]):
+        assert 0 <= judged["bad"] <= judged["regions"]
+        assert 0 <= judged["wrongly_refused"] <= 1
+        assert 0 <= judged["wrongly_kept"] <= 1
+        assert judged["mean_distance_of_all"] > 0
+
+
+def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -> None:
+    model = Model(**content["rungs"]["telea"]["model"])
+    assert model.bound == BAD
+    assert all(math.isfinite(value) for value in (*model.mean, *model.scale, *model.weights, model.bias))
+    assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(usual_measurements()))
+    assert model.predicted_distance(usual_measurements()) >= 0
+
+
+def test_the_inputs_are_remembered_by_their_5th_50th_and_95th_percentile() -> None:
+    records = [{"place": {name: float(value) for name in DRIFT_FIGURES}} for value in range(101)]
+    assert input_statistics(records) == {name: [5.0, 50.0, 95.0] for name in DRIFT_FIGURES}
+
+
+def test_the_calibration_of_a_suite_remembers_its_inputs(content: Content) -> None:
+    assert content["inputs"].keys() == set(DRIFT_FIGURES)
+    for low, middle, high in content["inputs"].values():
+        assert low <= middle <= high
+    assert 100 < content["inputs"]["brightness"][2] <= 255
+
+
+def test_a_calibration_comes_back_from_its_file_as_it_was(content: Content, tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    write_calibration(content, path)
+    read = calibration(path)
+    assert json.dumps(read) == json.dumps(without_nan(content))
+    assert Model(**read["rungs"]["telea"]["model"]) == Model(**content["rungs"]["telea"]["model"])
+
+
+def test_a_calibration_file_is_json_that_any_reader_takes(content: Content, tmp_path: Path) -> None:
+    write_calibration(content, tmp_path / "gate.json")
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} is no JSON")
+
+    read = json.loads((tmp_path / "gate.json").read_text(), parse_constant=refuse)
+    assert read == without_nan(content)

@@ -1,0 +1,45 @@
+"""A finished batch is told of where Ray runs, and where it does not, nothing happens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from flows.telemetry.batch import newly_failed
+from operators.rows.schema import SCHEMA, complete
+
+FAILURE = {"operator": "detect", "code": "truncated", "message": "ends early"}
+
+
+def table(*failures: dict[str, Any] | None) -> pa.Table:
+    rows = [{"image_id": str(place), "uri": f"{place}.png", "failure": failure} for place, failure in enumerate(failures)]
+    return complete(pa.Table.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in rows[0]])))
+
+
+def test_only_what_failed_in_this_batch_is_told_of() -> None:
+    before, after = table(None, FAILURE, None), table(None, FAILURE, FAILURE)
+    assert newly_failed(before, after) == [{"image_id": "2", "uri": "2.png", "failure": FAILURE}]
+    assert newly_failed(after, after) == []
+
+
+def test_without_ray_nothing_is_told_and_ray_is_not_loaded() -> None:
+    program = """
+import sys
+import pyarrow as pa
+from flows.telemetry.batch import batch_observed
+from operators.fetch import Fetch
+from operators.rows.schema import complete
+rows = complete(pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
+                          "size": [1], "etag": ["1"]}))
+result = Fetch().apply(rows)
+batch_observed(Fetch(), rows, result)
+print(result["failure"].to_pylist()[0]["code"], "ray" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
+    )
+    assert (done.stdout, done.stderr) == ("key_missing False\n", "")

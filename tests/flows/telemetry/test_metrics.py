@@ -1,0 +1,56 @@
+"""What a batch adds to the metrics; that Ray and Prometheus keep it is seen in end_to_end/test_observability.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from flows.telemetry import metrics
+from operators.rows.schema import SCHEMA, complete
+
+TIMING = {"model": 0.0, "codec": 0.0, "io": 0.0}
+
+
+def table(*rows: dict[str, Any]) -> pa.Table:
+    return complete(pa.Table.from_pylist(list(rows), pa.schema([SCHEMA.field(name) for name in rows[0]])))
+
+
+def timed(*names: str) -> list[dict[str, Any]]:
+    return [{"operator": name, "total": float(place), **TIMING} for place, name in enumerate(names)]
+
+
+def check(rung: str, name: str) -> dict[str, Any]:
+    return {"rung": rung, "name": name, "value": 0.0, "limit": 1.0, "passed": True}
+
+
+def test_only_what_this_batch_has_timed_is_counted_though_an_operator_may_come_twice() -> None:
+    before = table({"timings": timed("fetch", "verify")}, {"timings": timed("fetch")})
+    after = table({"timings": timed("fetch", "verify", "verify")}, {"timings": timed("fetch", "verify", "compose")})
+    assert [timing["operator"] for timing in metrics._new_timings(before, after)] == ["verify", "verify", "compose"]
+
+
+def test_rows_that_come_without_timings_are_timed_from_their_first_operator_on() -> None:
+    before = table({"timings": None})
+    assert [timing["operator"] for timing in metrics._new_timings(before, table({"timings": timed("fetch")}))] == ["fetch"]
+    assert list(metrics._new_timings(before, before)) == []
+
+
+def test_of_an_accepted_regions_fills_the_last_was_good_enough_and_of_others_none() -> None:
+    checks = [check("patchmatch", "seam"), check("patchmatch", "seam"), check("telea", "seam")]
+    regions = [{"checks": checks, "state": "accepted"}, {"checks": checks, "state": "open"}, {"checks": [], "state": "open"}]
+    fills = metrics._fills(table({"regions": regions}, {"regions": None}))
+    assert fills == {("patchmatch", "refused"): 4, ("telea", "accepted"): 1, ("telea", "refused"): 1}
+
+
+def test_written_bytes_are_the_edited_files_or_the_sources_where_something_was_delivered() -> None:
+    before = table(
+        {"bytes": b"12345", "encoded": b"123"},
+        {"bytes": b"12345", "encoded": None},
+        {"bytes": b"12345", "encoded": b"1"},
+        {"bytes": None, "encoded": None},
+    )
+    uris: list[dict[str, Any]] = [{"output_uri": "a"}, {"output_uri": "b"}, {"output_uri": None}, {"output_uri": "copied"}]
+    assert metrics._written(before, table(*uris)) == 3 + 5
+    assert metrics._length(before, "bytes") == 15
+    assert metrics._length(table({"bytes": None}), "bytes") == 0

@@ -1,0 +1,142 @@
+"""What a run's blocks tell: rates of the last minute, what each operator does, and what is left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from cluster.profile import Profile, Stage, laptop
+from flows.engine.run import run
+from flows.erase_text import erase_text
+from flows.flow import Flow
+from flows.ladder import PRESETS, Fills
+from flows.telemetry import progress as module
+from flows.telemetry.progress import Pace
+from flows.telemetry.summary import Summary
+from operators.detect import Detect
+from operators.fetch import Fetch
+from operators.rows.schema import SCHEMA
+
+if TYPE_CHECKING:
+    from tests.conftest import Pictures
+
+FLOW = Flow((Fetch(), Detect()))
+PROFILE = Profile(
+    name="tests",
+    placement="staged",
+    stages={"default": Stage(cpus=0.25), "detect": Stage(pool=(1, 4))},
+)
+
+
+def block(images: int, size: int, **milliseconds: float) -> pa.Table:
+    """Finished rows of one size, each of which took so many milliseconds in each operator."""
+    timings = [
+        {"operator": name, "total": value, "model": 0.0, "codec": 0.0, "io": 0.0} for name, value in milliseconds.items()
+    ]
+    return pa.Table.from_pylist([{"size": size, "timings": timings}] * images, schema=SCHEMA)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock that a pace reads, in seconds; set its only item."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def summary(clock: list[float]) -> Summary:
+    """A run of 1,000 images, 400 of them done before, that has just begun."""
+    summary = Summary(total=1000, before=400)
+    summary.verdicts_before.update(edited=300, untouched=99, failed=1)
+    summary.failures_before.update(corrupt=1)
+    summary.pace.watch(FLOW, PROFILE, None)  # type: ignore[arg-type]
+    return summary
+
+
+def arrive(summary: Summary, rows: pa.Table, verdict: str = "edited") -> None:
+    summary.pace.saw(rows)
+    summary.verdicts[verdict] += len(rows)
+
+
+def test_rates_and_what_is_left_follow_from_the_blocks(summary: Summary, clock: list[float]) -> None:
+    for _ in range(5):
+        clock[0] += 4
+        arrive(summary, block(10, 3_000_000))
+    progress = summary.progress()
+    assert (progress.total, progress.done, progress.seconds) == (1000, 450, 20.0)
+    assert progress.images_per_second == pytest.approx(50 / 20)
+    assert progress.gigabytes_per_second == pytest.approx(50 * 0.003 / 20)
+    assert progress.seconds_left == pytest.approx(550 / (50 / 20))
+
+
+def test_counts_are_those_of_all_runs(summary: Summary) -> None:
+    arrive(summary, block(7, 1), "untouched")
+    summary.failures["truncated"] += 1
+    progress = summary.progress()
+    assert progress.verdicts == {"edited": 300, "untouched": 106, "failed": 1}
+    assert progress.failures == {"corrupt": 1, "truncated": 1}
+
+
+def test_an_operators_share_is_of_the_time_of_its_pool(summary: Summary, clock: list[float]) -> None:
+    clock[0] += 10
+    arrive(summary, block(20, 1, fetch=500, detect=1000))
+    fetch, detect = summary.progress().operators
+    assert (detect.name, detect.stage, detect.workers, detect.milliseconds) == ("detect", "detect", 4, pytest.approx(1000))
+    assert (detect.busy, detect.share) == (pytest.approx(2.0), pytest.approx(0.5))
+    assert (fetch.busy, fetch.share) == (pytest.approx(1.0), None)
+
+
+def test_what_is_longer_ago_than_a_minute_does_not_count(summary: Summary, clock: list[float]) -> None:
+    arrive(summary, block(600, 1_000_000, detect=100))
+    clock[0] += 61
+    assert summary.progress().images_per_second == 0
+    arrive(summary, block(6, 1_000_000, detect=100))
+    progress = summary.progress()
+    assert progress.images_per_second == pytest.approx(6 / 60)
+    assert progress.operators[1].milliseconds == pytest.approx(100)
+    assert len(summary.pace._moments) == 1
+
+
+def test_before_the_first_image_nothing_is_claimed() -> None:
+    progress = Summary(listed=5).progress()
+    assert (progress.images_per_second, progress.seconds_left, progress.operators, progress.seconds) == (0, None, (), 0)
+    assert progress.listed == 5
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        pictures.strip(number).save(tmp_path / "in" / f"{number:02d}.png")
+    seen = []
+    flow = erase_text(Fills(PRESETS["fast"]))
+    profile = laptop().with_workers(1).model_copy(update={"images_per_block": 2})
+    start = time.monotonic()
+    run(flow, str(tmp_path / "in"), str(tmp_path / "out"), profile, progress=lambda summary: seen.append(summary.progress()))
+    seconds = time.monotonic() - start
+    working = [progress for progress in seen if 0 < progress.done < 12]
+    stages = {one.stage: one for progress in working for one in progress.operators if one.queued is not None}
+    assert set(stages) == {"fetch", "worker", "write"}
+    assert stages["worker"].workers == 1
+    for progress in working:
+        behind = {one.stage: (one.queued or 0) + (one.at_work or 0) for one in progress.operators}
+        assert sum(behind.values()) <= 12 - progress.done
+    assert max(one.queued or 0 for progress in working for one in progress.operators) > 0
+    detect = [one for one in seen[-1].operators if one.name == "detect"]
+    assert 0 < (detect[0].share or 0) <= 1
+    assert seen[-1].seconds_left == 0
+    assert seen[-1].images_per_second >= 12 / max(seconds, 60)
+
+
+def test_pace_without_a_dataset_has_no_queues() -> None:
+    pace = Pace()
+    pace.watch(FLOW, PROFILE, None)  # type: ignore[arg-type]
+    assert [(one.name, one.queued, one.at_work) for one in pace.activities()] == [
+        ("fetch", None, None),
+        ("detect", None, None),
+    ]

@@ -1,0 +1,47 @@
+"""Routing is a pure function of a place's figures: flat places to a classical rung, textured ones to a generative one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from operators.decisions.routing import PATH, Rule, route, rule
+from operators.masks.mask import BLEND, CORE
+from operators.metrics.surface import FIGURES, region_figures, without_text
+
+
+def figures_of(picture: np.ndarray) -> dict[str, float]:
+    mask = np.zeros((*picture.shape[:2], 4), np.uint8)
+    mask[60:80, 40:160, [CORE, BLEND]] = 255
+    return region_figures(without_text(picture, mask), mask, [[[40, 60], [160, 60], [160, 80], [40, 80]]], 512)
+
+
+def test_above_the_threshold_a_place_is_generative_and_at_it_it_is_not() -> None:
+    cut = Rule("texture", 2.0)
+    assert [cut({"texture": value}) for value in (0.0, 2.0, 2.001, 90.0)] == ["classical"] * 2 + ["generative"] * 2
+
+
+def test_a_place_without_the_figure_is_generative() -> None:
+    assert Rule("texture", 2.0)({"noise": 1.0}) == "generative"
+
+
+def test_the_shipped_rule_is_made_of_a_figure_that_describe_writes() -> None:
+    content = json.loads(Path(PATH).read_text())
+    assert rule() == Rule(content["figure"], content["threshold"])
+    assert content["figure"] in {figure.name for figure in FIGURES}
+    assert content["regions"] > 0
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_flat_wall_goes_to_a_classical_rung(level: int) -> None:
+    assert route(figures_of(np.full((140, 200, 3), level, np.uint8))) == "classical"
+
+
+@pytest.mark.parametrize("name", ["grass", "gravel"])
+def test_texture_goes_to_a_generative_rung(name: str) -> None:
+    grey = getattr(skimage.data, name)()[100:240, 100:300]
+    assert route(figures_of(np.repeat(grey[:, :, None], 3, axis=2))) == "generative"

@@ -1,0 +1,58 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.generators.prompt import CONTINUED, TRAITS, intent_of, prompt_sha256, rendered
+from operators.models.card import ModelCard
+
+
+def card(**more):
+    return ModelCard(alias="x", family="latent_diffusion", licence="", **more)
+
+
+def test_without_anything_seen_or_wished_the_surface_goes_on():
+    assert intent_of({}) == CONTINUED
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"textured": 0.1}, "flat"),
+        ({"textured": 0.9}, "textured"),
+        ({"textured": 0.4}, None),
+        ({"brightness": 20.0, "noise": 9.0}, "dark, grainy"),
+        ({"brightness": 220.0, "blur": 0.7}, "bright, out of focus"),
+        ({"straight_edges": 2.0}, "straight edges carried on"),
+        ({"textured": 0.1, "seen": 0.0}, None),
+        ({"something_else": 5.0}, None),
+    ],
+)
+def test_what_was_seen_is_said(figures, words):
+    assert intent_of(figures) == (CONTINUED if words is None else f"{CONTINUED}, {words}")
+
+
+def test_the_users_words_are_added_last():
+    assert intent_of({"textured": 1.0}, " red bricks ") == f"{CONTINUED}, textured, red bricks"
+
+
+FIGURES = st.dictionaries(st.sampled_from([trait.figure for trait in TRAITS] + ["seen"]), st.floats(allow_nan=True))
+
+
+@given(FIGURES, st.text())
+def test_an_intent_depends_on_nothing_but_what_it_is_made_of_and_always_begins_alike(figures, wish):
+    assert intent_of(figures, wish) == intent_of(dict(reversed(figures.items())), wish)
+    assert intent_of(figures, wish).startswith(CONTINUED)
+
+
+@given(st.text(), st.sampled_from(["{intent}", "a photo of {intent}, high quality", "no place for it"]))
+def test_switching_the_model_renders_the_same_intent_in_another_template(intent, template):
+    before, _, after = template.partition("{intent}")
+    assert rendered(intent, card(prompt=template)) == (before + intent + after if "{intent}" in template else template)
+
+
+def test_the_hash_is_of_all_words_that_the_model_is_given():
+    assert prompt_sha256("a wall", card()) == hashlib.sha256(b"a wall\0").hexdigest()
+    hashes = {prompt_sha256(*words) for words in (("a", card()), ("b", card()), ("a", card(negative_prompt="b")))}
+    assert len(hashes) == 3

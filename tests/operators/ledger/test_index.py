@@ -1,0 +1,120 @@
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.ledger import index
+from operators.ledger.index import FIRST_SHARD_ROWS, LARGEST_SHARD_ROWS, build, read_shard
+from operators.rows.schema import INDEX_COLUMNS, SCHEMA
+
+NAMES = ["plain.jpg", "two words.png", "a#b.webp", "50%25.tif", "Größe 漢字.bmp", "[1].gif", "UPPER.JPEG"]
+
+
+def indexed(dest, sizes):
+    return pa.concat_tables([read_shard(dest, shard) for shard in sorted(sizes)]).to_pylist()
+
+
+def manifest_of(tmp_path, count, **columns):
+    path = str(tmp_path / "list.parquet")
+    pq.write_table(pa.table({"uri": [f"s3://bucket/{number}.jpg" for number in range(count)], **columns}), path)
+    return path
+
+
+def test_a_name_that_is_not_utf_8_does_not_end_the_run(tree, tmp_path):
+    source = tree("a.jpg")
+    with open(os.fsencode(source) + b"/bad\xff.jpg", "wb") as file:
+        file.write(b"x")
+    sizes = build(source, str(tmp_path / "dest"))
+    assert "a.jpg" in [row["path"] for row in indexed(str(tmp_path / "dest"), sizes)]
+
+
+def test_the_index_holds_what_the_row_starts_from(tree, tmp_path):
+    source, dest = tree(*NAMES), str(tmp_path / "dest")
+    sizes = build(source, dest)
+    assert sizes == {0: len(NAMES)}
+    table = read_shard(dest, 0)
+    assert table.schema.names == list(INDEX_COLUMNS)
+    assert table.schema.types == [SCHEMA.field(name).type for name in INDEX_COLUMNS]
+    assert sorted(table["path"].to_pylist()) == sorted(NAMES)
+    assert set(table["shard"].to_pylist()) == {0}
+
+
+def test_indexing_again_adds_only_what_is_new(tree, tmp_path):
+    source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
+    first = build(source, dest)
+    before = read_shard(dest, 0)
+    assert build(source, dest) == first
+    tree("c.jpg")
+    assert build(source, dest) == {0: 2, 1: 1}
+    assert read_shard(dest, 0).equals(before)
+    assert read_shard(dest, 1)["path"].to_pylist() == ["c.jpg"]
+
+
+def test_a_changed_image_takes_the_place_of_the_one_it_was(tree, tmp_path):
+    source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
+    build(source, dest)
+    os.utime(f"{source}/b.jpg", ns=(1, 1))
+    sizes = build(source, dest)
+    assert sizes == {0: 1, 1: 1}
+    assert index.shard_sizes(dest) == sizes
+    assert [row["path"] for row in indexed(dest, sizes)] == ["a.jpg", "b.jpg"]
+    assert read_shard(dest, 1)["etag"].to_pylist() == ["1-1"]
+    assert build(source, dest) == sizes
+
+
+def test_a_shard_of_changed_images_only_is_gone(tree, tmp_path):
+    source, dest = tree("a.jpg"), str(tmp_path / "dest")
+    build(source, dest)
+    os.utime(f"{source}/a.jpg", ns=(1, 1))
+    assert build(source, dest) == {1: 1}
+    assert index.shards(dest) == [1]
+
+
+def test_an_image_that_is_gone_keeps_its_row(tree, tmp_path):
+    source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
+    build(source, dest)
+    os.remove(f"{source}/a.jpg")
+    assert build(source, dest) == {0: 2}
+
+
+def test_a_change_half_recorded_is_recorded_wholly_by_the_next_indexing(tree, tmp_path, monkeypatch):
+    """As a driver leaves it that died when the new row was put and the old one not yet taken out."""
+    source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
+    build(source, dest)
+    os.utime(f"{source}/b.jpg", ns=(1, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "forget", lambda *arguments: 2)
+        build(source, dest)
+    assert index.shard_sizes(dest) == {0: 2, 1: 1}
+    assert build(source, dest) == {0: 1, 1: 1}
+    assert index.shard_sizes(dest) == {0: 1, 1: 1}
+
+
+def test_a_limit_takes_the_first_of_the_listing(tree, tmp_path):
+    source, dest = tree(*(f"{number}.jpg" for number in range(9))), str(tmp_path / "dest")
+    assert build(source, dest, limit=4) == {0: 4}
+    assert build(source, dest, limit=4) == {0: 4}
+    assert build(source, dest, limit=6) == {0: 4, 1: 2}
+
+
+def test_nothing_to_index_makes_no_shard(tree, tmp_path):
+    assert build(tree("notes.txt"), str(tmp_path / "dest")) == {}
+
+
+def test_shards_double_in_size_and_never_exceed_the_largest(tmp_path):
+    count = 3 * LARGEST_SHARD_ROWS + 17
+    sizes = build(manifest_of(tmp_path, count), str(tmp_path / "dest"))
+    assert sum(sizes.values()) == count
+    assert sizes[0] == FIRST_SHARD_ROWS
+    full = [sizes[shard] for shard in sorted(sizes)][:-1]
+    assert full == [min(FIRST_SHARD_ROWS * 2**position, LARGEST_SHARD_ROWS) for position in range(len(full))]
+    assert index.shard_sizes(str(tmp_path / "dest")) == sizes
+
+
+def test_every_image_is_indexed_once_with_its_shard(tmp_path):
+    dest = str(tmp_path / "dest")
+    sizes = build(manifest_of(tmp_path, 300), dest)
+    rows = indexed(dest, sizes)
+    assert len({row["image_id"] for row in rows}) == 300
+    for shard in sizes:
+        assert set(read_shard(dest, shard)["shard"].to_pylist()) == {shard}

@@ -1,0 +1,156 @@
+"""Every format, mode and layout: what no edit weighs keeps its value, bit for bit or coefficient for coefficient."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jpeglib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.picture import TURNS, Edit, turned
+
+check = settings(deadline=None, max_examples=15)
+HEIGHT, WIDTH = 40, 56
+
+
+@st.composite
+def edit_lists(draw: st.DrawFn) -> list[Edit]:
+    """One to four soft edits that may overlap, on a picture of the test files' size."""
+    edits = []
+    for _ in range(draw(st.integers(1, 4))):
+        x, y = draw(st.integers(0, WIDTH - 1)), draw(st.integers(0, HEIGHT - 1))
+        across, down = draw(st.integers(1, WIDTH - x)), draw(st.integers(1, HEIGHT - y))
+        noise = np.random.default_rng(draw(st.integers(0, 2**32)))
+        fill = noise.integers(0, 256, (down, across, 3), dtype=np.uint8)
+        weight = noise.choice(np.arange(0, 256, 51), (down, across)).astype(np.float32) / np.float32(255)
+        edits.append(Edit(x, y, fill, weight))
+    return edits
+
+
+def weighed(edits: list[Edit]) -> np.ndarray:
+    """Where any edit has weight."""
+    support = np.zeros((HEIGHT, WIDTH), bool)
+    for edit in edits:
+        support[edit.y : edit.y + edit.fill.shape[0], edit.x : edit.x + edit.fill.shape[1]] |= edit.weight > 0
+    return support
+
+
+def test_a_source_is_read_as_another_reader_reads_it(every: Any) -> None:
+    data = every.made()
+    picture = decode(data, Limits())
+    assert picture.mode == every.mode
+    stored = picture.stored if picture.indexed is None else picture.indexed.indices[:, :, None]
+    read = every.read(data)
+    if "opencv" in every.read.__name__:
+        read = read[:, :, [2, 1, 0, 3][: read.shape[2]]]
+    assert np.array_equal(stored, read)
+
+
+@check
+@given(edits=edit_lists())
+def test_lossless_files_keep_every_sample_outside_the_weights(lossless: Any, edits: list[Edit]) -> None:
+    data = lossless.made()
+    picture = decode(data, Limits())
+    edited = picture.edited(edits)
+    result = encode(edited, data)
+    before, after = lossless.read(data), lossless.read(result)
+    assert before.shape == after.shape
+    assert np.array_equal(before[~weighed(edits)], after[~weighed(edits)])
+    again = decode(result, Limits())
+    assert (again.mode, replace(again.space, black=1.0)) == (picture.mode, replace(picture.space, black=1.0))
+    if b"tRNS" not in data:
+        assert np.array_equal(again.stored, edited.stored)
+
+
+@check
+@given(edits=edit_lists())
+def test_palette_files_keep_every_colour_outside_the_weights(palette: Any, edits: list[Edit]) -> None:
+    data = palette.made()
+    result = encode(decode(data, Limits()).edited(edits), data)
+    before, after = (np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in (data, result))
+    assert np.array_equal(before[~weighed(edits)], after[~weighed(edits)])
+    assert np.array_equal(before[:, :, 3], after[:, :, 3])
+
+
+@check
+@given(edits=edit_lists())
+def test_jpegs_keep_every_coefficient_of_blocks_without_weight(jpeg: Any, edits: list[Edit], tmp_path_factory: Any) -> None:
+    data = jpeg.made()
+    folder = tmp_path_factory.mktemp("jpeg")
+    result = encode(decode(data, Limits()).edited(edits), data)
+    before, after = _coefficients(data, folder), _coefficients(result, folder)
+    support = weighed(edits)
+    assert len(before) == len(after)
+    for one, other in zip(before, after, strict=True):
+        assert one.shape == other.shape
+        down, across = -(-HEIGHT // one.shape[0] // 8) * 8, -(-WIDTH // one.shape[1] // 8) * 8
+        for row in range(one.shape[0]):
+            for column in range(one.shape[1]):
+                if not support[row * down : (row + 1) * down, column * across : (column + 1) * across].any():
+                    assert np.array_equal(one[row, column], other[row, column])
+
+
+def _coefficients(data: bytes, folder: Path) -> list[np.ndarray]:
+    path = folder / "read.jpg"
+    path.write_bytes(data)
+    jpeg = jpeglib.read_dct(str(path))
+    return [np.array(getattr(jpeg, name)) for name in ("Y", "Cb", "Cr", "K")[: jpeg.num_components]]
+
+
+def test_a_full_edit_is_there(every: Any) -> None:
+    data = every.made()
+    picture = decode(data, Limits())
+    fill = np.full((24, 32, 3), (200, 60, 30) if picture.space.model != "grey" else (250, 250, 250), np.uint8)
+    shown = decode(encode(picture.edited([Edit(8, 8, fill, np.ones((24, 32), np.float32))]), data), Limits()).rgb()
+    inside = shown[8:32, 8:40].reshape(-1, 3).astype(int)
+    step = 255 / picture.space.peak / 2
+    most = 40 if picture.mode == "P" else 8 if picture.format == "JPEG" else max(1, step)
+    seen = inside[picture.stored[8:32, 8:40, 3].ravel() > 4000] if picture.space.premultiplied else inside
+    assert np.abs(seen - fill[0, 0]).mean() <= most
+
+
+@pytest.mark.parametrize("orientation", sorted(TURNS))
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_an_edit_lands_upright_and_the_orientation_is_kept(
+    small: np.ndarray, saved: Any, exif: Any, edited_file: Any, name: str, orientation: int
+) -> None:
+    options = {"lossless": True, "exact": True} if name == "WEBP" else {"quality": 95} if name == "JPEG" else {}
+    data = saved(small, name, exif=exif(orientation), **options)
+    result, before, after = edited_file(data, corner=(8, 24))
+    assert before.orientation == after.orientation == orientation
+    assert Image.open(io.BytesIO(result)).getexif()[0x0112] == orientation
+    inside = np.abs(after.rgb()[24:40, 8:24].astype(int) - (250, 5, 10))
+    outside = np.abs(after.rgb().astype(int) - before.rgb())[48:, 32:]
+    assert inside.mean() <= (30 if name == "JPEG" else 0)
+    assert outside.mean() <= (1 if name == "JPEG" else 0)
+
+
+def test_an_edit_that_changes_nothing_gives_the_source(every: Any) -> None:
+    data = every.made()
+    picture = decode(data, Limits())
+    nothing = Edit(3, 4, np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6), np.float32))
+    assert encode(picture.edited([nothing]), data) == data
+
+
+def test_the_same_edit_gives_the_same_bytes(every: Any, edited_file: Any) -> None:
+    data = every.made()
+    assert edited_file(data)[0] == edited_file(data)[0]
+
+
+def test_edits_of_turned_files_touch_only_what_they_weigh(small: np.ndarray, saved: Any, exif: Any) -> None:
+    for orientation in TURNS:
+        data = saved(small, "TIFF", exif=exif(orientation), compression="tiff_lzw")
+        picture = decode(data, Limits())
+        edit = Edit(2, 3, np.zeros((7, 9, 3), np.uint8), np.ones((7, 9), np.float32))
+        after = decode(encode(picture.edited([edit]), data), Limits())
+        outside = np.ones(picture.upright.shape[:2], bool)
+        outside[3:10, 2:11] = False
+        assert np.array_equal(turned(after.stored, orientation)[outside], picture.upright[outside])

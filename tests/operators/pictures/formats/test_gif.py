@@ -1,0 +1,87 @@
+"""A GIF keeps its blocks byte for byte; only its pixels are compressed anew."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.picture import Edit
+
+HEIGHT, WIDTH = 40, 56
+
+
+def made(colours: int = 8, **options: Any) -> bytes:
+    entries = np.random.default_rng(2).integers(0, 256, (colours, 3), dtype=np.uint8)
+    image = Image.fromarray(np.tile(np.arange(WIDTH, dtype=np.uint8) % (colours - 1), (HEIGHT, 1)), "P")
+    image.putpalette(entries.tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "GIF", optimize=False, **options)
+    return buffer.getvalue()
+
+
+def edited(data: bytes, colour: tuple[int, int, int] = (250, 5, 10)) -> bytes:
+    edit = Edit(8, 8, np.full((16, 20, 3), colour, np.uint8), np.ones((16, 20), np.float32))
+    return encode(decode(data, Limits()).edited([edit]), data)
+
+
+def test_blocks_are_closed_as_the_format_says() -> None:
+    data = made(8, comment=b"by hand")
+    for file in (data, edited(data, (0, 255, 0))):
+        at = 13 + len(colour_table(file))
+        while file[at] != 0x3B:
+            assert file[at] in (0x21, 0x2C)
+            at += 2 if file[at] == 0x21 else 11
+            while file[at]:
+                at += 1 + file[at]
+            at += 1
+        assert at == len(file) - 1
+
+
+def colour_table(data: bytes) -> bytes:
+    return data[13 : 13 + (3 << (data[10] & 7) + 1)]
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("colours", [4, 8, 200, 256])
+def test_interlacing_colours_and_comments_are_kept(colours: int, interlace: int) -> None:
+    data = made(colours, interlace=interlace, comment=b"by hand")
+    entry = tuple(int(value) for value in np.frombuffer(colour_table(data), np.uint8)[3:6])
+    result = edited(data, entry)
+    assert colour_table(result) == colour_table(data)
+    assert result[: data.index(b"by hand")] == data[: data.index(b"by hand")]
+    before, after = (Image.open(io.BytesIO(file)) for file in (data, result))
+    assert before.info == after.info
+    pixels = np.asarray(before).copy()
+    pixels[8:24, 8:28] = 1
+    assert np.array_equal(np.asarray(after), pixels)
+
+
+def test_a_colour_that_no_pixel_uses_takes_a_new_one() -> None:
+    data = made(8)
+    result = edited(data, (0, 255, 0))
+    shown = np.asarray(Image.open(io.BytesIO(result)).convert("RGB"))
+    assert (shown[8:24, 8:28] == (0, 255, 0)).all()
+    assert np.array_equal(shown[24:], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[24:])
+
+
+def test_transparency_is_kept() -> None:
+    data = made(8, transparency=2)
+    shown = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))[:, :, 3] for file in (data, edited(data))]
+    assert np.array_equal(*shown)
+    assert (shown[0] == 0).any()
+
+
+def test_a_frame_smaller_than_its_screen_becomes_as_large() -> None:
+    data = bytearray(made(8))
+    data[6:10] = (WIDTH + 10).to_bytes(2, "little") + (HEIGHT + 4).to_bytes(2, "little")
+    picture = decode(bytes(data), Limits())
+    assert picture.size == (WIDTH + 10, HEIGHT + 4)
+    edit = Edit(50, 30, np.full((14, 16, 3), picture.stored[0, 0, :3], np.uint8), np.ones((14, 16), np.float32))
+    after = decode(encode(picture.edited([edit]), bytes(data)), Limits())
+    assert np.array_equal(after.stored[:30], picture.stored[:30])
+    assert after.size == picture.size

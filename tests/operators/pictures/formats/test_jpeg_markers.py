@@ -1,0 +1,120 @@
+"""The marker segments of a JPEG and what follows its end: kept, but for thumbnails and the index of previews."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.formats.jpeg_markers import component_ids, end_of_image, frame_of, other_pictures, segments
+from operators.pictures.picture import Edit
+from operators.rows.failure import Failure
+
+
+def jpeg(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **{"quality": 90, **options})
+    return buffer.getvalue()
+
+
+def edited(data: bytes, colour: tuple[int, int, int] = (20, 180, 40)) -> bytes:
+    """The file with its upper half in one colour."""
+    picture = decode(data, Limits())
+    width, height = picture.size
+    edit = Edit(0, 0, np.full((height // 2, width, 3), colour, np.uint8), np.ones((height // 2, width), np.float32))
+    return encode(picture.edited([edit]), data)
+
+
+def indexed(first: bytes, appended: list[tuple[int, bytes]]) -> bytes:
+    """A file with an index of appended pictures (CIPA DC-007), each of a kind."""
+    count = 1 + len(appended)
+    entries_at = 8 + 2 + 3 * 12 + 4
+    directory = struct.pack(">H", 3)
+    directory += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, count)
+    directory += struct.pack(">HHII", 0xB002, 7, 16 * count, entries_at) + bytes(4)
+    segment_length = 2 + 4 + entries_at + 16 * count
+    header_at = 2 + 4 + 4
+    size = len(first) + 2 + segment_length
+    entries = struct.pack(">IIIHH", 0x20030000, size, 0, 0, 0)
+    at = size - header_at
+    for kind, picture in appended:
+        entries += struct.pack(">IIIHH", kind, len(picture), at, 0, 0)
+        at += len(picture)
+    index = b"MPF\0MM\0*\0\0\0\x08" + directory + entries
+    whole = first[:2] + b"\xff\xe2" + struct.pack(">H", segment_length) + index + first[2:]
+    assert len(whole) == size
+    return whole + b"".join(picture for _, picture in appended)
+
+
+def test_thumbnails_are_not_taken_for_the_end(photo: np.ndarray) -> None:
+    inside = jpeg(photo[:32, :32])
+    data = jpeg(photo[:64, :64], comment=inside)
+    assert end_of_image(data) == len(data)
+    assert end_of_image(data + inside) == len(data)
+    frame = frame_of(data)
+    assert frame is not None
+    assert (frame.marker, frame.precision, frame.width, frame.height) == (0xC0, 8, 64, 64)
+    assert component_ids(data) == b"\1\2\3"
+
+
+def test_every_scan_is_a_segment(photo: np.ndarray) -> None:
+    data = jpeg(photo[:64, :64], progressive=True)
+    assert sum(marker == 0xDA for marker, _ in segments(data)) == data.count(b"\xff\xda") > 3
+    assert end_of_image(data) == len(data)
+
+
+def test_what_follows_the_end_is_kept(photo: np.ndarray) -> None:
+    data = jpeg(photo[:64, :64]) + b"a film, or a maker's own data \xff\xd9"
+    result = edited(data)
+    assert result.endswith(b"\xff\xd9a film, or a maker's own data \xff\xd9")
+    assert np.abs(np.asarray(Image.open(io.BytesIO(result)))[:24].astype(int) - (20, 180, 40)).max() <= 3
+
+
+@pytest.mark.parametrize("kind", [0x010001, 0x010002])
+def test_an_appended_preview_is_drawn_again_and_found_where_it_moved(photo: np.ndarray, kind: int) -> None:
+    data = indexed(jpeg(photo), [(kind, jpeg(photo[::2, ::2]))])
+    assert other_pictures(data) == 0
+    result = edited(data)
+    shown = Image.open(io.BytesIO(result))
+    assert (shown.format, shown.n_frames) == ("MPO", 2)
+    shown.seek(1)
+    preview = np.asarray(shown).astype(int)
+    assert preview.shape == (256, 256, 3)
+    assert np.abs(preview[:120] - (20, 180, 40)).mean() < 3
+    assert np.abs(preview[136:] - np.asarray(Image.open(io.BytesIO(data)))[::2, ::2][136:]).mean() < 12
+
+
+@pytest.mark.parametrize("kind", [0, 0x020002, 0x020003])
+def test_another_picture_beside_the_first_is_not_edited(photo: np.ndarray, kind: int) -> None:
+    """A gain map or a stereo pair would go on showing what was erased."""
+    data = indexed(jpeg(photo), [(0x010001, jpeg(photo[::2, ::2])), (kind, jpeg(photo[::4, ::4]))])
+    assert other_pictures(data) == 1
+    with pytest.raises(Failure, match="multi_page"):
+        decode(data, Limits())
+
+
+def test_a_preview_that_cannot_be_drawn_again_stops_the_edit(photo: np.ndarray) -> None:
+    data = indexed(jpeg(photo), [(0x010001, b"no JPEG")])
+    with pytest.raises(ValueError, match="cannot be drawn again"):
+        edited(data)
+
+
+def test_the_exif_thumbnail_of_a_file_shows_the_edit(photo: np.ndarray) -> None:
+    thumbnail = jpeg(photo[::4, ::4])
+    second = 8 + 2 + 12 + 4
+    at = second + 2 + 24 + 4
+    exif = b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, 1, 0, second)
+    exif += struct.pack(">HHHIIHHIII", 2, 0x0201, 4, 1, at, 0x0202, 4, 1, len(thumbnail), 0) + thumbnail
+    data = jpeg(photo, exif=b"Exif\0\0" + exif)
+    result = edited(data)
+    start = result.index(b"\xff\xd8", 4)
+    shown = np.asarray(Image.open(io.BytesIO(result[start:]))).astype(int)
+    assert shown.shape == (128, 128, 3)
+    assert np.abs(shown[:60] - (20, 180, 40)).mean() < 4
+    assert result[: start - 40] == data[: start - 40]
+    assert [at for _, at in segments(result)][:3] == [at for _, at in segments(data)][:3]

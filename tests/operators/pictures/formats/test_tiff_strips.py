@@ -1,0 +1,144 @@
+"""Strips and tiles: new ones stand where the old ones stood, share the room that they leave, or go to the end of the file."""
+
+from __future__ import annotations
+
+import io
+import struct
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.formats.tiff_directory import first_directory
+from operators.pictures.formats.tiff_strips import layout_of
+from operators.pictures.picture import Edit
+from operators.rows.failure import Failure
+
+HEIGHT, WIDTH = 96, 128
+
+
+def made(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **{"photometric": "rgb", **options})
+    return buffer.getvalue()
+
+
+def edited(data: bytes, top: int = 40, colour: tuple[int, int, int] = (250, 5, 10)) -> bytes:
+    """The file with 8 rows of one colour."""
+    edit = Edit(16, top, np.full((8, 32, 3), colour, np.uint8), np.ones((8, 32), np.float32))
+    return encode(decode(data, Limits()).edited([edit]), data)
+
+
+@pytest.fixture(scope="module")
+def pixels(photo: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(photo[100 : 100 + HEIGHT, 180 : 180 + WIDTH])
+
+
+def with_entry(data: bytes, tag: int, kind: int, value: int) -> bytes:
+    """A little-endian file with one more number in its first directory, which goes to the end."""
+    at = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[at : at + 2])[0]
+    entries = [data[at + 2 + 12 * number : at + 14 + 12 * number] for number in range(count)]
+    entries = [entry for entry in entries if struct.unpack("<H", entry[:2])[0] != tag]
+    entries.append(struct.pack("<HHII", tag, kind, 1, value))
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2])[0])
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+
+
+def test_neighbouring_strips_share_the_room_that_they_leave(pixels: np.ndarray) -> None:
+    data = made(pixels, compression="zlib", rowsperstrip=4)
+    result = edited(data, top=38)
+    layout = layout_of(first_directory(result))
+    spans = sorted(zip(layout.offsets, layout.counts, strict=True))
+    assert all(at + size <= following for (at, size), (following, _) in pairwise(spans))
+    assert len(result) <= len(data)
+
+
+def test_a_strip_that_finds_no_room_goes_to_the_end(pixels: np.ndarray) -> None:
+    data = made(np.full_like(pixels, 90), compression="zlib", rowsperstrip=8) + bytes(10)
+    noise = np.random.default_rng(0).integers(0, 256, (8, WIDTH, 3), dtype=np.uint8)
+    picture = decode(data, Limits())
+    edited = picture.edited([Edit(0, 16, noise, np.ones((8, WIDTH), np.float32))])
+    result = encode(edited, data)
+    assert first_directory(result).numbers(273)[2] >= len(data)
+    assert result[len(data) - 10 : len(data)] == bytes(10)
+    assert np.array_equal(tifffile.imread(io.BytesIO(result)), edited.stored)
+
+
+def test_equal_strips_that_a_file_stores_once_come_apart() -> None:
+    pixels = np.full((32, 40, 3), 90, np.uint8)
+    data = bytearray(made(pixels, compression="zlib", rowsperstrip=8))
+    directory = first_directory(bytes(data))
+    for tag in (273, 279):
+        entry = directory.entries[tag]
+        data[entry.at : entry.at + entry.size] = directory.packed(tag, directory.numbers(tag)[:1] * 4)
+    assert np.array_equal(tifffile.imread(io.BytesIO(bytes(data))), pixels)
+    picture = decode(bytes(data), Limits())
+    edit = picture.edited([Edit(0, 8, np.full((8, 9, 3), 200, np.uint8), np.ones((8, 9), np.float32))])
+    result = tifffile.imread(io.BytesIO(encode(edit, bytes(data))))
+    assert np.array_equal(result, edit.stored)
+    assert (result[:8] == 90).all()
+
+
+@pytest.mark.parametrize("options", [{"compression": "group3"}, {"compression": "group4"}])
+@pytest.mark.parametrize("bit_order", [1, 2])
+def test_fax_pages_are_read_and_written_in_either_bit_order(options: dict[str, str], bit_order: int) -> None:
+    page = np.random.default_rng(0).random((64, 80)).round() > 0.5
+    page[10:50, 10:60] = True
+    buffer = io.BytesIO()
+    Image.fromarray(page).save(buffer, "TIFF", **options)
+    data = with_bit_order(buffer.getvalue()) if bit_order == 2 else buffer.getvalue()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), page)
+    picture = decode(data, Limits())
+    assert np.array_equal(picture.rgb()[:, :, 0] > 0, page)
+    edit = picture.edited([Edit(20, 20, np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32))])
+    page[20:28, 20:28] = False
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode(edit, data)))), page)
+
+
+def with_bit_order(data: bytes) -> bytes:
+    """The file with every byte of its strips reversed, and a tag that says so."""
+    directory, changed = first_directory(data), bytearray(data)
+    for at, count in zip(directory.numbers(273), directory.numbers(279), strict=True):
+        changed[at : at + count] = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data[at : at + count])
+    return with_entry(bytes(changed), 266, 4, 2)
+
+
+def test_planes_that_no_colour_changed_are_not_written(pixels: np.ndarray) -> None:
+    rgba = np.concatenate([pixels, pixels[:, :, :1]], axis=2).transpose(2, 0, 1)
+    data = made(
+        np.ascontiguousarray(rgba), planarconfig="separate", extrasamples=["unassalpha"], compression="zlib", rowsperstrip=96
+    )
+    result = edited(data)
+    before, after = (layout_of(first_directory(file)) for file in (data, result))
+    assert before.offsets[3] == after.offsets[3]
+    assert before.counts[3] == after.counts[3]
+    assert before.counts[0] != after.counts[0]
+
+
+def test_parts_that_lie_over_one_another_are_refused(pixels: np.ndarray) -> None:
+    data = bytearray(made(pixels, rowsperstrip=8))
+    directory = first_directory(bytes(data))
+    entry, offsets = directory.entries[273], directory.numbers(273)
+    twisted = (*offsets[:5], offsets[5] - 100, *offsets[6:])
+    data[entry.at : entry.at + entry.size] = directory.packed(273, twisted)
+    result = edited(bytes(data))
+    before, after = tifffile.imread(io.BytesIO(bytes(data))), tifffile.imread(io.BytesIO(result))
+    outside = np.ones((HEIGHT, WIDTH), bool)
+    outside[40:48, 16:48] = False
+    assert np.array_equal(before[outside], after[outside])
+
+
+def test_a_file_of_far_fewer_strips_than_it_has_rows_is_corrupt(pixels: np.ndarray) -> None:
+    data = bytearray(made(pixels[:, :1]))
+    directory = first_directory(bytes(data))
+    for tag, value in ((257, 60000), (278, 1)):
+        entry = directory.entries[tag]
+        data[entry.at : entry.at + entry.size] = directory.packed(tag, (value,))
+    with pytest.raises(Failure, match="1 offsets and 1 lengths of 60000 parts"):
+        decode(bytes(data), Limits())

@@ -1,0 +1,148 @@
+"""The stroke network finds the pixels that a line of text has touched, and nothing else."""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+import pytest
+import skimage.data
+from font_amatic_sc import AmaticSCBold
+from font_fredoka_one import FredokaOne
+from font_roboto import Roboto, RobotoBold
+from font_source_serif_pro import SourceSerifPro
+
+from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.suite import polygon_round
+from operators.masks.mask import Box, bounding_box, dilated, rasterised, stroke_height
+from operators.vision.stroke_network import MOST_PIXELS, round_line, stroke_network, stroke_network_identity
+
+CAPTIONS = {
+    "plain": Caption("Summer sale 50%", RobotoBold, 40, 0.5, 0.4),
+    "outlined": Caption("hand written", AmaticSCBold, 44, 0.5, 0.7, colour=(250, 220, 60), outline=2),
+    "dark": Caption("Do not copy", SourceSerifPro, 30, 0.5, 0.2, colour=(10, 10, 10)),
+    "translucent and turned": Caption("Watermark", FredokaOne, 52, 0.5, 0.5, opacity=0.5, angle=20),
+    "with a shadow": Caption("Breaking news", RobotoBold, 36, 0.5, 0.8, shadow=3),
+    "small": Caption("photo by nobody", Roboto, 18, 0.5, 0.9),
+}
+PICTURES = ("astronaut", "chelsea", "coffee", "rocket")
+FOUND, TOUCHED = 0.3, 0.04
+
+
+def line(picture: np.ndarray, polygon: list[list[float]]) -> tuple[np.ndarray, np.ndarray, float, Box]:
+    """What `soften` shows of a line: its crop, the polygon on it, the line's height, and where the crop lies."""
+    height, width = picture.shape[:2]
+    tall = stroke_height(polygon)
+    box = round_line(bounding_box([polygon], width, height), tall, width, height)
+    crop = np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
+    return crop, rasterised([polygon], box), tall, box
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[tuple[str, str], tuple[float, float]]:
+    """Recall and precision by picture and caption."""
+    found = {}
+    for name in PICTURES:
+        clean = getattr(skimage.data, name)()
+        for style, caption in CAPTIONS.items():
+            picture, coverage = captioned(clean, (caption,))
+            crop, polygon, height, box = line(picture, polygon_round(coverage))
+            touched = coverage[box.y : box.y + box.height, box.x : box.x + box.width] > TOUCHED
+            strokes = stroke_network().probability(crop, polygon, height) >= FOUND
+            near = dilated(touched.astype(np.uint8), 3) > 0
+            found[name, style] = (float(strokes[touched].mean()), float(near[strokes].mean()) if strokes.any() else 0.0)
+    return found
+
+
+def test_at_least_95_of_100_touched_pixels_are_found_in_the_mean(scores: dict[tuple[str, str], tuple[float, float]]) -> None:
+    assert np.mean([recall for recall, _ in scores.values()]) >= 0.95
+
+
+def test_at_least_70_of_100_found_pixels_are_touched_or_next_to_it_in_the_mean(
+    scores: dict[tuple[str, str], tuple[float, float]],
+) -> None:
+    assert np.mean([precision for _, precision in scores.values()]) >= 0.7
+
+
+@pytest.mark.parametrize("style", CAPTIONS)
+def test_no_style_of_text_is_lost(style: str, scores: dict[tuple[str, str], tuple[float, float]]) -> None:
+    assert np.mean([scores[name, style][0] for name in PICTURES]) >= 0.8
+    assert np.mean([scores[name, style][1] for name in PICTURES]) >= 0.6
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[np.ndarray, np.ndarray, float]:
+    picture, coverage = captioned(skimage.data.coffee(), (CAPTIONS["plain"],))
+    crop, polygon, height, _ = line(picture, polygon_round(coverage))
+    return crop, polygon, height
+
+
+def test_the_same_crop_gives_the_same_map(shown: tuple[np.ndarray, np.ndarray, float]) -> None:
+    one, other = (stroke_network().probability(*shown) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+def test_the_crop_and_the_polygon_are_left_alone(shown: tuple[np.ndarray, np.ndarray, float]) -> None:
+    crop, polygon, height = shown
+    before = crop.copy(), polygon.copy()
+    stroke_network().probability(crop, polygon, height)
+    assert np.array_equal(crop, before[0])
+    assert np.array_equal(polygon, before[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3), (17, 33), (47, 211), (64, 128), (101, 99), (230, 61)])
+@pytest.mark.parametrize("height", [1.0, 12.5, 46.0, 200.0])
+def test_the_map_is_as_large_as_the_crop_and_holds_probabilities(size: tuple[int, int], height: float) -> None:
+    crop = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    found = stroke_network().probability(crop, np.full(size, 255, np.uint8), height)
+    assert found.shape == size
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_a_crop_larger_than_the_network_takes_is_worked_too() -> None:
+    size = (100, 2 * MOST_PIXELS // 100)
+    found = stroke_network().probability(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), 46.0)
+    assert found.shape == size
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_without_a_line_of_text_nothing_is_found(name: str) -> None:
+    clean = getattr(skimage.data, name)()
+    crop = np.ascontiguousarray(clean[60:160, 50:330])
+    assert stroke_network().probability(crop, np.zeros(crop.shape[:2], np.uint8), 40.0).max() < FOUND
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_away_from_the_line_is_left_alone(name: str) -> None:
+    caption = CAPTIONS["plain"]
+    picture, coverage = captioned(getattr(skimage.data, name)(), (caption,))
+    crop, polygon, height, _ = line(picture, polygon_round(coverage))
+    away = dilated(polygon, round(0.3 * height)) == 0
+    found = stroke_network().probability(crop, polygon, height) >= FOUND
+    assert found[away].mean() < 0.01
+
+
+def test_text_beside_the_line_that_is_asked_for_is_not_part_of_it() -> None:
+    two = (Caption("first line", RobotoBold, 40, 0.5, 0.3), Caption("second line", RobotoBold, 40, 0.5, 0.6))
+    picture, _ = captioned(skimage.data.coffee(), two)
+    _, first = captioned(skimage.data.coffee(), two[:1])
+    _, second = captioned(skimage.data.coffee(), two[1:])
+    polygon = rasterised([polygon_round(first)], Box(0, 0, picture.shape[1], picture.shape[0]))
+    found = stroke_network().probability(picture, polygon, stroke_height(polygon_round(first))) >= FOUND
+    assert found[first > 0.5].mean() > 0.9
+    assert found[second > 0.5].mean() < 0.3
+
+
+def test_what_is_shown_of_a_line_is_its_box_and_a_margin_cut_to_the_picture() -> None:
+    assert round_line(Box(100, 100, 50, 20), 20.0, 640, 480) == Box(86, 86, 78, 48)
+    assert round_line(Box(0, 470, 640, 10), 10.0, 640, 480) == Box(0, 462, 640, 18)
+
+
+def test_the_network_is_named_with_its_licence_and_checksum() -> None:
+    identity = stroke_network_identity()
+    assert identity["alias"] == "strokes"
+    assert identity["licence"] == "Apache-2.0"
+    assert len(identity["sha256"]) == 64
+    assert set(identity["sha256"]) <= set(string.hexdigits)
