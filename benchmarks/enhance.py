@@ -21,14 +21,14 @@ import numpy as np
 from flows.evaluation.measure import compared_area, crop_of, softened
 from flows.evaluation.suite import default_folder, default_suite
 from operators.generators.classical import CLASSICAL
-from operators.generators.generator import hole_of
-from operators.inpaint import pasted, seed_of
-from operators.masks.mask import BLEND
+from operators.inpaint import seed_of
+from operators.masks.mask import BLEND, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
-from operators.models.in_process import single_threaded
-from operators.rows.table import Pixels, views
+from operators.models.threads import single_threaded
+from operators.rows.arrays import Pixels
+from operators.rows.table import views
 from operators.upscale import Upscale
-from operators.upscalers.upscaler import upscaler
+from operators.upscalers.catalogue import upscaler
 from operators.vision.text_detector import Scale
 
 RESULTS = Path(__file__).parent / "results"

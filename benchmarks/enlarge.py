@@ -34,12 +34,12 @@ from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr, ssim
-from operators.models.in_process import single_threaded
-from operators.rows.table import Pixels
+from operators.models.threads import single_threaded
+from operators.rows.arrays import Pixels
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_loss import BLOCK
 from operators.upscalers.enlargement import Enlargement, Routing
 from operators.upscalers.tiles import grid, pixels_seen, whole
-from operators.upscalers.upscaler import upscaler
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4

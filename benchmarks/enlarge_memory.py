@@ -40,7 +40,7 @@ def peak(side: int, kind: str) -> tuple[float, float, float]:
     import pyarrow as pa
 
     from operators.enlarge import Enlarge
-    from operators.models.in_process import single_threaded
+    from operators.models.threads import single_threaded
     from operators.rows.schema import complete
     from operators.rows.table import views
 

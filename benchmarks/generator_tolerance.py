@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from skimage import data
 
-from operators.generators import generator_of
+from operators.generators.catalogue import generator_of
 from operators.generators.generator import Request
-from operators.generators.latent_diffusion import unstacked
+from operators.generators.tensors import unstacked
 from operators.models.card import ModelCard
 from operators.models.registry import pinned, resolve
 from tests.operators.generators.tiny import saved

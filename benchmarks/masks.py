@@ -29,20 +29,22 @@ from flows.evaluation.draw_text import Caption, Coverage, captioned, drawn
 from flows.evaluation.measure import in_processes
 from flows.evaluation.suite import SETS, WORDS_LATER, backgrounds, polygon_round, typefaces
 from flows.flow import Flow
-from operators.decisions.gate import Surroundings
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
-from operators.generators.generator import hole_of
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, CHANNELS, CORE, Box, bounding_box, dilated, rasterised, stroke_height
+from operators.masks.geometry import bounding_box, rasterised, stroke_height
+from operators.masks.mask import BLEND, CHANNELS, CORE, dilated, hole_of, pasted
+from operators.masks.stroke_mask import StrokeMask
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import luma, seam_ratio
+from operators.metrics.fills import Surroundings
 from operators.metrics.perceptual import perceptual_distance
 from operators.pictures.codec import Limits, decode
 from operators.pictures.picture import Edit
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.rows.schema import complete
-from operators.rows.table import Pixels, Region, views
+from operators.rows.table import Region, views
 from operators.soften import Soften
 from operators.vision.stroke_network import LINE_HEIGHT
 
@@ -126,9 +128,9 @@ def masked(core: Pixels, blend: Pixels) -> Pixels:
 def weighed(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
     """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes it, true strokes certain."""
     soft = {
-        "true strokes": lambda: Soften().weight(core, strokes, "found"),
+        "true strokes": lambda: StrokeMask().weight(core, strokes, "found"),
         "our strokes": lambda: ours[:, :, BLEND],
-        "polygons": lambda: Soften().weight(core, core, "polygon"),
+        "polygons": lambda: StrokeMask().weight(core, core, "polygon"),
     }
     return soft[kind]() if edge == "soft" else core
 
@@ -189,7 +191,7 @@ def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: An
     core = np.zeros((frame.height, frame.width), bool)
     hole = np.zeros_like(core)
     for region in regions:
-        box = Box(**region["crop"])
+        box = region.crop
         mask = region.array("mask", 4)
         place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
         core[place] |= mask[:, :, CORE] > 0
@@ -217,11 +219,11 @@ def _figures(
     kind, edge, fill = way
     result, seams = picture.copy(), []
     for region in regions:
-        box = Box(**region["crop"])
+        box = region.crop
         height = max(1.0, min(stroke_height(polygon) for polygon in region["polygons"]))
         strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
         ours = region.array("mask", 4)
-        core = ours[:, :, CORE] if kind == "our strokes" else Soften().grown(strokes, height)
+        core = ours[:, :, CORE] if kind == "our strokes" else StrokeMask().grown(strokes, height)
         mask = masked(core, weighed(kind, core, strokes, ours, edge))
         pixels = _cut(picture, box)
         filled = CLASSICAL[fill](pixels, hole_of(mask), 0)

@@ -27,12 +27,12 @@ from operators.decisions.routing import PATH, Kind, Rule
 from operators.describe import Describe
 from operators.detect import Detect
 from operators.generators.classical import CLASSICAL as FILLS
-from operators.generators.generator import hole_of
-from operators.inpaint import Inpaint, pasted
-from operators.masks.mask import BLEND
+from operators.inpaint import Inpaint
+from operators.masks.mask import BLEND, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.surface import FIGURES
-from operators.rows.table import Pixels, Region, views
+from operators.rows.arrays import Pixels
+from operators.rows.table import Region, views
 from operators.verify import Verify, measured_region
 from operators.vision.text_detector import Scale
 

@@ -32,7 +32,7 @@ from flows.evaluation.draw_text import captioned
 from flows.flow import Flow
 from flows.ladder import Fills, Rung
 from operators.ledger import index, ledger
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
 from operators.operator import Chain
 from operators.rows.schema import complete
 from operators.write import Write

@@ -6,6 +6,8 @@ import os
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
+from cluster.stage_name import StageName
+
 SECONDS_PER_IMAGE = 600.0
 """Longest time in one operator where a profile says nothing: far beyond what a whole image takes on one core, so that only
 hangs are ended; a model that is slower than that belongs into the profile."""
@@ -23,8 +25,8 @@ class Bounds(BaseModel):
 
     def seconds_in(self, operator: str) -> float:
         """The longest time that one image may take in an operator."""
-        names = (operator, operator.partition("_")[0], "default")
-        return next((self.seconds[name] for name in names if name in self.seconds), SECONDS_PER_IMAGE)
+        entry = StageName(operator).entry(self.seconds)
+        return SECONDS_PER_IMAGE if entry is None else self.seconds[entry]
 
     @property
     def memory_bytes(self) -> int:

@@ -21,6 +21,7 @@ from pydantic import (
 
 from cluster.bounds import Bounds
 from cluster.nodes import Node, amount_text, carrying, holds, matches, total
+from cluster.stage_name import StageName
 
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
@@ -155,15 +156,15 @@ class Profile(BaseModel):
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its name, its family's name, or `default`. Raises ProfileError.
+        """The stage of an operator, by its own name, its family's name, or `default`. Raises ProfileError.
 
-        Where a flow holds an operator several times, `verify (2)` is its second, and `verify` each that has no stage so named.
+        Where a flow holds an operator several times, `verify (2)` names the second one, and `verify` serves each one that has
+        no entry of its own.
         """
-        plain = operator.partition(" ")[0]
-        for name in (operator, plain, plain.partition("_")[0], "default"):
-            if name in self.stages:
-                return self.stages[name]
-        raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")
+        entry = StageName.parse(operator).entry(self.stages)
+        if entry is None:
+            raise ProfileError(f"profile {self.name!r} has no stage {operator!r} and no 'default'")
+        return self.stages[entry]
 
     def demand(self, operators: Iterable[str]) -> dict[str, float]:
         """What these stages need at the same time (`CPU`, `GPU`, `memory`). Raises ProfileError for an unknown stage.

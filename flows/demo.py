@@ -20,9 +20,9 @@ from flows.engine.settings import Options
 from flows.erase_text import erase_text
 from flows.evaluation.draw_text import Caption, captioned
 from operators.ledger import ledger
-from operators.masks.mask import Box
 from operators.metrics.quality import psnr, ssim
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 
 AROUND = 8
 """Pixels round an edited region that are compared with the clean picture too."""

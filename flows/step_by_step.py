@@ -13,12 +13,12 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageOps
 
 from flows.flow import Flow
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, CORE
-from operators.models.in_process import single_threaded
+from operators.masks.mask import BLEND, CORE, pasted
+from operators.models.threads import single_threaded
 from operators.operator import Operator
+from operators.rows.arrays import Pixels
 from operators.rows.schema import complete
-from operators.rows.table import Pixels, Region, Row, views
+from operators.rows.table import Region, Row, views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
 """Colours of a text that was found, of a region that is open, and of one whose fill was accepted."""

@@ -12,9 +12,9 @@ from operators.masks.mask import BLEND
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits, encode
 from operators.pictures.picture import Edit
+from operators.rows.checks import reasons_of
 from operators.rows.failure import CODES, Failure
 from operators.rows.table import Additions, Row, derive, map_rows
-from operators.verify import reasons_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Compose(Operator):
         data = row.data("bytes")
         if not edits or data is None:
             return None
-        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        picture = FRAMES.picture(row, self.limits)
         try:
             return {"encoded": encode(picture.edited(edits), data)}
         except (OSError, TypeError, ValueError) as error:

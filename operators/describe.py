@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import cv2
 import numpy as np
 import pyarrow as pa
 
 from operators.decisions.routing import route
-from operators.generators.generator import hole_of
-from operators.masks.mask import Box, dilated
-from operators.metrics.continuity import Selection
+from operators.masks.mask import dilated, hole_of
 from operators.metrics.surface import hidden, region_figures, surface_figures, without_text
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
-from operators.rows.failure import Failure
-from operators.rows.table import Additions, Pixels, Region, Row, map_rows
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.records import (
+    JsonObject,
+    ModelRecord,
+)
+from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.image_encoder import SHIPPED, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
@@ -48,6 +50,10 @@ class Describe(Operator):
     """An alias, a folder or a hub id; see `image_encoder`."""
     limits: Limits = Limits()
 
+    def models(self) -> list[ModelRecord]:
+        """The image encoder."""
+        return [cast(ModelRecord, image_encoder_identity(self.encoder))]
+
     def open(self) -> None:
         """Load the encoder. Raises RunError encoder_unreadable."""
         image_encoder(self.encoder)
@@ -56,18 +62,16 @@ class Describe(Operator):
         """Describe the images of one batch."""
         return map_rows(batch, self.name, self.adds, self._describe)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields, and the whole descriptor of the encoder."""
         return {**super().settings(), "encoder": image_encoder_identity(self.encoder)}
 
     def _describe(self, row: Row) -> Additions | None:
-        regions, data = row.regions, row.data("bytes")
+        regions = row.regions
         if not regions:
             return None
-        if data is None:
-            raise Failure("file_empty", "0 bytes")
         encoder, longer = image_encoder(self.encoder), max(row["width"], row["height"])
-        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        picture = FRAMES.picture(row, self.limits)
         frame = picture.rgb()
         small, hole = reduced(frame, regions)
         shown = hidden(small, hole)
@@ -95,7 +99,7 @@ def reduced(frame: Pixels, regions: list[Region]) -> tuple[Pixels, Selection]:
     rows, columns = max(1, round(height * factor)), max(1, round(width * factor))
     touched = np.zeros((rows, columns), np.uint8)
     for region in regions:
-        crop = Box(**region["crop"])
+        crop = region.crop
         hole = hole_of(region.array("mask", 4)) > 0
         down, across = (np.flatnonzero(hole) // crop.width + crop.y), (np.flatnonzero(hole) % crop.width + crop.x)
         touched[down * rows // height, across * columns // width] = 1

@@ -3,53 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.mask import Box, Polygon, bounding_box
+from operators.masks.geometry import Polygon, bounding_box
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
 from operators.pictures.picture import Picture
-from operators.rows.table import Additions, Pixels, Row, map_rows
-from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
+from operators.rows.records import (
+    ModelRecord,
+    RegionRecord,
+)
+from operators.rows.regions import DETECTED, FOUND_COLUMNS, region
+from operators.rows.table import Additions, Row, map_rows
+from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
 MOST_BESIDE = 1 / 16
 """Cells of the detector's map by which the edges of a stored map's box may lie beside the cells' own edges."""
 MOST_GROWTH = 32
 LEAST_SIDE = 8
 """Pictures with a side below this many pixels hold no legible text and are not shown to the detector."""
-
-
-FOUND_COLUMNS = ("width", "height", "mode", "regions")
-"""The columns that a detection replaces as a whole."""
-DETECTED = (
-    "width",
-    "height",
-    "mode",
-    "regions.polygons",
-    "regions.score",
-    "regions.kind",
-    "regions.probability",
-)
-"""What stands in the row after a detection, given masks included."""
-
-
-def region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> dict[str, Any]:
-    """A new region as a REGION struct: its polygons, and the uint8 probability `data` that spans `box`."""
-    return {
-        "polygons": polygons,
-        "score": score,
-        "kind": kind,
-        "probability": {
-            "data": data.tobytes(),
-            "width": data.shape[1],
-            "height": data.shape[0],
-            "box": {"x": box.x, "y": box.y, "width": box.width, "height": box.height},
-        },
-    }
 
 
 @dataclass(frozen=True)
@@ -66,6 +44,10 @@ class Detect(Operator):
     least_score: float = 0.5
     limits: Limits = Limits()
 
+    def models(self) -> list[ModelRecord]:
+        """The text detector."""
+        return [text_detector_identity()]
+
     def open(self) -> None:
         """Load the text detector."""
         text_detector()
@@ -80,7 +62,7 @@ class Detect(Operator):
         width, height = picture.size
         return {"width": width, "height": height, "mode": picture.mode, "regions": self.regions(picture)}
 
-    def regions(self, picture: Picture) -> list[dict[str, Any]]:
+    def regions(self, picture: Picture) -> list[RegionRecord]:
         """The texts of a picture, which may be decoded at a reduced scale, as REGION structs."""
         width, height = picture.size
         if min(width, height) < LEAST_SIDE:

@@ -16,9 +16,13 @@ from operators.pictures.enlarged_file import encoded
 from operators.pictures.formats.header import opened
 from operators.pictures.picture import TURNS, Picture
 from operators.rows.failure import CODES, Failure
+from operators.rows.records import (
+    JsonObject,
+    ModelRecord,
+)
 from operators.rows.table import Additions, Row, derive, map_rows
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
-from operators.upscalers.upscaler import upscaler
 
 CENTIMETRES_PER_INCH = 2.54
 MODES = ("L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16", "CMYK;16")
@@ -55,7 +59,6 @@ class Enlarge(Operator):
     scale: float = 4.0
     paper: Print | None = None
     routing: Routing = Routing()
-    device: str = "cpu"
     limits: Limits = Limits()
     most_pixels: int = 400_000_000
     """Pixels of a result beyond which the source is delivered as it is."""
@@ -63,16 +66,22 @@ class Enlarge(Operator):
     def open(self) -> None:
         """Load the upscaler for a fixed scale, so that missing or changed weights end the run and not each image."""
         if self.paper is None:
-            upscaler(self.routing.model, self.scale).opened(self.device)
+            upscaler(self.routing.model, self.scale).opened()
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields, and which weights enlarge."""
-        scale = math.inf if self.paper else self.scale
-        return {**super().settings(), "upscaler": upscaler(self.routing.model, scale).identity()}
+        return {**super().settings(), "upscaler": self._upscaler_identity()}
+
+    def models(self) -> list[ModelRecord]:
+        """The upscaler."""
+        return [self._upscaler_identity()]
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Enlarge the pictures of one batch."""
         return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _verdict)
+
+    def _upscaler_identity(self) -> ModelRecord:
+        return upscaler(self.routing.model, math.inf if self.paper else self.scale).identity()
 
     def _enlarge(self, row: Row) -> Additions:
         data = row.data("bytes")
@@ -102,7 +111,7 @@ class Enlarge(Operator):
     def _enlargement(self, picture: Picture, size: tuple[int, int]) -> Enlargement:
         """The stored pixels on their way to an upright size."""
         stored_size = size[::-1] if TURNS[picture.orientation][0] else size
-        return Enlargement(_positive(picture), picture.space.model == "cmyk", stored_size, self.routing, self.device)
+        return Enlargement(_positive(picture), picture.space.model == "cmyk", stored_size, self.routing)
 
 
 def _check(picture: Picture, data: memoryview | bytes) -> None:

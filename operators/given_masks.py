@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from operators.detect import DETECTED, FOUND_COLUMNS, region
-from operators.masks.mask import Box, dilated
+from operators.masks.mask import dilated
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.rows.failure import Failure
-from operators.rows.table import Additions, Pixels, Row, map_rows
+from operators.rows.regions import DETECTED, FOUND_COLUMNS, region
+from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import spent_in
 from operators.storage import files as storage
 from operators.storage.listing import EXTENSIONS
@@ -50,7 +52,7 @@ class GivenMasks(Operator):
         return map_rows(batch, self.name, FOUND_COLUMNS, self._regions)
 
     def _regions(self, row: Row) -> Additions:
-        picture = FRAMES.decoded(row["source_sha256"], row.data("bytes") or b"", self.limits)
+        picture = FRAMES.picture(row, self.limits)
         width, height = picture.size
         mask = self._mask(row["path"])
         if mask.shape != (height, width):

@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from operators.decisions.budget import Budget
-from operators.generators import check, generator_of
-from operators.generators.generator import Generator, Request, hole_of
+from operators.generators.catalogue import check, generator_of
+from operators.generators.generator import Generator, Request
 from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import Filled, filled
 from operators.generators.prompt import intent_of, prompt_sha256, rendered
+from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
-from operators.models.registry import located, resolve
+from operators.models.registry import identity, located, resolve
 from operators.operator import Operator
-from operators.rows.table import Additions, Pixels, Region, Row, map_rows, packed_fill, views
+from operators.rows.records import (
+    JsonObject,
+    ModelRecord,
+)
+from operators.rows.table import Additions, Region, Row, map_rows, packed_fill, views
 from operators.rows.timing import charge
 
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
@@ -81,6 +84,10 @@ class Inpaint(Operator):
         """`inpaint_` and the model's alias."""
         return f"inpaint_{self.model.alias}"
 
+    def models(self) -> list[ModelRecord]:
+        """The model that fills."""
+        return [identity(self.model)]
+
     def open(self) -> None:
         """Load the model, pulled first if need be. Raises RunError as `registry.located` does."""
         self._generator()
@@ -89,7 +96,7 @@ class Inpaint(Operator):
         """Raise the RunError that `open` would, without loading weights; a model is pulled if need be."""
         check(self.model, self._folder())
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields, the card with the checksum of every file."""
         return {**super().settings(), "card": self.model.model_dump(mode="json")}
 
@@ -186,9 +193,3 @@ class Inpaint(Operator):
             "repeatable": outcome is None or outcome.repeatable,
             "checks": region["checks"],
         }
-
-
-def pasted(pixels: Pixels, fill: Pixels, blend: Pixels) -> Pixels:
-    """The crop with its fill laid over it by `blend` (0..255), rounded to the nearest grey level."""
-    weight: npt.NDArray[np.float32] = blend.astype(np.float32)[:, :, None] / np.float32(255)
-    return np.rint(pixels * (1 - weight) + fill * weight).astype(np.uint8)

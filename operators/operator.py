@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
 from operators.rows.deadline import deadline
+from operators.rows.records import (
+    JsonObject,
+    ModelRecord,
+)
 from operators.rows.schema import check_schema
 
 
@@ -30,6 +34,18 @@ class Operator(ABC):
         """What timings, failures, profiles and messages call this operator."""
         return type(self).__name__.lower()
 
+    @property
+    def steps(self) -> tuple[Operator, ...]:
+        """The operators that this one consists of: itself, or the operators of a chain."""
+        return (self,)
+
+    def check(self) -> None:  # noqa: B027
+        """Raise the RunError that `open` would raise, without loading weights. Checks nothing by default."""
+
+    def models(self) -> list[ModelRecord]:
+        """What run.json records of the models that this operator uses: alias, licence and checksums. None by default."""
+        return []
+
     def open(self) -> None:  # noqa: B027
         """Load what the operator needs, once per process. Nothing by default."""
 
@@ -37,7 +53,7 @@ class Operator(ABC):
     def apply(self, batch: pa.Table) -> pa.Table:
         """Work one batch of rows; the result has the same rows in the same order."""
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields that can change what is delivered, for run.json and for telling two runs apart."""
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("threads", "dest")}
         plain = {name: asdict(value) if is_dataclass(value) else value for name, value in own.items()}  # type: ignore[arg-type]
@@ -52,6 +68,11 @@ class Chain(Operator):
     """
 
     operators: tuple[Operator, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Operator, ...]:
+        """Its operators."""
+        return self.operators
 
     @property
     def name(self) -> str:

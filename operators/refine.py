@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from operators.decisions.routing import REFINED
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, CORE, Box, bounding_box, rasterised, stroke_height
+from operators.masks.mask import BLEND, CORE, pasted
+from operators.masks.stroke_mask import StrokeMask
 from operators.operator import Operator
-from operators.rows.table import Additions, Pixels, Region, Row, map_rows
-from operators.soften import Soften
-from operators.vision.stroke_network import round_line, stroke_network
+from operators.rows.arrays import Pixels
+from operators.rows.records import (
+    CheckRecord,
+    ModelRecord,
+)
+from operators.rows.table import Additions, Region, Row, map_rows
+from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 from operators.vision.text_detector import has_contrast
 
 
@@ -41,13 +45,19 @@ class Refine(Operator):
     adds: ClassVar[tuple[str, ...]] = ("regions.mask", "regions.route")
     rung: str = "patchmatch"
     """The rung whose fills are looked at."""
-    soften: Soften = Soften()
-    """The settings by which the masks were made."""
+    strokes: StrokeMask = StrokeMask()
+    """How the network's probabilities become weights; the same as in `Soften`."""
+    seen_height: int = LINE_HEIGHT
+    """Pixels that a line is high when the stroke network sees it; the same as in `Soften`."""
 
     @property
     def name(self) -> str:
         """`refine_` and the rung."""
         return f"refine_{self.rung}"
+
+    def models(self) -> list[ModelRecord]:
+        """The stroke network."""
+        return [stroke_network_identity()]
 
     def open(self) -> None:
         """Load the stroke network."""
@@ -69,7 +79,7 @@ class Refine(Operator):
 
     def _refused(self, region: Region) -> bool:
         """Whether the region's last fill is this rung's, and was refused for the text left in it."""
-        last: dict[str, Any] = {check["name"]: check for check in region["checks"] or [] if check["rung"] == self.rung}
+        last: dict[str, CheckRecord] = {check["name"]: check for check in region["checks"] or [] if check["rung"] == self.rung}
         left = last.get("residual_text")
         return bool(
             region["state"] == "open"
@@ -84,19 +94,16 @@ class Refine(Operator):
         pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4).copy(), region.fill()
         if fill is None or fill.shape != pixels.shape:
             return None
-        crop = Box(**region["crop"])
+        crop = region.crop
         result = pasted(pixels, fill, mask[:, :, BLEND])
         visible = has_contrast(result)
         before = mask[:, :, BLEND].copy()
-        for polygon in region["polygons"]:
-            moved = [[x - crop.x, y - crop.y] for x, y in polygon]
-            height = max(1.0, stroke_height(moved))
-            reach = round_line(bounding_box([moved], crop.width, crop.height), height, crop.width, crop.height)
-            place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
-            inside = rasterised([moved], reach)
-            found = stroke_network().probability(np.ascontiguousarray(result[place]), inside, height, self.soften.seen_height)
-            strokes = np.where((found >= self.soften.least_probability) & visible[place], 255, 0).astype(np.uint8)
-            core = self.soften.grown(strokes, height)
-            mask[place][:, :, CORE] = np.maximum(mask[place][:, :, CORE], core)
-            mask[place][:, :, BLEND] = np.maximum(mask[place][:, :, BLEND], core)
+        for polygon in region.polygons_on_crop():
+            line = Line.of([polygon], crop.width, crop.height)
+            found = stroke_network().line_probability(result[line.place], line, self.seen_height)
+            strokes = np.where(self.strokes.touched(found) & visible[line.place], 255, 0).astype(np.uint8)
+            core = self.strokes.grown(strokes, line.height)
+            part = mask[line.place]
+            part[:, :, CORE] = np.maximum(part[:, :, CORE], core)
+            part[:, :, BLEND] = np.maximum(part[:, :, BLEND], core)
         return mask if (mask[:, :, BLEND] > before).any() else None

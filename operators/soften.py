@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.mask import (
-    BLEND,
-    CONFIDENCE,
-    CORE,
-    STRUCTURE,
-    Box,
-    bounding_box,
-    dilated,
-    empty_mask,
-    feathered,
-    grouped,
-    moved,
-    rasterised,
-    stroke_height,
-)
+from operators.masks.geometry import bounding_box, grouped
+from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
+from operators.masks.stroke_mask import StrokeMask
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
 from operators.pictures.picture import Picture
-from operators.rows.failure import Failure
-from operators.rows.table import Additions, Pixels, Row, map_rows
-from operators.vision.stroke_network import LINE_HEIGHT, round_line, stroke_network
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
+from operators.rows.records import (
+    ModelRecord,
+    ProbabilityRecord,
+    RegionRecord,
+)
+from operators.rows.table import Additions, Row, map_rows
+from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Part:
     its filled polygons; `confidence` how surely, `certainty` how strongly found strokes are replaced, on the same grid.
     """
 
-    record: dict[str, Any]
+    record: RegionRecord
     height: float
     reach: Box
     weights: Pixels
@@ -78,20 +71,12 @@ class Soften(Operator):
     )
     seen_height: int = LINE_HEIGHT
     """Pixels that a line is high when the stroke network sees it: the cost grows with its square, the mask gets finer."""
-    least_probability: float = 0.6
-    """Probability of the stroke network from which a pixel counts as touched by text."""
+    strokes: StrokeMask = StrokeMask()
+    """How the network's probabilities become weights."""
     least_share: float = 0.02
     """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""
     most_share: float = 0.9
     """Largest share of a polygon that its strokes may fill; with more of it letters and picture were not told apart."""
-    dilation: float = 0.02
-    """Growth of the strokes before anything else, as a share of their line's height."""
-    least_dilation: int = 2
-    certain: float = 0.2
-    """Probability of the stroke network from which the paste-back has full weight; below it, in the dilated rim of the strokes,
-    it fades in proportion."""
-    feather: int = 1
-    """Pixels over which the paste-back fades outside a polygon that is replaced as a whole."""
     context: float = 1.5
     """What a fill sees round the strokes, as a multiple of their line's height, within the two bounds in pixels."""
     least_context: int = 48
@@ -99,6 +84,10 @@ class Soften(Operator):
     largest_group: int = 768
     """Longest side in pixels of a crop that neighbours share."""
     limits: Limits = Limits()
+
+    def models(self) -> list[ModelRecord]:
+        """The stroke network."""
+        return [stroke_network_identity()]
 
     def open(self) -> None:
         """Load the stroke network."""
@@ -111,18 +100,15 @@ class Soften(Operator):
     def _soften(self, row: Row) -> Additions | None:
         if not row.regions:
             return None
-        data = row.data("bytes")
-        if data is None:
-            raise Failure("file_empty", "0 bytes")
-        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        picture = FRAMES.picture(row, self.limits)
         return {"regions": self.softened(picture, [region.record() for region in row.regions])}
 
-    def softened(self, picture: Picture, detected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def softened(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
         """What `detect` found in a picture as regions to be worked, REGION structs both: neighbours joined, masks made."""
         frame = Box(0, 0, *picture.size)
         parts = [self._part(record, picture, frame) for record in detected]
         crops = [self._crop(part, frame) for part in parts]
-        regions = []
+        regions: list[RegionRecord] = []
         for members in grouped(crops, self.largest_group, frame):
             crop = crops[members[0]]
             for member in members[1:]:
@@ -136,7 +122,7 @@ class Soften(Operator):
                     "polygons": [polygon for part in group for polygon in part.record["polygons"]],
                     "score": min(part.record["score"] for part in group),
                     "probability": _joined([part.record["probability"] for part in group]),
-                    "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height},
+                    "crop": crop.record(),
                     "pixels": pixels.tobytes(),
                     "mask": mask.tobytes(),
                     "strokes": "+".join(sorted({part.strokes for part in group})),
@@ -147,24 +133,23 @@ class Soften(Operator):
             )
         return regions
 
-    def _part(self, record: dict[str, Any], picture: Picture, frame: Box) -> Part:
+    def _part(self, record: RegionRecord, picture: Picture, frame: Box) -> Part:
         box = bounding_box(record["polygons"], frame.width, frame.height)
         if record["kind"] == "mask":
             weights = _placed(record["probability"], box)
             return Part(record, 1.0, box, weights, weights, weights, "given")
-        height = max(1.0, min(stroke_height(polygon) for polygon in record["polygons"]))
-        reach = round_line(box, height, frame.width, frame.height)
-        polygon = rasterised(record["polygons"], reach)
+        line = Line.of(record["polygons"], frame.width, frame.height)
+        height, reach, polygon = line.height, line.reach, line.inside
         rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
-        probability = stroke_network().probability(rgb, polygon, height, self.seen_height)
-        touched = probability >= self.least_probability
+        probability = stroke_network().line_probability(rgb, line, self.seen_height)
+        touched = self.strokes.touched(probability)
         share = float(touched[polygon > 0].mean()) if (polygon > 0).any() else 0.0
         if not self.least_share <= share <= self.most_share:
             confidence = np.minimum(_placed(record["probability"], reach), polygon)
             return Part(record, height, reach, polygon, confidence, polygon, "polygon")
         weights = np.where(touched, 255, 0).astype(np.uint8)
         confidence = np.rint(probability * 255).astype(np.uint8)
-        return Part(record, height, reach, weights, confidence, self.certainty(probability), "found")
+        return Part(record, height, reach, weights, confidence, self.strokes.certainty(probability), "found")
 
     def _crop(self, part: Part, frame: Box) -> Box:
         margin = round(min(max(self.context * part.height, self.least_context), self.most_context))
@@ -178,35 +163,18 @@ class Soften(Operator):
                 continue
             weights = moved(part.weights, part.reach, crop)
             given = part.strokes == "given"
-            core = np.where(weights > 0, 255, 0).astype(np.uint8) if given else self.grown(weights, part.height)
+            core = np.where(weights > 0, 255, 0).astype(np.uint8) if given else self.strokes.grown(weights, part.height)
             np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
             if any(part is member for member in group):
                 confidence = moved(part.confidence, part.reach, crop)
-                blend = weights if given else self.weight(core, moved(part.certainty, part.reach, crop), part.strokes)
+                blend = weights if given else self.strokes.weight(core, moved(part.certainty, part.reach, crop), part.strokes)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
                 np.maximum(mask[:, :, CONFIDENCE], confidence, out=mask[:, :, CONFIDENCE])
         mask[:, :, STRUCTURE] = _edges(pixels, dilated(np.maximum(mask[:, :, CORE], mask[:, :, BLEND]), 1))
         return mask
 
-    def grown(self, strokes: Pixels, height: float) -> Pixels:
-        """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over their faint edges."""
-        return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
 
-    def certainty(self, probability: npt.NDArray[np.float32]) -> Pixels:
-        """How strongly each pixel of found strokes is replaced, 0..255, by the stroke network's probability (0..1)."""
-        result: Pixels = np.rint(np.clip(probability / np.float32(self.certain), 0, 1) * 255).astype(np.uint8)
-        return result
-
-    def weight(self, core: Pixels, certainty: Pixels, strokes: str) -> Pixels:
-        """The paste-back's weights of a core, all uint8 height x width, 0..255.
-
-        Strokes that were `found` fade within their core: beyond it every pixel that is given up is picture that was there. A
-        polygon is replaced as a whole, and fades outside.
-        """
-        return np.minimum(core, certainty) if strokes == "found" else feathered(core, self.feather)
-
-
-def _placed(probability: dict[str, Any], crop: Box) -> Pixels:
+def _placed(probability: ProbabilityRecord, crop: Box) -> Pixels:
     """A PROBABILITY struct resampled to source pixels and cut to the crop; zero outside its box."""
     data = np.frombuffer(probability["data"], np.uint8).reshape(probability["height"], probability["width"])
     box = Box(**probability["box"])
@@ -215,7 +183,7 @@ def _placed(probability: dict[str, Any], crop: Box) -> Pixels:
     return moved(data, box, crop)
 
 
-def _joined(probabilities: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _joined(probabilities: Sequence[ProbabilityRecord]) -> ProbabilityRecord:
     """The maps of a group on the source's pixel grid, over the box that holds them all; a single one stays as it is."""
     if len(probabilities) == 1:
         return probabilities[0]
@@ -226,8 +194,7 @@ def _joined(probabilities: Sequence[dict[str, Any]]) -> dict[str, Any]:
     data = np.zeros((union.height, union.width), np.uint8)
     for probability in probabilities:
         np.maximum(data, _placed(probability, union), out=data)
-    spanned = {"x": union.x, "y": union.y, "width": union.width, "height": union.height}
-    return {"data": data.tobytes(), "width": union.width, "height": union.height, "box": spanned}
+    return {"data": data.tobytes(), "width": union.width, "height": union.height, "box": union.record()}
 
 
 def _edges(pixels: Pixels, hidden: Pixels) -> Pixels:

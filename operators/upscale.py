@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.decisions.gate import Surroundings
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, CONFIDENCE, Box
-from operators.metrics.continuity import Selection, lab_difference, luma
+from operators.masks.mask import BLEND, CONFIDENCE, pasted
+from operators.metrics.continuity import lab_difference, luma
+from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import BANDS, octave_bands, overshoot_share
 from operators.operator import Operator
-from operators.rows.table import Additions, Pixels, Region, Row, map_rows, packed_fill
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.box import Box
+from operators.rows.checks import check
+from operators.rows.records import (
+    JsonObject,
+    ModelRecord,
+    RegionRecord,
+)
+from operators.rows.table import Additions, Region, Row, map_rows, packed_fill
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_guard import Guard
 from operators.upscalers.detail_loss import noise_level
 from operators.upscalers.resample import resampled
 from operators.upscalers.tiles import painted
-from operators.upscalers.upscaler import Colour, upscaler
-from operators.vision.text_detector import Scale, has_contrast, text_detector
+from operators.upscalers.upscaler import Colour
+from operators.vision.text_detector import Scale, has_contrast, text_detector, text_detector_identity
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
 """Share of white noise's energy in each octave band, the finest first: no network brings back a picture's grain."""
@@ -64,13 +72,16 @@ class Upscale(Operator):
     guard: Guard = Guard(stroke_overshoot=0.0)
     """A stroke that stands alone in a fill is not made stronger: it may be what is left of a letter."""
     scale: Scale = Scale()
-    device: str = "cpu"
+
+    def models(self) -> list[ModelRecord]:
+        """The upscaler, and the detector that looks for new text."""
+        return [upscaler(self.model, math.inf).identity(), text_detector_identity()]
 
     def open(self) -> None:
         """Load the detector that looks for new text."""
         text_detector()
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields, and which weights rebuild detail."""
         return {**super().settings(), "upscaler": upscaler(self.model, math.inf).identity()}
 
@@ -83,18 +94,19 @@ class Upscale(Operator):
             return None
         factor = self.scale.factor(row["width"], row["height"])
         made = [self._sized(region, factor) for region in row.regions]
-        return {f"regions.{name}": [values[name] for values in made] for name in ("fill", "enhanced", "checks")}
+        return {
+            "regions.fill": [region["fill"] for region in made],
+            "regions.enhanced": [region["enhanced"] for region in made],
+            "regions.checks": [region["checks"] for region in made],
+        }
 
-    def _sized(self, region: Region, factor: float) -> dict[str, Any]:
+    def _sized(self, region: Region, factor: float) -> RegionRecord:
         fill = region.fill()
         if fill is None or not _smaller(region):
-            return {name: region[name] for name in ("fill", "enhanced", "checks")}
+            return {"fill": region["fill"], "enhanced": region["enhanced"], "checks": region["checks"]}
         pixels, mask = region.array("pixels", 3), region.array("mask", 4)
         better, figures = self.rebuilt(pixels, mask, fill, factor)
-        checks = [
-            {"rung": region["rung"], "name": f"detail_{name}", "value": value, "limit": NO_LIMIT, "passed": True}
-            for name, value in figures.items()
-        ]
+        checks = [check(region["rung"], f"detail_{name}", value, NO_LIMIT) for name, value in figures.items()]
         return {
             "fill": packed_fill(better),
             "enhanced": bool(figures["kept"]),
@@ -148,7 +160,7 @@ class Upscale(Operator):
         left, top = math.floor(columns[0] * right), math.floor(rows[0] * down)
         last_x, last_y = math.ceil((columns[-1] + 1) * right), math.ceil((rows[-1] + 1) * down)
         box = Box(left, top, min(width, last_x) - left, min(height, last_y) - top)
-        network, weight = painted(chosen, source, [box], self.device)
+        network, weight = painted(chosen, source, [box])
         base = resampled(source, (width * chosen.scale, height * chosen.scale))
         made = self.guard.applied(base + weight * (network - base), source, chosen.scale, base)
         sure = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
-import numpy as np
 import pyarrow as pa
 
-from operators.decisions.gate import calibration, measured, model_of
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, Box, bounding_box, rasterised, stroke_height
-from operators.metrics.continuity import Selection
+from operators.decisions.gate import calibration, model_of
+from operators.masks.geometry import rasterised
+from operators.masks.mask import BLEND, pasted
+from operators.metrics.fills import measured
 from operators.operator import Operator
-from operators.rows.checks import attempts
-from operators.rows.table import Additions, Pixels, Region, Row, map_rows
-from operators.vision.stroke_network import round_line, stroke_network
-from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.checks import attempts, check
+from operators.rows.records import (
+    CheckRecord,
+    JsonObject,
+    ModelRecord,
+)
+from operators.rows.table import Additions, Region, Row, map_rows
+from operators.vision.stroke_network import Line, stroke_network, stroke_network_identity
+from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,10 @@ class Verify(Operator):
     gated: bool = True
     """Whether the calibrated gate decides too, beside the limits."""
 
+    def models(self) -> list[ModelRecord]:
+        """The text detector and the stroke network."""
+        return [text_detector_identity(), stroke_network_identity()]
+
     def open(self) -> None:
         """Load the text detector and the stroke network."""
         text_detector()
@@ -73,7 +82,7 @@ class Verify(Operator):
         """Verify the open regions of one batch."""
         return map_rows(batch, self.name, self.adds, self._verify)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The fields, and which calibration the gate follows."""
         return {**super().settings(), "calibration": calibration().get("suite_checksum")}
 
@@ -88,22 +97,22 @@ class Verify(Operator):
             if _unjudged(region):
                 new = self.checked(region["rung"], measured_region(region, factor))
                 made = [*made, *new]
-                state = "accepted" if all(check["passed"] for check in new) else "open"
+                state = "accepted" if all(one["passed"] for one in new) else "open"
             checks.append(made)
             states.append(state)
         return {"regions.checks": checks, "regions.state": states}
 
-    def checked(self, rung: str, measurements: Mapping[str, float] | None) -> list[dict[str, Any]]:
-        """CHECK structs of one fill: what was measured beside its limits; `measurements` is None for a missing fill."""
+    def checked(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
+        """The checks of one fill: what was measured beside its limits; `measurements` is None for a missing fill."""
         if measurements is None:
-            return [_check(rung, "missing", 1.0, self.limits.missing)]
+            return [check(rung, "missing", 1.0, self.limits.missing)]
         made = [
-            _check(rung, name, measurements[name], getattr(self.limits, name))
+            check(rung, name, measurements[name], getattr(self.limits, name))
             for name in ("residual_text", "colour_shift", "seam")
         ]
         model = model_of(rung) if self.gated else None
         return (
-            [*made, _check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound)] if model else made
+            [*made, check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound)] if model else made
         )
 
 
@@ -115,7 +124,7 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
     result = pasted(pixels, fill, mask[:, :, BLEND])
     residual = strokes = 0.0
     if region["kind"] == "text":
-        text = rasterised(region["polygons"], Box(**region["crop"])) > 0
+        text = rasterised(region["polygons"], region.crop) > 0
         residual = _share_read(text_detector().probability(result, factor), text, has_contrast(result))
         strokes = _strokes_left(result, region)
     return measured(result, mask, residual, strokes)
@@ -123,26 +132,18 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
 
 def _strokes_left(result: Pixels, region: Region) -> float:
     """The largest share of a polygon that the stroke network still calls touched by text, among the region's polygons."""
-    crop, left = Box(**region["crop"]), 0.0
-    frame = Box(0, 0, crop.width, crop.height)
-    for polygon in region["polygons"]:
-        moved = [[x - crop.x, y - crop.y] for x, y in polygon]
-        height = max(1.0, stroke_height(moved))
-        reach = round_line(bounding_box([moved], frame.width, frame.height), height, frame.width, frame.height)
-        shown = np.ascontiguousarray(result[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width])
-        inside = rasterised([moved], reach)
-        found = stroke_network().probability(shown, inside, height)
-        left = max(left, float(found[inside > 0].mean()) if (inside > 0).any() else 0.0)
+    crop, left = region.crop, 0.0
+    for polygon in region.polygons_on_crop():
+        line = Line.of([polygon], crop.width, crop.height)
+        found = stroke_network().line_probability(result[line.place], line)
+        inside = line.inside > 0
+        left = max(left, float(found[inside].mean()) if inside.any() else 0.0)
     return left
 
 
 def _unjudged(region: Region) -> bool:
     """Whether a region has had a fill, or an attempt at one, that no check stands for yet."""
     return bool(region["state"] == "open" and (region["passes"] or 0) > len(attempts(region["checks"] or [])))
-
-
-def _check(rung: str, name: str, value: float, limit: float) -> dict[str, Any]:
-    return {"rung": rung, "name": name, "value": value, "limit": limit, "passed": not value > limit}
 
 
 def _share_read(probability: Probability, text: Selection, visible: Selection) -> float:
@@ -152,12 +153,3 @@ def _share_read(probability: Probability, text: Selection, visible: Selection) -
     """
     scaled = cv2.resize(probability, text.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return float(((scaled > 0.3) & visible)[text].mean()) if text.any() else 0.0
-
-
-def reasons_of(checks: Sequence[dict[str, Any]]) -> list[str]:
-    """One line for every check that did not pass, naming rung, measurement, value and limit."""
-    return [
-        f"{check['rung']}: {check['name']} {check['value']:.3g} > {check['limit']:.3g}"
-        for check in checks
-        if not check["passed"]
-    ]

@@ -15,7 +15,7 @@ from operators.rows.schema import ledger_rows
 from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
 from operators.rows.timing import spent_in
 from operators.storage import files as store
-from operators.storage import source_image as source
+from operators.storage import source_image
 from operators.storage.s3_copy import server_copied
 
 
@@ -53,7 +53,7 @@ class Write(Operator):
                 store.write(uri, edited)
                 return {"output_uri": uri, "output_sha256": hashlib.sha256(edited).hexdigest()}
             if original is None:
-                source.copy(row["uri"], uri)
+                source_image.copy(row["uri"], uri)
                 return {"output_uri": uri}
             if not server_copied(row["uri"], row["etag"], original, uri):
                 store.write(uri, original)

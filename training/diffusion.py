@@ -32,13 +32,11 @@ import numpy as np
 import torch
 import torch.nn.functional as f
 
-from operators.generators.generator import hole_of
 from operators.generators.pixel_diffusion import CAUTION, DOUBT, LEAST_TRUST, PACKING, RESIDUAL_SCALE, hints, levels
-from operators.inpaint import pasted
-from operators.masks.mask import BLEND, CONFIDENCE
+from operators.masks.mask import BLEND, CONFIDENCE, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 from training.diffusion_data import CHANNELS, PICTURES
 from training.features import FeatureDistance
 

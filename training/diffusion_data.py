@@ -31,11 +31,11 @@ from PIL import Image
 
 from flows.evaluation.draw_text import Caption, Coverage, drawn
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.generators.generator import hole_of
-from operators.masks.mask import Box, bounding_box, dilated, rasterised, stroke_height
-from operators.rows.table import Pixels
+from operators.masks.mask import dilated, hole_of
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.soften import Soften
-from operators.vision.stroke_network import round_line, stroke_network
+from operators.vision.stroke_network import Line, stroke_network
 from training.procedural import procedural
 from training.strokes import caption, usable_fonts
 
@@ -182,24 +182,22 @@ def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
     frame = Box(0, 0, shown.shape[1], shown.shape[0])
     mask = np.zeros((*shown.shape[:2], 4), np.uint8)
     for polygon in polygons:
-        height = max(1.0, stroke_height(polygon))
-        reach = round_line(bounding_box([polygon], frame.width, frame.height), height, frame.width, frame.height)
-        place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
-        inside = rasterised([polygon], reach)
-        probability = stroke_network().probability(np.ascontiguousarray(shown[place]), inside, height, SOFTEN.seen_height)
-        touched = probability >= SOFTEN.least_probability
+        line = Line.of([polygon], frame.width, frame.height)
+        height, inside = line.height, line.inside
+        probability = stroke_network().line_probability(shown[line.place], line, SOFTEN.seen_height)
+        touched = SOFTEN.strokes.touched(probability)
         share = float(touched[inside > 0].mean()) if (inside > 0).any() else 0.0
         strokes, confidence = np.where(touched, 255, 0).astype(np.uint8), np.rint(probability * 255).astype(np.uint8)
-        kind, certainty = "found", SOFTEN.certainty(probability)
+        kind, certainty = "found", SOFTEN.strokes.certainty(probability)
         if not SOFTEN.least_share <= share <= SOFTEN.most_share:
             soft = max(1, round(0.2 * height)) | 1
             kind, strokes, confidence = "polygon", inside, np.minimum(cv2.blur(dilated(inside, 1), (soft, soft)), inside)
         whole = np.zeros((frame.height, frame.width), np.uint8)
-        whole[place] = strokes
-        core = SOFTEN.grown(whole, height)
+        whole[line.place] = strokes
+        core = SOFTEN.strokes.grown(whole, height)
         sure, certain = np.zeros_like(whole), np.zeros_like(whole)
-        sure[place], certain[place] = confidence, certainty
-        for channel, plane in enumerate((core, SOFTEN.weight(core, certain, kind), sure)):
+        sure[line.place], certain[line.place] = confidence, certainty
+        for channel, plane in enumerate((core, SOFTEN.strokes.weight(core, certain, kind), sure)):
             np.maximum(mask[:, :, channel], plane, out=mask[:, :, channel])
     return mask
 

@@ -30,11 +30,11 @@ from flows.evaluation.evaluate import by, mean
 from flows.evaluation.measure import crop_of, fill_figures, in_processes, softened
 from flows.evaluation.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
-from operators.generators.generator import hole_of
 from operators.generators.pixel_diffusion import CAUTION, PixelDiffusion, first_trust, visible
-from operators.inpaint import pasted, seed_of
-from operators.masks.mask import CONFIDENCE
-from operators.rows.table import Pixels, Region, packed_fill, swap_children, views
+from operators.inpaint import seed_of
+from operators.masks.mask import CONFIDENCE, hole_of, pasted
+from operators.rows.arrays import Pixels
+from operators.rows.table import Region, packed_fill, swap_children, views
 
 STEPS = (1, 2, 4, 8)
 FIGURES = ("perceptual_distance", "psnr", "characters_read")

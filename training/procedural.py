@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 Field = npt.NDArray[np.float32]
 """One value a pixel, about 0..1."""

@@ -17,8 +17,8 @@ from daft.functions import decode_image, download
 from benchmarks.peers import notes
 from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, timed, verdict_of, written
 from cluster.profile import cores
-from operators.models.in_process import single_threaded
-from operators.rows.table import Pixels
+from operators.models.threads import single_threaded
+from operators.rows.arrays import Pixels
 
 
 @daft.cls(use_process=True, max_concurrency=cores())

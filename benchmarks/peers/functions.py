@@ -16,12 +16,11 @@ import numpy as np
 
 from operators.detect import Detect
 from operators.generators.classical import CLASSICAL
-from operators.generators.generator import hole_of
-from operators.masks.mask import BLEND
+from operators.masks.mask import BLEND, hole_of
 from operators.pictures.codec import Limits, decode, decode_reduced, encode
 from operators.pictures.colour import Space
 from operators.pictures.picture import Edit, Picture
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 from operators.rows.timing import row_timing, spent_in
 from operators.soften import Soften
 from operators.storage import files as storage

@@ -19,7 +19,7 @@ from PIL import Image
 from flows.evaluation.draw_text import Caption, captioned
 from flows.evaluation.suite import WORDS, typefaces
 from operators.masks.mask import dilated
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 SMALLEST, LARGEST = 0.2, 12.0
 """Megapixels."""

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.peers import notes
 from benchmarks.peers.functions import cleaned, opened_models
 from cluster.profile import cores
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
 
 
 def start(ready: Any) -> None:

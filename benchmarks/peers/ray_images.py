@@ -17,7 +17,7 @@ from benchmarks.peers import notes
 from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, read, timed, verdict_of, written
 from benchmarks.peers.object_store import used
 from cluster.profile import cores
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
 
 Row = dict[str, Any]
 

@@ -16,10 +16,10 @@ from benchmarks.peers.functions import Held, Region, detected, erased, opened_mo
 from flows.evaluation.draw_text import Caption, captioned
 from flows.evaluation.suite import typefaces
 from operators.masks.mask import BLEND
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
 from operators.pictures.colour import Space
 from operators.pictures.picture import Edit, Picture
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 WIDTH, HEIGHT = 2000, 1500
 ROUNDS = 9

@@ -17,9 +17,9 @@ from flows.audit.boundaries.embedding import Sight, seen, sights
 from flows.audit.boundaries.latent import autoencoder
 from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
+from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError, failure_of
-from operators.rows.table import Pixels
 from operators.storage.listing import list_source
 from operators.vision.image_encoder import image_encoder, prepared
 

@@ -31,8 +31,8 @@ from operators.decisions.budget import Budget
 from operators.generators.classical import CLASSICAL
 from operators.pictures.codec import Limits
 from operators.rows.failure import RunError
+from operators.upscalers.catalogue import UPSCALERS, upscaler
 from operators.upscalers.enlargement import Routing
-from operators.upscalers.upscaler import UPSCALERS, upscaler
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Clean plates of millions of images."

@@ -21,23 +21,17 @@ MOST_ATTEMPTS = 6
 
 def guarded(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
     """A batch through the operator, every image within its bounds; what breaks them is a failed row, never the batch."""
-    attempt = attempts_before()
+    from flows.engine.ray_internals import attempt_number
+
+    attempt = attempt_number()
     if attempt >= MOST_ATTEMPTS:
         return operator.apply(failed(batch, Ended(operator.name, "worker_lost", f"its worker was ended {attempt} times")))
     if attempt:
         return work_alone(operator, batch, bounds)
-    keep_deadlines(lambda name: sum(bounds.seconds_in(part) for part in name.split("+")))
-    with deadline(operator.name, len(batch)):
+    keep_deadlines(bounds.seconds_in)
+    with deadline(*(step.name for step in operator.steps), images=len(batch)):
         result = operator.apply(batch)
     return _with_memory_of_their_own(operator, batch, result, bounds)
-
-
-def attempts_before() -> int:
-    """How often the engine has begun this task before, in a process that is gone or whose results are; 0 outside of tasks."""
-    import ray
-    from ray._private.worker import global_worker
-
-    return int(global_worker.core_worker.get_current_task_attempt_number()) if ray.is_initialized() else 0
 
 
 def _with_memory_of_their_own(operator: Operator, batch: pa.Table, result: pa.Table, bounds: Bounds) -> pa.Table:

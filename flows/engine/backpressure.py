@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ray.data import DataContext
-from ray.data._internal.execution.backpressure_policy import (
-    ENABLED_BACKPRESSURE_POLICIES,
-    ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY,
-)
-from ray.data._internal.execution.backpressure_policy.backpressure_policy import BackpressurePolicy
+from flows.engine.ray_internals import BackpressurePolicy, enable_backpressure
 
 if TYPE_CHECKING:
-    from ray.data._internal.execution.interfaces.physical_operator import PhysicalOperator
+    from flows.engine.ray_internals import PhysicalOperator
 
 LEAST_WAITING = 4
 """Blocks that may wait for a stage that works on none yet, so that it has something to begin with."""
@@ -45,5 +40,4 @@ def _most(op: PhysicalOperator) -> int:
 
 def bound_run_ahead() -> None:
     """Hold stages back by blocks too, in all runs of this process from now on."""
-    policies = [*ENABLED_BACKPRESSURE_POLICIES, RunAhead]
-    DataContext.get_current().set_config(ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY, policies)
+    enable_backpressure(RunAhead)

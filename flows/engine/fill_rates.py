@@ -11,8 +11,9 @@ from flows.ladder import Rung, cards
 from operators.decisions.budget import Rate
 from operators.generators.generator import Request
 from operators.inpaint import Inpaint
-from operators.masks.mask import BLEND, CORE, Box, empty_mask
-from operators.models.in_process import single_threaded
+from operators.masks.mask import BLEND, CORE, empty_mask
+from operators.models.threads import single_threaded
+from operators.rows.box import Box
 from operators.storage import files as storage
 
 PROBES = ((128, 96), (512, 256))

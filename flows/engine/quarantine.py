@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from cluster.bounds import Bounds
 from flows.engine.memory_limit import computes_on_gpu, limit_memory
-from operators.operator import Chain, Operator
+from operators.operator import Operator
 from operators.rows.failure import Failure
 from operators.rows.schema import SCHEMA, check_schema
 
@@ -44,11 +44,6 @@ class Ended:
     code: str
     message: str
     again: bool = False
-
-
-def steps(operator: Operator) -> tuple[Operator, ...]:
-    """The operators of a chain, or the one operator."""
-    return operator.operators if isinstance(operator, Chain) else (operator,)
 
 
 def work_alone(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
@@ -167,7 +162,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
     """The child's side: open the operator, then work rows until the parent goes."""
     from ray import cloudpickle
 
-    from operators.models.in_process import single_threaded
+    from operators.models.threads import single_threaded
 
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -179,7 +174,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
         connection.send(("open", None))
         while True:
             row = _unpacked(connection.recv_bytes())
-            for step in steps(operator):
+            for step in operator.steps:
                 connection.send(("at", step.name))
                 row = step.apply(row)
                 check_schema(row, step.name)

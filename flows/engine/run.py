@@ -15,15 +15,16 @@ from flows.engine.blocks import images_per_block, packed
 from flows.engine.interruption import interrupted
 from flows.engine.lost_nodes import Shortage
 from flows.engine.polling import arrivals
-from flows.engine.quiet import keep_ray_quiet
 from flows.engine.session import connect
-from flows.engine.settings import Options, check_settings, fills, record, run_id
+from flows.engine.settings import Options, check_settings, record, run_id
+from flows.engine.stages import stream
 from flows.flow import Flow
 from flows.telemetry.gauges import Gauges
 from flows.telemetry.log import name_run
 from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
 from operators.ledger.counts import tally
+from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
 from operators.storage import files as storage
 from operators.write import Write
@@ -50,11 +51,11 @@ def run(
     Calls `progress` after every block. Raises RunError: exit code 2 for what the user must mend, 3 for a run that ended
     early and is taken up again by the same command.
     """
-    for fill in fills(flow):
-        fill.check()
+    for operator in flow.operators:
+        operator.check()
     try:
         storage.reach(dest)
-        with ledger.Lease(dest).held() as lease:
+        with Lease(dest).held() as lease:
             return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
@@ -67,7 +68,7 @@ def _run(
     profile: Profile,
     options: Options,
     progress: Callable[[Summary], None],
-    lease: ledger.Lease,
+    lease: Lease,
 ) -> Summary:
     from flows.reports.run_report import report_uri, write_report
 
@@ -139,7 +140,7 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
         partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )
-    return flow.stream(read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
+    return stream(flow, read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
 
 
 def _work(
@@ -150,18 +151,21 @@ def _work(
     sizes: dict[int, int],
     summary: Summary,
     progress: Callable[[Summary], None],
-    lease: ledger.Lease,
+    lease: Lease,
 ) -> None:
     connect(flow, profile)
     name_run(run_id(dest))
-    keep_ray_quiet()
     import ray
+
+    from flows.engine.ray_internals import mute_ray, stage_counts
+
+    mute_ray()
 
     remaining, transient_in_a_row = dict(pending), 0
     start = time.monotonic()
     try:
         dataset = plan(flow, dest, profile, pending)
-        summary.pace.watch(flow, profile, dataset)
+        summary.pace.watch(flow, profile, lambda: stage_counts(dataset, len(flow.stages(profile))))
         gauges, shortage = Gauges(), Shortage(flow, profile)
         gauges.set(summary)
         for batch in arrivals(dataset):

@@ -11,13 +11,11 @@ from importlib.metadata import version
 
 from cluster.profile import Profile
 from flows.flow import Flow
-from operators.inpaint import Inpaint
-from operators.models.registry import identity
 from operators.rows.failure import RunError
+from operators.rows.records import (
+    ModelRecord,
+)
 from operators.storage import files as storage
-from operators.vision.image_encoder import image_encoder_identity
-from operators.vision.stroke_network import stroke_network_identity
-from operators.vision.text_detector import text_detector_identity
 
 VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
 
@@ -53,9 +51,10 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     return True
 
 
-def fills(flow: Flow) -> list[Inpaint]:
-    """One operator for each model that fills."""
-    return list({operator.model.alias: operator for operator in flow.operators if isinstance(operator, Inpaint)}.values())
+def models(flow: Flow) -> list[ModelRecord]:
+    """The models that the flow's operators use, each once, in the order of the operators."""
+    used = [model for operator in flow.operators for model in operator.models()]
+    return [model for position, model in enumerate(used) if model not in used[:position]]
 
 
 def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
@@ -65,12 +64,7 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "source": source,
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
-        "models": [
-            text_detector_identity(),
-            stroke_network_identity(),
-            image_encoder_identity(),
-            *(identity(fill.model) for fill in fills(flow)),
-        ],
+        "models": models(flow),
         "profile": profile.model_dump(mode="json"),
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 Coverage = npt.NDArray[np.float32]
 """How much of each pixel the text replaced, 0..1, its outline and shadow included."""

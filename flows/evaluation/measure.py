@@ -18,18 +18,21 @@ from PIL import Image
 
 from flows.evaluation.suite import Entry, Suite
 from flows.flow import Flow
-from operators.decisions.gate import Surroundings
 from operators.detect import Detect
 from operators.fetch import Fetch
-from operators.inpaint import Inpaint, pasted
-from operators.masks.mask import BLEND, CORE, Box, bounding_box, dilated
+from operators.inpaint import Inpaint
+from operators.masks.geometry import bounding_box
+from operators.masks.mask import BLEND, CORE, dilated, pasted
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import lab_difference, seam_ratio
+from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import band_ratios, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.surface import region_figures, without_text
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.rows.schema import complete
-from operators.rows.table import Pixels, Region, swap_children, views
+from operators.rows.table import Region, swap_children, views
 from operators.soften import Soften
 from operators.verify import measured_region
 from operators.vision.text_detector import Scale
@@ -83,8 +86,8 @@ def softened(suite: Suite, entry: Entry) -> pa.Table:
 
 def crop_of(region: Region, picture: Pixels) -> Pixels:
     """What a picture (uint8 height x width x 3) shows in a region's crop."""
-    box = Box(**region["crop"])
-    return picture[box.y : box.y + box.height, box.x : box.x + box.width]
+    crop = region.crop
+    return picture[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
 
 
 def compared_area(mask: Pixels) -> tuple[slice, slice]:
@@ -132,8 +135,7 @@ def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
     }
     if truth is None:
         return figures
-    box = Box(**region["crop"])
-    polygons = [[[x - box.x, y - box.y] for x, y in polygon] for polygon in region["polygons"]]
+    polygons = region.polygons_on_crop()
     read, there = (sum(legibility.characters_read(shown, polygon) for polygon in polygons) for shown in (result, truth))
     quality_figures = against_truth(np.ascontiguousarray(result[area]), np.ascontiguousarray(truth[area]))
     overshoot = overshoot_share(result, truth, place.edited)

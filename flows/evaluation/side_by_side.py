@@ -13,8 +13,8 @@ from flows.evaluation.evaluate import RUNG_FIGURES, by, mean
 from flows.evaluation.measure import FillJob, crop_of, rung_records, softened
 from flows.evaluation.suite import Suite
 from operators.decisions.gate import model_of
-from operators.inpaint import Inpaint, pasted
-from operators.masks.mask import BLEND
+from operators.inpaint import Inpaint
+from operators.masks.mask import BLEND, pasted
 from operators.rows.table import views
 
 

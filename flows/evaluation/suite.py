@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from flows.evaluation.draw_text import Caption, Coverage, captioned, drawn
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 SETS = ("tune", "report")
 VARIATIONS = 2

@@ -27,7 +27,7 @@ import pyarrow as pa
 from cluster.profile import Profile, cores
 from flows.engine.blocks import LARGEST_BLOCK
 from flows.flow import Flow
-from operators.models.in_process import single_threaded
+from operators.models.threads import single_threaded
 from operators.operator import Operator
 from operators.rows.failure import RunError
 from operators.rows.schema import SCHEMA, check_schema, complete

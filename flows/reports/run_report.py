@@ -16,7 +16,7 @@ from flows.reports.digest import Digest, closeness
 from operators.ledger import ledger
 from operators.rows.failure import Failure
 from operators.storage import files as storage
-from operators.storage import source_image as source
+from operators.storage import source_image
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = 480
@@ -74,7 +74,7 @@ def _thumbnail(uri: str | None) -> str:
     if uri is None:
         return ""
     try:
-        file = Image.open(io.BytesIO(source.read(uri)))
+        file = Image.open(io.BytesIO(source_image.read(uri)))
         file.draft(None, (2 * THUMBNAIL, 2 * THUMBNAIL))
         picture = ImageOps.exif_transpose(file).convert("RGB")
     except (Failure, OSError):

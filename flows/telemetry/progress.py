@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from operators.operator import Chain
-
 if TYPE_CHECKING:
-    from ray.data import Dataset
-
     from cluster.profile import Profile
     from flows.flow import Flow
 
 WINDOW_SECONDS = 60.0
 """Rates are those of the last minute, so that a warm-up and a stop are seen as such."""
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """What the engine counts of one stage; None where it does not count it, or not yet."""
+
+    queued: int | None = None
+    """Images that wait before the stage."""
+    at_work: int | None = None
+    """Images that the stage has taken and not yet handed on."""
+    processes: int | None = None
+    """Living processes of its pool; None for tasks."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +92,15 @@ class Pace:
     worked: int = 0
     _moments: deque[_Moment] = field(default_factory=deque)
     _layout: tuple[tuple[str, tuple[str, ...], int | None], ...] = ()
-    _dataset: Dataset | None = None
+    _counts: Callable[[], Sequence[StageCounts]] | None = None
 
-    def watch(self, flow: Flow, profile: Profile, dataset: Dataset) -> None:
-        """Begin: images of `flow`, laid out by `profile`, will come from `dataset`."""
+    def watch(self, flow: Flow, profile: Profile, counts: Callable[[], Sequence[StageCounts]] | None = None) -> None:
+        """Begin: images of `flow`, laid out by `profile`, will come; `counts` asks the engine for the counts of each stage."""
         self.started = time.monotonic()
-        self._dataset = dataset
+        self._counts = counts
         layout = []
         for name, operator in flow.stages(profile):
-            members = tuple(one.name for one in operator.operators) if isinstance(operator, Chain) else (operator.name,)
+            members = tuple(step.name for step in operator.steps)
             pool = profile.stage(name).pool
             layout.append((name, members, pool[1] if pool else None))
         self._layout = tuple(layout)
@@ -131,43 +139,17 @@ class Pace:
     def activities(self) -> tuple[Activity, ...]:
         """One for each operator, in the flow's order."""
         rate, _, spent, _ = self.rates()
-        waiting = _waiting(self._dataset, len(self._layout))
+        counts = self._counts() if self._counts else [StageCounts()] * len(self._layout)
         return tuple(
             Activity(
                 name=member,
                 stage=stage,
-                queued=queued,
-                at_work=at_work,
+                queued=stage_counts.queued,
+                at_work=stage_counts.at_work,
                 busy=spent[member] / 1000,
-                workers=alive or workers,
+                workers=stage_counts.processes or workers,
                 milliseconds=spent[member] / rate if rate else 0.0,
             )
-            for (stage, members, workers), (queued, at_work, alive) in zip(self._layout, waiting, strict=True)
+            for (stage, members, workers), stage_counts in zip(self._layout, counts, strict=True)
             for member in members
         )
-
-
-def _waiting(dataset: Dataset | None, stages: int) -> list[tuple[int | None, int | None, int | None]]:
-    """For each of the last `stages` operators of a running dataset: images queued, images at work, living processes.
-
-    Ray shows these to its own dashboard only, so this reads what its executor counts: rows that the operator before has
-    handed on, rows that tasks were given, rows that tasks have given back. They are None where it does not count them.
-    What the first stage is given has a row for each block; how many images one holds is taken from those it has done.
-    """
-    unknown: list[tuple[int | None, int | None, int | None]] = [(None, None, None)] * stages
-    executor: Any = getattr(dataset, "_current_executor", None)
-    operators = list(getattr(executor, "_topology", None) or ())
-    if len(operators) <= stages:
-        return unknown
-    result: list[tuple[int | None, int | None, int | None]] = []
-    try:
-        for stage, (before, operator) in enumerate(zip(operators[-stages - 1 :], operators[-stages:], strict=False)):
-            metrics = operator.metrics
-            given, made = metrics.rows_inputs_of_submitted_tasks, metrics.rows_task_outputs_generated
-            held = made / metrics.num_tasks_finished if stage == 0 and metrics.num_tasks_finished else 1
-            queued = (before.metrics.row_outputs_taken - given) * held
-            at_work = metrics.num_tasks_running * held if stage == 0 else given - made
-            result.append((max(0, round(queued)), max(0, round(at_work)), operator.get_actor_info().running or None))
-    except AttributeError:
-        return unknown
-    return result

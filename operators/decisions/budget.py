@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from operators.rows.checks import BUDGET_CHECK, attempts
+from operators.rows.checks import BUDGET_CHECK, attempts, check
+from operators.rows.records import (
+    CheckRecord,
+)
 
 
 class Children(Protocol):
@@ -61,10 +64,10 @@ class Budget:
                 left -= cost
         return kept
 
-    def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> dict[str, Any]:
-        """The CHECK struct of a fill that was not made: what the image would have cost with it, beside the budget."""
+    def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> CheckRecord:
+        """The check of a fill that was not made: what the image would have cost with it, beside the budget."""
         value = self.spent(regions) + self.predicted(rung, _area(region))
-        return {"rung": rung, "name": BUDGET_CHECK, "value": value, "limit": self.milliseconds, "passed": False}
+        return check(rung, BUDGET_CHECK, value, self.milliseconds)
 
 
 def _area(region: Children) -> int:

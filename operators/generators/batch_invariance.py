@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
-from operators.generators.memory import out_of_memory
+from operators.generators.microbatch import out_of_memory
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 PROPORTIONS = (1.0, 1.5, 2.0, 3.0)
 """Long side over short side of the buckets, each lying and standing. Lines of text make wide crops."""

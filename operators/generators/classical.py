@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.generators.generator import Request, hole_of
-from operators.rows.table import Pixels
+from operators.generators.generator import Request
+from operators.masks.mask import hole_of
+from operators.rows.arrays import Pixels
 
 Fill = Callable[[Pixels, Pixels, int], Pixels]
 """Crop (uint8 sRGB height x width x 3), hole (0 or 255 height x width) and seed to the filled crop."""

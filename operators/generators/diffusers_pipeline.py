@@ -15,13 +15,14 @@ import numpy as np
 
 from operators.generators.batch_invariance import steady_microbatch
 from operators.generators.canvas import largest
-from operators.generators.generator import Request, hole_of
-from operators.generators.latent_diffusion import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
+from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.table import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from operators.masks.mask import BLEND, CORE
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,3 @@ class Generator(Protocol):
 
         All requests have one `shape`. Raises MemoryError or torch.OutOfMemoryError where there are too many at once.
         """
-
-
-def hole_of(mask: Pixels) -> Pixels:
-    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the paste-back will weigh."""
-    return np.where((mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), 255, 0).astype(np.uint8)

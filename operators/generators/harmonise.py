@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.mask import ring
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 BORDER = 3
 """Pixels round the hole whose differences are joined: more than one, so that grain does not streak into the hole."""

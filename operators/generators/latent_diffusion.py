@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operators.generators.batch_invariance import steady_microbatch
-from operators.generators.canvas import Canvas
-from operators.generators.classical import navier_stokes
-from operators.generators.generator import Request, hole_of
+from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
+from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.table import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -29,39 +29,6 @@ LATENTS = 4
 """Channels of the latents of every model that this loop runs."""
 WITH_MASK = 9
 """Input channels of a U-Net trained for inpainting: latents, mask, latents of the picture with a hole."""
-
-
-def canvas_of(request: Request, card: ModelCard) -> Canvas:
-    """Where a request's crop lies on the model's sizes."""
-    height, width = request.pixels.shape[:2]
-    return Canvas.of(height, width, card.native_size, card.size_multiple)
-
-
-def smooth_source(request: Request) -> Pixels:
-    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no letter shines through,
-    not even by the kernel that resizes."""
-    return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
-
-
-def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
-    """Pictures of one size (uint8, height x width x 3) as float32, batch x 3 x height x width, -1..1."""
-    import torch
-
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return pixels.to(torch.float32) / 127.5 - 1
-
-
-def unstacked(batch: torch.Tensor) -> list[Pixels]:
-    """The reverse of `stacked`, clipped and rounded."""
-    pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
-    return list(pixels.cpu().numpy().astype(np.uint8))
-
-
-def generators_of(requests: Sequence[Request]) -> list[torch.Generator]:
-    """Each request's own random numbers, drawn on the host so that they are the same on every device."""
-    import torch
-
-    return [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
 
 
 @dataclass(frozen=True)
@@ -216,18 +183,6 @@ class LatentDiffusion:
         """A scheduler of its own for each call: some keep what they saw at the step before."""
         own = self.loaded.pipeline.scheduler
         return scheduler_class(self.card, own).from_config(own.config)
-
-
-def scheduler_class(card: ModelCard, own: Any) -> Any:
-    """The class that the card names, or the one of the model's folder. Raises RunError model_invalid."""
-    import diffusers
-
-    if not card.scheduler:
-        return type(own)
-    found = getattr(diffusers, card.scheduler, None)
-    if found is None or not hasattr(found, "set_timesteps"):
-        raise RunError("model_invalid", f"{card.alias}: diffusers has no scheduler {card.scheduler!r}")
-    return found
 
 
 def _parameters(scheduler: Any) -> set[str]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from operators.models.card import ModelCard
-from operators.models.folder import INDEX, UNUSED, listed, parsed, selected, variants
-from operators.models.in_process import cached, single_threaded
+from operators.models.documents import parsed
+from operators.models.folder import INDEX, UNUSED, listed, selected, variants
+from operators.models.in_process import cached
+from operators.models.threads import single_threaded
 from operators.rows.failure import RunError
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)

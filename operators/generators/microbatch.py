@@ -7,9 +7,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from operators.generators.generator import Generator, Request
-from operators.generators.memory import out_of_memory, release
+from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
-from operators.rows.table import Pixels
 
 
 @dataclass(frozen=True)
@@ -81,3 +80,19 @@ def _halving(generator: Generator, requests: Sequence[Request], size: int) -> li
         size //= 2
         release()
     return done
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory ended, the host's or the accelerator's; torch's allocator for the host has no type of its own for it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def release() -> None:
+    """Hand the accelerator's cached blocks back, which may be too small for what comes next."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.generators.generator import Request, hole_of
-from operators.masks.mask import BLEND, CONFIDENCE, CORE
+from operators.generators.generator import Request
+from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
 from operators.models.in_process import cached, file_sha256
 from operators.models.onnx_session import onnx_session
+from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.table import Pixels
 from operators.rows.timing import spent_in
 
 Field = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from operators.generators.canvas import Canvas, largest
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, dilated
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 UNSURE = 0.5
 """Strength where the detector is not sure at all: the fill keeps the coarse half of the smooth one that it starts from."""

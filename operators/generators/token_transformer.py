@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from operators.generators.canvas import largest
-from operators.generators.generator import Request, hole_of
-from operators.generators.latent_diffusion import canvas_of, generators_of, smooth_source, stacked, unstacked
+from operators.generators.generator import Request
 from operators.generators.loading import Loaded
+from operators.generators.tensors import canvas_of, generators_of, smooth_source, stacked, unstacked
+from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 if TYPE_CHECKING:
     import torch

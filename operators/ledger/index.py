@@ -16,15 +16,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from operators.ledger import ledger
 from operators.ledger.id_lookup import Hashes, Known, Seen, binary, hashes
-from operators.ledger.superseded import forget
 from operators.rows.schema import INDEX_COLUMNS, SCHEMA
 from operators.storage import files as storage
-from operators.storage.found import Found
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import own_schema
+from operators.storage.source_image import Found
 
 FIRST_SHARD_ROWS = 64
 LARGEST_SHARD_ROWS = 4096
@@ -147,3 +148,28 @@ def _write_shard(dest: str, shard: int, items: list[Found], own: pa.Schema) -> N
     buffer = io.BytesIO()
     pq.write_table(pa.table({**columns, **extra}), buffer, compression="zstd")
     storage.write(shard_uri(dest, shard), buffer.getvalue())
+
+
+def forget(dest: str, shard: int, ids: list[str], index_shard: str) -> int:
+    """Take images out of a shard's ledger files and then out of its index file; returns the index rows that are left.
+
+    The index comes last: dying in between leaves rows that the next indexing finds superseded again. Raises Failure.
+    """
+    gone = pa.array(ids, pa.string())
+    for file in storage.uris(ledger.shard_folder(dest, shard)):
+        if file.endswith(".parquet"):
+            _rewrite(file, gone)
+    return _rewrite(index_shard, gone)
+
+
+def _rewrite(uri: str, gone: pa.Array) -> int:
+    """Put a Parquet file again without the rows of some images, or remove it if it has no others; returns what is left."""
+    rows = pq.read_table(io.BytesIO(storage.read(uri)))
+    kept = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=gone)))
+    if not len(kept):
+        storage.remove(uri)
+    elif len(kept) < len(rows):
+        buffer = io.BytesIO()
+        pq.write_table(kept, buffer, compression="zstd")
+        storage.write(uri, buffer.getvalue())
+    return len(kept)

@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.rows.table import Pixels
-
-Selection = npt.NDArray[np.bool_]
+from operators.rows.arrays import Pixels, Selection
 
 
 def luma(rgb: Pixels) -> npt.NDArray[np.float32]:

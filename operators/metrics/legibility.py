@@ -11,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from operators.masks.mask import Box, Polygon, bounding_box, rasterised
+from operators.masks.geometry import Polygon, bounding_box, rasterised
 from operators.models.in_process import cached
 from operators.models.onnx_session import onnx_session
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.vision.text_detector import Scale, text_detector
 
 

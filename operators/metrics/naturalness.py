@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.metrics.continuity import Selection, luma
-from operators.rows.table import Pixels
+from operators.metrics.continuity import luma
+from operators.rows.arrays import Pixels, Selection
 
 BANDS = 4
 """Octave bands that are measured, the finest (half to a quarter of the sampling rate) first."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.models.in_process import cached
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 ERROR_THRESHOLD = 20
 """Grey levels beyond which a pixel counts as an error pixel."""

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.metrics.continuity import Selection, luma
-from operators.rows.table import Pixels
+from operators.metrics.continuity import luma
+from operators.rows.arrays import Pixels, Selection
 
 STEEPNESS = 8.0
 """Grey levels per pixel from which a change of luma counts as an edge."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.decisions.gate import Surroundings
-from operators.generators.generator import hole_of
-from operators.masks.mask import CORE, Polygon, dilated, ring, stroke_height
-from operators.metrics.continuity import Selection, luma
+from operators.masks.geometry import Polygon, stroke_height
+from operators.masks.mask import CORE, dilated, hole_of, ring
+from operators.metrics.continuity import luma
+from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import BANDS, band_energies
 from operators.metrics.straight_edges import CANDIDATES, straight_edges
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels, Selection
 
 COLOURS = 3
 SAMPLES = 512

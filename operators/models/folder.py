@@ -5,17 +5,16 @@ Such a folder holds `model_index.json`, which names the pipeline's class and its
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from operators.models.card import ModelCard
+from operators.models.documents import parsed, read_mapping
+from operators.models.safetensors import check_parts, check_safetensors
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 
@@ -112,9 +111,9 @@ def check_whole(folder: Path, names: Collection[str]) -> None:
     """Raise RunError model_invalid, naming the file, if weights are cut short, misshapen or miss a part of theirs."""
     for name in names:
         if name.endswith(WEIGHTS):
-            _check_safetensors(folder / name)
+            check_safetensors(folder / name)
         elif name.endswith(".index.json"):
-            _check_parts(folder / name, names)
+            check_parts(folder / name, names)
 
 
 def card_from(fields: Mapping[str, Any], where: str) -> ModelCard:
@@ -125,17 +124,6 @@ def card_from(fields: Mapping[str, Any], where: str) -> ModelCard:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the card"
         raise RunError("model_card_invalid", f"{where}: {place}: {first['msg']}") from None
-
-
-def read_mapping(text: str | bytes, where: str) -> dict[str, Any]:
-    """A YAML mapping. Raises RunError model_card_invalid if it is none."""
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError("model_card_invalid", f"{where}: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise RunError("model_card_invalid", f"{where}: not a mapping")
-    return content
 
 
 def _components(index: Mapping[str, Any]) -> list[str]:
@@ -215,17 +203,6 @@ def _object(uri: str, name: str) -> dict[str, Any]:
     return parsed(_asked(uri, lambda: storage.read(where)), where)
 
 
-def parsed(data: bytes, where: str) -> dict[str, Any]:
-    """A JSON object. Raises RunError model_invalid if it is none."""
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise RunError("model_invalid", f"{where}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise RunError("model_invalid", f"{where}: not a JSON object")
-    return content
-
-
 def _asked(uri: str, call: Callable[[], Result]) -> Result:
     """The result of a storage call; what goes wrong is one line of the run."""
     try:
@@ -234,32 +211,3 @@ def _asked(uri: str, call: Callable[[], Result]) -> Result:
         raise RunError("model_unavailable", str(failure)) from failure
     except (ValueError, ImportError, OSError) as error:
         raise RunError("model_unavailable", f"{uri}: {error}") from error
-
-
-def _check_safetensors(path: Path) -> None:
-    """The header (format: 8 bytes of length, JSON with the tensors' offsets, then the tensors) against the file's size."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if 8 + length > size:
-            raise RunError("model_invalid", f"{path} is truncated: it ends within its header, after {size} bytes")
-        header = parsed(file.read(length), str(path))
-    try:
-        ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
-    except (KeyError, TypeError, IndexError, ValueError):
-        raise RunError("model_invalid", f"{path}: its header is not one of safetensors") from None
-    wanted = 8 + length + max(ends, default=0)
-    if size < wanted:
-        raise RunError("model_invalid", f"{path} is truncated: {size} bytes of {wanted}")
-    if size > wanted:
-        raise RunError("model_invalid", f"{path} has {size} bytes, its header tells of {wanted}")
-
-
-def _check_parts(path: Path, names: Collection[str]) -> None:
-    """Weights in several files: an index whose parts are here must not miss any."""
-    parts = parsed(path.read_bytes(), str(path)).get("weight_map")
-    here = {PurePosixPath(name).name for name in names if (path.parent.name == PurePosixPath(name).parent.name)}
-    wanted = set(parts.values()) if isinstance(parts, dict) else set()
-    if wanted & here and wanted - here:
-        raise RunError("model_invalid", f"{path.parent / min(wanted - here)} is missing; {path.name} lists it")

@@ -28,17 +28,3 @@ def file_sha256(path: Path) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def single_threaded() -> None:
-    """Give this process one computing thread: as many workers as cores, none of them fighting the others.
-
-    OpenCV, torch and the OpenMP runtimes each start a pool of their own unless told not to.
-    """
-    import cv2
-
-    cv2.setNumThreads(1)
-    import sys
-
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)

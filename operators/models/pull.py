@@ -23,7 +23,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from operators.models.card import ModelCard
-from operators.models.folder import INDEX, check_whole, listed, parsed, selected
+from operators.models.documents import parsed
+from operators.models.folder import INDEX, check_whole, listed, selected
 from operators.models.in_process import file_sha256
 from operators.models.sources import ELSEWHERE, bring, check_names, compare, origin
 from operators.rows.failure import Failure, RunError

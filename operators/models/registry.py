@@ -11,12 +11,15 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from operators.models import pull as model_pull
+from operators.models import pull
 from operators.models.card import ModelCard
-from operators.models.folder import card_from, card_of_folder, read_mapping
+from operators.models.documents import read_mapping
+from operators.models.folder import card_from, card_of_folder
 from operators.rows.failure import RunError
+from operators.rows.records import (
+    ModelRecord,
+)
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -74,16 +77,16 @@ def resolve(reference: str, folder: Path = CARDS) -> ModelCard:
 
 
 def located(card: ModelCard) -> Path:
-    """The folder with the model's files on this machine, verified; pulled first if need be. See `model_pull.located`."""
-    return model_pull.located(card)
+    """The folder with the model's files on this machine, verified; pulled first if need be. See `pull.located`."""
+    return pull.located(card)
 
 
 def pinned(card: ModelCard) -> ModelCard:
     """The card with the checksums of the files that lie here, so that every other machine must get the same ones."""
-    return card.model_copy(update={"files": model_pull.checksums(card)}) if card.source else card
+    return card.model_copy(update={"files": pull.checksums(card)}) if card.source else card
 
 
-def identity(card: ModelCard) -> dict[str, Any]:
+def identity(card: ModelCard) -> ModelRecord:
     """What run.json says of the model: changed weights change it. Pulls the model if it is not here.
 
     `sha256` is the digest of what `sha256sum` prints of the files in the order of their names; empty for models that are

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 from operators.models.card import ModelCard
-from operators.models.folder import INDEX, PICKLED, listed, parsed, selected
+from operators.models.documents import parsed
+from operators.models.folder import INDEX, PICKLED, listed, selected
 from operators.models.in_process import file_sha256
 from operators.rows.failure import RunError
 from operators.storage import files as storage

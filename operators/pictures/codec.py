@@ -12,6 +12,7 @@ from operators.pictures.formats import bmp, gif, jpeg, png, tiff, webp
 from operators.pictures.formats.header import Header, decoding_failure
 from operators.pictures.picture import Edited, Picture
 from operators.rows.failure import Failure
+from operators.rows.table import Row
 
 Image.MAX_IMAGE_PIXELS = None
 
@@ -125,6 +126,10 @@ class FrameCache:
             self._picture = decode(data, limits)
             self._key = (sha256, limits)
         return self._picture
+
+    def picture(self, row: Row, limits: Limits) -> Picture:
+        """The decoded source of a row. Raises Failure as `decode` does."""
+        return self.decoded(row["source_sha256"], row.data("bytes") or b"", limits)
 
     def at_least(self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture:
         """The source at `factor` of its size or larger: a reduced decode where that is cheaper. Raises Failure."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 Samples = npt.NDArray[Any]
 """Samples as a file stores them, height x width x channels, uint8 or uint16."""

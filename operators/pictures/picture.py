@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.pictures.colour import Samples, Space
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 BAND = 256
 """Rows that are converted or blended at once, so that floats never take more than a few of them."""

@@ -30,14 +30,14 @@ def keep_deadlines(seconds_in: Callable[[str], float] | None) -> None:
 
 
 @contextmanager
-def deadline(operator: str, images: int = 1) -> Iterator[None]:
-    """Let the enclosed work on `images` images in an operator take no longer than allowed. May be nested, in any thread."""
+def deadline(*operators: str, images: int = 1) -> Iterator[None]:
+    """Let the enclosed work on `images` images in these operators take no longer than allowed. May be nested, in any thread."""
     if _seconds_in is None:
         yield
         return
     number = next(_numbers)
     with _lock:
-        _deadlines[number] = time.monotonic() + images * _seconds_in(operator)
+        _deadlines[number] = time.monotonic() + images * sum(map(_seconds_in, operators))
         _set_timer()
     try:
         yield

@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.rows.deadline import deadline
 from operators.rows.failure import failure_of
+from operators.rows.records import (
+    FailureRecord,
+    FillRecord,
+    RegionRecord,
+)
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
 from operators.rows.timing import row_timing
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def _view(array: pa.Array, index: int) -> memoryview:
@@ -54,11 +59,21 @@ class Region:
         """A child as a Python value; for pixel children use `array` or `fill`."""
         return self.fields[name][self.position].as_py()
 
+    @property
+    def crop(self) -> Box:
+        """The region's context crop in upright source pixels."""
+        return Box(**self["crop"])
+
+    def polygons_on_crop(self) -> list[list[list[float]]]:
+        """The region's polygons in pixels of its crop."""
+        crop = self.crop
+        return [[[x - crop.x, y - crop.y] for x, y in polygon] for polygon in self["polygons"]]
+
     def array(self, name: str, channels: int) -> Pixels:
         """`pixels` (3 channels) or `mask` (4) as uint8 height x width x channels; read only, no copy."""
-        crop = self["crop"]
+        crop = self.crop
         flat = np.frombuffer(_view(self.fields[name], self.position), np.uint8)
-        return flat.reshape(crop["height"], crop["width"], channels)
+        return flat.reshape(crop.height, crop.width, channels)
 
     def fill(self) -> Pixels | None:
         """The fill as uint8 height x width x 3 at its own size; None before `inpaint` made one."""
@@ -75,9 +90,9 @@ class Region:
         data = np.frombuffer(_view(maps.field("data"), self.position), np.uint8).reshape(height, width)
         return data, maps.field("box")[self.position].as_py()
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RegionRecord:
         """All children as Python values, pixels copied; for operators that regroup regions."""
-        return {name: self[name] for name in self.fields}
+        return cast(RegionRecord, {name: self[name] for name in self.fields})
 
 
 @dataclass(frozen=True)
@@ -155,10 +170,10 @@ def map_rows(
     """
     rows = views(batch)
 
-    def attempt(row: Row) -> tuple[Additions | None, dict[str, str] | None, dict[str, object] | None]:
+    def attempt(row: Row) -> tuple[Additions | None, FailureRecord | None, dict[str, object] | None]:
         if row.columns["failure"][row.position].is_valid and not failed_too:
             return None, None, None
-        failure = None
+        failure: FailureRecord | None = None
         with row_timing(name) as timing, deadline(name):
             try:
                 added = work(row)
@@ -215,6 +230,6 @@ def without_pixels(batch: pa.Table) -> pa.Table:
     return swap_children(batch, {name: pa.nulls(regions, REGION.field(name).type) for name in PIXEL_CHILDREN})
 
 
-def packed_fill(fill: Pixels) -> dict[str, Any]:
+def packed_fill(fill: Pixels) -> FillRecord:
     """A fill (uint8 height x width x 3) as the row's FILL struct."""
     return {"data": fill.tobytes(), "width": fill.shape[1], "height": fill.shape[0]}

@@ -12,10 +12,10 @@ from typing import Any
 
 from operators.rows.failure import RunError
 from operators.storage import files as storage
-from operators.storage.found import Found
 from operators.storage.manifest import is_manifest, manifest_rows
 from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
+from operators.storage.source_image import Found
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """What a listing takes for an image; a glob or a manifest takes whatever it names."""

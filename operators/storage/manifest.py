@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from operators.rows.failure import RunError
 from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
-from operators.storage.found import Found
 from operators.storage.parquet_images import cell_uri, holds_images
 from operators.storage.retries import storage_failure, with_retries
+from operators.storage.source_image import Found
 
 ROWS = 4096
 JSON_BLOCK_BYTES = 16 * 1024**2

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.mask import Box
+from operators.rows.box import Box
 from operators.upscalers.resample import resampled
 
 Plane = npt.NDArray[np.float32]

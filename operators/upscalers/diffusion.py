@@ -35,7 +35,7 @@ def diffusion_upscaler(reference: str) -> Upscaler:
         card.alias,
         card.scale,
         card.licence,
-        lambda _, __: _session(card),
+        lambda _: _session(card),
         overlap=OVERLAP,
         feather=FEATHER,
         multiple=card.size_multiple,

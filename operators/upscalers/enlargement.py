@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.mask import Box
+from operators.rows.box import Box
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_guard import LUMA, Guard
 from operators.upscalers.detail_loss import BLOCK, Plane, covering, denoised, in_pixels, noise_level, resampling_loss
 from operators.upscalers.resample import resampled
 from operators.upscalers.tiles import grid, painted, pixels_seen
-from operators.upscalers.upscaler import Colour, Upscaler, upscaler
+from operators.upscalers.upscaler import Colour, Upscaler
 
 TILE = 256
 """Source pixels a side of what is worked at once, a multiple of BLOCK."""
@@ -64,10 +65,8 @@ class Routing:
 class Enlargement:
     """One picture on its way to a larger size; `tiles` gives the result piece by piece, so no whole frame is held as floats."""
 
-    def __init__(
-        self, stored: Stored, inks: bool, size: tuple[int, int], routing: Routing = Routing(), device: str = "cpu"
-    ) -> None:
-        self._stored, self._layout, self._routing, self._device = stored, LAYOUTS[inks, stored.shape[2]], routing, device
+    def __init__(self, stored: Stored, inks: bool, size: tuple[int, int], routing: Routing = Routing()) -> None:
+        self._stored, self._layout, self._routing = stored, LAYOUTS[inks, stored.shape[2]], routing
         self._top = np.float32(np.iinfo(stored.dtype).max)
         self.height, self.width = stored.shape[:2]
         self.size = size
@@ -167,7 +166,7 @@ class Enlargement:
             return self._plain(values)
         source: Colour = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
         base = self._resampled(source)
-        network, weight = painted(self.upscaler, source, boxes, self._device)
+        network, weight = painted(self.upscaler, source, boxes)
         result = self._routing.guard.applied(base + weight * (network - base), source, self.upscaler.scale, base)
         return result if values.shape[2] == 3 else result.mean(axis=2, keepdims=True)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.mask import Box
+from operators.rows.box import Box
 from operators.upscalers.upscaler import Colour, Upscaler
 
 BEYOND = 4
@@ -48,13 +48,13 @@ def seen(picture: Colour, box: Box, around: tuple[int, int, int, int]) -> Colour
     return padded
 
 
-def painted(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box], device: str = "cpu") -> tuple[Colour, Weight]:
+def painted(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box]) -> tuple[Colour, Weight]:
     """What the upscaler makes of the boxes of a picture, and how much of each pixel is its (0..1, height x width x 1).
 
     The weight is 1 inside the boxes and falls to 0 within `feather` source pixels outside them. Where boxes meet they are
     mixed by their weights, so a picture covered by boxes has no borders between them. Both have the result's size.
     """
-    upscale, scale, feather = upscaler.opened(device), upscaler.scale, upscaler.feather
+    upscale, scale, feather = upscaler.opened(), upscaler.scale, upscaler.feather
     height, width = picture.shape[:2]
     mixed = np.zeros((height * scale, width * scale, 3), np.float32)
     total = np.zeros((height * scale, width * scale, 1), np.float32)
@@ -90,7 +90,7 @@ def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: in
     return total
 
 
-def whole(upscaler: Upscaler, picture: Colour, side: int = 256, device: str = "cpu") -> Colour:
+def whole(upscaler: Upscaler, picture: Colour, side: int = 256) -> Colour:
     """A whole picture by the upscaler, in boxes of `side`: memory for one box at a time beside the result."""
     boxes = grid(picture.shape[1], picture.shape[0], side)
-    return painted(upscaler, picture, boxes, device)[0]
+    return painted(upscaler, picture, boxes)[0]

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from operators.models.in_process import cached, file_sha256
 from operators.models.onnx_session import onnx_session
+from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.table import Pixels
 from operators.rows.timing import spent_in
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "encoder" / "efficientnet_lite0.onnx"

@@ -7,17 +7,22 @@ its cost follows the length of the text and not the size of its letters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.mask import Box
+from operators.masks.geometry import Polygon, bounding_box, rasterised, stroke_height
 from operators.models.in_process import cached, file_sha256
 from operators.models.onnx_session import onnx_session
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
+from operators.rows.records import (
+    ModelRecord,
+)
 from operators.rows.timing import spent_in
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "strokes" / "strokes.onnx"
@@ -56,17 +61,46 @@ class StrokeNetwork:
         result: npt.NDArray[np.float32] = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
         return result
 
+    def line_probability(self, rgb: Pixels, line: Line, seen_height: int = LINE_HEIGHT) -> npt.NDArray[np.float32]:
+        """`probability` of the pixels `rgb` on the line's `reach`."""
+        return self.probability(np.ascontiguousarray(rgb), line.inside, line.height, seen_height)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One text as the network is shown it."""
+
+    height: float
+    """The line's height in pixels; the lowest one where a text has several polygons."""
+    reach: Box
+    """Where the network looks: the polygons' bounding box and 0.6 of the line's height on each side, cut to the picture."""
+    inside: Pixels
+    """The filled polygons (0 or 255) on `reach`."""
+
+    @classmethod
+    def of(cls, polygons: Sequence[Polygon], width: int, height: int) -> Line:
+        """From the polygons of a text in a width x height picture."""
+        line_height = max(1.0, min(stroke_height(polygon) for polygon in polygons))
+        reach = around_line(bounding_box(polygons, width, height), line_height, width, height)
+        return cls(line_height, reach, rasterised(polygons, reach))
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of `reach` in the picture."""
+        box = self.reach
+        return np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+
 
 def stroke_network() -> StrokeNetwork:
     """The process's stroke network."""
     return cached("strokes", "shipped", "cpu", lambda: StrokeNetwork(PATH))
 
 
-def stroke_network_identity() -> dict[str, Any]:
+def stroke_network_identity() -> ModelRecord:
     """What run.json says of the network."""
     return {"alias": "strokes", "licence": "Apache-2.0", "sha256": file_sha256(PATH)}
 
 
-def round_line(box: Box, line_height: float, width: int, height: int) -> Box:
-    """What the network is shown of a line: its box and 0.6 of its height on each side, cut to the picture."""
+def around_line(box: Box, line_height: float, width: int, height: int) -> Box:
+    """A line's box and 0.6 of its height on each side, cut to the picture."""
     return box.grown(round(0.6 * line_height) + 2, width, height)

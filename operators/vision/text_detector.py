@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +17,10 @@ import numpy.typing as npt
 
 from operators.models.in_process import cached, file_sha256
 from operators.models.onnx_session import onnx_session
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
+from operators.rows.records import (
+    ModelRecord,
+)
 from operators.rows.timing import spent_in
 
 MULTIPLE = 32
@@ -100,6 +102,6 @@ def _checksum(path: Path) -> str:
     return _checksums[path]
 
 
-def text_detector_identity() -> dict[str, Any]:
+def text_detector_identity() -> ModelRecord:
     """What run.json says of the detector."""
     return {"alias": "pp-ocr-v6-small", "licence": "Apache-2.0", "sha256": _checksum(detector_path())}

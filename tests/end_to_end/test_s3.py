@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from operators.ledger import index, ledger
+from operators.ledger.lease import Lease
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 from operators.storage.listing import list_source
@@ -147,19 +148,19 @@ def test_an_object_is_created_once(bucket: str) -> None:
 
 
 def test_one_driver_at_a_time_into_a_bucket(bucket: str) -> None:
-    with ledger.Lease(bucket).held():
-        with pytest.raises(RunError) as refused, ledger.Lease(bucket).held():
+    with Lease(bucket).held():
+        with pytest.raises(RunError) as refused, Lease(bucket).held():
             pass
         assert (refused.value.code, refused.value.exit_code) == ("destination_in_use", 3)
-    with ledger.Lease(bucket).held():
+    with Lease(bucket).held():
         pass
     assert not storage.exists(f"{bucket}/lease.json")
 
 
 def test_the_lease_of_a_driver_that_is_gone_is_taken_over(bucket: str) -> None:
-    content = json.loads(ledger.Lease(bucket)._content())
+    content = json.loads(Lease(bucket)._content())
     storage.write(f"{bucket}/lease.json", json.dumps(content | {"owner": "gone", "pid": 2**22 - 1, "started": 1.0}).encode())
-    with ledger.Lease(bucket).held() as lease:
+    with Lease(bucket).held() as lease:
         assert not lease.lost.is_set()
 
 

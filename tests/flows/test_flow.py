@@ -16,8 +16,9 @@ from cluster.bounds import Bounds
 from cluster.nodes import Node
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
 from flows.engine.run import plan
+from flows.engine.stages import work
 from flows.erase_text import erase_text, inpaint_masks
-from flows.flow import Flow, FlowError, work
+from flows.flow import Flow, FlowError
 from flows.ladder import PRESETS, Fills
 from operators.compose import Compose
 from operators.detect import Detect

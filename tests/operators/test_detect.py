@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_cells, region
-from operators.masks.mask import Box, bounding_box, rasterised
+from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_cells
+from operators.masks.geometry import bounding_box, rasterised
 from operators.pictures.codec import Limits, decode
+from operators.rows.box import Box
+from operators.rows.regions import region
 from operators.rows.schema import check_schema
 from operators.rows.table import views
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from operators.generators import generator_of
+from operators.generators.catalogue import generator_of
 from operators.generators.classical import CLASSICAL as RUNGS
-from operators.generators.generator import Request, hole_of
+from operators.generators.generator import Request
 from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import filled
-from operators.inpaint import Inpaint, pasted, seed_of
-from operators.masks.mask import BLEND, CORE
+from operators.inpaint import Inpaint, seed_of
+from operators.masks.mask import BLEND, CORE, hole_of, pasted
 from operators.models.registry import pinned, resolve
 from operators.rows.failure import RunError
 from operators.rows.schema import check_schema, ledger_rows

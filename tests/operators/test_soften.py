@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
+from operators.masks.stroke_mask import StrokeMask
 from operators.rows.schema import check_schema
 from operators.rows.table import views
 from operators.soften import Soften
@@ -78,8 +79,8 @@ def test_the_blend_fades_to_nothing_away_from_the_text(softened):
     st.floats(0.05, 1.0),
 )
 def test_found_strokes_fade_within_their_core_by_how_likely_they_are(core, probability, certain):
-    soften = Soften(certain=certain)
-    weight = soften.weight(core, soften.certainty(probability), "found")
+    strokes = StrokeMask(certain=certain)
+    weight = strokes.weight(core, strokes.certainty(probability), "found")
     assert (weight[core == 0] == 0).all()
     inside = core > 0
     assert (np.abs(weight[inside] - np.minimum(255.0, 255 * probability[inside] / certain)) <= 0.501).all()
@@ -88,7 +89,7 @@ def test_found_strokes_fade_within_their_core_by_how_likely_they_are(core, proba
 def test_a_polygon_that_is_replaced_as_a_whole_fades_outside():
     core = np.zeros((20, 20), np.uint8)
     core[5:15, 5:15] = 255
-    weight = Soften().weight(core, np.zeros_like(core), "polygon")
+    weight = StrokeMask().weight(core, np.zeros_like(core), "polygon")
     assert (weight[core > 0] == 255).all()
     assert 0 < weight[4, 10] < 255
     assert weight[2, 10] == 0

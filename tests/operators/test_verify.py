@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from operators.masks.mask import dilated
+from operators.rows.checks import reasons_of
 from operators.rows.schema import check_schema
 from operators.rows.table import packed_fill, views
-from operators.verify import Limits, Verify, reasons_of
+from operators.verify import Limits, Verify
 
 X, Y = 20, 40
 

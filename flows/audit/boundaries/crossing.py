@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.metrics.continuity import Selection
 from operators.metrics.naturalness import BANDS, octave_bands
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels, Selection
 
 BAND_NAMES = tuple(f"{2 ** (band + 1)}-{2 ** (band + 2)} px" for band in range(BANDS))
 """The octave bands by the length of their waves, finest first."""

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from flows.audit.boundaries.crossing import BAND_NAMES, Crossing, of_values
 from flows.audit.boundaries.sample import Sample
-from operators.masks.mask import bounding_box, stroke_height
+from operators.masks.geometry import bounding_box, stroke_height
+from operators.rows.arrays import Pixels
 from operators.rows.schema import SCHEMA
-from operators.rows.table import Pixels
 
 Vector = npt.NDArray[np.float32]
 STORED_TYPE: Any = SCHEMA.field("embedding").type.value_type.to_pandas_dtype()

@@ -12,11 +12,10 @@ from PIL import Image
 
 from flows.audit.boundaries.crossing import Crossing, Values, of_bands, of_pictures, of_values
 from flows.audit.boundaries.sample import Sample
-from operators.metrics.continuity import Selection
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.formats.webp import is_lossless
 from operators.pictures.picture import Edit, Picture, turned
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels, Selection
 
 
 def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:

@@ -14,7 +14,7 @@ from flows.audit.boundaries.crossing import Crossing, of_cells, of_pictures
 from flows.audit.boundaries.sample import RoundTrip, Sample
 from operators.generators.canvas import largest
 from operators.masks.mask import CORE
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 CELL = 8
 """Source pixels of a latent cell's side in the common 8-fold autoencoders."""

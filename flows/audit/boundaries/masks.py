@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from flows.audit.boundaries.crossing import Crossing, of_cells, of_values
 from flows.audit.boundaries.sample import Sample
-from operators.masks.mask import Box, Polygon, bounding_box, rasterised
-from operators.rows.table import Pixels
+from operators.masks.geometry import Polygon, bounding_box, rasterised
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.vision.text_detector import text_detector
 
 Positions = npt.NDArray[np.floating[Any]]

@@ -13,14 +13,14 @@ import pyarrow as pa
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
-from operators.generators.generator import hole_of
-from operators.masks.mask import BLEND
+from operators.masks.mask import BLEND, hole_of
 from operators.pictures.codec import FRAMES
 from operators.pictures.picture import Edit, Picture
+from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
-from operators.rows.table import Pixels, Region, views
+from operators.rows.table import Region, views
 from operators.soften import Soften
-from operators.storage.found import Found
+from operators.storage.source_image import Found
 from operators.vision.text_detector import Probability, text_detector
 
 RoundTrip = Callable[[Pixels], Pixels]

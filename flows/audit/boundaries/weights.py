@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from flows.audit.boundaries.crossing import Crossing, of_values
 from flows.audit.boundaries.sample import Sample
-from operators.masks.mask import BLEND, Box, bounding_box, rasterised, stroke_height
-from operators.metrics.continuity import Selection
+from operators.masks.mask import BLEND
+from operators.masks.stroke_mask import StrokeMask
+from operators.rows.arrays import Selection
 from operators.rows.table import Region
 from operators.soften import Soften
-from operators.vision.stroke_network import round_line, stroke_network
+from operators.vision.stroke_network import Line, stroke_network
 
 Weights = npt.NDArray[np.float32]
 
@@ -42,15 +43,12 @@ def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
 
     Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since a mask keeps no floats.
     """
-    crop, stored = Box(**region["crop"]), region.array("mask", 4)[:, :, BLEND].astype(np.float32)
+    crop, stored = region.crop, region.array("mask", 4)[:, :, BLEND].astype(np.float32)
     exact = np.zeros_like(stored)
     if region["strokes"] == "found" and len(region["polygons"]) == 1:
-        polygon = [[x - crop.x, y - crop.y] for x, y in region["polygons"][0]]
-        height = max(1.0, stroke_height(polygon))
-        reach = round_line(bounding_box([polygon], crop.width, crop.height), height, crop.width, crop.height)
-        place = np.s_[reach.y : reach.y + reach.height, reach.x : reach.x + reach.width]
-        rgb = np.ascontiguousarray(region.array("pixels", 3)[place])
-        probability = stroke_network().probability(rgb, rasterised([polygon], reach), height, Soften.seen_height)
-        exact[place] = np.clip(probability / np.float32(Soften.certain), 0, 1) * 255
+        line = Line.of(region.polygons_on_crop(), crop.width, crop.height)
+        rgb = region.array("pixels", 3)[line.place]
+        probability = stroke_network().line_probability(rgb, line, Soften.seen_height)
+        exact[line.place] = np.clip(probability / np.float32(StrokeMask.certain), 0, 1) * 255
     soft: Selection = (stored > 0) & (exact > 0) & (exact < 255)
     return exact, stored, soft

@@ -15,7 +15,7 @@ from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, loaded, opened
 from operators.pictures.formats.png import packed
 from operators.pictures.picture import Edited, Indexed, Picture
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 FILE_HEADER, CORE_HEADER = 14, 12
 RUN_LENGTHS, MASKS = (1, 2), (3, 6)

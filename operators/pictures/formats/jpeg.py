@@ -35,7 +35,7 @@ from operators.pictures.formats.jpeg_markers import (
     with_trailer,
 )
 from operators.pictures.picture import Edited, Picture, upright_size
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 from operators.rows.timing import spent_in
 
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from operators.pictures.picture import Edited, Indexed
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 NEAR = 6.0
 """CIELAB distance (CIE 1976) within which an entry stands for a colour."""

@@ -20,8 +20,8 @@ from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, loaded, opened, orientation_of
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
+from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
-from operators.rows.table import Pixels
 from operators.rows.timing import spent_in
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 Draw = Callable[[int, int], Pixels]
 """Width and height to uint8 sRGB pixels of that size that show the edited picture."""

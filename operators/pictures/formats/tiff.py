@@ -40,7 +40,7 @@ from operators.pictures.formats.tiff_strips import (
     placed,
 )
 from operators.pictures.picture import TURNS, Edited, Indexed, Picture, upright_size
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 from operators.rows.timing import spent_in
 
 ORIENTATION, COLOUR_MAP, SUB_DIRECTORIES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 274, 320, 330, 332, 338, 339

@@ -18,7 +18,7 @@ from PIL import Image
 
 from operators.pictures.colour import Samples
 from operators.pictures.formats.tiff_directory import Directory, first_directory
-from operators.rows.table import Pixels
+from operators.rows.arrays import Pixels
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, SAMPLES, STRIP_ROWS, STRIP_COUNTS, PLANES, GROUP_3_OPTIONS = 273, 277, 278, 279, 284, 292

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.profile import Profile, Stage
-from flows.engine import lost_nodes as shortage
+from flows.engine import lost_nodes
 from flows.engine import polling as arrivals_module
 from flows.engine.lost_nodes import Shortage
 from flows.engine.polling import arrivals
@@ -64,7 +64,7 @@ def profile(cpus: float) -> Profile:
 
 
 def test_nodes_that_are_too_few_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortage, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lost_nodes, "LOOK_SECONDS", 0.0)
     short = Shortage(Flow((Fetch(),)), profile(1000), patience=0.3)
     short.look()
     time.sleep(0.4)
@@ -74,6 +74,6 @@ def test_nodes_that_are_too_few_are_waited_for_only_so_long(monkeypatch: pytest.
 
 
 def test_nodes_that_are_enough_are_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortage, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lost_nodes, "LOOK_SECONDS", 0.0)
     enough = Shortage(Flow((Fetch(),)), profile(0.25), patience=0.0)
     assert [enough.look() for _ in range(3)] == [None] * 3

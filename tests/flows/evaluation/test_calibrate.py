@@ -26,7 +26,8 @@ from flows.evaluation.calibrate import (
 )
 from flows.evaluation.draw_text import Caption, drawn
 from flows.evaluation.suite import Entry, Suite, load, polygon_round
-from operators.decisions.gate import Model, calibration, features, measured
+from operators.decisions.gate import Model, calibration, features
+from operators.metrics.fills import measured
 
 Content = dict[str, Any]
 

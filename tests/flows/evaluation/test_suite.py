@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 from flows.evaluation.suite import SIDE, Entry, Suite, default_suite, load, polygon_round
-from operators.masks.mask import Box, dilated, rasterised
+from operators.masks.geometry import rasterised
+from operators.masks.mask import dilated
+from operators.rows.box import Box
 
 BUCKETS = {"photo", "low light", "texture", "graphics", "page"}
 ENTRY = {"file": "a.png", "set": "tune", "bucket": "photo", "prompt": "", "texts": []}

@@ -54,7 +54,7 @@ def summary(clock: list[float]) -> Summary:
     summary = Summary(total=1000, before=400)
     summary.verdicts_before.update(edited=300, untouched=99, failed=1)
     summary.failures_before.update(corrupt=1)
-    summary.pace.watch(FLOW, PROFILE, None)  # type: ignore[arg-type]
+    summary.pace.watch(FLOW, PROFILE)
     return summary
 
 
@@ -135,7 +135,7 @@ def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path:
 
 def test_pace_without_a_dataset_has_no_queues() -> None:
     pace = Pace()
-    pace.watch(FLOW, PROFILE, None)  # type: ignore[arg-type]
+    pace.watch(FLOW, PROFILE)
     assert [(one.name, one.queued, one.at_work) for one in pace.activities()] == [
         ("fetch", None, None),
         ("detect", None, None),

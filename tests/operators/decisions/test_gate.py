@@ -13,18 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.evaluation.calibrate import write_calibration
-from operators.decisions.gate import (
-    OFFSET,
-    Model,
-    Surroundings,
-    area_under_curve,
-    calibration,
-    features,
-    fitted,
-    measured,
-    model_of,
-)
+from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fitted, model_of
 from operators.masks.mask import BLEND, CORE
+from operators.metrics.fills import Surroundings, measured
 
 check = settings(deadline=None, max_examples=40)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.generators import generator_of
+from operators.generators.catalogue import generator_of
 from operators.generators.generator import Generator, Request
 from operators.models.card import ModelCard
 from operators.models.registry import located, pinned, resolve

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from operators.generators import generator_of
+from operators.generators.catalogue import generator_of
 from operators.generators.diffusers_pipeline import OwnPipeline
 from operators.generators.loading import Loaded
 from operators.generators.strength import threshold

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.generators import generator_of
-from operators.generators.generator import hole_of
+from operators.generators.catalogue import generator_of
 from operators.generators.microbatch import filled
+from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.failure import RunError
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators.generators.generator import hole_of
-from operators.generators.latent_diffusion import canvas_of, smooth_source
 from operators.generators.microbatch import filled
-from operators.masks.mask import BLEND, CONFIDENCE, CORE
+from operators.generators.tensors import canvas_of, smooth_source
+from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
 from operators.rows.failure import RunError
 
 KINDS = ["sd9", "sd4", "sdxl"]

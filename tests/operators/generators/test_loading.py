@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from operators.generators import check, generator_of
+from operators.generators.catalogue import check, generator_of
 from operators.generators.loading import hollow, loaded
 from operators.models.in_process import file_sha256
 from operators.models.registry import located, pinned, resolve

@@ -8,8 +8,7 @@ import torch
 
 from operators.generators.classical import Classical
 from operators.generators.generator import Request
-from operators.generators.memory import out_of_memory
-from operators.generators.microbatch import Filled, filled
+from operators.generators.microbatch import Filled, filled, out_of_memory
 from operators.rows.failure import Failure
 
 MORE_THAN_THERE_IS = 2**58

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from operators.generators import check, generator_of
+from operators.generators.catalogue import check, generator_of
 from operators.generators.classical import navier_stokes, patchmatch
-from operators.generators.generator import Request, hole_of
+from operators.generators.generator import Request
 from operators.generators.pixel_diffusion import (
     GRAPH,
     PACKING,
@@ -36,7 +36,7 @@ from operators.generators.pixel_diffusion import (
     visible,
     windows,
 )
-from operators.masks.mask import dilated, feathered
+from operators.masks.mask import dilated, feathered, hole_of
 from operators.models.onnx_session import onnx_session
 from operators.models.registry import located, pinned, resolve
 from operators.rows.failure import RunError

@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 
-from operators.ledger import id_lookup as known
+from operators.ledger import id_lookup
 from operators.ledger.id_lookup import Known, Seen, binary, hashes
 
 ENDING_IN_ZEROS = "ab" * 8 + "00" * 8
@@ -21,7 +21,7 @@ def test_a_set_tells_what_is_new_and_of_equal_ones_the_first():
 
 
 def test_a_large_set_forgets_nothing(monkeypatch):
-    monkeypatch.setattr(known, "LARGEST_UNSORTED", 100)
+    monkeypatch.setattr(id_lookup, "LARGEST_UNSORTED", 100)
     seen, values = Seen(), np.frombuffer(os.urandom(16 * 5000), "S16")
     for start in range(0, 5000, 70):
         assert all(seen.new(values[start : start + 70]))

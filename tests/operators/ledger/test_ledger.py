@@ -9,8 +9,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from operators.ledger import ledger
-from operators.ledger.ledger import COMPLETE, Lease, commit, compact, done_ids, files_by_shard, read, shard_folder
+from operators.ledger.lease import Lease
+from operators.ledger.ledger import COMPLETE, commit, compact, done_ids, files_by_shard, read, shard_folder
 from operators.rows.failure import RunError
 from operators.rows.schema import LEDGER_SCHEMA
 from operators.storage import files as storage
@@ -245,4 +245,4 @@ def test_a_holder_learns_that_it_lost_its_lease_and_leaves_the_other_one_alone(d
 
 
 def test_the_real_lease_is_renewed_well_before_it_expires():
-    assert ledger.Lease.RENEWAL_SECONDS * 3 <= ledger.Lease.EXPIRY_SECONDS
+    assert Lease.RENEWAL_SECONDS * 3 <= Lease.EXPIRY_SECONDS

@@ -6,23 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.masks.geometry import bounding_box, grouped, rasterised, stroke_height
 from operators.masks.mask import (
     BLEND,
     CHANNELS,
     CONFIDENCE,
     CORE,
     STRUCTURE,
-    Box,
-    bounding_box,
     dilated,
     empty_mask,
     feathered,
     feathered_weights,
-    grouped,
-    rasterised,
     ring,
-    stroke_height,
 )
+from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=40)
 FRAME = Box(0, 0, 120, 90)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from flows.evaluation.draw_text import Caption, captioned
 from flows.evaluation.suite import polygon_round
-from operators.generators.generator import hole_of
-from operators.masks.mask import BLEND, CORE, dilated, feathered
+from operators.masks.mask import BLEND, CORE, dilated, feathered, hole_of
 from operators.metrics.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, without_text
 
 SQUARE = [[[10.0, 10.0], [50.0, 10.0], [50.0, 30.0], [10.0, 30.0]]]

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.rows.failure import RunError
-from operators.storage.found import Found
 from operators.storage.listing import list_source, output_path
+from operators.storage.source_image import Found
 
 NAMES = ["plain.jpg", "two words.png", "a#b.webp", "50%25.tif", "Größe 漢字.bmp", "[1].gif", "UPPER.JPEG"]
 

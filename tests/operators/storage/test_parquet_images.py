@@ -13,8 +13,7 @@ import pytest
 
 from operators.rows.failure import Failure
 from operators.storage import files as storage
-from operators.storage import parquet_images as cells
-from operators.storage import source_image as source
+from operators.storage import parquet_images, source_image
 from operators.storage.parquet_images import cell_uri, is_cell
 
 if TYPE_CHECKING:
@@ -41,20 +40,20 @@ def file(tmp_path: Path) -> str:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The row groups that are read, in order, by a process that has read none yet."""
     read: list[int] = []
-    column = cells._column
+    column = parquet_images._column
 
     def counting(file: str, metadata: Any, group: int, name: str) -> Any:
         read.append(group)
         return column(file, metadata, group, name)
 
-    monkeypatch.setattr(cells, "_column", counting)
-    monkeypatch.setattr(cells, "CELLS", cells._Cells())
+    monkeypatch.setattr(parquet_images, "_column", counting)
+    monkeypatch.setattr(parquet_images, "CELLS", parquet_images._Cells())
     return read
 
 
 def code_of(uri: str) -> str:
     with pytest.raises(Failure) as caught:
-        source.read(uri)
+        source_image.read(uri)
     return caught.value.code
 
 
@@ -68,24 +67,24 @@ def test_an_address_is_told_from_a_path() -> None:
 def test_every_row_is_read_as_it_was_put(file: str, column: str, opened: list[int]) -> None:
     for row, data in enumerate(IMAGES):
         if column != "sparse" or row != 3:
-            assert source.read(cell_uri(file, row, column)) == data
-            assert source.size(cell_uri(file, row, column)) == len(data)
+            assert source_image.read(cell_uri(file, row, column)) == data
+            assert source_image.size(cell_uri(file, row, column)) == len(data)
 
 
 def test_neighbours_cost_one_reading_of_their_row_group(file: str, opened: list[int]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda row: source.read(cell_uri(file, row, "plain")), range(50))) == IMAGES
+        assert list(pool.map(lambda row: source_image.read(cell_uri(file, row, "plain")), range(50))) == IMAGES
     assert sorted(opened) == [0, 1, 2, 3]
 
 
 def test_what_was_read_long_ago_is_let_go(file: str, opened: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "CACHED_BYTES", 20_000)
+    monkeypatch.setattr(parquet_images, "CACHED_BYTES", 20_000)
     for row in (0, 20, 0):
-        source.read(cell_uri(file, row, "plain"))
+        source_image.read(cell_uri(file, row, "plain"))
     assert opened == [0, 1, 0]
-    monkeypatch.setattr(cells, "CACHED_BYTES", 200_000)
+    monkeypatch.setattr(parquet_images, "CACHED_BYTES", 200_000)
     for row in (20, 0):
-        source.read(cell_uri(file, row, "plain"))
+        source_image.read(cell_uri(file, row, "plain"))
     assert opened == [0, 1, 0, 1]
 
 
@@ -93,7 +92,7 @@ def test_a_changed_file_is_read_anew(file: str, opened: list[int]) -> None:
     uri = cell_uri(file, 1, "image")
     for version, data in (("1", b"old"), ("2", b"new")):
         pq.write_table(pa.table({"image": [b"", data]}), file)
-        assert source.read(uri, version) == data
+        assert source_image.read(uri, version) == data
 
 
 def test_a_missing_file_row_column_or_value_has_its_code(file: str, opened: list[int]) -> None:
@@ -109,7 +108,7 @@ def test_a_file_that_is_no_parquet_is_corrupt(tmp_path: Path, opened: list[int])
 
 
 def test_an_image_is_copied_out(file: str, tmp_path: Path) -> None:
-    source.copy(cell_uri(file, 2, "named"), str(tmp_path / "out" / "2.jpg"))
+    source_image.copy(cell_uri(file, 2, "named"), str(tmp_path / "out" / "2.jpg"))
     assert (tmp_path / "out" / "2.jpg").read_bytes() == IMAGES[2]
 
 
@@ -117,6 +116,6 @@ def test_a_bucket_is_read_like_a_disk(file: str, s3: S3, opened: list[int]) -> N
     files: Any = s3.files()
     files.mkdir("cells")
     storage.write("s3://cells/a.parquet", Path(file).read_bytes())
-    assert [source.read(cell_uri("s3://cells/a.parquet", row, "named")) for row in range(50)] == IMAGES
+    assert [source_image.read(cell_uri("s3://cells/a.parquet", row, "named")) for row in range(50)] == IMAGES
     assert opened == [0, 1, 2, 3]
     assert code_of(cell_uri("s3://cells/b.parquet", 0, "named")) == "key_missing"

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from operators.rows.failure import Failure
-from operators.storage import retries as patience
+from operators.storage import retries
 from operators.storage.retries import LEAST_ATTEMPTS, SILENCE, storage_failure, unavailable, wait, with_retries
 
 
@@ -44,9 +44,9 @@ def code_of(call):
 @pytest.fixture
 def hurried(monkeypatch):
     """Patience for half a second, waits of milliseconds."""
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize(

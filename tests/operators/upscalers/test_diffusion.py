@@ -11,10 +11,11 @@ import pytest
 from operators.enlarge import frame
 from operators.models.registry import cards
 from operators.rows.failure import RunError
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.diffusion import diffusion_upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
 from operators.upscalers.tiles import whole
-from operators.upscalers.upscaler import Upscaler, upscaler
+from operators.upscalers.upscaler import Upscaler
 from tests.operators.generators.tiny import saved
 
 KINDS = ("upscale", "super_resolution")

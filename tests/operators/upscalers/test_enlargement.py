@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from operators.enlarge import frame
-from operators.upscalers import enlargement as routed
+from operators.upscalers import enlargement
 from operators.upscalers.detail_guard import Guard
 from operators.upscalers.enlargement import Enlargement, Routing
 
@@ -68,7 +68,7 @@ def test_lanczos_needs_no_network(small):
 @pytest.mark.parametrize("size", [(384, 384), (317, 317)])
 def test_tiles_join_as_if_there_were_none(small, monkeypatch, size):
     whole = enlarged(small, size, EVERYTHING).astype(int)
-    monkeypatch.setattr(routed, "TILE", 32)
+    monkeypatch.setattr(enlargement, "TILE", 32)
     tiled = enlarged(small, size, EVERYTHING).astype(int)
     assert np.abs(tiled - whole).mean() < 0.1
     assert np.quantile(np.abs(tiled - whole), 0.999) <= 3

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.masks.mask import Box
+from operators.rows.box import Box
+from operators.upscalers.catalogue import upscaler
 from operators.upscalers.tiles import grid, margins, painted, pixels_seen, seen, whole
-from operators.upscalers.upscaler import upscaler
 
 NETWORK = upscaler("animevideov3", 2)
 RECEPTIVE_FIELD = 18

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from operators.rows.failure import RunError
-from operators.upscalers.upscaler import UPSCALERS, upscaler, weight_files
+from operators.upscalers.catalogue import UPSCALERS, upscaler, weight_files
 
 EVERY = [one for scales in UPSCALERS.values() for one in scales]
 

@@ -14,8 +14,10 @@ from font_source_serif_pro import SourceSerifPro
 
 from flows.evaluation.draw_text import Caption, captioned
 from flows.evaluation.suite import polygon_round
-from operators.masks.mask import Box, bounding_box, dilated, rasterised, stroke_height
-from operators.vision.stroke_network import MOST_PIXELS, round_line, stroke_network, stroke_network_identity
+from operators.masks.geometry import bounding_box, rasterised, stroke_height
+from operators.masks.mask import dilated
+from operators.rows.box import Box
+from operators.vision.stroke_network import MOST_PIXELS, around_line, stroke_network, stroke_network_identity
 
 CAPTIONS = {
     "plain": Caption("Summer sale 50%", RobotoBold, 40, 0.5, 0.4),
@@ -33,7 +35,7 @@ def line(picture: np.ndarray, polygon: list[list[float]]) -> tuple[np.ndarray, n
     """What `soften` shows of a line: its crop, the polygon on it, the line's height, and where the crop lies."""
     height, width = picture.shape[:2]
     tall = stroke_height(polygon)
-    box = round_line(bounding_box([polygon], width, height), tall, width, height)
+    box = around_line(bounding_box([polygon], width, height), tall, width, height)
     crop = np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
     return crop, rasterised([polygon], box), tall, box
 
@@ -136,8 +138,8 @@ def test_text_beside_the_line_that_is_asked_for_is_not_part_of_it() -> None:
 
 
 def test_what_is_shown_of_a_line_is_its_box_and_a_margin_cut_to_the_picture() -> None:
-    assert round_line(Box(100, 100, 50, 20), 20.0, 640, 480) == Box(86, 86, 78, 48)
-    assert round_line(Box(0, 470, 640, 10), 10.0, 640, 480) == Box(0, 462, 640, 18)
+    assert around_line(Box(100, 100, 50, 20), 20.0, 640, 480) == Box(86, 86, 78, 48)
+    assert around_line(Box(0, 470, 640, 10), 10.0, 640, 480) == Box(0, 462, 640, 18)
 
 
 def test_the_network_is_named_with_its_licence_and_checksum() -> None:

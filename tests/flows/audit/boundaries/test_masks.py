@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from flows.audit.boundaries.crossing import of_cells, pooled
 from flows.audit.boundaries.masks import coverage, map_to_stored, polygon_to_raster, polygons_stored, stored_to_pixels
-from operators.masks.mask import Box, rasterised
+from operators.masks.geometry import rasterised
+from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=60)
 

@@ -1,0 +1,88 @@
+"""Stages: a flow as lazy Ray Data operations, one pool or one kind of task for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from cluster.bounds import Bounds
+from cluster.profile import Profile, ProfileError
+from flows.engine.attempts import guarded
+from flows.engine.blocks import unpacked
+from flows.engine.memory_limit import limit_memory
+from flows.flow import Flow
+from flows.telemetry.batch import batch_observed
+from operators.models.threads import single_threaded
+from operators.operator import Operator
+from operators.rows.schema import SCHEMA, check_schema, complete
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+SMALLEST_CPU = 0.0001
+"""Ray counts CPUs in ten-thousandths."""
+
+
+def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
+    """Lay a flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the columns `kept` come out.
+
+    Raises ProfileError for an unknown stage.
+
+    Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
+    smallest unit of CPU less than its own; not more, since then a node would hold one process less than it has CPUs.
+    """
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+    laid_out, names = flow.laid_out(profile)
+    for position, (name, (_, operator)) in enumerate(zip(names, flow.stages(profile), strict=True)):
+        stage = laid_out.stages[name]
+        last = position == len(names) - 1
+        settings = (operator, profile.image, tuple(kept) if last else None)
+        if stage.gpus and not stage.pool:
+            raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
+        options: dict[str, Any] = {
+            "batch_format": "pyarrow",
+            "batch_size": stage.batch_size,
+            "zero_copy_batch": True,
+            "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
+            **stage.ray_options(),
+            "udf_modifying_row_count": False,
+        }
+        if stage.pool:
+            pool = ActorPoolStrategy(
+                min_size=stage.pool[0],
+                max_size=stage.pool[1],
+                max_tasks_in_flight_per_actor=2,
+                enable_true_multi_threading=True,  # one call at a time still, but in the thread that knows its attempt
+            )
+            dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
+        else:
+            compute = TaskPoolStrategy(size=stage.tasks)
+            dataset = dataset.map_batches(partial(work, *settings), compute=compute, **options)
+    return dataset
+
+
+def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
+    """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
+    rows = complete(unpacked(table))
+    result = guarded(operator, rows, bounds)
+    check_schema(result, operator.name)
+    batch_observed(operator, rows, result)
+    return result if kept is None else result.select(list(kept))
+
+
+class Worker:
+    """A process that keeps an operator open, on one computing thread and in bounded memory."""
+
+    def __init__(self, operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None) -> None:
+        single_threaded()
+        operator.open()
+        limit_memory(bounds.memory_bytes)
+        self._work = partial(work, operator, bounds, kept)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """One batch through the operator, its schema checked."""
+        return self._work(table)
