@@ -18,15 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flows.evaluation.measure import compared_area, crop_of, softened
+from flows.evaluation.measure import compared_area, crop_of, detect_and_soften
 from flows.evaluation.suite import default_folder, default_suite
 from operators.generators.classical import CLASSICAL
 from operators.inpaint import seed_of
 from operators.masks.mask import BLEND, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
-from operators.rows.table import views
+from operators.rows.table import row_views
 from operators.upscale import Upscale
 from operators.upscalers.catalogue import upscaler
 from operators.vision.text_detector import Scale
@@ -55,7 +55,7 @@ def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
     operator.open()
     upscaler(operator.model, 2).opened()
     for entry in [entry for entry in suite.entries if entry.set == chosen][::every]:
-        row, truth = views(softened(suite, entry))[0], suite.truth(entry)
+        row, truth = row_views(detect_and_soften(suite, entry))[0], suite.truth(entry)
         if truth is None:
             continue
         for region in row.regions:
@@ -85,9 +85,9 @@ def sized(
     start = time.process_time()
     plain, _ = Upscale(threshold=float("inf")).rebuilt(pixels, mask, fill, factor)
     resampled = time.process_time()
-    everywhere = operator.enhanced(plain, mask, fill.astype(np.float32) / 255)
+    everywhere = operator.enhance(plain, mask, fill.astype(np.float32) / 255)
     enhanced = time.process_time()
-    chosen, figures = operator.rebuilt(pixels, mask, fill, factor)
+    chosen, figures = operator.rebuild(pixels, mask, fill, factor)
     end = time.process_time()
     made = {"plain": plain, "all": everywhere, "selective": chosen}
     return made, {"plain": resampled - start, "all": enhanced - start, "selective": end - enhanced}, figures
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--set", choices=("tune", "report"), default="report")
     parser.add_argument("--every", type=int, default=4)
     options = parser.parse_args()
-    single_threaded()
+    use_one_thread()
     import torch
 
     torch.set_num_threads(1)

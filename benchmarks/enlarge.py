@@ -34,7 +34,7 @@ from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr, ssim
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
 from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_loss import BLOCK
@@ -374,7 +374,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048, help="pixels to which their longer side is reduced first")
     parser.add_argument("--only", choices=("sweep", "compare"))
     options = parser.parse_args()
-    single_threaded()
+    use_one_thread()
     import torch
 
     torch.set_num_threads(1)

@@ -40,18 +40,18 @@ def peak(side: int, kind: str) -> tuple[float, float, float]:
     import pyarrow as pa
 
     from operators.enlarge import Enlarge
-    from operators.models.threads import single_threaded
+    from operators.models.threads import use_one_thread
     from operators.rows.schema import complete
-    from operators.rows.table import views
+    from operators.rows.table import row_views
 
-    single_threaded()
+    use_one_thread()
     operator = Enlarge(scale=4.0)
     operator.open()
     data = source(side, kind)
     columns = {"image_id": ["0"], "uri": ["a"], "path": ["a"], "shard": pa.array([0], pa.int32())}
     table = complete(pa.table({**columns, "bytes": pa.array([data], pa.large_binary()), "source_sha256": ["0"]}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    row = views(operator.apply(table))[0]
+    row = row_views(operator.apply(table))[0]
     encoded = row.data("encoded")
     if encoded is None:
         raise RuntimeError(f"not enlarged: {row['failure']}")

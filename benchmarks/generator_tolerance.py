@@ -19,7 +19,7 @@ from operators.generators.catalogue import generator_of
 from operators.generators.generator import Request
 from operators.generators.tensors import unstacked
 from operators.models.card import ModelCard
-from operators.models.registry import pinned, resolve
+from operators.models.registry import pin_checksums, resolve
 from tests.operators.generators.tiny import saved
 
 STEPS = 25
@@ -45,7 +45,7 @@ def figures(name: str, one: list[np.ndarray], other: list[np.ndarray]) -> str:
 
 def measure(kind: str, folder: Path) -> None:
     """Print the figures of one family."""
-    card: ModelCard = pinned(resolve(str(folder))).model_copy(update={"native_size": 128, "steps": STEPS})
+    card: ModelCard = pin_checksums(resolve(str(folder))).model_copy(update={"native_size": 128, "steps": STEPS})
     chosen = generator_of(card, folder)
 
     def fills(size: int) -> list[np.ndarray]:

@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluation.draw_text import Caption, Coverage, captioned, drawn
-from flows.evaluation.measure import in_processes
+from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all
+from flows.evaluation.measure import map_in_processes
 from flows.evaluation.suite import SETS, WORDS_LATER, backgrounds, polygon_round, typefaces
 from flows.flow import Flow
 from operators.detect import Detect
@@ -44,7 +44,7 @@ from operators.pictures.picture import Edit
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.schema import complete
-from operators.rows.table import Region, views
+from operators.rows.table import Region, row_views
 from operators.soften import Soften
 from operators.vision.stroke_network import LINE_HEIGHT
 
@@ -143,12 +143,12 @@ def work(job: tuple[Drawn, str, int, tuple[Way, ...]]) -> dict[str, Any] | None:
     """One picture behind every mask, edge and fill; None where the detector missed a text."""
     drawn_picture, folder, seen_height, ways = job
     clean = drawn_picture.clean
-    picture, coverage = captioned(clean, drawn_picture.captions)
+    picture, coverage = draw_all(clean, drawn_picture.captions)
     soften = Soften(seen_height=seen_height)
     table, spent = _softened(picture, Path(folder), drawn_picture.number, soften)
-    row = views(table)[0]
+    row = row_views(table)[0]
     frame = Box(0, 0, clean.shape[1], clean.shape[0])
-    covers = [drawn(clean, caption)[1] for caption in drawn_picture.captions]
+    covers = [draw(clean, caption)[1] for caption in drawn_picture.captions]
     polygons = [polygon for region in row.regions for polygon in region["polygons"]]
     inside = rasterised(polygons, frame) > 0
     if inside.mean() > MOST_INSIDE or any(
@@ -309,7 +309,7 @@ def curve(drawn_pictures: list[Drawn], folder: str, processes: int) -> list[dict
     points = []
     for height in SEEN_HEIGHTS:
         jobs = [(picture, folder, height, (("our strokes", "soft", "patchmatch"),)) for picture in drawn_pictures[::3]]
-        records = [record for record in in_processes(work, jobs, processes) if record is not None]
+        records = [record for record in map_in_processes(work, jobs, processes) if record is not None]
         results = [result for record in records for result in record["results"]]
         figures = {name: _mean(results, name) for name in ("psnr", "perceptual_distance")}
         strokes = {name: _mean(records, name) for name in STROKE_FIGURES}
@@ -329,7 +329,7 @@ def main() -> None:
     arguments = parser.parse_args()
     drawn_pictures = list(pictures(arguments.set, arguments.limit))
     with tempfile.TemporaryDirectory(prefix="cleanplate-masks-") as folder:
-        made = in_processes(work, [(picture, folder, LINE_HEIGHT, WAYS) for picture in drawn_pictures], arguments.processes)
+        made = map_in_processes(work, [(picture, folder, LINE_HEIGHT, WAYS) for picture in drawn_pictures], arguments.processes)
         points = curve(drawn_pictures, folder, arguments.processes)
     records = [record for record in made if record is not None]
     lines = summary(records)

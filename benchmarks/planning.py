@@ -31,13 +31,13 @@ import pyarrow as pa
 
 from benchmarks.throughput import RESULTS, make_images
 from cluster.profile import Profile, Stage, cores, load
-from flows.engine.polling import arrivals
+from flows.engine.polling import batches_or_none
 from flows.engine.run import plan, run
 from flows.engine.session import connect
 from flows.erase_text import erase_text
 from flows.flow import Flow
-from flows.planning.plan import Plan, planned, written
-from flows.planning.sample import measured, sample
+from flows.planning.plan import Plan, make_plan, profile_yaml
+from flows.planning.sample import measure_stages, sample
 from operators.fetch import Fetch
 from operators.ledger import index
 from operators.operator import Operator
@@ -48,8 +48,8 @@ def plan_of(source: Path, profile: Profile, images: int) -> Plan:
     """The plan of a profile for the default flow on a source."""
     with tempfile.TemporaryDirectory() as work:
         flow = erase_text().then(Write(f"{work}/out"))
-        found = dict(measured(flow, profile, sample(str(source)).rows, Path(work)))
-    return planned(erase_text().then(Write("out")), profile, found, 0.0, images)
+        found = dict(measure_stages(flow, profile, sample(str(source)).rows, Path(work)))
+    return make_plan(erase_text().then(Write("out")), profile, found, 0.0, images)
 
 
 class Accounts:
@@ -116,7 +116,7 @@ def round_of(source: Path, name: str, images: int) -> dict[str, float]:
     """One profile planned and run: what was foretold for the whole machine and for the cores got, and what was done."""
     foretold = plan_of(source, load(name), images)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(written(foretold))
+        file.write(profile_yaml(foretold))
         file.flush()
         done = run_apart(source, file.name if name == "staged" else name)
     return {
@@ -169,7 +169,7 @@ def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
         sizes = index.build(str(source), dest, blocks, lambda count: None)
         dataset = plan(flow, dest, profile, sizes)
         seen: list[tuple[float, dict[int, float]]] = []
-        for done, _ in enumerate(arrivals(dataset)):
+        for done, _ in enumerate(batches_or_none(dataset)):
             if done >= blocks // 4:
                 seen.append((time.monotonic(), accounts.look()))
     (begun, before), (ended, after) = seen[0], seen[-1]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from flows.evaluation.calibrate import without_nan
-from flows.evaluation.measure import as_processed, compared_area, crop_of, softened
+from flows.evaluation.measure import as_processed, compared_area, crop_of, detect_and_soften
 from flows.evaluation.suite import Entry, Suite, default_folder, default_suite, load
 from operators.decisions.gate import area_under_curve
 from operators.decisions.routing import PATH, Kind, Rule
@@ -32,7 +32,7 @@ from operators.masks.mask import BLEND, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.surface import FIGURES
 from operators.rows.arrays import Pixels
-from operators.rows.table import Region, views
+from operators.rows.table import Region, row_views
 from operators.verify import Verify, measured_region
 from operators.vision.text_detector import Scale
 
@@ -54,14 +54,14 @@ def records_of(job: tuple[Suite, Entry]) -> list[dict[str, Any]]:
     Costs are milliseconds of processor time, so that other work on the machine does not count.
     """
     suite, entry = job
-    table, truth = softened(suite, entry), suite.truth(entry)
-    if truth is None or not views(table)[0].regions:
+    table, truth = detect_and_soften(suite, entry), suite.truth(entry)
+    if truth is None or not row_views(table)[0].regions:
         return []
     start = time.process_time()
     described = Describe().apply(table)
     spent = 1000 * (time.process_time() - start)
-    regions = views(described)[0].regions
-    filled = {rung: views(Inpaint(rung).apply(described))[0] for rung in (CLASSICAL, GENERATIVE)}
+    regions = row_views(described)[0].regions
+    filled = {rung: row_views(Inpaint(rung).apply(described))[0] for rung in (CLASSICAL, GENERATIVE)}
     records = []
     for number, region in enumerate(regions):
         record = {
@@ -100,7 +100,7 @@ def _judged(rung: str, region: Region, clean: Pixels, factor: float) -> dict[str
         return {"distance": None, "accepted": False, "milliseconds": 0.0}
     start = time.process_time()
     FILLS[rung](np.ascontiguousarray(pixels), hole_of(mask), 0)
-    checks = Verify().checked(rung, measured_region(region, factor))
+    checks = Verify().check_fill(rung, measured_region(region, factor))
     spent = 1000 * (time.process_time() - start)
     result = pasted(pixels, fill, mask[:, :, BLEND])
     distance = perceptual_distance().distance(np.ascontiguousarray(result[area]), np.ascontiguousarray(clean[area]))
@@ -111,7 +111,7 @@ def described_over_detected(suite: Suite) -> float:
     """The processor time of `describe` over that of `detect`, on the first images of the set `report`."""
     spent = {"detect": 0.0, "describe": 0.0}
     for entry in [entry for entry in suite.entries if entry.set == "report"][:TIMED]:
-        table = softened(suite, entry)
+        table = detect_and_soften(suite, entry)
         for operator in (Detect(), Describe()):
             start = time.process_time()
             operator.apply(table)

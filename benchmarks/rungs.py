@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from flows.erase_text import erase_text
-from flows.evaluation.measure import FlowJob, crop_of, delivered, fill_figures, in_processes, softened
+from flows.evaluation.measure import FlowJob, crop_of, deliver, detect_and_soften, fill_figures, map_in_processes
 from flows.evaluation.suite import Entry, Suite, default_folder, default_suite
 from flows.ladder import PRESETS, Fills
 from operators.generators.classical import CLASSICAL
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND
-from operators.rows.table import views
+from operators.rows.table import row_views
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = ("perceptual_distance", "psnr", "seam", "characters_read")
@@ -35,8 +35,8 @@ FIGURES = ("perceptual_distance", "psnr", "seam", "characters_read")
 def fills_of(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[dict[str, Any]]:
     """Every region of one image by each rung: its bucket, areas, milliseconds of processor time, and figures."""
     suite, entry, rungs = job
-    table, truth = softened(suite, entry), suite.truth(entry)
-    if truth is None or not views(table)[0].regions:
+    table, truth = detect_and_soften(suite, entry), suite.truth(entry)
+    if truth is None or not row_views(table)[0].regions:
         return []
     records = []
     for rung in rungs:
@@ -44,7 +44,7 @@ def fills_of(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[dict[str, Any]]:
         inpaint.open()
         inpaint.apply(table)
         begun = time.process_time()
-        regions = views(inpaint.apply(table))[0].regions
+        regions = row_views(inpaint.apply(table))[0].regions
         spent = 1000 * (time.process_time() - begun)
         areas = [region["crop"]["width"] * region["crop"]["height"] for region in regions]
         for region, area in zip(regions, areas, strict=True):
@@ -108,12 +108,12 @@ def main() -> None:
     arguments = parser.parse_args()
     suite = default_suite(default_folder())
     entries = [entry for entry in suite.entries if entry.set == "report"][:: arguments.every]
-    made = in_processes(fills_of, [(suite, entry, tuple(CLASSICAL)) for entry in entries], arguments.processes)
+    made = map_in_processes(fills_of, [(suite, entry, tuple(CLASSICAL)) for entry in entries], arguments.processes)
     rungs = rung_table([record for records in made for record in records])
     with tempfile.TemporaryDirectory(prefix="cleanplate-rungs-") as folder:
         images = {
-            preset: in_processes(
-                delivered, [FlowJob(suite, entry, erase_text(Fills(steps)), folder) for entry in entries], arguments.processes
+            preset: map_in_processes(
+                deliver, [FlowJob(suite, entry, erase_text(Fills(steps)), folder) for entry in entries], arguments.processes
             )
             for preset, steps in PRESETS.items()
         }

@@ -28,11 +28,11 @@ from flows.demo import pictures
 from flows.engine.run import plan
 from flows.engine.session import connect
 from flows.erase_text import erase_text
-from flows.evaluation.draw_text import captioned
+from flows.evaluation.draw_text import draw_all
 from flows.flow import Flow
 from flows.ladder import Fills, Rung
 from operators.ledger import index, ledger
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.operator import Chain
 from operators.rows.schema import complete
 from operators.write import Write
@@ -46,13 +46,13 @@ def make_images(folder: Path, count: int, side: int) -> None:
     made = list(pictures())
     for number in range(count):
         name, clean, captions = made[number % len(made)]
-        picture = Image.fromarray(np.roll(captioned(clean, captions)[0], 7 * (number // len(made)), axis=1))
+        picture = Image.fromarray(np.roll(draw_all(clean, captions)[0], 7 * (number // len(made)), axis=1))
         picture.thumbnail((side, side))
         picture.save(folder / f"{number:05d}-{name}", quality=90)
 
 
 def _plain_loop(flow: Flow, rows: pa.Table, ready: Any, go: Any, ended: Any) -> None:
-    single_threaded()
+    use_one_thread()
     chain = Chain(flow.operators)
     chain.open()
     ready.put(None)

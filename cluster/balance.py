@@ -74,7 +74,7 @@ def _lacking(loads: Mapping[str, Load], fleet: Fleet, rate: float) -> list[str]:
     return [name for name, amount in taken.items() if amount > room[name] * (1 + ROUNDING)]
 
 
-def balanced(loads: Mapping[str, Load], fleet: Fleet) -> Balance:
+def balance_pools(loads: Mapping[str, Load], fleet: Fleet) -> Balance:
     """The pools that give the highest rate on a fleet. Raises ValueError if one process of each stage does not fit."""
     if lacking := _lacking(loads, fleet, 0.0):
         taken, room = needs(loads, _processes(loads, 0.0), 0.0), _room(fleet)
@@ -108,13 +108,13 @@ class Gain:
 
 def gains(loads: Mapping[str, Load], fleet: Fleet) -> list[Gain]:
     """What the next core, and the next GPU where any stage uses one, is best spent on; the larger gain first."""
-    now = balanced(loads, fleet)
+    now = balance_pools(loads, fleet)
     more = {"core": replace(fleet, cores=fleet.cores + 1)}
     if any(load.gpus for load in loads.values()):
         more["GPU"] = replace(fleet, gpus=fleet.gpus + 1)
     found = []
     for resource, larger in more.items():
-        then = balanced(loads, larger)
+        then = balance_pools(loads, larger)
         grown = tuple(name for name in loads if then.processes[name] > now.processes[name])
         found.append(Gain(resource, then.rate - now.rate, grown))
     return sorted(found, key=lambda gain: -gain.rate)

@@ -20,7 +20,7 @@ SILENCE_SECONDS = 45.0
 """When the log has said nothing for so long, the connection is taken for dead and made anew."""
 ANSWER_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 15.0
-PATIENCE_SECONDS = 900.0
+RECONNECT_SECONDS = 900.0
 """A job server that has not answered for so long is given up; the job may still be at work."""
 
 
@@ -29,7 +29,7 @@ class JobError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnd:
     """How a job ended: the exit code of its command, None where it has none (stopped, killed, lost with its node), and why."""
 
     exit_code: int | None
@@ -57,42 +57,42 @@ def has_address() -> bool:
     return bool(os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS"))
 
 
-def mark(entrypoint: str) -> str:
+def fingerprint(entrypoint: str) -> str:
     """Eight hexadecimal digits for a command line."""
     return hashlib.sha256(entrypoint.encode()).hexdigest()[:8]
 
 
-def running(entrypoint: str) -> str | None:
+def find_running(entrypoint: str) -> str | None:
     """The job that works on this command line already, if there is one. Raises JobError."""
     try:
         jobs = _connected().list_jobs()
     except Exception as error:
         raise JobError(_line(error)) from error
-    own = [job for job in jobs if (job.metadata or {}).get(KEY) == mark(entrypoint)]
+    own = [job for job in jobs if (job.metadata or {}).get(KEY) == fingerprint(entrypoint)]
     return next((str(job.submission_id) for job in own if not job.status.is_terminal()), None)
 
 
-def submitted(entrypoint: str, folder: Path, environment: dict[str, str]) -> str:
+def submit(entrypoint: str, folder: Path, environment: dict[str, str]) -> str:
     """Bring a folder to the cluster and start a command line in it; the job's name. Raises JobError."""
     try:
         client = _connected()
-        earlier = sum((job.metadata or {}).get(KEY) == mark(entrypoint) for job in client.list_jobs())
+        earlier = sum((job.metadata or {}).get(KEY) == fingerprint(entrypoint) for job in client.list_jobs())
         name: str = client.submit_job(
             entrypoint=entrypoint,
-            submission_id=f"cleanplate-{mark(entrypoint)}-{earlier + 1}",
+            submission_id=f"cleanplate-{fingerprint(entrypoint)}-{earlier + 1}",
             runtime_env={"working_dir": str(folder), "env_vars": environment},
-            metadata={KEY: mark(entrypoint)},
+            metadata={KEY: fingerprint(entrypoint)},
         )
     except Exception as error:
         raise JobError(_line(error)) from error
     return name
 
 
-def followed(job: str, show: Callable[[str], None], note: Callable[[str], None]) -> Ended:
+def follow(job: str, show: Callable[[str], None], note: Callable[[str], None]) -> JobEnd:
     """Show a job's log as it grows, from its beginning, until the job has ended.
 
     A connection that breaks is made anew, and the log goes on where it was; `note` is told once. Raises JobError if the
-    server knows no such job, or has not answered for PATIENCE_SECONDS.
+    server knows no such job, or has not answered for RECONNECT_SECONDS.
     """
     shown, lost_since, pause = 0, 0.0, 1.0
 
@@ -118,8 +118,8 @@ def followed(job: str, show: Callable[[str], None], note: Callable[[str], None])
             if not lost_since:
                 lost_since = time.monotonic()
                 note(f"connection lost ({_line(error)}); {job} goes on, trying again")
-            if time.monotonic() - lost_since > PATIENCE_SECONDS:
-                raise JobError(f"no answer for {PATIENCE_SECONDS:g} s: {_line(error)}") from error
+            if time.monotonic() - lost_since > RECONNECT_SECONDS:
+                raise JobError(f"no answer for {RECONNECT_SECONDS:g} s: {_line(error)}") from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -136,12 +136,12 @@ async def _tail(client: Any, job: str, show_rest: Callable[[str, int], None]) ->
         position += len(chunk)
 
 
-def _ended(details: Any) -> Ended:
+def _ended(details: Any) -> JobEnd:
     if details.status == "SUCCEEDED":
-        return Ended(0, "")
+        return JobEnd(0, "")
     code = details.driver_exit_code
     done = details.status == "FAILED" and code is not None and code > 0
-    return Ended(code if done else None, _line(details.message or str(details.status)))
+    return JobEnd(code if done else None, _line(details.message or str(details.status)))
 
 
 def _line(error: object) -> str:

@@ -24,7 +24,7 @@ def total(nodes: Iterable[Node], resource: str) -> float:
     return sum(node.count * node.resources.get(resource, 0.0) for node in nodes)
 
 
-def carrying(found: float, needed: float) -> bool:
+def fits(found: float, needed: float) -> bool:
     """Whether a sum of fractions fits, up to its rounding."""
     return needed <= found + ROUNDING
 

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from cluster.bounds import Bounds
-from cluster.nodes import Node, amount_text, carrying, holds, matches, total
+from cluster.nodes import Node, amount_text, fits, holds, matches, total
 from cluster.stage_name import StageName
 
 INDEX_CPUS = 1.0
@@ -187,7 +187,7 @@ class Profile(BaseModel):
         room = self.room(nodes)
         stages = {operator: self.stage(operator) for operator in operators}
         for resource, needed in self.demand(operators).items():
-            if not carrying(total(room, resource), needed):
+            if not fits(total(room, resource), needed):
                 terms = [
                     f"{name} {stage.least} x {amount_text(resource, stage.needs()[resource])}"
                     for name, stage in stages.items()

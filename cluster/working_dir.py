@@ -17,7 +17,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "kubernetes")
 
 
 @contextmanager
-def packed(files: Mapping[str, Path]) -> Iterator[Path]:
+def pack_working_dir(files: Mapping[str, Path]) -> Iterator[Path]:
     """A folder with the packages and with these files under their new names; it is gone afterwards."""
     with TemporaryDirectory(prefix="cleanplate-job-") as folder:
         for name in PACKAGES:

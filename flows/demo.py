@@ -18,7 +18,7 @@ from cluster.profile import laptop
 from flows.engine.run import run
 from flows.engine.settings import Options
 from flows.erase_text import erase_text
-from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.draw_text import Caption, draw_all
 from operators.ledger import ledger
 from operators.metrics.quality import psnr, ssim
 from operators.rows.arrays import Pixels
@@ -95,7 +95,7 @@ def main() -> None:
     clean = {}
     for name, picture, captions in pictures():
         clean[name] = picture
-        Image.fromarray(captioned(picture, captions)[0]).save(source / name, quality=95)
+        Image.fromarray(draw_all(picture, captions)[0]).save(source / name, quality=95)
     summary = run(erase_text(), str(source), str(dest), laptop(), Options(fresh=True))
     table = Table("image", "verdict", "regions", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "ms")
     for row in sorted(ledger.read(str(dest)).to_pylist(), key=lambda row: row["path"]):

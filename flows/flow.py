@@ -10,7 +10,7 @@ import pyarrow as pa
 from cluster.nodes import Node
 from cluster.profile import Profile
 from cluster.stage_name import StageName
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.operator import Chain, Operator
 from operators.rows.schema import INDEX_COLUMNS, column, complete
 
@@ -48,7 +48,7 @@ class Flow:
     def run(self, table: pa.Table) -> pa.Table:
         """Work a table of index rows (or complete rows) in this process, image by image."""
         chain = Chain(self.operators)
-        single_threaded()
+        use_one_thread()
         chain.open()
         return chain.apply(complete(table))
 
@@ -68,7 +68,7 @@ class Flow:
             stages.append((operator.name, operator))
         return [*stages, (FUSED_STAGE, Chain(tuple(chained)))] if chained else stages
 
-    def laid_out(self, profile: Profile) -> tuple[Profile, list[str]]:
+    def lay_out(self, profile: Profile) -> tuple[Profile, list[str]]:
         """The profile with one stage for each of this flow's, an operator that comes twice counted twice, and their names.
 
         Raises ProfileError for an operator that the profile has no stage for.
@@ -79,10 +79,10 @@ class Flow:
 
     def demand(self, profile: Profile) -> dict[str, float]:
         """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises ProfileError."""
-        laid_out, names = self.laid_out(profile)
+        laid_out, names = self.lay_out(profile)
         return laid_out.demand(names)
 
     def refusal(self, profile: Profile, nodes: Sequence[Node]) -> str | None:
         """Why the profile cannot run this flow on a cluster of these nodes; None if it can. Raises ProfileError."""
-        laid_out, names = self.laid_out(profile)
+        laid_out, names = self.lay_out(profile)
         return laid_out.refusal(names, nodes)

@@ -9,7 +9,7 @@ from operators.decisions.budget import Budget
 from operators.decisions.routing import CLASSICAL, GENERATIVE, REFINED
 from operators.inpaint import Inpaint
 from operators.models.card import ModelCard
-from operators.models.registry import pinned, resolve
+from operators.models.registry import pin_checksums, resolve
 from operators.operator import Operator
 from operators.refine import Refine
 from operators.rows.failure import RunError
@@ -59,12 +59,12 @@ class Fills:
     budget: Budget | None = None
 
 
-def cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
+def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
     """The card of every model of a ladder, its checksums pinned; pulls what is not here yet.
 
     Raises RunError model_unknown, model_unavailable, model_checksum or model_invalid.
     """
-    return {name: pinned(resolve(name)) for name in dict.fromkeys(rung.model for rung in rungs)}
+    return {name: pin_checksums(resolve(name)) for name in dict.fromkeys(rung.model for rung in rungs)}
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:
@@ -72,7 +72,7 @@ def ladder(fills: Fills = Fills()) -> list[Operator]:
 
     Fills of a model may be smaller than their crops, and get size and detail before they are judged; classical ones never are.
     """
-    known, operators = cards(fills.rungs), []
+    known, operators = resolve_cards(fills.rungs), []
     for rung in fills.rungs:
         card = known[rung.model]
 

@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageOps
 
 from flows.flow import Flow
 from operators.masks.mask import BLEND, CORE, pasted
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
 from operators.rows.schema import complete
-from operators.rows.table import Region, Row, views
+from operators.rows.table import Region, Row, row_views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
 """Colours of a text that was found, of a region that is open, and of one whose fill was accepted."""
@@ -38,13 +38,13 @@ class Step:
 
 def steps(flow: Flow, file: str | Path) -> Iterator[Step]:
     """The picture in `file` after every operator of the flow, in this process. What cannot be read is blank."""
-    single_threaded()
+    use_one_thread()
     row = index_row(Path(file))
     for operator in flow.operators:
         operator.open()
         row = operator.apply(row)
-        (view,) = views(row)
-        yield Step(operator.name, _milliseconds(view), _summary(operator, view), shown(view))
+        (view,) = row_views(row)
+        yield Step(operator.name, _milliseconds(view), _summary(operator, view), draw_regions(view))
 
 
 def index_row(file: Path) -> pa.Table:
@@ -53,7 +53,7 @@ def index_row(file: Path) -> pa.Table:
     return complete(pa.table(columns))
 
 
-def shown(row: Row) -> Image.Image:
+def draw_regions(row: Row) -> Image.Image:
     """A row's picture as delivered, or else its source with its texts outlined, its masks veiled and its fills in place."""
     encoded = row.data("encoded")
     frame = _frame(encoded if encoded is not None else row.data("bytes"))

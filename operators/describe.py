@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.decisions.routing import route
 from operators.masks.mask import dilated, hole_of
-from operators.metrics.surface import hidden, region_figures, surface_figures, without_text
+from operators.metrics.surface import region_figures, smoothed_over, surface_figures, text_smoothed_over
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
 from operators.rows.arrays import Pixels, Selection
@@ -74,11 +74,11 @@ class Describe(Operator):
         picture = FRAMES.picture(row, self.limits)
         frame = picture.rgb()
         small, hole = reduced(frame, regions)
-        shown = hidden(small, hole)
+        shown = smoothed_over(small, hole)
         figures = {**surface_figures(shown, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer)}
         if picture.note:
             figures["profile_ignored"] = 1.0
-        crops = [without_text(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
+        crops = [text_smoothed_over(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
         places = [
             region_figures(crop, region.array("mask", 4), region["polygons"], longer)
             for crop, region in zip(crops, regions, strict=True)

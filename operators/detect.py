@@ -19,7 +19,7 @@ from operators.rows.records import (
     ModelRecord,
     RegionRecord,
 )
-from operators.rows.regions import DETECTED, FOUND_COLUMNS, region
+from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
@@ -73,7 +73,7 @@ class Detect(Operator):
         probability = detector.probability(rgb, factor * width / rgb.shape[1])
         polygons, scores = detector.polygons(probability, width, height)
         return [
-            region([polygon], score, "text", *own_cells(probability, polygon, width, height))
+            new_region([polygon], score, "text", *own_cells(probability, polygon, width, height))
             for polygon, score in zip(polygons, scores, strict=True)
             if score >= self.least_score and _shows_anything(rgb, polygon, width)
         ]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
 from operators.pictures.colour import Samples
-from operators.pictures.enlarged_file import encoded
+from operators.pictures.enlarged_file import encode_enlarged
 from operators.pictures.formats.header import opened
 from operators.pictures.picture import TURNS, Picture
 from operators.rows.failure import CODES, Failure
@@ -87,7 +87,7 @@ class Enlarge(Operator):
         data = row.data("bytes")
         if data is None:
             raise Failure("file_empty", "0 bytes")
-        picture = FRAMES.decoded(row["source_sha256"], data, self.limits)
+        picture = FRAMES.decode(row["source_sha256"], data, self.limits)
         width, height = picture.size
         known = {"width": width, "height": height, "mode": picture.mode}
         factor = self.scale if self.paper is None else self.paper.factor(width, height)
@@ -101,7 +101,7 @@ class Enlarge(Operator):
         pixels = frame(made)
         dots = self.paper.dots_per_inch if self.paper else None
         try:
-            result = encoded(picture, pixels, data, dots)
+            result = encode_enlarged(picture, pixels, data, dots)
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded: {error}") from error
         share = made.network_pixels() / (made.width * made.height)

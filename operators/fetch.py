@@ -14,7 +14,7 @@ from operators.pictures.codec import FORMATS, Limits
 from operators.rows.failure import Failure
 from operators.rows.schema import complete
 from operators.rows.table import Additions, Row, map_rows
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 from operators.storage import source_image
 from operators.storage.parquet_images import is_cell
 
@@ -42,11 +42,11 @@ class Fetch(Operator):
 
     def _fetch(self, row: Row) -> Additions:
         size = row["size"]
-        with spent_in("io"):
+        with timed("io"):
             size = source_image.size(row["uri"], row["etag"]) if size is None else size
         if size > self.limits.max_bytes:
             raise Failure("bytes_over_limit", f"{size} bytes, limit {self.limits.max_bytes}")
-        with spent_in("io"):
+        with timed("io"):
             data = source_image.read(row["uri"], row["etag"])
         path = row["path"]
         if is_cell(row["uri"]) and not PurePosixPath(path).suffix:

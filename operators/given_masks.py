@@ -19,9 +19,9 @@ from operators.pictures.codec import FRAMES, Limits
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.failure import Failure
-from operators.rows.regions import DETECTED, FOUND_COLUMNS, region
+from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 from operators.storage import files as storage
 from operators.storage.listing import EXTENSIONS
 
@@ -69,20 +69,20 @@ class GivenMasks(Operator):
             right, bottom = box.x + box.width - 1, box.y + box.height - 1
             corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
             polygon = [[float(x), float(y)] for x, y in corners]
-            regions.append(region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
+            regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
     def _mask(self, path: str) -> Pixels:
         for name in _candidates(path):
             try:
-                with spent_in("io"):
+                with timed("io"):
                     data = storage.read(storage.joined(self.masks, name))
             except Failure as failure:
                 if failure.code == "key_missing":
                     continue
                 raise
             try:
-                with spent_in("codec"):
+                with timed("codec"):
                     return _weights(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
             except Exception as error:
                 raise Failure("mask_unreadable", f"{name}: {error}") from error

@@ -11,21 +11,21 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from operators.decisions.budget import Budget
-from operators.generators.catalogue import check, generator_of
+from operators.generators.catalogue import check_model, generator_of
 from operators.generators.generator import Generator, Request
 from operators.generators.harmonise import harmonised
-from operators.generators.microbatch import Filled, filled
-from operators.generators.prompt import intent_of, prompt_sha256, rendered
+from operators.generators.microbatch import Filled, fill_all
+from operators.generators.prompt import describe_surface, prompt_sha256, render_prompt
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
-from operators.models.registry import identity, located, resolve
+from operators.models.registry import fetch_weights, identity, resolve
 from operators.operator import Operator
 from operators.rows.records import (
     JsonObject,
     ModelRecord,
 )
-from operators.rows.table import Additions, Region, Row, map_rows, packed_fill, views
-from operators.rows.timing import charge
+from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
+from operators.rows.timing import add_time
 
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
 
@@ -89,12 +89,12 @@ class Inpaint(Operator):
         return [identity(self.model)]
 
     def open(self) -> None:
-        """Load the model, pulled first if need be. Raises RunError as `registry.located` does."""
+        """Load the model, pulled first if need be. Raises RunError as `registry.fetch_weights` does."""
         self._generator()
 
-    def check(self) -> None:
+    def check_model(self) -> None:
         """Raise the RunError that `open` would, without loading weights; a model is pulled if need be."""
-        check(self.model, self._folder())
+        check_model(self.model, self._folder())
 
     def settings(self) -> JsonObject:
         """The fields, the card with the checksum of every file."""
@@ -109,11 +109,11 @@ class Inpaint(Operator):
         return generator_of(self.model, self._folder())
 
     def _folder(self) -> Path | None:
-        return located(self.model) if self.model.source else None
+        return fetch_weights(self.model) if self.model.source else None
 
     def milliseconds(self, request: Request) -> float:
         """How long one fill takes here and now. Raises what the fill raises."""
-        (outcome,) = filled(self._generator(), [request])
+        (outcome,) = fill_all(self._generator(), [request])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome.milliseconds
@@ -122,7 +122,7 @@ class Inpaint(Operator):
         """What came of every open region of every row without a failure, by the region's position in the batch."""
         outcomes: dict[int, Outcome] = {}
         requests: dict[int, Request] = {}
-        for row in views(batch):
+        for row in row_views(batch):
             if row["failure"] is not None:
                 continue
             for region in self._chosen(row.regions):
@@ -135,7 +135,7 @@ class Inpaint(Operator):
                 except Exception as error:
                     outcomes[region.position] = error
         if requests:
-            outcomes.update(zip(requests, filled(self._generator(), list(requests.values())), strict=True))
+            outcomes.update(zip(requests, fill_all(self._generator(), list(requests.values())), strict=True))
         return outcomes
 
     def _taken(self, regions: list[Region]) -> list[int]:
@@ -152,11 +152,13 @@ class Inpaint(Operator):
     def _request(self, source_sha256: str, region: Region) -> Request:
         number = (region["passes"] or 0) + 1
         seed = seed_of(self.seed, source_sha256, region["crop"], self.model.alias, number)
-        return Request(region.array("pixels", 3), region.array("mask", 4), seed, rendered(self._intent(region), self.model))
+        return Request(
+            region.array("pixels", 3), region.array("mask", 4), seed, render_prompt(self._intent(region), self.model)
+        )
 
     def _intent(self, region: Region) -> str:
         figures = dict(region["metadata"] or []) if "metadata" in region.fields else {}
-        return intent_of(figures, self.prompt)
+        return describe_surface(figures, self.prompt)
 
     def _added(self, row: Row, outcomes: Mapping[int, Outcome]) -> Additions | None:
         regions = row.regions
@@ -177,14 +179,14 @@ class Inpaint(Operator):
         if isinstance(outcome, Exception):
             raise outcome
         if outcome is not None:
-            charge("model", outcome.milliseconds)
+            add_time("model", outcome.milliseconds)
         request = self._request(source_sha256, region)
         told = self.model.family != "classical"
         fill = None if outcome is None else outcome.pixels
         if fill is not None and told:
             fill = harmonised(request.pixels, fill, hole_of(request.mask))
         return {
-            "fill": None if fill is None else packed_fill(fill),
+            "fill": None if fill is None else fill_record(fill),
             "rung": self.model.alias,
             "seed": request.seed,
             "passes": (region["passes"] or 0) + 1,

@@ -101,9 +101,9 @@ class Soften(Operator):
         if not row.regions:
             return None
         picture = FRAMES.picture(row, self.limits)
-        return {"regions": self.softened(picture, [region.record() for region in row.regions])}
+        return {"regions": self.soften(picture, [region.record() for region in row.regions])}
 
-    def softened(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
+    def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
         """What `detect` found in a picture as regions to be worked, REGION structs both: neighbours joined, masks made."""
         frame = Box(0, 0, *picture.size)
         parts = [self._part(record, picture, frame) for record in detected]

@@ -23,12 +23,12 @@ from operators.rows.records import (
     ModelRecord,
     RegionRecord,
 )
-from operators.rows.table import Additions, Region, Row, map_rows, packed_fill
+from operators.rows.table import Additions, Region, Row, fill_record, map_rows
 from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_guard import Guard
 from operators.upscalers.detail_loss import noise_level
 from operators.upscalers.resample import resampled
-from operators.upscalers.tiles import painted
+from operators.upscalers.tiles import upscale_boxes
 from operators.upscalers.upscaler import Colour
 from operators.vision.text_detector import Scale, has_contrast, text_detector, text_detector_identity
 
@@ -105,15 +105,15 @@ class Upscale(Operator):
         if fill is None or not _smaller(region):
             return {"fill": region["fill"], "enhanced": region["enhanced"], "checks": region["checks"]}
         pixels, mask = region.array("pixels", 3), region.array("mask", 4)
-        better, figures = self.rebuilt(pixels, mask, fill, factor)
+        better, figures = self.rebuild(pixels, mask, fill, factor)
         checks = [check(region["rung"], f"detail_{name}", value, NO_LIMIT) for name, value in figures.items()]
         return {
-            "fill": packed_fill(better),
+            "fill": fill_record(better),
             "enhanced": bool(figures["kept"]),
             "checks": [*(region["checks"] or []), *checks],
         }
 
-    def rebuilt(self, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float = 1.0) -> tuple[Pixels, dict[str, float]]:
+    def rebuild(self, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float = 1.0) -> tuple[Pixels, dict[str, float]]:
         """A fill at its crop's size, and what was measured of it.
 
         `deficit`: octaves of energy that its lost bands lack against the ring; `kept`: whether the network's detail stayed; and
@@ -128,7 +128,7 @@ class Upscale(Operator):
         deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
         if not deficit > self.threshold:
             return plain, {"deficit": deficit, "kept": 0.0}
-        better = self.enhanced(plain, mask, source)
+        better = self.enhance(plain, mask, source)
         result = pasted(pixels, better, mask[:, :, BLEND])
         nearest = cv2.resize(fill, size, interpolation=cv2.INTER_NEAREST)
         figures = {
@@ -148,7 +148,7 @@ class Upscale(Operator):
             kept = figures["text"] <= self.most_text
         return better if kept else plain, {**figures, "kept": float(kept)}
 
-    def enhanced(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
+    def enhance(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
         """The resampled fill with the network's detail in what the mask edits, guarded and weighted by the mask's confidence.
 
         `source` is the fill as it was made, values 0..1; nothing is judged.
@@ -160,9 +160,9 @@ class Upscale(Operator):
         left, top = math.floor(columns[0] * right), math.floor(rows[0] * down)
         last_x, last_y = math.ceil((columns[-1] + 1) * right), math.ceil((rows[-1] + 1) * down)
         box = Box(left, top, min(width, last_x) - left, min(height, last_y) - top)
-        network, weight = painted(chosen, source, [box])
+        network, weight = upscale_boxes(chosen, source, [box])
         base = resampled(source, (width * chosen.scale, height * chosen.scale))
-        made = self.guard.applied(base + weight * (network - base), source, chosen.scale, base)
+        made = self.guard.limit_bands(base + weight * (network - base), source, chosen.scale, base)
         sure = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
         return _stored(plain / np.float32(255) * (1 - sure) + resampled(made, size) * sure)
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 from operators.decisions.gate import calibration, model_of
 from operators.masks.geometry import rasterised
 from operators.masks.mask import BLEND, pasted
-from operators.metrics.fills import measured
+from operators.metrics.fills import measure_fill
 from operators.operator import Operator
 from operators.rows.arrays import Pixels, Selection
-from operators.rows.checks import attempts, check
+from operators.rows.checks import check, judged_rungs
 from operators.rows.records import (
     CheckRecord,
     JsonObject,
@@ -95,14 +95,14 @@ class Verify(Operator):
         for region in regions:
             made, state = region["checks"], region["state"]
             if _unjudged(region):
-                new = self.checked(region["rung"], measured_region(region, factor))
+                new = self.check_fill(region["rung"], measured_region(region, factor))
                 made = [*made, *new]
                 state = "accepted" if all(one["passed"] for one in new) else "open"
             checks.append(made)
             states.append(state)
         return {"regions.checks": checks, "regions.state": states}
 
-    def checked(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
+    def check_fill(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
         """The checks of one fill: what was measured beside its limits; `measurements` is None for a missing fill."""
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
@@ -127,7 +127,7 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
         text = rasterised(region["polygons"], region.crop) > 0
         residual = _share_read(text_detector().probability(result, factor), text, has_contrast(result))
         strokes = _strokes_left(result, region)
-    return measured(result, mask, residual, strokes)
+    return measure_fill(result, mask, residual, strokes)
 
 
 def _strokes_left(result: Pixels, region: Region) -> float:
@@ -143,7 +143,7 @@ def _strokes_left(result: Pixels, region: Region) -> float:
 
 def _unjudged(region: Region) -> bool:
     """Whether a region has had a fill, or an attempt at one, that no check stands for yet."""
-    return bool(region["state"] == "open" and (region["passes"] or 0) > len(attempts(region["checks"] or [])))
+    return bool(region["state"] == "open" and (region["passes"] or 0) > len(judged_rungs(region["checks"] or [])))
 
 
 def _share_read(probability: Probability, text: Selection, visible: Selection) -> float:

@@ -13,10 +13,10 @@ from operators.operator import Operator
 from operators.rows.failure import CODES
 from operators.rows.schema import ledger_rows
 from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 from operators.storage import files as store
 from operators.storage import source_image
-from operators.storage.s3_copy import server_copied
+from operators.storage.s3_copy import copy_on_server
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Write(Operator):
             return None
         uri = store.joined(self.dest, "images", row["path"])
         edited, original = row.data("encoded"), row.data("bytes")
-        with spent_in("io"):
+        with timed("io"):
             if edited is not None:
                 store.write(uri, edited)
                 return {"output_uri": uri, "output_sha256": hashlib.sha256(edited).hexdigest()}
             if original is None:
                 source_image.copy(row["uri"], uri)
                 return {"output_uri": uri}
-            if not server_copied(row["uri"], row["etag"], original, uri):
+            if not copy_on_server(row["uri"], row["etag"], original, uri):
                 store.write(uri, original)
         return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
 

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.evaluation.draw_text import Caption, Coverage, drawn
+from flows.evaluation.draw_text import Caption, Coverage, draw
 from operators.generators.classical import navier_stokes, patchmatch
 from operators.masks.mask import dilated, hole_of
 from operators.rows.arrays import Pixels
@@ -210,7 +210,7 @@ def written(rng: random.Random, scene: Pixels, fonts: list[str]) -> Marked:
     for number in range(lines):
         one = caption(rng, fonts, line, scene)
         place = 0.5 + (number - (lines - 1) / 2) * line * 1.25 / SCENE
-        shown, coverage = drawn(shown, Caption(**{**vars(one), "y": place, "x": rng.uniform(0.2, 0.8)}))
+        shown, coverage = draw(shown, Caption(**{**vars(one), "y": place, "x": rng.uniform(0.2, 0.8)}))
         replaced = np.maximum(replaced, coverage)
         polygon = detected_polygon(rng, coverage)
         polygons += [] if polygon is None else [polygon]

@@ -27,14 +27,14 @@ import pyarrow as pa
 from PIL import Image
 
 from flows.evaluation.evaluate import by, mean
-from flows.evaluation.measure import crop_of, fill_figures, in_processes, softened
+from flows.evaluation.measure import crop_of, detect_and_soften, fill_figures, map_in_processes
 from flows.evaluation.suite import SETS, Entry, Suite, default_folder, default_suite, load
 from operators.generators.classical import CLASSICAL
 from operators.generators.pixel_diffusion import CAUTION, PixelDiffusion, first_trust, visible
 from operators.inpaint import seed_of
 from operators.masks.mask import CONFIDENCE, hole_of, pasted
 from operators.rows.arrays import Pixels
-from operators.rows.table import Region, packed_fill, swap_children, views
+from operators.rows.table import Region, fill_record, row_views, swap_children
 
 STEPS = (1, 2, 4, 8)
 FIGURES = ("perceptual_distance", "psnr", "characters_read")
@@ -77,16 +77,16 @@ def fills_of(region: Region, sha256: str, model: Path, seeds: int, steps: tuple[
 
 def records(job: Job) -> list[dict[str, Any]]:
     """Every region of one image by every fill, measured."""
-    table, truth = softened(job.suite, job.entry), job.suite.truth(job.entry)
-    row = views(table)[0]
+    table, truth = detect_and_soften(job.suite, job.entry), job.suite.truth(job.entry)
+    row = row_views(table)[0]
     holes = [hole_of(region.array("mask", 4)) for region in row.regions]
     if truth is None or not holes or any(not (hole == 0).any() for hole in holes):
         return []
     made = [fills_of(region, row["source_sha256"], job.model, job.seeds, job.steps) for region in row.regions]
     found = []
     for name in made[0]:
-        filled = swap_children(table, {"fill": pa.array([packed_fill(fills[name]) for fills in made], _fill_type(table))})
-        for number, region in enumerate(views(filled)[0].regions):
+        filled = swap_children(table, {"fill": pa.array([fill_record(fills[name]) for fills in made], _fill_type(table))})
+        for number, region in enumerate(row_views(filled)[0].regions):
             figures = fill_figures(region, crop_of(region, truth))
             if figures:
                 chosen = {figure: figures[figure] for figure in FIGURES}
@@ -169,7 +169,7 @@ def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -
     """One row an image: text, truth, Telea, PatchMatch, the model at two steps, enlarged views of each one's first region."""
     rows = []
     for entry in entries:
-        truth, row = suite.truth(entry), views(softened(suite, entry))[0]
+        truth, row = suite.truth(entry), row_views(detect_and_soften(suite, entry))[0]
         if truth is None or not row.regions:
             continue
         region = row.regions[0]
@@ -204,7 +204,7 @@ def main() -> None:
     buckets = arguments.buckets or {entry.bucket for entry in suite.entries}
     entries = [entry for entry in suite.entries if entry.set == arguments.set and entry.bucket in buckets][:: arguments.every]
     jobs = [Job(suite, entry, arguments.model, arguments.seeds, tuple(arguments.steps)) for entry in entries]
-    found = [record for some in in_processes(records, jobs, arguments.processes) for record in some]
+    found = [record for some in map_in_processes(records, jobs, arguments.processes) for record in some]
     content = {
         "means": summary(found),
         "against_patchmatch": against_patchmatch(found, f"model {arguments.steps[-1]}"),

@@ -26,7 +26,7 @@ import torch
 from PIL import Image, ImageFont
 from torch import nn
 
-from flows.evaluation.draw_text import Caption, drawn
+from flows.evaluation.draw_text import Caption, draw
 
 LINE_HEIGHT = 56
 HEIGHT, WIDTH = 112, 288
@@ -184,14 +184,14 @@ def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[n
     if rng.random() < 0.15:
         clean = (clean * rng.uniform(0.15, 0.5)).astype(np.uint8)
     own = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.75, 1.2), clean)
-    shown, coverage = drawn(clean, own)
+    shown, coverage = draw(clean, own)
     polygon = polygon_of(coverage, rng)
     if rng.random() < EMPTY:
         shown, coverage = clean, np.zeros_like(coverage)
     elif rng.random() < 0.3:
         other = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.5, 1.2), clean)
         away = rng.choice((-1, 1)) * rng.uniform(0.5, 0.7) + 0.5
-        shown_too, covered_too = drawn(shown, Caption(**{**vars(other), "y": away, "angle": own.angle}))
+        shown_too, covered_too = draw(shown, Caption(**{**vars(other), "y": away, "angle": own.angle}))
         if not (covered_too[coverage > TOUCHED] > TOUCHED).any():
             shown = shown_too
     if rng.random() < 0.5:

@@ -15,9 +15,9 @@ import numpy as np
 from daft.functions import decode_image, download
 
 from benchmarks.peers import notes
-from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, timed, verdict_of, written
+from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, timed_steps, verdict_of, written
 from cluster.profile import cores
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
 
 
@@ -26,7 +26,7 @@ class Clean:
     """Everything from a frame to its place in DEST."""
 
     def __init__(self, dest: str, noted: str) -> None:
-        single_threaded()
+        use_one_thread()
         opened_models()
         self._dest, self._noted = dest, noted
 
@@ -38,7 +38,7 @@ class Clean:
 
     def _cleaned(self, path: str, data: bytes, frame: Pixels) -> str:
         notes.begun(self._noted)
-        with timed() as timing:
+        with timed_steps() as timing:
             picture = framed(np.ascontiguousarray(frame), data)
             regions = erased(picture, detected(picture))
             written(self._dest, path, encoded(picture, regions, data))

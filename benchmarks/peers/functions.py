@@ -21,7 +21,7 @@ from operators.pictures.codec import Limits, decode, decode_reduced, encode
 from operators.pictures.colour import Space
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
-from operators.rows.timing import row_timing, spent_in
+from operators.rows.timing import row_timing, timed
 from operators.soften import Soften
 from operators.storage import files as storage
 from operators.verify import Verify, measured_region
@@ -72,16 +72,16 @@ def detected(picture: Picture) -> list[Region]:
 def erased(picture: Picture, regions: Sequence[Region], verified: bool = True) -> list[Region]:
     """The regions with their masks, their fills and, unless told otherwise, the verdicts on them."""
     factor = VERIFY.scale.factor(*picture.size)
-    softened = [{**region, "fill": None} for region in SOFTEN.softened(picture, regions)] if regions else []
+    softened = [{**region, "fill": None} for region in SOFTEN.soften(picture, regions)] if regions else []
     for region in softened:
         held = Held(region)
         pixels, hole = held.array("pixels", 3), hole_of(held.array("mask", 4))
         if not (hole == 0).any():
             continue
-        with spent_in("model"):
+        with timed("model"):
             region["fill"] = CLASSICAL[FILL](np.ascontiguousarray(pixels), hole, 0)
         if verified:
-            checks = VERIFY.checked(FILL, measured_region(held, factor))  # type: ignore[arg-type]
+            checks = VERIFY.check_fill(FILL, measured_region(held, factor))  # type: ignore[arg-type]
             region["state"] = "accepted" if all(check["passed"] for check in checks) else "open"
     return softened
 
@@ -104,13 +104,13 @@ def framed(frame: Pixels, data: bytes) -> Picture:
 
 def read(path: str) -> bytes:
     """A file's bytes."""
-    with spent_in("io"):
+    with timed("io"):
         return storage.read(path)
 
 
 def written(dest: str, path: str, data: bytes) -> None:
     """The file under its own name in DEST, at once or not at all."""
-    with spent_in("io"):
+    with timed("io"):
         storage.write(storage.joined(dest, "images", Path(path).name), data)
 
 
@@ -123,7 +123,7 @@ def verdict_of(regions: Sequence[Region]) -> str:
 
 def cleaned(path: str, dest: str) -> dict[str, Any]:
     """One picture from its path to its place in DEST; the verdict and the milliseconds spent on it."""
-    with timed() as timing:
+    with timed_steps() as timing:
         data = read(path)
         picture = looked_at(data)
         regions = detected(picture)
@@ -135,7 +135,7 @@ def cleaned(path: str, dest: str) -> dict[str, Any]:
 
 
 @contextmanager
-def timed() -> Iterator[dict[str, Any]]:
+def timed_steps() -> Iterator[dict[str, Any]]:
     """The milliseconds of the enclosed steps: in all, in models, in codecs and in storage."""
     with row_timing("steps") as timing:
         yield timing

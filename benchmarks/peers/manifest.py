@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.draw_text import Caption, draw_all
 from flows.evaluation.suite import WORDS, typefaces
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels
@@ -67,7 +67,7 @@ def drawn(folder: Path, count: int) -> Manifest:
         width, height = size_of(number, count, rng.choice((4 / 3, 3 / 2, 1.0, 3 / 4)))
         clean = _resized(photographs[number % len(photographs)], width, height, number)
         captions = [] if number % WITHOUT_TEXT == 2 else list(_captions(rng, min(width, height)))
-        picture, coverage = captioned(clean, captions)
+        picture, coverage = draw_all(clean, captions)
         name = f"{number:04d}.{'png' if number % PNG_EVERY == 1 else 'jpg'}"
         Image.fromarray(picture).save(manifest.images / name, quality=90)
         mask = dilated((coverage > 0).astype(np.uint8) * 255, MASK_GROWTH)

@@ -14,12 +14,12 @@ from typing import Any
 from benchmarks.peers import notes
 from benchmarks.peers.functions import cleaned, opened_models
 from cluster.profile import cores
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 
 
 def start(ready: Any) -> None:
     """A process's start: its models, and then the wait for the others."""
-    single_threaded()
+    use_one_thread()
     opened_models()
     ready.wait()
 

@@ -14,10 +14,10 @@ from typing import Any
 import ray
 
 from benchmarks.peers import notes
-from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, read, timed, verdict_of, written
+from benchmarks.peers.functions import detected, encoded, erased, framed, opened_models, read, timed_steps, verdict_of, written
 from benchmarks.peers.object_store import used
 from cluster.profile import cores
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 
 Row = dict[str, Any]
 
@@ -26,14 +26,14 @@ class Detect:
     """A frame and where its text is."""
 
     def __init__(self, noted: str) -> None:
-        single_threaded()
+        use_one_thread()
         opened_models()
         self._noted = noted
 
     def __call__(self, row: Row) -> Row:
         """Add the regions."""
         notes.begun(self._noted)
-        with timed() as timing:
+        with timed_steps() as timing:
             regions = detected(framed(row["image"], read(row["path"])))
         return {**row, "regions": pickle.dumps(regions), "detect": pickle.dumps(timing)}
 
@@ -42,20 +42,20 @@ class Erase:
     """A frame and what stands in its text's place."""
 
     def __init__(self) -> None:
-        single_threaded()
+        use_one_thread()
         opened_models()
 
     def __call__(self, row: Row) -> Row:
         """Add the fills."""
-        with timed() as timing:
+        with timed_steps() as timing:
             regions = erased(framed(row["image"], read(row["path"])), pickle.loads(row["regions"]))
         return {**row, "regions": pickle.dumps(regions), "erase": pickle.dumps(timing)}
 
 
 def save(row: Row, dest: str) -> Row:
     """Paste, encode and write; no frame leaves this stage."""
-    single_threaded()
-    with timed() as timing:
+    use_one_thread()
+    with timed_steps() as timing:
         data, regions = read(row["path"]), pickle.loads(row["regions"])
         written(dest, row["path"], encoded(framed(row["image"], data), regions, data))
     timings = [pickle.loads(row["detect"]), pickle.loads(row["erase"]), timing]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.functions import Held, Region, detected, erased, opened_models
-from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.draw_text import Caption, draw_all
 from flows.evaluation.suite import typefaces
 from operators.masks.mask import BLEND
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.pictures.colour import Space
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
@@ -32,7 +32,7 @@ def pictures() -> tuple[Picture, Picture]:
     clean = np.pad(data.coffee(), ((0, 2 * HEIGHT - 400), (0, 2 * WIDTH - 600), (0, 0)), mode="symmetric")
     font = typefaces()["sans bold"]
     captions = [Caption("Do not copy", font, 60, 0.5, 0.42), Caption("Breaking news", font, 60, 0.5, 0.58)]
-    large = captioned(clean, captions)[0]
+    large = draw_all(clean, captions)[0]
     return _picture(large[_middle()]), _picture(large)
 
 
@@ -66,7 +66,7 @@ def moved(region: Region) -> Region:
 
 def measured() -> dict[str, Any]:
     """Median milliseconds for both pictures, and the median ratios of neighbouring runs."""
-    single_threaded()
+    use_one_thread()
     opened_models()
     small, large = pictures()
     regions = detected(small)

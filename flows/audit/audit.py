@@ -17,7 +17,7 @@ from flows.audit.boundaries.embedding import Sight, seen, sights
 from flows.audit.boundaries.latent import autoencoder
 from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError, failure_of
 from operators.storage.listing import list_source
@@ -96,7 +96,7 @@ class Audit:
         """How well the embedding sees each octave band and the text, 0..1, over all pictures."""
         return seen([sight for one in self.measured for sight in one.sights])
 
-    def broken(self) -> list[str]:
+    def broken_bounds(self) -> list[str]:
         """One line for each broken bound: the boundary, how many pictures break it, and the first of them with its figures."""
         lines = []
         for boundary in BOUNDS:
@@ -126,7 +126,7 @@ def audit(
     What cannot be read or worked is counted with its code. Raises RunError as `list_source` does, and
     nothing_measured where no file could be read.
     """
-    single_threaded()
+    use_one_thread()
     result = Audit(source, using)
     for item in islice(list_source(source, excluded), limit):
         try:

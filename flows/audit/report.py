@@ -90,7 +90,7 @@ def bound_text(bound: dict[str, Any]) -> str:
 def write_audit(audit: Audit, out: Path) -> Path:
     """Write audit.json and audit.html into a folder, made if need be; returns the page's path."""
     out.mkdir(parents=True, exist_ok=True)
-    records, broken, seen = rows(audit), audit.broken(), audit.seen()
+    records, broken, seen = rows(audit), audit.broken_bounds(), audit.seen()
     content = {
         "source": audit.source,
         "pictures": len(audit.measured),

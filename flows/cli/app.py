@@ -12,7 +12,7 @@ from rich.progress import Progress
 from typer.exceptions import TyperException
 
 from cluster import profile as profiles
-from flows.cli.display import shown
+from flows.cli.display import show_progress
 from flows.cli.errors import errors
 from flows.cli.errors import one_line_errors as _one_line_errors
 from flows.cli.models import models
@@ -78,7 +78,7 @@ def _execute(flow: Flow, source: str, dest: str, profile: str, workers: int | No
     chosen = profiles.load(profile)
     if workers is not None:
         chosen = chosen.with_workers(workers)
-    with shown(errors) as update:
+    with show_progress(errors) as update:
         summary = run(flow, source, dest, chosen, options, update)
     print(summary.line())
 
@@ -228,10 +228,10 @@ def calibrate(
 ) -> None:
     """Fit the gate of `verify` to fills whose truth is known; run again whenever masks or fills change."""
     with _one_line_errors():
-        from flows.evaluation.calibrate import calibrated, write_calibration
+        from flows.evaluation.calibrate import calibrate, write_calibration
 
         try:
-            content = calibrated(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
+            content = calibrate(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
@@ -252,13 +252,13 @@ def compare_evaluations(
     run_b: Annotated[Path, typer.Argument(help="Folder of the evaluation that would take its place.")],
 ) -> None:
     """Compare two evaluations pair by pair; exit code 1 if any figure of any bucket got worse."""
-    from flows.evaluation.compare import compared, read
+    from flows.evaluation.compare import compare, read
     from flows.evaluation.comparison_report import write_comparison
 
     with _one_line_errors():
         try:
             first, second = read(run_a), read(run_b)
-            changes = compared(first, second)
+            changes = compare(first, second)
         except ValueError as error:
             raise RunError("comparison_invalid", str(error)) from None
         regressions = [change for change in changes if change.regression]
@@ -293,7 +293,7 @@ def audit_boundaries(
             result = audit(
                 source, str(out), models(model), limit, lambda found: bar.update(task, completed=len(found.measured))
             )
-        page, broken = write_audit(result, out), result.broken()
+        page, broken = write_audit(result, out), result.broken_bounds()
         Console(width=170).print(table(result))
         for line in broken:
             print(f"broken: {line}")

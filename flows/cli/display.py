@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.telemetry.progress import Activity, Progress
-from flows.telemetry.summary import Summary, counts
+from flows.telemetry.summary import Summary, count_text
 from operators.rows.failure import RunError
 
 LINE_EVERY_SECONDS = 60.0
@@ -41,7 +41,7 @@ def line(progress: Progress) -> str:
         return f"listing: {progress.listed:,} images"
     parts = [
         f"{progress.done:,} of {progress.total:,} images ({100 * progress.done // progress.total}%)",
-        counts(Counter(progress.verdicts)),
+        count_text(Counter(progress.verdicts)),
         f"{progress.images_per_second:.2f} images/s, {progress.gigabytes_per_second:.3f} GB/s",
         f"{duration(progress.seconds_left)} left",
     ]
@@ -80,7 +80,7 @@ def panel(progress: Progress) -> RenderableType:
         )
         operators.add_row(one.name, busy(one), f"{one.milliseconds:.0f}", *shared)
     failures = ", ".join(f"{code} {count}" for code, count in sorted(progress.failures.items()))
-    told = " | ".join(filter(None, [counts(Counter(progress.verdicts)), failures]))
+    told = " | ".join(filter(None, [count_text(Counter(progress.verdicts)), failures]))
     below = operators if progress.operators else Text("starting workers")
     return Group(head, *([Text(told)] if told else []), below)
 
@@ -107,7 +107,7 @@ def _seconds_between_lines() -> float:
 
 
 @contextlib.contextmanager
-def shown(console: Console) -> Iterator[Callable[[Summary], None]]:
+def show_progress(console: Console) -> Iterator[Callable[[Summary], None]]:
     """Show a run while the block lasts; the yielded function takes its summary, again whenever it likes.
 
     Raises RunError option_invalid if CLEANPLATE_PROGRESS_SECONDS is no number of seconds.

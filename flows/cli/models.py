@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.cli.errors import one_line_errors
 from operators.models import registry
 from operators.models.card import ModelCard
-from operators.models.pull import bytes_here, checksums, known_checksums, located, place
+from operators.models.pull import bytes_here, checksums, fetch_weights, known_checksums, place
 from operators.models.sources import origin
 
 models = typer.Typer(no_args_is_help=True, help="The models by their aliases, and their files on this machine.")
@@ -84,7 +84,7 @@ def pull(references: Annotated[list[str], typer.Argument(metavar="MODEL...", hel
             if not card.source:
                 output.print(f"{card.alias}: code of an installed package, nothing to pull", markup=False)
                 continue
-            folder = located(card)
+            folder = fetch_weights(card)
             output.print(f"{card.alias}: {_here(card)} verified in {folder}", markup=False)
             if not card.files and origin(card) != "folder":
                 output.print(yaml.safe_dump({"files": checksums(card)}).rstrip(), markup=False)

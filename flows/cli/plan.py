@@ -17,8 +17,8 @@ from flows.cli.errors import errors, one_line_errors
 from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
 from flows.planning.limits import limits, traffic_of
-from flows.planning.plan import Plan, Prices, grows, machine_count, planned, written
-from flows.planning.sample import gpu_memory, measured, sample
+from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, profile_yaml
+from flows.planning.sample import gpu_memory, measure_stages, sample
 from operators.rows.failure import RunError
 from operators.write import Write
 
@@ -43,12 +43,12 @@ def plan(
             found = {}
             with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
                 task = bar.add_task("measuring", total=len(flow.stages(chosen)))
-                for name, one in measured(flow, chosen, drawn.rows, Path(work)):
+                for name, one in measure_stages(flow, chosen, drawn.rows, Path(work)):
                     found[name] = one
                     bar.update(task, description=name, advance=1)
             traffic = traffic_of(drawn.rows, Path(work) / "out", drawn.listing_seconds)
-        result = planned(flow, chosen, found, gpu_memory(), images)
-        out.write_text(written(result))
+        result = make_plan(flow, chosen, found, gpu_memory(), images)
+        out.write_text(profile_yaml(result))
         output.print(table(result))
         for line in lines(result, images, prices):
             output.print(line, markup=False)

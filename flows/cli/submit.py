@@ -34,12 +34,11 @@ def submit(
         if kubernetes:
             if files:
                 raise RunError("option_invalid", f"{', '.join(files)}: a RayJob takes no files of this machine along")
-            from cluster.job import mark
             from cluster.rayjob import RayJobError, rayjob
 
             entrypoint = shlex.join(["cleanplate", *command])
             try:
-                print(rayjob(f"cleanplate-{mark(entrypoint)}", entrypoint, base, image, ENVIRONMENT), end="")
+                print(rayjob(f"cleanplate-{fingerprint(entrypoint)}", entrypoint, base, image, ENVIRONMENT), end="")
             except RayJobError as error:
                 raise RunError("option_invalid", str(error)) from None
             return
@@ -76,7 +75,7 @@ def _as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
         from cluster import job as jobs
     except ImportError as error:
         raise RunError("package_missing", f"{error.name}; install cleanplate[cluster]") from None
-    from cluster.working_dir import packed, renamed
+    from cluster.working_dir import pack_working_dir, renamed
 
     if not jobs.has_address():
         raise RunError("option_invalid", "RAY_ADDRESS must name the cluster's job server, such as http://127.0.0.1:8265")
@@ -88,15 +87,15 @@ def _as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
     }
     entrypoint = shlex.join(["python", "-m", "flows.cli", *renamed(command, names | flows)])
     try:
-        job = jobs.running(entrypoint)
+        job = jobs.find_running(entrypoint)
         if job is None:
-            with packed({names[name]: file for name, file in files.items()}) as folder:
-                job = jobs.submitted(entrypoint, folder, ENVIRONMENT)
+            with pack_working_dir({names[name]: file for name, file in files.items()}) as folder:
+                job = jobs.submit(entrypoint, folder, ENVIRONMENT)
             errors.print(f"job {job}", markup=False)
         else:
             errors.print(f"job {job} is at work on this already; following it", markup=False)
         try:
-            ended = jobs.followed(
+            ended = jobs.follow(
                 job, lambda text: print(text, end="", flush=True), lambda text: errors.print(text, markup=False)
             )
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from cluster.bounds import Bounds
 from flows.engine.memory_limit import computes_on_gpu
-from flows.engine.quarantine import Ended, failed, work_alone
+from flows.engine.quarantine import ChildEnd, fail_rows, work_isolated
 from operators.operator import Operator
 from operators.rows.deadline import deadline, keep_deadlines
 
@@ -19,15 +19,15 @@ MOST_ATTEMPTS = 6
 """From this attempt on a block is not worked any more: even one image at a time, its workers were ended each time before."""
 
 
-def guarded(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
+def work_with_retries(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
     """A batch through the operator, every image within its bounds; what breaks them is a failed row, never the batch."""
     from flows.engine.ray_internals import attempt_number
 
     attempt = attempt_number()
     if attempt >= MOST_ATTEMPTS:
-        return operator.apply(failed(batch, Ended(operator.name, "worker_lost", f"its worker was ended {attempt} times")))
+        return operator.apply(fail_rows(batch, ChildEnd(operator.name, "worker_lost", f"its worker was ended {attempt} times")))
     if attempt:
-        return work_alone(operator, batch, bounds)
+        return work_isolated(operator, batch, bounds)
     keep_deadlines(bounds.seconds_in)
     with deadline(*(step.name for step in operator.steps), images=len(batch)):
         result = operator.apply(batch)
@@ -40,7 +40,7 @@ def _with_memory_of_their_own(operator: Operator, batch: pa.Table, result: pa.Ta
     short = [at for at, code in enumerate(after) if code == "out_of_memory" and before[at] is None]
     if not short or computes_on_gpu():
         return result
-    rows = {at: work_alone(operator, batch.slice(at, 1), bounds) for at in short}
+    rows = {at: work_isolated(operator, batch.slice(at, 1), bounds) for at in short}
     return pa.concat_tables([rows[at] if at in rows else result.slice(at, 1) for at in range(len(result))])
 
 

@@ -19,7 +19,7 @@ WAITING_PER_TASK = 0.5
 """Blocks that may wait for each one that the next stage has: a process of a pool has two, and needs another one soon."""
 
 
-class RunAhead(BackpressurePolicy):  # type: ignore[misc]
+class WaitingBlocks(BackpressurePolicy):  # type: ignore[misc]
     """Holds a stage back while enough blocks wait for the stages after it; those that it is making are not counted."""
 
     def can_add_input(self, op: PhysicalOperator) -> bool:
@@ -38,6 +38,6 @@ def _most(op: PhysicalOperator) -> int:
     return LEAST_WAITING + int(WAITING_PER_TASK * op.num_active_tasks())
 
 
-def bound_run_ahead() -> None:
+def bound_waiting_blocks() -> None:
     """Hold stages back by blocks too, in all runs of this process from now on."""
-    enable_backpressure(RunAhead)
+    enable_backpressure(WaitingBlocks)

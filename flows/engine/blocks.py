@@ -26,7 +26,7 @@ BLOCK = "block"
 def images_per_block(profile: Profile, images: int) -> int:
     """Images of a block in a run of so many: as the profile says, or few enough that each process gets a good many blocks.
 
-    The profile has a stage for each of its flow's, as `Flow.laid_out` makes it.
+    The profile has a stage for each of its flow's, as `Flow.lay_out` makes it.
     """
     workers = sum(stage.pool[1] for stage in profile.stages.values() if stage.pool) or 1
     return profile.images_per_block or max(1, min(LARGEST_BLOCK, images // (BLOCKS_PER_WORKER * workers)))
@@ -43,7 +43,7 @@ def ends(sizes: Sequence[int | None], images: int) -> list[int]:
     return [*found, len(sizes)] if sizes else []
 
 
-def packed(rows: pa.Table, images: int) -> pa.Table:
+def pack_blocks(rows: pa.Table, images: int) -> pa.Table:
     """Index rows as a table of blocks."""
     offsets = np.array([0, *ends(rows["size"].to_pylist(), images)], np.int32)
     structs = rows.to_struct_array().combine_chunks()
@@ -51,7 +51,7 @@ def packed(rows: pa.Table, images: int) -> pa.Table:
     return pa.table({BLOCK: pa.ListArray.from_arrays(pa.array(offsets), structs)})
 
 
-def unpacked(table: pa.Table) -> pa.Table:
+def unpack_blocks(table: pa.Table) -> pa.Table:
     """The rows of a table of blocks; any other table as it is."""
     if table.column_names != [BLOCK]:
         return table

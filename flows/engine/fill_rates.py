@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flows.ladder import Rung, cards
+from flows.ladder import Rung, resolve_cards
 from operators.decisions.budget import Rate
 from operators.generators.generator import Request
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND, CORE, empty_mask
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.rows.box import Box
 from operators.storage import files as storage
 
@@ -37,9 +37,9 @@ def _recorded(dest: str) -> tuple[Rate, ...] | None:
 
 def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
     """Every model of a ladder on two crops of noise with a line of strokes: the straight line through the two times."""
-    single_threaded()
+    use_one_thread()
     rates = []
-    for card in cards(rungs).values():
+    for card in resolve_cards(rungs).values():
         inpaint = Inpaint(card.alias, card=card)
         inpaint.open()
         small, large = (_milliseconds(inpaint, _probe(*size)) for size in PROBES)

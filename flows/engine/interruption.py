@@ -11,7 +11,7 @@ FAILURE = re.compile(r"^\s*(?:operators\.rows\.failure\.)?Failure: (\w+): (.*)$"
 ERROR = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt): .*)$", re.MULTILINE)
 
 
-def interrupted(error: Exception) -> RunError:
+def run_error_from(error: Exception) -> RunError:
     """The end of a run by an error of the engine or of a worker: with the code of the failure at its root, if there is one.
 
     An error that crosses processes keeps its cause as text only: the tracebacks, the innermost first.

@@ -6,32 +6,32 @@ import time
 from dataclasses import dataclass
 
 from cluster.profile import Profile
-from flows.engine.session import nodes_there
+from flows.engine.session import alive_nodes
 from flows.flow import Flow
 from operators.rows.failure import RunError
 
-PATIENCE_SECONDS = 600.0
+SHORTAGE_SECONDS = 600.0
 """So long may the nodes that are left be too few: a machine that was taken away is replaced meanwhile, or not at all."""
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 
 
 @dataclass
-class Shortage:
+class NodeWatch:
     """Looks whether the nodes that are alive can still hold the flow."""
 
     flow: Flow
     profile: Profile
-    patience: float = PATIENCE_SECONDS
+    patience: float = SHORTAGE_SECONDS
     _looked: float = float("-inf")
     _since: float | None = None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise RunError nodes_lost, exit code 3, once the nodes have been too few for as long as there is patience."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._looked < CHECK_SECONDS:
             return
         self._looked = now
-        refusal = self.flow.refusal(self.profile, nodes_there())
+        refusal = self.flow.refusal(self.profile, alive_nodes())
         if refusal is None:
             self._since = None
         elif self._since is None:

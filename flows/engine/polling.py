@@ -12,10 +12,10 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-LOOK_ROUND_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
 
-def arrivals(dataset: Dataset) -> Iterator[pa.Table | None]:
+def batches_or_none(dataset: Dataset) -> Iterator[pa.Table | None]:
     """Every batch of the dataset, and None whenever none has arrived for LOOK_ROUND_SECONDS. Raises what the dataset raises.
 
     When the caller leaves early, the dataset is given up with its next batch.
@@ -26,7 +26,7 @@ def arrivals(dataset: Dataset) -> Iterator[pa.Table | None]:
     def put(kind: str, content: pa.Table | Exception | None) -> None:
         while not left.is_set():
             try:
-                arrived.put((kind, content), timeout=LOOK_ROUND_SECONDS)
+                arrived.put((kind, content), timeout=POLL_SECONDS)
                 return
             except queue.Full:
                 continue
@@ -45,7 +45,7 @@ def arrivals(dataset: Dataset) -> Iterator[pa.Table | None]:
     try:
         while True:
             try:
-                kind, content = arrived.get(timeout=LOOK_ROUND_SECONDS)
+                kind, content = arrived.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 yield None
                 continue

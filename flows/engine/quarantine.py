@@ -2,7 +2,7 @@
 
 A decoder that crashes, hangs or takes all memory ends the worker it runs in, and the engine would give the same images to
 the next worker for ever. So a block whose first attempt did not end well is worked here, image by image, in a child process
-whose end costs nothing: the image that was worked when it ended is `failed` for good, its neighbours are not harmed.
+whose end costs nothing: the image that was worked when it ended is `fail_rows` for good, its neighbours are not harmed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DIES_WITH_PARENT = 1
 
 
 @dataclass(frozen=True)
-class Ended:
+class ChildEnd:
     """The end of a child: in which operator, why, in a code and words; `again` where the image may be innocent."""
 
     operator: str
@@ -46,7 +46,7 @@ class Ended:
     again: bool = False
 
 
-def work_alone(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
+def work_isolated(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
     """The batch through the operator, each row in a child process; a row that ends its child becomes a failed one.
 
     Raises what the operator raises for a whole batch, and TimeoutError where a child's models cannot be loaded.
@@ -60,13 +60,13 @@ def work_alone(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
                 continue
             for _ in range(KILLS_BELIEVED):
                 result = child.work(row)
-                if not (isinstance(result, Ended) and result.again):
+                if not (isinstance(result, ChildEnd) and result.again):
                     break
-            done.append(_passed_on(operator, failed(row, result)) if isinstance(result, Ended) else result)
+            done.append(_passed_on(operator, fail_rows(row, result)) if isinstance(result, ChildEnd) else result)
     return pa.concat_tables(done) if done else batch
 
 
-def failed(rows: pa.Table, ended: Ended) -> pa.Table:
+def fail_rows(rows: pa.Table, ended: ChildEnd) -> pa.Table:
     """The rows with the end of their process as the failure of those that had none."""
     failure = {"operator": ended.operator, "code": Failure(ended.code, ended.message).code, "message": ended.message}
     failures = [earlier or failure for earlier in rows["failure"].to_pylist()]
@@ -97,12 +97,12 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
 
-    def work(self, row: pa.Table) -> pa.Table | Ended:
+    def work(self, row: pa.Table) -> pa.Table | ChildEnd:
         """One row through all operators, or how it ended the process."""
         connection = self._connection or self._start()
         at = self._operator.name
         try:
-            connection.send_bytes(_packed(row))
+            connection.send_bytes(_to_stream(row))
             while connection.poll(self._bounds.seconds_in(at)):
                 kind, content = connection.recv()
                 if kind == "at":
@@ -111,11 +111,11 @@ class Child:
                     self.end()
                     raise content
                 else:
-                    return _unpacked(content)
+                    return _from_stream(content)
         except (EOFError, ConnectionError):
             return self._ended(at)
         self.end()
-        return Ended(at, "time_limit", f"longer than {self._bounds.seconds_in(at):g} s")
+        return ChildEnd(at, "time_limit", f"longer than {self._bounds.seconds_in(at):g} s")
 
     def _start(self) -> Connection[Any, Any]:
         from ray import cloudpickle
@@ -138,15 +138,15 @@ class Child:
             raise content
         return ours
 
-    def _ended(self, at: str) -> Ended:
+    def _ended(self, at: str) -> ChildEnd:
         """What the end of the process says about the row that it was working."""
         assert self._process is not None
         status = self._process.wait()
         self.end()
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         if status == -signal.SIGKILL:
-            return Ended(at, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", again=True)
-        return Ended(at, "worker_crashed", f"its process ended ({name})")
+            return ChildEnd(at, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", again=True)
+        return ChildEnd(at, "worker_crashed", f"its process ended ({name})")
 
     def end(self) -> None:
         """Kill the process, if there is one."""
@@ -162,30 +162,30 @@ def _serve(connection: Connection[Any, Any]) -> None:
     """The child's side: open the operator, then work rows until the parent goes."""
     from ray import cloudpickle
 
-    from operators.models.threads import single_threaded
+    from operators.models.threads import use_one_thread
 
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         operator, memory = cloudpickle.loads(connection.recv_bytes())
-        single_threaded()
+        use_one_thread()
         operator.open()
         limit_memory(memory)
         connection.send(("open", None))
         while True:
-            row = _unpacked(connection.recv_bytes())
+            row = _from_stream(connection.recv_bytes())
             for step in operator.steps:
                 connection.send(("at", step.name))
                 row = step.apply(row)
                 check_schema(row, step.name)
-            connection.send(("done", _packed(_memory_is_its_limit(row))))
+            connection.send(("done", _to_stream(_memory_is_its_limit(row))))
     except EOFError:
         return
     except Exception as error:
         connection.send(("raised", error))
 
 
-def _packed(table: pa.Table) -> bytes:
+def _to_stream(table: pa.Table) -> bytes:
     """A table as an Arrow stream; pickling would send the whole block that a row is a slice of."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -194,7 +194,7 @@ def _packed(table: pa.Table) -> bytes:
     return packed
 
 
-def _unpacked(data: bytes) -> pa.Table:
+def _from_stream(data: bytes) -> pa.Table:
     return pa.ipc.open_stream(data).read_all()
 
 
@@ -204,7 +204,7 @@ def _memory_is_its_limit(row: pa.Table) -> pa.Table:
     if failure is None or failure["code"] != "out_of_memory" or computes_on_gpu():
         return row
     healthy = row.set_column(row.schema.names.index("failure"), "failure", pa.nulls(1, SCHEMA.field("failure").type))
-    return failed(healthy, Ended(failure["operator"], "memory_limit", "more memory than the profile allows one image"))
+    return fail_rows(healthy, ChildEnd(failure["operator"], "memory_limit", "more memory than the profile allows one image"))
 
 
 if __name__ == "__main__":

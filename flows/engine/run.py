@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cluster.profile import Profile
-from flows.engine.blocks import images_per_block, packed
-from flows.engine.interruption import interrupted
-from flows.engine.lost_nodes import Shortage
-from flows.engine.polling import arrivals
+from flows.engine.blocks import images_per_block, pack_blocks
+from flows.engine.interruption import run_error_from
+from flows.engine.lost_nodes import NodeWatch
+from flows.engine.polling import batches_or_none
 from flows.engine.session import connect
 from flows.engine.settings import Options, check_settings, record, run_id
 from flows.engine.stages import stream
@@ -23,7 +23,7 @@ from flows.telemetry.gauges import Gauges
 from flows.telemetry.log import name_run
 from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
-from operators.ledger.counts import tally
+from operators.ledger.counts import count_finished
 from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
 from operators.storage import files as storage
@@ -55,7 +55,7 @@ def run(
         operator.check()
     try:
         storage.reach(dest)
-        with Lease(dest).held() as lease:
+        with Lease(dest).hold() as lease:
             return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
@@ -84,7 +84,7 @@ def _run(
         record(flow, source, dest, profile, options)
     pending = _pending_by_shard(dest, sizes)
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
-    summary.verdicts_before, summary.failures_before = tally(dest, sizes)
+    summary.verdicts_before, summary.failures_before = count_finished(dest, sizes)
     progress(summary)
     if pending:
         storage.remove(report_uri(dest))  # if this run dies, no later one is to take it for its own
@@ -124,19 +124,19 @@ def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
         done = ledger.done_in(ledger.read_shard(dest, shard, files))
         pending = rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
         if len(pending):
-            yield packed(pending, images)
+            yield pack_blocks(pending, images)
 
 
 def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Dataset:
     """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's stages; OUTCOME of each image."""
     import ray.data
 
-    from flows.engine.backpressure import bound_run_ahead
+    from flows.engine.backpressure import bound_waiting_blocks
 
-    bound_run_ahead()
+    bound_waiting_blocks()
     files = ledger.files_by_shard(dest)
     shards = [{"shard": shard, "files": files.get(shard, [])} for shard in sorted(pending) if pending[shard]]
-    block = images_per_block(flow.laid_out(profile)[0], sum(pending.values()))
+    block = images_per_block(flow.lay_out(profile)[0], sum(pending.values()))
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
         partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )
@@ -166,13 +166,13 @@ def _work(
     try:
         dataset = plan(flow, dest, profile, pending)
         summary.pace.watch(flow, profile, lambda: stage_counts(dataset, len(flow.stages(profile))))
-        gauges, shortage = Gauges(), Shortage(flow, profile)
+        gauges, node_watch = Gauges(), NodeWatch(flow, profile)
         gauges.set(summary)
-        for batch in arrivals(dataset):
+        for batch in batches_or_none(dataset):
             if lease.lost.is_set():
                 raise RunError("destination_in_use", "another run took this destination", 3)
             if batch is None:
-                shortage.look()
+                node_watch.check()
                 continue
             summary.pace.saw(batch)
             for shard, verdict, failure in zip(
@@ -192,6 +192,6 @@ def _work(
                 code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
                 raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
     except (ray.exceptions.RayError, OSError) as error:
-        raise interrupted(error) from error
+        raise run_error_from(error) from error
     if missing := sum(remaining.values()):
         raise RunError("incomplete", f"{missing} images were lost on the way; run again", 3)

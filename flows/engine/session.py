@@ -57,7 +57,7 @@ def connect(flow: Flow, profile: Profile) -> None:
         except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
             raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
-    _refuse_unless_fits(flow, profile, nodes_there())
+    _refuse_unless_fits(flow, profile, alive_nodes())
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -65,7 +65,7 @@ def connect(flow: Flow, profile: Profile) -> None:
     context.op_resource_reservation_ratio = RESERVED
 
 
-def nodes_there() -> list[Node]:
+def alive_nodes() -> list[Node]:
     """The nodes of the cluster that this process is connected to."""
     import ray
 

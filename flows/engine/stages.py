@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
-from flows.engine.attempts import guarded
-from flows.engine.blocks import unpacked
+from flows.engine.attempts import work_with_retries
+from flows.engine.blocks import unpack_blocks
 from flows.engine.memory_limit import limit_memory
 from flows.flow import Flow
-from flows.telemetry.batch import batch_observed
-from operators.models.threads import single_threaded
+from flows.telemetry.batch import observe_batch
+from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.schema import SCHEMA, check_schema, complete
 
@@ -36,7 +36,7 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
     """
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-    laid_out, names = flow.laid_out(profile)
+    laid_out, names = flow.lay_out(profile)
     for position, (name, (_, operator)) in enumerate(zip(names, flow.stages(profile), strict=True)):
         stage = laid_out.stages[name]
         last = position == len(names) - 1
@@ -67,10 +67,10 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
 
 def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
     """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
-    rows = complete(unpacked(table))
-    result = guarded(operator, rows, bounds)
+    rows = complete(unpack_blocks(table))
+    result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)
-    batch_observed(operator, rows, result)
+    observe_batch(operator, rows, result)
     return result if kept is None else result.select(list(kept))
 
 
@@ -78,7 +78,7 @@ class Worker:
     """A process that keeps an operator open, on one computing thread and in bounded memory."""
 
     def __init__(self, operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None) -> None:
-        single_threaded()
+        use_one_thread()
         operator.open()
         limit_memory(bounds.memory_bytes)
         self._work = partial(work, operator, bounds, kept)

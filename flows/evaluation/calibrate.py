@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from flows.evaluation.measure import FillJob, in_processes, rung_records
+from flows.evaluation.measure import FillJob, map_in_processes, rung_records
 from flows.evaluation.suite import SETS, Suite
-from operators.decisions.gate import area_under_curve, fitted
+from operators.decisions.gate import area_under_curve, fit_model
 
 BAD = 0.12
 """Perceptual distance (shift-tolerant LPIPS of the padded crop) beyond which a fill counts as bad: about what the best
@@ -24,10 +24,10 @@ OTHER_BOUNDS = (0.06, 0.08, 0.10, 0.15)
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
 
 
-def calibrated(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:
+def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:
     """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the set `report`."""
     jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries]
-    records = [record for made in in_processes(rung_records, jobs, processes) for record in made]
+    records = [record for made in map_in_processes(rung_records, jobs, processes) for record in made]
     if any(all(record["set"] != name for record in records) for name in SETS):
         raise ValueError(f"suite {suite.name} has no regions with a known truth in one of its sets")
     return {
@@ -42,7 +42,7 @@ def calibrated(suite: Suite, rungs: Sequence[str], processes: int, bound: float 
 
 def _rung(records: Sequence[dict[str, Any]], bound: float) -> dict[str, Any]:
     sets = {name: [record for record in records if record["set"] == name] for name in ("tune", "report")}
-    model = fitted([record["measured"] for record in sets["tune"]], [_distance(record) for record in sets["tune"]], bound)
+    model = fit_model([record["measured"] for record in sets["tune"]], [_distance(record) for record in sets["tune"]], bound)
 
     def judged(chosen: Sequence[dict[str, Any]]) -> dict[str, Any]:
         predicted = np.array([model.predicted_distance(record["measured"]) for record in chosen])

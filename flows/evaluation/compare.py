@@ -69,7 +69,7 @@ def observations(content: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str,
                 yield (image["set"], image["bucket"], "delivered", f"{image['file']}#{number}", name), text[name]
 
 
-def compared(first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
     """All changes from the first evaluation to the second, overall and per bucket.
 
     Raises ValueError if they are of different suites.

@@ -34,7 +34,7 @@ class Caption:
     angle: float = 0.0
 
 
-def drawn(clean: Pixels, caption: Caption) -> tuple[Pixels, Coverage]:
+def draw(clean: Pixels, caption: Caption) -> tuple[Pixels, Coverage]:
     """The picture (uint8 height x width x 3) with the caption on it, and what the caption covers."""
     height, width = clean.shape[:2]
     layer = _layer(caption)
@@ -73,10 +73,10 @@ def _layer(caption: Caption) -> Image.Image:
     return layer.rotate(caption.angle, Image.Resampling.BICUBIC, expand=True) if caption.angle else layer
 
 
-def captioned(clean: Pixels, captions: list[Caption] | tuple[Caption, ...]) -> tuple[Pixels, Coverage]:
+def draw_all(clean: Pixels, captions: list[Caption] | tuple[Caption, ...]) -> tuple[Pixels, Coverage]:
     """The picture with several captions, and the strongest coverage of each pixel."""
     picture, covered = clean, np.zeros(clean.shape[:2], np.float32)
     for caption in captions:
-        picture, coverage = drawn(picture, caption)
+        picture, coverage = draw(picture, caption)
         covered = np.maximum(covered, coverage)
     return picture, covered

@@ -21,7 +21,7 @@ import numpy as np
 
 from flows.erase_text import erase_text
 from flows.evaluation.calibrate import BAD, without_nan
-from flows.evaluation.measure import FillJob, FlowJob, delivered, finite, in_processes, rung_records
+from flows.evaluation.measure import FillJob, FlowJob, deliver, finite, map_in_processes, rung_records
 from flows.evaluation.suite import Suite
 from flows.ladder import Fills, Rung
 from flows.reports.drift import warnings
@@ -68,7 +68,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
         for number, entry in enumerate(suite.entries)
     ]
     flow_jobs = [FlowJob(suite, entry, flow, str(out / "images")) for entry in suite.entries]
-    images = in_processes(delivered, flow_jobs, options.processes)
+    images = map_in_processes(deliver, flow_jobs, options.processes)
     timings = {image["file"]: image.pop("timings") for image in images}
     content = {
         "suite": {"name": suite.name, "checksum": suite.checksum, "images": len(suite.entries)},
@@ -80,7 +80,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
             name: calibration().get(name) for name in ("suite", "suite_checksum", "date", "bad_perceptual_distance")
         },
         "images": images,
-        "fills": [record for made in in_processes(rung_records, fill_jobs, options.processes) for record in made],
+        "fills": [record for made in map_in_processes(rung_records, fill_jobs, options.processes) for record in made],
     }
     content = dict(without_nan(content))
     (out / "evaluation.json").write_text(json.dumps(content, indent=1))

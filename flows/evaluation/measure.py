@@ -28,11 +28,11 @@ from operators.metrics.continuity import lab_difference, seam_ratio
 from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import band_ratios, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
-from operators.metrics.surface import region_figures, without_text
+from operators.metrics.surface import region_figures, text_smoothed_over
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.schema import complete
-from operators.rows.table import Region, swap_children, views
+from operators.rows.table import Region, row_views, swap_children
 from operators.soften import Soften
 from operators.verify import measured_region
 from operators.vision.text_detector import Scale
@@ -79,7 +79,7 @@ def _index_row(entry: Entry, path: Path) -> pa.Table:
     return complete(pa.table(columns))
 
 
-def softened(suite: Suite, entry: Entry) -> pa.Table:
+def detect_and_soften(suite: Suite, entry: Entry) -> pa.Table:
     """One image of a suite, detected and softened: a one-row table."""
     return Flow((Fetch(), Detect(), Soften())).run(_index_row(entry, suite.image(entry)))
 
@@ -110,7 +110,7 @@ def against_truth(result: Pixels, truth: Pixels) -> dict[str, float]:
 def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
     """What kind of place a region is: the buckets of the failure tables are cut along these."""
     mask = region.array("mask", 4)
-    shown = without_text(region.array("pixels", 3), mask)
+    shown = text_smoothed_over(region.array("pixels", 3), mask)
     figures = region_figures(shown, mask, region["polygons"], max(frame.width, frame.height))
     box = bounding_box(region["polygons"], frame.width, frame.height)
     at_border = box.x <= 2 or box.y <= 2 or box.x + box.width >= frame.width - 2 or box.y + box.height >= frame.height - 2
@@ -159,15 +159,17 @@ class FillJob:
 
 def rung_records(job: FillJob) -> list[dict[str, Any]]:
     """Every region of one image filled by each rung: what is known of it with and without the truth."""
-    table, truth = softened(job.suite, job.entry), job.suite.truth(job.entry)
+    table, truth = detect_and_soften(job.suite, job.entry), job.suite.truth(job.entry)
     return [record for rung in job.rungs for record in _of_rung(job, rung, table, truth)]
 
 
 def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> Iterator[dict[str, Any]]:
-    filled = views(Inpaint(rung, job.seed).apply(table))[0]
+    filled = row_views(Inpaint(rung, job.seed).apply(table))[0]
     frame = Box(0, 0, filled["width"], filled["height"])
-    others = [views(Inpaint(rung, job.seed + more).apply(table))[0] for more in range(1, job.seeds if rung in RANDOM else 1)]
-    worse = {p: views(Inpaint(rung, job.seed).apply(_with_masks(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
+    others = [
+        row_views(Inpaint(rung, job.seed + more).apply(table))[0] for more in range(1, job.seeds if rung in RANDOM else 1)
+    ]
+    worse = {p: row_views(Inpaint(rung, job.seed).apply(_with_masks(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
     for number, region in enumerate(filled.regions):
         clean = crop_of(region, truth) if truth is not None else None
         figures = fill_figures(region, clean)
@@ -215,7 +217,7 @@ RANDOM = ("patchmatch", "builtin")
 
 
 def _with_masks(table: pa.Table, perturbation: Perturbation) -> pa.Table:
-    regions = views(table)[0].regions
+    regions = row_views(table)[0].regions
     masks = [perturbation(region.array("mask", 4), number).tobytes() for number, region in enumerate(regions)]
     return swap_children(table, {"mask": pa.array(masks, pa.large_binary())})
 
@@ -230,10 +232,10 @@ class FlowJob:
     pictures: str
 
 
-def delivered(job: FlowJob) -> dict[str, Any]:
+def deliver(job: FlowJob) -> dict[str, Any]:
     """One image through a whole flow: its verdict, its timings, and the delivered picture against the truth."""
     path = job.suite.image(job.entry)
-    row = views(job.flow.run(_index_row(job.entry, path)))[0]
+    row = row_views(job.flow.run(_index_row(job.entry, path)))[0]
     encoded, truth = row.data("encoded"), job.suite.truth(job.entry)
     source = np.asarray(Image.open(path).convert("RGB"))
     shown = source if encoded is None else np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"))
@@ -288,13 +290,13 @@ def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
     return np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
 
 
-def in_processes(function: Any, jobs: Sequence[Any], processes: int) -> list[Any]:
+def map_in_processes(function: Any, jobs: Sequence[Any], processes: int) -> list[Any]:
     """`function` over the jobs, in order, by as many single-threaded processes."""
     return list(as_processed(function, jobs, processes))
 
 
 def as_processed(function: Any, jobs: Sequence[Any], processes: int) -> Iterator[Any]:
-    """Like `in_processes`, each result as soon as it and all before it are there."""
+    """Like `map_in_processes`, each result as soon as it and all before it are there."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
         yield from pool.map(function, jobs)
 

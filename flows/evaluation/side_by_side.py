@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from flows.evaluation.evaluate import RUNG_FIGURES, by, mean
-from flows.evaluation.measure import FillJob, crop_of, rung_records, softened
+from flows.evaluation.measure import FillJob, crop_of, detect_and_soften, rung_records
 from flows.evaluation.suite import Suite
 from operators.decisions.gate import model_of
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND, pasted
-from operators.rows.table import views
+from operators.rows.table import row_views
 
 
 def sample(suite: Suite, images: int) -> Suite:
@@ -24,7 +24,7 @@ def sample(suite: Suite, images: int) -> Suite:
     return replace(suite, entries=tuple(suite.entries[place] for place in dict.fromkeys(chosen.tolist())))
 
 
-def tried(suite: Suite, generators: Sequence[str]) -> list[dict[str, Any]]:
+def measure_generators(suite: Suite, generators: Sequence[str]) -> list[dict[str, Any]]:
     """One record for every region and generator: how far the fill is from the truth, and what the gate measures of it."""
     return [record for entry in suite.entries for record in rung_records(FillJob(suite, entry, tuple(generators)))]
 
@@ -70,9 +70,9 @@ def side_by_side(suite: Suite, generators: Sequence[str]) -> Image.Image:
     """A row for each region of the suite: the source, what each generator makes of it, and the truth if there is one."""
     rows = []
     for entry in suite.entries:
-        softened_table, truth = softened(suite, entry), suite.truth(entry)
-        filled = [views(Inpaint(generator).apply(softened_table))[0].regions for generator in generators]
-        for number, region in enumerate(views(softened_table)[0].regions):
+        softened_table, truth = detect_and_soften(suite, entry), suite.truth(entry)
+        filled = [row_views(Inpaint(generator).apply(softened_table))[0].regions for generator in generators]
+        for number, region in enumerate(row_views(softened_table)[0].regions):
             pixels, blend = region.array("pixels", 3), region.array("mask", 4)[:, :, BLEND]
             fills = [regions[number].fill() for regions in filled]
             row = [pixels, *(pixels if fill is None else pasted(pixels, fill, blend) for fill in fills)]

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from flows.evaluation.draw_text import Caption, Coverage, captioned, drawn
+from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all
 from operators.rows.arrays import Pixels
 
 SETS = ("tune", "report")
@@ -210,15 +210,15 @@ def _graphic(rng: random.Random) -> Pixels:
     ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None, None]
     one, other = (np.array([rng.randint(30, 225) for _ in range(3)], np.float32) for _ in range(2))
     image = Image.fromarray(np.broadcast_to(np.rint(one * (1 - ramp) + other * ramp), (SIDE, SIDE, 3)).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
+    canvas = ImageDraw.Draw(image)
     for _ in range(7):
         x, y = rng.randint(-40, SIDE), rng.randint(-40, SIDE)
         shape = (x, y, x + rng.randint(40, 220), y + rng.randint(20, 160))
         colour = (rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255))
         if rng.random() < 0.5:
-            draw.rounded_rectangle(shape, rng.randint(0, 20), fill=colour)
+            canvas.rounded_rectangle(shape, rng.randint(0, 20), fill=colour)
         else:
-            draw.ellipse(shape, fill=colour)
+            canvas.ellipse(shape, fill=colour)
     return np.asarray(image)
 
 
@@ -271,8 +271,8 @@ def _default_pictures() -> Iterator[tuple[Entry, Pixels, Pixels, Coverage]]:
         number = counts[chosen] = counts.get(chosen, -1) + 1
         rng = random.Random(f"{chosen} {number}")
         captions = _styles(rng, number, bucket, WORDS if chosen == "tune" else WORDS_LATER)
-        picture, coverage = captioned(clean, captions)
-        texts = [polygon_round(drawn(clean, caption)[1]) for caption in captions]
+        picture, coverage = draw_all(clean, captions)
+        texts = [polygon_round(draw(clean, caption)[1]) for caption in captions]
         extension = "jpg" if number % 4 == 3 else "png"
         file = f"{chosen}-{number:02d}-{bucket.replace(' ', '-')}.{extension}"
         prompt = f"the same {bucket}, without text"

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import yaml
 
-from cluster.balance import Balance, Fleet, Gain, Load, balanced, gains, gpu_share, rate_of
+from cluster.balance import Balance, Fleet, Gain, Load, balance_pools, gains, gpu_share, rate_of
 from cluster.profile import INDEX_CPUS, Profile, ProfileError, Stage, cores
 from flows.engine.blocks import images_per_block
 from flows.flow import Flow
@@ -94,12 +94,12 @@ def fleet_of(profile: Profile) -> Fleet:
     return Fleet(*(sum(group.count * group.resources[name] for group in groups) for name in ("CPU", "GPU", "memory")))
 
 
-def planned(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float, images: int) -> Plan:
-    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as in `Flow.laid_out`.
+def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float, images: int) -> Plan:
+    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as in `Flow.lay_out`.
 
     `gpu_memory` is the memory of one GPU in bytes, 0 if none was at hand. Raises ProfileError if the fleet is too small.
     """
-    laid_out, names = flow.laid_out(profile)
+    laid_out, names = flow.lay_out(profile)
     fleet, remarks, plain = fleet_of(profile), [], {}
     for name in names:
         stage, one = laid_out.stages[name], measured[name]
@@ -117,7 +117,7 @@ def planned(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_
     }
     given = rate_of(loads, {ENGINE: 1, **most}, usable)
     try:
-        best = balanced(loads, usable)
+        best = balance_pools(loads, usable)
     except ValueError as error:
         raise ProfileError(f"profile {profile.name!r}: {error}") from None
     stages = {**profile.stages, **{name: _stage(laid_out.stages[name], loads[name], best, name, profile) for name in names}}
@@ -199,7 +199,7 @@ def _spread(
     return float(low), float(high)
 
 
-def written(plan: Plan) -> str:
+def profile_yaml(plan: Plan) -> str:
     """The balanced profile as the YAML that `cluster.profile.load` reads."""
     content = plan.profile.model_dump(mode="json", exclude_defaults=True)
     for sized in (*content["stages"].values(), *content.get("machines", {}).values()):

@@ -27,7 +27,7 @@ import pyarrow as pa
 from cluster.profile import Profile, cores
 from flows.engine.blocks import LARGEST_BLOCK
 from flows.flow import Flow
-from operators.models.threads import single_threaded
+from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.failure import RunError
 from operators.rows.schema import SCHEMA, check_schema, complete
@@ -84,12 +84,12 @@ def sample(source: str) -> Sample:
     return Sample(pa.table({name: pa.array(kept, SCHEMA.field(name).type) for name, kept in values.items()}), seconds)
 
 
-def measured(flow: Flow, profile: Profile, rows: pa.Table, work: Path) -> Iterator[tuple[str, Measured]]:
-    """Every stage of a flow by its name in `Flow.laid_out`, measured on these index rows; `work` holds what goes between.
+def measure_stages(flow: Flow, profile: Profile, rows: pa.Table, work: Path) -> Iterator[tuple[str, Measured]]:
+    """Every stage of a flow by its name in `Flow.lay_out`, measured on these index rows; `work` holds what goes between.
 
     Raises RunError run_interrupted if a process of a stage dies.
     """
-    laid_out, names = flow.laid_out(profile)
+    laid_out, names = flow.lay_out(profile)
     table = complete(rows)
     for name, (_, operator) in zip(names, flow.stages(profile), strict=True):
         stage = laid_out.stages[name]
@@ -133,7 +133,7 @@ def _meet(barrier: Barrier) -> None:
 def _work(operator: Operator, file: Path, batch: int, gpu_before: float) -> Measured:
     """One part of the sample through one stage, in a process of its own; the result takes the part's place."""
     start = time.perf_counter()
-    single_threaded()
+    use_one_thread()
     operator.open()
     table = _get(file)
     operator.apply(table.slice(0, 1))  # what is loaded with the first image is no cost of every image

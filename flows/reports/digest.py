@@ -25,8 +25,8 @@ class Digest:
         """How often each check of each rung refused a fill."""
         self.latencies = Latencies()
         self.drift = Drift()
-        self.worst = Few(lambda image: (-closeness(image), image["path"]))
-        self.sample = Few(lambda image: hashlib.sha256(image["path"].encode()).digest())
+        self.worst = SmallestN(lambda image: (-margin_used(image), image["path"]))
+        self.sample = SmallestN(lambda image: hashlib.sha256(image["path"].encode()).digest())
         """Drawn by the hashes of their paths: the same ones whatever the order of the rows."""
 
     def add(self, image: dict[str, Any]) -> None:
@@ -35,7 +35,7 @@ class Digest:
         self.verdicts[image["verdict"]] += 1
         if image["failure"]:
             self.failures[image["failure"]["code"]] += 1
-        self.latencies.add(spent(image))
+        self.latencies.add(milliseconds_by_operator(image))
         for region in image["regions"] or []:
             if region.get("metadata"):
                 self.drift.add(dict(region["metadata"]))
@@ -47,7 +47,7 @@ class Digest:
             self.sample.add(image)
 
 
-class Few:
+class SmallestN:
     """The SHOWN images with the smallest keys."""
 
     def __init__(self, key: Callable[[dict[str, Any]], Any]) -> None:
@@ -65,7 +65,7 @@ class Few:
         return heapq.nsmallest(SHOWN, self._kept, key=self._key)
 
 
-def spent(image: dict[str, Any]) -> dict[str, float]:
+def milliseconds_by_operator(image: dict[str, Any]) -> dict[str, float]:
     """Milliseconds by operator, those that ran twice added up."""
     by_operator: dict[str, float] = defaultdict(float)
     for timing in image["timings"] or []:
@@ -73,7 +73,7 @@ def spent(image: dict[str, Any]) -> dict[str, float]:
     return by_operator
 
 
-def closeness(image: dict[str, Any]) -> float:
+def margin_used(image: dict[str, Any]) -> float:
     """How near an image's delivered edits came to being refused: the largest share of a limit used up, 0..1 and NaN as 0."""
     shares = [
         check["value"] / check["limit"]

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from PIL import Image, ImageOps
 
-from flows.reports.digest import Digest, closeness
+from flows.reports.digest import Digest, margin_used
 from operators.ledger import ledger
 from operators.rows.failure import Failure
 from operators.storage import files as storage
@@ -63,7 +63,7 @@ def _shown(image: dict[str, Any]) -> dict[str, Any]:
         "before": _thumbnail(image["uri"]),
         "after": _thumbnail(image["output_uri"]),
         "rungs": Counter(region["rung"] for region in regions if region["state"] == "accepted").most_common(),
-        "closeness": closeness(image),
+        "closeness": margin_used(image),
         "kept": sum(region["state"] != "accepted" for region in regions),
         "reasons": image["reasons"] or [],
     }

@@ -13,7 +13,7 @@ from flows.telemetry.metrics import count
 from operators.operator import Operator
 
 
-def batch_observed(operator: Operator, before: pa.Table, after: pa.Table) -> None:
+def observe_batch(operator: Operator, before: pa.Table, after: pa.Table) -> None:
     """Tell of one batch of a stage: its rows before and after the operator. Nothing where Ray does not run."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.operator import Operator
-from operators.rows.checks import attempts
+from operators.rows.checks import judged_rungs
 
 if TYPE_CHECKING:
     from ray.util import metrics as ray_metrics
@@ -113,7 +113,7 @@ def _fills(table: pa.Table) -> Counter[tuple[str, ...]]:
     fills: Counter[tuple[str, ...]] = Counter()
     for regions in table["regions"].to_pylist():
         for region in regions or []:
-            made = attempts(region["checks"] or [])
+            made = judged_rungs(region["checks"] or [])
             accepted = made[-1:] if region["state"] == "accepted" else []
             fills.update((rung, "refused") for rung in made[: len(made) - len(accepted)])
             fills.update((rung, "accepted") for rung in accepted)

@@ -58,7 +58,7 @@ class Summary:
         parts = [f"{self.total} images"]
         if self.before:
             parts.append(f"{self.before} done before")
-        parts.append(counts(_together(self.verdicts_before, self.verdicts)))
+        parts.append(count_text(_together(self.verdicts_before, self.verdicts)))
         failures = _together(self.failures_before, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
@@ -73,6 +73,6 @@ def _together(before: Counter[str], now: Counter[str]) -> Counter[str]:
 VERDICTS = ("edited", "untouched", "rolled_back", "skipped", "failed")
 
 
-def counts(verdicts: Counter[str]) -> str:
+def count_text(verdicts: Counter[str]) -> str:
     """Images by verdict in words."""
     return ", ".join(f"{verdicts[name]} {name.replace('_', ' ')}" for name in VERDICTS if verdicts[name])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from operators.rows.checks import BUDGET_CHECK, attempts, check
+from operators.rows.checks import BUDGET_CHECK, check, judged_rungs
 from operators.rows.records import (
     CheckRecord,
 )
@@ -52,7 +52,7 @@ class Budget:
 
     def spent(self, regions: Sequence[Children]) -> float:
         """What the fills already made of an image's regions were predicted to cost: their checks name the rungs."""
-        return sum(self.predicted(rung, _area(region)) for region in regions for rung in attempts(region["checks"] or []))
+        return sum(self.predicted(rung, _area(region)) for region in regions for rung in judged_rungs(region["checks"] or []))
 
     def affords(self, regions: Sequence[Children], chosen: Sequence[int], rung: str) -> list[int]:
         """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones first."""

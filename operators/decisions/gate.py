@@ -57,7 +57,7 @@ class Model:
         return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
 
 
-def fitted(examples: Sequence[Mapping[str, float]], distances: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
+def fit_model(examples: Sequence[Mapping[str, float]], distances: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
     """The ridge regression of the logarithm of the perceptual distance on the standardised features of known fills."""
     x, y = np.stack([features(example) for example in examples]), np.log2(np.array(distances, np.float64) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -16,7 +16,7 @@ Pictures = Callable[[Sequence[Request]], "torch.Tensor"]
 """Requests of one shape to the pictures made of them, before they are rounded; the first axis is the microbatch."""
 
 
-def steady_microbatch(loaded: Loaded, size: int, kind: Hashable, request: Request, pictures: Pictures) -> int:
+def invariant_microbatch(loaded: Loaded, size: int, kind: Hashable, request: Request, pictures: Pictures) -> int:
     """`size` if equal requests give bit for bit equal pictures at every place of a microbatch of that size, else 1.
 
     Shapes alone decide in which order a kernel adds up, or which elements it leaves to a loop for the rest (this one was

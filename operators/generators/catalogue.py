@@ -19,7 +19,7 @@ def generator_of(card: ModelCard, folder: Path | None) -> Generator:
     return _made(card, folder, weights=True)
 
 
-def check(card: ModelCard, folder: Path | None) -> None:
+def check_model(card: ModelCard, folder: Path | None) -> None:
     """Raise what `generator_of` would, without reading or keeping weights: their names and shapes are in the files' headers."""
     _made(card, folder, weights=False)
 
@@ -35,12 +35,12 @@ def _made(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
         return PixelDiffusion.of(card.alias, folder, card.steps)
     if folder is None or card.family not in ("latent_diffusion", "token_transformer"):
         raise RunError("model_invalid", f"{card.alias}: no generator of family {card.family} can be made")
-    from operators.generators.diffusers_pipeline import OwnPipeline
+    from operators.generators.diffusers_pipeline import DiffusersPipeline
     from operators.generators.latent_diffusion import LatentDiffusion
-    from operators.generators.loading import hollow, loaded
+    from operators.generators.loading import load, load_without_weights
     from operators.generators.token_transformer import TokenTransformer
 
-    model = loaded(card, folder) if weights else hollow(card, folder)
+    model = load(card, folder) if weights else load_without_weights(card, folder)
     if card.family == "token_transformer":
         return TokenTransformer(card, model)
-    return LatentDiffusion(card, model) if LatentDiffusion.runs(model.pipeline) else OwnPipeline.of(card, model)
+    return LatentDiffusion(card, model) if LatentDiffusion.runs(model.pipeline) else DiffusersPipeline.of(card, model)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operators.generators.batch_invariance import steady_microbatch
+from operators.generators.batch_invariance import invariant_microbatch
 from operators.generators.canvas import largest
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OwnPipeline:
+class DiffusersPipeline:
     """A diffusers pipeline called with crops of fixed size, masks that survive its resampling, and a generator per region."""
 
     card: ModelCard
     loaded: Loaded
 
     @classmethod
-    def of(cls, card: ModelCard, loaded: Loaded) -> OwnPipeline:
+    def of(cls, card: ModelCard, loaded: Loaded) -> DiffusersPipeline:
         """The pipeline as it is if it inpaints, else the one that inpaints with its networks. Raises RunError model_invalid."""
         from diffusers import AutoPipelineForInpainting
 
@@ -60,7 +60,7 @@ class OwnPipeline:
     def microbatch(self, request: Request) -> int:
         """As the card says, unless places in a microbatch matter on this machine: then one."""
         kind = (self.shape(request), self.card.guidance > 1)
-        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+        return invariant_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop regenerated; see `Generator.fill`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operators.generators.batch_invariance import steady_microbatch
+from operators.generators.batch_invariance import invariant_microbatch
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
@@ -71,7 +71,7 @@ class LatentDiffusion:
     def microbatch(self, request: Request) -> int:
         """As the card says, unless places in a microbatch matter on this machine: then one."""
         kind = (self.shape(request), self.card.guidance > 1)
-        return steady_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
+        return invariant_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Each crop regenerated; see `Generator.fill`."""

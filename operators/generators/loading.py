@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from operators.models.card import ModelCard
-from operators.models.documents import parsed
-from operators.models.folder import INDEX, UNUSED, listed, selected, variants
-from operators.models.in_process import cached
-from operators.models.threads import single_threaded
+from operators.models.documents import parse_json
+from operators.models.folder import INDEX, UNUSED, list_files, select_files, variants
+from operators.models.in_process import load_once
+from operators.models.threads import use_one_thread
 from operators.rows.failure import RunError
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
@@ -34,7 +34,7 @@ class Loaded:
     """What `places` has found out, by size and kind of microbatch."""
 
 
-def loaded(card: ModelCard, folder: Path) -> Loaded:
+def load(card: ModelCard, folder: Path) -> Loaded:
     """The folder's pipeline, loaded the first time that this process asks for these files (`registry.pinned` names them).
 
     Raises RunError model_invalid, model_unsafe; package_missing without the packages to run it.
@@ -47,14 +47,14 @@ def loaded(card: ModelCard, folder: Path) -> Loaded:
         json.dumps([str(folder), card.files, card.variant, card.dtype], sort_keys=True).encode()
     ).hexdigest()
     if device == "cpu":
-        single_threaded()
-    return cached(card.alias, checksum, device, lambda: Loaded(_pipeline(card, folder, device), device))
+        use_one_thread()
+    return load_once(card.alias, checksum, device, lambda: Loaded(_pipeline(card, folder, device), device))
 
 
-def hollow(card: ModelCard, folder: Path) -> Loaded:
+def load_without_weights(card: ModelCard, folder: Path) -> Loaded:
     """The folder's pipeline without its weights: of their files only the headers are read, and no memory is taken for them.
 
-    Raises as `loaded` does, so that a run learns in a second what its workers would only find out by reading gigabytes.
+    Raises as `load` does, so that a run learns in a second what its workers would only find out by reading gigabytes.
     """
     _require_packages()
     with _without_weights():
@@ -90,8 +90,8 @@ def _without_weights() -> Iterator[None]:
 
 
 def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
-    index = parsed((folder / INDEX).read_bytes(), str(folder / INDEX))
-    sets = variants(selected(listed(str(folder)), index, card.variant))
+    index = parse_json((folder / INDEX).read_bytes(), str(folder / INDEX))
+    sets = variants(select_files(list_files(str(folder)), index, card.variant))
     _quiet()
     import diffusers
     import torch

@@ -21,7 +21,7 @@ class Filled:
     """The region's even share of its microbatch's time."""
 
 
-def filled(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
+def fill_all(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
     """Every request's fill, or what went wrong with it, in order.
 
     A microbatch holds requests of one shape and is padded by repeating the last, so a region's pixels depend on nothing

@@ -23,11 +23,11 @@ import numpy.typing as npt
 from operators.generators.classical import navier_stokes, patchmatch
 from operators.generators.generator import Request
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
-from operators.models.in_process import cached, file_sha256
+from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 Field = npt.NDArray[np.float32]
 """Values a pixel, height x width x channels."""
@@ -55,16 +55,16 @@ RESIDUAL_SCALE = 3.0
 """What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
 
 
-def packed(field: Field) -> Field:
-    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's `pixel_unshuffle`; `unpacked` undoes it."""
+def space_to_depth(field: Field) -> Field:
+    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's `pixel_unshuffle`."""
     height, width, channels = field.shape
     blocks = field.reshape(height // PACKING, PACKING, width // PACKING, PACKING, channels)
     flat = blocks.transpose(4, 1, 3, 0, 2).reshape(channels * PACKING**2, height // PACKING, width // PACKING)
     return np.ascontiguousarray(flat)
 
 
-def unpacked(values: Field) -> Field:
-    """The inverse of `packed`, exact to the bit."""
+def depth_to_space(values: Field) -> Field:
+    """The inverse of `space_to_depth`, exact to the bit."""
     depth, rows, columns = values.shape
     blocks = values.reshape(depth // PACKING**2, PACKING, PACKING, rows, columns)
     whole = blocks.transpose(3, 1, 4, 2, 0).reshape(rows * PACKING, columns * PACKING, depth // PACKING**2)
@@ -184,9 +184,9 @@ class Network:
         """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
         smooth, seen = start.smooth - start.fill, start.seen - start.fill
         shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask, start.hints], axis=2)
-        inputs = {"packed": packed(shown)[None], "level": np.array([level * 1000], np.float32)}
-        with spent_in("model"):
-            answer = unpacked(self._session.run(None, inputs)[0][0])
+        inputs = {"packed": space_to_depth(shown)[None], "level": np.array([level * 1000], np.float32)}
+        with timed("model"):
+            answer = depth_to_space(self._session.run(None, inputs)[0][0])
         trust = (1 / (1 + (1 / first_trust(start.mask[:, :, 2:3]) - 1) * np.exp(-answer[:, :, 4:5]))) ** CAUTION
         towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
         result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
@@ -261,4 +261,4 @@ class PixelDiffusion:
 def _network(folder: Path) -> Network:
     """The process's network of that folder."""
     weights = file_sha256(folder / WEIGHTS)
-    return cached(str(folder), weights, "cpu", lambda: Network(folder))
+    return load_once(str(folder), weights, "cpu", lambda: Network(folder))

@@ -38,7 +38,7 @@ TRAITS = (
 """What of a region's figures a prompt can say; the figures' units are those of `describe`."""
 
 
-def intent_of(figures: Mapping[str, float], wish: str = "") -> str:
+def describe_surface(figures: Mapping[str, float], wish: str = "") -> str:
     """The intent for a region: that its surface goes on, the traits that `figures` show, then the user's own `wish`.
 
     `figures` may be empty, and names that are missing say nothing; neither do any where nothing was seen.
@@ -48,7 +48,7 @@ def intent_of(figures: Mapping[str, float], wish: str = "") -> str:
     return ", ".join(part for part in (CONTINUED, *traits, wish.strip()) if part)
 
 
-def rendered(intent: str, card: ModelCard) -> str:
+def render_prompt(intent: str, card: ModelCard) -> str:
     """The intent in the card's template; braces in the intent stay as they are."""
     return card.prompt.replace("{intent}", intent)
 

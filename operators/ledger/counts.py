@@ -18,7 +18,7 @@ THREADS = 16
 COLUMNS = ["verdict", "failure.code"]
 
 
-def tally(dest: str, shards: Collection[int]) -> tuple[Counter[str], Counter[str]]:
+def count_finished(dest: str, shards: Collection[int]) -> tuple[Counter[str], Counter[str]]:
     """Images that need no more work, by verdict, and those among them that failed, by code. Raises Failure.
 
     Of a finished shard's file only two columns are read; a shard of parts is read as resuming reads it.

@@ -25,7 +25,7 @@ def binary(ids: Iterable[str]) -> Hashes:
     return np.array([bytes.fromhex(image_id) for image_id in ids], "S16")
 
 
-class Seen:
+class IdSet:
     """A growing set of hashes: sorted arrays of doubling lengths, so that growing costs little and a lookup few searches."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Known:
+class IndexedIds:
     """The rows of an index, sorted by the hashes of their URIs: 36 bytes each."""
 
     uris: Hashes
@@ -64,7 +64,7 @@ class Known:
     shards: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[int, Hashes, Hashes]]) -> Known:
+    def of(cls, parts: Iterable[tuple[int, Hashes, Hashes]]) -> IndexedIds:
         """From each shard's number, hashes of URIs and ids."""
         listed = list(parts)
         uris = np.concatenate([np.array([], "S16"), *(uris for _, uris, _ in listed)])

@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from operators.ledger import ledger
-from operators.ledger.id_lookup import Hashes, Known, Seen, binary, hashes
+from operators.ledger.id_lookup import Hashes, IdSet, IndexedIds, binary, hashes
 from operators.rows.schema import INDEX_COLUMNS, SCHEMA
 from operators.storage import files as storage
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import own_schema
-from operators.storage.source_image import Found
+from operators.storage.source_image import SourceImage
 
 FIRST_SHARD_ROWS = 64
 LARGEST_SHARD_ROWS = 4096
@@ -60,7 +60,7 @@ def shard_sizes(dest: str) -> dict[int, int]:
         return dict(zip(numbers, pool.map(rows, numbers), strict=True))
 
 
-def _known(dest: str) -> tuple[Known, dict[int, int]]:
+def _indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
     """What the index holds, and rows by shard. Two columns of each shard are read, several shards at a time."""
 
     def columns(shard: int) -> tuple[int, Hashes, Hashes]:
@@ -69,7 +69,7 @@ def _known(dest: str) -> tuple[Known, dict[int, int]]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(columns, shards(dest)))
-    return Known.of(parts), {shard: len(ids) for shard, _, ids in parts}
+    return IndexedIds.of(parts), {shard: len(ids) for shard, _, ids in parts}
 
 
 def build(
@@ -82,10 +82,10 @@ def build(
     comes twice counts once, as it came first. Raises RunError as `list_source` does, Failure as the destination's storage
     does.
     """
-    known, sizes = _known(dest)
-    seen, superseded = Seen(), defaultdict[int, list[str]](list)
+    known, sizes = _indexed_ids(dest)
+    seen, superseded = IdSet(), defaultdict[int, list[str]](list)
 
-    def new() -> Iterator[Found]:
+    def new() -> Iterator[SourceImage]:
         listed = 0
         for items in _batched(islice(list_source(source, dest), limit), LOOKED_UP_TOGETHER):
             uris = hashes(item.uri for item in items)
@@ -113,7 +113,7 @@ def build(
         for put in putting:
             put.result()
     for shard, ids in superseded.items():
-        sizes[shard] = forget(dest, shard, ids, shard_uri(dest, shard))
+        sizes[shard] = drop_changed(dest, shard, ids, shard_uri(dest, shard))
     return {shard: size for shard, size in sizes.items() if size}
 
 
@@ -121,20 +121,20 @@ def _hexadecimal(value: bytes) -> str:
     return value.ljust(16, b"\0").hex()
 
 
-def _batched(items: Iterable[Found], most: int) -> Iterator[list[Found]]:
+def _batched(items: Iterable[SourceImage], most: int) -> Iterator[list[SourceImage]]:
     iterator = iter(items)
     while batch := list(islice(iterator, most)):
         yield batch
 
 
-def _sharded(items: Iterator[Found]) -> Iterator[list[Found]]:
+def _sharded(items: Iterator[SourceImage]) -> Iterator[list[SourceImage]]:
     capacity = FIRST_SHARD_ROWS
     while shard := list(islice(items, capacity)):
         yield shard
         capacity = min(2 * capacity, LARGEST_SHARD_ROWS)
 
 
-def _write_shard(dest: str, shard: int, items: list[Found], own: pa.Schema) -> None:
+def _write_shard(dest: str, shard: int, items: list[SourceImage], own: pa.Schema) -> None:
     values = {
         "image_id": [item.image_id for item in items],
         "uri": [item.uri for item in items],
@@ -150,7 +150,7 @@ def _write_shard(dest: str, shard: int, items: list[Found], own: pa.Schema) -> N
     storage.write(shard_uri(dest, shard), buffer.getvalue())
 
 
-def forget(dest: str, shard: int, ids: list[str], index_shard: str) -> int:
+def drop_changed(dest: str, shard: int, ids: list[str], index_shard: str) -> int:
     """Take images out of a shard's ledger files and then out of its index file; returns the index rows that are left.
 
     The index comes last: dying in between leaves rows that the next indexing finds superseded again. Raises Failure.

@@ -99,7 +99,7 @@ class Lease:
                 continue
 
     @contextmanager
-    def held(self) -> Iterator[Lease]:
+    def hold(self) -> Iterator[Lease]:
         """Hold the lease for the enclosed block; `lost` is set if another driver takes it. Raises RunError."""
         self._acquire()
         thread = threading.Thread(target=self._renew, name="lease", daemon=True)

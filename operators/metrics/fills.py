@@ -36,7 +36,7 @@ class Surroundings:
         return cls(edited, around, ring(edited, others, 1) | around)
 
 
-def measured(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
+def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
     """The gate's measurements of one pasted fill, by name.
 
     `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's. What the detector and the stroke
@@ -57,13 +57,13 @@ def measured(result: Pixels, mask: Pixels, residual_text: float, residual_stroke
         "coverage": float(np.log2(_covered(mask) + 0.01)),
         "thickness": float(np.log2(distance.max() + 1)),
         "area": float(np.log2(place.edited.sum() + 1)),
-        "trial": trial_error(result, mask),
+        "trial": side_fill_error(result, mask),
         "residual_text": residual_text,
         "residual_strokes": residual_strokes,
     }
 
 
-def trial_error(result: Pixels, mask: Pixels) -> float:
+def side_fill_error(result: Pixels, mask: Pixels) -> float:
     """How badly a smooth fill of the same shape does where the truth is known: just beside the edit.
 
     The edit's shape is moved next to itself, up, down, left or right, to where most of it meets pixels without text; these

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from operators.masks.geometry import Polygon, bounding_box, rasterised
-from operators.models.in_process import cached
+from operators.models.in_process import load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
@@ -105,7 +105,7 @@ class Recogniser:
 
 def recogniser() -> Recogniser:
     """The process's recogniser."""
-    return cached("pp-ocr-v6-rec-small", "rapidocr", "cpu", lambda: Recogniser(recogniser_path()))
+    return load_once("pp-ocr-v6-rec-small", "rapidocr", "cpu", lambda: Recogniser(recogniser_path()))
 
 
 def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:

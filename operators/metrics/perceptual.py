@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.models.in_process import cached
+from operators.models.in_process import load_once
 from operators.rows.arrays import Pixels
 
 if TYPE_CHECKING:
@@ -101,4 +101,4 @@ def _as_tensor(picture: Pixels) -> Any:
 
 def perceptual_distance() -> PerceptualDistance:
     """The process's perceptual distance."""
-    return cached("stlpips-alex", "0.0.2", "cpu", lambda: PerceptualDistance(weights_path()))
+    return load_once("stlpips-alex", "0.0.2", "cpu", lambda: PerceptualDistance(weights_path()))

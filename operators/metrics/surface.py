@@ -1,6 +1,6 @@
 """What a surface is like, in a few figures that people can read: of the picture behind a text, never of the text.
 
-`hidden` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count only
+`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count only
 pixels that it has not touched. FIGURES is the list of everything that `describe` writes into `metadata`.
 """
 
@@ -80,7 +80,7 @@ FIGURES = (
 """Everything in `metadata`. The figures of a whole picture are measured at no more than `describe.FRAME_SIDE` pixels a side."""
 
 
-def hidden(pixels: Pixels, hole: Selection) -> Pixels:
+def smoothed_over(pixels: Pixels, hole: Selection) -> Pixels:
     """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes); grey if nothing else is left."""
     if not hole.any():
         return pixels
@@ -183,13 +183,13 @@ def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str
     }
 
 
-def without_text(pixels: Pixels, mask: Pixels) -> Pixels:
+def text_smoothed_over(pixels: Pixels, mask: Pixels) -> Pixels:
     """A region's crop with every stroke in it hidden, also those of its neighbours."""
-    return hidden(np.ascontiguousarray(pixels), hole_of(mask) > 0)
+    return smoothed_over(np.ascontiguousarray(pixels), hole_of(mask) > 0)
 
 
 def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int) -> dict[str, float]:
-    """Every figure of FIGURES for one region, before any fill: its crop `without_text`, its mask, its polygons, and the
+    """Every figure of FIGURES for one region, before any fill: its crop `text_smoothed_over`, its mask, its polygons, and the
     picture's longer side.
 
     Measured on the ring of `gate.RING_WIDTH` pixels round the edit, straight edges on a wider one.

@@ -21,7 +21,7 @@ def read_mapping(text: str | bytes, where: str) -> dict[str, Any]:
     return content
 
 
-def parsed(data: bytes, where: str) -> dict[str, Any]:
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
     """A JSON object. Raises RunError model_invalid if it is none."""
     try:
         content = json.loads(data)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from operators.models.card import ModelCard
-from operators.models.documents import parsed, read_mapping
+from operators.models.documents import parse_json, read_mapping
 from operators.models.safetensors import check_parts, check_safetensors
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
@@ -53,20 +53,20 @@ def card_of_folder(uri: str) -> ModelCard:
     Raises RunError model_unavailable if there is no such folder, model_invalid if it is not in diffusers' format,
     model_unsafe if it has pickled weights only, model_card_invalid for a wrong `cleanplate.yaml` in it.
     """
-    names = listed(uri)
+    names = list_files(uri)
     if INDEX not in names:
         raise RunError("model_invalid", f"{uri} has no {INDEX}: not a folder in diffusers' format")
     index = _object(uri, INDEX)
     alias = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-") or "model"
     fields: dict[str, Any] = {"alias": alias, "licence": "unknown", "source": uri, "variant": _only_variant(names, index)}
-    chosen = selected(names, index, fields["variant"])
+    chosen = select_files(names, index, fields["variant"])
     fields |= _shape(uri, names, index)
     stored = _asked(uri, lambda: sum(storage.size(storage.joined(uri, name)) for name in _weights(chosen)))
     fields["memory_gib"] = round(stored / 2**30 + 1, 1)
     return card_from({**fields, **_override(uri, names), "source": uri}, storage.joined(uri, OVERRIDE))
 
 
-def listed(uri: str) -> tuple[str, ...]:
+def list_files(uri: str) -> tuple[str, ...]:
     """The files under a folder or URL by their path in it. Raises RunError model_unavailable if there are none."""
     root = _asked(uri, lambda: storage.filesystem(uri)[1].rstrip("/") + "/")
     found = _asked(uri, lambda: storage.names(uri))
@@ -76,7 +76,7 @@ def listed(uri: str) -> tuple[str, ...]:
     return names
 
 
-def selected(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
+def select_files(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
     """The files that a fill by a model of this `model_index.json` needs, sorted: settings, vocabularies, one set of weights.
 
     Weights are of the variant where a component has it, else those without one. Raises RunError model_unsafe for a
@@ -200,7 +200,7 @@ def _override(uri: str, names: Collection[str]) -> dict[str, Any]:
 
 def _object(uri: str, name: str) -> dict[str, Any]:
     where = storage.joined(uri, name)
-    return parsed(_asked(uri, lambda: storage.read(where)), where)
+    return parse_json(_asked(uri, lambda: storage.read(where)), where)
 
 
 def _asked(uri: str, call: Callable[[], Result]) -> Result:

@@ -14,7 +14,7 @@ _models: dict[tuple[str, str, str], Any] = {}
 _lock = threading.Lock()
 
 
-def cached(alias: str, checksum: str, device: str, load: Callable[[], Model]) -> Model:
+def load_once(alias: str, checksum: str, device: str, load: Callable[[], Model]) -> Model:
     """The model under (alias, checksum, device), loaded by `load` the first time this process asks for it."""
     key = (alias, checksum, device)
     with _lock:

@@ -23,8 +23,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from operators.models.card import ModelCard
-from operators.models.documents import parsed
-from operators.models.folder import INDEX, check_whole, listed, selected
+from operators.models.documents import parse_json
+from operators.models.folder import INDEX, check_whole, list_files, select_files
 from operators.models.in_process import file_sha256
 from operators.models.sources import ELSEWHERE, bring, check_names, compare, origin
 from operators.rows.failure import Failure, RunError
@@ -52,7 +52,7 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("cleanplate", appauthor=False) / "models"
 
 
-def located(card: ModelCard) -> Path:
+def fetch_weights(card: ModelCard) -> Path:
     """The folder with the model's files on this machine, pulled if need be; a folder given as source is used where it is.
 
     Checksums that the card lists are verified; weights are checked for being whole. A pulled file counts as verified while
@@ -70,7 +70,7 @@ def located(card: ModelCard) -> Path:
 
 
 def checksums(card: ModelCard) -> dict[str, str]:
-    """SHA-256 of every file of the model by its path in it, in order. Pulls the model and raises as `located` does."""
+    """SHA-256 of every file of the model by its path in it, in order. Pulls the model and raises as `fetch_weights` does."""
     if origin(card) == "code":
         raise ValueError(f"{card.alias} is code and has no files")
     record = _measured(card) if origin(card) == "folder" else _pulled(card)
@@ -124,7 +124,7 @@ def _folder_files(card: ModelCard) -> tuple[Path, tuple[str, ...]]:
     folder = _own_folder(card)
     if not folder.is_dir():
         raise RunError("model_unavailable", f"{card.alias}: there is no folder {folder} on this machine")
-    present = listed(str(folder))
+    present = list_files(str(folder))
     if card.files:
         check_names(card.files)
         for name in sorted(set(card.files) - set(present)):
@@ -132,7 +132,7 @@ def _folder_files(card: ModelCard) -> tuple[Path, tuple[str, ...]]:
         return folder, tuple(sorted(card.files))
     if INDEX not in present:
         raise RunError("model_invalid", f"{folder} has no {INDEX}: not a folder in diffusers' format")
-    return folder, selected(present, parsed((folder / INDEX).read_bytes(), str(folder / INDEX)), card.variant)
+    return folder, select_files(present, parse_json((folder / INDEX).read_bytes(), str(folder / INDEX)), card.variant)
 
 
 def _stamp(path: Path, sha256: str) -> Stamp:

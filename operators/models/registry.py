@@ -76,12 +76,12 @@ def resolve(reference: str, folder: Path = CARDS) -> ModelCard:
     raise RunError("model_unknown", f"{reference!r} is no alias and no folder; there are: {near}")
 
 
-def located(card: ModelCard) -> Path:
-    """The folder with the model's files on this machine, verified; pulled first if need be. See `pull.located`."""
-    return pull.located(card)
+def fetch_weights(card: ModelCard) -> Path:
+    """The folder with the model's files on this machine, verified; pulled first if need be. See `pull.fetch_weights`."""
+    return pull.fetch_weights(card)
 
 
-def pinned(card: ModelCard) -> ModelCard:
+def pin_checksums(card: ModelCard) -> ModelCard:
     """The card with the checksums of the files that lie here, so that every other machine must get the same ones."""
     return card.model_copy(update={"files": pull.checksums(card)}) if card.source else card
 
@@ -92,7 +92,7 @@ def identity(card: ModelCard) -> ModelRecord:
     `sha256` is the digest of what `sha256sum` prints of the files in the order of their names; empty for models that are
     code, whose versions run.json holds.
     """
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(pinned(card).files.items()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(pin_checksums(card).files.items()))
     return {
         "alias": card.alias,
         "revision": card.revision,

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from operators.models.documents import parsed
+from operators.models.documents import parse_json
 from operators.rows.failure import RunError
 
 
@@ -18,7 +18,7 @@ def check_safetensors(path: Path) -> None:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if 8 + length > size:
             raise RunError("model_invalid", f"{path} is truncated: it ends within its header, after {size} bytes")
-        header = parsed(file.read(length), str(path))
+        header = parse_json(file.read(length), str(path))
     try:
         ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
     except (KeyError, TypeError, IndexError, ValueError):
@@ -32,7 +32,7 @@ def check_safetensors(path: Path) -> None:
 
 def check_parts(path: Path, names: Collection[str]) -> None:
     """Weights in several files: an index whose parts are here must not miss any."""
-    parts = parsed(path.read_bytes(), str(path)).get("weight_map")
+    parts = parse_json(path.read_bytes(), str(path)).get("weight_map")
     here = {PurePosixPath(name).name for name in names if (path.parent.name == PurePosixPath(name).parent.name)}
     wanted = set(parts.values()) if isinstance(parts, dict) else set()
     if wanted & here and wanted - here:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 from operators.models.card import ModelCard
-from operators.models.documents import parsed
-from operators.models.folder import INDEX, PICKLED, listed, selected
+from operators.models.documents import parse_json
+from operators.models.folder import INDEX, PICKLED, list_files, select_files
 from operators.models.in_process import file_sha256
 from operators.rows.failure import RunError
 from operators.storage import files as storage
@@ -66,10 +66,10 @@ def _from_url(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
     names = sorted(expected)
     if not names:
         where = storage.joined(card.source, INDEX)
-        present = listed(card.source)
+        present = list_files(card.source)
         if INDEX not in present:
             raise RunError("model_invalid", f"{card.source} has no {INDEX}: not a folder in diffusers' format")
-        names = list(selected(present, parsed(storage.read(where), where), card.variant))
+        names = list(select_files(present, parse_json(storage.read(where), where), card.variant))
         check_names(names)
     sums = {}
     for name in names:
@@ -117,7 +117,7 @@ def _downloaded(card: ModelCard, names: list[str], target: Path) -> dict[str, st
         if INDEX not in listing:
             raise RunError("model_invalid", f"{card.source} has no {INDEX}: not in diffusers' format")
         index = Path(hf_hub_download(card.source, INDEX, revision=info.sha, local_dir=target))
-        names = list(selected(listing, parsed(index.read_bytes(), INDEX), card.variant))
+        names = list(select_files(listing, parse_json(index.read_bytes(), INDEX), card.variant))
         check_names(names)
     for name in names:
         if name not in listing:

@@ -7,7 +7,7 @@ import sys
 import cv2
 
 
-def single_threaded() -> None:
+def use_one_thread() -> None:
     """Limit this process to one computing thread.
 
     A run starts as many workers as there are cores. OpenCV and torch each start a thread pool

@@ -25,17 +25,17 @@ class Format:
     several: str
     """The failure code of a file of this format that holds more than one picture."""
     header: Callable[[memoryview | bytes], Header]
-    decoded: Callable[[Header, memoryview | bytes], Picture]
-    written: Callable[[Edited, memoryview | bytes], bytes]
+    decode: Callable[[Header, memoryview | bytes], Picture]
+    encode: Callable[[Edited, memoryview | bytes], bytes]
 
 
 FORMATS = {
-    "JPEG": Format((b"\xff\xd8\xff",), "multi_page", jpeg.header, jpeg.decoded, jpeg.written),
-    "PNG": Format((b"\x89PNG\r\n",), "animated", png.header, png.decoded, png.written),
-    "WEBP": Format((b"RIFF",), "animated", webp.header, webp.decoded, webp.written),
-    "TIFF": Format((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "multi_page", tiff.header, tiff.decoded, tiff.written),
-    "GIF": Format((b"GIF8",), "animated", gif.header, gif.decoded, gif.written),
-    "BMP": Format((b"BM",), "animated", bmp.header, bmp.decoded, bmp.written),
+    "JPEG": Format((b"\xff\xd8\xff",), "multi_page", jpeg.header, jpeg.decode, jpeg.encode),
+    "PNG": Format((b"\x89PNG\r\n",), "animated", png.header, png.decode, png.encode),
+    "WEBP": Format((b"RIFF",), "animated", webp.header, webp.decode, webp.encode),
+    "TIFF": Format((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "multi_page", tiff.header, tiff.decode, tiff.encode),
+    "GIF": Format((b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
+    "BMP": Format((b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
 }
 """The formats that are edited: what starts with their signature and cannot be read is corrupt, not another kind of file."""
 
@@ -48,7 +48,7 @@ class Limits:
     max_bytes: int = 256 * 1024 * 1024
 
 
-def opened(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
+def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
     """The file's format and header, checked against the limits before any pixel is decoded.
 
     Raises Failure: file_empty, bytes_over_limit, not_an_image, corrupt, truncated, decompression_bomb,
@@ -89,14 +89,14 @@ def _unknown(data: memoryview | bytes) -> Failure:
 
 
 def decode(data: memoryview | bytes, limits: Limits) -> Picture:
-    """All pixels of a source. Raises Failure as `opened` does, and truncated or corrupt for its pixel data."""
-    format, header = opened(data, limits)
-    return format.decoded(header, data)
+    """All pixels of a source. Raises Failure as `read_header` does, and truncated or corrupt for its pixel data."""
+    format, header = read_header(data, limits)
+    return format.decode(header, data)
 
 
 def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture | None:
     """A large JPEG at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its size; None for all others."""
-    format, header = opened(data, limits)
+    format, header = read_header(data, limits)
     return jpeg.reduced(header, factor) if format is FORMATS["JPEG"] else None
 
 
@@ -109,7 +109,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """
     if not edited.changed.any():
         return bytes(source)
-    return FORMATS[edited.picture.format].written(edited, source)
+    return FORMATS[edited.picture.format].encode(edited, source)
 
 
 class FrameCache:
@@ -119,7 +119,7 @@ class FrameCache:
         self._key: tuple[str, Limits] | None = None
         self._picture: Picture | None = None
 
-    def decoded(self, sha256: str, data: memoryview | bytes, limits: Limits) -> Picture:
+    def decode(self, sha256: str, data: memoryview | bytes, limits: Limits) -> Picture:
         """The decoded source with this checksum. Raises Failure as `decode` does."""
         if self._key != (sha256, limits) or self._picture is None:
             self._picture = None
@@ -129,11 +129,11 @@ class FrameCache:
 
     def picture(self, row: Row, limits: Limits) -> Picture:
         """The decoded source of a row. Raises Failure as `decode` does."""
-        return self.decoded(row["source_sha256"], row.data("bytes") or b"", limits)
+        return self.decode(row["source_sha256"], row.data("bytes") or b"", limits)
 
     def at_least(self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture:
         """The source at `factor` of its size or larger: a reduced decode where that is cheaper. Raises Failure."""
-        return decode_reduced(data, limits, factor) or self.decoded(sha256, data, limits)
+        return decode_reduced(data, limits, factor) or self.decode(sha256, data, limits)
 
 
 FRAMES = FrameCache()

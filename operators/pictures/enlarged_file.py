@@ -19,7 +19,7 @@ from operators.pictures.formats.header import opened
 from operators.pictures.formats.webp import is_lossless
 from operators.pictures.picture import Picture
 from operators.rows.failure import Failure
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 Stored = npt.NDArray[Any]
 """uint8 or uint16, height x width x channels, as the file stores them."""
@@ -41,7 +41,7 @@ TIFF_COPIED = {270: "s", 271: "s", 272: "s", 305: "s", 306: "s", 315: "s", 33432
 ICC_TAG, ORIENTATION_TAG, XMP_TAG = 34675, 274, 700
 
 
-def encoded(picture: Picture, stored: Stored, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
+def encode_enlarged(picture: Picture, stored: Stored, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
     """The enlarged pixels as a file like the source, its ICC profile, EXIF, text and transparency kept, EXIF's sizes corrected.
 
     `stored` lies as the file stores it (an orientation tag stays); `dots_per_inch` replaces the source's resolution if it is
@@ -55,7 +55,7 @@ def encoded(picture: Picture, stored: Stored, source: bytes | memoryview, dots_p
     file: Image.Image = opened(source, kind).source
     exif = _exif(file, width, height, dots_per_inch)
     dots = dots_per_inch or _dots(file)
-    with spent_in("codec"):
+    with timed("codec"):
         if kind == "PNG" and not indexed:
             return b"".join(_png(stored, source, exif, dots))
         if kind == "TIFF" and not indexed:

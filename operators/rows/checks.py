@@ -10,7 +10,7 @@ BUDGET_CHECK = "budget"
 """The check that stands for a fill that was not made because it would have cost too much."""
 
 
-def attempts(checks: Sequence[CheckRecord]) -> list[str]:
+def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
     """The rungs whose fills were judged, in order, a rung once for each of its fills.
 
     Every fill leaves each of its checks once, so a name that comes again under the same rung begins another fill.

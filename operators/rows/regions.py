@@ -23,7 +23,7 @@ DETECTED = (
 """What stands in the row after a detection, given masks included."""
 
 
-def region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> RegionRecord:
+def new_region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> RegionRecord:
     """A new region: its polygons, and the uint8 probability `data` that spans `box`."""
     return {
         "polygons": polygons,

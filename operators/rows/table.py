@@ -120,7 +120,7 @@ class Row:
         return [Region(self.fields, position) for position in range(first, last)]
 
 
-def views(batch: pa.Table) -> list[Row]:
+def row_views(batch: pa.Table) -> list[Row]:
     """One view per row of the batch."""
     columns = {name: as_array(batch[name]) for name in batch.column_names}
     regions = columns["regions"]
@@ -168,7 +168,7 @@ def map_rows(
     `operator_error`) to end the row. With several `threads` the rows of the batch are worked at the same time, which
     pays for storage only. `failed_too` hands rows with a failure to `work` as well.
     """
-    rows = views(batch)
+    rows = row_views(batch)
 
     def attempt(row: Row) -> tuple[Additions | None, FailureRecord | None, dict[str, object] | None]:
         if row.columns["failure"][row.position].is_valid and not failed_too:
@@ -199,7 +199,7 @@ def map_rows(
 
 def derive(batch: pa.Table, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
     """Like `map_rows` for what follows from the row itself: every row, failed or not, neither timed nor able to fail."""
-    rows = views(batch)
+    rows = row_views(batch)
     return _assembled(batch, rows, adds, [work(row) for row in rows])
 
 
@@ -230,6 +230,6 @@ def without_pixels(batch: pa.Table) -> pa.Table:
     return swap_children(batch, {name: pa.nulls(regions, REGION.field(name).type) for name in PIXEL_CHILDREN})
 
 
-def packed_fill(fill: Pixels) -> FillRecord:
+def fill_record(fill: Pixels) -> FillRecord:
     """A fill (uint8 height x width x 3) as the row's FILL struct."""
     return {"data": fill.tobytes(), "width": fill.shape[1], "height": fill.shape[0]}

@@ -21,7 +21,7 @@ _spent = _Spent()
 
 
 @contextmanager
-def spent_in(kind: Kind) -> Iterator[None]:
+def timed(kind: Kind) -> Iterator[None]:
     """Count the time of the enclosed block towards `kind`, for the row that this thread is working on."""
     start = time.perf_counter()
     try:
@@ -31,7 +31,7 @@ def spent_in(kind: Kind) -> Iterator[None]:
         _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + elapsed
 
 
-def charge(kind: Kind, milliseconds: float) -> None:
+def add_time(kind: Kind, milliseconds: float) -> None:
     """Count time that was spent on this thread's row before its turn, together with other rows, as its own."""
     _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + milliseconds
     _spent.elsewhere += milliseconds

@@ -15,13 +15,13 @@ from operators.storage import files as storage
 from operators.storage.manifest import is_manifest, manifest_rows
 from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
-from operators.storage.source_image import Found
+from operators.storage.source_image import SourceImage
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """What a listing takes for an image; a glob or a manifest takes whatever it names."""
 
 
-def list_source(source: str, excluded: str) -> Iterator[Found]:
+def list_source(source: str, excluded: str) -> Iterator[SourceImage]:
     """Every image of a folder, prefix, glob or manifest, one at a time, leaving out what lies under `excluded`.
 
     Raises RunError source_missing if nothing is there, manifest_invalid, and access_denied or storage_error as the storage
@@ -36,7 +36,7 @@ def list_source(source: str, excluded: str) -> Iterator[Found]:
             yield item
 
 
-def manifest_files(source: str) -> Iterator[Found]:
+def manifest_files(source: str) -> Iterator[SourceImage]:
     """The files that a manifest consists of: one, or what a glob matches. Raises RunError."""
     source = re.sub(r"#column=.+$", "", source)
     yield from _glob(source) if _is_glob(source) else _listing(source)
@@ -46,7 +46,7 @@ def _is_glob(source: str) -> bool:
     return "*" in source or "?" in source
 
 
-def _listing(source: str) -> Iterator[Found]:
+def _listing(source: str) -> Iterator[SourceImage]:
     return _local(source) if storage.is_local(source) else _remote(source)
 
 
@@ -54,7 +54,7 @@ def _location(uri: str) -> str:
     return os.path.abspath(uri.removeprefix("file://")) if storage.is_local(uri) else uri
 
 
-def _local(source: str) -> Iterator[Found]:
+def _local(source: str) -> Iterator[SourceImage]:
     root = _location(source)
     if os.path.isfile(root):
         yield _local_file(root, os.path.basename(root))
@@ -72,12 +72,12 @@ def _local(source: str) -> Iterator[Found]:
                     yield _local_file(entry.path, os.path.relpath(entry.path, root))
 
 
-def _local_file(file: str, path: str) -> Found:
+def _local_file(file: str, path: str) -> SourceImage:
     status = os.stat(file)
-    return Found(file, path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    return SourceImage(file, path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 
-def _remote(source: str) -> Iterator[Found]:
+def _remote(source: str) -> Iterator[SourceImage]:
     files, root = storage.filesystem(source)
     protocol = source.partition("://")[0]
     empty = True
@@ -87,7 +87,7 @@ def _remote(source: str) -> Iterator[Found]:
         if name.endswith("/") or info.get("type") == "directory":
             continue
         path = name[len(root) :].lstrip("/") or name.rpartition("/")[2]
-        yield Found(f"{protocol}://{name}", path, int(info["size"] or 0), _version(info))
+        yield SourceImage(f"{protocol}://{name}", path, int(info["size"] or 0), _version(info))
     if empty:
         raise RunError("source_missing", f"there is nothing under {source}")
 
@@ -110,7 +110,7 @@ def _objects(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any]]:
         raise RunError(code, failure.message, 2 if code == "source_missing" else 3) from error
 
 
-def _glob(source: str) -> Iterator[Found]:
+def _glob(source: str) -> Iterator[SourceImage]:
     """Objects whose path matches a pattern; output paths are relative to the folder before its first wildcard."""
     fixed = re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}

@@ -26,7 +26,7 @@ from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
 from operators.storage.parquet_images import cell_uri, holds_images
 from operators.storage.retries import storage_failure, with_retries
-from operators.storage.source_image import Found
+from operators.storage.source_image import SourceImage
 
 ROWS = 4096
 JSON_BLOCK_BYTES = 16 * 1024**2
@@ -84,7 +84,7 @@ def is_manifest(source: str) -> bool:
 
 
 @contextmanager
-def _opened(file: Found) -> Iterator[_Table]:
+def _opened(file: SourceImage) -> Iterator[_Table]:
     """A manifest file, read as it is iterated. Raises RunError."""
     files, path = storage.filesystem(file.uri)
     with with_retries(file.uri, lambda: files.open(path, "rb")) as handle:
@@ -127,7 +127,7 @@ def _columns(table: _Table, file: str, named: str | None) -> _Columns:
     return _Columns(images, own)
 
 
-def own_schema(source: str, files: Iterable[Found]) -> pa.Schema:
+def own_schema(source: str, files: Iterable[SourceImage]) -> pa.Schema:
     """The user's own columns of a manifest, with the types they have in its first file; empty for every other source."""
     if not is_manifest(source):
         return pa.schema([])
@@ -136,7 +136,7 @@ def own_schema(source: str, files: Iterable[Found]) -> pa.Schema:
         return _columns(table, file.uri, _named(source)[1]).own
 
 
-def manifest_rows(source: str, files: Iterable[Found]) -> Iterator[Found]:
+def manifest_rows(source: str, files: Iterable[SourceImage]) -> Iterator[SourceImage]:
     """The rows of a manifest's files. Raises RunError manifest_invalid, and source_missing and others as `files` does."""
     named, first = _named(source)[1], None
     for file in files:
@@ -148,7 +148,7 @@ def manifest_rows(source: str, files: Iterable[Found]) -> Iterator[Found]:
             yield from _listed(file, table, columns) if columns.images is None else _cells(file, table, columns)
 
 
-def _listed(file: Found, table: _Table, columns: _Columns) -> Iterator[Found]:
+def _listed(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
     given = [name for name in ("uri", "etag") if name in table.schema.names]
     for batch in table.batches([*given, *columns.own.names]):
         for record in batch.to_pylist():
@@ -156,10 +156,10 @@ def _listed(file: Found, table: _Table, columns: _Columns) -> Iterator[Found]:
             if uri is None:
                 raise RunError("manifest_invalid", f"{file.uri} has a row without a uri")
             etag = record.pop("etag", None)
-            yield Found(str(uri), _manifest_path(str(uri)), -1, "" if etag is None else str(etag), record)
+            yield SourceImage(str(uri), _manifest_path(str(uri)), -1, "" if etag is None else str(etag), record)
 
 
-def _cells(file: Found, table: _Table, columns: _Columns) -> Iterator[Found]:
+def _cells(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
     """One image for each row; only their names are read, not the images."""
     column = str(columns.images)
     kind = table.schema.field(column).type
@@ -170,10 +170,10 @@ def _cells(file: Found, table: _Table, columns: _Columns) -> Iterator[Found]:
         row = next(rows)
         name = (record.pop(column, None) or {}).get("path") or ""
         place = f"{file.path}/{row}/{posixpath.basename(name)}" if posixpath.basename(name) else f"{file.path}/{row}"
-        yield Found(cell_uri(file.uri, row, column), place, -1, file.etag, record)
+        yield SourceImage(cell_uri(file.uri, row, column), place, -1, file.etag, record)
 
 
-def _records(file: Found, table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
+def _records(file: SourceImage, table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
     """Rows of some columns; where none is wanted, as many empty ones as the file has."""
     if names:
         for batch in table.batches(names):

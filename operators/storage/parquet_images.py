@@ -56,7 +56,7 @@ class _File:
     ends: list[int]
 
 
-class _Cells:
+class RowGroupCache:
     """The row groups that this process read last. Threads that want the same one wait for its first reader."""
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class _Cells:
         self._groups: OrderedDict[tuple[str, str | None, str, int], pa.ChunkedArray] = OrderedDict()
 
     def read(self, file: str, row: int, column: str, etag: str | None) -> bytes:
+        """The bytes of one cell. Raises Failure as `read` does."""
         with self._lock:
             if (file, etag) not in self._files:
                 self._files[file, etag] = with_retries(file, lambda: _footer(file))
@@ -111,7 +112,7 @@ def _column(file: str, metadata: pq.FileMetaData, group: int, column: str) -> pa
             raise Failure("corrupt", f"{file}: {error}"[:500]) from error
 
 
-CELLS = _Cells()
+ROW_GROUPS = RowGroupCache()
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
@@ -119,4 +120,4 @@ def read(uri: str, etag: str | None = None) -> bytes:
     found = ADDRESS.fullmatch(uri)
     if found is None:
         raise Failure("key_missing", f"{uri} is no address of a cell")
-    return CELLS.read(found["file"], int(found["row"]), found["column"], etag)
+    return ROW_GROUPS.read(found["file"], int(found["row"]), found["column"], etag)

@@ -1,7 +1,7 @@
 """How long a storage that does not answer is waited for.
 
 A storage that refuses connections, breaks them off, or says that it is busy (429, 500 and above) is asked again for up to
-`PATIENCE_SECONDS`, with waits that grow and are drawn by chance, so that many workers do not come back at the same moment.
+`RETRY_SECONDS`, with waits that grow and are drawn by chance, so that many workers do not come back at the same moment.
 The time counts for all calls of a process together: once a store has been silent for that long, nobody waits again until
 it has answered. Any other error of a storage is tried a few times; what the storage has decided (no such key, no right to
 it, no space) is not tried again.
@@ -21,7 +21,7 @@ from operators.rows.failure import Failure
 
 Result = TypeVar("Result")
 
-PATIENCE_SECONDS = 90.0
+RETRY_SECONDS = 90.0
 """Three times as long as the outages that a run must sit out."""
 FIRST_CONTACT_SECONDS = 10.0
 """For the first call of a run: a wrong address is to be told soon."""
@@ -100,30 +100,30 @@ def storage_failure(error: Exception, uri: str) -> Failure:
     return Failure("storage_error", f"{uri}: {text}"[:500])
 
 
-class _Silence:
+class StoreOutages:
     """Since when each store has answered nobody of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: dict[str, tuple[float, float]] = {}
 
-    def met(self, store: str) -> float:
+    def seconds_silent(self, store: str) -> float:
         """Seconds of silence, this moment included. A silence that nobody met for long is forgotten."""
         now = time.monotonic()
         with self._lock:
             since, last = self._since.get(store, (now, now))
-            since = since if now - last < PATIENCE_SECONDS else now
+            since = since if now - last < RETRY_SECONDS else now
             self._since[store] = (since, now)
         return now - since
 
-    def broken(self, store: str) -> None:
+    def end(self, store: str) -> None:
         """The store has answered."""
         if self._since:
             with self._lock:
                 self._since.pop(store, None)
 
 
-SILENCE = _Silence()
+STORE_OUTAGES = StoreOutages()
 
 
 def wait(attempt: int) -> float:
@@ -135,7 +135,7 @@ def wait(attempt: int) -> float:
 def with_retries(uri: str, call: Callable[[], Result], patience: float | None = None) -> Result:
     """The call's result, tried again while the storage does not answer, for up to `patience` seconds. Raises Failure."""
     store = "/".join(uri.split("/")[:3]) if "://" in uri else ""
-    patience = PATIENCE_SECONDS if patience is None else patience
+    patience = RETRY_SECONDS if patience is None else patience
     begun = time.monotonic()
     for attempt in itertools.count():
         try:
@@ -144,15 +144,15 @@ def with_retries(uri: str, call: Callable[[], Result], patience: float | None = 
             failure = storage_failure(error, uri)
             enough = attempt >= LEAST_ATTEMPTS - 1
             if unavailable(error):
-                silent = SILENCE.met(store)
+                silent = STORE_OUTAGES.seconds_silent(store)
                 if time.monotonic() - begun >= patience or (enough and silent >= patience):
                     raise failure from error
             else:
-                SILENCE.broken(store)
+                STORE_OUTAGES.end(store)
                 if failure.code != "storage_error" or enough:
                     raise failure from error
         else:
-            SILENCE.broken(store)
+            STORE_OUTAGES.end(store)
             return result
         time.sleep(wait(attempt))
     raise AssertionError("unreachable")

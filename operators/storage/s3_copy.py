@@ -14,7 +14,7 @@ _unable: set[tuple[str, str]] = set()
 """Pairs of buckets between which the store refused a copy, or made one that could not be told to be right."""
 
 
-def server_copied(source: str, etag: str | None, data: bytes | memoryview, target: str) -> bool:
+def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, target: str) -> bool:
     """Whether the store has put at `target` a copy of `source` that holds exactly `data`. Raises Failure storage_error.
 
     It is asked to copy the version named by `etag` and no other, and its copy's own etag must be the MD5 of `data`: a

@@ -33,7 +33,7 @@ def copy(uri: str, target: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SourceImage:
     """One image of a listing: its URI, its path under the source's root, its size in bytes (-1 unknown), its version."""
 
     uri: str

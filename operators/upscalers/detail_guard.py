@@ -49,7 +49,7 @@ class Guard:
     radius: int = 1
     """Source pixels each way that make up that range."""
 
-    def applied(self, result: Colour, source: Colour, scale: int, base: Colour | None = None) -> Colour:
+    def limit_bands(self, result: Colour, source: Colour, scale: int, base: Colour | None = None) -> Colour:
         """`result` (`scale` times `source` in size, values 0..1) with its bands turned down and its values kept in range.
 
         `base` is the source resampled to the result's size, if it is at hand.

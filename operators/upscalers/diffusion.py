@@ -25,12 +25,12 @@ def diffusion_upscaler(reference: str) -> Upscaler:
     """The upscaler of a card: an alias, a folder in diffusers' format, or a URL of one.
 
     Scale, multiple and licence are the card's. Its weights are held to the checksums found now (a model on a hub is pulled).
-    Raises RunError option_invalid if the model is no upscaler, and what `registry.resolve` and `registry.pinned` raise.
+    Raises RunError option_invalid if the model is no upscaler, and what `registry.resolve` and `registry.pin_checksums` raise.
     """
     card = registry.resolve(reference)
     if card.family != "upscaler":
         raise RunError("option_invalid", f"{card.alias} is of family {card.family}, and no upscaler")
-    card = registry.pinned(card)
+    card = registry.pin_checksums(card)
     return Upscaler(
         card.alias,
         card.scale,
@@ -46,15 +46,15 @@ def diffusion_upscaler(reference: str) -> Upscaler:
 
 def _session(card: ModelCard) -> Upscale:
     """The pipeline on the accelerator if there is one; the noise it starts from depends on the picture alone."""
-    folder = registry.located(card)
+    folder = registry.fetch_weights(card)
 
     def upscale(picture: Colour) -> Colour:
         import torch
 
-        from operators.generators.loading import loaded
+        from operators.generators.loading import load
 
         # Loaded here, since loading an upscaler holds the lock of the very cache that keeps pipelines.
-        pipeline = loaded(card, folder).pipeline
+        pipeline = load(card, folder).pipeline
         known = inspect.signature(pipeline.__call__).parameters
         wanted: dict[str, Any] = {
             "prompt": card.prompt.replace("{intent}", INTENT),

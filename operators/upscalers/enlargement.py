@@ -16,7 +16,7 @@ from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_guard import LUMA, Guard
 from operators.upscalers.detail_loss import BLOCK, Plane, covering, denoised, in_pixels, noise_level, resampling_loss
 from operators.upscalers.resample import resampled
-from operators.upscalers.tiles import grid, painted, pixels_seen
+from operators.upscalers.tiles import grid, pixels_seen, upscale_boxes
 from operators.upscalers.upscaler import Colour, Upscaler
 
 TILE = 256
@@ -166,8 +166,8 @@ class Enlargement:
             return self._plain(values)
         source: Colour = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
         base = self._resampled(source)
-        network, weight = painted(self.upscaler, source, boxes)
-        result = self._routing.guard.applied(base + weight * (network - base), source, self.upscaler.scale, base)
+        network, weight = upscale_boxes(self.upscaler, source, boxes)
+        result = self._routing.guard.limit_bands(base + weight * (network - base), source, self.upscaler.scale, base)
         return result if values.shape[2] == 3 else result.mean(axis=2, keepdims=True)
 
     def _plain(self, values: Colour) -> Colour:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 from operators.upscalers.upscaler import Colour, Upscale
 
 
@@ -25,7 +25,7 @@ def ncnn_session(graph: Path, weights: Path) -> Upscale:
 
     def upscale(picture: Colour) -> Colour:
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32)
-        with spent_in("model"):
+        with timed("model"):
             extractor = network.create_extractor()
             extractor.input("data", ncnn.Mat(planes))
             _, result = extractor.extract("output")

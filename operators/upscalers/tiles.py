@@ -48,7 +48,7 @@ def seen(picture: Colour, box: Box, around: tuple[int, int, int, int]) -> Colour
     return padded
 
 
-def painted(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box]) -> tuple[Colour, Weight]:
+def upscale_boxes(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box]) -> tuple[Colour, Weight]:
     """What the upscaler makes of the boxes of a picture, and how much of each pixel is its (0..1, height x width x 1).
 
     The weight is 1 inside the boxes and falls to 0 within `feather` source pixels outside them. Where boxes meet they are
@@ -82,7 +82,7 @@ def _ramp(before: int, inside: int, whole: int, feather: int, scale: int) -> Wei
 
 
 def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: int) -> int:
-    """Source pixels that `painted` hands to the upscaler, those seen twice counted twice."""
+    """Source pixels that `upscale_boxes` hands to the upscaler, those seen twice counted twice."""
     total = 0
     for box in boxes:
         left, top, right, down = margins(upscaler, box, width, height)
@@ -93,4 +93,4 @@ def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: in
 def whole(upscaler: Upscaler, picture: Colour, side: int = 256) -> Colour:
     """A whole picture by the upscaler, in boxes of `side`: memory for one box at a time beside the result."""
     boxes = grid(picture.shape[1], picture.shape[0], side)
-    return painted(upscaler, picture, boxes)[0]
+    return upscale_boxes(upscaler, picture, boxes)[0]

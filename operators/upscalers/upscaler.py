@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from operators.models.in_process import cached
+from operators.models.in_process import load_once
 from operators.rows.records import (
     ModelRecord,
 )
@@ -46,4 +46,4 @@ class Upscaler:
 
     def opened(self) -> Upscale:
         """The process's function for this upscaler. Raises RunError model_changed if its weights are not those known."""
-        return cached(self.alias, "|".join(self.sha256.values()), "cpu", lambda: self.load(self))
+        return load_once(self.alias, "|".join(self.sha256.values()), "cpu", lambda: self.load(self))

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.models.in_process import cached, file_sha256
+from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "encoder" / "efficientnet_lite0.onnx"
 SHIPPED = "efficientnet-lite0"
@@ -83,7 +83,7 @@ class ImageEncoder:
     def embedding(self, rgb: Pixels, side: int) -> Embedding:
         """The embedding of a picture (uint8 height x width x 3) that is seen at `side` pixels a side."""
         values = prepared(rgb, side, self.descriptor)
-        with spent_in("model"):
+        with timed("model"):
             vector = self.network(values)
         limit = np.finfo(np.float16).max
         return np.clip(vector, -limit, limit).astype(np.float16)
@@ -106,7 +106,7 @@ def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
 
 def image_encoder(name: str = SHIPPED) -> ImageEncoder:
     """The process's encoder of that name. Raises RunError encoder_unreadable, in one line, if it cannot be loaded."""
-    return cached(f"encoder {name}", "", "", lambda: _shipped() if name == SHIPPED else _transformers(name))
+    return load_once(f"encoder {name}", "", "", lambda: _shipped() if name == SHIPPED else _transformers(name))
 
 
 def image_encoder_identity(name: str = SHIPPED) -> dict[str, Any]:

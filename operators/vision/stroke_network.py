@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.geometry import Polygon, bounding_box, rasterised, stroke_height
-from operators.models.in_process import cached, file_sha256
+from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import (
     ModelRecord,
 )
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "strokes" / "strokes.onnx"
 LINE_HEIGHT = 62
@@ -55,7 +55,7 @@ class StrokeNetwork:
         seen = cv2.copyMakeBorder(seen, 0, -small_height % MULTIPLE, 0, -small_width % MULTIPLE, cv2.BORDER_REPLICATE)
         values = seen.astype(np.float32).transpose(2, 0, 1)[None] / 255
         values[:, :3] = values[:, :3] * 2 - 1
-        with spent_in("model"):
+        with timed("model"):
             found: npt.NDArray[np.float32] = self._session.run(None, {"crop": values})[0][0, 0]
         found = found[:small_height, :small_width]
         result: npt.NDArray[np.float32] = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -93,7 +93,7 @@ class Line:
 
 def stroke_network() -> StrokeNetwork:
     """The process's stroke network."""
-    return cached("strokes", "shipped", "cpu", lambda: StrokeNetwork(PATH))
+    return load_once("strokes", "shipped", "cpu", lambda: StrokeNetwork(PATH))
 
 
 def stroke_network_identity() -> ModelRecord:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.models.in_process import cached, file_sha256
+from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.records import (
     ModelRecord,
 )
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
@@ -77,7 +77,7 @@ class TextDetector:
         for channel in range(3):  # into place: whole copies of this array are what a process needs most memory for
             np.divide(padded[:, :, 2 - channel], 127.5, out=values[0, channel], dtype=np.float32)
         values -= 1
-        with spent_in("model"):
+        with timed("model"):
             result: Probability = self._session.run(None, {self._input: values})[0][0, 0]
         return result[:height, :width]
 
@@ -90,7 +90,7 @@ class TextDetector:
 def text_detector() -> TextDetector:
     """The process's text detector."""
     path = detector_path()
-    return cached("pp-ocr-v6-small", _checksum(path), "cpu", lambda: TextDetector(path))
+    return load_once("pp-ocr-v6-small", _checksum(path), "cpu", lambda: TextDetector(path))
 
 
 _checksums: dict[Path, str] = {}

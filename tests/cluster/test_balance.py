@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.balance import Fleet, Load, balanced, gains, gpu_share, needs, rate_of
+from cluster.balance import Fleet, Load, balance_pools, gains, gpu_share, needs, rate_of
 
 LOADS = {
     "fetch": Load(seconds=0.2, cpu_seconds=0.01),
@@ -18,33 +18,33 @@ LOADS = {
 
 
 def test_where_cores_limit_all_of_them_are_used() -> None:
-    found = balanced({"detect": Load(0.5, 0.5), "verify": Load(0.25, 0.25)}, Fleet(cores=6))
+    found = balance_pools({"detect": Load(0.5, 0.5), "verify": Load(0.25, 0.25)}, Fleet(cores=6))
     assert found.rate == pytest.approx(8.0)
     assert found.processes == {"detect": 4, "verify": 2}
     assert found.limit == "cores"
 
 
 def test_what_waits_gets_processes_and_no_cores() -> None:
-    found = balanced({"fetch": Load(seconds=1.0, cpu_seconds=0.0), "detect": Load(0.5, 0.5)}, Fleet(cores=1))
+    found = balance_pools({"fetch": Load(seconds=1.0, cpu_seconds=0.0), "detect": Load(0.5, 0.5)}, Fleet(cores=1))
     assert found.rate == pytest.approx(2.0)
     assert found.processes == {"fetch": 2, "detect": 1}
 
 
 def test_gpus_limit_by_their_seconds_and_not_by_their_shares() -> None:
-    found = balanced(LOADS, Fleet(cores=100, gpus=1))
+    found = balance_pools(LOADS, Fleet(cores=100, gpus=1))
     assert found.rate == pytest.approx(2.0)
     assert found.limit == "GPUs"
     assert found.processes == {"fetch": 1, "detect": 1, "inpaint": 2}
 
 
 def test_shares_limit_where_processes_mostly_wait_for_their_own_core() -> None:
-    found = balanced({"inpaint": Load(seconds=1.0, cpu_seconds=0.9, gpu_seconds=0.1, gpus=0.25)}, Fleet(cores=100, gpus=1))
+    found = balance_pools({"inpaint": Load(seconds=1.0, cpu_seconds=0.9, gpu_seconds=0.1, gpus=0.25)}, Fleet(cores=100, gpus=1))
     assert found.rate == pytest.approx(4.0)
     assert found.limit == "GPU shares"
 
 
 def test_memory_limits() -> None:
-    found = balanced({"detect": Load(seconds=1.0, cpu_seconds=1.0, memory=3.0)}, Fleet(cores=100, memory=10.0))
+    found = balance_pools({"detect": Load(seconds=1.0, cpu_seconds=1.0, memory=3.0)}, Fleet(cores=100, memory=10.0))
     assert found.processes == {"detect": 3}
     assert found.rate == pytest.approx(3.0)
     assert found.limit == "memory"
@@ -52,7 +52,7 @@ def test_memory_limits() -> None:
 
 def test_a_fleet_too_small_for_one_process_of_each_is_refused_with_the_sum() -> None:
     with pytest.raises(ValueError, match=r"one process of each stage takes 0.25 GPU shares, there are 0"):
-        balanced(LOADS, Fleet(cores=4))
+        balance_pools(LOADS, Fleet(cores=4))
 
 
 def test_given_pools_are_as_fast_as_their_slowest() -> None:
@@ -88,7 +88,7 @@ load = st.builds(
 @given(st.lists(load, min_size=1, max_size=3), st.integers(1, 6), st.integers(3, 4), st.integers(6, 12))
 def test_no_pools_are_faster_on_the_same_fleet(loads: list[Load], cores: int, gpus: int, memory: int) -> None:
     named, fleet = {str(number): one for number, one in enumerate(loads)}, Fleet(cores, gpus, memory)
-    found = balanced(named, fleet)
+    found = balance_pools(named, fleet)
     taken = needs(named, found.processes, found.rate)
     room = {"cores": fleet.cores, "GPUs": fleet.gpus, "GPU shares": fleet.gpus, "memory": fleet.memory}
     assert all(amount <= room[name] * (1 + 1e-6) for name, amount in taken.items())

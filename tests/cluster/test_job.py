@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.job import mark
+from cluster.job import fingerprint
 from operators.ledger import ledger
 from tests.cluster.conftest import BIN, ROOT, Head
 
@@ -237,5 +237,5 @@ def test_a_server_that_is_not_there_is_one_line(job_server: Head, tmp_path: Path
 
 
 def test_a_command_line_is_marked_by_its_words() -> None:
-    assert mark("a b") == mark("a b") != mark("a c")
-    assert re.fullmatch("[0-9a-f]{8}", mark("a"))
+    assert fingerprint("a b") == fingerprint("a b") != fingerprint("a c")
+    assert re.fullmatch("[0-9a-f]{8}", fingerprint("a"))

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.working_dir import packed, renamed
+from cluster.working_dir import pack_working_dir, renamed
 
 
 def test_the_packages_run_where_they_are_unpacked(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("name: mine\n")
-    with packed({"mine.yaml": own}) as folder:
+    with pack_working_dir({"mine.yaml": own}) as folder:
         assert {entry.name for entry in folder.iterdir()} == {"cluster", "flows", "operators", "mine.yaml"}
         assert not list(folder.rglob("*.pyc"))
         code = "import flows, operators; print(flows.__file__, operators.__file__)"
@@ -22,7 +22,7 @@ def test_the_packages_run_where_they_are_unpacked(tmp_path: Path) -> None:
 
 
 def test_a_package_stays_small(tmp_path: Path) -> None:
-    with packed({}) as folder:
+    with pack_working_dir({}) as folder:
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50e6
 
 

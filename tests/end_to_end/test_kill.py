@@ -21,7 +21,7 @@ from cluster.profile import laptop
 from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
-from flows.telemetry.summary import counts
+from flows.telemetry.summary import count_text
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_an_image_with_a_ledger_row_is_not_redone(story: Story) -> None:
 def test_the_line_that_ends_the_resumed_run_counts_the_images_of_both(story: Story) -> None:
     counted = Counter(ledger.read(str(story.dest))["verdict"].to_pylist())
     verdicts = story.resumed.out.partition("done before, ")[2].partition(" | ")[0]
-    assert verdicts == counts(counted)
+    assert verdicts == count_text(counted)
     assert counted.total() == IMAGES
 
 

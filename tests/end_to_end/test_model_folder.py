@@ -17,7 +17,7 @@ from flows.cli.app import app
 from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
-from operators.generators.prompt import CONTINUED, intent_of
+from operators.generators.prompt import CONTINUED, describe_surface
 from operators.rows.failure import RunError
 from tests.operators.generators.tiny import saved
 
@@ -49,7 +49,7 @@ def test_a_folders_fills_reach_the_ledger_with_prompt_and_hash(
     for region in row["regions"]:
         assert (region["rung"], region["repeatable"]) == ("tiny-sd", True)
         assert region["prompt"].startswith(CONTINUED)
-        assert region["prompt"] == intent_of(dict(region["metadata"]), "")
+        assert region["prompt"] == describe_surface(dict(region["metadata"]), "")
         assert len(region["prompt_sha256"]) == 64
         assert {check["name"] for check in region["checks"]} >= {"residual_text", "seam"}
     settings = json.loads((dest / "run.json").read_text())["settings"]

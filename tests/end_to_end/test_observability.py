@@ -28,7 +28,7 @@ from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
 from cluster.dashboard import ROWS
 from operators.ledger import ledger
-from operators.rows.checks import attempts
+from operators.rows.checks import judged_rungs
 from tests.conftest import BIN, MOST_SECONDS, free_ports
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def test_failures_are_counted_by_operator_and_code(watched: Watched) -> None:
 def test_fills_are_counted_by_rung_and_outcome(watched: Watched) -> None:
     expected: Counter[tuple[str, str]] = Counter()
     for region in (region for row in rows(watched) for region in row["regions"] or []):
-        made = attempts(region["checks"])
+        made = judged_rungs(region["checks"])
         accepted = region["state"] == "accepted"
         expected.update((rung, "refused") for rung in (made[:-1] if accepted else made))
         expected.update((rung, "accepted") for rung in (made[-1:] if accepted else []))

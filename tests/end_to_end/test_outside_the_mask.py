@@ -22,7 +22,7 @@ from flows.ladder import Fills, Rung
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.masks.mask import BLEND
-from operators.rows.table import views
+from operators.rows.table import row_views
 from operators.soften import Soften
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def with_alpha(picture: Image.Image) -> Image.Image:
 def weights(rows: pa.Table, accepted: list[bool], width: int, height: int) -> npt.NDArray[np.uint8]:
     """The largest blend weight of the accepted regions at every upright pixel."""
     weight = np.zeros((height, width), np.uint8)
-    (row,) = views(rows)
+    (row,) = row_views(rows)
     for region, counts in zip(row.regions, accepted, strict=True):
         if counts:
             crop = region["crop"]

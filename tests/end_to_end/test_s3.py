@@ -148,11 +148,11 @@ def test_an_object_is_created_once(bucket: str) -> None:
 
 
 def test_one_driver_at_a_time_into_a_bucket(bucket: str) -> None:
-    with Lease(bucket).held():
-        with pytest.raises(RunError) as refused, Lease(bucket).held():
+    with Lease(bucket).hold():
+        with pytest.raises(RunError) as refused, Lease(bucket).hold():
             pass
         assert (refused.value.code, refused.value.exit_code) == ("destination_in_use", 3)
-    with Lease(bucket).held():
+    with Lease(bucket).hold():
         pass
     assert not storage.exists(f"{bucket}/lease.json")
 
@@ -160,7 +160,7 @@ def test_one_driver_at_a_time_into_a_bucket(bucket: str) -> None:
 def test_the_lease_of_a_driver_that_is_gone_is_taken_over(bucket: str) -> None:
     content = json.loads(Lease(bucket)._content())
     storage.write(f"{bucket}/lease.json", json.dumps(content | {"owner": "gone", "pid": 2**22 - 1, "started": 1.0}).encode())
-    with Lease(bucket).held() as lease:
+    with Lease(bucket).hold() as lease:
         assert not lease.lost.is_set()
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from flows.engine.fill_rates import measured_rates, rates_for
 from flows.erase_text import erase_text
-from flows.ladder import PRESETS, Fills, Rung, cards, ladder
+from flows.ladder import PRESETS, Fills, Rung, ladder, resolve_cards
 from operators.decisions.budget import Budget, Rate
 from operators.inpaint import Inpaint
-from operators.rows.checks import attempts
+from operators.rows.checks import judged_rungs
 from operators.rows.failure import RunError
 from operators.upscale import Upscale
 from operators.verify import Limits, Verify
@@ -59,7 +59,7 @@ def test_a_refinement_is_filled_by_the_same_rung_and_only_where_a_mask_grew() ->
 
 def test_a_model_that_nobody_knows_is_refused_when_the_flow_is_built() -> None:
     with pytest.raises(RunError, match="patchmatch") as raised:
-        cards((Rung("patchmach"),))
+        resolve_cards((Rung("patchmach"),))
     assert raised.value.code == "model_unknown"
 
 
@@ -82,7 +82,7 @@ def test_fills_made_to_fail_go_down_rung_by_rung_to_the_original(
         assert row["encoded"] is None
         assert row["regions"]
         for region in row["regions"]:  # type: ignore[attr-defined]
-            tried = attempts(region["checks"])
+            tried = judged_rungs(region["checks"])
             wanted = [rung.model for rung in PRESETS[preset] if not rung.takes or region["route"] in rung.takes]
             assert list(dict.fromkeys(tried)) == list(dict.fromkeys(wanted))
             assert region["passes"] == len(tried)
@@ -112,7 +112,7 @@ def test_a_budget_takes_the_rung_that_it_affords(signs: list[Path], index_rows: 
     rows = refused_by_all(Fills((Rung("patchmatch"), Rung("navier_stokes")), budget=Budget(50, RATES)), signs, index_rows)
     for row in rows:
         for region in row["regions"]:  # type: ignore[attr-defined]
-            assert attempts(region["checks"]) == ["navier_stokes"]
+            assert judged_rungs(region["checks"]) == ["navier_stokes"]
             assert region["checks"][0]["name"] == "budget"
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
-from flows.step_by_step import ACCEPTED, FOUND, OPEN, VEIL, Step, index_row, shown, steps
+from flows.step_by_step import ACCEPTED, FOUND, OPEN, VEIL, Step, draw_regions, index_row, steps
 from operators.masks.mask import CORE
-from operators.rows.table import views
+from operators.rows.table import row_views
 
 if TYPE_CHECKING:
     from tests.conftest import Pictures
@@ -55,7 +55,7 @@ def test_texts_are_outlined_then_regions_in_the_colour_of_their_state(by_name: d
 
 
 def test_the_veil_lies_on_the_masks_core_and_makes_room_for_the_fill(source: Path, by_name: dict[str, Step]) -> None:
-    row = views(FLOW.run(index_row(source)))[0]
+    row = row_views(FLOW.run(index_row(source)))[0]
     (region,) = row.regions
     box, core = region["crop"], region.array("mask", 4)[:, :, CORE] > 0
     place = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
@@ -66,7 +66,7 @@ def test_the_veil_lies_on_the_masks_core_and_makes_room_for_the_fill(source: Pat
 
 
 def test_the_last_picture_is_the_delivered_one(source: Path, by_name: dict[str, Step]) -> None:
-    encoded = views(FLOW.run(index_row(source)))[0].data("encoded")
+    encoded = row_views(FLOW.run(index_row(source)))[0].data("encoded")
     assert encoded is not None
     assert (np.asarray(by_name["compose"].picture) == np.asarray(Image.open(io.BytesIO(bytes(encoded))))).all()
     assert by_name["compose"].summary == "edited"
@@ -78,4 +78,4 @@ def test_a_file_that_is_no_picture_is_blank_and_says_why(tmp_path: Path) -> None
     last = list(steps(FLOW, file))[-1]
     assert last.summary.startswith("not_an_image: ")
     assert last.picture.size == (1, 1)
-    assert shown(views(index_row(file))[0]).size == (1, 1)
+    assert draw_regions(row_views(index_row(file))[0]).size == (1, 1)

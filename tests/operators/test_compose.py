@@ -8,7 +8,7 @@ from operators.compose import Compose
 from operators.masks.mask import BLEND
 from operators.rows.failure import Failure
 from operators.rows.schema import check_schema
-from operators.rows.table import map_rows, packed_fill
+from operators.rows.table import fill_record, map_rows
 
 SEAM = {"rung": "telea", "name": "seam", "value": 3.0, "limit": 2.0, "passed": False}
 
@@ -25,7 +25,7 @@ def region(photo, open_region, hole):
     """A region at (100, 50) whose fill is one colour."""
 
     def make(state, colour=(1, 2, 3), **more):
-        fill = packed_fill(np.full((40, 60, 3), colour, np.uint8))
+        fill = fill_record(np.full((40, 60, 3), colour, np.uint8))
         return open_region(100, 50, photo[50:90, 100:160], hole, state=state, fill=fill, passes=1, rung="telea", **more)
 
     return make

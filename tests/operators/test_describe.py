@@ -15,7 +15,7 @@ from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.metrics.surface import FIGURES
 from operators.rows.schema import check_schema, ledger_rows
-from operators.rows.table import views
+from operators.rows.table import row_views
 from operators.soften import Soften
 from operators.vision.image_encoder import image_encoder
 
@@ -39,7 +39,7 @@ def described(softened: pa.Table) -> pa.Table:
 
 def test_a_picture_and_each_of_its_regions_get_an_embedding_and_every_figure(described: pa.Table) -> None:
     check_schema(described, "describe")
-    row, encoder = views(described)[0], image_encoder().descriptor
+    row, encoder = row_views(described)[0], image_encoder().descriptor
     assert row["failure"] is None
     assert len(row["embedding"]) == encoder.length
     assert set(dict(row["metadata"])) == OF_PICTURES
@@ -52,11 +52,11 @@ def test_a_picture_and_each_of_its_regions_get_an_embedding_and_every_figure(des
 
 
 def test_where_nothing_was_found_or_the_row_failed_nothing_is_described(described: pa.Table) -> None:
-    for row in views(described)[1:]:
+    for row in row_views(described)[1:]:
         assert row["embedding"] is None
         assert row["metadata"] is None
-    assert views(described)[1]["failure"] is None
-    assert views(described)[2]["failure"]["code"] == "file_empty"
+    assert row_views(described)[1]["failure"] is None
+    assert row_views(described)[2]["failure"]["code"] == "file_empty"
 
 
 def test_an_image_is_described_the_same_in_any_batch(softened: pa.Table, described: pa.Table) -> None:
@@ -65,7 +65,7 @@ def test_an_image_is_described_the_same_in_any_batch(softened: pa.Table, describ
     for table, position in ((alone, 0), (twice, 1), (twice, 2)):
         for column in ("embedding", "metadata"):
             assert table[column][position] == described[column][0]
-        here, there = views(table)[position].regions, views(described)[0].regions
+        here, there = row_views(table)[position].regions, row_views(described)[0].regions
         assert [region["embedding"] for region in here] == [region["embedding"] for region in there]
         assert [region["metadata"] for region in here] == [region["metadata"] for region in there]
 
@@ -73,7 +73,7 @@ def test_an_image_is_described_the_same_in_any_batch(softened: pa.Table, describ
 def test_other_columns_are_left_alone(softened: pa.Table, described: pa.Table) -> None:
     for column in ("bytes", "width", "failure", "image_id"):
         assert described[column].equals(softened[column])
-    for before, after in zip(views(softened)[0].regions, views(described)[0].regions, strict=True):
+    for before, after in zip(row_views(softened)[0].regions, row_views(described)[0].regions, strict=True):
         assert after.array("pixels", 3).tobytes() == before.array("pixels", 3).tobytes()
         assert after.array("mask", 4).tobytes() == before.array("mask", 4).tobytes()
         assert after["polygons"] == before["polygons"]
@@ -82,8 +82,8 @@ def test_other_columns_are_left_alone(softened: pa.Table, described: pa.Table) -
 def test_the_surface_is_described_and_not_the_letters(described: pa.Table, softened: pa.Table, photo: np.ndarray) -> None:
     """The same masks over the photograph without its text give nearly the same: detection and masks are the product's own."""
     clean = _with_pixels(softened, photo)
-    truth = views(Describe().apply(clean))[0]
-    for region, other in zip(views(described)[0].regions, truth.regions, strict=True):
+    truth = row_views(Describe().apply(clean))[0]
+    for region, other in zip(row_views(described)[0].regions, truth.regions, strict=True):
         here, there = dict(region["metadata"]), dict(other["metadata"])
         assert here["brightness"] == pytest.approx(there["brightness"], abs=2)
         assert here["contrast"] == pytest.approx(there["contrast"], abs=3)
@@ -99,7 +99,7 @@ def _with_pixels(table: pa.Table, picture: np.ndarray) -> pa.Table:
     """The first row's regions, masks untouched, over another picture."""
     from operators.rows.table import swap_children
 
-    crops = [region["crop"] for region in views(table)[0].regions]
+    crops = [region["crop"] for region in row_views(table)[0].regions]
     parts = [picture[c["y"] : c["y"] + c["height"], c["x"] : c["x"] + c["width"]].tobytes() for c in crops]
     return swap_children(table.slice(0, 1), {"pixels": pa.array(parts, pa.large_binary())})
 

@@ -10,9 +10,9 @@ from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_c
 from operators.masks.geometry import bounding_box, rasterised
 from operators.pictures.codec import Limits, decode
 from operators.rows.box import Box
-from operators.rows.regions import region
+from operators.rows.regions import new_region
 from operators.rows.schema import check_schema
-from operators.rows.table import views
+from operators.rows.table import row_views
 
 
 def oriented(orientation):
@@ -44,7 +44,7 @@ def detected(captioned, saved, rows):
 
 
 def found_in(detected, position):
-    return views(detected)[position].regions
+    return row_views(detected)[position].regions
 
 
 def test_every_line_of_text_is_covered(detected, captioned):
@@ -124,7 +124,7 @@ def test_a_large_jpeg_is_detected_in_its_own_pixels(captioned, saved, rows):
     text = np.asarray(image).max(axis=2) > 200
     done = Detect().apply(rows({"bytes": saved(image, "JPEG", quality=92)}))
     assert (done["width"].to_pylist(), done["height"].to_pylist()) == ([3200], [1600])
-    polygons = [polygon for found in views(done)[0].regions for polygon in found["polygons"]]
+    polygons = [polygon for found in row_views(done)[0].regions for polygon in found["polygons"]]
     assert (rasterised(polygons, Box(0, 0, 3200, 1600)) > 0)[text].mean() > 0.97
 
 
@@ -151,7 +151,7 @@ def test_the_size_is_that_of_the_upright_picture(saved, kind, orientation):
 
 
 def test_a_new_region_holds_its_map_and_nothing_of_later_operators():
-    made = region([[[0.0, 0.0]]], 0.5, "text", np.array([[1, 2, 3]], np.uint8), Box(4, 5, 6, 7))
+    made = new_region([[[0.0, 0.0]]], 0.5, "text", np.array([[1, 2, 3]], np.uint8), Box(4, 5, 6, 7))
     assert made["probability"] == {
         "data": b"\x01\x02\x03",
         "width": 3,

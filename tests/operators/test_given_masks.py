@@ -5,7 +5,7 @@ from PIL import Image
 from operators.given_masks import NEAR, GivenMasks
 from operators.pictures.codec import Limits
 from operators.rows.schema import check_schema
-from operators.rows.table import views
+from operators.rows.table import row_views
 
 WIDTH, HEIGHT = 90, 60
 FORMATS = [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
@@ -40,7 +40,7 @@ def code_of(table):
 
 def weights(table):
     """The regions' weights laid back into the picture."""
-    [row] = views(table)
+    [row] = row_views(table)
     whole = np.zeros((row["height"], row["width"]), np.uint8)
     for region in row.regions:
         data, box = region.probability()

@@ -10,13 +10,13 @@ from operators.generators.catalogue import generator_of
 from operators.generators.classical import CLASSICAL as RUNGS
 from operators.generators.generator import Request
 from operators.generators.harmonise import harmonised
-from operators.generators.microbatch import filled
+from operators.generators.microbatch import fill_all
 from operators.inpaint import Inpaint, seed_of
 from operators.masks.mask import BLEND, CORE, hole_of, pasted
-from operators.models.registry import pinned, resolve
+from operators.models.registry import pin_checksums, resolve
 from operators.rows.failure import RunError
 from operators.rows.schema import check_schema, ledger_rows
-from operators.rows.table import views
+from operators.rows.table import row_views
 from tests.operators.generators.tiny import saved
 
 CLASSICAL = ["telea", "navier_stokes", "patchmatch"]
@@ -78,7 +78,7 @@ def test_a_seed_does_not_confuse_neighbouring_numbers(box):
 def test_open_regions_are_filled_and_their_attempt_recorded(batch):
     done = Inpaint(rung="telea", seed=3).apply(batch())
     check_schema(done, "inpaint")
-    for region in views(done)[0].regions:
+    for region in row_views(done)[0].regions:
         assert region.fill().shape == region.array("pixels", 3).shape
         assert (region["rung"], region["passes"]) == ("telea", 1)
         assert region["seed"] == seed_of(3, "aa", region["crop"], "telea", 1)
@@ -87,7 +87,7 @@ def test_open_regions_are_filled_and_their_attempt_recorded(batch):
 def test_every_pass_counts_and_has_its_own_seed(batch):
     first = Inpaint().apply(batch())
     second = Inpaint().apply(first)
-    for before, after in zip(views(first)[0].regions, views(second)[0].regions, strict=True):
+    for before, after in zip(row_views(first)[0].regions, row_views(second)[0].regions, strict=True):
         assert (before["passes"], after["passes"]) == (1, 2)
         assert before["seed"] != after["seed"]
 
@@ -147,7 +147,7 @@ def test_a_crop_that_is_all_hole_has_no_fill(rows, open_region, crop, rung):
     table = rows({"source_sha256": "aa", "regions": [open_region(0, 0, crop, np.ones(crop.shape[:2], bool))]})
     done = Inpaint(rung=rung).apply(table)
     assert done["failure"].to_pylist() == [None]
-    [region] = views(done)[0].regions
+    [region] = row_views(done)[0].regions
     assert region.fill() is None
     assert (region["rung"], region["passes"], region["state"]) == (rung, 1, "open")
 
@@ -170,7 +170,7 @@ def tiny(tmp_path_factory):
 
 
 def model_card(tiny, **more):
-    return pinned(resolve(str(tiny))).model_copy(update={"steps": 2, "microbatch": 2, **more})
+    return pin_checksums(resolve(str(tiny))).model_copy(update={"steps": 2, "microbatch": 2, **more})
 
 
 def test_a_folder_is_a_rung_and_the_ledger_names_its_alias_prompt_and_hash(batch, tiny):
@@ -204,11 +204,11 @@ def test_a_models_fill_is_brought_to_the_colours_round_its_hole(rows, open_regio
     pixels = np.ascontiguousarray(photo[100:160, 100:180])
     operator = Inpaint(rung="x", card=model_card(tiny))
     table = rows({"source_sha256": "aa", "regions": [open_region(0, 0, pixels, hole)]})
-    region = views(table)[0].regions[0]
+    region = row_views(table)[0].regions[0]
     seed = seed_of(0, "aa", region["crop"], operator.model.alias, 1)
     request = Request(pixels, region.array("mask", 4), seed, "the same surface continued")
-    plain = filled(generator_of(operator.model, tiny), [request])[0].pixels
-    fill = views(operator.apply(table))[0].regions[0].fill()
+    plain = fill_all(generator_of(operator.model, tiny), [request])[0].pixels
+    fill = row_views(operator.apply(table))[0].regions[0].fill()
     assert (fill[~hole] == plain[~hole]).all()
     assert (fill == harmonised(pixels, plain, np.where(hole, 255, 0).astype(np.uint8))).all()
 

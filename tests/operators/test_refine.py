@@ -9,7 +9,7 @@ from operators.decisions.routing import REFINED
 from operators.masks.mask import BLEND, CORE, dilated
 from operators.refine import Refine
 from operators.rows.schema import check_schema
-from operators.rows.table import packed_fill, views
+from operators.rows.table import fill_record, row_views
 
 X, Y = 20, 40
 WINDOW = np.s_[Y : Y + 100, X : X + 360]
@@ -35,7 +35,7 @@ def half_masked(place, rows, open_region):
         hole = dilated(strokes.astype(np.uint8), 2) > 0
         hole[:, 180:] = False
         fill = np.where(hole[:, :, None], truth, pixels)
-        more = {"rung": "patchmatch", "passes": 1, "checks": residual("patchmatch", False), "fill": packed_fill(fill), **more}
+        more = {"rung": "patchmatch", "passes": 1, "checks": residual("patchmatch", False), "fill": fill_record(fill), **more}
         region = open_region(X, Y, pixels, hole, **more)
         columns = np.flatnonzero(strokes.any(axis=0))
         corners = [[X + columns[0], Y + 20], [X + columns[-1], Y + 20], [X + columns[-1], Y + 80], [X + columns[0], Y + 80]]
@@ -43,7 +43,7 @@ def half_masked(place, rows, open_region):
         done = Refine("patchmatch").apply(rows({"width": 512, "height": 512, "regions": [region]}))
         check_schema(done, "refine")
         assert done["failure"].to_pylist() == [None]
-        return views(done)[0].regions[0], hole
+        return row_views(done)[0].regions[0], hole
 
     return work
 

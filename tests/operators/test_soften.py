@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
 from operators.masks.stroke_mask import StrokeMask
 from operators.rows.schema import check_schema
-from operators.rows.table import views
+from operators.rows.table import row_views
 from operators.soften import Soften
 
 FIRST, SECOND = (36, 66, 320, 54), (56, 402, 280, 44)
@@ -44,7 +44,7 @@ def area(region):
 def channel(done, index, shape=(512, 512)):
     """One channel of every region laid back into the picture, the strongest counting."""
     whole = np.zeros(shape, np.uint8)
-    for region in views(done)[0].regions:
+    for region in row_views(done)[0].regions:
         whole[area(region)] = np.maximum(whole[area(region)], region.array("mask", 4)[:, :, index])
     return whole
 
@@ -100,7 +100,7 @@ def test_nothing_outside_the_core_of_found_strokes_is_replaced(softened):
 
 
 def test_a_crop_shows_the_source_and_some_of_what_is_round_the_text(softened, captioned):
-    for region in views(softened)[0].regions:
+    for region in row_views(softened)[0].regions:
         crop, mask = region["crop"], region.array("mask", 4)
         assert 0 <= crop["x"] < crop["x"] + crop["width"] <= 512
         assert 0 <= crop["y"] < crop["y"] + crop["height"] <= 512
@@ -109,13 +109,13 @@ def test_a_crop_shows_the_source_and_some_of_what_is_round_the_text(softened, ca
 
 
 def test_a_softened_region_is_open_and_unmeasured(softened):
-    for region in views(softened)[0].regions:
+    for region in row_views(softened)[0].regions:
         assert (region["state"], region["passes"], region["checks"], region["rung"]) == ("open", 0, [], None)
         assert region.fill() is None
 
 
 def test_structure_is_kept_outside_the_text_only(softened):
-    for region in views(softened)[0].regions:
+    for region in row_views(softened)[0].regions:
         mask = region.array("mask", 4)
         hidden = (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0)
         assert not mask[:, :, STRUCTURE][hidden].any()
@@ -129,12 +129,12 @@ def test_confidence_is_high_on_text_and_low_far_from_it(softened, captioned):
 
 
 def test_distant_texts_have_crops_of_their_own(softened):
-    assert len(views(softened)[0].regions) == 2
+    assert len(row_views(softened)[0].regions) == 2
 
 
 def test_neighbouring_lines_share_a_crop_and_keep_their_polygons(rows, saved, captioned, text_region):
     lines = [text_region(40, y, 200, 20) for y in (100, 126, 152)]
-    [region] = views(work(rows, saved, captioned[0], *lines))[0].regions
+    [region] = row_views(work(rows, saved, captioned[0], *lines))[0].regions
     assert len(region["polygons"]) == 3
     data, box = region.probability()
     assert box == {"x": 40, "y": 100, "width": 200, "height": 72}
@@ -149,7 +149,7 @@ def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(
     picture = np.asarray(image)
     text = np.abs(picture.astype(int) - photo).max(axis=2) > 32
     lines = [text_region(146, 204, 180, 42), text_region(146, 279, 180, 42)]
-    regions = views(work(rows, saved, picture, *lines, largest_group=1))[0].regions
+    regions = row_views(work(rows, saved, picture, *lines, largest_group=1))[0].regions
     assert len(regions) == 2
     for region, foreign in zip(regions, (np.s_[265:], np.s_[:255]), strict=True):
         others = np.zeros_like(text)
@@ -162,7 +162,7 @@ def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(
 
 def test_the_crops_of_one_image_never_cost_more_than_the_image(rows, saved, captioned, text_region):
     words = [text_region(x, y, 90, 24) for y in range(10, 480, 60) for x in range(5, 400, 100)]
-    regions = views(work(rows, saved, captioned[0], *words))[0].regions
+    regions = row_views(work(rows, saved, captioned[0], *words))[0].regions
     assert sum(region["crop"]["width"] * region["crop"]["height"] for region in regions) <= 512 * 512
     assert sum(len(region["polygons"]) for region in regions) == len(words)
 
@@ -178,7 +178,7 @@ def test_a_given_mask_is_pasted_by_its_own_weights(rows, saved, photo):
 
 
 def test_text_at_the_corner_of_the_picture_is_softened_too(rows, saved, photo, text_region):
-    [region] = views(work(rows, saved, photo, text_region(0, 0, 60, 20)))[0].regions
+    [region] = row_views(work(rows, saved, photo, text_region(0, 0, 60, 20)))[0].regions
     assert (region["crop"]["x"], region["crop"]["y"]) == (0, 0)
 
 

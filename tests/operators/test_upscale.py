@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from operators.rows.schema import check_schema
-from operators.rows.table import packed_fill, views
+from operators.rows.table import fill_record, row_views
 from operators.upscale import Upscale, lost_octaves
 
 SIDE = 96
@@ -33,7 +33,7 @@ def worked(rows, region, **settings):
     done = Upscale(**settings).apply(rows({"width": 512, "height": 512, "regions": [region]}))
     check_schema(done, "upscale")
     assert done["failure"].to_pylist() == [None]
-    return views(done)[0].regions[0]
+    return row_views(done)[0].regions[0]
 
 
 def figures(region):
@@ -41,7 +41,7 @@ def figures(region):
 
 
 def test_a_fill_smaller_than_its_crop_comes_out_at_crop_size_and_its_numbers_are_kept(rows, open_region, crop, half):
-    fill = packed_fill(half)
+    fill = fill_record(half)
     region = worked(rows, open_region(240, 320, *crop, fill=fill, rung="diffusion"))
     assert region.fill().shape == (SIDE, SIDE, 3)
     assert {check["rung"] for check in region["checks"]} == {"diffusion"}
@@ -53,14 +53,14 @@ def test_a_fill_smaller_than_its_crop_comes_out_at_crop_size_and_its_numbers_are
 @pytest.mark.parametrize("shape", [(1, 1), (7, 90), (48, 31)])
 @pytest.mark.parametrize("threshold", [-1.0, 1e9])
 def test_whatever_its_shape_a_fill_gets_its_crops_size(rows, open_region, crop, shape, threshold):
-    fill = packed_fill(np.full((*shape, 3), 99, np.uint8))
+    fill = fill_record(np.full((*shape, 3), 99, np.uint8))
     region = worked(rows, open_region(240, 320, *crop, fill=fill, rung="x"), threshold=threshold)
     assert region.fill().shape == (SIDE, SIDE, 3)
 
 
 def test_fills_of_full_size_and_accepted_regions_pass_untouched(rows, open_region, crop, half):
-    full = open_region(240, 320, *crop, fill=packed_fill(crop[0]), rung="x")
-    accepted = open_region(240, 320, *crop, fill=packed_fill(half), rung="x", state="accepted")
+    full = open_region(240, 320, *crop, fill=fill_record(crop[0]), rung="x")
+    accepted = open_region(240, 320, *crop, fill=fill_record(half), rung="x", state="accepted")
     for region in (full, accepted):
         table = rows({"width": 512, "height": 512, "regions": [region]})
         assert Upscale().apply(table).drop_columns(["timings"]).equals(table.drop_columns(["timings"]))
@@ -68,25 +68,25 @@ def test_fills_of_full_size_and_accepted_regions_pass_untouched(rows, open_regio
 
 def test_a_lost_detail_is_rebuilt_and_comes_closer_to_the_ring(crop, half):
     pixels, hole = crop
-    fill, found = Upscale(threshold=0.0).rebuilt(pixels, mask_of(hole), half)
+    fill, found = Upscale(threshold=0.0).rebuild(pixels, mask_of(hole), half)
     assert found["deficit"] > 0
     assert found["kept"] == 1
     assert found["bands_rebuilt"] < found["bands_plain"]
     assert found["overshoot"] <= 0
     assert found["colour_shift"] <= Upscale.most_colour_shift
-    plain, _ = Upscale(threshold=1e9).rebuilt(pixels, mask_of(hole), half)
+    plain, _ = Upscale(threshold=1e9).rebuild(pixels, mask_of(hole), half)
     assert not np.array_equal(fill[hole], plain[hole])
 
 
 def test_below_the_threshold_nothing_is_tried(crop, half):
-    _, found = Upscale(threshold=1e9).rebuilt(crop[0], mask_of(crop[1]), half)
+    _, found = Upscale(threshold=1e9).rebuild(crop[0], mask_of(crop[1]), half)
     assert set(found) == {"deficit", "kept"}
     assert found["kept"] == 0
 
 
 def test_in_a_flat_picture_nothing_is_missing(crop):
     flat = np.full((SIDE, SIDE, 3), 120, np.uint8)
-    fill, found = Upscale().rebuilt(flat, mask_of(crop[1]), flat[::2, ::2])
+    fill, found = Upscale().rebuild(flat, mask_of(crop[1]), flat[::2, ::2])
     assert found["kept"] == 0
     assert (fill == 120).all()
 
@@ -95,7 +95,7 @@ def test_letters_left_in_the_ring_do_not_make_a_smooth_picture_detailed(crop):
     smooth = np.full((SIDE, SIDE, 3), 120, np.uint8)
     smooth[22:28, 20:76:6] = 0
     fill = np.full((SIDE // 2, SIDE // 2, 3), 120, np.uint8)
-    _, found = Upscale().rebuilt(smooth, mask_of(crop[1]), fill)
+    _, found = Upscale().rebuild(smooth, mask_of(crop[1]), fill)
     assert found["deficit"] == 0
 
 
@@ -103,36 +103,36 @@ def test_detail_that_leads_away_from_the_ring_is_not_kept(crop, half):
     pixels, hole = crop
     smooth = cv2.GaussianBlur(pixels, (0, 0), 6)
     smooth[hole] = pixels[hole]
-    fill, found = Upscale(threshold=-1e9).rebuilt(smooth, mask_of(hole), half)
-    plain, _ = Upscale(threshold=1e9).rebuilt(smooth, mask_of(hole), half)
+    fill, found = Upscale(threshold=-1e9).rebuild(smooth, mask_of(hole), half)
+    plain, _ = Upscale(threshold=1e9).rebuild(smooth, mask_of(hole), half)
     assert found["kept"] == 0
     assert found["bands_rebuilt"] >= found["bands_plain"]
     assert np.array_equal(fill, plain)
 
 
 def test_a_shift_of_colour_is_not_kept(crop, half):
-    _, found = Upscale(threshold=-1e9, most_colour_shift=-1.0).rebuilt(crop[0], mask_of(crop[1]), half)
+    _, found = Upscale(threshold=-1e9, most_colour_shift=-1.0).rebuild(crop[0], mask_of(crop[1]), half)
     assert found["kept"] == 0
 
 
 def test_new_text_is_not_kept(crop, half):
-    _, found = Upscale(threshold=-1e9, most_text=-2.0).rebuilt(crop[0], mask_of(crop[1]), half)
+    _, found = Upscale(threshold=-1e9, most_text=-2.0).rebuild(crop[0], mask_of(crop[1]), half)
     assert found["kept"] == 0
     assert "text" in found
 
 
 def test_detail_counts_by_the_masks_confidence(crop, half):
     pixels, hole = crop
-    plain, _ = Upscale(threshold=1e9).rebuilt(pixels, mask_of(hole), half)
-    sure, _ = Upscale(threshold=0.0).rebuilt(pixels, mask_of(hole), half)
-    unsure, _ = Upscale(threshold=0.0).rebuilt(pixels, mask_of(hole, confidence=0), half)
+    plain, _ = Upscale(threshold=1e9).rebuild(pixels, mask_of(hole), half)
+    sure, _ = Upscale(threshold=0.0).rebuild(pixels, mask_of(hole), half)
+    unsure, _ = Upscale(threshold=0.0).rebuild(pixels, mask_of(hole, confidence=0), half)
     assert np.abs(sure.astype(int) - plain)[hole].mean() > 1
     assert np.array_equal(unsure, plain)
 
 
 def test_without_a_ring_nothing_is_judged(half):
     everywhere = np.ones((SIDE, SIDE), bool)
-    _, found = Upscale().rebuilt(np.zeros((SIDE, SIDE, 3), np.uint8), mask_of(everywhere), half)
+    _, found = Upscale().rebuild(np.zeros((SIDE, SIDE, 3), np.uint8), mask_of(everywhere), half)
     assert np.isnan(found["deficit"])
     assert found["kept"] == 0
 

@@ -6,7 +6,7 @@ import pytest
 from operators.masks.mask import dilated
 from operators.rows.checks import reasons_of
 from operators.rows.schema import check_schema
-from operators.rows.table import packed_fill, views
+from operators.rows.table import fill_record, row_views
 from operators.verify import Limits, Verify
 
 X, Y = 20, 40
@@ -28,11 +28,11 @@ def judged(crops, rows, open_region):
     def work(fill, settings=None, **more):
         pixels, _, hole = crops
         more = {"rung": "telea", "passes": 1, **more}
-        region = open_region(X, Y, pixels, hole, fill=None if fill is None else packed_fill(fill), **more)
+        region = open_region(X, Y, pixels, hole, fill=None if fill is None else fill_record(fill), **more)
         done = Verify(**(settings or {})).apply(rows({"width": 512, "height": 512, "regions": [region]}))
         check_schema(done, "verify")
         assert done["failure"].to_pylist() == [None]
-        return views(done)[0].regions[0]
+        return row_views(done)[0].regions[0]
 
     return work
 
@@ -110,9 +110,9 @@ def test_a_given_mask_is_not_looked_at_for_text(judged, crops):
 
 def test_an_edit_that_leaves_no_ring_to_compare_with_is_not_refused_for_it(rows, open_region):
     flat = np.full((40, 40, 3), 90, np.uint8)
-    region = open_region(0, 0, flat, np.ones((40, 40), bool), kind="mask", rung="telea", passes=1, fill=packed_fill(flat))
+    region = open_region(0, 0, flat, np.ones((40, 40), bool), kind="mask", rung="telea", passes=1, fill=fill_record(flat))
     done = Verify().apply(rows({"width": 40, "height": 40, "regions": [region]}))
-    assert views(done)[0].regions[0]["state"] == "accepted"
+    assert row_views(done)[0].regions[0]["state"] == "accepted"
 
 
 def test_reasons_name_rung_measurement_value_and_limit():

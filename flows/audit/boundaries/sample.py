@@ -18,9 +18,9 @@ from operators.pictures.codec import FRAMES
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
-from operators.rows.table import Region, views
+from operators.rows.table import Region, row_views
 from operators.soften import Soften
-from operators.storage.source_image import Found
+from operators.storage.source_image import SourceImage
 from operators.vision.text_detector import Probability, text_detector
 
 RoundTrip = Callable[[Pixels], Pixels]
@@ -72,7 +72,7 @@ class Sample:
         ]
 
 
-def sample_of(item: Found, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
+def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
     """A listed picture, fetched, detected and softened. Raises Failure as those operators meet it.
 
     The detector's map is made again, as `detect` makes it, since the row keeps only parts of it.
@@ -80,7 +80,7 @@ def sample_of(item: Found, autoencoder: RoundTrip | None = None, embed: Embed | 
     size = pa.array([item.size if item.size >= 0 else None], pa.int64())
     operator = Detect()
     table = operator.apply(Fetch().apply(pa.table({"uri": [item.uri], "size": size})))
-    (detected,), (softened,) = views(table), views(Soften().apply(table))
+    (detected,), (softened,) = row_views(table), row_views(Soften().apply(table))
     if softened["failure"] is not None:
         raise Failure(softened["failure"]["code"], softened["failure"]["message"])
     data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
@@ -88,5 +88,5 @@ def sample_of(item: Found, autoencoder: RoundTrip | None = None, embed: Embed | 
     width, height = shown.size
     rgb = shown.rgb()
     probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
-    picture = FRAMES.decoded(sha256, data, operator.limits)
+    picture = FRAMES.decode(sha256, data, operator.limits)
     return Sample(data, picture, probability, detected.regions, softened.regions, autoencoder, embed)

@@ -13,7 +13,7 @@ import numpy as np
 from operators.pictures.colour import Samples, Space
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, loaded, opened
-from operators.pictures.formats.png import packed
+from operators.pictures.formats.png import pack_rows
 from operators.pictures.picture import Edited, Indexed, Picture
 from operators.rows.arrays import Pixels
 
@@ -29,7 +29,7 @@ def header(data: memoryview | bytes) -> Header:
     return Header(found.width, found.height, found.source, unsupported=unsupported)
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure as `loaded` does."""
     file = loaded(header.source)
     size = (header.width, header.height)
@@ -42,7 +42,7 @@ def decoded(header: Header, data: memoryview | bytes) -> Picture:
     return Picture("BMP", file.mode, stored, Space("rgb"), 1, size)
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the changed pixels in place of its own. Raises ValueError."""
     result, before = bytearray(source), edited.picture.indexed
     bits, coded = _bits(source), _compression(source) in RUN_LENGTHS
@@ -61,7 +61,7 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
         result[start:] = bytes(size)
         struct.pack_into("<I", result, 2, len(result))
         struct.pack_into("<II", result, 30, 0, size)
-    lines = packed(stored, bits)
+    lines = pack_rows(stored, bits)
     _lines(result, stored.shape[:2], bits)[:, : lines.shape[1]] = lines
     return bytes(result)
 

@@ -16,7 +16,7 @@ from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, loaded, opened
 from operators.pictures.formats.thumbnails import xmp_redrawn
 from operators.pictures.picture import Edited, Picture
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 EXTENSION, DESCRIPTOR, TABLE_FLAG, INTERLACED = 0x21, 0x2C, 0x80, 0x40
 LEAST_INTERLACED = 16
@@ -39,14 +39,14 @@ def header(data: memoryview | bytes) -> Header:
     return opened(data, "GIF")
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure as `loaded` does."""
     file = loaded(header.source)
     indexed = palette.of(file.convert("P") if file.mode == "L" else file)
     return Picture("GIF", "P", palette.looked_up(indexed), Space("rgb"), 1, (header.width, header.height), indexed)
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the edited pixels in place of its own. Raises ValueError."""
     content, before = bytes(source), edited.picture.indexed
     assert before is not None
@@ -61,7 +61,7 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
     result[frame.descriptor + 1 : frame.descriptor + 9] = struct.pack("<4H", 0, 0, width, height)
     result[frame.descriptor + 9] = content[frame.descriptor + 9] & ~INTERLACED | INTERLACED * interlaced
     bits = max(2, frame.table_bits)
-    with spent_in("codec"):
+    with timed("codec"):
         pixels = Image.fromarray(found.indices).tobytes("gif", "L", bits, int(interlaced))
     rest = xmp_redrawn(content[frame.end :], edited.preview)
     return xmp_redrawn(bytes(result), edited.preview) + bytes([bits]) + pixels + b"\0" + rest

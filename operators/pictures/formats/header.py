@@ -10,7 +10,7 @@ from PIL import Image
 
 from operators.pictures.picture import TURNS
 from operators.rows.failure import Failure
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 ORIENTATION_TAG = 0x0112
 
@@ -35,7 +35,7 @@ def opened(data: memoryview | bytes, format: str) -> Header:
 
 def loaded(file: Image.Image) -> Image.Image:
     """The file with its pixels decoded. Raises Failure: truncated, corrupt, decompression_bomb or out_of_memory."""
-    with spent_in("codec"):
+    with timed("codec"):
         try:
             file.load()
         except Exception as error:

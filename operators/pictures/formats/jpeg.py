@@ -36,7 +36,7 @@ from operators.pictures.formats.jpeg_markers import (
 )
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.arrays import Pixels
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
@@ -66,7 +66,7 @@ def header(data: memoryview | bytes) -> Header:
     return Header(file.width, file.height, file, 1 + other_pictures(content))
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure as `loaded` does."""
     return _picture(loaded(header.source), header)
 
@@ -93,14 +93,14 @@ def _picture(file: Image.Image, header: Header) -> Picture:
     return Picture("JPEG", file.mode, stored, space, orientation, size, note=note)
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the edited blocks coded again and its thumbnails drawn again, at most 5% larger.
 
     Raises OSError or ValueError for a file that cannot be written again.
     """
     content = bytes(source)
     end = end_of_image(content)
-    with spent_in("codec"):
+    with timed("codec"):
         result = _small_enough(content[:end], edited)
     return with_trailer(with_markers(result, content, edited.preview), content, end, edited.preview)
 
@@ -180,12 +180,12 @@ def _saved(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
     """The file with some components' coefficients replaced, its entropy coding made to measure."""
     import jpeglib
 
-    with _file(source) as read, _file(b"") as written:
+    with _file(source) as read, _file(b"") as target:
         jpeg = jpeglib.read_dct(str(read))
         for name, values in coefficients.items():
             setattr(jpeg, name, values)
-        jpeg.write_dct(str(written), flags=["+OPTIMIZE_CODING"])
-        return written.read_bytes()
+        jpeg.write_dct(str(target), flags=["+OPTIMIZE_CODING"])
+        return target.read_bytes()
 
 
 def _planes(stored: Pixels, as_is: bool) -> list[Plane]:

@@ -22,7 +22,7 @@ from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 MODES = {(GREY, 1): "1", (GREY, 16): "I;16"}
@@ -42,7 +42,7 @@ def header(data: memoryview | bytes) -> Header:
     return opened(data, "PNG")
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure as `loaded` does, and corrupt for a wrong checksum anywhere."""
     _check(data)
     file, depth, colour = loaded(header.source), int(data[24]), int(data[25])
@@ -70,7 +70,7 @@ def _samples(file: Image.Image, peak: int) -> Pixels:
 def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
     """Samples of 16 bits: Pillow has no mode for most of them. OpenCV is shown nothing but the pixels."""
     bare = assembled([chunk for chunk in chunks(data) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
-    with spent_in("codec"):
+    with timed("codec"):
         pixels: Samples | None = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise Failure("corrupt", "16-bit pixels cannot be decoded")
@@ -82,7 +82,7 @@ def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
     return np.ascontiguousarray(pixels[:, :, order])
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the edited pixels in place of its own."""
     depth, colour = int(source[24]), int(source[25])
     parts = list(chunks(source))
@@ -100,8 +100,8 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
     elif any(name == b"tRNS" for name, _ in parts):
         stored = _without_key(edited, dict(parts)[b"tRNS"])
     level = LEVELS[next((data[1] >> 6 for name, data in parts if name == b"IDAT" and len(data) > 1), 2)]
-    with spent_in("codec"):
-        pixels = compressed(packed(stored, depth), max(1, CHANNELS[colour] * depth // 8), level)
+    with timed("codec"):
+        pixels = compressed(pack_rows(stored, depth), max(1, CHANNELS[colour] * depth // 8), level)
     shape = struct.pack(">IIBB", stored.shape[1], stored.shape[0], depth, colour)
     result = []
     for name, data in parts:
@@ -192,7 +192,7 @@ def _check(data: memoryview | bytes) -> None:
         position = end + 4
 
 
-def packed(stored: Samples, depth: int) -> Pixels:
+def pack_rows(stored: Samples, depth: int) -> Pixels:
     """Samples (height x width x channels) as the bytes of scan lines, uint8 height x bytes."""
     if depth == 16:
         return np.ascontiguousarray(stored, ">u2").view(np.uint8).reshape(stored.shape[0], -1)

@@ -41,7 +41,7 @@ from operators.pictures.formats.tiff_strips import (
 )
 from operators.pictures.picture import TURNS, Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 ORIENTATION, COLOUR_MAP, SUB_DIRECTORIES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 274, 320, 330, 332, 338, 339
 XMP, PHOTOSHOP, PROFILE = 700, 34377, 34675
@@ -86,11 +86,11 @@ def _unsupported(directory: Directory) -> str | None:
     return None
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure truncated or corrupt."""
     directory: Directory = header.source
     try:
-        with spent_in("codec"):
+        with timed("codec"):
             stored = decompressed(layout_of(directory))
         return _picture(directory, stored)
     except Exception as error:
@@ -126,7 +126,7 @@ def _entries(directory: Directory) -> Pixels:
     return entries
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with every strip and tile written again that holds a changed sample. Raises OSError or ValueError."""
     directory = first_directory(source)
     layout, indexed = layout_of(directory), edited.picture.indexed
@@ -137,7 +137,7 @@ def written(edited: Edited, source: memoryview | bytes) -> bytes:
         assert found is not None
         before, after = indexed.indices[:, :, None], found.indices[:, :, None]
         _put_colours(result, directory, indexed, found)
-    with spent_in("codec"):
+    with timed("codec"):
         offsets, counts = placed(result, layout, dict(_changed_parts(layout, edited.changed, before, after)))
     tiled = layout.tile is not None
     _put_numbers(result, directory, TILE_OFFSETS if tiled else STRIP_OFFSETS, offsets)

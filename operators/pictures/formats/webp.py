@@ -16,7 +16,7 @@ from operators.pictures.colour import Space, followed
 from operators.pictures.formats.header import Header, loaded, opened, orientation_of
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Picture, upright_size
-from operators.rows.timing import spent_in
+from operators.rows.timing import timed
 
 PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
 LOSSY_QUALITY = 92
@@ -31,7 +31,7 @@ def header(data: memoryview | bytes) -> Header:
     return opened(data, "WEBP")
 
 
-def decoded(header: Header, data: memoryview | bytes) -> Picture:
+def decode(header: Header, data: memoryview | bytes) -> Picture:
     """The whole picture. Raises Failure as `loaded` does."""
     file = loaded(header.source)
     profile, note = followed(file.info.get("icc_profile"), "rgb")
@@ -40,11 +40,11 @@ def decoded(header: Header, data: memoryview | bytes) -> Picture:
     return Picture("WEBP", file.mode, np.asarray(file), Space("rgb", profile=profile), orientation, size, note=note)
 
 
-def written(edited: Edited, source: memoryview | bytes) -> bytes:
+def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """The source with the edited pixels in place of its own."""
     parts = list(_chunks(bytes(source)))
     lossless = is_lossless(source)
-    with spent_in("codec"):
+    with timed("codec"):
         buffer = io.BytesIO()
         quality = LOSSLESS_EFFORT if lossless else LOSSY_QUALITY
         Image.fromarray(edited.stored).save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)

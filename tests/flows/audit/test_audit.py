@@ -149,7 +149,7 @@ def test_an_encoder_is_given_every_picture_and_what_it_no_longer_sees_is_broken(
 def test_a_starved_band_is_one_line():
     found = Audit("here", Models())
     found.measured.append(Measured("a.png", (), (Sight("2-4 px", 10, 0.001), Sight("16-32 px", 10, 0.5))))
-    assert found.broken() == ["embedding: 2-4 px seen at 0.002 of the best seen, bound 0.1"]
+    assert found.broken_bounds() == ["embedding: 2-4 px seen at 0.002 of the best seen, bound 0.1"]
 
 
 def test_bounds_are_held_to_each_picture_and_not_to_the_mean():
@@ -158,4 +158,4 @@ def test_bounds_are_held_to_each_picture_and_not_to_the_mean():
     poor = Crossing("latent round trip", values=10, squared=1.0)
     found.measured += [Measured("fine.png", (fine,)), Measured("poor.png", (poor,))]
     assert found.pooled("latent round trip").psnr > 50
-    assert found.broken() == ["latent round trip: 1 of 2 pictures, such as poor.png: PSNR 10 dB, bound 23.4 dB"]
+    assert found.broken_bounds() == ["latent round trip: 1 of 2 pictures, such as poor.png: PSNR 10 dB, bound 23.4 dB"]

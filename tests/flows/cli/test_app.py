@@ -214,7 +214,7 @@ def test_a_finished_run_is_one_line_on_standard_output(finished: Finished, tmp_p
 
 def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: Path, invoke: Invoke) -> None:
     dest = shutil.copytree(finished.dest, tmp_path / "out")
-    with Lease(str(dest)).held():
+    with Lease(str(dest)).hold():
         exit_code, out, err = invoke("erase", str(finished.source), str(dest), "--preset", "quality")
     assert (exit_code, out) == (3, "")
     (line,) = err.splitlines()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from flows.cli.display import EVERY, duration, line, panel, shown
+from flows.cli.display import EVERY, duration, line, panel, show_progress
 from flows.telemetry.progress import Activity, Progress
 from flows.telemetry.summary import Summary
 from operators.rows.failure import RunError
@@ -79,7 +79,7 @@ def test_before_the_workers_have_begun_there_are_no_operators_to_tell_of() -> No
 def test_where_there_is_no_terminal_a_line_comes_as_often_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVERY, "0.05")
     console = Console(file=io.StringIO(), width=200)
-    with shown(console) as update:
+    with show_progress(console) as update:
         update(Summary(listed=3))
         time.sleep(0.4)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ def test_where_there_is_no_terminal_a_line_comes_as_often_as_is_asked_for(monkey
 
 def test_a_short_run_without_a_terminal_prints_nothing() -> None:
     console = Console(file=io.StringIO())
-    with shown(console) as update:
+    with show_progress(console) as update:
         update(Summary(listed=3))
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
@@ -97,6 +97,6 @@ def test_a_short_run_without_a_terminal_prints_nothing() -> None:
 @pytest.mark.parametrize("given", ["soon", "0", "-1", "nan", ""])
 def test_what_is_no_number_of_seconds_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVERY, given)
-    with pytest.raises(RunError, match=f"{EVERY}={given}: a number") as refused, shown(Console(file=io.StringIO())):
+    with pytest.raises(RunError, match=f"{EVERY}={given}: a number") as refused, show_progress(Console(file=io.StringIO())):
         pass
     assert refused.value.code == "option_invalid"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from flows.engine.blocks import LARGEST_BLOCK, LARGEST_BLOCK_BYTES, UNKNOWN_BYTES, ends, packed, unpacked
+from flows.engine.blocks import LARGEST_BLOCK, LARGEST_BLOCK_BYTES, UNKNOWN_BYTES, ends, pack_blocks, unpack_blocks
 
 MB = 2**20
 SIZES = some.lists(some.none() | some.integers(0, 2 * LARGEST_BLOCK_BYTES), max_size=60)
@@ -54,12 +54,12 @@ def test_blocks_hold_the_rows_as_they_were_the_users_columns_too(sizes: list[int
     rows = pa.table({"size": pa.array(sizes, pa.int64()), "tags": pa.array([["a"] for _ in sizes], pa.list_(pa.string()))})
     if not sizes:
         return
-    blocks = packed(rows, 3)
+    blocks = pack_blocks(rows, 3)
     assert blocks.num_rows == len(ends(sizes, 3))
-    assert unpacked(blocks).equals(rows)
-    assert pa.concat_tables([unpacked(blocks.slice(at, 1)) for at in range(blocks.num_rows)]).equals(rows)
+    assert unpack_blocks(blocks).equals(rows)
+    assert pa.concat_tables([unpack_blocks(blocks.slice(at, 1)) for at in range(blocks.num_rows)]).equals(rows)
 
 
 def test_a_table_of_rows_is_left_as_it_is() -> None:
     rows = pa.table({"size": [1, 2]})
-    assert unpacked(rows) is rows
+    assert unpack_blocks(rows) is rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from flows.engine.interruption import interrupted
+from flows.engine.interruption import run_error_from
 from operators.rows.failure import Failure
 
 
@@ -28,9 +28,9 @@ def test_the_error_of_a_worker_is_told_by_its_root(work: object, code: str, mess
 
     with pytest.raises(ray.exceptions.RayError) as raised:
         ray.data.from_items([1]).map_batches(work, batch_format="pyarrow").materialize()
-    ended = interrupted(raised.value)
+    ended = run_error_from(raised.value)
     assert (ended.code, ended.message, ended.exit_code) == (code, message, 3)
 
 
 def test_an_error_without_words_is_told_by_its_name() -> None:
-    assert interrupted(OSError()).message == "OSError"
+    assert run_error_from(OSError()).message == "OSError"

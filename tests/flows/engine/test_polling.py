@@ -9,10 +9,9 @@ import pyarrow as pa
 import pytest
 
 from cluster.profile import Profile, Stage
-from flows.engine import lost_nodes
-from flows.engine import polling as arrivals_module
-from flows.engine.lost_nodes import Shortage
-from flows.engine.polling import arrivals
+from flows.engine import lost_nodes, polling
+from flows.engine.lost_nodes import NodeWatch
+from flows.engine.polling import batches_or_none
 from flows.flow import Flow
 from operators.fetch import Fetch
 from operators.rows.failure import RunError
@@ -32,9 +31,9 @@ def never(batch: pa.Table) -> pa.Table:
 def test_every_batch_arrives_and_none_stands_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray.data
 
-    monkeypatch.setattr(arrivals_module, "LOOK_ROUND_SECONDS", 0.2)
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
     dataset = ray.data.from_items([{"n": 1}, {"n": 2}]).map_batches(slowly, batch_format="pyarrow")
-    arrived = list(arrivals(dataset))
+    arrived = list(batches_or_none(dataset))
     assert None in arrived
     assert sorted(n for batch in arrived if batch is not None for n in batch["n"].to_pylist()) == [1, 2]
 
@@ -43,14 +42,14 @@ def test_what_the_dataset_raises_is_raised() -> None:
     import ray.data
 
     with pytest.raises(ray.exceptions.RayTaskError, match="never"):
-        list(arrivals(ray.data.from_items([1]).map_batches(never, batch_format="pyarrow")))
+        list(batches_or_none(ray.data.from_items([1]).map_batches(never, batch_format="pyarrow")))
 
 
 def test_a_caller_that_leaves_early_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray.data
 
-    monkeypatch.setattr(arrivals_module, "LOOK_ROUND_SECONDS", 0.2)
-    arriving = arrivals(ray.data.range(20, override_num_blocks=20))
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
+    arriving = batches_or_none(ray.data.range(20, override_num_blocks=20))
     assert next(batch for batch in arriving if batch is not None).num_rows == 1
     arriving.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 60
@@ -64,16 +63,16 @@ def profile(cpus: float) -> Profile:
 
 
 def test_nodes_that_are_too_few_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost_nodes, "LOOK_SECONDS", 0.0)
-    short = Shortage(Flow((Fetch(),)), profile(1000), patience=0.3)
-    short.look()
+    monkeypatch.setattr(lost_nodes, "CHECK_SECONDS", 0.0)
+    short = NodeWatch(Flow((Fetch(),)), profile(1000), patience=0.3)
+    short.check()
     time.sleep(0.4)
     with pytest.raises(RunError, match="needs 1001 CPU") as ended:
-        short.look()
+        short.check()
     assert (ended.value.code, ended.value.exit_code) == ("nodes_lost", 3)
 
 
 def test_nodes_that_are_enough_are_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost_nodes, "LOOK_SECONDS", 0.0)
-    enough = Shortage(Flow((Fetch(),)), profile(0.25), patience=0.0)
-    assert [enough.look() for _ in range(3)] == [None] * 3
+    monkeypatch.setattr(lost_nodes, "CHECK_SECONDS", 0.0)
+    enough = NodeWatch(Flow((Fetch(),)), profile(0.25), patience=0.0)
+    assert [enough.check() for _ in range(3)] == [None] * 3

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.bounds import Bounds
-from flows.engine.quarantine import KILLS_BELIEVED, work_alone
+from flows.engine.quarantine import KILLS_BELIEVED, work_isolated
 from flows.flow import Flow
 from operators.compose import Compose
 from operators.fetch import Fetch
@@ -84,27 +84,27 @@ def codes(table: pa.Table) -> list[str | None]:
 
 def test_healthy_rows_come_out_as_they_do_in_this_process(rows: Callable[..., pa.Table]) -> None:
     operator, batch = Chain((Decoder(), Compose())), rows(None, None)
-    alone = work_alone(operator, batch, BOUNDS)
+    alone = work_isolated(operator, batch, BOUNDS)
     check_schema(alone, "alone")
     assert alone.drop_columns("timings").equals(operator.apply(batch).drop_columns("timings"))
 
 
 def test_a_poison_ends_its_row_and_passes_through_what_follows(rows: Callable[..., pa.Table]) -> None:
-    worked = work_alone(Chain((Decoder(), Compose())), rows(None, b"crash", None, b"hang", b"fill"), BOUNDS)
+    worked = work_isolated(Chain((Decoder(), Compose())), rows(None, b"crash", None, b"hang", b"fill"), BOUNDS)
     assert codes(worked) == [None, "worker_crashed", None, "time_limit", "memory_limit"]
     assert worked["verdict"].to_pylist() == ["untouched", "failed", "untouched", "failed", "failed"]
     assert {failure["operator"] for failure in worked["failure"].to_pylist() if failure} == {"decoder"}
 
 
 def test_a_row_that_failed_before_is_not_touched(rows: Callable[..., pa.Table]) -> None:
-    failed = work_alone(Decoder(), rows(b"crash"), BOUNDS)
-    assert work_alone(Decoder(), failed, BOUNDS).equals(failed)
+    failed = work_isolated(Decoder(), rows(b"crash"), BOUNDS)
+    assert work_isolated(Decoder(), failed, BOUNDS).equals(failed)
 
 
 @pytest.mark.parametrize("kills", range(KILLS_BELIEVED + 1))
 def test_a_kill_from_outside_is_believed_when_it_comes_again(tmp_path: Path, rows: Callable[..., pa.Table], kills: int) -> None:
     (tmp_path / "times").write_text("x" * kills)
-    worked = work_alone(Killed(str(tmp_path / "times")), rows(None), BOUNDS)
+    worked = work_isolated(Killed(str(tmp_path / "times")), rows(None), BOUNDS)
     assert codes(worked) == ["memory_limit" if kills == KILLS_BELIEVED else None]
 
 
@@ -113,4 +113,4 @@ def test_what_no_image_is_to_blame_for_is_raised(
     rows: Callable[..., pa.Table], operator: Operator, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        work_alone(operator, rows(None), BOUNDS)
+        work_isolated(operator, rows(None), BOUNDS)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flows.engine.blocks import unpacked
+from flows.engine.blocks import unpack_blocks
 from flows.engine.run import read_pending
 from operators.ledger import index, ledger
 from operators.rows.schema import LEDGER_SCHEMA
@@ -35,7 +35,7 @@ def commit(dest: str, rows: pa.Table) -> None:
 def blocks(dest: str, files: list[str]) -> list[list[str]]:
     items = pa.table({"shard": [0], "files": pa.array([files], pa.list_(pa.string()))})
     tables = [table.slice(at, 1) for table in read_pending(dest, 4, items) for at in range(table.num_rows)]
-    return [unpacked(table)["image_id"].to_pylist() for table in tables]
+    return [unpack_blocks(table)["image_id"].to_pylist() for table in tables]
 
 
 def test_what_is_done_is_left_out(dest: str) -> None:

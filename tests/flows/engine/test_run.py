@@ -236,7 +236,7 @@ def test_an_empty_folder_is_a_finished_run_of_no_images(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_ray")
 def test_a_destination_that_another_driver_holds_is_refused(finished: Finished, copy_of_finished: Path) -> None:
-    with Lease(str(copy_of_finished)).held(), pytest.raises(RunError) as refused:
+    with Lease(str(copy_of_finished)).hold(), pytest.raises(RunError) as refused:
         run(QUALITY, str(finished.source), str(copy_of_finished), laptop())
     assert (refused.value.code, refused.value.exit_code) == ("destination_in_use", 3)
     assert str(os.getpid()) in str(refused.value)

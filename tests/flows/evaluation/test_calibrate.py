@@ -19,15 +19,15 @@ from flows.evaluation.calibrate import (
     BAD,
     DRIFT_FIGURES,
     OTHER_BOUNDS,
-    calibrated,
+    calibrate,
     input_statistics,
     without_nan,
     write_calibration,
 )
-from flows.evaluation.draw_text import Caption, drawn
+from flows.evaluation.draw_text import Caption, draw
 from flows.evaluation.suite import Entry, Suite, load, polygon_round
 from operators.decisions.gate import Model, calibration, features
-from operators.metrics.fills import measured
+from operators.metrics.fills import measure_fill
 
 Content = dict[str, Any]
 
@@ -45,7 +45,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         "seen": ("report", np.ascontiguousarray(data.astronaut()[60:170, 20:220])),
     }
     for name, (chosen, clean) in pictures.items():
-        picture, coverage = drawn(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
+        picture, coverage = draw(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
         Image.fromarray(picture).save(folder / "images" / f"{name}.png")
         Image.fromarray(clean).save(folder / "truth" / f"{name}.png")
         entries.append(asdict(Entry(f"{name}.png", chosen, name, "", [polygon_round(coverage)])))
@@ -55,13 +55,13 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 
 @pytest.fixture(scope="module")
 def content(suite: Suite) -> Content:
-    return calibrated(suite, ("telea",), 2)
+    return calibrate(suite, ("telea",), 2)
 
 
 def usual_measurements() -> dict[str, float]:
     mask = np.zeros((60, 60, 4), np.uint8)
     mask[20:40, 20:40, :2] = 255
-    return measured(np.full((60, 60, 3), 128, np.uint8), mask, 0.0, 0.0)
+    return measure_fill(np.full((60, 60, 3), 128, np.uint8), mask, 0.0, 0.0)
 
 
 def test_a_calibration_says_on_which_suite_and_when_it_was_made(content: Content, suite: Suite) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from flows.cli import app as cli
-from flows.evaluation.compare import NOTICEABLE, Change, compared, observations, read, worst_images
+from flows.evaluation.compare import NOTICEABLE, Change, compare, observations, read, worst_images
 from flows.evaluation.comparison_report import write_comparison
 
 BUCKETS = {"photo": 40, "texture": 20, "low light": 8}
@@ -54,7 +54,7 @@ def changed(content: Content, figure: str, by_bucket: dict[str, float]) -> Conte
 
 
 def regressions(first: Content, second: Content) -> list[Change]:
-    return [change for change in compared(first, second) if change.regression]
+    return [change for change in compare(first, second) if change.regression]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def kept(tmp_path: Path) -> Callable[[str, Content], Path]:
 
 
 @pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def compare_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """`cleanplate compare`: its exit code, standard output and standard error."""
 
     def call(*folders: Path) -> tuple[int, str, str]:
@@ -95,14 +95,14 @@ def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def test_identical_evaluations_differ_by_exactly_nothing(before: Content) -> None:
-    changes = compared(before, copy.deepcopy(before))
+    changes = compare(before, copy.deepcopy(before))
     assert changes
     assert {(change.difference, change.low, change.high) for change in changes} == {(0.0, 0.0, 0.0)}
     assert not any(change.regression for change in changes)
 
 
 def test_every_figure_of_every_rung_is_compared_overall_and_per_bucket(before: Content) -> None:
-    found = {(change.bucket, change.rung, change.figure) for change in compared(before, before)}
+    found = {(change.bucket, change.rung, change.figure) for change in compare(before, before)}
     of_fills = {(bucket, rung, name) for bucket in ("all", *BUCKETS) for rung in ("telea", "patchmatch") for name in NOTICEABLE}
     of_texts = {
         (b, "delivered", name) for b in ("all", *BUCKETS) for name in ("perceptual_distance", "psnr", "characters_read")
@@ -111,13 +111,13 @@ def test_every_figure_of_every_rung_is_compared_overall_and_per_bucket(before: C
 
 
 def test_the_pairs_of_a_bucket_are_its_items(before: Content) -> None:
-    for change in compared(before, before):
+    for change in compare(before, before):
         assert change.pairs == {"all": 68, **BUCKETS}[change.bucket]
 
 
 def test_a_small_bucket_that_got_worse_is_found_while_the_mean_over_all_improves(before: Content, planted: Content) -> None:
     overall = [
-        change for change in compared(before, planted) if change.bucket == "all" and change.figure == "perceptual_distance"
+        change for change in compare(before, planted) if change.bucket == "all" and change.figure == "perceptual_distance"
     ]
     assert len(overall) == 3
     for change in overall:
@@ -146,7 +146,7 @@ def test_a_change_that_chance_may_have_made_is_no_regression(before: Content) ->
         image["texts"][0]["perceptual_distance"] += 0.5 if number % 2 else -0.46
     (change,) = [
         change
-        for change in compared(before, scattered)
+        for change in compare(before, scattered)
         if (change.bucket, change.rung, change.figure) == ("low light", "delivered", "perceptual_distance")
     ]
     assert change.difference == pytest.approx(0.02, abs=1e-12)
@@ -161,7 +161,7 @@ def test_the_interval_is_the_one_that_resampling_gives(before: Content) -> None:
         image["texts"][0]["perceptual_distance"] += float(rise)
     (change,) = [
         change
-        for change in compared(before, worse)
+        for change in compare(before, worse)
         if (change.bucket, change.rung, change.figure) == ("photo", "delivered", "perceptual_distance")
     ]
     half = 1.96 * rises.std() / np.sqrt(40)
@@ -171,12 +171,12 @@ def test_the_interval_is_the_one_that_resampling_gives(before: Content) -> None:
 
 
 def test_the_same_evaluations_give_the_same_intervals(before: Content, planted: Content) -> None:
-    assert compared(before, planted) == compared(before, planted)
+    assert compare(before, planted) == compare(before, planted)
 
 
 def test_items_are_paired_whatever_their_order(before: Content, planted: Content) -> None:
     turned = {**planted, "fills": planted["fills"][::-1], "images": planted["images"][::-1]}
-    for one, other in zip(compared(before, planted), compared(before, turned), strict=True):
+    for one, other in zip(compare(before, planted), compare(before, turned), strict=True):
         assert one == other
 
 
@@ -184,7 +184,7 @@ def test_what_only_one_of_them_has_is_left_out(before: Content) -> None:
     fewer = copy.deepcopy(before)
     fewer["images"] = fewer["images"][1:]
     fewer["fills"] = fewer["fills"][2:]
-    pairs = {change.bucket: change.pairs for change in compared(before, fewer)}
+    pairs = {change.bucket: change.pairs for change in compare(before, fewer)}
     assert pairs == {"all": 67, "photo": 39, "texture": 20, "low light": 8}
 
 
@@ -192,7 +192,7 @@ def test_the_sets_are_compared_apart(before: Content) -> None:
     both = copy.deepcopy(before)
     for item in (*both["fills"], *both["images"]):
         item["set"] = "tune" if item["bucket"] == "photo" else "report"
-    found = {(change.set, change.bucket): change.pairs for change in compared(both, both)}
+    found = {(change.set, change.bucket): change.pairs for change in compare(both, both)}
     assert found == {
         ("tune", "all"): 40,
         ("tune", "photo"): 40,
@@ -209,13 +209,13 @@ def test_figures_that_could_not_be_measured_are_left_out(before: Content) -> Non
     for image in without["images"]:
         del image["texts"]
     assert {key[4] for key, _ in observations(without)} == {"seam"}
-    assert {change.figure for change in compared(without, without)} == {"seam"}
+    assert {change.figure for change in compare(without, without)} == {"seam"}
 
 
 def test_evaluations_of_different_suites_are_refused(before: Content) -> None:
     other = {**before, "suite": {**before["suite"], "checksum": "fedcba9876543210"}}
     with pytest.raises(ValueError, match="different suites: 0123456789abcdef and fedcba9876543210"):
-        compared(before, other)
+        compare(before, other)
 
 
 def test_the_pictures_that_moved_furthest_from_the_truth_come_first(before: Content) -> None:
@@ -232,7 +232,7 @@ def test_the_page_names_every_regression_and_needs_nothing_else(
     before: Content, planted: Content, kept: Callable[[str, Content], Path]
 ) -> None:
     a, b = kept("a", before), kept("b", planted)
-    page = write_comparison(a, b, before, planted, compared(before, planted))
+    page = write_comparison(a, b, before, planted, compare(before, planted))
     text = page.read_text()
     assert page == b / "comparison.html"
     assert "<h1>3 regressions from A to B</h1>" in text
@@ -243,18 +243,21 @@ def test_the_page_names_every_regression_and_needs_nothing_else(
 
 
 def test_the_command_exits_with_0_for_identical_evaluations(
-    before: Content, kept: Callable[[str, Content], Path], compare: Callable[..., tuple[int, str, str]]
+    before: Content, kept: Callable[[str, Content], Path], compare_command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    code, out, err = compare(kept("a", before), kept("b", before))
+    code, out, err = compare_command(kept("a", before), kept("b", before))
     assert (code, err) == (0, "")
     assert "0 worse" in out
     assert "worse:" not in out
 
 
 def test_the_command_exits_with_1_and_names_the_bucket_of_a_planted_regression(
-    before: Content, planted: Content, kept: Callable[[str, Content], Path], compare: Callable[..., tuple[int, str, str]]
+    before: Content,
+    planted: Content,
+    kept: Callable[[str, Content], Path],
+    compare_command: Callable[..., tuple[int, str, str]],
 ) -> None:
-    code, out, _ = compare(kept("a", before), kept("b", planted))
+    code, out, _ = compare_command(kept("a", before), kept("b", planted))
     assert code == 1
     worse = [line for line in out.splitlines() if line.startswith("worse:")]
     assert len(worse) == 3
@@ -263,10 +266,10 @@ def test_the_command_exits_with_1_and_names_the_bucket_of_a_planted_regression(
 
 
 def test_the_command_exits_with_0_when_everything_got_better(
-    before: Content, kept: Callable[[str, Content], Path], compare: Callable[..., tuple[int, str, str]]
+    before: Content, kept: Callable[[str, Content], Path], compare_command: Callable[..., tuple[int, str, str]]
 ) -> None:
     better = changed(before, "perceptual_distance", dict.fromkeys(BUCKETS, -0.05))
-    assert compare(kept("a", before), kept("b", better))[0] == 0
+    assert compare_command(kept("a", before), kept("b", better))[0] == 0
 
 
 @pytest.mark.parametrize("content", [None, "", "these are words", "{}", "[]", '{"suite": {}}'])
@@ -275,13 +278,13 @@ def test_what_is_no_evaluation_is_one_line_and_exit_code_2(
     before: Content,
     tmp_path: Path,
     kept: Callable[[str, Content], Path],
-    compare: Callable[..., tuple[int, str, str]],
+    compare_command: Callable[..., tuple[int, str, str]],
 ) -> None:
     a, b = kept("a", before), tmp_path / "b"
     b.mkdir()
     if content is not None:
         (b / "evaluation.json").write_text(content)
-    code, out, err = compare(a, b)
+    code, out, err = compare_command(a, b)
     assert (code, out) == (2, "")
     assert err.startswith("error: comparison_invalid: ")
     assert "Traceback" not in err
@@ -295,9 +298,9 @@ def test_reading_a_folder_without_an_evaluation_names_the_folder(tmp_path: Path)
 
 
 def test_the_command_refuses_different_suites_in_one_line(
-    before: Content, kept: Callable[[str, Content], Path], compare: Callable[..., tuple[int, str, str]]
+    before: Content, kept: Callable[[str, Content], Path], compare_command: Callable[..., tuple[int, str, str]]
 ) -> None:
     other = {**before, "suite": {**before["suite"], "checksum": "fedcba9876543210"}}
-    code, out, err = compare(kept("a", before), kept("b", other))
+    code, out, err = compare_command(kept("a", before), kept("b", other))
     assert (code, out) == (2, "")
     assert err.startswith("error: comparison_invalid: different suites")

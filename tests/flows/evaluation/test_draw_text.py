@@ -12,7 +12,7 @@ from font_roboto import RobotoBold
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluation.draw_text import Caption, captioned, drawn
+from flows.evaluation.draw_text import Caption, draw, draw_all
 
 check = settings(deadline=None, max_examples=25)
 PICTURE = skimage.data.coffee()[:240, :360]
@@ -44,7 +44,7 @@ captions = st.builds(
 @check
 @given(captions)
 def test_a_pixel_that_is_not_covered_keeps_its_value(caption: Caption) -> None:
-    picture, coverage = drawn(PICTURE, caption)
+    picture, coverage = draw(PICTURE, caption)
     assert picture.shape == PICTURE.shape
     assert picture.dtype == np.uint8
     assert coverage.shape == PICTURE.shape[:2]
@@ -55,7 +55,7 @@ def test_a_pixel_that_is_not_covered_keeps_its_value(caption: Caption) -> None:
 @check
 @given(captions)
 def test_a_pixel_changes_by_no_more_than_it_is_covered(caption: Caption) -> None:
-    picture, coverage = drawn(PICTURE, caption)
+    picture, coverage = draw(PICTURE, caption)
     assert coverage.min() >= 0
     assert coverage.max() <= caption.opacity + 1e-6
     assert (np.abs(picture.astype(int) - PICTURE).max(axis=2) <= 255 * coverage + 0.5 + 1e-3).all()
@@ -64,7 +64,7 @@ def test_a_pixel_changes_by_no_more_than_it_is_covered(caption: Caption) -> None
 @check
 @given(captions)
 def test_the_same_caption_gives_the_same_pixels(caption: Caption) -> None:
-    (one, covered), (other, again) = drawn(PICTURE, caption), drawn(PICTURE, caption)
+    (one, covered), (other, again) = draw(PICTURE, caption), draw(PICTURE, caption)
     assert np.array_equal(one, other)
     assert np.array_equal(covered, again)
 
@@ -72,7 +72,7 @@ def test_the_same_caption_gives_the_same_pixels(caption: Caption) -> None:
 @pytest.mark.parametrize("opacity", [1.0, 0.35])
 def test_plain_text_is_the_mixture_of_picture_and_colour_that_its_coverage_says(opacity: float) -> None:
     caption = replace(PLAIN, colour=(250, 40, 90), opacity=opacity)
-    picture, coverage = drawn(PICTURE, caption)
+    picture, coverage = draw(PICTURE, caption)
     weight = coverage[:, :, None].astype(np.float64)
     expected = PICTURE * (1 - weight) + np.array(caption.colour) * weight
     assert np.abs(picture - expected).max() <= 0.51
@@ -80,14 +80,14 @@ def test_plain_text_is_the_mixture_of_picture_and_colour_that_its_coverage_says(
 
 
 def test_a_fully_covered_pixel_has_the_colour_of_the_text() -> None:
-    picture, coverage = drawn(PICTURE, replace(PLAIN, colour=(12, 200, 90)))
+    picture, coverage = draw(PICTURE, replace(PLAIN, colour=(12, 200, 90)))
     assert (coverage == 1).sum() > 300
     assert (picture[coverage == 1] == (12, 200, 90)).all()
 
 
 def test_an_outline_surrounds_the_letters_in_its_own_colour() -> None:
-    letters = drawn(PICTURE, PLAIN)[1]
-    picture, coverage = drawn(PICTURE, replace(PLAIN, outline=3, outline_colour=(255, 0, 0)))
+    letters = draw(PICTURE, PLAIN)[1]
+    picture, coverage = draw(PICTURE, replace(PLAIN, outline=3, outline_colour=(255, 0, 0)))
     beyond = (coverage == 1) & (cv2.dilate(letters, np.ones((5, 5))) == 0)
     assert (coverage > 0).sum() > 1.3 * (letters > 0).sum()
     assert beyond.any()
@@ -96,15 +96,15 @@ def test_an_outline_surrounds_the_letters_in_its_own_colour() -> None:
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (250, 220, 60)])
 def test_a_shadow_is_black_whatever_the_colour_of_the_text(colour: tuple[int, int, int]) -> None:
-    letters = drawn(PICTURE, PLAIN)[1]
-    picture, coverage = drawn(PICTURE, replace(PLAIN, shadow=4, colour=colour))
+    letters = draw(PICTURE, PLAIN)[1]
+    picture, coverage = draw(PICTURE, replace(PLAIN, shadow=4, colour=colour))
     shade = (coverage > 0) & (letters == 0)
     expected = PICTURE * (1 - coverage[:, :, None])
     assert np.abs(picture - expected)[shade].max() <= 1.5
 
 
 def test_a_shadow_falls_below_and_to_the_right_and_counts_as_covered() -> None:
-    letters, coverage = (drawn(PICTURE, replace(PLAIN, shadow=shadow))[1] for shadow in (0, 4))
+    letters, coverage = (draw(PICTURE, replace(PLAIN, shadow=shadow))[1] for shadow in (0, 4))
     shade = (coverage > 0.3) & (letters == 0)
     rows, columns = np.nonzero(shade)
     assert shade.sum() > 200
@@ -114,7 +114,7 @@ def test_a_shadow_falls_below_and_to_the_right_and_counts_as_covered() -> None:
 
 
 def test_text_turns_anticlockwise_about_its_middle() -> None:
-    coverage = drawn(PICTURE, replace(PLAIN, angle=40.0))[1]
+    coverage = draw(PICTURE, replace(PLAIN, angle=40.0))[1]
     rows, columns = np.nonzero(coverage > 0.5)
     assert np.polyfit(columns, rows, 1)[0] == pytest.approx(-np.tan(np.radians(40)), abs=0.15)
     assert rows.mean() == pytest.approx(120, abs=8)
@@ -124,26 +124,26 @@ def test_text_turns_anticlockwise_about_its_middle() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_caption_stands_where_it_is_put(style: str) -> None:
     for x, y in ((0.5, 0.5), (0.4, 0.7)):
-        rows, columns = np.nonzero(drawn(PICTURE, replace(STYLES[style], x=x, y=y))[1])
+        rows, columns = np.nonzero(draw(PICTURE, replace(STYLES[style], x=x, y=y))[1])
         assert (columns.min() + columns.max()) / 2 == pytest.approx(360 * x, abs=8)
         assert (rows.min() + rows.max()) / 2 == pytest.approx(240 * y, abs=8)
 
 
 def test_a_caption_outside_the_picture_covers_nothing() -> None:
-    picture, coverage = drawn(PICTURE, replace(PLAIN, x=4.0))
+    picture, coverage = draw(PICTURE, replace(PLAIN, x=4.0))
     assert np.array_equal(picture, PICTURE)
     assert not coverage.any()
 
 
 def test_several_captions_cover_what_the_strongest_of_them_covers() -> None:
     pair = (replace(PLAIN, y=0.45, opacity=0.5), replace(PLAIN, y=0.55))
-    picture, coverage = captioned(PICTURE, pair)
-    first, second = (drawn(PICTURE, caption)[1] for caption in pair)
+    picture, coverage = draw_all(PICTURE, pair)
+    first, second = (draw(PICTURE, caption)[1] for caption in pair)
     assert np.array_equal(coverage, np.maximum(first, second))
-    assert np.array_equal(picture, drawn(drawn(PICTURE, pair[0])[0], pair[1])[0])
+    assert np.array_equal(picture, draw(draw(PICTURE, pair[0])[0], pair[1])[0])
 
 
 def test_without_captions_the_picture_is_as_it_was() -> None:
-    picture, coverage = captioned(PICTURE, [])
+    picture, coverage = draw_all(PICTURE, [])
     assert np.array_equal(picture, PICTURE)
     assert not coverage.any()

@@ -19,7 +19,7 @@ from skimage import data
 
 from flows.evaluation import evaluate as module
 from flows.evaluation.calibrate import write_calibration
-from flows.evaluation.draw_text import Caption, drawn
+from flows.evaluation.draw_text import Caption, draw
 from flows.evaluation.evaluate import (
     RUNG_FIGURES,
     Options,
@@ -55,7 +55,7 @@ def users_suite(folder: Path, count: int = 3, truth: bool = True) -> Suite:
     for part in ("images", "truth") if truth else ("images",):
         (folder / part).mkdir(parents=True)
     for number, (bucket, chosen, clean) in enumerate(pictures[:count]):
-        picture, coverage = drawn(clean, Caption("SALE 20", RobotoBold, 32, colour=(200, 20, 30)))
+        picture, coverage = draw(clean, Caption("SALE 20", RobotoBold, 32, colour=(200, 20, 30)))
         file = f"{number}.png"
         Image.fromarray(picture).save(folder / "images" / file)
         if truth:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.evaluation.side_by_side import generator_table, sample, side_by_side, threshold_table, tried
+from flows.evaluation.side_by_side import generator_table, measure_generators, sample, side_by_side, threshold_table
 from flows.evaluation.suite import Suite, default_folder, default_suite
 
 
@@ -19,7 +19,7 @@ def suite() -> Suite:
 
 @pytest.fixture(scope="module")
 def records(suite: Suite) -> list[dict[str, Any]]:
-    return tried(suite, ("navier_stokes", "telea"))
+    return measure_generators(suite, ("navier_stokes", "telea"))
 
 
 def test_a_sample_is_spread_over_the_whole_suite_and_repeats_nothing() -> None:

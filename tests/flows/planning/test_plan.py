@@ -13,7 +13,7 @@ from flows.cli.plan import lines, prices_of
 from flows.flow import Flow
 from flows.planning.engine_cost import IDLE_CORES, PROCESS_SECONDS, SERVICE_SECONDS, WORKER_SECONDS, driver_seconds
 from flows.planning.limits import Traffic, limits
-from flows.planning.plan import Plan, Prices, planned, written
+from flows.planning.plan import Plan, Prices, make_plan, profile_yaml
 from flows.planning.sample import Measured
 from operators.detect import Detect
 from operators.fetch import Fetch
@@ -39,7 +39,7 @@ def profile(**changed: object) -> Profile:
 def plan(**changed: object) -> Plan:
     """Fetching takes a tenth of a core for a second, detecting half a GPU second and half a core second of one."""
     found = {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25, gpu_memory=8 * GIB)}
-    return planned(FLOW, profile(**changed), found, 80 * GIB, 10**6)
+    return make_plan(FLOW, profile(**changed), found, 80 * GIB, 10**6)
 
 
 def test_pools_are_balanced_and_shares_of_a_gpu_follow_the_measured_peak() -> None:
@@ -59,7 +59,7 @@ def test_where_the_driver_shares_the_machine_its_work_and_rays_are_taken_off(mon
     )
     seconds = np.full(20, 0.5)
     one = Measured(seconds, seconds, seconds, 1e6, 0.0, 3.0)
-    found = planned(FLOW, alone, {"fetch": one, "worker": one}, 0.0, 10**6)
+    found = make_plan(FLOW, alone, {"fetch": one, "worker": one}, 0.0, 10**6)
     of_tasks = (2 * WORKER_SECONDS + 3 * SERVICE_SECONDS) / 2 + driver_seconds(2, 2)
     assert found.best.rate == pytest.approx((2 - IDLE_CORES) / (2 * 0.5 + of_tasks))
     assert found.best.limit == "cores"
@@ -67,7 +67,7 @@ def test_where_the_driver_shares_the_machine_its_work_and_rays_are_taken_off(mon
 
 def test_short_runs_have_smaller_blocks_and_so_more_of_the_engine() -> None:
     found = {"fetch": measured(1.0, 0.1), "worker": measured(1.0, 0.5)}
-    rates = [planned(FLOW, load("laptop"), found, 0.0, images).best.rate for images in (30, 10**6)]
+    rates = [make_plan(FLOW, load("laptop"), found, 0.0, images).best.rate for images in (30, 10**6)]
     assert rates[0] < rates[1]
 
 
@@ -90,7 +90,7 @@ def test_pools_of_a_growing_fleet_start_small() -> None:
 
 
 def test_where_no_gpu_was_found_the_share_stays_and_it_is_said() -> None:
-    found = planned(FLOW, profile(), {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25)}, 0.0, 10**6)
+    found = make_plan(FLOW, profile(), {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25)}, 0.0, 10**6)
     assert found.profile.stages["detect"].gpus == 0.5
     assert found.remarks == ("detect asks for a GPU and found none here: its rate is the CPU's, its share is the profile's",)
 
@@ -111,13 +111,13 @@ def test_the_spread_holds_the_rate_and_is_nothing_for_images_that_are_all_alike(
     assert found.spread[0] < found.best.rate < found.spread[1]
     engine = WORKER_SECONDS / 16
     same = Measured(np.ones(20) - engine, np.full(20, 0.5), np.full(20, 0.25), 1e9, 8 * GIB, 3.0)
-    alike = planned(FLOW, profile(), {"fetch": same, "detect": same}, 80 * GIB, 10**6)
+    alike = make_plan(FLOW, profile(), {"fetch": same, "detect": same}, 80 * GIB, 10**6)
     assert alike.spread == pytest.approx((alike.best.rate, alike.best.rate))
 
 
 def test_the_written_profile_is_read_back_as_it_is(tmp_path: Path) -> None:
     found = plan()
-    (tmp_path / "balanced.yaml").write_text(written(found))
+    (tmp_path / "balanced.yaml").write_text(profile_yaml(found))
     assert load(str(tmp_path / "balanced.yaml")) == found.profile
 
 

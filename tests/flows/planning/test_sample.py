@@ -10,7 +10,7 @@ import pytest
 from cluster.profile import Profile, Stage, load
 from flows.cli.app import app
 from flows.flow import Flow
-from flows.planning.sample import IMAGES, Measured, measured, sample
+from flows.planning.sample import IMAGES, Measured, measure_stages, sample
 from operators.fetch import Fetch
 from operators.rows.failure import RunError
 from tests.flows.busy import Busy
@@ -31,7 +31,7 @@ def source(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path
 def found(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     profile = Profile(name="own", placement="staged", stages={"default": Stage(pool=(1, 1))})
     flow = Flow((Fetch(), Busy(seconds=0.05, waits=0.1, megabytes=300)))
-    return dict(measured(flow, profile, sample(str(source)).rows, tmp_path_factory.mktemp("work")))
+    return dict(measure_stages(flow, profile, sample(str(source)).rows, tmp_path_factory.mktemp("work")))
 
 
 def test_every_stage_is_measured_for_every_image(found: dict[str, Measured]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports.digest import SHOWN, Digest, closeness
+from flows.reports.digest import SHOWN, Digest, margin_used
 from flows.reports.run_report import THUMBNAIL, write_report
 from operators.ledger import ledger
 
@@ -188,11 +188,11 @@ def check(value: float, limit: float, rung: str = "telea", passed: bool = True) 
 def test_closeness_is_the_largest_share_of_a_limit_that_delivered_edits_used(
     state: str, checks: list[dict[str, object]], expected: float
 ) -> None:
-    assert closeness({"regions": [{"state": state, "rung": "telea", "checks": checks}]}) == expected
+    assert margin_used({"regions": [{"state": state, "rung": "telea", "checks": checks}]}) == expected
 
 
 def test_an_image_without_regions_is_not_close_to_any_limit() -> None:
-    assert closeness({"regions": None}) == 0.0
+    assert margin_used({"regions": None}) == 0.0
 
 
 def test_the_images_shown_are_few_and_the_same_in_whatever_order_the_rows_come() -> None:

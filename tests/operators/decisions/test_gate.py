@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.evaluation.calibrate import write_calibration
-from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fitted, model_of
+from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fit_model, model_of
 from operators.masks.mask import BLEND, CORE
-from operators.metrics.fills import Surroundings, measured
+from operators.metrics.fills import Surroundings, measure_fill
 
 check = settings(deadline=None, max_examples=40)
 
@@ -31,7 +31,7 @@ HOLE = np.zeros((120, 160), bool)
 HOLE[45:75, 50:110] = True
 NOISE = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
 """The same kind of noise everywhere."""
-USUAL = measured(NOISE, mask(HOLE), 0.0, 0.0)
+USUAL = measure_fill(NOISE, mask(HOLE), 0.0, 0.0)
 
 
 def examples(name: str, values: list[float]) -> list[dict[str, float]]:
@@ -77,7 +77,7 @@ def test_without_both_kinds_there_is_no_curve() -> None:
 def test_what_follows_from_one_measurement_is_predicted_exactly_without_a_ridge() -> None:
     values = [0.1, 0.4, 0.8, 1.6]
     distances = [2 ** (3 * value - 6) - OFFSET for value in values]
-    model = fitted(examples("residual_text", values), distances, bound=0.1, ridge=1e-9)
+    model = fit_model(examples("residual_text", values), distances, bound=0.1, ridge=1e-9)
     predicted = [model.predicted_distance(example) for example in examples("residual_text", [*values, 1.2])]
     assert predicted == pytest.approx([*distances, 2 ** (3 * 1.2 - 6) - OFFSET], rel=1e-5)
 
@@ -85,59 +85,59 @@ def test_what_follows_from_one_measurement_is_predicted_exactly_without_a_ridge(
 @pytest.mark.parametrize("name", ["seam", "colour_shift", "residual_text", "spread", "trial"])
 def test_the_prediction_rises_with_what_worse_fills_have_more_of(name: str) -> None:
     values = [0.1 * step for step in range(1, 11)]
-    model = fitted(examples(name, values), [0.02 * step for step in range(1, 11)], bound=0.1)
+    model = fit_model(examples(name, values), [0.02 * step for step in range(1, 11)], bound=0.1)
     predicted = [model.predicted_distance(example) for example in examples(name, [0.05, *values, 1.5])]
     assert (np.diff(predicted) > 0).all()
 
 
 def test_too_little_detail_is_as_bad_as_too_much() -> None:
     made = examples("band_1", [-3.0, -2.0, 0.0, 0.2, 2.0, 3.0])
-    model = fitted(made, [0.3, 0.2, 0.01, 0.02, 0.2, 0.3], bound=0.1)
+    model = fit_model(made, [0.3, 0.2, 0.01, 0.02, 0.2, 0.3], bound=0.1)
     low, none, high = (model.predicted_distance({**USUAL, "band_1": value}) for value in (-2.5, 0.0, 2.5))
     assert low == high > none
 
 
 def test_a_prediction_is_never_negative() -> None:
-    model = fitted(examples("seam", [1.0, 2.0]), [0.0, 0.5], bound=0.1, ridge=1e-6)
+    model = fit_model(examples("seam", [1.0, 2.0]), [0.0, 0.5], bound=0.1, ridge=1e-6)
     assert model.predicted_distance({**USUAL, "seam": -0.9}) == 0.0
 
 
 def test_two_examples_and_a_ridge_have_their_worked_prediction() -> None:
-    model = fitted(examples("residual_text", [0.0, 1.0]), [0.04 - OFFSET, 0.16 - OFFSET], bound=0.1, ridge=2.0)
+    model = fit_model(examples("residual_text", [0.0, 1.0]), [0.04 - OFFSET, 0.16 - OFFSET], bound=0.1, ridge=2.0)
     predicted = [model.predicted_distance(example) for example in examples("residual_text", [0.0, 0.5, 1.0])]
     assert predicted == pytest.approx([0.08 * 2**power - OFFSET for power in (-0.5, 0, 0.5)], rel=1e-5)
 
 
 def test_examples_that_are_all_as_good_predict_just_that() -> None:
-    model = fitted(examples("seam", [0.5, 1.0, 2.0, 4.0]), [0.03] * 4, bound=0.1)
+    model = fit_model(examples("seam", [0.5, 1.0, 2.0, 4.0]), [0.03] * 4, bound=0.1)
     for value in (0.5, 3.0, 100.0):
         assert model.predicted_distance({**USUAL, "seam": value}) == pytest.approx(0.03, rel=1e-6)
 
 
 def test_examples_that_can_be_parted_are_ranked_without_a_mistake() -> None:
     values = [1.0, 1.1, 1.2, 1.3, 3.0, 3.2, 3.4, 3.6]
-    model = fitted(examples("seam", values), [0.02] * 4 + [0.3] * 4, bound=0.1)
+    model = fit_model(examples("seam", values), [0.02] * 4 + [0.3] * 4, bound=0.1)
     predicted = np.array([model.predicted_distance(example) for example in examples("seam", values)])
     assert area_under_curve(predicted, np.array(values) > 2) == 1.0
 
 
 def test_the_bound_is_kept_as_given_and_does_not_bend_the_fit() -> None:
     pair = examples("seam", [1.0, 3.0])
-    one, other = (fitted(pair, [0.02, 0.3], bound) for bound in (0.05, 0.5))
+    one, other = (fit_model(pair, [0.02, 0.3], bound) for bound in (0.05, 0.5))
     assert (one.bound, other.bound) == (0.05, 0.5)
     assert (one.weights, one.bias) == (other.weights, other.bias)
 
 
 def test_a_stronger_ridge_draws_the_prediction_towards_the_mean_of_the_logarithms() -> None:
     values, distances = [1.0, 1.2, 3.0, 3.2], [0.01, 0.02, 0.3, 0.4]
-    loose, tight = (fitted(examples("seam", values), distances, 0.1, ridge) for ridge in (0.1, 1000.0))
+    loose, tight = (fit_model(examples("seam", values), distances, 0.1, ridge) for ridge in (0.1, 1000.0))
     middle = 2 ** np.mean(np.log2(np.array(distances) + OFFSET)) - OFFSET
     worst = {**USUAL, "seam": 3.2}
     assert middle < tight.predicted_distance(worst) < loose.predicted_distance(worst)
 
 
 def test_what_could_not_be_measured_counts_as_nothing() -> None:
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
+    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
     for name in USUAL:
         unknown, nothing = {**USUAL, name: math.nan}, {**USUAL, name: 0.0}
         assert np.array_equal(features(unknown), features(nothing))
@@ -162,7 +162,7 @@ def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
 
 
 def test_a_flat_picture_has_nothing_to_measure() -> None:
-    found = measured(np.full((120, 160, 3), 90, np.uint8), mask(HOLE), 0.25, 0.125)
+    found = measure_fill(np.full((120, 160, 3), 90, np.uint8), mask(HOLE), 0.25, 0.125)
     for octave in range(4):
         assert found[f"band_{octave}"] == pytest.approx(0, abs=1e-9)
         assert found[f"ring_{octave}"] == pytest.approx(0, abs=1e-9)
@@ -183,7 +183,7 @@ def test_the_place_is_measured_by_its_area_and_thickness_in_octaves() -> None:
 def test_a_smear_lacks_fine_detail_and_a_foreign_patch_shows_its_colour_and_seam() -> None:
     smear, patch = NOISE.copy(), NOISE.copy()
     smear[HOLE], patch[HOLE] = 130, (255, 0, 0)
-    smooth, foreign, fine = (measured(picture, mask(HOLE), 0.0, 0.0) for picture in (smear, patch, NOISE))
+    smooth, foreign, fine = (measure_fill(picture, mask(HOLE), 0.0, 0.0) for picture in (smear, patch, NOISE))
     assert smooth["band_0"] < -3
     assert foreign["colour_shift"] > 40
     assert foreign["seam"] > smooth["seam"]
@@ -195,7 +195,7 @@ def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> 
     slope = np.repeat(slope[:, :, None], 3, axis=2).astype(np.uint8)
     blotted = NOISE.copy()
     blotted[HOLE] = 255
-    easy, hard, filled_badly = (measured(picture, mask(HOLE), 0.0, 0.0)["trial"] for picture in (slope, NOISE, blotted))
+    easy, hard, filled_badly = (measure_fill(picture, mask(HOLE), 0.0, 0.0)["trial"] for picture in (slope, NOISE, blotted))
     assert 0 <= easy < 5
     assert hard > 9
     assert filled_badly == pytest.approx(hard, abs=0.5)
@@ -203,17 +203,17 @@ def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_edit_without_surroundings_cannot_be_compared_and_is_judged_all_the_same() -> None:
-    found = measured(NOISE, mask(np.ones((120, 160), bool)), 0.0, 0.0)
+    found = measure_fill(NOISE, mask(np.ones((120, 160), bool)), 0.0, 0.0)
     assert math.isnan(found["seam"])
     assert math.isnan(found["colour_shift"])
     assert all(math.isnan(found[f"band_{octave}"]) for octave in range(4))
     assert math.isnan(found["trial"])
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
+    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
     assert 0 <= model.predicted_distance(found) < 10
 
 
 def test_a_model_comes_back_from_its_file_to_the_last_digit(tmp_path: Path) -> None:
-    model = fitted(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
+    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
     write_calibration({"suite": "mine", "rungs": {"telea": {"model": asdict(model)}}}, tmp_path / "gate.json")
     read = Model(**calibration(tmp_path / "gate.json")["rungs"]["telea"]["model"])
     assert read == model

@@ -11,13 +11,13 @@ import skimage.data
 
 from operators.decisions.routing import PATH, Rule, route, rule
 from operators.masks.mask import BLEND, CORE
-from operators.metrics.surface import FIGURES, region_figures, without_text
+from operators.metrics.surface import FIGURES, region_figures, text_smoothed_over
 
 
 def figures_of(picture: np.ndarray) -> dict[str, float]:
     mask = np.zeros((*picture.shape[:2], 4), np.uint8)
     mask[60:80, 40:160, [CORE, BLEND]] = 255
-    return region_figures(without_text(picture, mask), mask, [[[40, 60], [160, 60], [160, 80], [40, 80]]], 512)
+    return region_figures(text_smoothed_over(picture, mask), mask, [[[40, 60], [160, 60], [160, 80], [40, 80]]], 512)
 
 
 def test_above_the_threshold_a_place_is_generative_and_at_it_it_is_not() -> None:

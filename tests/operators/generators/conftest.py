@@ -12,7 +12,7 @@ import pytest
 from operators.generators.catalogue import generator_of
 from operators.generators.generator import Generator, Request
 from operators.models.card import ModelCard
-from operators.models.registry import located, pinned, resolve
+from operators.models.registry import fetch_weights, pin_checksums, resolve
 from tests.operators.generators.tiny import saved
 
 Cards = Callable[..., ModelCard]
@@ -35,7 +35,7 @@ def card(folder: Callable[[str], Path]) -> Cards:
 
     def of(kind: str, **more: Any) -> ModelCard:
         settings = {"native_size": 64, "steps": 3, "microbatch": 3} | more
-        return pinned(resolve(str(folder(kind)))).model_copy(update=settings)
+        return pin_checksums(resolve(str(folder(kind)))).model_copy(update=settings)
 
     return of
 
@@ -46,7 +46,7 @@ def generator(card: Cards) -> Callable[..., Generator]:
 
     def of(kind: str, **more: Any) -> Generator:
         chosen = card(kind, **more)
-        return generator_of(chosen, located(chosen))
+        return generator_of(chosen, fetch_weights(chosen))
 
     return of
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from operators.generators.catalogue import generator_of
-from operators.generators.diffusers_pipeline import OwnPipeline
+from operators.generators.diffusers_pipeline import DiffusersPipeline
 from operators.generators.loading import Loaded
 from operators.generators.strength import threshold
 from operators.rows.failure import RunError
@@ -14,7 +14,7 @@ from operators.rows.failure import RunError
 @pytest.mark.parametrize("kind", ["flux_fill", "flux"])
 def test_flux_is_run_by_a_pipeline_of_its_own(generator, kind):
     chosen = generator(kind)
-    assert isinstance(chosen, OwnPipeline)
+    assert isinstance(chosen, DiffusersPipeline)
     assert type(chosen.loaded.pipeline).__name__ == ("FluxFillPipeline" if kind == "flux_fill" else "FluxInpaintPipeline")
 
 
@@ -86,8 +86,8 @@ def test_a_pipeline_that_cannot_inpaint_is_one_clear_line(card, folder):
 
     blind = DDPMPipeline(generator_of(card("sd4"), folder("sd4")).loaded.pipeline.unet, DDPMScheduler())
     with pytest.raises(RunError, match="DDPMPipeline cannot inpaint"):
-        OwnPipeline.of(card("flux"), Loaded(blind, "cpu"))
-    assert isinstance(generator_of(card("flux"), folder("flux")), OwnPipeline)
+        DiffusersPipeline.of(card("flux"), Loaded(blind, "cpu"))
+    assert isinstance(generator_of(card("flux"), folder("flux")), DiffusersPipeline)
 
 
 def test_masks_are_float_zeros_and_ones(generator, request_of):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from operators.generators.catalogue import generator_of
-from operators.generators.microbatch import filled
+from operators.generators.microbatch import fill_all
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.failure import RunError
@@ -17,7 +17,7 @@ FAMILIES = [*DIFFUSION, "amused"]
 
 
 def pixels(generator, requests):
-    outcomes = filled(generator, requests)
+    outcomes = fill_all(generator, requests)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from operators.generators.microbatch import filled
+from operators.generators.microbatch import fill_all
 from operators.generators.tensors import canvas_of, smooth_source
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
 from operators.rows.failure import RunError
@@ -120,7 +120,7 @@ def test_stochasticity_changes_the_fill_and_is_drawn_by_the_regions_own_generato
     still, stirred = generator("sd9"), generator("sd9", stochasticity=1.0)
     requests = [request_of(seed=1), request_of(seed=2)]
     plain, noisy, again = (
-        [outcome.pixels for outcome in filled(*work)]
+        [outcome.pixels for outcome in fill_all(*work)]
         for work in ((still, requests), (stirred, requests), (stirred, requests[::-1]))
     )
     assert (plain[0] != noisy[0]).any()
@@ -145,7 +145,7 @@ def test_a_network_that_does_not_fit_at_four_is_run_at_two_and_says_so(generator
     hook = chosen.loaded.pipeline.unet.register_forward_pre_hook(too_large)
     try:
         chosen.loaded.places_alike.clear()
-        outcomes = filled(chosen, [request_of(seed=seed) for seed in range(5)])
+        outcomes = fill_all(chosen, [request_of(seed=seed) for seed in range(5)])
     finally:
         hook.remove()
     assert [outcome.pixels.shape for outcome in outcomes] == [(60, 60, 3)] * 5

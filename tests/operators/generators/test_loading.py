@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from operators.generators.catalogue import check, generator_of
-from operators.generators.loading import hollow, loaded
+from operators.generators.catalogue import check_model, generator_of
+from operators.generators.loading import load, load_without_weights
 from operators.models.in_process import file_sha256
-from operators.models.registry import located, pinned, resolve
+from operators.models.registry import fetch_weights, pin_checksums, resolve
 from operators.rows.failure import RunError
 
 
@@ -25,16 +25,16 @@ def copy(folder, tmp_path):
 
 
 def card_of(folder):
-    return pinned(resolve(str(folder)))
+    return pin_checksums(resolve(str(folder)))
 
 
-@pytest.fixture(params=[generator_of, check], ids=["loaded", "checked"])
+@pytest.fixture(params=[generator_of, check_model], ids=["loaded", "checked"])
 def opened(request):
     """A folder's model made in full, or checked without its weights: both refuse the same."""
 
     def of(folder):
         card = card_of(folder)
-        return request.param(card, located(card))
+        return request.param(card, fetch_weights(card))
 
     return of
 
@@ -74,7 +74,7 @@ def test_a_file_damaged_after_its_card_was_made_is_refused(copy):
     file = broken / "unet" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(RunError, match=r"unet/diffusion_pytorch_model\.safetensors is truncated"):
-        located(card)
+        fetch_weights(card)
 
 
 def changed(file, change):
@@ -123,9 +123,11 @@ def test_a_network_that_nobody_knows_is_one_line(copy, opened, entry):
 
 @pytest.mark.parametrize("kind", ["sd9", "sd4", "sdxl", "flux_fill", "flux", "amused"])
 def test_a_model_that_can_be_loaded_passes_and_no_weight_of_it_is_kept(card, folder, kind):
-    check(card(kind), folder(kind))
+    check_model(card(kind), folder(kind))
     networks = [
-        part for part in hollow(card(kind), folder(kind)).pipeline.components.values() if isinstance(part, torch.nn.Module)
+        part
+        for part in load_without_weights(card(kind), folder(kind)).pipeline.components.values()
+        if isinstance(part, torch.nn.Module)
     ]
     assert len(networks) >= 3
     assert {weight.device.type for network in networks for weight in network.parameters()} == {"meta"}
@@ -164,11 +166,11 @@ def test_a_component_has_the_variants_weights_or_else_the_plain_ones(copy, reque
 
 def test_a_model_is_loaded_once_in_a_process_and_again_when_a_file_changes(copy):
     model = copy("sd9")
-    first = loaded(card_of(model), model)
-    assert loaded(card_of(model), model) is first
+    first = load(card_of(model), model)
+    assert load(card_of(model), model) is first
     index = json.loads((model / "model_index.json").read_text())
     (model / "model_index.json").write_text(json.dumps({**index, "_note": "changed"}))
-    assert loaded(card_of(model), model) is not first
+    assert load(card_of(model), model) is not first
 
 
 def test_a_missing_package_is_one_line_that_says_what_to_install(folder, opened, monkeypatch):

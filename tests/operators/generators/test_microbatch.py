@@ -8,7 +8,7 @@ import torch
 
 from operators.generators.classical import Classical
 from operators.generators.generator import Request
-from operators.generators.microbatch import Filled, filled, out_of_memory
+from operators.generators.microbatch import Filled, fill_all, out_of_memory
 from operators.rows.failure import Failure
 
 MORE_THAN_THERE_IS = 2**58
@@ -65,7 +65,7 @@ def values(outcomes):
 
 def test_every_call_is_padded_to_the_microbatch_and_the_order_is_kept():
     generator = Limited()
-    outcomes = filled(generator, [crop(value) for value in range(2, 8)])
+    outcomes = fill_all(generator, [crop(value) for value in range(2, 8)])
     assert values(outcomes) == [253, 252, 251, 250, 249, 248]
     assert generator.sizes == [4, 4]
     assert all(outcome.repeatable and outcome.milliseconds >= 0 for outcome in outcomes)
@@ -74,20 +74,20 @@ def test_every_call_is_padded_to_the_microbatch_and_the_order_is_kept():
 def test_only_crops_of_one_shape_share_a_call():
     generator = Limited()
     mixed = [crop(5), crop(2, 5, 5), crop(3), crop(4, 5, 5)]
-    assert values(filled(generator, mixed)) == [250, 253, 252, 251]
+    assert values(fill_all(generator, mixed)) == [250, 253, 252, 251]
     assert generator.sizes == [4, 4]
 
 
 def test_nothing_is_asked_of_a_generator_without_requests():
     generator = Limited()
-    assert filled(generator, []) == []
+    assert fill_all(generator, []) == []
     assert generator.sizes == []
 
 
 @pytest.mark.parametrize("allocate", [host_memory, numpys_memory, accelerators_memory])
 def test_out_of_memory_halves_the_microbatch_and_says_that_it_is_not_repeatable(allocate):
     generator = Limited(most=1, allocate=allocate)
-    outcomes = filled(generator, [crop(value) for value in (2, 3, 4)])
+    outcomes = fill_all(generator, [crop(value) for value in (2, 3, 4)])
     assert values(outcomes) == [253, 252, 251]
     assert generator.sizes == [4, 2, 1, 1, 1]
     assert not any(outcome.repeatable for outcome in outcomes)
@@ -95,31 +95,31 @@ def test_out_of_memory_halves_the_microbatch_and_says_that_it_is_not_repeatable(
 
 def test_the_next_microbatch_is_whole_again():
     generator = Limited(most=2)
-    filled(generator, [crop(value) for value in range(2, 7)])
+    fill_all(generator, [crop(value) for value in range(2, 7)])
     assert generator.sizes == [4, 2, 2, 4, 2]
 
 
 def test_a_region_that_does_not_fit_alone_fails_as_a_transient_row():
-    [outcome] = filled(Limited(size=2, most=0), [crop(2)])
+    [outcome] = fill_all(Limited(size=2, most=0), [crop(2)])
     assert isinstance(outcome, Failure) and outcome.code == "out_of_memory"
 
 
 def test_only_the_culprit_of_a_call_fails_and_the_others_stay_repeatable():
-    outcomes = filled(Limited(), [crop(2), crop(0), crop(3)])
+    outcomes = fill_all(Limited(), [crop(2), crop(0), crop(3)])
     assert values(outcomes)[::2] == [253, 252]
     assert outcomes[0].repeatable and outcomes[2].repeatable
     assert str(outcomes[1]) == "a black crop"
 
 
 def test_a_crop_without_a_shape_fails_alone():
-    outcomes = filled(Limited(), [crop(2), crop(2, 0, 0), crop(3)])
+    outcomes = fill_all(Limited(), [crop(2), crop(2, 0, 0), crop(3)])
     assert values(outcomes)[::2] == [253, 252]
     assert str(outcomes[1]) == "no pixels"
 
 
 def test_a_crop_by_which_the_size_cannot_be_told_fails_alone():
     generator = Limited()
-    outcomes = filled(generator, [crop(1), crop(2), crop(3)])
+    outcomes = fill_all(generator, [crop(1), crop(2), crop(3)])
     assert values(outcomes)[1:] == [253, 252] and str(outcomes[0]) == "cannot be tried"
     assert generator.sizes == [4]
 
@@ -130,5 +130,5 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(error):
 
 
 def test_classical_fills_are_worked_one_by_one(request_of):
-    outcomes = filled(Classical("telea"), [request_of(), request_of(33, 90)])
+    outcomes = fill_all(Classical("telea"), [request_of(), request_of(33, 90)])
     assert [outcome.pixels.shape for outcome in outcomes] == [(60, 60, 3), (33, 90, 3)]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from operators.generators.catalogue import check, generator_of
+from operators.generators.catalogue import check_model, generator_of
 from operators.generators.classical import navier_stokes, patchmatch
 from operators.generators.generator import Request
 from operators.generators.pixel_diffusion import (
@@ -28,17 +28,17 @@ from operators.generators.pixel_diffusion import (
     PixelDiffusion,
     Start,
     cheapest_windows,
+    depth_to_space,
     hints,
     levels,
-    packed,
     sampled,
-    unpacked,
+    space_to_depth,
     visible,
     windows,
 )
 from operators.masks.mask import dilated, feathered, hole_of
 from operators.models.onnx_session import onnx_session
-from operators.models.registry import located, pinned, resolve
+from operators.models.registry import fetch_weights, pin_checksums, resolve
 from operators.rows.failure import RunError
 from training.diffusion import ARCHITECTURE, Crops, estimated
 from training.diffusion_export import export
@@ -73,13 +73,13 @@ def asked(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Request:
     )
 )
 def test_unpacking_gives_back_every_bit(field: np.ndarray) -> None:
-    assert unpacked(packed(field)).tobytes() == field.tobytes()
+    assert depth_to_space(space_to_depth(field)).tobytes() == field.tobytes()
 
 
 def test_packing_orders_channels_as_the_network_was_trained_with() -> None:
     field = np.random.default_rng(0).standard_normal((8, 12, 5)).astype(np.float32)
     expected = torch.nn.functional.pixel_unshuffle(torch.from_numpy(field).permute(2, 0, 1)[None], PACKING)[0].numpy()
-    assert np.array_equal(packed(field), expected)
+    assert np.array_equal(space_to_depth(field), expected)
 
 
 def test_the_picture_shows_through_a_mask_of_strokes_but_not_where_other_regions_have_theirs() -> None:
@@ -187,14 +187,14 @@ def test_the_graph_runs_the_weights_of_its_safetensors_file(model: Path) -> None
 
 
 def test_an_exported_folder_is_a_generator_by_its_path_alone(model: Path, photo: np.ndarray) -> None:
-    card = pinned(resolve(str(model))).model_copy(update={"steps": 2})
+    card = pin_checksums(resolve(str(model))).model_copy(update={"steps": 2})
     assert card.family == "pixel_diffusion"
-    generator, request = generator_of(card, located(card)), asked(photo, 128, 128)
+    generator, request = generator_of(card, fetch_weights(card)), asked(photo, 128, 128)
     assert (generator.shape(request), generator.microbatch(request)) == (None, 1)
     assert np.array_equal(generator.fill([request])[0], PixelDiffusion(model, 2).fill([request])[0])
 
 
-@pytest.mark.parametrize("opened", [generator_of, check])
+@pytest.mark.parametrize("opened", [generator_of, check_model])
 def test_a_folder_without_a_graph_is_refused_with_one_line(model: Path, tmp_path: Path, opened: Callable[..., object]) -> None:
     bare = shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("*.onnx"))
     with pytest.raises(RunError, match=r"needs both unet/model\.onnx") as refusal:
@@ -204,10 +204,10 @@ def test_a_folder_without_a_graph_is_refused_with_one_line(model: Path, tmp_path
 
 def test_the_built_in_model_is_one_by_its_alias_and_small(photo: np.ndarray) -> None:
     card = resolve("builtin")
-    folder = located(card)
+    folder = fetch_weights(card)
     assert (card.family, card.source, card.licence) == ("pixel_diffusion", "./builtin", "Apache-2.0")
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 25_000_000
-    assert set(pinned(card).files) >= {GRAPH, WEIGHTS, "model_index.json"}
+    assert set(pin_checksums(card).files) >= {GRAPH, WEIGHTS, "model_index.json"}
     with safetensors.safe_open(folder / WEIGHTS, "numpy") as weights:
         assert {weights.get_tensor(name).dtype for name in weights.keys()} == {np.dtype(np.float16)}  # noqa: SIM118
 
@@ -222,7 +222,7 @@ def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_g
     mask = np.dstack([core, feathered(core, 1), np.where(strokes > 0, 255, 20).astype(np.uint8) * (core > 0), 0 * core])
     request = Request(shown, mask, 7)
     card = resolve("builtin")
-    (fill,) = generator_of(card, located(card)).fill([request])
+    (fill,) = generator_of(card, fetch_weights(card)).fill([request])
     start = patchmatch(shown, hole_of(mask), 7)
     off, off_before = (np.abs(one.astype(int) - clean)[core > 0].mean() for one in (fill, start))
     assert off < 0.7 * off_before

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.generators.prompt import CONTINUED, TRAITS, intent_of, prompt_sha256, rendered
+from operators.generators.prompt import CONTINUED, TRAITS, describe_surface, prompt_sha256, render_prompt
 from operators.models.card import ModelCard
 
 
@@ -13,7 +13,7 @@ def card(**more):
 
 
 def test_without_anything_seen_or_wished_the_surface_goes_on():
-    assert intent_of({}) == CONTINUED
+    assert describe_surface({}) == CONTINUED
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_without_anything_seen_or_wished_the_surface_goes_on():
     ],
 )
 def test_what_was_seen_is_said(figures, words):
-    assert intent_of(figures) == (CONTINUED if words is None else f"{CONTINUED}, {words}")
+    assert describe_surface(figures) == (CONTINUED if words is None else f"{CONTINUED}, {words}")
 
 
 def test_the_users_words_are_added_last():
-    assert intent_of({"textured": 1.0}, " red bricks ") == f"{CONTINUED}, textured, red bricks"
+    assert describe_surface({"textured": 1.0}, " red bricks ") == f"{CONTINUED}, textured, red bricks"
 
 
 FIGURES = st.dictionaries(st.sampled_from([trait.figure for trait in TRAITS] + ["seen"]), st.floats(allow_nan=True))
@@ -42,14 +42,14 @@ FIGURES = st.dictionaries(st.sampled_from([trait.figure for trait in TRAITS] + [
 
 @given(FIGURES, st.text())
 def test_an_intent_depends_on_nothing_but_what_it_is_made_of_and_always_begins_alike(figures, wish):
-    assert intent_of(figures, wish) == intent_of(dict(reversed(figures.items())), wish)
-    assert intent_of(figures, wish).startswith(CONTINUED)
+    assert describe_surface(figures, wish) == describe_surface(dict(reversed(figures.items())), wish)
+    assert describe_surface(figures, wish).startswith(CONTINUED)
 
 
 @given(st.text(), st.sampled_from(["{intent}", "a photo of {intent}, high quality", "no place for it"]))
 def test_switching_the_model_renders_the_same_intent_in_another_template(intent, template):
     before, _, after = template.partition("{intent}")
-    assert rendered(intent, card(prompt=template)) == (before + intent + after if "{intent}" in template else template)
+    assert render_prompt(intent, card(prompt=template)) == (before + intent + after if "{intent}" in template else template)
 
 
 def test_the_hash_is_of_all_words_that_the_model_is_given():

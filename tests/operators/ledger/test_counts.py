@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from operators.ledger import ledger
-from operators.ledger.counts import tally
+from operators.ledger.counts import count_finished
 from operators.rows.schema import LEDGER_SCHEMA
 
 
@@ -37,17 +37,17 @@ def test_finished_and_unfinished_shards_are_counted_alike(dest: str) -> None:
     ledger.commit(dest, rows(("a", "edited", None), ("b", "failed", "corrupt")))
     ledger.commit(dest, rows(("c", "untouched", None), shard=1))
     expected = (Counter(edited=1, failed=1, untouched=1), Counter(corrupt=1))
-    assert tally(dest, [0, 1]) == expected
+    assert count_finished(dest, [0, 1]) == expected
     assert ledger.compact(dest, 0, 2)
-    assert tally(dest, [0, 1]) == expected
+    assert count_finished(dest, [0, 1]) == expected
 
 
 def test_an_image_counts_once_and_not_before_it_is_done(dest: str) -> None:
     ledger.commit(dest, rows(("a", "failed", "storage_error"), ("b", "failed", "storage_error")))
-    assert tally(dest, [0]) == (Counter(), Counter())
+    assert count_finished(dest, [0]) == (Counter(), Counter())
     ledger.commit(dest, rows(("a", "edited", None)))
-    assert tally(dest, [0]) == (Counter(edited=1), Counter())
+    assert count_finished(dest, [0]) == (Counter(edited=1), Counter())
 
 
 def test_a_shard_without_a_ledger_counts_nothing(dest: str) -> None:
-    assert tally(dest, [0, 7]) == (Counter(), Counter())
+    assert count_finished(dest, [0, 7]) == (Counter(), Counter())

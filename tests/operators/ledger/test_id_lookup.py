@@ -3,7 +3,7 @@ import os
 import numpy as np
 
 from operators.ledger import id_lookup
-from operators.ledger.id_lookup import Known, Seen, binary, hashes
+from operators.ledger.id_lookup import IdSet, IndexedIds, binary, hashes
 
 ENDING_IN_ZEROS = "ab" * 8 + "00" * 8
 
@@ -15,14 +15,14 @@ def test_equal_texts_have_equal_hashes_of_sixteen_bytes():
 
 
 def test_a_set_tells_what_is_new_and_of_equal_ones_the_first():
-    seen = Seen()
+    seen = IdSet()
     assert seen.new(hashes(["a", "b", "a"])) == [True, True, False]
     assert seen.new(hashes(["b", "c"])) == [False, True]
 
 
 def test_a_large_set_forgets_nothing(monkeypatch):
     monkeypatch.setattr(id_lookup, "LARGEST_UNSORTED", 100)
-    seen, values = Seen(), np.frombuffer(os.urandom(16 * 5000), "S16")
+    seen, values = IdSet(), np.frombuffer(os.urandom(16 * 5000), "S16")
     for start in range(0, 5000, 70):
         assert all(seen.new(values[start : start + 70]))
     for start in range(0, 5000, 333):
@@ -31,7 +31,7 @@ def test_a_large_set_forgets_nothing(monkeypatch):
 
 def test_an_index_is_asked_for_the_versions_of_a_uri():
     ids = {uri: ENDING_IN_ZEROS if uri == "b" else uri.encode().hex() * 16 for uri in "abc"}
-    index = Known.of([(3, hashes("ab"), binary([ids["a"], ids["b"]])), (5, hashes("cb"), binary([ids["c"], "11" * 16]))])
+    index = IndexedIds.of([(3, hashes("ab"), binary([ids["a"], ids["b"]])), (5, hashes("cb"), binary([ids["c"], "11" * 16]))])
     found = index.versions(hashes("abcd"))
     assert [[(value.ljust(16, b"\0").hex(), shard) for value, shard in versions] for versions in found] == [
         [(ids["a"], 3)],
@@ -42,4 +42,4 @@ def test_an_index_is_asked_for_the_versions_of_a_uri():
 
 
 def test_an_empty_index_knows_nothing():
-    assert Known.of([]).versions(hashes("ab")) == [[], []]
+    assert IndexedIds.of([]).versions(hashes("ab")) == [[], []]

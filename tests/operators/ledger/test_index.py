@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from operators.ledger import index, ledger
-from operators.ledger.index import FIRST_SHARD_ROWS, LARGEST_SHARD_ROWS, build, forget, read_shard, shard_uri
+from operators.ledger.index import FIRST_SHARD_ROWS, LARGEST_SHARD_ROWS, build, drop_changed, read_shard, shard_uri
 from operators.rows.schema import INDEX_COLUMNS, LEDGER_SCHEMA, SCHEMA
 from operators.storage import files as storage
 
@@ -146,7 +146,7 @@ def paths_of(table):
 def test_an_image_leaves_index_and_ledger_and_the_others_stay(dest):
     worked(dest, ["a.jpg", "b.jpg"])
     worked(dest, ["c.jpg"])
-    assert forget(dest, 0, ids(dest, "b.jpg", "c.jpg"), shard_uri(dest, 0)) == 2
+    assert drop_changed(dest, 0, ids(dest, "b.jpg", "c.jpg"), shard_uri(dest, 0)) == 2
     assert paths_of(read_shard(dest, 0)) == ["a.jpg", "d.jpg"]
     assert paths_of(ledger.read(dest)) == ["a.jpg"]
 
@@ -154,19 +154,19 @@ def test_an_image_leaves_index_and_ledger_and_the_others_stay(dest):
 def test_a_compacted_shard_stays_complete(dest):
     worked(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
     assert ledger.compact(dest, 0, 4)
-    assert forget(dest, 0, ids(dest, "b.jpg"), shard_uri(dest, 0)) == 3
+    assert drop_changed(dest, 0, ids(dest, "b.jpg"), shard_uri(dest, 0)) == 3
     assert ledger.files_by_shard(dest) == {0: [ledger.COMPLETE]}
     assert paths_of(ledger.read(dest)) == ["a.jpg", "c.jpg", "d.jpg"]
 
 
 def test_an_image_that_was_not_worked_yet_leaves_the_index(dest):
-    assert forget(dest, 0, ids(dest, "a.jpg"), shard_uri(dest, 0)) == 3
+    assert drop_changed(dest, 0, ids(dest, "a.jpg"), shard_uri(dest, 0)) == 3
     assert ledger.files_by_shard(dest) == {}
 
 
 def test_a_shard_without_images_is_gone(dest):
     worked(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
-    assert forget(dest, 0, ids(dest, "a.jpg", "b.jpg", "c.jpg", "d.jpg"), shard_uri(dest, 0)) == 0
+    assert drop_changed(dest, 0, ids(dest, "a.jpg", "b.jpg", "c.jpg", "d.jpg"), shard_uri(dest, 0)) == 0
     assert index.shards(dest) == []
     assert ledger.files_by_shard(dest) == {}
     assert not storage.exists(shard_uri(dest, 0))

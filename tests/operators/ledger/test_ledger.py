@@ -181,21 +181,21 @@ def lease_of(dest, **content):
 
 
 def test_a_lease_is_there_while_it_is_held_and_gone_afterwards(dest):
-    with Lease(dest).held():
+    with Lease(dest).hold():
         holder = json.loads(storage.read(storage.joined(dest, "lease.json")))
         assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
     assert not storage.exists(storage.joined(dest, "lease.json"))
-    with Lease(dest).held():
+    with Lease(dest).hold():
         pass
 
 
 def test_a_second_holder_is_refused_while_the_first_renews(dest, quick):
-    with Lease(dest).held() as first:
-        with pytest.raises(RunError) as caught, Lease(dest).held():
+    with Lease(dest).hold() as first:
+        with pytest.raises(RunError) as caught, Lease(dest).hold():
             pass
         assert (caught.value.code, caught.value.exit_code) == ("destination_in_use", 3)
         assert not first.lost.is_set()
-    with Lease(dest).held():
+    with Lease(dest).hold():
         pass
 
 
@@ -207,38 +207,38 @@ def test_the_lease_of_a_dead_process_is_taken_at_once(dest):
     process.join()
     lease_of(dest, pid=pid, started=started)
     before = time.monotonic()
-    with Lease(dest).held():
+    with Lease(dest).hold():
         assert time.monotonic() - before < 1
 
 
 def test_a_process_that_only_inherited_the_number_does_not_hold_the_lease(dest):
     lease_of(dest, pid=os.getpid(), started=psutil.Process().create_time() - 3600)
     before = time.monotonic()
-    with Lease(dest).held():
+    with Lease(dest).hold():
         assert time.monotonic() - before < 1
 
 
 def test_the_lease_of_another_host_expires_when_it_is_not_renewed(dest, quick):
     lease_of(dest, host="elsewhere")
-    with Lease(dest).held():
+    with Lease(dest).hold():
         assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_a_lease_given_back_while_another_run_waits_is_free(dest):
     lease_of(dest, host="elsewhere")
     threading.Timer(0.3, lambda: storage.remove(storage.joined(dest, "lease.json"))).start()
-    with Lease(dest).held():
+    with Lease(dest).hold():
         assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_an_unreadable_lease_does_not_lock_the_destination_for_good(dest, quick):
     storage.write(storage.joined(dest, "lease.json"), b"half a le")
-    with Lease(dest).held():
+    with Lease(dest).hold():
         assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_a_holder_learns_that_it_lost_its_lease_and_leaves_the_other_one_alone(dest, quick):
-    with Lease(dest).held() as held:
+    with Lease(dest).hold() as held:
         lease_of(dest, owner="usurper")
         assert held.lost.wait(timeout=5)
     assert json.loads(storage.read(storage.joined(dest, "lease.json")))["owner"] == "usurper"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from font_roboto import Roboto, RobotoBold
 
-from flows.evaluation.draw_text import Caption, captioned, drawn
+from flows.evaluation.draw_text import Caption, draw, draw_all
 from flows.evaluation.suite import polygon_round
 from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
 from operators.vision.text_detector import Scale
@@ -19,18 +19,18 @@ LINES = (Caption("Copyright 2024", RobotoBold, 36, 0.5, 0.3), Caption("Do not co
 
 def on_paper(text: str, angle: float = 0.0, size: int = 40) -> tuple[np.ndarray, list[list[float]]]:
     """A line on paper, and the polygon round it."""
-    picture, coverage = drawn(PAPER, Caption(text, Roboto, size, colour=(20, 20, 20), angle=angle))
+    picture, coverage = draw(PAPER, Caption(text, Roboto, size, colour=(20, 20, 20), angle=angle))
     return picture, polygon_round(coverage)
 
 
 @pytest.fixture(scope="module")
 def marked(photo: np.ndarray) -> np.ndarray:
-    return captioned(photo, LINES)[0]
+    return draw_all(photo, LINES)[0]
 
 
 @pytest.fixture(scope="module")
 def texts(photo: np.ndarray) -> list[list[list[float]]]:
-    return [polygon_round(drawn(photo, line)[1]) for line in LINES]
+    return [polygon_round(draw(photo, line)[1]) for line in LINES]
 
 
 @pytest.mark.parametrize("text", ["Hello World", "From $ 9.99", "SOLD OUT", "Page 17"])
@@ -89,7 +89,7 @@ def test_a_clean_picture_has_an_eraseness_of_zero(photo: np.ndarray, texts: list
 
 
 def test_half_the_text_left_is_half_the_recall(photo: np.ndarray, texts: list[list[list[float]]]) -> None:
-    half = drawn(photo, LINES[0])[0]
+    half = draw(photo, LINES[0])[0]
     found = eraseness(half, texts)
     assert (found.precision, found.recall) == (1.0, 0.5)
     assert found.f == pytest.approx(2 / 3)
@@ -106,7 +106,7 @@ def test_what_the_detector_sees_on_the_clean_picture_too_does_not_count(
     assert eraseness(marked, texts, clean=photo) == eraseness(marked, texts)
     excused = eraseness(marked, texts, clean=marked)
     assert (excused.precision, excused.recall, excused.f) == (0.0, 0.0, 0.0)
-    sign = drawn(photo, LINES[0])[0]
+    sign = draw(photo, LINES[0])[0]
     assert eraseness(marked, texts[1:], clean=sign).precision == 1.0
     assert eraseness(marked, texts, clean=sign).recall == 0.5
 

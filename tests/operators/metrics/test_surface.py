@@ -9,10 +9,10 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.draw_text import Caption, draw_all
 from flows.evaluation.suite import polygon_round
 from operators.masks.mask import BLEND, CORE, dilated, feathered, hole_of
-from operators.metrics.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, without_text
+from operators.metrics.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, text_smoothed_over
 
 SQUARE = [[[10.0, 10.0], [50.0, 10.0], [50.0, 30.0], [10.0, 30.0]]]
 
@@ -32,7 +32,7 @@ def bar(height: int = 80, width: int = 120) -> np.ndarray:
 
 
 def described(picture: np.ndarray, mask: np.ndarray, polygons: list[list[list[float]]] = SQUARE) -> dict[str, float]:
-    return region_figures(without_text(picture, mask), mask, polygons, max(picture.shape[:2]))
+    return region_figures(text_smoothed_over(picture, mask), mask, polygons, max(picture.shape[:2]))
 
 
 def photo(name: str) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_a_place_is_described_exactly_the_same_with_and_without_its_text(name: s
     """Where the mask covers all of the text; a naive description of the same box sees the letters."""
     clean = np.ascontiguousarray(photo(name)[40:240, 60:380])
     caption = Caption("Summer sale", _font(), 44, 0.5, 0.5, colour=(255, 240, 60), outline=2)
-    picture, coverage = captioned(clean, (caption,))
+    picture, coverage = draw_all(clean, (caption,))
     mask, polygons = mask_over(coverage > 0), [polygon_round(coverage)]
     assert described(picture, mask, polygons) == described(clean, mask, polygons)
     rows, columns = (np.flatnonzero((coverage > 0).any(axis=axis)) for axis in (1, 0))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
-from operators.models.folder import card_of_folder, check_whole, selected
+from operators.models.folder import card_of_folder, check_whole, select_files
 from operators.rows.failure import RunError
 
 Folder = Callable[..., Path]
@@ -39,7 +39,7 @@ def index_of(folder: Path) -> dict[str, object]:
 
 def refused(folder: Path) -> RunError:
     with pytest.raises(RunError) as caught:
-        selected(files_of(folder), index_of(folder), "")
+        select_files(files_of(folder), index_of(folder), "")
     return caught.value
 
 
@@ -101,12 +101,12 @@ def test_a_model_without_an_encoder_works_on_pixels(model_folder: Folder, tmp_pa
 def test_a_graph_is_selected_where_it_is_what_runs(model_folder: Folder, tmp_path: Path, pipeline: str, chosen: bool) -> None:
     folder = model_folder(tmp_path / "model", pipeline=pipeline)
     (folder / "unet" / "model.onnx").write_bytes(b"graph")
-    assert ("unet/model.onnx" in selected(files_of(folder), index_of(folder), "")) is chosen
+    assert ("unet/model.onnx" in select_files(files_of(folder), index_of(folder), "")) is chosen
 
 
 def test_only_what_a_pipeline_loads_is_selected(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
-    assert selected(files_of(folder), index_of(folder), "") == LOADED
+    assert select_files(files_of(folder), index_of(folder), "") == LOADED
 
 
 def test_one_set_of_weights_is_selected_of_several(model_folder: Folder, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_one_set_of_weights_is_selected_of_several(model_folder: Folder, tmp_pat
     unet = folder / "unet"
     for other in ("fp16", "non_ema"):
         (unet / f"diffusion_pytorch_model.{other}.safetensors").write_bytes(b"other weights")
-    assert selected(files_of(folder), index_of(folder), "") == LOADED
-    with_variant = selected(files_of(folder), index_of(folder), "fp16")
+    assert select_files(files_of(folder), index_of(folder), "") == LOADED
+    with_variant = select_files(files_of(folder), index_of(folder), "fp16")
     assert [name for name in with_variant if name.endswith("safetensors")] == [
         "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.safetensors",
@@ -125,7 +125,7 @@ def test_one_set_of_weights_is_selected_of_several(model_folder: Folder, tmp_pat
 def test_a_folder_with_one_variant_only_is_loaded_as_that_variant(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model", variant="fp16")
     assert card_of_folder(str(folder)).variant == "fp16"
-    assert "unet/diffusion_pytorch_model.fp16.safetensors" in selected(files_of(folder), index_of(folder), "fp16")
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in select_files(files_of(folder), index_of(folder), "fp16")
 
 
 def test_weights_that_are_only_pickled_are_refused_by_name(model_folder: Folder, tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_component_without_weights_is_named(model_folder: Folder, tmp_path: Pa
 def test_a_safety_checker_is_neither_needed_nor_selected(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     rewrite(folder / "model_index.json", safety_checker=["diffusers", "StableDiffusionSafetyChecker"])
-    assert selected(files_of(folder), index_of(folder), "") == LOADED
+    assert select_files(files_of(folder), index_of(folder), "") == LOADED
     (folder / "safety_checker").mkdir()
     (folder / "safety_checker" / "model.safetensors").write_bytes(TENSORS)
-    assert selected(files_of(folder), index_of(folder), "") == LOADED
+    assert select_files(files_of(folder), index_of(folder), "") == LOADED
 
 
 def test_a_folder_without_card_samples_without_noise(model_folder: Folder, tmp_path: Path) -> None:

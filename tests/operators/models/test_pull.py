@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from operators.models.card import ModelCard
-from operators.models.pull import bytes_here, checksums, known_checksums, located, place
-from operators.models.registry import pinned, resolve
+from operators.models.pull import bytes_here, checksums, fetch_weights, known_checksums, place
+from operators.models.registry import pin_checksums, resolve
 from operators.rows.failure import RunError
 
 Folder = Callable[..., Path]
@@ -44,7 +44,7 @@ def entries(cache: Path) -> list[str]:
 
 def code_of(model: ModelCard) -> tuple[str, str]:
     with pytest.raises(RunError) as caught:
-        located(model)
+        fetch_weights(model)
     assert "\n" not in str(caught.value)
     return caught.value.code, caught.value.message
 
@@ -58,7 +58,7 @@ def test_a_model_comes_from_s3_with_what_a_pipeline_loads(
     model = resolve(url)
     assert (model.alias, model.native_size) == ("whole", 512)
     assert bytes_here(model) is None
-    here = located(model)
+    here = fetch_weights(model)
     assert here.parent == model_cache
     got = sums(here)
     assert got == {name: sums(folder)[name] for name in got}
@@ -72,9 +72,9 @@ def test_a_model_comes_from_s3_with_what_a_pipeline_loads(
 def test_a_pulled_model_needs_its_source_no_more(s3: object, model_folder: Folder, tmp_path: Path) -> None:
     url = put(s3, model_folder(tmp_path / "model"), "gone")
     model = resolve(url)
-    here = located(model)
+    here = fetch_weights(model)
     s3.files().rm(f"{BUCKET}/gone", recursive=True)  # type: ignore[attr-defined]
-    assert located(model) == here
+    assert fetch_weights(model) == here
 
 
 def test_a_wrong_checksum_is_an_error_that_names_the_file(
@@ -93,14 +93,14 @@ def test_a_card_with_checksums_pulls_exactly_its_files(s3: object, model_folder:
     folder = model_folder(tmp_path / "model")
     url = put(s3, folder, "listed")
     listed = {name: sums(folder)[name] for name in ("README.md", UNET)}
-    assert sums(located(card(url, files=listed))) == listed
+    assert sums(fetch_weights(card(url, files=listed))) == listed
 
 
 def test_without_checksums_the_first_pull_is_what_later_ones_must_bring(
     s3: object, model_folder: Folder, tmp_path: Path, model_cache: Path
 ) -> None:
     model = card(put(s3, model_folder(tmp_path / "model"), "moving"))
-    here = located(model)
+    here = fetch_weights(model)
     first = checksums(model)
     put(s3, model_folder(tmp_path / "other", fill=0.75), "moving")
     (here / UNET).unlink()
@@ -110,14 +110,14 @@ def test_without_checksums_the_first_pull_is_what_later_ones_must_bring(
     assert f"{UNET} has SHA-256" in message
     assert f"as first pulled here; delete {record} to trust the source anew" in message
     record.unlink()
-    located(model)
+    fetch_weights(model)
     assert checksums(model)[UNET] != first[UNET]
 
 
 def test_a_pinned_card_binds_another_machine(
     s3: object, model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = pinned(card(put(s3, model_folder(tmp_path / "model"), "bound")))
+    model = pin_checksums(card(put(s3, model_folder(tmp_path / "model"), "bound")))
     put(s3, model_folder(tmp_path / "other", fill=0.75), "bound")
     monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "cache of another machine"))
     assert code_of(model)[0] == "model_checksum"
@@ -128,16 +128,16 @@ def test_a_card_that_moves_on_gets_the_new_files_and_the_old_revision_stays(
 ) -> None:
     old = card(put(s3, model_folder(tmp_path / "old", fill=0.1), "moved-v1"), revision="v1")
     new = card(put(s3, model_folder(tmp_path / "new", fill=0.2), "moved-v2"), revision="v2")
-    assert located(old) != located(new)
+    assert fetch_weights(old) != fetch_weights(new)
     assert checksums(old)[UNET] != checksums(new)[UNET]
 
 
 def test_a_file_damaged_in_the_cache_is_pulled_again(s3: object, model_folder: Folder, tmp_path: Path) -> None:
     model = card(put(s3, model_folder(tmp_path / "model"), "damaged"))
-    file = located(model) / UNET
+    file = fetch_weights(model) / UNET
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
-    assert (located(model) / UNET).read_bytes() == whole
+    assert (fetch_weights(model) / UNET).read_bytes() == whole
 
 
 def test_what_a_killed_pull_left_is_no_part_of_the_model(
@@ -150,7 +150,7 @@ def test_what_a_killed_pull_left_is_no_part_of_the_model(
     (partial / "unet").mkdir(parents=True)
     (partial / UNET).write_bytes(b"half")
     (partial / "unet" / "left over.json").write_text("{}")
-    here = located(model)
+    here = fetch_weights(model)
     assert not (here / "unet" / "left over.json").exists()
     assert (here / UNET).stat().st_size > 100
     assert entries(model_cache) == [".json", ".lock", "folder"]
@@ -199,8 +199,8 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
 
 def test_a_folder_is_used_where_it_is(model_folder: Folder, tmp_path: Path, model_cache: Path) -> None:
     folder = model_folder(tmp_path / "model")
-    assert located(card(folder)) == folder
-    assert located(card(f"file://{folder}")) == folder
+    assert fetch_weights(card(folder)) == folder
+    assert fetch_weights(card(f"file://{folder}")) == folder
     assert not model_cache.exists()
 
 
@@ -212,14 +212,14 @@ def test_a_folder_of_links_as_the_hub_keeps_them_is_a_model(model_folder: Folder
             link = linked / file.relative_to(folder)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(os.path.relpath(file, link.parent))
-    assert located(card(linked)) == linked
+    assert fetch_weights(card(linked)) == linked
     assert checksums(card(linked)) == checksums(card(folder))
 
 
 def test_a_folder_with_a_file_that_differs_from_its_card_is_refused(model_folder: Folder, tmp_path: Path, sums: Sums) -> None:
     folder = model_folder(tmp_path / "model")
     model = card(folder, files={UNET: sums(folder)[UNET]})
-    assert located(model) == folder
+    assert fetch_weights(model) == folder
     content = bytearray((folder / UNET).read_bytes())
     content[-1] ^= 1
     (folder / UNET).write_bytes(content)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from operators.generators.classical import CLASSICAL
 from operators.models import registry
 from operators.models.card import ModelCard
-from operators.models.registry import cards, histories, identity, located, pinned, resolve
+from operators.models.registry import cards, fetch_weights, histories, identity, pin_checksums, resolve
 from operators.models.sources import origin
 from operators.rows.failure import RunError
 
@@ -146,7 +146,7 @@ def test_every_revision_stays_reachable(tmp_path_factory: pytest.TempPathFactory
 
 def test_identity_is_what_sha256sum_prints_of_the_files(model_folder: Folder, tmp_path: Path, model_cache: Path) -> None:
     folder = model_folder(tmp_path / "model")
-    names = pinned(resolve(str(folder))).files
+    names = pin_checksums(resolve(str(folder))).files
     printed = "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names))
     assert identity(resolve(str(folder))) == {
         "alias": "model",
@@ -171,17 +171,17 @@ def test_changed_weights_change_the_identity_and_others_files_do_not(
 
 def test_a_pinned_card_binds_to_the_files_that_were_there(model_folder: Folder, tmp_path: Path, model_cache: Path) -> None:
     folder, other = model_folder(tmp_path / "model"), model_folder(tmp_path / "other", fill=0.25)
-    card = pinned(resolve(str(folder)))
-    assert located(card) == folder
+    card = pin_checksums(resolve(str(folder)))
+    assert fetch_weights(card) == folder
     weights = "vae/diffusion_pytorch_model.safetensors"
     (folder / weights).write_bytes((other / weights).read_bytes())
     with pytest.raises(RunError, match=f"^model_checksum: model: {weights} has SHA-256 "):
-        located(card)
+        fetch_weights(card)
 
 
 def test_models_that_are_code_have_an_identity_without_files() -> None:
     card = resolve("patchmatch")
     assert identity(card) == {"alias": "patchmatch", "revision": "", "licence": "MIT", "source": "", "sha256": ""}
-    assert pinned(card) == card
+    assert pin_checksums(card) == card
     with pytest.raises(ValueError, match="patchmatch"):
-        located(card)
+        fetch_weights(card)

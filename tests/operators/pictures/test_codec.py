@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from operators.pictures.codec import FRAMES, FrameCache, Limits, decode, opened
+from operators.pictures.codec import FRAMES, FrameCache, Limits, decode, read_header
 from operators.pictures.picture import TURNS
 from operators.rows.failure import CODES, Failure
 
@@ -201,7 +201,7 @@ def test_the_pixel_limit_is_met_before_any_pixel_is_decoded(photo, saved):
     png = saved(photo, "PNG")
     header_only = png[: png.index(b"IDAT") + 100]
     assert code_of(header_only, Limits(max_pixels=512 * 512 - 1)) == "pixels_over_limit"
-    _, header = opened(png, Limits(max_pixels=512 * 512))
+    _, header = read_header(png, Limits(max_pixels=512 * 512))
     assert (header.width, header.height) == (512, 512)
 
 
@@ -254,21 +254,21 @@ def test_a_file_cut_in_its_second_frame_is_a_failure_with_a_code(saved, small, k
 def test_one_picture_is_decoded_once(photo, saved):
     frames = FrameCache()
     data = saved(photo, "PNG")
-    first = frames.decoded("a", data, LIMITS)
-    assert frames.decoded("a", data, LIMITS) is first
-    assert frames.decoded("b", data, LIMITS) is not first
-    assert frames.decoded("a", data, LIMITS) is not first
+    first = frames.decode("a", data, LIMITS)
+    assert frames.decode("a", data, LIMITS) is first
+    assert frames.decode("b", data, LIMITS) is not first
+    assert frames.decode("a", data, LIMITS) is not first
 
 
 def test_a_cached_picture_still_meets_a_lower_limit(photo, saved):
     data = saved(photo, "PNG")
-    FRAMES.decoded("a", data, LIMITS)
+    FRAMES.decode("a", data, LIMITS)
     with pytest.raises(Failure, match="pixels_over_limit"):
-        FRAMES.decoded("a", data, Limits(max_pixels=10))
+        FRAMES.decode("a", data, Limits(max_pixels=10))
 
 
 def test_a_failed_decode_is_not_remembered(photo, saved):
     frames = FrameCache()
     with pytest.raises(Failure, match="file_empty"):
-        frames.decoded("a", b"", LIMITS)
-    assert frames.decoded("a", saved(photo, "PNG"), LIMITS).stored.shape == (512, 512, 3)
+        frames.decode("a", b"", LIMITS)
+    assert frames.decode("a", saved(photo, "PNG"), LIMITS).stored.shape == (512, 512, 3)

@@ -6,7 +6,7 @@ import pytest
 
 from operators.rows.failure import Failure
 from operators.rows.schema import PIXEL_CHILDREN, REGION, check_schema
-from operators.rows.table import as_array, derive, map_rows, packed_fill, swap_children, views, without_pixels
+from operators.rows.table import as_array, derive, fill_record, map_rows, row_views, swap_children, without_pixels
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def address(array):
 
 
 def test_a_row_is_a_view_of_its_values(laid_out):
-    seen = views(laid_out)
+    seen = row_views(laid_out)
     assert [row["uri"] for row in seen] == ["a", "b", "c", "d"]
     assert [None if row.data("bytes") is None else bytes(row.data("bytes")) for row in seen] == [b"first", b"", None, b"fourth"]
     assert [len(row.regions) for row in seen] == [2, 0, 0, 1]
@@ -56,7 +56,7 @@ def test_a_row_is_a_view_of_its_values(laid_out):
 
 
 def test_bytes_and_pixels_are_seen_without_a_copy(batch):
-    row = views(batch)[3]
+    row = row_views(batch)[3]
     stored = batch["bytes"].chunk(0).buffers()[2]
     seen = np.frombuffer(row.data("bytes"), np.uint8)
     assert stored.address <= seen.ctypes.data < stored.address + stored.size
@@ -65,7 +65,7 @@ def test_bytes_and_pixels_are_seen_without_a_copy(batch):
 
 
 def test_a_region_shows_its_pixels_mask_and_probability(laid_out):
-    region = views(laid_out)[3].regions[0]
+    region = row_views(laid_out)[3].regions[0]
     assert np.array_equal(region.array("pixels", 3).ravel(), np.arange(90))
     assert region.array("mask", 4)[1, 2].tolist() == [255, 255, 255, 0]
     probability, box = region.probability()
@@ -76,8 +76,8 @@ def test_a_region_shows_its_pixels_mask_and_probability(laid_out):
 
 def test_a_fill_may_be_smaller_than_its_crop(batch):
     small = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    done = map_rows(batch, "fill", ("regions.fill",), lambda row: {"regions.fill": [packed_fill(small) for _ in row.regions]})
-    assert np.array_equal(views(done)[3].regions[0].fill(), small)
+    done = map_rows(batch, "fill", ("regions.fill",), lambda row: {"regions.fill": [fill_record(small) for _ in row.regions]})
+    assert np.array_equal(row_views(done)[3].regions[0].fill(), small)
 
 
 def test_new_values_go_where_they_belong(laid_out):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.rows.failure import RunError
 from operators.storage.listing import list_source, output_path
-from operators.storage.source_image import Found
+from operators.storage.source_image import SourceImage
 
 NAMES = ["plain.jpg", "two words.png", "a#b.webp", "50%25.tif", "Größe 漢字.bmp", "[1].gif", "UPPER.JPEG"]
 
@@ -94,9 +94,9 @@ def test_an_object_store_is_listed():
 
 
 def test_an_image_id_depends_on_uri_and_etag():
-    ids = {Found(uri, "p", 1, etag).image_id for uri in ("s3://b/a", "s3://b/b") for etag in ("1", "2")}
+    ids = {SourceImage(uri, "p", 1, etag).image_id for uri in ("s3://b/a", "s3://b/b") for etag in ("1", "2")}
     assert len(ids) == 4
-    assert Found("s3://b/a", "other path", 99, "1").image_id in ids
+    assert SourceImage("s3://b/a", "other path", 99, "1").image_id in ids
     assert all(len(bytes.fromhex(image_id)) == 16 for image_id in ids)
 
 

@@ -47,7 +47,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return column(file, metadata, group, name)
 
     monkeypatch.setattr(parquet_images, "_column", counting)
-    monkeypatch.setattr(parquet_images, "CELLS", parquet_images._Cells())
+    monkeypatch.setattr(parquet_images, "ROW_GROUPS", parquet_images.RowGroupCache())
     return read
 
 

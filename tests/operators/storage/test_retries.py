@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from operators.rows.failure import Failure
 from operators.storage import retries
-from operators.storage.retries import LEAST_ATTEMPTS, SILENCE, storage_failure, unavailable, wait, with_retries
+from operators.storage.retries import LEAST_ATTEMPTS, STORE_OUTAGES, storage_failure, unavailable, wait, with_retries
 
 
 def answered(status, code):
@@ -44,7 +44,7 @@ def code_of(call):
 @pytest.fixture
 def hurried(monkeypatch):
     """Patience for half a second, waits of milliseconds."""
-    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.5)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.05)
 
@@ -146,9 +146,9 @@ def test_a_store_that_has_been_silent_for_long_is_not_waited_for_by_everyone_ane
 
 
 def test_a_refusal_is_an_answer_too(hurried):
-    SILENCE.met("s3://refusing")
+    STORE_OUTAGES.seconds_silent("s3://refusing")
     code_of(lambda: with_retries("s3://refusing/key", calling(PermissionError())[0]))
-    assert SILENCE.met("s3://refusing") == 0
+    assert STORE_OUTAGES.seconds_silent("s3://refusing") == 0
 
 
 def test_waits_grow_are_bounded_and_are_not_all_the_same():

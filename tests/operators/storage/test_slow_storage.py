@@ -144,7 +144,7 @@ def uploads(bucket: str) -> list[Any]:
 def test_a_large_object_that_fails_leaves_neither_half_of_it_nor_parts(
     front: Front, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 1)
     refused = (403, b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>")
     for answer in (refused, SLOW_DOWN):
         front.misbehave = lambda method, path, answer=answer: answer if "partNumber=2" in path else None
@@ -254,7 +254,7 @@ def served(front: Front, bucket: str, source: bytes = b"data") -> tuple[str, str
 
 def test_a_store_copies_within_itself_what_is_held(front: Front, bucket: str) -> None:
     source, etag = served(front, bucket)
-    assert s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
+    assert s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
     assert storage.read(f"{bucket}/images/copy") == b"data"
     assert [method for _, method, _ in front.requests] == ["PUT", "GET"]
 
@@ -262,17 +262,17 @@ def test_a_store_copies_within_itself_what_is_held(front: Front, bucket: str) ->
 def test_a_source_that_has_changed_is_not_copied(front: Front, bucket: str) -> None:
     source, etag = served(front, bucket)
     storage.write(source, b"other data")
-    assert not s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
+    assert not s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
     assert not storage.exists(f"{bucket}/images/copy")
     source, etag = served(front, bucket)
-    assert s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
+    assert s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
 
 
 def test_a_copy_that_does_not_hold_the_bytes_is_not_taken_for_one(front: Front, bucket: str) -> None:
     """As from a store that ignores the condition: what is held is another version than what the etag names."""
     source, etag = served(front, bucket)
-    assert not s3_copy.server_copied(source, etag, b"older data", f"{bucket}/images/copy")
-    assert not s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy"), "it is not asked again"
+    assert not s3_copy.copy_on_server(source, etag, b"older data", f"{bucket}/images/copy")
+    assert not s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy"), "it is not asked again"
 
 
 def test_an_object_that_was_uploaded_in_parts_does_not_end_the_copies_of_others(front: Front, bucket: str) -> None:
@@ -280,25 +280,25 @@ def test_an_object_that_was_uploaded_in_parts_does_not_end_the_copies_of_others(
     data = bytes(2 * storage.PART_BYTES)
     large, etag = served(front, bucket, data)
     assert "-" in etag
-    if s3_copy.server_copied(large, etag, data, f"{bucket}/images/large"):
+    if s3_copy.copy_on_server(large, etag, data, f"{bucket}/images/large"):
         assert storage.read(f"{bucket}/images/large") == data
     storage.write(f"{bucket}/small", b"small")
     small_etag = storage.filesystem(bucket)[0].info(f"{bucket}/small")["ETag"].strip('"')
-    assert s3_copy.server_copied(f"{bucket}/small", small_etag, b"small", f"{bucket}/images/small")
+    assert s3_copy.copy_on_server(f"{bucket}/small", small_etag, b"small", f"{bucket}/images/small")
 
 
 def test_a_store_that_refuses_copies_is_asked_once(front: Front, bucket: str) -> None:
     source, etag = served(front, bucket)
     front.misbehave = lambda method, path: (501, b"<Error><Code>NotImplemented</Code><Message>No</Message></Error>")
     for _ in range(3):
-        assert not s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
+        assert not s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
     assert len(front.requests) == 1
 
 
 def test_a_copy_outlasts_bad_answers(front: Front, bucket: str) -> None:
     source, etag = served(front, bucket)
     front.first(3, SLOW_DOWN)
-    assert s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
+    assert s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
 
 
 def test_write_has_the_store_copy_what_was_not_edited(front: Front, bucket: str, rows: Callable[..., Any]) -> None:
@@ -319,6 +319,6 @@ def test_write_has_the_store_copy_what_was_not_edited(front: Front, bucket: str,
 @pytest.mark.parametrize("etag", [None, ""])
 def test_without_a_version_nothing_is_copied(front: Front, bucket: str, etag: str | None) -> None:
     source, _ = served(front, bucket)
-    assert not s3_copy.server_copied(source, etag, b"data", f"{bucket}/images/copy")
-    assert not s3_copy.server_copied("/a/disk", "1-1", b"data", f"{bucket}/images/copy")
+    assert not s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy")
+    assert not s3_copy.copy_on_server("/a/disk", "1-1", b"data", f"{bucket}/images/copy")
     assert front.requests == []

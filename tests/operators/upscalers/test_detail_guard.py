@@ -27,12 +27,12 @@ def stored(values):
 def test_one_colour_passes_unchanged():
     flat = np.full((8, 8, 3), 0.25, np.float32)
     large = np.full((32, 32, 3), 0.25, np.float32)
-    assert np.abs(Guard().applied(large, flat, SCALE) - large).max() < 1e-6
+    assert np.abs(Guard().limit_bands(large, flat, SCALE) - large).max() < 1e-6
 
 
 def test_no_value_leaves_the_range_that_the_source_has_round_it(source, base):
     sharpened = base + 3 * (base - cv2.GaussianBlur(base, (0, 0), 3))
-    kept = Guard(stroke_overshoot=0.0).applied(sharpened, source, SCALE, base)
+    kept = Guard(stroke_overshoot=0.0).limit_bands(sharpened, source, SCALE, base)
     kernel = np.ones((3, 3), np.uint8)
     low, high = (np.kron(edge, np.ones((SCALE, SCALE, 1))) for edge in (cv2.erode(source, kernel), cv2.dilate(source, kernel)))
     assert (kept >= low - 1e-6).all()
@@ -46,27 +46,29 @@ def test_a_band_louder_than_the_source_predicts_is_turned_down_and_a_quiet_one_i
     rng = np.random.default_rng(0)
     quiet, loud = (base + rng.normal(0, sigma, base.shape).astype(np.float32) / 255 for sigma in (0.3, 40))
     free = Guard(overshoot=1e9)
-    before, after = (band_energies(stored(values), EVERYWHERE)[0] for values in (loud, free.applied(loud, source, SCALE, base)))
+    before, after = (
+        band_energies(stored(values), EVERYWHERE)[0] for values in (loud, free.limit_bands(loud, source, SCALE, base))
+    )
     assert after < before / 4
-    kept = free.applied(quiet, source, SCALE, base)
+    kept = free.limit_bands(quiet, source, SCALE, base)
     assert np.abs(kept - quiet).mean() * 255 < 0.3
 
 
 def test_what_the_source_holds_is_the_sources_whatever_the_upscaler_made_of_it(source, base):
     tinted = np.clip(base + np.array([0.1, -0.1, 0.05], np.float32), 0, 1)
-    kept = Guard(overshoot=1e9).applied(tinted, source, SCALE, base)
+    kept = Guard(overshoot=1e9).limit_bands(tinted, source, SCALE, base)
     assert np.abs(kept - base).mean() * 255 < 1
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_every_scale_keeps_its_size(source, scale):
     large = resampled(source, (64 * scale, 64 * scale))
-    assert Guard().applied(large, source, scale).shape == large.shape
+    assert Guard().limit_bands(large, source, scale).shape == large.shape
 
 
 def test_a_single_pixel_has_no_bands():
     one = np.full((1, 1, 3), 0.5, np.float32)
-    assert np.abs(Guard().applied(np.full((4, 4, 3), 0.9, np.float32), one, SCALE) - 0.5).max() < 1e-6
+    assert np.abs(Guard().limit_bands(np.full((4, 4, 3), 0.9, np.float32), one, SCALE) - 0.5).max() < 1e-6
 
 
 def test_a_thin_stroke_on_flat_ground_gets_the_ink_back_that_it_had_a_quarter_of_a_pixel_wide():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.rows.box import Box
 from operators.upscalers.catalogue import upscaler
-from operators.upscalers.tiles import grid, margins, painted, pixels_seen, seen, whole
+from operators.upscalers.tiles import grid, margins, pixels_seen, seen, upscale_boxes, whole
 
 NETWORK = upscaler("animevideov3", 2)
 RECEPTIVE_FIELD = 18
@@ -35,7 +35,7 @@ def test_tiles_with_the_usual_overlap_differ_by_less_than_a_grey_level(picture, 
 
 
 def test_outside_the_boxes_and_their_feather_nothing_is_painted(picture):
-    mixed, weight = painted(NETWORK, picture, [Box(30, 20, 16, 24)])
+    mixed, weight = upscale_boxes(NETWORK, picture, [Box(30, 20, 16, 24)])
     inside = weight[40:88, 60:92]
     assert inside.min() == 1
     assert weight.sum() > inside.sum()

@@ -12,7 +12,7 @@ from font_fredoka_one import FredokaOne
 from font_roboto import Roboto, RobotoBold
 from font_source_serif_pro import SourceSerifPro
 
-from flows.evaluation.draw_text import Caption, captioned
+from flows.evaluation.draw_text import Caption, draw_all
 from flows.evaluation.suite import polygon_round
 from operators.masks.geometry import bounding_box, rasterised, stroke_height
 from operators.masks.mask import dilated
@@ -47,7 +47,7 @@ def scores() -> dict[tuple[str, str], tuple[float, float]]:
     for name in PICTURES:
         clean = getattr(skimage.data, name)()
         for style, caption in CAPTIONS.items():
-            picture, coverage = captioned(clean, (caption,))
+            picture, coverage = draw_all(clean, (caption,))
             crop, polygon, height, box = line(picture, polygon_round(coverage))
             touched = coverage[box.y : box.y + box.height, box.x : box.x + box.width] > TOUCHED
             strokes = stroke_network().probability(crop, polygon, height) >= FOUND
@@ -74,7 +74,7 @@ def test_no_style_of_text_is_lost(style: str, scores: dict[tuple[str, str], tupl
 
 @pytest.fixture(scope="module")
 def shown() -> tuple[np.ndarray, np.ndarray, float]:
-    picture, coverage = captioned(skimage.data.coffee(), (CAPTIONS["plain"],))
+    picture, coverage = draw_all(skimage.data.coffee(), (CAPTIONS["plain"],))
     crop, polygon, height, _ = line(picture, polygon_round(coverage))
     return crop, polygon, height
 
@@ -119,7 +119,7 @@ def test_without_a_line_of_text_nothing_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_away_from_the_line_is_left_alone(name: str) -> None:
     caption = CAPTIONS["plain"]
-    picture, coverage = captioned(getattr(skimage.data, name)(), (caption,))
+    picture, coverage = draw_all(getattr(skimage.data, name)(), (caption,))
     crop, polygon, height, _ = line(picture, polygon_round(coverage))
     away = dilated(polygon, round(0.3 * height)) == 0
     found = stroke_network().probability(crop, polygon, height) >= FOUND
@@ -128,9 +128,9 @@ def test_a_picture_away_from_the_line_is_left_alone(name: str) -> None:
 
 def test_text_beside_the_line_that_is_asked_for_is_not_part_of_it() -> None:
     two = (Caption("first line", RobotoBold, 40, 0.5, 0.3), Caption("second line", RobotoBold, 40, 0.5, 0.6))
-    picture, _ = captioned(skimage.data.coffee(), two)
-    _, first = captioned(skimage.data.coffee(), two[:1])
-    _, second = captioned(skimage.data.coffee(), two[1:])
+    picture, _ = draw_all(skimage.data.coffee(), two)
+    _, first = draw_all(skimage.data.coffee(), two[:1])
+    _, second = draw_all(skimage.data.coffee(), two[1:])
     polygon = rasterised([polygon_round(first)], Box(0, 0, picture.shape[1], picture.shape[0]))
     found = stroke_network().probability(picture, polygon, stroke_height(polygon_round(first))) >= FOUND
     assert found[first > 0.5].mean() > 0.9

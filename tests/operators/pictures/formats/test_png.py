@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from operators.pictures.codec import Limits, decode, encode
-from operators.pictures.formats.png import assembled, chunks, compressed, packed
+from operators.pictures.formats.png import assembled, chunks, compressed, pack_rows
 from operators.pictures.picture import Edit, Picture
 from operators.rows.failure import Failure
 
@@ -85,7 +85,7 @@ def test_an_interlaced_picture_is_written_without_interlacing(kind: str, kinds: 
 )
 def test_grey_of_any_depth_and_size_comes_back_from_its_scan_lines(depth: int, samples: np.ndarray, png_reader: Any) -> None:
     samples = (samples >> (16 - depth)).astype(np.uint16 if depth == 16 else np.uint8)
-    lines = packed(samples, depth)
+    lines = pack_rows(samples, depth)
     header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, 0, 0, 0, 0)
     data = assembled([(b"IHDR", header), (b"IDAT", compressed(lines, max(1, depth // 8), 6)), (b"IEND", b"")])
     assert np.array_equal(png_reader(data), samples)
@@ -96,16 +96,16 @@ def test_filters_are_undone_by_another_reader(channels: int, photo: np.ndarray, 
     samples = np.concatenate([photo[:40, :60], photo[:40, 60:120, :1]], axis=2)[:, :, :channels].astype(np.uint16) * 257
     colour = {2: 4, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", 60, 40, 16, colour, 0, 0, 0)
-    data = assembled([(b"IHDR", header), (b"IDAT", compressed(packed(samples, 16), 2 * channels, 6)), (b"IEND", b"")])
+    data = assembled([(b"IHDR", header), (b"IDAT", compressed(pack_rows(samples, 16), 2 * channels, 6)), (b"IEND", b"")])
     lines = zlib.decompress(dict(chunks(data))[b"IDAT"])
     assert len({lines[row * (1 + 120 * channels)] for row in range(40)}) > 1
     assert np.array_equal(png_reader(data), samples)
 
 
 def test_bands_of_lines_are_filtered_as_one(monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
-    whole = zlib.decompress(compressed(packed(photo[:64], 8), 3, 6))
+    whole = zlib.decompress(compressed(pack_rows(photo[:64], 8), 3, 6))
     monkeypatch.setattr("operators.pictures.formats.png.BAND_BYTES", 512 * 3 * 5)
-    assert zlib.decompress(compressed(packed(photo[:64], 8), 3, 6)) == whole
+    assert zlib.decompress(compressed(pack_rows(photo[:64], 8), 3, 6)) == whole
 
 
 def test_an_edited_photograph_is_hardly_larger(photo: np.ndarray, saved: Any) -> None:
