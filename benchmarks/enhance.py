@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import compared_area, crop_of, detect_and_soften
-from flows.evaluation.suite import default_folder, default_suite
 from operators.generators.classical import CLASSICAL
 from operators.inpaint import seed_of
 from operators.masks.mask import BLEND, hole_of, pasted

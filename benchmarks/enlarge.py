@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.evaluation.suite import _graphic, _page, typefaces
+from flows.evaluation.default_suite import _graphic, _page, typefaces
 from flows.reports import charts
 from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share

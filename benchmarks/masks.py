@@ -25,9 +25,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from flows.evaluation.default_suite import WORDS_LATER, backgrounds, polygon_round, typefaces
 from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all
 from flows.evaluation.measure import map_in_processes
-from flows.evaluation.suite import SETS, WORDS_LATER, backgrounds, polygon_round, typefaces
+from flows.evaluation.suite import SETS
 from flows.flow import Flow
 from operators.detect import Detect
 from operators.fetch import Fetch

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from flows.evaluation.calibrate import without_nan
+from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import as_processed, compared_area, crop_of, detect_and_soften
-from flows.evaluation.suite import Entry, Suite, default_folder, default_suite, load
+from flows.evaluation.suite import Entry, Suite, load
 from operators.decisions.gate import area_under_curve
 from operators.decisions.routing import PATH, Kind, Rule
 from operators.describe import Describe

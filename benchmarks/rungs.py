@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from flows.erase_text import erase_text
+from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import FlowJob, crop_of, deliver, detect_and_soften, fill_figures, map_in_processes
-from flows.evaluation.suite import Entry, Suite, default_folder, default_suite
+from flows.evaluation.suite import Entry, Suite
 from flows.ladder import PRESETS, Fills
 from operators.generators.classical import CLASSICAL
 from operators.inpaint import Inpaint

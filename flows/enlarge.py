@@ -14,7 +14,9 @@ from operators.upscalers.enlargement import Routing
 SCALES = (2, 4)
 
 
-def enlarge(scale: float = 4.0, paper: Print | None = None, routing: Routing = Routing(), limits: Limits = Limits()) -> Flow:
+def enlarge_pictures(
+    scale: float = 4.0, paper: Print | None = None, routing: Routing = Routing(), limits: Limits = Limits()
+) -> Flow:
     """Enlarge every picture by `scale`, or to fill `paper` if that is given."""
     return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits)))
 

@@ -26,9 +26,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluation.evaluate import by, mean
+from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import crop_of, detect_and_soften, fill_figures, map_in_processes
-from flows.evaluation.suite import SETS, Entry, Suite, default_folder, default_suite, load
+from flows.evaluation.suite import SETS, Entry, Suite, load
+from flows.evaluation.tables import by, mean
 from operators.generators.classical import CLASSICAL
 from operators.generators.pixel_diffusion import CAUTION, PixelDiffusion, first_trust, visible
 from operators.inpaint import seed_of

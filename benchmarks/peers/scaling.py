@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.functions import Held, Region, detected, erased, opened_models
+from flows.evaluation.default_suite import typefaces
 from flows.evaluation.draw_text import Caption, draw_all
-from flows.evaluation.suite import typefaces
 from operators.masks.mask import BLEND
 from operators.models.threads import use_one_thread
 from operators.pictures.colour import Space

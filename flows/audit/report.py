@@ -8,14 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from rich.table import Table
 
 from flows.audit.audit import Audit, figures
 from flows.audit.boundaries.crossing import BAND_NAMES
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
 from flows.reports.charts import tiles
-from flows.reports.run_report import TEMPLATES
+from flows.reports.page import render_page
 
 COLUMNS = ("boundary", "pictures", "PSNR", "largest", *BAND_NAMES, "cells lost", "")
 
@@ -101,13 +100,8 @@ def write_audit(audit: Audit, out: Path) -> Path:
         "by_picture": {one.path: {part.boundary: dict(figures(part)) for part in one.crossings} for one in audit.measured},
     }
     (out / "audit.json").write_text(json.dumps(content, indent=1, allow_nan=False))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"psnr": psnr_text, "levels": levels_text, "bound": bound_text, "promised": promised}
-    page = environment.get_template("audit.html.j2").render(
-        content=content, bands=BAND_NAMES, charts=_charts(audit, records, seen)
-    )
+    filters = {"psnr": psnr_text, "levels": levels_text, "bound": bound_text, "promised": promised}
+    page = render_page("audit.html.j2", filters, content=content, bands=BAND_NAMES, charts=_charts(audit, records, seen))
     path = out / "audit.html"
     path.write_text(page)
     return path

@@ -14,6 +14,7 @@ from rich.table import Table
 from cluster import profile as profiles
 from cluster.nodes import GIBIBYTE
 from flows.cli.errors import errors, one_line_errors
+from flows.cli.options import Model, Preset
 from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
 from flows.planning.limits import limits, traffic_of
@@ -27,14 +28,16 @@ output = Console(highlight=False, soft_wrap=True)
 
 def plan(
     source: Annotated[str, typer.Argument(help="Folder, glob, Parquet manifest or URL to draw a sample from.")],
-    images: Annotated[int, typer.Option(min=1, help="Images that the run is to have.")],
-    profile: Annotated[str, typer.Option(help="Profile to balance: laptop, a shipped name, or a YAML file.")] = "laptop",
-    preset: Annotated[str, typer.Option(help="The ladder of fills.")] = "balanced",
-    model: Annotated[str | None, typer.Option(help="One model instead of a preset's ladder.")] = None,
-    price: Annotated[list[str] | None, typer.Option(help="An hour's price: cpu=0.04 of a core, gpu=1.90 of a GPU.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the balanced profile goes.")] = Path("balanced.yaml"),
+    images: Annotated[int, typer.Option(min=1, help="Number of images in the planned run.")],
+    profile: Annotated[
+        str, typer.Option(help="Profile to balance: laptop, the name of a shipped one, or a YAML file.")
+    ] = "laptop",
+    preset: Preset = "balanced",
+    model: Model = None,
+    price: Annotated[list[str] | None, typer.Option(help="Price of an hour: cpu=0.04 for a core, gpu=1.90 for a GPU.")] = None,
+    out: Annotated[Path, typer.Option(help="File that receives the balanced profile.")] = Path("balanced.yaml"),
 ) -> None:
-    """Measure a sample of SOURCE, balance a profile by it, and say what a run of many images takes and costs."""
+    """Measure a sample of SOURCE, balance a profile for it, and estimate the hours and the cost of a run."""
     with one_line_errors():
         prices, chosen = prices_of(price or []), profiles.load(profile)
         with tempfile.TemporaryDirectory(prefix="cleanplate-plan-") as work:

@@ -34,6 +34,7 @@ def submit(
         if kubernetes:
             if files:
                 raise RunError("option_invalid", f"{', '.join(files)}: a RayJob takes no files of this machine along")
+            from cluster.job import fingerprint
             from cluster.rayjob import RayJobError, rayjob
 
             entrypoint = shlex.join(["cleanplate", *command])

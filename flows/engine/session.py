@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from cluster.nodes import Node
@@ -76,6 +77,13 @@ def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> 
     refusal = flow.refusal(profile, nodes)
     if refusal:
         raise RunError("profile_does_not_fit", refusal)
+
+
+def ship_by_value(module: ModuleType) -> None:
+    """Send the module's code with everything that is pickled from it: workers do not have the user's own file."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
 
 
 @contextmanager

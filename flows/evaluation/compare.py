@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.evaluation.evaluate import by
+from flows.evaluation.tables import by
 
 RESAMPLES = 2000
 NOTICEABLE = {"perceptual_distance": 0.01, "psnr": -0.3, "characters_read": 0.25, "seam": 0.1, "colour_shift": 1.0}

@@ -7,12 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from flows.evaluation.compare import Change, worst_images
 from flows.evaluation.report import data_uri, figure
 from flows.reports.charts import bars
-from flows.reports.run_report import TEMPLATES
+from flows.reports.page import render_page
 
 
 def write_comparison(
@@ -33,11 +31,9 @@ def write_comparison(
         "Perceptual distance of what is delivered",
         {f"{change.set} / {change.bucket}": {"A": change.before, "B": change.after} for change in delivered},
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["figure"] = figure
-    page = environment.get_template("comparison.html.j2").render(
+    page = render_page(
+        "comparison.html.j2",
+        {"figure": figure},
         run_a=run_a,
         run_b=run_b,
         chart=chart,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from PIL import Image
-
-from flows.evaluation import evaluate as tables
+from flows.evaluation import tables
 from flows.evaluation.suite import SETS, Suite
 from flows.reports.charts import bars
-from flows.reports.run_report import TEMPLATES
+from flows.reports.page import render_page, thumbnail
 
 THUMBNAIL = 200
 
@@ -34,11 +29,9 @@ def write_reports(suite: Suite, out: Path) -> Path:
     }
     warnings = tables.drift_warnings(content)
     (out / "report.md").write_text(_markdown(content, sections, warnings))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["figure"] = figure
-    page = environment.get_template("evaluation.html.j2").render(
+    page = render_page(
+        "evaluation.html.j2",
+        {"figure": figure},
         content=content,
         verdicts=tables.verdicts(content),
         sections={title: (list(rows[0]) if rows else [], rows) for title, rows in sections.items()},
@@ -143,10 +136,4 @@ def _varying(out: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def data_uri(path: Path) -> str:
     """A picture as a data URI, at most THUMBNAIL pixels a side; empty if there is none."""
-    if not path.is_file():
-        return ""
-    picture = Image.open(path).convert("RGB")
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return thumbnail(path.read_bytes(), THUMBNAIL) if path.is_file() else ""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flows.evaluation.evaluate import RUNG_FIGURES, by, mean
 from flows.evaluation.measure import FillJob, crop_of, detect_and_soften, rung_records
 from flows.evaluation.suite import Suite
+from flows.evaluation.tables import RUNG_FIGURES, by, mean
 from operators.decisions.gate import model_of
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND, pasted
@@ -30,7 +30,7 @@ def measure_generators(suite: Suite, generators: Sequence[str]) -> list[dict[str
 
 
 def generator_table(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean figures of each generator's fills; see `flows.evaluation.evaluate.RUNG_FIGURES`."""
+    """Mean figures of each generator's fills; see `flows.evaluation.tables.RUNG_FIGURES`."""
     return [
         {
             "generator": generator,

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from PIL import Image, ImageOps
-
 from flows.reports.digest import Digest, margin_used
+from flows.reports.page import render_page, thumbnail
 from operators.ledger import ledger
 from operators.rows.failure import Failure
 from operators.storage import files as storage
 from operators.storage import source_image
 
-TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = 480
 LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
 
@@ -29,12 +23,10 @@ def write_report(dest: str) -> str:
     for rows in ledger.shard_rows(dest):
         for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
             digest.add(image)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     run = json.loads(storage.read(storage.joined(dest, "run.json")))
     rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
-    page = environment.get_template("report.html.j2").render(
+    page = render_page(
+        "report.html.j2",
         run=run,
         total=digest.total,
         warnings=digest.drift.warnings(rungs),
@@ -74,12 +66,6 @@ def _thumbnail(uri: str | None) -> str:
     if uri is None:
         return ""
     try:
-        file = Image.open(io.BytesIO(source_image.read(uri)))
-        file.draft(None, (2 * THUMBNAIL, 2 * THUMBNAIL))
-        picture = ImageOps.exif_transpose(file).convert("RGB")
+        return thumbnail(source_image.read(uri), THUMBNAIL)
     except (Failure, OSError):
         return ""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,7 @@
 """What a surface is like, in a few figures that people can read: of the picture behind a text, never of the text.
 
-`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count only
-pixels that it has not touched. FIGURES is the list of everything that `describe` writes into `metadata`.
+`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count
+only pixels that it has not touched. FIGURES is the list of everything that `describe` writes into `metadata`.
 """
 
 from __future__ import annotations

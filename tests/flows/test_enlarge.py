@@ -10,7 +10,7 @@ from PIL import Image
 
 from cluster.profile import laptop
 from flows.engine.run import run
-from flows.enlarge import enlarge, paper_of
+from flows.enlarge import enlarge_pictures, paper_of
 from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.write import Write
@@ -34,7 +34,7 @@ def test_what_is_no_paper_is_refused(text: str) -> None:
 
 
 def test_the_flow_is_sound_up_to_its_write() -> None:
-    assert enlarge(4).then(Write("out")).operators[-1] == Write("out")
+    assert enlarge_pictures(4).then(Write("out")).operators[-1] == Write("out")
 
 
 def test_a_folder_is_enlarged_under_the_same_names_and_taken_up_again(ray_here: None, tmp_path: Path) -> None:
@@ -44,10 +44,10 @@ def test_a_folder_is_enlarged_under_the_same_names_and_taken_up_again(ray_here: 
     picture.save(source / "deep" / "a.jpg")
     picture.convert("RGBA").save(source / "b.png")
     (source / "c.png").write_bytes(b"")
-    summary = run(enlarge(2), str(source), str(dest), laptop().with_workers(1))
+    summary = run(enlarge_pictures(2), str(source), str(dest), laptop().with_workers(1))
     assert dict(summary.verdicts) == {"edited": 2, "failed": 1}
     assert Image.open(dest / "images" / "deep" / "a.jpg").size == (72, 48)
     assert Image.open(dest / "images" / "b.png").mode == "RGBA"
     figures = {row["path"]: dict(row["metadata"] or []) for row in ledger.read(str(dest)).to_pylist()}
     assert figures["b.png"]["factor"] == 2
-    assert run(enlarge(2), str(source), str(dest), laptop().with_workers(1)).before == 3
+    assert run(enlarge_pictures(2), str(source), str(dest), laptop().with_workers(1)).before == 3

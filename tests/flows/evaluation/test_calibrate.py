@@ -24,8 +24,9 @@ from flows.evaluation.calibrate import (
     without_nan,
     write_calibration,
 )
+from flows.evaluation.default_suite import polygon_round
 from flows.evaluation.draw_text import Caption, draw
-from flows.evaluation.suite import Entry, Suite, load, polygon_round
+from flows.evaluation.suite import Entry, Suite, load
 from operators.decisions.gate import Model, calibration, features
 from operators.metrics.fills import measure_fill
 

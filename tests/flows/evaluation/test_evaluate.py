@@ -19,14 +19,16 @@ from skimage import data
 
 from flows.evaluation import evaluate as module
 from flows.evaluation.calibrate import write_calibration
+from flows.evaluation.default_suite import polygon_round
 from flows.evaluation.draw_text import Caption, draw
-from flows.evaluation.evaluate import (
+from flows.evaluation.evaluate import Options, evaluate
+from flows.evaluation.report import data_uri, figure, write_reports
+from flows.evaluation.suite import Entry, Suite, load
+from flows.evaluation.tables import (
     RUNG_FIGURES,
-    Options,
     by,
     delivered_table,
     drift_warnings,
-    evaluate,
     failure_table,
     latency_table,
     mean,
@@ -35,8 +37,6 @@ from flows.evaluation.evaluate import (
     verdicts,
     wilson,
 )
-from flows.evaluation.report import data_uri, figure, write_reports
-from flows.evaluation.suite import Entry, Suite, load, polygon_round
 from flows.ladder import Rung
 from operators.decisions import gate
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.side_by_side import generator_table, measure_generators, sample, side_by_side, threshold_table
-from flows.evaluation.suite import Suite, default_folder, default_suite
+from flows.evaluation.suite import Suite
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.evaluation.suite import SIDE, Entry, Suite, default_suite, load, polygon_round
+from flows.evaluation.default_suite import SIDE, default_suite, polygon_round
+from flows.evaluation.suite import Entry, Suite, load
 from operators.masks.geometry import rasterised
 from operators.masks.mask import dilated
 from operators.rows.box import Box

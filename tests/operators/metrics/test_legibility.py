@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from font_roboto import Roboto, RobotoBold
 
+from flows.evaluation.default_suite import polygon_round
 from flows.evaluation.draw_text import Caption, draw, draw_all
-from flows.evaluation.suite import polygon_round
 from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
 from operators.vision.text_detector import Scale
 

@@ -9,8 +9,8 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.evaluation.default_suite import polygon_round
 from flows.evaluation.draw_text import Caption, draw_all
-from flows.evaluation.suite import polygon_round
 from operators.masks.mask import BLEND, CORE, dilated, feathered, hole_of
 from operators.metrics.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, text_smoothed_over
 

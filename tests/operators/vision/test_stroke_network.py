@@ -12,8 +12,8 @@ from font_fredoka_one import FredokaOne
 from font_roboto import Roboto, RobotoBold
 from font_source_serif_pro import SourceSerifPro
 
+from flows.evaluation.default_suite import polygon_round
 from flows.evaluation.draw_text import Caption, draw_all
-from flows.evaluation.suite import polygon_round
 from operators.masks.geometry import bounding_box, rasterised, stroke_height
 from operators.masks.mask import dilated
 from operators.rows.box import Box

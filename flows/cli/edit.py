@@ -1,0 +1,106 @@
+"""The commands that edit images: erase, inpaint, enlarge and run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cluster import profile as profiles
+from flows.cli.display import show_progress
+from flows.cli.errors import errors, one_line_errors
+from flows.cli.flow_file import load_flow
+from flows.cli.options import Dest, FillOptions, RunOptions, Seed, SizeOptions, Source, with_options
+from flows.engine.fill_rates import rates_for
+from flows.engine.run import run
+from flows.engine.settings import Options
+from flows.enlarge import SCALES, enlarge_pictures, paper_of
+from flows.erase_text import erase_text, inpaint_masks
+from flows.flow import Flow
+from flows.ladder import Fills, rungs_of
+from operators.decisions.budget import Budget
+from operators.rows.failure import RunError
+from operators.upscalers.catalogue import UPSCALERS, upscaler
+from operators.upscalers.enlargement import Routing
+
+
+@with_options
+def erase(source: Source, dest: Dest, fill: FillOptions, options: RunOptions, size: SizeOptions) -> None:
+    """Remove text from every image of SOURCE into DEST."""
+    with one_line_errors():
+        flow = erase_text(_fills(fill, dest, options.fresh), size.limits)
+        _execute(flow, source, dest, options, fill.seed)
+
+
+@with_options
+def inpaint(
+    source: Source,
+    dest: Dest,
+    masks: Annotated[str, typer.Option(help="Folder or URL that holds a mask of the same relative path for each source.")],
+    fill: FillOptions,
+    options: RunOptions,
+    size: SizeOptions,
+) -> None:
+    """Regenerate what given masks cover."""
+    with one_line_errors():
+        flow = inpaint_masks(masks, _fills(fill, dest, options.fresh), size.limits)
+        _execute(flow, source, dest, options, fill.seed)
+
+
+@with_options
+def enlarge(
+    source: Source,
+    dest: Dest,
+    options: RunOptions,
+    size: SizeOptions,
+    scale: Annotated[
+        int | None, typer.Option(help=f"How many times as wide and high: {' or '.join(map(str, SCALES))}.")
+    ] = None,
+    paper: Annotated[str | None, typer.Option("--print", help="Or the paper size to fill, such as 20x30cm.")] = None,
+    dpi: Annotated[float, typer.Option(min=1, help="Dots per inch of the print.")] = 300,
+    model: Annotated[
+        str, typer.Option(help=f"The model for textured blocks: {', '.join(UPSCALERS)}, or a diffusion upscaler.")
+    ] = Routing.model,
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Loss by resampling, in grey levels, from which a block goes to the model.")
+    ] = Routing.threshold,
+) -> None:
+    """Enlarge every image of SOURCE into DEST, by a factor or to a print size."""
+    with one_line_errors():
+        if (scale is None) == (paper is None):
+            raise RunError("option_invalid", "give either --scale or --print")
+        if scale is not None and scale not in SCALES:
+            raise RunError("option_invalid", f"--scale {scale}: choose from {', '.join(map(str, SCALES))}")
+        factor = float(scale or 1)
+        upscaler(model, factor)
+        print_size = None if paper is None else paper_of(paper, dpi)
+        flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits)
+        _execute(flow, source, dest, options)
+
+
+@with_options
+def run_file(
+    flow: Annotated[str, typer.Argument(metavar="FILE.py:FLOW", help="A Python file and the name of a Flow in it.")],
+    source: Source,
+    dest: Dest,
+    options: RunOptions,
+    seed: Seed = 0,
+) -> None:
+    """Run a flow of your own."""
+    with one_line_errors():
+        _execute(load_flow(flow), source, dest, options, seed)
+
+
+def _fills(fill: FillOptions, dest: str, fresh: bool) -> Fills:
+    rungs = rungs_of(fill.preset, fill.model)
+    budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, rungs, fresh))
+    return Fills(rungs, fill.seed, fill.prompt, budget)
+
+
+def _execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
+    profile = profiles.load(options.profile)
+    if options.workers is not None:
+        profile = profile.with_workers(options.workers)
+    with show_progress(errors) as update:
+        summary = run(flow, source, dest, profile, Options(seed, options.limit, options.fresh), update)
+    print(summary.line())

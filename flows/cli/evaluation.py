@@ -1,0 +1,136 @@
+"""The commands that judge: evaluate, calibrate, compare and audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from cluster import profile as profiles
+from flows.cli.errors import errors, one_line_errors
+from flows.cli.options import Limit, Model, Preset, Seed, Source, Workers
+from flows.evaluation import suite as suites
+from flows.evaluation.default_suite import default_folder, default_suite
+from flows.ladder import rungs_of
+from operators.decisions import gate
+from operators.generators.classical import CLASSICAL
+from operators.rows.failure import RunError
+
+Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without one, the default suite is drawn.")]
+
+
+def _suite(folder: Path | None) -> suites.Suite:
+    if folder is None:
+        return default_suite(default_folder())
+    try:
+        return suites.load(folder)
+    except ValueError as error:
+        raise RunError("suite_invalid", str(error)) from None
+
+
+def evaluate_suite(
+    out: Annotated[Path, typer.Option(help="Folder that receives the figures, the pictures and the reports.")],
+    suite: Suite = None,
+    preset: Preset = "balanced",
+    model: Model = None,
+    seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try random fills with.")] = 3,
+    workers: Workers = None,
+) -> None:
+    """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a suite."""
+    with one_line_errors():
+        from flows.evaluation.evaluate import Options as EvaluationOptions
+        from flows.evaluation.evaluate import evaluate
+        from flows.evaluation.report import write_reports
+        from flows.evaluation.tables import verdicts
+
+        chosen = _suite(suite)
+        content = evaluate(chosen, out, EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores()))
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
+        print(
+            f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"
+        )
+
+
+def calibrate_gate(
+    suite: Suite = None,
+    out: Annotated[
+        Path, typer.Option(help="File that receives the thresholds. The default is the one that `verify` reads.")
+    ] = gate.PATH,
+    workers: Workers = None,
+) -> None:
+    """Fit the gate of `verify` to fills whose truth is known. Run it again whenever masks or fills change."""
+    with one_line_errors():
+        from flows.evaluation.calibrate import calibrate, write_calibration
+
+        try:
+            content = calibrate(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
+        except ValueError as error:
+            raise RunError("suite_invalid", str(error)) from None
+        write_calibration(content, out)
+        for rung, figures in content["rungs"].items():
+            report = figures["report"]
+            print(
+                f"{rung}: AUC {figures['tune']['auc']:.2f} on the tuning set, {report['auc']:.2f} on the reported set; "
+                f"wrongly refused {report['wrongly_refused']:.0%}; mean perceptual distance "
+                f"{report['mean_distance_of_all']:.3f} -> {report['mean_distance_of_kept']:.3f} | "
+                + ", ".join(f"{bucket} {part['auc']:.2f}" for bucket, part in figures["report_buckets"].items())
+            )
+        print(out)
+
+
+def compare_evaluations(
+    run_a: Annotated[Path, typer.Argument(help="Folder of the current evaluation.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the evaluation to compare it with.")],
+) -> None:
+    """Compare two evaluations pair by pair. The exit code is 1 if any figure of any bucket got worse."""
+    from flows.evaluation.compare import compare, read
+    from flows.evaluation.comparison_report import write_comparison
+
+    with one_line_errors():
+        try:
+            first, second = read(run_a), read(run_b)
+            changes = compare(first, second)
+        except ValueError as error:
+            raise RunError("comparison_invalid", str(error)) from None
+        regressions = [change for change in changes if change.regression]
+        for change in regressions:
+            print(
+                f"worse: {change.figure} of {change.rung}, bucket {change.bucket}, set {change.set}: "
+                f"{change.before:.3g} -> {change.after:.3g} "
+                f"({change.difference:+.3g}, 95 % {change.low:+.3g} to {change.high:+.3g}, {change.pairs} pairs)"
+            )
+        page = write_comparison(run_a, run_b, first, second, changes)
+        print(f"{len(changes)} figures compared, {len(regressions)} worse | {page}")
+        if regressions:
+            raise typer.Exit(1)
+
+
+def audit_boundaries(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="Folder that receives audit.json and audit.html.")] = Path("build/audit"),
+    model: Annotated[Path | None, typer.Option(help="A model's folder in diffusers' layout, for its autoencoder.")] = None,
+    limit: Limit = None,
+) -> None:
+    """Measure what is lost at each boundary of the pipeline. The exit code is 1 if any bound is broken."""
+    with one_line_errors():
+        from rich.console import Console
+
+        from flows.audit.audit import audit, models
+        from flows.audit.report import table, write_audit
+
+        with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+            task = bar.add_task("images", total=None)
+            result = audit(
+                source, str(out), models(model), limit, lambda found: bar.update(task, completed=len(found.measured))
+            )
+        page, broken = write_audit(result, out), result.broken_bounds()
+        Console(width=170).print(table(result))
+        for line in broken:
+            print(f"broken: {line}")
+        failed = "".join(f" | {count} {code}" for code, count in sorted(result.failures.items()))
+        print(f"{len(result.measured)} pictures, {len(broken)} bounds broken{failed} | {page}")
+        if broken:
+            raise typer.Exit(1)
