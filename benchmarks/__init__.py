@@ -1,1 +1,3 @@
-"""Benchmarks: what the engine, the masks, the fills and the plan cost and give. `make bench` runs them."""
+"""Benchmarks: what the engine, the masks, the fills and the plan cost and give. `make bench` runs
+them.
+"""

@@ -1,10 +1,12 @@
-"""What selective enhancement gains: the suite's fills made at half resolution, brought to full size in four ways.
+"""What selective enhancement gains: the suite's fills made at half resolution, brought to full
+size in four ways.
 
     python -m benchmarks.enhance [--rung patchmatch] [--every 4]
 
-`plain` resamples, `all` enhances every fill and keeps whatever comes out, `selective` is the operator as it stands, and `full`
-is the fill made at full resolution, which no upscaler knows. Perceptual distance is to the truth, round each edit; compute is
-counted in processor seconds. `--rung perfect` halves the truth itself. Only the suite's reported set is kept as a result.
+`plain` resamples, `all` enhances every fill and keeps whatever comes out, `selective` is the
+operator as it stands, and `full` is the fill made at full resolution, which no upscaler knows.
+Perceptual distance is to the truth, round each edit; compute is counted in processor seconds.
+`--rung perfect` halves the truth itself. Only the suite's reported set is kept as a result.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int, clean: Pixels)
 
 
 def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
-    """Every region of every so many pictures: how far each way is from the truth, and what it cost."""
+    """Every region of every so many pictures: how far each way is from the truth, and what it
+    cost.
+    """
     suite, operator, found = default_suite(default_folder()), Upscale(), []
     operator.open()
     upscaler(operator.model, 2).opened()
@@ -81,7 +85,9 @@ def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
 def sized(
     operator: Upscale, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float
 ) -> tuple[dict[str, Pixels], dict[str, float], dict[str, float]]:
-    """The fill at full size by each way, the processor seconds of each, and what the operator measured."""
+    """The fill at full size by each way, the processor seconds of each, and what the operator
+    measured.
+    """
     start = time.process_time()
     plain, _ = Upscale(threshold=float("inf")).rebuilt(pixels, mask, fill, factor)
     resampled = time.process_time()

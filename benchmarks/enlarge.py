@@ -1,12 +1,14 @@
-"""What routing costs and keeps: pictures reduced by 4, enlarged again by every way, and compared with what they were.
+"""What routing costs and keeps: pictures reduced by 4, enlarged again by every way, and compared
+with what they were.
 
     python -m benchmarks.enlarge [--model animevideov3] [--page FILE.html]
     python -m benchmarks.enlarge --photographs FOLDER [--side 2048]
 
-The second takes pictures of your own: every other one for the sweep, the rest for the report. The threshold is swept on one
-set of pictures (`tune`), everything else is reported on another (`report`). Compute is counted in the pixels that the network
-sees, overlaps included, and in processor seconds of this one process. The page shows the curve, the figures, and each picture
-as it was, by every way, and with what went to the network in green.
+The second takes pictures of your own: every other one for the sweep, the rest for the report. The
+threshold is swept on one set of pictures (`tune`), everything else is reported on another
+(`report`). Compute is counted in the pixels that the network sees, overlaps included, and in
+processor seconds of this one process. The page shows the curve, the figures, and each picture as
+it was, by every way, and with what went to the network in green.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ from operators.upscalers.tiles import grid, pixels_seen, whole
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
 SIDE = 1024
-"""Pixels to which the longer side of a packaged picture is reduced first, so that the small one is a thumbnail of 256."""
+"""Pixels to which the longer side of a packaged picture is reduced first, so that the small one
+is a thumbnail of 256.
+"""
 THRESHOLDS = (-1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 22.0, math.inf)
 """The first sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
@@ -52,7 +56,9 @@ FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam"
 
 @dataclass(frozen=True)
 class Example:
-    """A picture, and the small one made of it; the kinds are photo, texture, text, line art and noisy JPEG."""
+    """A picture, and the small one made of it; the kinds are photo, texture, text, line art and
+    noisy JPEG.
+    """
 
     name: str
     kind: str
@@ -100,7 +106,9 @@ def lines(seed: int) -> Pixels:
 
 
 def _fitted(picture: Pixels, side: int = SIDE) -> Pixels:
-    """The whole picture in RGB, its longer side at most `side` pixels and both divisible by SCALE."""
+    """The whole picture in RGB, its longer side at most `side` pixels and both divisible by
+    SCALE.
+    """
     rgb = picture[:, :, :3] if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     factor = min(1.0, side / max(rgb.shape[:2]))
     height, width = (int(length * factor) // SCALE * SCALE for length in rgb.shape[:2])
@@ -158,10 +166,11 @@ def enlargement(small: Pixels, routing: Routing) -> Enlargement:
 
 
 def seam_ratio(result: Pixels, routed: np.ndarray) -> float:
-    """Mean luma step across the borders of routed blocks, over the mean step one and two source pixels off them, plus one each.
+    """Mean luma step across the borders of routed blocks, over the mean step one and two source
+    pixels off them, plus one each.
 
-    All of these lie between two source pixels: there every way of enlarging, the network's included, has larger steps than in
-    the middle of one, seam or no seam.
+    All of these lie between two source pixels: there every way of enlarging, the network's
+    included, has larger steps than in the middle of one, seam or no seam.
     """
     grey = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY).astype(np.float32)
     at: list[np.ndarray] = []
@@ -213,7 +222,8 @@ def ways(model: str, routing: Routing) -> dict[str, Callable[[Pixels], Pixels]]:
 
 
 def swept(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
-    """Compute and distance on these pictures for each threshold, both relative to the network everywhere.
+    """Compute and distance on these pictures for each threshold, both relative to the network
+    everywhere.
 
     Thresholds that send the same blocks of a picture to the network share its result.
     """
@@ -234,7 +244,9 @@ def swept(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
 
 
 def knee(points: list[dict[str, float]]) -> float:
-    """The threshold whose point lies farthest below the line between the ends of the curve (Satopaa et al., 2011)."""
+    """The threshold whose point lies farthest below the line between the ends of the curve
+    (Satopaa et al., 2011).
+    """
     x = np.array([point["compute"] for point in points])
     y = np.array([point["perceptual"] for point in points])
     x, y = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
@@ -283,7 +295,9 @@ def tinted(example: Example, made: Enlargement) -> Pixels:
 
 
 def shown(example: Example, record: dict[str, Any], results: dict[str, Pixels], made: Enlargement) -> str:
-    """One picture's part of the page: what it was, every way with its distance, and the map of what went where."""
+    """One picture's part of the page: what it was, every way with its distance, and the map of
+    what went where.
+    """
     pictures = {"what it was": example.truth, **results, "to the network": tinted(example, made)}
     said = {name: f"{name}, {record[name]['perceptual']:.3f}" for name in results}
     cells = "".join(

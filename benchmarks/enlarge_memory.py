@@ -1,8 +1,10 @@
-"""How much memory a large result takes: peak resident size of a process that enlarges one picture by 4, for growing pictures.
+"""How much memory a large result takes: peak resident size of a process that enlarges one picture
+by 4, for growing pictures.
 
     python -m benchmarks.enlarge_memory [--megapixels 25 50 100]
 
-Each size runs in a process of its own. The picture is smooth but for one textured corner, so that both branches run.
+Each size runs in a process of its own. The picture is smooth but for one textured corner, so that
+both branches run.
 """
 
 from __future__ import annotations

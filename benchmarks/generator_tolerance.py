@@ -1,9 +1,11 @@
-"""How far a fill may differ where sums run in another order: numbers of threads, sizes of microbatch, half precision.
+"""How far a fill may differ where sums run in another order: numbers of threads, sizes of
+microbatch, half precision.
 
     python -m benchmarks.generator_tolerance
 
-Networks of random weights at the real classes, so the figures say how rounding spreads through a loop of this length, not how a
-trained model looks. Identical on one machine is what the tests assert; this is for what they cannot.
+Networks of random weights at the real classes, so the figures say how rounding spreads through a
+loop of this length, not how a trained model looks. Identical on one machine is what the tests
+assert; this is for what they cannot.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""What the mask decides: the same fills behind the true strokes, our strokes and filled polygons, each soft and binary.
+"""What the mask decides: the same fills behind the true strokes, our strokes and filled polygons,
+each soft and binary.
 
     python -m benchmarks.masks [--set report|tune] [--limit N] [--processes N]
 
-Text whose every pixel is known is drawn on the suite's backgrounds, in nine styles and a colour that can be seen. Only pictures
-count in which the detector found every text and at most half of the picture besides, so that nothing but the mask differs.
-All figures are taken inside one and the same rectangle round each text. Gap closed is (polygons - ours) / (polygons - true
-strokes). The curve shows the lines to the stroke network at several heights: quality against cost.
+Text whose every pixel is known is drawn on the suite's backgrounds, in nine styles and a colour
+that can be seen. Only pictures count in which the detector found every text and at most half of
+the picture besides, so that nothing but the mask differs. All figures are taken inside one and
+the same rectangle round each text. Gap closed is (polygons - ours) / (polygons - true strokes).
+The curve shows the lines to the stroke network at several heights: quality against cost.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ COLOURS = ((255, 255, 255), (15, 15, 15), (250, 220, 60), (200, 30, 40), (30, 60
 LEAST_CONTRAST = 50
 """Grey levels between a text and what is behind it."""
 MOST_INSIDE = 0.5
-"""Share of a picture that found polygons may cover; beyond it the detector has taken the picture itself for text."""
+"""Share of a picture that found polygons may cover; beyond it the detector has taken the picture
+itself for text.
+"""
 MASKS = ("true strokes", "our strokes", "polygons")
 EDGES = ("soft", "binary")
 FILLS = ("telea", "patchmatch")
@@ -127,7 +131,9 @@ def masked(core: Pixels, blend: Pixels) -> Pixels:
 
 
 def weighed(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
-    """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes it, true strokes certain."""
+    """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes
+    it, true strokes certain.
+    """
     soft = {
         "true strokes": lambda: StrokeMask().weight(core, strokes, "found"),
         "our strokes": lambda: ours[:, :, BLEND],
@@ -188,7 +194,9 @@ def _paste_milliseconds(picture: Pixels, regions: list[Region]) -> float:
 
 
 def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: Any, frame: Box) -> dict[str, float]:
-    """Recall of the rendered pixels in found polygons, and precision against those grown by 3: of the core and of the hole."""
+    """Recall of the rendered pixels in found polygons, and precision against those grown by 3: of
+    the core and of the hole.
+    """
     core = np.zeros((frame.height, frame.width), bool)
     hole = np.zeros_like(core)
     for region in regions:
@@ -273,7 +281,9 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gaps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What share of the distance from polygons to true strokes our strokes close, by group, edge and fill."""
+    """What share of the distance from polygons to true strokes our strokes close, by group, edge
+    and fill.
+    """
     found = []
     for group, edge, fill in dict.fromkeys((line["group"], line["edge"], line["fill"]) for line in lines):
         by_mask = {line["mask"]: line for line in lines if (line["group"], line["edge"], line["fill"]) == (group, edge, fill)}
@@ -306,7 +316,9 @@ def stroke_table(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def curve(drawn_pictures: list[Drawn], folder: str, processes: int) -> list[dict[str, float]]:
-    """Quality against cost: one line a height at which the stroke network sees the text, on every third picture."""
+    """Quality against cost: one line a height at which the stroke network sees the text, on every
+    third picture.
+    """
     points = []
     for height in SEEN_HEIGHTS:
         jobs = [(picture, folder, height, (("our strokes", "soft", "patchmatch"),)) for picture in drawn_pictures[::3]]

@@ -3,12 +3,13 @@
     python -m benchmarks.planning [--images 240] [--rounds 3]
     python -m benchmarks.planning --engine STAGES
 
-Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the balanced `staged` one. What
-counts is `ratio`, images a second foretold by images a second done in the middle half of the run. The seconds of the whole
-run, with the start of its processes, are compared beside it.
+Each round measures the sample anew, balances, and then runs: the `laptop` profile (fused) and the
+balanced `staged` one. What counts is `ratio`, images a second foretold by images a second done in
+the middle half of the run. The seconds of the whole run, with the start of its processes, are
+compared beside it.
 
-`--engine` prints what the engine itself costs, as `flows.planning.engine_cost` has it: a flow of so many operators that do
-nothing.
+`--engine` prints what the engine itself costs, as `flows.planning.engine_cost` has it: a flow of
+so many operators that do nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def plan_of(source: Path, profile: Profile, images: int) -> Plan:
 
 
 class Accounts:
-    """Processor seconds of this process and of every one that its Ray has started, also of those that have ended since."""
+    """Processor seconds of this process and of every one that its Ray has started, also of those
+    that have ended since.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[int, float] = {}
@@ -78,7 +81,9 @@ class Accounts:
 
 
 def run_here(source: str, dest: str, profile: str) -> dict[str, float]:
-    """One run in this process, watched from its first quarter to its third: before processes start, after stages run dry."""
+    """One run in this process, watched from its first quarter to its third: before processes
+    start, after stages run dry.
+    """
     seen: list[tuple[int, float, dict[int, float], float]] = []
     accounts = Accounts()
 
@@ -113,7 +118,9 @@ def run_apart(source: Path, profile: str) -> dict[str, float]:
 
 
 def round_of(source: Path, name: str, images: int) -> dict[str, float]:
-    """One profile planned and run: what was foretold for the whole machine and for the cores got, and what was done."""
+    """One profile planned and run: what was foretold for the whole machine and for the cores got,
+    and what was done.
+    """
     foretold = plan_of(source, load(name), images)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(profile_yaml(foretold))
@@ -131,7 +138,9 @@ def round_of(source: Path, name: str, images: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Nothing(Operator):
-    """An operator that hands its rows on, after a pause in seconds for each: what is left of a task is the engine."""
+    """An operator that hands its rows on, after a pause in seconds for each: what is left of a
+    task is the engine.
+    """
 
     pause: float = 0.0
 
@@ -143,7 +152,9 @@ class Nothing(Operator):
 
 @dataclass(frozen=True)
 class Spent:
-    """Processor seconds of a stretch of a run by who took them, its length in seconds and its tasks."""
+    """Processor seconds of a stretch of a run by who took them, its length in seconds and its
+    tasks.
+    """
 
     driver: float
     services: float
@@ -155,7 +166,9 @@ class Spent:
 
 
 def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
-    """Blocks of one real image through stages that do nothing, every other one a pool; watched after the first quarter."""
+    """Blocks of one real image through stages that do nothing, every other one a pool; watched
+    after the first quarter.
+    """
     kinds = {
         f"nothing ({kind})": Stage(cpus=0.1, pool=(1, 1) if kind % 2 else None, tasks=None if kind % 2 else 1)
         for kind in range(1, stages)
@@ -185,8 +198,8 @@ def engine_alone(source: Path, stages: int, blocks: int, pause: float) -> Spent:
 
 
 def engine(source: Path, stages: int) -> dict[str, float]:
-    """The constants of `flows.planning.engine_cost`: from a run as fast as it goes, and one that waits a second for each
-    image.
+    """The constants of `flows.planning.engine_cost`: from a run as fast as it goes, and one that
+    waits a second for each image.
     """
     fast, slow = engine_alone(source, stages, 240, 0.0), engine_alone(source, stages, 60, 1.0)
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.routing [--suite FOLDER] [--processes 2] [--again] [--keep]
 
-Every region of the suite is filled by every rung and compared with the truth. On the set `tune` a figure and a threshold are
-chosen; on the set `report` the routed ladder is compared with the two that always begin with the same rung. The fills are kept
-under `build/` and made again with `--again`; `--keep` writes the rule that is found to `operators/decisions/routing.json`.
+Every region of the suite is filled by every rung and compared with the truth. On the set `tune` a
+figure and a threshold are chosen; on the set `report` the routed ladder is compared with the two
+that always begin with the same rung. The fills are kept under `build/` and made again with
+`--again`; `--keep` writes the rule that is found to `operators/decisions/routing.json`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ from operators.verify import Verify, measured_region
 from operators.vision.text_detector import Scale
 
 CLASSICAL, GENERATIVE = "navier_stokes", "patchmatch"
-"""The cheap rung, and the one that makes texture: without weights of a diffusion model PatchMatch stands for it."""
+"""The cheap rung, and the one that makes texture: without weights of a diffusion model PatchMatch
+stands for it.
+"""
 MARGIN = 0.02
 """Perceptual distance by which the generative fill must be better to count as a gain."""
 OF_THE_PLACE = [figure.name for figure in FIGURES if figure.name not in ("size", "seen") and "colour" not in figure.name]
-"""The figures a rule may be made of: neither how large the picture is nor what colour a wall has makes a place hard."""
+"""The figures a rule may be made of: neither how large the picture is nor what colour a wall has
+makes a place hard.
+"""
 TIMED = 12
 """Images whose description is timed against their detection."""
 RESULTS = Path(__file__).parent / "results" / "routing.json"
@@ -50,7 +55,8 @@ RECORDS = Path("build") / "routing-records.jsonl"
 
 
 def records_of(job: tuple[Suite, Entry]) -> list[dict[str, Any]]:
-    """Every region of one image: its metadata, and for each rung the distance to the truth, the gate's answer and the cost.
+    """Every region of one image: its metadata, and for each rung the distance to the truth, the
+    gate's answer and the cost.
 
     Costs are milliseconds of processor time, so that other work on the machine does not count.
     """
@@ -109,7 +115,9 @@ def _judged(rung: str, region: Region, clean: Pixels, factor: float) -> dict[str
 
 
 def described_over_detected(suite: Suite) -> float:
-    """The processor time of `describe` over that of `detect`, on the first images of the set `report`."""
+    """The processor time of `describe` over that of `detect`, on the first images of the set
+    `report`.
+    """
     spent = {"detect": 0.0, "describe": 0.0}
     for entry in [entry for entry in suite.entries if entry.set == "report"][:TIMED]:
         table = detect_and_soften(suite, entry)
@@ -121,15 +129,18 @@ def described_over_detected(suite: Suite) -> float:
 
 
 def gain(record: dict[str, Any]) -> float:
-    """How much nearer to the truth the generative fill is: the difference of perceptual distances."""
+    """How much nearer to the truth the generative fill is: the difference of perceptual
+    distances.
+    """
     return float(record[CLASSICAL]["distance"] - record[GENERATIVE]["distance"])
 
 
 def learnt(records: Sequence[dict[str, Any]]) -> tuple[Rule, dict[str, Any]]:
-    """The figure that ranks the places best by whether the generative fill gains, cut at the knee of its ROC curve.
+    """The figure that ranks the places best by whether the generative fill gains, cut at the knee
+    of its ROC curve.
 
-    The knee is where the share of gaining places that go to the generative rung first exceeds that of the others by most
-    (Youden, "Index for rating diagnostic tests", 1950).
+    The knee is where the share of gaining places that go to the generative rung first exceeds
+    that of the others by most (Youden, "Index for rating diagnostic tests", 1950).
     """
     gains = np.array([gain(record) for record in records])
     gaining = gains > MARGIN
@@ -157,7 +168,9 @@ def learnt(records: Sequence[dict[str, Any]]) -> tuple[Rule, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Climb:
-    """One region up a ladder: the rung whose fill the gate accepts, None if it takes none, and what was tried."""
+    """One region up a ladder: the rung whose fill the gate accepts, None if it takes none, and
+    what was tried.
+    """
 
     rung: str | None
     milliseconds: float
@@ -179,11 +192,12 @@ LADDERS: dict[Kind, tuple[str, ...]] = {"classical": (CLASSICAL, GENERATIVE), "g
 
 
 def compared(records: Sequence[dict[str, Any]], rule: Rule) -> dict[str, Any]:
-    """What each way through the rungs costs and delivers, and what routing saves of it at which loss.
+    """What each way through the rungs costs and delivers, and what routing saves of it at which
+    loss.
 
-    The loss is the mean difference of the delivered perceptual distances, over the regions that both ways deliver. How many
-    generative fills a region needs does not depend on what one costs: it is what counts where the generative rung is a
-    diffusion model.
+    The loss is the mean difference of the delivered perceptual distances, over the regions that
+    both ways deliver. How many generative fills a region needs does not depend on what one costs:
+    it is what counts where the generative rung is a diffusion model.
     """
     ways: dict[str, Callable[[dict[str, Any]], Sequence[str]]] = {
         "classical only": lambda record: (CLASSICAL,),

@@ -2,10 +2,10 @@
 
     python -m benchmarks.rungs [--every 3] [--processes 2]
 
-The first table fills every region of the suite's reported set by each rung: milliseconds for a region, for a megapixel of
-crop and of mask, and the fill against the truth. The second sends the same pictures through each preset's whole flow: what
-is delivered at the texts, and what filling and judging cost an image. Milliseconds are of one computing thread and compare
-within one run.
+The first table fills every region of the suite's reported set by each rung: milliseconds for a
+region, for a megapixel of crop and of mask, and the fill against the truth. The second sends the
+same pictures through each preset's whole flow: what is delivered at the texts, and what filling
+and judging cost an image. Milliseconds are of one computing thread and compare within one run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ FIGURES = ("perceptual_distance", "psnr", "seam", "characters_read")
 
 
 def fills_of(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[dict[str, Any]]:
-    """Every region of one image by each rung: its bucket, areas, milliseconds of processor time, and figures."""
+    """Every region of one image by each rung: its bucket, areas, milliseconds of processor time,
+    and figures.
+    """
     suite, entry, rungs = job
     table, truth = detect_and_soften(suite, entry), suite.truth(entry)
     if truth is None or not row_views(table)[0].regions:

@@ -1,10 +1,12 @@
-"""Memory and time of a run at 1,000, 10,000 and 100,000 rows: neither may grow faster than the rows.
+"""Memory and time of a run at 1,000, 10,000 and 100,000 rows: neither may grow faster than the
+rows.
 
     python -m benchmarks.scale [--rows 1000 10000 100000] [--finished 1000000]
 
-Tiny pictures on a local disk, through a flow that reads, delivers and records them, so that what the engine itself takes is
-seen. Each length is a run in a process and a Ray of its own. Slopes are least squares over what comes after the warm-up. Last,
-a finished run of a million images is asked for again.
+Tiny pictures on a local disk, through a flow that reads, delivers and records them, so that what
+the engine itself takes is seen. Each length is a run in a process and a Ray of its own. Slopes
+are least squares over what comes after the warm-up. Last, a finished run of a million images is
+asked for again.
 """
 
 from __future__ import annotations
@@ -75,7 +77,9 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def memory() -> dict[str, float]:
-    """Private resident memory in MB: of this driver, and of its Ray workers by what they do; shared pages are not counted."""
+    """Private resident memory in MB: of this driver, and of its Ray workers by what they do;
+    shared pages are not counted.
+    """
     own = psutil.Process()
     taken = {"driver": own.memory_info().rss - own.memory_info().shared}
     for process in own.children(recursive=True):
@@ -126,10 +130,11 @@ def measured(rows: int, work: Path) -> dict[str, Any]:
 
 
 def finished(rows: int, work: Path) -> dict[str, float]:
-    """Seconds of `cleanplate erase` on a manifest of `rows` images all of which are in the ledger, and its peak memory.
+    """Seconds of `cleanplate erase` on a manifest of `rows` images all of which are in the
+    ledger, and its peak memory.
 
-    Index and ledger are the real ones, made by their own functions; only the images' work is left out. The first of the two
-    runs has no report yet and makes one.
+    Index and ledger are the real ones, made by their own functions; only the images' work is left
+    out. The first of the two runs has no report yet and makes one.
     """
     manifest, dest = work / "manifest.parquet", work / "out"
     uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]

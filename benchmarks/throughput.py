@@ -1,9 +1,11 @@
-"""What the engine costs: the fused flow against plain loops over the same operators, where the time goes, and memory.
+"""What the engine costs: the fused flow against plain loops over the same operators, where the
+time goes, and memory.
 
     python -m benchmarks.throughput [--images 100] [--memory-images 1000]
 
-Both ways work the same pictures with the same operators and one computing thread a worker, one worker a core; neither's
-start-up counts. The plain loops are one process a core, each over its share of the pictures.
+Both ways work the same pictures with the same operators and one computing thread a worker, one
+worker a core; neither's start-up counts. The plain loops are one process a core, each over its
+share of the pictures.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ def plain_loops(source: Path, work: Path, workers: int) -> float:
 def fused(source: Path, work: Path, workers: int) -> tuple[float, float]:
     """Seconds that the fused flow takes for all pictures, and its start-up.
 
-    The start-up ends when the first block began: its arrival less the milliseconds its images report.
+    The start-up ends when the first block began: its arrival less the milliseconds its images
+    report.
     """
     dest = str(work / "fused")
     profile = laptop().with_workers(workers)
@@ -104,7 +107,9 @@ def fused(source: Path, work: Path, workers: int) -> tuple[float, float]:
 
 
 def split(dest: str, seconds: float, workers: int) -> dict[str, float]:
-    """Shares of the workers' time: models, codecs, storage, the rest of the operators, and what Ray adds."""
+    """Shares of the workers' time: models, codecs, storage, the rest of the operators, and what
+    Ray adds.
+    """
     spent: Counter[str] = Counter()
     for timings in ledger.read(dest)["timings"].to_pylist():
         for timing in timings:
@@ -116,7 +121,9 @@ def split(dest: str, seconds: float, workers: int) -> dict[str, float]:
 
 
 def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]]:
-    """MB of resident memory gained per 100 images by driver and workers together, after the first third; and the curve."""
+    """MB of resident memory gained per 100 images by driver and workers together, after the first
+    third; and the curve.
+    """
     source, dest = work / "many", str(work / "many-out")
     make_images(source, count, 192)
     profile = laptop()
@@ -134,7 +141,9 @@ def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]
 
 
 def _resident_megabytes() -> float:
-    """Private resident memory of this process and of all Ray workers; shared object-store pages are not counted."""
+    """Private resident memory of this process and of all Ray workers; shared object-store pages
+    are not counted.
+    """
     total = 0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:

@@ -1,8 +1,10 @@
-"""Balanced pools: how many processes each stage gets from a fleet of machines, so that none waits for another for long.
+"""Balanced pools: how many processes each stage gets from a fleet of machines, so that none waits
+for another for long.
 
-All stages work at the same rate, that of the whole flow. At a rate of X images a second, a stage whose processes take t
-seconds an image needs X t of them; what all stages take of cores, GPUs and memory must fit the fleet. The largest such X is
-the answer, and since every need grows with X, it is found by bisection.
+All stages work at the same rate, that of the whole flow. At a rate of X images a second, a stage
+whose processes take t seconds an image needs X t of them; what all stages take of cores, GPUs and
+memory must fit the fleet. The largest such X is the answer, and since every need grows with X, it
+is found by bisection.
 """
 
 from __future__ import annotations
@@ -48,11 +50,15 @@ class Balance:
     processes: Mapping[str, int]
     rate: float
     limit: str
-    """`cores`, `GPUs`, `GPU shares`, `memory`, or the name of a stage whose processes are too few."""
+    """`cores`, `GPUs`, `GPU shares`, `memory`, or the name of a stage whose processes are too
+    few.
+    """
 
 
 def needs(loads: Mapping[str, Load], processes: Mapping[str, int], rate: float) -> dict[str, float]:
-    """What stages take at a rate: cores and GPUs by their work, GPU shares and memory by their processes."""
+    """What stages take at a rate: cores and GPUs by their work, GPU shares and memory by their
+    processes.
+    """
     return {
         "cores": rate * sum(load.cpu_seconds for load in loads.values()),
         "GPUs": rate * sum(load.gpu_seconds for load in loads.values()),
@@ -75,7 +81,9 @@ def _lacking(loads: Mapping[str, Load], fleet: Fleet, rate: float) -> list[str]:
 
 
 def balance_pools(loads: Mapping[str, Load], fleet: Fleet) -> Balance:
-    """The pools that give the highest rate on a fleet. Raises ValueError if one process of each stage does not fit."""
+    """The pools that give the highest rate on a fleet. Raises ValueError if one process of each
+    stage does not fit.
+    """
     if lacking := _lacking(loads, fleet, 0.0):
         taken, room = needs(loads, _processes(loads, 0.0), 0.0), _room(fleet)
         raise ValueError(f"one process of each stage takes {taken[lacking[0]]:g} {lacking[0]}, there are {room[lacking[0]]:g}")
@@ -89,7 +97,9 @@ def balance_pools(loads: Mapping[str, Load], fleet: Fleet) -> Balance:
 
 
 def rate_of(loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Fleet) -> Balance:
-    """What given pools come to on a fleet: the slowest stage's rate, unless cores or GPUs are used up before."""
+    """What given pools come to on a fleet: the slowest stage's rate, unless cores or GPUs are
+    used up before.
+    """
     found = {name: processes[name] / max(1e-9, load.seconds) for name, load in loads.items()}
     unit, room = needs(loads, processes, 1.0), _room(fleet)
     found |= {name: room[name] / unit[name] for name in ("cores", "GPUs") if unit[name]}
@@ -99,7 +109,9 @@ def rate_of(loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Flee
 
 @dataclass(frozen=True)
 class Gain:
-    """What one more core or GPU would bring: images a second, and the stages whose pools grow by it."""
+    """What one more core or GPU would bring: images a second, and the stages whose pools grow by
+    it.
+    """
 
     resource: str
     rate: float
@@ -107,7 +119,9 @@ class Gain:
 
 
 def gains(loads: Mapping[str, Load], fleet: Fleet) -> list[Gain]:
-    """What the next core, and the next GPU where any stage uses one, is best spent on; the larger gain first."""
+    """What the next core, and the next GPU where any stage uses one, is best spent on; the larger
+    gain first.
+    """
     now = balance_pools(loads, fleet)
     more = {"core": replace(fleet, cores=fleet.cores + 1)}
     if any(load.gpus for load in loads.values()):
@@ -121,10 +135,11 @@ def gains(loads: Mapping[str, Load], fleet: Fleet) -> list[Gain]:
 
 
 def gpu_share(peak: float, memory: float, headroom: float) -> float:
-    """The largest share 1/n of a GPU, or whole GPUs, of which n processes with this peak and headroom find room.
+    """The largest share 1/n of a GPU, or whole GPUs, of which n processes with this peak and
+    headroom find room.
 
-    `peak` and `memory` are bytes of one process and one GPU; `headroom` is a share of the peak, for what the sample did not
-    show. Raises ValueError for a peak of nothing.
+    `peak` and `memory` are bytes of one process and one GPU; `headroom` is a share of the peak,
+    for what the sample did not show. Raises ValueError for a peak of nothing.
     """
     if peak <= 0:
         raise ValueError("a process that takes no GPU memory needs no share of one")

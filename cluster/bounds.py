@@ -9,8 +9,10 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field
 from cluster.stage_name import StageName
 
 SECONDS_PER_IMAGE = 600.0
-"""Longest time in one operator where a profile says nothing: far beyond what a whole image takes on one core, so that only
-hangs are ended; a model that is slower than that belongs into the profile."""
+"""Longest time in one operator where a profile says nothing: far beyond what a whole image takes
+on one core, so that only hangs are ended; a model that is slower than that belongs into the
+profile.
+"""
 
 
 class Bounds(BaseModel):
@@ -21,7 +23,9 @@ class Bounds(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     """Longest time in one operator, by the operator's name, its family's name, or `default`."""
     memory: ByteSize | None = Field(None, gt=0)
-    """Memory beyond what the models of its process take, such as `4GiB`; None takes half of the machine's."""
+    """Memory beyond what the models of its process take, such as `4GiB`; None takes half of the
+    machine's.
+    """
 
     def seconds_in(self, operator: str) -> float:
         """The longest time that one image may take in an operator."""

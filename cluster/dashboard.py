@@ -1,4 +1,6 @@
-"""The Grafana dashboard: what the operators do, beside what Ray and its nodes do. `python -m cluster.dashboard` writes it."""
+"""The Grafana dashboard: what the operators do, beside what Ray and its nodes do. `python -m
+cluster.dashboard` writes it.
+"""
 
 from __future__ import annotations
 

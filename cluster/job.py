@@ -1,4 +1,6 @@
-"""A command line as a job of a Ray cluster, followed from here until it has ended, whatever becomes of the connection."""
+"""A command line as a job of a Ray cluster, followed from here until it has ended, whatever
+becomes of the connection.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ class JobError(RuntimeError):
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended: the exit code of its command, None where it has none (stopped, killed, lost with its node), and why."""
+    """How a job ended: the exit code of its command, None where it has none (stopped, killed,
+    lost with its node), and why.
+    """
 
     exit_code: int | None
     message: str
 
 
 def _connected() -> Any:
-    """A connection to the job server that RAY_API_SERVER_ADDRESS or RAY_ADDRESS names. Raises what Ray and the network do."""
+    """A connection to the job server that RAY_API_SERVER_ADDRESS or RAY_ADDRESS names. Raises
+    what Ray and the network do.
+    """
     offer_token()
     from ray.job_submission import JobSubmissionClient
 
@@ -73,7 +79,9 @@ def find_running(entrypoint: str) -> str | None:
 
 
 def submit(entrypoint: str, folder: Path, environment: dict[str, str]) -> str:
-    """Bring a folder to the cluster and start a command line in it; the job's name. Raises JobError."""
+    """Bring a folder to the cluster and start a command line in it; the job's name. Raises
+    JobError.
+    """
     try:
         client = _connected()
         earlier = sum((job.metadata or {}).get(KEY) == fingerprint(entrypoint) for job in client.list_jobs())
@@ -91,8 +99,8 @@ def submit(entrypoint: str, folder: Path, environment: dict[str, str]) -> str:
 def follow(job: str, show: Callable[[str], None], note: Callable[[str], None]) -> JobEnd:
     """Show a job's log as it grows, from its beginning, until the job has ended.
 
-    A connection that breaks is made anew, and the log goes on where it was; `note` is told once. Raises JobError if the
-    server knows no such job, or has not answered for RECONNECT_SECONDS.
+    A connection that breaks is made anew, and the log goes on where it was; `note` is told once.
+    Raises JobError if the server knows no such job, or has not answered for RECONNECT_SECONDS.
     """
     shown, lost_since, pause = 0, 0.0, 1.0
 

@@ -1,4 +1,6 @@
-"""What a cluster has room for: nodes with their resources and labels, and what of a process's needs they can hold."""
+"""What a cluster has room for: nodes with their resources and labels, and what of a process's
+needs they can hold.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ GIBIBYTE = 1024**3
 
 @dataclass(frozen=True)
 class Node:
-    """One node, or several equal ones: resources by Ray's names (`CPU`, `GPU`, `memory` in bytes), and labels."""
+    """One node, or several equal ones: resources by Ray's names (`CPU`, `GPU`, `memory` in
+    bytes), and labels.
+    """
 
     resources: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +39,9 @@ def matches(node: Node, wanted: Sequence[Mapping[str, str]]) -> bool:
 
 
 def holds(node: Node, needs: Mapping[str, float]) -> float:
-    """How many processes with these needs one node holds if it holds nothing else; whole, or infinity for no needs."""
+    """How many processes with these needs one node holds if it holds nothing else; whole, or
+    infinity for no needs.
+    """
     found = [math.inf]
     for resource, amount in needs.items():
         if amount:

@@ -1,4 +1,6 @@
-"""Resource profiles: which stage gets how much of the machines, read from data and checked before anything starts."""
+"""Resource profiles: which stage gets how much of the machines, read from data and checked before
+anything starts.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ from cluster.nodes import Node, amount_text, fits, holds, matches, total
 from cluster.stage_name import StageName
 
 INDEX_CPUS = 1.0
-"""Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which takes one."""
+"""Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which
+takes one.
+"""
 TASK_CPUS = 0.5
-"""Logical CPUs of a task that reads or writes. Each that runs beside another is one more process, with Ray's 130 MB in it."""
+"""Logical CPUs of a task that reads or writes. Each that runs beside another is one more process,
+with Ray's 130 MB in it.
+"""
 LOCAL_SPARE_CPUS = 2
 WORKERS_PER_TASK = 8
-"""Workers of a laptop that one task of reading, or of writing, keeps busy: each moves eight images at a time."""
+"""Workers of a laptop that one task of reading, or of writing, keeps busy: each moves eight
+images at a time.
+"""
 GPU_BATCH = 16
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -52,17 +60,27 @@ class Stage(BaseModel):
     cpus: float = Field(1.0, ge=0.01)
     """Logical CPUs of the cluster that one process reserves."""
     gpus: float = 0.0
-    """Share of a GPU: 0, a whole number, or exactly one over a whole number, since other fractions cannot be packed."""
+    """Share of a GPU: 0, a whole number, or exactly one over a whole number, since other
+    fractions cannot be packed.
+    """
     memory: ByteSize | None = None
     """Bytes of memory that one process reserves, such as `2GiB`; None reserves none."""
     pool: tuple[int, int] | None = None
-    """Least and most processes that stay alive with their models; None for short tasks that load nothing."""
+    """Least and most processes that stay alive with their models; None for short tasks that load
+    nothing.
+    """
     tasks: int | None = Field(None, ge=1)
-    """Where there is no pool, the most tasks at a time; None leaves it to the CPUs. Each needs a process with Ray in it."""
+    """Where there is no pool, the most tasks at a time; None leaves it to the CPUs. Each needs a
+    process with Ray in it.
+    """
     batch: int | None = Field(None, ge=1)
-    """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is held, as Ray insists on one."""
+    """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is
+    held, as Ray insists on one.
+    """
     nodes: tuple[Labels, ...] = ()
-    """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is any node."""
+    """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is
+    any node.
+    """
 
     @field_validator("gpus")
     @classmethod
@@ -99,7 +117,9 @@ class Stage(BaseModel):
         return {"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory or 0)}
 
     def ray_options(self) -> dict[str, Any]:
-        """How Ray is told what one process takes beside its CPUs, and which nodes will do in which order."""
+        """How Ray is told what one process takes beside its CPUs, and which nodes will do in
+        which order.
+        """
         first, *others = self.nodes or ({},)
         return {
             "num_gpus": self.gpus or None,
@@ -137,8 +157,9 @@ class Machines(BaseModel):
 class Profile(BaseModel):
     """How a flow is laid over a cluster.
 
-    `fused` chains everything between reading and writing into one kind of worker, the stage `worker`; `staged` gives each
-    operator a pool of its own, under the operator's name or its family's (`inpaint` for `inpaint_telea`).
+    `fused` chains everything between reading and writing into one kind of worker, the stage
+    `worker`; `staged` gives each operator a pool of its own, under the operator's name or its
+    family's (`inpaint` for `inpaint_telea`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -146,20 +167,29 @@ class Profile(BaseModel):
     name: str
     placement: Literal["fused", "staged"]
     local_cpus: float | None = None
-    """Logical CPUs of the Ray instance that is started when none is running; None takes what the stages need."""
+    """Logical CPUs of the Ray instance that is started when none is running; None takes what the
+    stages need.
+    """
     images_per_block: int | None = Field(None, ge=1, le=16)
-    """Images that travel and are committed together; None chooses 1 to 16 by the length of the run."""
+    """Images that travel and are committed together; None chooses 1 to 16 by the length of the
+    run.
+    """
     machines: dict[str, Machines] = {}
-    """The groups of machines that the profile is made for; where one can grow, a run may wait for it to do so."""
+    """The groups of machines that the profile is made for; where one can grow, a run may wait for
+    it to do so.
+    """
     image: Bounds = Bounds()
-    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
+    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory:
+    4GiB}`.
+    """
     stages: dict[str, Stage]
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its own name, its family's name, or `default`. Raises ProfileError.
+        """The stage of an operator, by its own name, its family's name, or `default`. Raises
+        ProfileError.
 
-        Where a flow holds an operator several times, `verify (2)` names the second one, and `verify` serves each one that has
-        no entry of its own.
+        Where a flow holds an operator several times, `verify (2)` names the second one, and
+        `verify` serves each one that has no entry of its own.
         """
         entry = StageName.parse(operator).entry(self.stages)
         if entry is None:
@@ -167,10 +197,12 @@ class Profile(BaseModel):
         return self.stages[entry]
 
     def demand(self, operators: Iterable[str]) -> dict[str, float]:
-        """What these stages need at the same time (`CPU`, `GPU`, `memory`). Raises ProfileError for an unknown stage.
+        """What these stages need at the same time (`CPU`, `GPU`, `memory`). Raises ProfileError
+        for an unknown stage.
 
-        Pools reserve their least size for as long as the run lasts. Beside them must fit one task of each other kind and
-        the one that reads the index, because a task keeps its CPU while the next stage holds it back.
+        Pools reserve their least size for as long as the run lasts. Beside them must fit one task
+        of each other kind and the one that reads the index, because a task keeps its CPU while
+        the next stage holds it back.
         """
         demand = {"CPU": INDEX_CPUS, "GPU": 0.0, "memory": 0.0}
         for stage in map(self.stage, operators):
@@ -180,9 +212,10 @@ class Profile(BaseModel):
     def refusal(self, operators: Sequence[str], nodes: Sequence[Node]) -> str | None:
         """Why these stages cannot run on these nodes, as a sum; None if they can.
 
-        The room is what is there and, where the profile's own machines can grow, what they can grow to. Refused is what all
-        nodes together cannot hold, and a stage whose least processes the nodes that it may use cannot hold even if they
-        held nothing else. Ray itself would wait for ever for what is missing.
+        The room is what is there and, where the profile's own machines can grow, what they can
+        grow to. Refused is what all nodes together cannot hold, and a stage whose least processes
+        the nodes that it may use cannot hold even if they held nothing else. Ray itself would
+        wait for ever for what is missing.
         """
         room = self.room(nodes)
         stages = {operator: self.stage(operator) for operator in operators}
@@ -219,7 +252,9 @@ class Profile(BaseModel):
         return room
 
     def with_workers(self, workers: int) -> Profile:
-        """The profile with `workers` processes in each of its pools. Raises ProfileError for fewer than one."""
+        """The profile with `workers` processes in each of its pools. Raises ProfileError for
+        fewer than one.
+        """
         if workers < 1:
             raise ProfileError(f"{workers} workers are too few")
         stages = {
@@ -235,7 +270,8 @@ def cores() -> int:
 
 
 def laptop() -> Profile:
-    """The machine at hand, made from what it has: one fused worker per core, and reading and writing beside them.
+    """The machine at hand, made from what it has: one fused worker per core, and reading and
+    writing beside them.
 
     Reading and writing mostly wait, so they have two logical CPUs more than there are cores.
     """
@@ -246,7 +282,9 @@ def laptop() -> Profile:
 
 
 def load(name: str) -> Profile:
-    """A profile by name (`laptop`, or one of the shipped files) or by the path of a YAML file. Raises ProfileError."""
+    """A profile by name (`laptop`, or one of the shipped files) or by the path of a YAML file.
+    Raises ProfileError.
+    """
     if name == "laptop":
         return laptop()
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"

@@ -28,12 +28,13 @@ class RayJobError(ValueError):
 def rayjob(name: str, entrypoint: str, base: Path | None, image: str, environment: Mapping[str, str]) -> str:
     """The RayJob, as YAML, that runs a command line on a cluster of its own.
 
-    `entrypoint` is a shell's command line; pods pull the model that it names before their Ray starts. `base` is a YAML file
-    with a RayJob among its documents, such as what `kubectl kustomize` renders of an overlay; None takes the shipped one,
-    which any cluster with KubeRay understands. `image` is the name and version that the two images share
-    (`registry/cleanplate:0.1.0` for `...-cpu` and `...-cuda`); empty keeps those of the base. `environment` is what the
-    driver and the workers find set, on top of what the pods set; secrets do not belong there, since whoever may read the job
-    reads them. Raises RayJobError.
+    `entrypoint` is a shell's command line; pods pull the model that it names before their Ray
+    starts. `base` is a YAML file with a RayJob among its documents, such as what `kubectl
+    kustomize` renders of an overlay; None takes the shipped one, which any cluster with KubeRay
+    understands. `image` is the name and version that the two images share
+    (`registry/cleanplate:0.1.0` for `...-cpu` and `...-cuda`); empty keeps those of the base.
+    `environment` is what the driver and the workers find set, on top of what the pods set;
+    secrets do not belong there, since whoever may read the job reads them. Raises RayJobError.
     """
     if not re.fullmatch(rf"[a-z]([-a-z0-9]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?", name):
         raise RayJobError(f"{name!r}: a job's name has up to {LONGEST_NAME} small letters, digits and dashes, a letter first")

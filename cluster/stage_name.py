@@ -1,4 +1,6 @@
-"""The name of a stage: an operator, and its number where a flow holds that operator several times."""
+"""The name of a stage: an operator, and its number where a flow holds that operator several
+times.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class StageName:
-    """An operator's name and its number in the flow, counted from 1; the number is None where the operator comes once.
+    """An operator's name and its number in the flow, counted from 1; the number is None where the
+    operator comes once.
 
-    Written out it is `verify`, or `verify (2)` for the second one. An operator's family is the part of its name before the
-    first underscore: `inpaint_telea` is of the family `inpaint`.
+    Written out it is `verify`, or `verify (2)` for the second one. An operator's family is the
+    part of its name before the first underscore: `inpaint_telea` is of the family `inpaint`.
     """
 
     operator: str
@@ -29,7 +32,9 @@ class StageName:
 
     @classmethod
     def number_all(cls, operators: Sequence[str]) -> list[StageName]:
-        """The stage names of a flow's operators, in order; only operators that come several times are numbered."""
+        """The stage names of a flow's operators, in order; only operators that come several times
+        are numbered.
+        """
         return [
             cls(name, operators[:position].count(name) + 1 if operators.count(name) > 1 else None)
             for position, name in enumerate(operators)
@@ -39,7 +44,9 @@ class StageName:
         return self.operator if self.number is None else f"{self.operator} ({self.number})"
 
     def entry(self, entries: Iterable[str]) -> str | None:
-        """Which of a profile's entries serves this stage: its own, its operator's, its family's, or `default`."""
+        """Which of a profile's entries serves this stage: its own, its operator's, its family's,
+        or `default`.
+        """
         known = set(entries)
         names = (str(self), self.operator, self.operator.partition("_")[0], DEFAULT)
         return next((name for name in names if name in known), None)

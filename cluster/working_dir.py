@@ -1,6 +1,8 @@
-"""What a job brings to the cluster: the checkout's packages, and the files of this machine that its command line names.
+"""What a job brings to the cluster: the checkout's packages, and the files of this machine that
+its command line names.
 
-Only the packages are taken, whatever else lies in the checkout: pictures and models would be carried along otherwise.
+Only the packages are taken, whatever else lies in the checkout: pictures and models would be
+carried along otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "kubernetes")
 
 @contextmanager
 def pack_working_dir(files: Mapping[str, Path]) -> Iterator[Path]:
-    """A folder with the packages and with these files under their new names; it is gone afterwards."""
+    """A folder with the packages and with these files under their new names; it is gone
+    afterwards.
+    """
     with TemporaryDirectory(prefix="cleanplate-job-") as folder:
         for name in PACKAGES:
             shutil.copytree(CHECKOUT / name, Path(folder) / name, ignore=LEFT_OUT)
@@ -28,7 +32,9 @@ def pack_working_dir(files: Mapping[str, Path]) -> Iterator[Path]:
 
 
 def renamed(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """A command line with some of its values, also those written as `--option=value`, under other names."""
+    """A command line with some of its values, also those written as `--option=value`, under other
+    names.
+    """
     found = []
     for argument in arguments:
         option, equals, value = argument.partition("=")

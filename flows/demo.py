@@ -1,4 +1,5 @@
-"""The demonstration: draw captions, marks and prices on clean pictures, erase them, and compare with the truth.
+"""The demonstration: draw captions, marks and prices on clean pictures, erase them, and compare
+with the truth.
 
 python -m flows.demo [FOLDER]
 """
@@ -88,7 +89,9 @@ def pictures() -> Iterator[tuple[str, Pixels, tuple[Caption, ...]]]:
 
 
 def main() -> None:
-    """Write the pictures, erase their text, print a table of what came back and the path of the report."""
+    """Write the pictures, erase their text, print a table of what came back and the path of the
+    report.
+    """
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
     source, dest = folder / "source", folder / "out"
     source.mkdir(parents=True, exist_ok=True)

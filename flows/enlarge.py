@@ -1,4 +1,6 @@
-"""Enlarge: thumbnails to prints, by a network where there is texture and by resampling where it is flat."""
+"""Enlarge: thumbnails to prints, by a network where there is texture and by resampling where it
+is flat.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
 
 
 def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
-    """Regenerate what each image's mask covers; `masks` is a folder or URL with a mask of the same relative path."""
+    """Regenerate what each image's mask covers; `masks` is a folder or URL with a mask of the
+    same relative path.
+    """
     return Flow(
         (
             Fetch(limits),

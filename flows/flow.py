@@ -1,4 +1,6 @@
-"""A flow: operators in order, checked when it is built, run in this process or streamed over a cluster."""
+"""A flow: operators in order, checked when it is built, run in this process or streamed over a
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,8 @@ class Flow:
         return [*stages, (FUSED_STAGE, Chain(tuple(chained)))] if chained else stages
 
     def lay_out(self, profile: Profile) -> tuple[Profile, list[str]]:
-        """The profile with one stage for each of this flow's, an operator that comes twice counted twice, and their names.
+        """The profile with one stage for each of this flow's, an operator that comes twice
+        counted twice, and their names.
 
         Raises ProfileError for an operator that the profile has no stage for.
         """
@@ -78,11 +81,15 @@ class Flow:
         return profile.model_copy(update={"stages": stages}), names
 
     def demand(self, profile: Profile) -> dict[str, float]:
-        """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises ProfileError."""
+        """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises
+        ProfileError.
+        """
         laid_out, names = self.lay_out(profile)
         return laid_out.demand(names)
 
     def refusal(self, profile: Profile, nodes: Sequence[Node]) -> str | None:
-        """Why the profile cannot run this flow on a cluster of these nodes; None if it can. Raises ProfileError."""
+        """Why the profile cannot run this flow on a cluster of these nodes; None if it can.
+        Raises ProfileError.
+        """
         laid_out, names = self.lay_out(profile)
         return laid_out.refusal(names, nodes)

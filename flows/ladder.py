@@ -19,7 +19,9 @@ from operators.verify import Verify
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: its model, the routes whose regions it takes (all without any), and how often its own masks are refined."""
+    """One rung: its model, the routes whose regions it takes (all without any), and how often its
+    own masks are refined.
+    """
 
     model: str
     takes: tuple[str, ...] = ()
@@ -33,15 +35,18 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
 }
 """The rungs of each preset, from the first that is tried to the last.
 
-`balanced` follows the routes: what is flat and thin goes to the classical fill first, what is textured to the generative one,
-and each has the other below it. Navier-Stokes and not fast marching is the cheap rung: OpenCV's Telea drifts by up to four
-grey levels on a flat picture. PatchMatch stands where a diffusion model may: `builtin` begins with its fill, measures better
+`balanced` follows the routes: what is flat and thin goes to the classical fill first, what is
+textured to the generative one, and each has the other below it. Navier-Stokes and not fast
+marching is the cheap rung: OpenCV's Telea drifts by up to four grey levels on a flat picture.
+PatchMatch stands where a diffusion model may: `builtin` begins with its fill, measures better
 (see its model card) and takes nearly three times as long, which `quality` spends.
 """
 
 
 def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
-    """The rungs of a preset, or one model in their place. Raises RunError option_invalid for an unknown preset."""
+    """The rungs of a preset, or one model in their place. Raises RunError option_invalid for an
+    unknown preset.
+    """
     if model is not None:
         return (Rung(model),)
     if preset not in PRESETS:
@@ -51,7 +56,9 @@ def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
 
 @dataclass(frozen=True)
 class Fills:
-    """What the fills of a flow are told: the rungs, the run's seed, the user's own words, and a latency budget."""
+    """What the fills of a flow are told: the rungs, the run's seed, the user's own words, and a
+    latency budget.
+    """
 
     rungs: tuple[Rung, ...] = PRESETS["balanced"]
     seed: int = 0
@@ -68,9 +75,11 @@ def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:
-    """Each rung fills what is still open and is verified before the next one is tried; a refinement fills once more.
+    """Each rung fills what is still open and is verified before the next one is tried; a
+    refinement fills once more.
 
-    Fills of a model may be smaller than their crops, and get size and detail before they are judged; classical ones never are.
+    Fills of a model may be smaller than their crops, and get size and detail before they are
+    judged; classical ones never are.
     """
     known, operators = resolve_cards(fills.rungs), []
     for rung in fills.rungs:

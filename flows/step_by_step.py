@@ -1,4 +1,6 @@
-"""One picture on its way through a flow, with what is known of it after every operator laid over it."""
+"""One picture on its way through a flow, with what is known of it after every operator laid over
+it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from operators.rows.schema import complete
 from operators.rows.table import Region, Row, row_views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
-"""Colours of a text that was found, of a region that is open, and of one whose fill was accepted."""
+"""Colours of a text that was found, of a region that is open, and of one whose fill was accepted.
+"""
 VEIL = (255, 0, 90)
 """Colour of what a mask covers."""
 
@@ -37,7 +40,9 @@ class Step:
 
 
 def steps(flow: Flow, file: str | Path) -> Iterator[Step]:
-    """The picture in `file` after every operator of the flow, in this process. What cannot be read is blank."""
+    """The picture in `file` after every operator of the flow, in this process. What cannot be
+    read is blank.
+    """
     use_one_thread()
     row = index_row(Path(file))
     for operator in flow.operators:
@@ -54,7 +59,9 @@ def index_row(file: Path) -> pa.Table:
 
 
 def draw_regions(row: Row) -> Image.Image:
-    """A row's picture as delivered, or else its source with its texts outlined, its masks veiled and its fills in place."""
+    """A row's picture as delivered, or else its source with its texts outlined, its masks veiled
+    and its fills in place.
+    """
     encoded = row.data("encoded")
     frame = _frame(encoded if encoded is not None else row.data("bytes"))
     if row["verdict"] is not None or row["failure"] is not None:

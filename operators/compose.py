@@ -21,7 +21,8 @@ from operators.rows.table import Additions, Row, derive, map_rows
 class Compose(Operator):
     """Paste the accepted fills, encode in the source's format, and give the verdict.
 
-    Only an `edited` image has `encoded` bytes; every other delivered one is delivered as the source's own bytes.
+    Only an `edited` image has `encoded` bytes; every other delivered one is delivered as the
+    source's own bytes.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -59,7 +60,9 @@ class Compose(Operator):
 
 
 def _verdict(row: Row) -> Additions:
-    """The verdict on one row and its reasons: what failed, or which check of which rung rolled a region back."""
+    """The verdict on one row and its reasons: what failed, or which check of which rung rolled a
+    region back.
+    """
     failure = row["failure"]
     if failure is not None:
         return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}

@@ -23,16 +23,18 @@ from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.image_encoder import SHIPPED, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
-"""Pixels of the longer side at which a whole picture is described; smaller ones are not enlarged."""
+"""Pixels of the longer side at which a whole picture is described; smaller ones are not enlarged.
+"""
 
 
 @dataclass(frozen=True)
 class Describe(Operator):
-    """An embedding and the figures of `surface.FIGURES`, of the whole picture and of each region, the text hidden from both.
+    """An embedding and the figures of `surface.FIGURES`, of the whole picture and of each region,
+    the text hidden from both.
 
-    It stands after `soften`, because only the masks say what is text and what is the surface behind it; a picture in which
-    nothing was found passes at no cost. Routing, prompts and the drift check read `metadata`; the regions' embeddings are not
-    kept in the ledger.
+    It stands after `soften`, because only the masks say what is text and what is the surface
+    behind it; a picture in which nothing was found passes at no cost. Routing, prompts and the
+    drift check read `metadata`; the regions' embeddings are not kept in the ledger.
     """
 
     reads: ClassVar[tuple[str, ...]] = (

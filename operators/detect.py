@@ -24,18 +24,23 @@ from operators.rows.table import Additions, Row, map_rows
 from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
 MOST_BESIDE = 1 / 16
-"""Cells of the detector's map by which the edges of a stored map's box may lie beside the cells' own edges."""
+"""Cells of the detector's map by which the edges of a stored map's box may lie beside the cells'
+own edges.
+"""
 MOST_GROWTH = 32
 LEAST_SIDE = 8
-"""Pictures with a side below this many pixels hold no legible text and are not shown to the detector."""
+"""Pictures with a side below this many pixels hold no legible text and are not shown to the
+detector.
+"""
 
 
 @dataclass(frozen=True)
 class Detect(Operator):
-    """Find text: its polygons, its scores, and the detector's own probability map over each of them.
+    """Find text: its polygons, its scores, and the detector's own probability map over each of
+    them.
 
-    Large JPEGs are decoded at the reduced scale that the detector looks at, so a picture without text never costs a
-    full decode.
+    Large JPEGs are decoded at the reduced scale that the detector looks at, so a picture without
+    text never costs a full decode.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
@@ -80,17 +85,21 @@ class Detect(Operator):
 
 
 def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool:
-    """Whether a polygon, in pixels of a picture that is `width` wide, has any contrast in it as the detector saw it."""
+    """Whether a polygon, in pixels of a picture that is `width` wide, has any contrast in it as
+    the detector saw it.
+    """
     scale = rgb.shape[1] / width
     box = bounding_box([[[x * scale, y * scale] for x, y in polygon]], rgb.shape[1], rgb.shape[0])
     return bool(has_contrast(np.ascontiguousarray(rgb[box.y : box.y + box.height, box.x : box.x + box.width])).any())
 
 
 def own_cells(probability: Probability, polygon: Polygon, width: int, height: int) -> tuple[Pixels, Box]:
-    """The detector's cells over a polygon's bounding box, none of them resampled, as uint8; and that box in source pixels.
+    """The detector's cells over a polygon's bounding box, none of them resampled, as uint8; and
+    that box in source pixels.
 
-    Cells and pixels share only some of their edges, so the box grows, by at most MOST_GROWTH pixels a side, to the nearest
-    edges that they share to MOST_BESIDE cells; where there are none, to those that come closest.
+    Cells and pixels share only some of their edges, so the box grows, by at most MOST_GROWTH
+    pixels a side, to the nearest edges that they share to MOST_BESIDE cells; where there are
+    none, to those that come closest.
     """
     box = bounding_box([polygon], width, height)
     left, right, columns = _shared_edges(box.x, box.width, probability.shape[1], width)
@@ -100,7 +109,9 @@ def own_cells(probability: Probability, polygon: Polygon, width: int, height: in
 
 
 def _shared_edges(start: int, length: int, cells: int, pixels: int) -> tuple[int, int, slice]:
-    """The pixel edges outside a stretch of one axis that fall on cells' edges, and the cells between them, at least one."""
+    """The pixel edges outside a stretch of one axis that fall on cells' edges, and the cells
+    between them, at least one.
+    """
     before = np.arange(start, max(-1, start - MOST_GROWTH - 1), -1)
     after = np.arange(start + length, min(pixels, start + length + MOST_GROWTH) + 1)
     first, last = (_nearest_shared(edges, cells / pixels) for edges in (before, after))

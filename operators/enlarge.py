@@ -26,7 +26,9 @@ from operators.upscalers.enlargement import Enlargement, Routing
 
 CENTIMETRES_PER_INCH = 2.54
 MODES = ("L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16", "CMYK;16")
-"""The pixel formats that can be enlarged: of 8 or 16 bits a sample, with no samples but colour and alpha."""
+"""The pixel formats that can be enlarged: of 8 or 16 bits a sample, with no samples but colour
+and alpha.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Print:
     dots_per_inch: float = 300.0
 
     def factor(self, width: int, height: int) -> float:
-        """How many times larger a width x height picture must be to fill the paper, which may be turned, without being cut."""
+        """How many times larger a width x height picture must be to fill the paper, which may be
+        turned, without being cut.
+        """
         long, short = max(self.width, self.height), min(self.width, self.height)
         inches = (long, short) if width >= height else (short, long)
         dots = [side / CENTIMETRES_PER_INCH * self.dots_per_inch for side in inches]
@@ -47,11 +51,12 @@ class Print:
 
 @dataclass(frozen=True)
 class Enlarge(Operator):
-    """Enlarge every picture by a factor or to a print size: a network where resampling would lose detail, resampling elsewhere.
+    """Enlarge every picture by a factor or to a print size: a network where resampling would lose
+    detail, resampling elsewhere.
 
-    The result has the source's format, mode, depth, alpha and metadata. A picture that is large enough for the paper already is
-    delivered `untouched`; an enlarged one is `edited`. `metadata` tells the factor, the measured noise and the network's
-    share of the picture.
+    The result has the source's format, mode, depth, alpha and metadata. A picture that is large
+    enough for the paper already is delivered `untouched`; an enlarged one is `edited`. `metadata`
+    tells the factor, the measured noise and the network's share of the picture.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
@@ -64,7 +69,9 @@ class Enlarge(Operator):
     """Pixels of a result beyond which the source is delivered as it is."""
 
     def open(self) -> None:
-        """Load the upscaler for a fixed scale, so that missing or changed weights end the run and not each image."""
+        """Load the upscaler for a fixed scale, so that missing or changed weights end the run and
+        not each image.
+        """
         if self.paper is None:
             upscaler(self.routing.model, self.scale).opened()
 
@@ -115,7 +122,9 @@ class Enlarge(Operator):
 
 
 def _check(picture: Picture, data: memoryview | bytes) -> None:
-    """Raise Failure mode_unsupported for a picture of which no larger one can be made that is of its kind."""
+    """Raise Failure mode_unsupported for a picture of which no larger one can be made that is of
+    its kind.
+    """
     if picture.mode not in MODES:
         raise Failure("mode_unsupported", f"{picture.format} in mode {picture.mode} cannot be enlarged")
     if picture.space.premultiplied:
@@ -125,7 +134,9 @@ def _check(picture: Picture, data: memoryview | bytes) -> None:
 
 
 def _positive(picture: Picture) -> Samples:
-    """The stored samples, of grey ones that count from white to black the opposite: `enlarged_file` writes 0 as black."""
+    """The stored samples, of grey ones that count from white to black the opposite:
+    `enlarged_file` writes 0 as black.
+    """
     if not picture.space.inverted:
         return picture.stored
     result = picture.stored.copy()

@@ -25,9 +25,11 @@ EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "G
 class Fetch(Operator):
     """Read every source's bytes; the row is complete from here on.
 
-    An image inside a Parquet file that has no name there gets one of its format from its first bytes.
+    An image inside a Parquet file that has no name there gets one of its format from its first
+    bytes.
 
-    An object over the byte limit is not read: it is skipped, and delivered by a copy that never holds it in memory.
+    An object over the byte limit is not read: it is skipped, and delivered by a copy that never
+    holds it in memory.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("uri",)

@@ -33,8 +33,8 @@ NEAR = 8
 class GivenMasks(Operator):
     """Read each image's mask: white is regenerated, black is kept, grey is the weight between.
 
-    The mask of `a/b.jpg` is the file `a/b.jpg`, `a/b.jpg.png` or `a/b.png` under `masks`, of any image format and of the
-    image's upright size.
+    The mask of `a/b.jpg` is the file `a/b.jpg`, `a/b.jpg.png` or `a/b.png` under `masks`, of any
+    image format and of the image's upright size.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "path")
@@ -90,7 +90,9 @@ class GivenMasks(Operator):
 
 
 def _weights(mask: Image.Image) -> Pixels:
-    """A mask picture as weights, uint8 height x width; sixteen bits are scaled, colours become their luma."""
+    """A mask picture as weights, uint8 height x width; sixteen bits are scaled, colours become
+    their luma.
+    """
     if mask.mode.startswith("I"):
         return np.rint(np.asarray(mask).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)
     return np.asarray(mask.convert("L"))

@@ -30,11 +30,15 @@ from operators.rows.timing import add_time
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
 
 Outcome = Filled | Exception | None
-"""A region's fill, what went wrong, or None where the crop is all hole and nothing can be continued."""
+"""A region's fill, what went wrong, or None where the crop is all hole and nothing can be
+continued.
+"""
 
 
 def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, number: int) -> int:
-    """A region's own seed (63 bits): the same whatever its neighbours, its batch, its worker or the run's order."""
+    """A region's own seed (63 bits): the same whatever its neighbours, its batch, its worker or
+    the run's order.
+    """
     text = f"{run_seed}|{source_sha256}|{box['x']},{box['y']},{box['width']},{box['height']}|{rung}|{number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -43,8 +47,9 @@ def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, n
 class Inpaint(Operator):
     """Fill the regions that are still open by one rung of the ladder; the others pass at no cost.
 
-    The regions of all rows of a batch share microbatches. Neither that nor their order changes a byte; what cannot keep this
-    promise (a microbatch halved for want of memory) says `repeatable = false`.
+    The regions of all rows of a batch share microbatches. Neither that nor their order changes a
+    byte; what cannot keep this promise (a microbatch halved for want of memory) says `repeatable
+    = false`.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -58,12 +63,15 @@ class Inpaint(Operator):
     )
     adds: ClassVar[tuple[str, ...]] = tuple(f"regions.{name}" for name in ADDED)
     rung: str = "telea"
-    """What names the model: an alias, `alias@revision`, a folder in diffusers' format or a URL; see `registry.resolve`."""
+    """What names the model: an alias, `alias@revision`, a folder in diffusers' format or a URL;
+    see `registry.resolve`.
+    """
     seed: int = 0
     prompt: str = ""
     """The user's own words, added to every region's intent."""
     card: ModelCard | None = None
-    """The model; follows from `rung`. Given, it holds the checksums that every machine must find."""
+    """The model; follows from `rung`. Given, it holds the checksums that every machine must find.
+    """
     takes: tuple[str, ...] = ()
     """The routes whose regions this rung fills; all of them without any."""
     budget: Budget | None = None
@@ -89,11 +97,15 @@ class Inpaint(Operator):
         return [identity(self.model)]
 
     def open(self) -> None:
-        """Load the model, pulled first if need be. Raises RunError as `registry.fetch_weights` does."""
+        """Load the model, pulled first if need be. Raises RunError as `registry.fetch_weights`
+        does.
+        """
         self._generator()
 
     def check_model(self) -> None:
-        """Raise the RunError that `open` would, without loading weights; a model is pulled if need be."""
+        """Raise the RunError that `open` would, without loading weights; a model is pulled if
+        need be.
+        """
         check_model(self.model, self._folder())
 
     def settings(self) -> JsonObject:
@@ -119,7 +131,9 @@ class Inpaint(Operator):
         return outcome.milliseconds
 
     def _outcomes(self, batch: pa.Table) -> dict[int, Outcome]:
-        """What came of every open region of every row without a failure, by the region's position in the batch."""
+        """What came of every open region of every row without a failure, by the region's position
+        in the batch.
+        """
         outcomes: dict[int, Outcome] = {}
         requests: dict[int, Request] = {}
         for row in row_views(batch):

@@ -20,14 +20,16 @@ from operators.rows.schema import check_schema
 class Operator(ABC):
     """One step of the pipeline.
 
-    Fields are its settings. `reads` and `adds` are dotted column paths (`regions.mask`); a flow checks them when it is
-    built. `open` runs once per process, `apply` for every batch. A row whose `failure` is set passes through untouched.
+    Fields are its settings. `reads` and `adds` are dotted column paths (`regions.mask`); a flow
+    checks them when it is built. `open` runs once per process, `apply` for every batch. A row
+    whose `failure` is set passes through untouched.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[tuple[str, ...]] = ()
     storage: ClassVar[bool] = False
-    """Whether it mostly waits for storage, so that it overlaps with the operators that compute."""
+    """Whether it mostly waits for storage, so that it overlaps with the operators that compute.
+    """
 
     @property
     def name(self) -> str:
@@ -40,10 +42,14 @@ class Operator(ABC):
         return (self,)
 
     def check(self) -> None:  # noqa: B027
-        """Raise the RunError that `open` would raise, without loading weights. Checks nothing by default."""
+        """Raise the RunError that `open` would raise, without loading weights. Checks nothing by
+        default.
+        """
 
     def models(self) -> list[ModelRecord]:
-        """What run.json records of the models that this operator uses: alias, licence and checksums. None by default."""
+        """What run.json records of the models that this operator uses: alias, licence and
+        checksums. None by default.
+        """
         return []
 
     def open(self) -> None:  # noqa: B027
@@ -54,7 +60,9 @@ class Operator(ABC):
         """Work one batch of rows; the result has the same rows in the same order."""
 
     def settings(self) -> JsonObject:
-        """The fields that can change what is delivered, for run.json and for telling two runs apart."""
+        """The fields that can change what is delivered, for run.json and for telling two runs
+        apart.
+        """
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("threads", "dest")}
         plain = {name: asdict(value) if is_dataclass(value) else value for name, value in own.items()}  # type: ignore[arg-type]
         return {"operator": self.name, **plain}
@@ -64,7 +72,8 @@ class Operator(ABC):
 class Chain(Operator):
     """Several operators as one: each image goes through all of them before the next one starts.
 
-    That keeps one image's pixels in memory at a time and lets all operators share one decoded frame.
+    That keeps one image's pixels in memory at a time and lets all operators share one decoded
+    frame.
     """
 
     operators: tuple[Operator, ...] = ()

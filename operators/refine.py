@@ -24,11 +24,12 @@ from operators.vision.text_detector import has_contrast
 
 @dataclass(frozen=True)
 class Refine(Operator):
-    """Look once more at fills that were refused for the text left in them, and grow the mask where strokes remain.
+    """Look once more at fills that were refused for the text left in them, and grow the mask
+    where strokes remain.
 
-    Such a region takes the route REFINED, for a second fill by the same rung; regions in which nothing more is found, or that
-    were refused for other reasons, pass as they are. Each further pass is one more `refine` in the ladder, and its cost
-    stands in the row's timings.
+    Such a region takes the route REFINED, for a second fill by the same rung; regions in which
+    nothing more is found, or that were refused for other reasons, pass as they are. Each further
+    pass is one more `refine` in the ladder, and its cost stands in the row's timings.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -90,7 +91,9 @@ class Refine(Operator):
         )
 
     def _grown(self, region: Region) -> Pixels | None:
-        """The region's mask with the strokes that its fill still shows; None where there are none."""
+        """The region's mask with the strokes that its fill still shows; None where there are
+        none.
+        """
         pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4).copy(), region.fill()
         if fill is None or fill.shape != pixels.shape:
             return None

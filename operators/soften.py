@@ -31,8 +31,9 @@ from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, s
 class Part:
     """One detected region as it is softened.
 
-    `weights` (0..255, on `reach`) says which pixels are its strokes: the user's own mask, what the stroke network found, or
-    its filled polygons; `confidence` how surely, `certainty` how strongly found strokes are replaced, on the same grid.
+    `weights` (0..255, on `reach`) says which pixels are its strokes: the user's own mask, what
+    the stroke network found, or its filled polygons; `confidence` how surely, `certainty` how
+    strongly found strokes are replaced, on the same grid.
     """
 
     record: RegionRecord
@@ -48,9 +49,10 @@ class Part:
 class Soften(Operator):
     """Turn polygons into soft, four-channel masks on context crops, neighbours sharing one crop.
 
-    Inside each polygon the stroke network tells the letters, their outline and shadow from the picture behind them. A
-    group of neighbours becomes one region. Its `core` covers every stroke that reaches into its crop, also those of other
-    regions, so that no fill copies letters; its `blend` covers its own strokes only.
+    Inside each polygon the stroke network tells the letters, their outline and shadow from the
+    picture behind them. A group of neighbours becomes one region. Its `core` covers every stroke
+    that reaches into its crop, also those of other regions, so that no fill copies letters; its
+    `blend` covers its own strokes only.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -70,15 +72,23 @@ class Soften(Operator):
         "regions.state",
     )
     seen_height: int = LINE_HEIGHT
-    """Pixels that a line is high when the stroke network sees it: the cost grows with its square, the mask gets finer."""
+    """Pixels that a line is high when the stroke network sees it: the cost grows with its square,
+    the mask gets finer.
+    """
     strokes: StrokeMask = StrokeMask()
     """How the network's probabilities become weights."""
     least_share: float = 0.02
-    """Smallest share of a polygon that its strokes may fill; with less of it no strokes were told."""
+    """Smallest share of a polygon that its strokes may fill; with less of it no strokes were
+    told.
+    """
     most_share: float = 0.9
-    """Largest share of a polygon that its strokes may fill; with more of it letters and picture were not told apart."""
+    """Largest share of a polygon that its strokes may fill; with more of it letters and picture
+    were not told apart.
+    """
     context: float = 1.5
-    """What a fill sees round the strokes, as a multiple of their line's height, within the two bounds in pixels."""
+    """What a fill sees round the strokes, as a multiple of their line's height, within the two
+    bounds in pixels.
+    """
     least_context: int = 48
     most_context: int = 256
     largest_group: int = 768
@@ -104,7 +114,9 @@ class Soften(Operator):
         return {"regions": self.soften(picture, [region.record() for region in row.regions])}
 
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
-        """What `detect` found in a picture as regions to be worked, REGION structs both: neighbours joined, masks made."""
+        """What `detect` found in a picture as regions to be worked, REGION structs both:
+        neighbours joined, masks made.
+        """
         frame = Box(0, 0, *picture.size)
         parts = [self._part(record, picture, frame) for record in detected]
         crops = [self._crop(part, frame) for part in parts]
@@ -184,7 +196,9 @@ def _placed(probability: ProbabilityRecord, crop: Box) -> Pixels:
 
 
 def _joined(probabilities: Sequence[ProbabilityRecord]) -> ProbabilityRecord:
-    """The maps of a group on the source's pixel grid, over the box that holds them all; a single one stays as it is."""
+    """The maps of a group on the source's pixel grid, over the box that holds them all; a single
+    one stays as it is.
+    """
     if len(probabilities) == 1:
         return probabilities[0]
     boxes = [Box(**probability["box"]) for probability in probabilities]
@@ -198,7 +212,9 @@ def _joined(probabilities: Sequence[ProbabilityRecord]) -> ProbabilityRecord:
 
 
 def _edges(pixels: Pixels, hidden: Pixels) -> Pixels:
-    """Gradient magnitude of the crop's luma (Scharr, scaled to 0..255), zero where the text hides the picture."""
+    """Gradient magnitude of the crop's luma (Scharr, scaled to 0..255), zero where the text hides
+    the picture.
+    """
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     across, down = cv2.Scharr(luma, cv2.CV_32F, 1, 0), cv2.Scharr(luma, cv2.CV_32F, 0, 1)
     magnitude: Pixels = np.clip(np.hypot(across, down) / 16, 0, 255).astype(np.uint8)

@@ -33,7 +33,9 @@ from operators.upscalers.upscaler import Colour
 from operators.vision.text_detector import Scale, has_contrast, text_detector, text_detector_identity
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
-"""Share of white noise's energy in each octave band, the finest first: no network brings back a picture's grain."""
+"""Share of white noise's energy in each octave band, the finest first: no network brings back a
+picture's grain.
+"""
 LOCAL = (7, 7)
 """Pixels over which a band's energy is averaged before the median is taken."""
 NO_LIMIT = float("nan")
@@ -42,12 +44,14 @@ NO_LIMIT = float("nan")
 
 @dataclass(frozen=True)
 class Upscale(Operator):
-    """Bring every fill to its crop's size, and rebuild the detail that was lost where the picture round it shows more.
+    """Bring every fill to its crop's size, and rebuild the detail that was lost where the picture
+    round it shows more.
 
-    A generator that worked at less than the crop's resolution cannot give its finest octaves. Only where the ring round the
-    edit has these octaves, and the resampled fill lacks more of them than `threshold`, is the network tried; its detail
-    counts by the mask's confidence. It stays only if the fill then comes closer to the ring's bands, with no more overshoot,
-    no text that was not there, and no shift of colour. A fill of its crop's size passes at no cost.
+    A generator that worked at less than the crop's resolution cannot give its finest octaves.
+    Only where the ring round the edit has these octaves, and the resampled fill lacks more of
+    them than `threshold`, is the network tried; its detail counts by the mask's confidence. It
+    stays only if the fill then comes closer to the ring's bands, with no more overshoot, no text
+    that was not there, and no shift of colour. A fill of its crop's size passes at no cost.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -64,13 +68,17 @@ class Upscale(Operator):
     adds: ClassVar[tuple[str, ...]] = ("regions.fill", "regions.enhanced", "regions.checks")
     model: str = "animevideov3"
     threshold: float = 0.5
-    """Octaves of energy (base-2 logarithm) that a lost band may be below the ring's before it is rebuilt."""
+    """Octaves of energy (base-2 logarithm) that a lost band may be below the ring's before it is
+    rebuilt.
+    """
     most_text: float = 0.01
     """Share of the edit that may look like text beyond what did before."""
     most_colour_shift: float = 1.0
     """CIELAB distance that the edit's mean colour may move; 2.3 is just visible."""
     guard: Guard = Guard(stroke_overshoot=0.0)
-    """A stroke that stands alone in a fill is not made stronger: it may be what is left of a letter."""
+    """A stroke that stands alone in a fill is not made stronger: it may be what is left of a
+    letter.
+    """
     scale: Scale = Scale()
 
     def models(self) -> list[ModelRecord]:
@@ -116,9 +124,11 @@ class Upscale(Operator):
     def rebuild(self, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float = 1.0) -> tuple[Pixels, dict[str, float]]:
         """A fill at its crop's size, and what was measured of it.
 
-        `deficit`: octaves of energy that its lost bands lack against the ring; `kept`: whether the network's detail stayed; and
-        where it was tried, `bands_plain` and `bands_rebuilt` (how far all bands are from the ring's, in octaves), `overshoot`,
-        `text` and `colour_shift` of the rebuilt fill beside the plain one. `factor` is the detector's pixels per source pixel.
+        `deficit`: octaves of energy that its lost bands lack against the ring; `kept`: whether
+        the network's detail stayed; and where it was tried, `bands_plain` and `bands_rebuilt`
+        (how far all bands are from the ring's, in octaves), `overshoot`, `text` and
+        `colour_shift` of the rebuilt fill beside the plain one. `factor` is the detector's pixels
+        per source pixel.
         """
         size, place = (pixels.shape[1], pixels.shape[0]), Surroundings.of(mask)
         source: Colour = fill.astype(np.float32) / np.float32(255)
@@ -149,7 +159,8 @@ class Upscale(Operator):
         return better if kept else plain, {**figures, "kept": float(kept)}
 
     def enhance(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
-        """The resampled fill with the network's detail in what the mask edits, guarded and weighted by the mask's confidence.
+        """The resampled fill with the network's detail in what the mask edits, guarded and
+        weighted by the mask's confidence.
 
         `source` is the fill as it was made, values 0..1; nothing is judged.
         """
@@ -168,16 +179,19 @@ class Upscale(Operator):
 
 
 def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
-    """How many of the measured octaves a fill's resolution cannot hold at its crop's size, the finest first."""
+    """How many of the measured octaves a fill's resolution cannot hold at its crop's size, the
+    finest first.
+    """
     ratio = max(pixels.shape[0] / fill.shape[0], pixels.shape[1] / fill.shape[1])
     return min(BANDS, max(0, math.ceil(math.log2(ratio))))
 
 
 def typical_energies(rgb: Pixels, where: Selection) -> list[float]:
-    """The energy of each octave band as most places in `where` have it (squared grey levels), finest first; NaN if it is empty.
+    """The energy of each octave band as most places in `where` have it (squared grey levels),
+    finest first; NaN if it is empty.
 
-    The median over local means. A mean over all would be that of the loudest places: one edge, or letters left in a ring,
-    make a smooth picture look as if it were full of detail.
+    The median over local means. A mean over all would be that of the loudest places: one edge, or
+    letters left in a ring, make a smooth picture look as if it were full of detail.
     """
     if not where.any():
         return [float("nan")] * BANDS
@@ -185,10 +199,11 @@ def typical_energies(rgb: Pixels, where: Selection) -> list[float]:
 
 
 def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[float]:
-    """Base-2 logarithm of the typical energy in the edit over that in its ring for each octave band, finest first.
+    """Base-2 logarithm of the typical energy in the edit over that in its ring for each octave
+    band, finest first.
 
-    The energy of white noise of deviation `noise` (grey levels) is taken off the ring's; one squared grey level is added to
-    both sides. NaN where either is empty.
+    The energy of white noise of deviation `noise` (grey levels) is taken off the ring's; one
+    squared grey level is added to both sides. NaN where either is empty.
     """
     inside, around = (np.array(typical_energies(result, where)) for where in (place.edited, place.ring))
     detail = np.maximum(around - np.array(NOISE_IN_BANDS) * noise**2, 0)
@@ -206,7 +221,9 @@ def _stored(values: Colour) -> Pixels:
 
 
 def _distance(ratios: list[float]) -> float:
-    """How far an edit's bands are from the ring's: the mean of what their energies differ by, in octaves either way."""
+    """How far an edit's bands are from the ring's: the mean of what their energies differ by, in
+    octaves either way.
+    """
     return float(np.mean(np.abs(ratios)))
 
 

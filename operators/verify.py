@@ -28,7 +28,9 @@ from operators.vision.text_detector import Probability, Scale, has_contrast, tex
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that each check may be; a fill that exceeds one of them stays open for the next rung."""
+    """The most that each check may be; a fill that exceeds one of them stays open for the next
+    rung.
+    """
 
     missing: float = 0.0
     """1 where a fill is missing or of another size than its crop."""
@@ -44,9 +46,9 @@ class Limits:
 class Verify(Operator):
     """Measure every fill that is still open, then decide: accepted, or left to the next rung.
 
-    Only what is known without the truth counts: the detector's second look, the ring round the edit, the fill itself. The
-    check `predicted_distance` is the calibrated gate's. A value that cannot be measured (no ring,
-    say) is NaN and passes; a missing fill never does.
+    Only what is known without the truth counts: the detector's second look, the ring round the
+    edit, the fill itself. The check `predicted_distance` is the calibrated gate's. A value that
+    cannot be measured (no ring, say) is NaN and passes; a missing fill never does.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -103,7 +105,9 @@ class Verify(Operator):
         return {"regions.checks": checks, "regions.state": states}
 
     def check_fill(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
-        """The checks of one fill: what was measured beside its limits; `measurements` is None for a missing fill."""
+        """The checks of one fill: what was measured beside its limits; `measurements` is None for
+        a missing fill.
+        """
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
         made = [
@@ -117,7 +121,9 @@ class Verify(Operator):
 
 
 def measured_region(region: Region, factor: float) -> dict[str, float] | None:
-    """The gate's measurements of a region's fill, the detector looking at `factor` times its size; None without a fill."""
+    """The gate's measurements of a region's fill, the detector looking at `factor` times its
+    size; None without a fill.
+    """
     pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4), region.fill()
     if fill is None or fill.shape != pixels.shape:
         return None
@@ -131,7 +137,9 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
 
 
 def _strokes_left(result: Pixels, region: Region) -> float:
-    """The largest share of a polygon that the stroke network still calls touched by text, among the region's polygons."""
+    """The largest share of a polygon that the stroke network still calls touched by text, among
+    the region's polygons.
+    """
     crop, left = region.crop, 0.0
     for polygon in region.polygons_on_crop():
         line = Line.of([polygon], crop.width, crop.height)
@@ -147,7 +155,8 @@ def _unjudged(region: Region) -> bool:
 
 
 def _share_read(probability: Probability, text: Selection, visible: Selection) -> float:
-    """The share of `text` pixels that the detector's map (at its own resolution) still calls text (above 0.3).
+    """The share of `text` pixels that the detector's map (at its own resolution) still calls text
+    (above 0.3).
 
     Only where something is `visible`: the detector calls some perfectly flat pictures text.
     """

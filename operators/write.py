@@ -25,8 +25,8 @@ class Write(Operator):
 
     Where nothing was edited and the source lies in the same store, the store copies it by itself.
 
-    The order makes a crash harmless: an image without a ledger row is made again, with the same bytes, under the same key.
-    What leaves this operator holds no pixels any more.
+    The order makes a crash harmless: an image without a ledger row is made again, with the same
+    bytes, under the same key. What leaves this operator holds no pixels any more.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
@@ -36,7 +36,9 @@ class Write(Operator):
     threads: int = 8
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Deliver one batch. Raises Failure if its ledger rows cannot be committed, since nothing would be known of them."""
+        """Deliver one batch. Raises Failure if its ledger rows cannot be committed, since nothing
+        would be known of them.
+        """
         written = map_rows(batch, self.name, self.adds, self._put, threads=self.threads, failed_too=True)
         written = without_pixels(derive(written, ("verdict", "reasons"), _undelivered))
         ledger.commit(self.dest, ledger_rows(written))
@@ -61,7 +63,9 @@ class Write(Operator):
 
 
 def _undelivered(row: Row) -> Additions | None:
-    """An image that was worked well and could not be put is `failed` too, whatever the flow gave as its verdict."""
+    """An image that was worked well and could not be put is `failed` too, whatever the flow gave
+    as its verdict.
+    """
     failure = row["failure"]
     if failure is None:
         return None

@@ -1,4 +1,6 @@
-"""What tests share: pictures with and without text, the command line, an S3 server, a Ray instance, a finished run."""
+"""What tests share: pictures with and without text, the command line, an S3 server, a Ray
+instance, a finished run.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ BIN = Path(sys.executable).parent
 LOCAL_CPUS = 8
 """Logical CPUs of the Ray instance that tests share; every shipped layout fits."""
 MOST_SECONDS = 180
-"""After this long a command is taken for hung: Ray waits in silence for CPUs that are not there."""
+"""After this long a command is taken for hung: Ray waits in silence for CPUs that are not there.
+"""
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
@@ -77,7 +80,9 @@ class Pictures:
         return picture if text is None else self.written(picture, text, 40)
 
     def folder(self, root: Path) -> Path:
-        """A folder of three levels: texts on two photos and on a smooth background, and a picture without text."""
+        """A folder of three levels: texts on two photos and on a smooth background, and a picture
+        without text.
+        """
         (root / "deep" / "er").mkdir(parents=True)
         self.written(self.photo("moon"), "MOON").save(root / "moon.png")
         self.written(self.photo("rocket"), "LAUNCH").save(root / "deep" / "rocket.jpg", quality=92)
@@ -186,7 +191,9 @@ def cleanplate() -> Command:
 
 @dataclass(frozen=True)
 class S3:
-    """A running S3 server. The environment holds its owner's keys; a guest may only read the bucket `open`."""
+    """A running S3 server. The environment holds its owner's keys; a guest may only read the
+    bucket `open`.
+    """
 
     owner: dict[str, str]
     guest: dict[str, str]
@@ -220,7 +227,9 @@ class S3:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports whose ten-thousand-higher neighbours, which the server takes for its own calls, are free too."""
+    """Free ports whose ten-thousand-higher neighbours, which the server takes for its own calls,
+    are free too.
+    """
     found: list[int] = []
     candidate = 20000 + os.getpid() % 5000
     while len(found) < count:
@@ -237,7 +246,9 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A real S3 server (SeaweedFS) on 127.0.0.1, and the environment in which every S3 client finds it."""
+    """A real S3 server (SeaweedFS) on 127.0.0.1, and the environment in which every S3 client
+    finds it.
+    """
     folder = tmp_path_factory.mktemp("s3")
     (folder / "data").mkdir()
 
@@ -352,7 +363,9 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(ray_here: None, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """`Pictures.folder` and one unreadable file, run through the ladder patchmatch, telea on two fused workers."""
+    """`Pictures.folder` and one unreadable file, run through the ladder patchmatch, telea on two
+    fused workers.
+    """
     from cluster.profile import laptop
     from flows.engine.run import run
     from flows.erase_text import erase_text
@@ -413,7 +426,9 @@ def model_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder in diffusers' layout whose autoencoder has random weights and halves the picture once."""
+    """A model folder in diffusers' layout whose autoencoder has random weights and halves the
+    picture once.
+    """
     import torch
     from diffusers import AutoencoderKL
 

@@ -1,4 +1,6 @@
-"""A real HTTP front before an S3 server, that passes requests on and misbehaves as stores and networks do."""
+"""A real HTTP front before an S3 server, that passes requests on and misbehaves as stores and
+networks do.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ HALF: Answer = (1, b"")
 
 @dataclass
 class Front:
-    """What the front does: `misbehave` is asked before each request and gives an answer of its own, or None to pass it on."""
+    """What the front does: `misbehave` is asked before each request and gives an answer of its
+    own, or None to pass it on.
+    """
 
     server: str
     port: int = 0
@@ -49,7 +53,9 @@ class Front:
         return f"http://127.0.0.1:{self.port}"
 
     def first(self, times: int, answer: Answer, method: str = "") -> None:
-        """Give an answer to the next requests (of one method, if it is named), and pass on those after them."""
+        """Give an answer to the next requests (of one method, if it is named), and pass on those
+        after them.
+        """
         left = [times]
 
         def misbehave(asked: str, path: str) -> Answer | None:

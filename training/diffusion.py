@@ -4,16 +4,18 @@
     python -m training.diffusion --data build/diffusion/data --work build/diffusion --minutes 90 --resume
     python -m training.diffusion --data MY_DATA --work W --start build/diffusion/model --minutes 30     # fine-tune
 
-What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The network's last layer
-starts at zero: the untrained model shows the picture as it is where the mask's confidence is small, else the PatchMatch
-fill. The pixel loss asks for the clean picture as far as the marks let it through, and where they do not, for the PatchMatch
-fill's texture in the right colours: what cannot be known is not to become the mean of all that it could be. Where the picture
-can be trusted is learnt by itself, from which pixels the marks have touched: the pixel loss alone punishes the first attempts
-and stays where it began. A perceptual loss may be put beside them; it costs more than the network.
+What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The
+network's last layer starts at zero: the untrained model shows the picture as it is where the
+mask's confidence is small, else the PatchMatch fill. The pixel loss asks for the clean picture as
+far as the marks let it through, and where they do not, for the PatchMatch fill's texture in the
+right colours: what cannot be known is not to become the mean of all that it could be. Where the
+picture can be trusted is learnt by itself, from which pixels the marks have touched: the pixel
+loss alone punishes the first attempts and stays where it began. A perceptual loss may be put
+beside them; it costs more than the network.
 
-The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines: validation by the judge's
-perceptual distance and PSNR against PatchMatch and Navier-Stokes on the same held-out crops) every few minutes. Needs the
-`training` extra.
+The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines:
+validation by the judge's perceptual distance and PSNR against PatchMatch and Navier-Stokes on the
+same held-out crops) every few minutes. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -52,16 +54,21 @@ ARCHITECTURE: dict[str, Any] = {
     "add_attention": False,
 }
 VIEWS = ((64, 16), (64, 16), (64, 16), (128, 4))
-"""Side of what the network is shown of an example, and how many at once: mostly small, now and then as large as in use."""
+"""Side of what the network is shown of an example, and how many at once: mostly small, now and
+then as large as in use.
+"""
 RECOLOURED = 0.4
 """Share of the examples whose text gets another colour and strength each time they are shown."""
 UNKNOWN = 2.0
-"""Weight in the pixel loss of keeping the PatchMatch fill's texture where marks have changed the picture: a ghost of them that
-is closer to the truth than some other texture is still a ghost."""
+"""Weight in the pixel loss of keeping the PatchMatch fill's texture where marks have changed the
+picture: a ghost of them that is closer to the truth than some other texture is still a ghost.
+"""
 UNTOUCHED = 5
 """Of 255, how much of a pixel marks may have replaced for it to count as seen."""
 COARSE = 4
-"""Pixels a side over which colours must be right also where marks hide everything: shading can be known, texture cannot."""
+"""Pixels a side over which colours must be right also where marks hide everything: shading can be
+known, texture cannot.
+"""
 SHARPNESS = 6
 """Power of the share of a pixel that the marks left, which says how well it is known."""
 
@@ -77,7 +84,9 @@ def new_network() -> torch.nn.Module:
 
 
 class Crops:
-    """A batch of examples as tensors, -1..1 for pictures and 0..1 for masks, all batch x channels x height x width."""
+    """A batch of examples as tensors, -1..1 for pictures and 0..1 for masks, all batch x channels
+    x height x width.
+    """
 
     def __init__(self, examples: Pixels) -> None:
         values = torch.from_numpy(np.ascontiguousarray(examples)).permute(0, 3, 1, 2).float()
@@ -101,7 +110,9 @@ class Crops:
 def estimated(
     network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The network's estimate of the clean residual at each crop's noise level (0 clean .. 1 noise), and its trust (logits)."""
+    """The network's estimate of the clean residual at each crop's noise level (0 clean .. 1
+    noise), and its trust (logits).
+    """
     packed = torch.cat([f.pixel_unshuffle(noisy, PACKING), crops.conditions()], 1).to(memory_format=torch.channels_last)
     answer = f.pixel_shuffle(network(packed, level * 1000).sample.float(), PACKING)
     free, towards_smooth, more_trust, kept = answer[:, :3], answer[:, 3:4], answer[:, 4:5], answer[:, 5:6]
@@ -129,7 +140,9 @@ def windows(examples: Pixels, side: int, rng: np.random.Generator) -> Pixels:
 
 
 def augmented(examples: Pixels, rng: np.random.Generator) -> Pixels:
-    """The examples flipped, turned, with colours swapped or inverted, each batch its own way; some texts in another colour."""
+    """The examples flipped, turned, with colours swapped or inverted, each batch its own way;
+    some texts in another colour.
+    """
     examples = np.stack([recoloured(one, rng) if rng.random() < RECOLOURED else one for one in examples])
     if rng.random() < 0.5:
         examples = examples[:, :, ::-1]
@@ -143,7 +156,9 @@ def augmented(examples: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def recoloured(one: Pixels, rng: np.random.Generator) -> Pixels:
-    """An example whose marks have another colour and strength; as it is, where nothing is to be seen of them."""
+    """An example whose marks have another colour and strength; as it is, where nothing is to be
+    seen of them.
+    """
     blend, confidence = one[..., CHANNELS["mask"]][..., BLEND], one[..., CHANNELS["mask"]][..., CONFIDENCE]
     if np.array_equal(blend, confidence):
         return one
@@ -211,8 +226,9 @@ def validate(network: torch.nn.Module, examples: Pixels) -> dict[str, Any]:
 
 
 def averaging(most: float) -> Callable[[Any, Any, Any], None]:
-    """Averaged weights that follow fast at first: a fixed decay would hold on to the untrained network for its first thousand
-    steps."""
+    """Averaged weights that follow fast at first: a fixed decay would hold on to the untrained
+    network for its first thousand steps.
+    """
 
     @torch.no_grad()
     def average(averages: list[torch.Tensor], current: list[torch.Tensor], steps: torch.Tensor) -> None:
@@ -246,7 +262,9 @@ class Run:
             self.done = {name: state[name] for name in self.done}
 
     def save(self) -> None:
-        """Write the checkpoint, and the averaged network in diffusers' folder format (float16 safetensors)."""
+        """Write the checkpoint, and the averaged network in diffusers' folder format (float16
+        safetensors).
+        """
         part = self.work / "checkpoint.part"
         torch.save({name: part.state_dict() for name, part in self.parts.items()} | self.done, part)
         part.rename(self.work / "checkpoint.pt")
@@ -277,8 +295,10 @@ class Run:
 
 
 class Loss:
-    """What is minimised: pixels in the hole as far as they can be known, their coarse colours, how wrongly the picture as it is
-    was trusted, and how far the filled crop's features are from the clean one's."""
+    """What is minimised: pixels in the hole as far as they can be known, their coarse colours,
+    how wrongly the picture as it is was trusted, and how far the filled crop's features are from
+    the clean one's.
+    """
 
     def __init__(self, perceptual_weight: float, bfloat16: bool) -> None:
         self.features, self.perceptual_weight = FeatureDistance() if perceptual_weight else None, perceptual_weight

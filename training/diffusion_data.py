@@ -1,13 +1,16 @@
-"""Examples for the pixel diffusion model: clean crops, the text or brush marks on them, and the fills it starts from.
+"""Examples for the pixel diffusion model: clean crops, the text or brush marks on them, and the
+fills it starts from.
 
     python -m training.diffusion_data --pictures DIR [DIR ...] --fonts DIR --out build/diffusion/data
 
-An example is uint8 SIDE x SIDE x 16: the clean crop, what is seen (the crop with its marks; inside masks that a user would
-give, the fill), a PatchMatch fill, a smooth fill (Navier-Stokes), the mask's `core`, `blend` and `confidence`, and how much
-of each pixel the marks replaced. Text is masked as in a run: the stroke network looks at a polygon like a detector's, and
-`soften` grows what it finds; a polygon in which it finds nothing is masked as a whole. The fills are made on a larger scene,
-and the example is cut from its middle. Shards are written one by one, and training may begin after the first; running the
-command again makes the ones that are missing. One picture in twelve, all its crops, is kept for validation.
+An example is uint8 SIDE x SIDE x 16: the clean crop, what is seen (the crop with its marks;
+inside masks that a user would give, the fill), a PatchMatch fill, a smooth fill (Navier-Stokes),
+the mask's `core`, `blend` and `confidence`, and how much of each pixel the marks replaced. Text
+is masked as in a run: the stroke network looks at a polygon like a detector's, and `soften` grows
+what it finds; a polygon in which it finds nothing is masked as a whole. The fills are made on a
+larger scene, and the example is cut from its middle. Shards are written one by one, and training
+may begin after the first; running the command again makes the ones that are missing. One picture
+in twelve, all its crops, is kept for validation.
 """
 
 from __future__ import annotations
@@ -62,7 +65,9 @@ BRUSHED = 0.12
 """Share of the examples that are brush strokes and not text."""
 KINDS = (".jpg", ".jpeg", ".png", ".webp", ".tga")
 UNWANTED = ("acc_dm5/", "cosmo_block/", "stone/", "proto2/", "elev.png", "terrain.png", "trees.png", "/alphabets/")
-"""Parts of paths that are left out: files whose licence is not known, height maps, and stamps that are letters."""
+"""Parts of paths that are left out: files whose licence is not known, height maps, and stamps
+that are letters.
+"""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -79,8 +84,8 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 def kept_pictures(folders: list[Path], cache: Path) -> list[str]:
     """The folders' pictures as WebP of at most LARGEST pixels a side, made once.
 
-    One picture in several sizes (`images/1024x768.png`, `images/1920x1080.png`) counts once; cut-outs stand on a grey of
-    their own.
+    One picture in several sizes (`images/1024x768.png`, `images/1920x1080.png`) counts once;
+    cut-outs stand on a grey of their own.
     """
     done = cache / "pictures.json"
     if done.is_file():
@@ -118,7 +123,9 @@ def kept_pictures(folders: list[Path], cache: Path) -> list[str]:
 
 
 def is_validation(picture: str) -> bool:
-    """Whether a picture is kept for validation: decided by its name, which is a hash of its content."""
+    """Whether a picture is kept for validation: decided by its name, which is a hash of its
+    content.
+    """
     return int(Path(picture).stem[:8], 16) % VALIDATION == 0
 
 
@@ -142,7 +149,9 @@ def clean_scene(rng: random.Random, picture: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class Marked:
-    """A scene with marks on it, how much of each pixel they replaced (0..1), and its mask as `soften` leaves one."""
+    """A scene with marks on it, how much of each pixel they replaced (0..1), and its mask as
+    `soften` leaves one.
+    """
 
     shown: Pixels
     replaced: Coverage
@@ -151,7 +160,9 @@ class Marked:
 
 
 def brushed(rng: random.Random, scene: Pixels) -> Marked:
-    """Brush strokes, dots or a box over a scene: a mask that a user gives, which hides whatever is below it."""
+    """Brush strokes, dots or a box over a scene: a mask that a user gives, which hides whatever
+    is below it.
+    """
     touched = np.zeros(scene.shape[:2], np.uint8)
     for _ in range(rng.randint(1, 4)):
         points = [(rng.randint(20, SCENE - 20), rng.randint(20, SCENE - 20)) for _ in range(rng.randint(2, 5))]
@@ -165,7 +176,9 @@ def brushed(rng: random.Random, scene: Pixels) -> Marked:
 
 
 def detected_polygon(rng: random.Random, coverage: Coverage) -> list[list[float]] | None:
-    """A polygon like a detector's: round what a caption covers, a little larger or smaller; None where nothing is covered."""
+    """A polygon like a detector's: round what a caption covers, a little larger or smaller; None
+    where nothing is covered.
+    """
     points = cv2.findNonZero((coverage > 0.15).astype(np.uint8))
     if points is None:
         return None
@@ -178,7 +191,9 @@ def detected_polygon(rng: random.Random, coverage: Coverage) -> list[list[float]
 
 
 def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
-    """The mask (uint8 height x width x 4) that `soften` makes of these polygons, each by itself, on a scene."""
+    """The mask (uint8 height x width x 4) that `soften` makes of these polygons, each by itself,
+    on a scene.
+    """
     frame = Box(0, 0, shown.shape[1], shown.shape[0])
     mask = np.zeros((*shown.shape[:2], 4), np.uint8)
     for polygon in polygons:

@@ -3,12 +3,15 @@
     python -m training.diffusion_evaluation --model build/diffusion/model --out build/diffusion/evaluation --set tune --every 4
     python -m training.diffusion_evaluation --model operators/models/weights/builtin --out build/diffusion/evaluation
 
-The first is for choosing between models, the second, once, for what is reported; `--steps 2 --seeds 1` leaves out what is dear.
+The first is for choosing between models, the second, once, for what is reported; `--steps 2
+--seeds 1` leaves out what is dear.
 
-Regions are detected and softened as in a run; every fill sees the same mask and is measured against the truth. Prints, per
-bucket, perceptual distance, PSNR and characters still read for Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4
-and 8 steps; the last of them against PatchMatch, region by region; how far its fills vary with the seed; what a 128 x 128
-region costs on one core with and without the PatchMatch fill. Writes the same as evaluation.json, and a picture table.
+Regions are detected and softened as in a run; every fill sees the same mask and is measured
+against the truth. Prints, per bucket, perceptual distance, PSNR and characters still read for
+Telea, Navier-Stokes, PatchMatch, and the model at 1, 2, 4 and 8 steps; the last of them against
+PatchMatch, region by region; how far its fills vary with the seed; what a 128 x 128 region costs
+on one core with and without the PatchMatch fill. Writes the same as evaluation.json, and a
+picture table.
 """
 
 from __future__ import annotations
@@ -57,9 +60,11 @@ class Job:
 
 
 def fills_of(region: Region, sha256: str, model: Path, seeds: int, steps: tuple[int, ...] = (USUAL,)) -> dict[str, Pixels]:
-    """Every fill of one region by name; `seed n` are those of other seeds at the usual steps, from the PatchMatch fill on.
+    """Every fill of one region by name; `seed n` are those of other seeds at the usual steps,
+    from the PatchMatch fill on.
 
-    `untrained` is what the model's estimate begins with in training: that fill and the crop mixed by the mask's confidence.
+    `untrained` is what the model's estimate begins with in training: that fill and the crop mixed
+    by the mask's confidence.
     """
     pixels, mask = np.ascontiguousarray(region.array("pixels", 3)), region.array("mask", 4)
     hole = hole_of(mask)
@@ -110,7 +115,9 @@ def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
-    """Mean over regions of the standard deviation, across seeds, of each random fill's perceptual distance."""
+    """Mean over regions of the standard deviation, across seeds, of each random fill's perceptual
+    distance.
+    """
     result = {}
     for first in ("patchmatch", f"model {USUAL}"):
         names = [first, *(f"{first} seed {other}" for other in range(1, seeds))]
@@ -120,8 +127,10 @@ def variance(found: list[dict[str, Any]], seeds: int) -> dict[str, float]:
 
 
 def against_patchmatch(found: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
-    """Per bucket how much nearer to the truth a fill is than PatchMatch, region by region: the mean difference of perceptual
-    distance, its 95% interval by a bootstrap over regions, and in how many it is nearer."""
+    """Per bucket how much nearer to the truth a fill is than PatchMatch, region by region: the
+    mean difference of perceptual distance, its 95% interval by a bootstrap over regions, and in
+    how many it is nearer.
+    """
     places = by(found, lambda r: f"{r['file']} {r['region']}").values()
     pairs = [{r["fill"]: r for r in some} for some in places]
     changes = [
@@ -143,7 +152,9 @@ def against_patchmatch(found: list[dict[str, Any]], name: str) -> dict[str, dict
 
 
 def cost(model: Path) -> dict[str, float]:
-    """Milliseconds of processor time for one 128 x 128 region, the best of five: its PatchMatch fill, and the model's steps."""
+    """Milliseconds of processor time for one 128 x 128 region, the best of five: its PatchMatch
+    fill, and the model's steps.
+    """
     from skimage import data
 
     cv2.setNumThreads(1)
@@ -167,7 +178,9 @@ def cost(model: Path) -> dict[str, float]:
 
 
 def picture_table(suite: Suite, entries: list[Entry], model: Path, path: Path) -> None:
-    """One row an image: text, truth, Telea, PatchMatch, the model at two steps, enlarged views of each one's first region."""
+    """One row an image: text, truth, Telea, PatchMatch, the model at two steps, enlarged views of
+    each one's first region.
+    """
     rows = []
     for entry in entries:
         truth, row = suite.truth(entry), row_views(detect_and_soften(suite, entry))[0]

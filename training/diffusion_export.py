@@ -1,9 +1,11 @@
-"""Turns trained weights into the model's folder: diffusers' format, and a graph that ONNX Runtime runs.
+"""Turns trained weights into the model's folder: diffusers' format, and a graph that ONNX Runtime
+runs.
 
     python -m training.diffusion_export --work build/diffusion --out build/diffusion/model
 
-The weights lie there once, float16, in `unet/diffusion_pytorch_model.safetensors`. `unet/model.onnx` holds the graph alone: its
-weights are external data, at the places they have in the safetensors file, made float32 when the model is loaded.
+The weights lie there once, float16, in `unet/diffusion_pytorch_model.safetensors`.
+`unet/model.onnx` holds the graph alone: its weights are external data, at the places they have in
+the safetensors file, made float32 when the model is loaded.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class _Exported(torch.nn.Module):
 
 
 def places(weights: Path) -> dict[str, tuple[int, int]]:
-    """Where each tensor's bytes lie in a safetensors file: offset from the file's start, and length."""
+    """Where each tensor's bytes lie in a safetensors file: offset from the file's start, and
+    length.
+    """
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -57,7 +61,9 @@ def places(weights: Path) -> dict[str, tuple[int, int]]:
 
 
 def graph_of(unet: torch.nn.Module, weights: Path) -> bytes:
-    """The network's ONNX graph (opset 17), its weights external data in `weights`, which lies beside it."""
+    """The network's ONNX graph (opset 17), its weights external data in `weights`, which lies
+    beside it.
+    """
     import onnx
 
     buffer = io.BytesIO()
@@ -93,7 +99,9 @@ def graph_of(unet: torch.nn.Module, weights: Path) -> bytes:
 
 
 def export(work: Path, out: Path) -> float:
-    """Write the folder; the largest difference between what it answers and what torch does with the same float16 weights."""
+    """Write the folder; the largest difference between what it answers and what torch does with
+    the same float16 weights.
+    """
     from diffusers import UNet2DModel
 
     from operators.models.onnx_session import onnx_session

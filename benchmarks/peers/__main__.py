@@ -1,12 +1,15 @@
-"""cleanplate against the ways its users would clean pictures without it, on the same pictures with the same functions.
+"""cleanplate against the ways its users would clean pictures without it, on the same pictures
+with the same functions.
 
     make bench-peers                                     or, once both environments are there,
     python -m benchmarks.peers [--pictures 48] [--rounds 4] [--only NAME] [--quietest SHARE]
 
-All contenders are run once a round, in an order that turns, so that whatever else the machine does meets all of them; the
-figures are medians of the rounds, the ratios medians of the ratios within a round. What comes before the first picture and
-after the last one counts apart. A contender that loses a picture is out. A run during which other processes took more than
-`--quietest` of the machine is made again, a few times at most; how much they took stands in the results.
+All contenders are run once a round, in an order that turns, so that whatever else the machine
+does meets all of them; the figures are medians of the rounds, the ratios medians of the ratios
+within a round. What comes before the first picture and after the last one counts apart. A
+contender that loses a picture is out. A run during which other processes took more than
+`--quietest` of the machine is made again, a few times at most; how much they took stands in the
+results.
 """
 
 from __future__ import annotations
@@ -81,10 +84,12 @@ def one_run(contender: Contender, manifest: Manifest, work: Path) -> Figures:
 
 
 def split(milliseconds: dict[str, float] | None, seconds: float) -> dict[str, float] | None:
-    """Shares of the cores' time: models, codecs, storage, the other steps, and the rest, which is the engine and waiting.
+    """Shares of the cores' time: models, codecs, storage, the other steps, and the rest, which is
+    the engine and waiting.
 
-    The steps are timed by the clock. Where more processes than cores take turns, their steps together last longer than the
-    cores have time; the shares are of that longer time then, and nothing is left for the engine to be told apart.
+    The steps are timed by the clock. Where more processes than cores take turns, their steps
+    together last longer than the cores have time; the shares are of that longer time then, and
+    nothing is left for the engine to be told apart.
     """
     if milliseconds is None:
         return None
@@ -95,7 +100,8 @@ def split(milliseconds: dict[str, float] | None, seconds: float) -> dict[str, fl
 
 
 def quiet_run(contender: Contender, manifest: Manifest, work: Path, quietest: float) -> Figures:
-    """The first run that other processes disturbed by no more than the share; the least disturbed if none was.
+    """The first run that other processes disturbed by no more than the share; the least disturbed
+    if none was.
 
     A run that fails is told and made again, as often. Raises LostPicturesError if none succeeds.
     """
@@ -119,7 +125,9 @@ def quiet_run(contender: Contender, manifest: Manifest, work: Path, quietest: fl
 
 
 def summarised(rounds: Sequence[dict[str, Figures]], name: str) -> Figures:
-    """Medians over the rounds of one contender's figures; the peaks are the highest of all rounds."""
+    """Medians over the rounds of one contender's figures; the peaks are the highest of all
+    rounds.
+    """
     runs = [figures[name] for figures in rounds]
 
     def middle(values: Sequence[Any]) -> Any:

@@ -1,6 +1,8 @@
-"""The contenders: what each is called, the matches it takes part in, and the command that runs it.
+"""The contenders: what each is called, the matches it takes part in, and the command that runs
+it.
 
-In the match `text` a contender finds the text itself; in the match `masks` all are given the same masks.
+In the match `text` a contender finds the text itself; in the match `masks` all are given the same
+masks.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ PACKAGE = "benchmarks.peers"
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to clean a folder of pictures: a module that is run by a Python of its own, and what it is told first."""
+    """One way to clean a folder of pictures: a module that is run by a Python of its own, and
+    what it is told first.
+    """
 
     name: str
     match: str

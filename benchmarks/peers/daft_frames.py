@@ -1,8 +1,10 @@
-"""Daft as its guides show it: files by a glob, `download`, `decode_image`, and a stateful class in processes of its own.
+"""Daft as its guides show it: files by a glob, `download`, `decode_image`, and a stateful class
+in processes of its own.
 
     python -m benchmarks.peers.daft_frames IMAGES DEST NOTES       with the Python of Daft's own environment
 
-All steps on a frame are one class, so a frame changes process once. The class gets the file's bytes too, to code it again.
+All steps on a frame are one class, so a frame changes process once. The class gets the file's
+bytes too, to code it again.
 """
 
 from __future__ import annotations

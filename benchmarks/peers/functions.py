@@ -1,7 +1,8 @@
 """The pure functions that every contender calls: one picture at a time, no rows, no engine.
 
-They are the operators' own. `looked_at`, `detected`, `erased`, `encoded` and `written` are the steps between which a contender
-may put whatever it likes; `cleaned` is all of them in a row, as one calls them in a loop.
+They are the operators' own. `looked_at`, `detected`, `erased`, `encoded` and `written` are the
+steps between which a contender may put whatever it likes; `cleaned` is all of them in a row, as
+one calls them in a loop.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def encoded(picture: Picture, regions: Sequence[Region], data: bytes) -> bytes:
 
 
 def framed(frame: Pixels, data: bytes) -> Picture:
-    """The picture of a file from a frame (uint8 RGB, height x width x 3) that another decoder made of it."""
+    """The picture of a file from a frame (uint8 RGB, height x width x 3) that another decoder
+    made of it.
+    """
     format = "JPEG" if data[:2] == b"\xff\xd8" else "PNG"
     return Picture(format, "RGB", frame, Space("rgb"), 1, (frame.shape[1], frame.shape[0]))
 
@@ -122,7 +125,9 @@ def verdict_of(regions: Sequence[Region]) -> str:
 
 
 def cleaned(path: str, dest: str) -> dict[str, Any]:
-    """One picture from its path to its place in DEST; the verdict and the milliseconds spent on it."""
+    """One picture from its path to its place in DEST; the verdict and the milliseconds spent on
+    it.
+    """
     with timed_steps() as timing:
         data = read(path)
         picture = looked_at(data)

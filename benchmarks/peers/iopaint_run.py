@@ -1,8 +1,10 @@
-"""IOPaint's own `iopaint run` with its OpenCV model, one process a core, each over its share of the pictures.
+"""IOPaint's own `iopaint run` with its OpenCV model, one process a core, each over its share of
+the pictures.
 
     python -m benchmarks.peers.iopaint_run IMAGES DEST NOTES MASKS      with the Python of IOPaint's own environment
 
-It works one picture after the other in one process; here it gets as many of them as there are cores.
+It works one picture after the other in one process; here it gets as many of them as there are
+cores.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ def run_share(images: str, masks: str, dest: str, noted: str) -> None:
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    # Beside a torch for CPUs, PyPI's torchvision cannot load its compiled operators, and its import stops over the first two
-    # that it describes without asking. IOPaint imports it and, with this model, calls none of it.
+    # Beside a torch for CPUs, PyPI's torchvision cannot load its compiled operators, and its
+    # import stops over the first two that it describes without asking. IOPaint imports it and,
+    # with this model, calls none of it.
     for name in ("nms", "qnms"):
         torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from iopaint import batch_processing, entry_point

@@ -1,8 +1,9 @@
-"""The manifest that every contender works: pictures of 0.2 to 12 megapixels, JPEG and PNG, one in five without text.
+"""The manifest that every contender works: pictures of 0.2 to 12 megapixels, JPEG and PNG, one in
+five without text.
 
-The backgrounds are photographs that packages carry, brought to size by mirroring and resampling, with the grain that
-resampling takes away put back. The text is rendered, so the masks of what it covers are known; they are the masks that
-contenders get which find no text themselves.
+The backgrounds are photographs that packages carry, brought to size by mirroring and resampling,
+with the grain that resampling takes away put back. The text is rendered, so the masks of what it
+covers are known; they are the masks that contenders get which find no text themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from operators.rows.arrays import Pixels
 SMALLEST, LARGEST = 0.2, 12.0
 """Megapixels."""
 TOWARDS_SMALL = 1.5
-"""How much more of the pictures are small ones: 1 would spread them evenly over the orders of magnitude."""
+"""How much more of the pictures are small ones: 1 would spread them evenly over the orders of
+magnitude.
+"""
 WITHOUT_TEXT = 5
 """One picture in this many has no text."""
 PNG_EVERY = 3
@@ -36,7 +39,9 @@ MASK_GROWTH = 4
 
 @dataclass(frozen=True)
 class Manifest:
-    """A folder of `images` and a folder of `masks` of the same stems, all black where there is no text."""
+    """A folder of `images` and a folder of `masks` of the same stems, all black where there is no
+    text.
+    """
 
     folder: Path
 
@@ -52,7 +57,9 @@ class Manifest:
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures in the order of their names, which is neither that of their sizes nor that of their formats."""
+        """The pictures in the order of their names, which is neither that of their sizes nor that
+        of their formats.
+        """
         return sorted(self.images.iterdir())
 
 
@@ -76,7 +83,9 @@ def drawn(folder: Path, count: int) -> Manifest:
 
 
 def size_of(number: int, count: int, shape: float) -> tuple[int, int]:
-    """Width and height of a picture: the manifest's sizes in shuffled order, both the smallest and the largest among them."""
+    """Width and height of a picture: the manifest's sizes in shuffled order, both the smallest
+    and the largest among them.
+    """
     order = random.Random(count).sample(range(count), count)
     megapixels = SMALLEST * (LARGEST / SMALLEST) ** ((order[number] / max(1, count - 1)) ** TOWARDS_SMALL)
     height = (megapixels * 1e6 / shape) ** 0.5
@@ -101,7 +110,9 @@ def _photographs() -> Iterator[Pixels]:
 
 
 def _resized(photograph: Pixels, width: int, height: int, seed: int) -> Pixels:
-    """A photograph mirrored at its edges until it has the shape, resampled to the size, its grain put back."""
+    """A photograph mirrored at its edges until it has the shape, resampled to the size, its grain
+    put back.
+    """
     down, across = photograph.shape[:2]
     scale = max(1.0, (width * height / (2.0 * down * across)) ** 0.5)
     rows, columns = round(height / scale), round(width / scale)

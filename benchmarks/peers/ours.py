@@ -2,7 +2,8 @@
 
 python -m benchmarks.peers.ours LAYOUT IMAGES DEST NOTES [MASKS]
 
-LAYOUT is `laptop` (fused) or `staged`. With MASKS it finds no text and takes the masks as they are.
+LAYOUT is `laptop` (fused) or `staged`. With MASKS it finds no text and takes the masks as they
+are.
 """
 
 from __future__ import annotations

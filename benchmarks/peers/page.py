@@ -1,4 +1,6 @@
-"""The results as a page of Markdown: a table for each match, where the time went, and what was aimed at."""
+"""The results as a page of Markdown: a table for each match, where the time went, and what was
+aimed at.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def paired(rounds: Sequence[Mapping[str, Any]], target: Target) -> float:
-    """The median over the rounds of our figure over theirs in the same round; of peaks, the highest over the highest."""
+    """The median over the rounds of our figure over theirs in the same round; of peaks, the
+    highest over the highest.
+    """
     if target.figure.startswith("peak"):
         ours, theirs = (max(one[name][target.figure] for one in rounds) for name in (target.ours, target.theirs))
         return float(ours / theirs)

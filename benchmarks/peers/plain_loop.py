@@ -1,4 +1,5 @@
-"""A plain loop: one process, one picture after the other, its libraries with a thread for every core.
+"""A plain loop: one process, one picture after the other, its libraries with a thread for every
+core.
 
 python -m benchmarks.peers.plain_loop IMAGES DEST NOTES
 """

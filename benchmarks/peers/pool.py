@@ -1,4 +1,5 @@
-"""A `multiprocessing` pool: one single-threaded process a core, each taking the next picture when it is done with one.
+"""A `multiprocessing` pool: one single-threaded process a core, each taking the next picture when
+it is done with one.
 
 python -m benchmarks.peers.pool IMAGES DEST NOTES
 """

@@ -1,8 +1,10 @@
-"""Ray Data as its guide to images shows it: `read_images`, stages of callable classes, whole frames between them.
+"""Ray Data as its guide to images shows it: `read_images`, stages of callable classes, whole
+frames between them.
 
 python -m benchmarks.peers.ray_images IMAGES DEST NOTES
 
-The guide has nothing to say on coding a picture again with its own tables, so the last stage reads the file's bytes for that.
+The guide has nothing to say on coding a picture again with its own tables, so the last stage
+reads the file's bytes for that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""What the same text costs on a picture four times larger, once it is found and the picture decoded.
+"""What the same text costs on a picture four times larger, once it is found and the picture
+decoded.
 
-Softening, filling, verifying and pasting are timed in turns on a picture and on one that holds it in its middle. Without
-`verify` too: its second look at the text is a detection, and on a larger picture it looks from farther away, which costs less.
+Softening, filling, verifying and pasting are timed in turns on a picture and on one that holds it
+in its middle. Without `verify` too: its second look at the text is a detection, and on a larger
+picture it looks from farther away, which costs less.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def _picture(pixels: Pixels) -> Picture:
 
 
 def worked(picture: Picture, regions: list[Region], verified: bool) -> float:
-    """Processor seconds for everything between detection and encoding, verification left out or not."""
+    """Processor seconds for everything between detection and encoding, verification left out or
+    not.
+    """
     start = time.process_time()
     edits = []
     for region in erased(picture, regions, verified):

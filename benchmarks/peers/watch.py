@@ -1,7 +1,8 @@
-"""What a contender's processes take, seen from outside: memory, processor time and bytes written, from Linux's own accounts.
+"""What a contender's processes take, seen from outside: memory, processor time and bytes written,
+from Linux's own accounts.
 
-Memory is the sum of proportional set sizes: a page that several processes share counts once. That holds for the object store
-too, whose resident pages are the shared part.
+Memory is the sum of proportional set sizes: a page that several processes share counts once. That
+holds for the object store too, whose resident pages are the shared part.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the tree: monotonic seconds; megabytes resident, and how many of them are shared memory; since the start,
-    processor seconds of the tree and of the whole machine, and megabytes that the tree gave to disks.
+    """One look at the tree: monotonic seconds; megabytes resident, and how many of them are
+    shared memory; since the start, processor seconds of the tree and of the whole machine, and
+    megabytes that the tree gave to disks.
     """
 
     at: float
@@ -37,7 +39,9 @@ class Sample:
 
 @dataclass
 class Watched:
-    """A command that has ended: its exit code, its errors' tail, when it was started, and the samples."""
+    """A command that has ended: its exit code, its errors' tail, when it was started, and the
+    samples.
+    """
 
     code: int
     errors: str
@@ -104,7 +108,9 @@ def _fields(file: Path) -> dict[str, int]:
 
 
 def _end_descendants() -> None:
-    """End what the command left behind, so that it takes nothing from the next one; all of it where the bench is broken off."""
+    """End what the command left behind, so that it takes nothing from the next one; all of it
+    where the bench is broken off.
+    """
     left = psutil.Process().children(recursive=True)
     for process in left:
         try:

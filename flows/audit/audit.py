@@ -1,4 +1,6 @@
-"""The audit: real pictures through every boundary of the pipeline, and what each of them loses there."""
+"""The audit: real pictures through every boundary of the pipeline, and what each of them loses
+there.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ class Measured:
 
 @dataclass
 class Audit:
-    """What all pictures lost, boundary by boundary, and the files that could not be read, by their code."""
+    """What all pictures lost, boundary by boundary, and the files that could not be read, by
+    their code.
+    """
 
     source: str
     models: Models
@@ -97,7 +101,9 @@ class Audit:
         return seen([sight for one in self.measured for sight in one.sights])
 
     def broken_bounds(self) -> list[str]:
-        """One line for each broken bound: the boundary, how many pictures break it, and the first of them with its figures."""
+        """One line for each broken bound: the boundary, how many pictures break it, and the first
+        of them with its figures.
+        """
         lines = []
         for boundary in BOUNDS:
             crossed = self.of(boundary)
@@ -123,8 +129,8 @@ def audit(
 ) -> Audit:
     """Take every image of a source (at most `limit`) through every boundary.
 
-    What cannot be read or worked is counted with its code. Raises RunError as `list_source` does, and
-    nothing_measured where no file could be read.
+    What cannot be read or worked is counted with its code. Raises RunError as `list_source` does,
+    and nothing_measured where no file could be read.
     """
     use_one_thread()
     result = Audit(source, using)
@@ -149,7 +155,9 @@ def _measured(path: str, sample: Sample) -> Measured:
 
 
 def figures(crossing: Crossing) -> Iterator[tuple[str, object]]:
-    """A crossing's figures under their names, as JSON keeps them: an exact crossing has no PSNR, but `exact`."""
+    """A crossing's figures under their names, as JSON keeps them: an exact crossing has no PSNR,
+    but `exact`.
+    """
     exact = crossing.psnr == float("inf")
     yield "exact", exact if crossing.values else None
     yield "psnr", None if exact else crossing.psnr

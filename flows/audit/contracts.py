@@ -1,9 +1,10 @@
-"""What may be lost at each boundary: the row's documentation (`operators.rows.schema`) as bounds that `cleanplate audit`
-checks.
+"""What may be lost at each boundary: the row's documentation (`operators.rows.schema`) as bounds
+that `cleanplate audit` checks.
 
-A bound is what theory or a published figure lets one expect of any picture, never what some sample happened to show. It holds
-for every single picture; a mean may hide the one that is ruined. A boundary whose bound is empty is measured only to compare
-with the one that the pipeline takes.
+A bound is what theory or a published figure lets one expect of any picture, never what some
+sample happened to show. It holds for every single picture; a mean may hide the one that is
+ruined. A boundary whose bound is empty is measured only to compare with the one that the pipeline
+takes.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ from operators.soften import Soften
 HALF_A_LEVEL = 0.5
 """Grey levels of 255 by which rounding to a byte is off at most."""
 HALF_THE_ENERGY = 0.5
-"""What is left at the edge of a filter's passband (-3 dB), by the usual definition of that edge."""
+"""What is left at the edge of a filter's passband (-3 dB), by the usual definition of that edge.
+"""
 ROUNDED_TWICE = 1.5
-"""Grey levels: half a level through a slope of 2, the steepest between two common transfer curves, and rounded again."""
+"""Grey levels: half a level through a slope of 2, the steepest between two common transfer
+curves, and rounded again.
+"""
 LEAST_SEEN = 0.1
-"""A part of the picture is starved if a grey level of it moves the embedding by less than this share (-20 dB) of what a
-grey level of the best seen part does."""
+"""A part of the picture is starved if a grey level of it moves the embedding by less than this
+share (-20 dB) of what a grey level of the best seen part does.
+"""
 
 
 def psnr_of(grey_levels: float) -> float:
@@ -40,8 +45,9 @@ def psnr_of(grey_levels: float) -> float:
 class Bound:
     """What one boundary may lose, and why that much.
 
-    `psnr`: at least, in dB; `grey_levels`: the largest error of a value at most, in levels of 255; `band_energy`: the
-    share that arrives of each octave band at least, finest first; `cells_lost`: share of a mask's cells at most.
+    `psnr`: at least, in dB; `grey_levels`: the largest error of a value at most, in levels of
+    255; `band_energy`: the share that arrives of each octave band at least, finest first;
+    `cells_lost`: share of a mask's cells at most.
     """
 
     why: str
@@ -53,7 +59,9 @@ class Bound:
 
 @dataclass(frozen=True)
 class Breach:
-    """One figure beyond its bound; `figure` is `PSNR`, `largest error`, the name of a band, or `cells`."""
+    """One figure beyond its bound; `figure` is `PSNR`, `largest error`, the name of a band, or
+    `cells`.
+    """
 
     figure: str
     value: float
@@ -65,7 +73,9 @@ class Breach:
 
 
 def _resizing(size: int) -> Bound:
-    """The sampling theorem for the largest crop that `soften` makes: bands below the smaller grid's limit must arrive."""
+    """The sampling theorem for the largest crop that `soften` makes: bands below the smaller
+    grid's limit must arrive.
+    """
     scale = size / Soften.largest_group
     kept = [name for band, name in enumerate(BAND_NAMES) if scale >= 2.0**-band]
     return Bound(
@@ -133,7 +143,9 @@ BOUNDS: dict[str, Bound] = {
 
 
 def breaches(crossing: Crossing) -> Iterator[Breach]:
-    """The figures of a crossing that break its boundary's bound. Raises KeyError for a boundary that has none."""
+    """The figures of a crossing that break its boundary's bound. Raises KeyError for a boundary
+    that has none.
+    """
     bound = BOUNDS[crossing.boundary]
     if bound.psnr is not None and crossing.psnr is not None and crossing.psnr < bound.psnr:
         yield Breach("PSNR", crossing.psnr, bound.psnr, " dB")

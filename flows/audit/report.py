@@ -1,4 +1,6 @@
-"""An audit as a table on the terminal, as JSON, and as one self-contained page with the information cliffs."""
+"""An audit as a table on the terminal, as JSON, and as one self-contained page with the
+information cliffs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ COLUMNS = ("boundary", "pictures", "PSNR", "largest", *BAND_NAMES, "cells lost",
 
 
 def rows(audit: Audit) -> list[dict[str, Any]]:
-    """One record for each boundary: its figures over all pictures and in the worst one, its bound, what breaks it."""
+    """One record for each boundary: its figures over all pictures and in the worst one, its
+    bound, what breaks it.
+    """
     records = []
     for boundary, bound in BOUNDS.items():
         total, crossed = audit.pooled(boundary), audit.of(boundary)
@@ -36,7 +40,9 @@ def rows(audit: Audit) -> list[dict[str, Any]]:
 
 
 def table(audit: Audit) -> Table:
-    """The audit for a terminal; every figure over all pictures, bounds held to each picture by itself."""
+    """The audit for a terminal; every figure over all pictures, bounds held to each picture by
+    itself.
+    """
     shown = Table(*COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}")
     for column in shown.columns[1:-1]:
         column.justify = "right"

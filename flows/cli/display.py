@@ -1,4 +1,6 @@
-"""A run as it goes on, on the terminal: figures that stay in their place, or a line now and then where there is none."""
+"""A run as it goes on, on the terminal: figures that stay in their place, or a line now and then
+where there is none.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from operators.rows.failure import RunError
 
 LINE_EVERY_SECONDS = 60.0
 EVERY = "CLEANPLATE_PROGRESS_SECONDS"
-"""Seconds between two lines, for those who read a log as it grows, as `cleanplate submit` does."""
+"""Seconds between two lines, for those who read a log as it grows, as `cleanplate submit` does.
+"""
 REFRESHES_PER_SECOND = 2
 
 
@@ -108,7 +111,8 @@ def _seconds_between_lines() -> float:
 
 @contextlib.contextmanager
 def show_progress(console: Console) -> Iterator[Callable[[Summary], None]]:
-    """Show a run while the block lasts; the yielded function takes its summary, again whenever it likes.
+    """Show a run while the block lasts; the yielded function takes its summary, again whenever it
+    likes.
 
     Raises RunError option_invalid if CLEANPLATE_PROGRESS_SECONDS is no number of seconds.
     """

@@ -39,7 +39,9 @@ def evaluate_suite(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try random fills with.")] = 3,
     workers: Workers = None,
 ) -> None:
-    """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a suite."""
+    """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a
+    suite.
+    """
     with one_line_errors():
         from flows.evaluation.evaluate import Options as EvaluationOptions
         from flows.evaluation.evaluate import evaluate
@@ -61,7 +63,9 @@ def calibrate_gate(
     ] = gate.PATH,
     workers: Workers = None,
 ) -> None:
-    """Fit the gate of `verify` to fills whose truth is known. Run it again whenever masks or fills change."""
+    """Fit the gate of `verify` to fills whose truth is known. Run it again whenever masks or
+    fills change.
+    """
     with one_line_errors():
         from flows.evaluation.calibrate import calibrate, write_calibration
 
@@ -85,7 +89,9 @@ def compare_evaluations(
     run_a: Annotated[Path, typer.Argument(help="Folder of the current evaluation.")],
     run_b: Annotated[Path, typer.Argument(help="Folder of the evaluation to compare it with.")],
 ) -> None:
-    """Compare two evaluations pair by pair. The exit code is 1 if any figure of any bucket got worse."""
+    """Compare two evaluations pair by pair. The exit code is 1 if any figure of any bucket got
+    worse.
+    """
     from flows.evaluation.compare import compare, read
     from flows.evaluation.comparison_report import write_comparison
 
@@ -114,7 +120,9 @@ def audit_boundaries(
     model: Annotated[Path | None, typer.Option(help="A model's folder in diffusers' layout, for its autoencoder.")] = None,
     limit: Limit = None,
 ) -> None:
-    """Measure what is lost at each boundary of the pipeline. The exit code is 1 if any bound is broken."""
+    """Measure what is lost at each boundary of the pipeline. The exit code is 1 if any bound is
+    broken.
+    """
     with one_line_errors():
         from rich.console import Console
 

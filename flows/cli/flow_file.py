@@ -12,7 +12,9 @@ from operators.rows.failure import RunError
 
 
 def load_flow(reference: str) -> Flow:
-    """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the file's own flow."""
+    """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the
+    file's own flow.
+    """
     file, _, name = reference.rpartition(":")
     path = Path(file)
     if not name or not path.is_file():

@@ -1,4 +1,6 @@
-"""`cleanplate models`: which models there are, what is known of one, and pulling them to this machine."""
+"""`cleanplate models`: which models there are, what is known of one, and pulling them to this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def show(reference: Reference) -> None:
 
 @models.command("pull")
 def pull(references: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Aliases, or URLs of folders.")]) -> None:
-    """Bring models to this machine and verify them; a card without checksums gets them printed, ready to be pasted."""
+    """Bring models to this machine and verify them; a card without checksums gets them printed,
+    ready to be pasted.
+    """
     with one_line_errors():
         for reference in references:
             card = registry.resolve(reference)

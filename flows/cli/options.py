@@ -1,7 +1,8 @@
 """The options that several commands share, in groups.
 
-A group is a frozen dataclass whose fields are options. `with_options` gives a command the options of the groups that its
-parameters name, so that an option is written once and means the same everywhere.
+A group is a frozen dataclass whose fields are options. `with_options` gives a command the options
+of the groups that its parameters name, so that an option is written once and means the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class SizeOptions:
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are annotated with a group of options become the options of that group.
+    """A command whose parameters that are annotated with a group of options become the options of
+    that group.
 
     The command still receives one object for each group. Typer reads the expanded signature.
     """

@@ -37,7 +37,9 @@ def plan(
     price: Annotated[list[str] | None, typer.Option(help="Price of an hour: cpu=0.04 for a core, gpu=1.90 for a GPU.")] = None,
     out: Annotated[Path, typer.Option(help="File that receives the balanced profile.")] = Path("balanced.yaml"),
 ) -> None:
-    """Measure a sample of SOURCE, balance a profile for it, and estimate the hours and the cost of a run."""
+    """Measure a sample of SOURCE, balance a profile for it, and estimate the hours and the cost
+    of a run.
+    """
     with one_line_errors():
         prices, chosen = prices_of(price or []), profiles.load(profile)
         with tempfile.TemporaryDirectory(prefix="cleanplate-plan-") as work:

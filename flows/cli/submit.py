@@ -1,4 +1,6 @@
-"""`cleanplate submit`: any other command as a job on a cluster, by Ray's job server or by Kubernetes."""
+"""`cleanplate submit`: any other command as a job on a cluster, by Ray's job server or by
+Kubernetes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def submit(
         Path | None, typer.Option(help="With --kubernetes: a rendered overlay with the RayJob to start from.")
     ] = None,
 ) -> None:
-    """Run COMMAND as a job on the cluster that RAY_ADDRESS names; the same line again follows it, or takes it up."""
+    """Run COMMAND as a job on the cluster that RAY_ADDRESS names; the same line again follows it,
+    or takes it up.
+    """
     with one_line_errors():
         parameters = _parsed(context, command)
         files = _own_files(parameters)
@@ -49,7 +53,9 @@ def submit(
 
 
 def _parsed(context: typer.Context, command: Sequence[str]) -> Mapping[str, Any]:
-    """The command's own parameters, so that wrong usage is known before anything is sent. Raises RunError."""
+    """The command's own parameters, so that wrong usage is known before anything is sent. Raises
+    RunError.
+    """
     group: Any = context.find_root().command
     known = group.get_command(context, command[0])
     parameters = {} if known is None else {parameter.name for parameter in known.params}
@@ -66,7 +72,9 @@ def _parsed(context: typer.Context, command: Sequence[str]) -> Mapping[str, Any]
 
 
 def _own_files(values: Mapping[str, Any]) -> dict[str, Path]:
-    """Files of this machine that the command reads, by how it names them: a profile, a flow of one's own."""
+    """Files of this machine that the command reads, by how it names them: a profile, a flow of
+    one's own.
+    """
     named = {str(values.get("profile") or ""): None, str(values.get("flow") or "").rpartition(":")[0]: None}
     return {name: Path(name) for name in named if name and Path(name).is_file()}
 

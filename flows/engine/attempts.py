@@ -1,7 +1,9 @@
-"""The first attempt at a block runs in the worker; what has to be tried again runs alone, and not for ever.
+"""The first attempt at a block runs in the worker; what has to be tried again runs alone, and not
+for ever.
 
-The engine gives a block to another worker when the one that had it is gone, and counts its attempts: that count, kept by the
-driver, is the journal, so nothing has to be written down for the millions of images that do no harm.
+The engine gives a block to another worker when the one that had it is gone, and counts its
+attempts: that count, kept by the driver, is the journal, so nothing has to be written down for
+the millions of images that do no harm.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ from operators.operator import Operator
 from operators.rows.deadline import deadline, keep_deadlines
 
 MOST_ATTEMPTS = 6
-"""From this attempt on a block is not worked any more: even one image at a time, its workers were ended each time before."""
+"""From this attempt on a block is not worked any more: even one image at a time, its workers were
+ended each time before.
+"""
 
 
 def work_with_retries(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
-    """A batch through the operator, every image within its bounds; what breaks them is a failed row, never the batch."""
+    """A batch through the operator, every image within its bounds; what breaks them is a failed
+    row, never the batch.
+    """
     from flows.engine.ray_internals import attempt_number
 
     attempt = attempt_number()
@@ -35,7 +41,9 @@ def work_with_retries(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa
 
 
 def _with_memory_of_their_own(operator: Operator, batch: pa.Table, result: pa.Table, bounds: Bounds) -> pa.Table:
-    """Rows that ran out of memory, tried again where nothing else takes any: it may have been their neighbours' fault."""
+    """Rows that ran out of memory, tried again where nothing else takes any: it may have been
+    their neighbours' fault.
+    """
     before, after = _codes(batch), _codes(result)
     short = [at for at, code in enumerate(after) if code == "out_of_memory" and before[at] is None]
     if not short or computes_on_gpu():

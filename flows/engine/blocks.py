@@ -1,7 +1,9 @@
-"""Blocks: images that travel, are tried again and are committed together; few of them, and bounded bytes.
+"""Blocks: images that travel, are tried again and are committed together; few of them, and
+bounded bytes.
 
-The engine counts rows, not the bytes of files that are not read yet. So what the reader emits has one row for each block,
-a list of index rows, and the engine is asked for one row a block; the first stage takes the list apart.
+The engine counts rows, not the bytes of files that are not read yet. So what the reader emits has
+one row for each block, a list of index rows, and the engine is asked for one row a block; the
+first stage takes the list apart.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ BLOCK = "block"
 
 
 def images_per_block(profile: Profile, images: int) -> int:
-    """Images of a block in a run of so many: as the profile says, or few enough that each process gets a good many blocks.
+    """Images of a block in a run of so many: as the profile says, or few enough that each process
+    gets a good many blocks.
 
     The profile has a stage for each of its flow's, as `Flow.lay_out` makes it.
     """
@@ -33,7 +36,9 @@ def images_per_block(profile: Profile, images: int) -> int:
 
 
 def ends(sizes: Sequence[int | None], images: int) -> list[int]:
-    """Where blocks of at most `images` files and LARGEST_BLOCK_BYTES end in a list of file sizes in bytes."""
+    """Where blocks of at most `images` files and LARGEST_BLOCK_BYTES end in a list of file sizes
+    in bytes.
+    """
     found, count, total = [], 0, 0
     for position, size in enumerate(UNKNOWN_BYTES if size is None else size for size in sizes):
         if count and (count == images or total + size > LARGEST_BLOCK_BYTES):

@@ -1,4 +1,6 @@
-"""What each rung costs on this machine: measured once before a run with a latency budget, and kept in its run.json."""
+"""What each rung costs on this machine: measured once before a run with a latency budget, and
+kept in its run.json.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,17 @@ from operators.rows.box import Box
 from operators.storage import files as storage
 
 PROBES = ((128, 96), (512, 256))
-"""Width and height of the crops that are filled to learn a rung's rate: a small and a large one, as `soften` makes them."""
+"""Width and height of the crops that are filled to learn a rung's rate: a small and a large one,
+as `soften` makes them.
+"""
 REPEATS = 3
 """Fills of each probe; the fastest one counts, which other work on the machine disturbs least."""
 
 
 def rates_for(dest: str, rungs: Sequence[Rung], fresh: bool) -> tuple[Rate, ...]:
-    """The rates of an earlier run into `dest`, so that it goes on as it began; measured anew where there is none."""
+    """The rates of an earlier run into `dest`, so that it goes on as it began; measured anew
+    where there is none.
+    """
     return (None if fresh else _recorded(dest)) or measured_rates(rungs)
 
 
@@ -36,7 +42,9 @@ def _recorded(dest: str) -> tuple[Rate, ...] | None:
 
 
 def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
-    """Every model of a ladder on two crops of noise with a line of strokes: the straight line through the two times."""
+    """Every model of a ladder on two crops of noise with a line of strokes: the straight line
+    through the two times.
+    """
     use_one_thread()
     rates = []
     for card in resolve_cards(rungs).values():
@@ -50,7 +58,9 @@ def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
 
 
 def _probe(width: int, height: int) -> Request:
-    """A crop of noise in whose middle a fifth is to be filled, in strokes as wide as the gaps between them."""
+    """A crop of noise in whose middle a fifth is to be filled, in strokes as wide as the gaps
+    between them.
+    """
     pixels = np.random.default_rng(0).integers(60, 200, (height, width, 3), np.uint8)
     mask = empty_mask(Box(0, 0, width, height))
     strokes = np.zeros((height, width), np.uint8)

@@ -12,9 +12,11 @@ ERROR = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt): .*)$"
 
 
 def run_error_from(error: Exception) -> RunError:
-    """The end of a run by an error of the engine or of a worker: with the code of the failure at its root, if there is one.
+    """The end of a run by an error of the engine or of a worker: with the code of the failure at
+    its root, if there is one.
 
-    An error that crosses processes keeps its cause as text only: the tracebacks, the innermost first.
+    An error that crosses processes keeps its cause as text only: the tracebacks, the innermost
+    first.
     """
     text = str(error)
     for code, message in FAILURE.findall(text):

@@ -1,4 +1,6 @@
-"""A cluster that has lost more than it can spare: what Ray waits for in silence, a run waits for only so long."""
+"""A cluster that has lost more than it can spare: what Ray waits for in silence, a run waits for
+only so long.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from flows.flow import Flow
 from operators.rows.failure import RunError
 
 SHORTAGE_SECONDS = 600.0
-"""So long may the nodes that are left be too few: a machine that was taken away is replaced meanwhile, or not at all."""
+"""So long may the nodes that are left be too few: a machine that was taken away is replaced
+meanwhile, or not at all.
+"""
 CHECK_SECONDS = 5.0
 
 
@@ -26,7 +30,9 @@ class NodeWatch:
     _since: float | None = None
 
     def check(self) -> None:
-        """Raise RunError nodes_lost, exit code 3, once the nodes have been too few for as long as there is patience."""
+        """Raise RunError nodes_lost, exit code 3, once the nodes have been too few for as long as
+        there is patience.
+        """
         now = time.monotonic()
         if now - self._looked < CHECK_SECONDS:
             return

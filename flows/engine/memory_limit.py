@@ -12,9 +12,9 @@ STATUS = Path("/proc/self/status")
 def limit_memory(more: int) -> None:
     """Let this process take `more` bytes beyond what it holds now; an allocation past that fails.
 
-    What counts is private memory that can be written (RLIMIT_DATA), not address space: graphics drivers and allocators
-    reserve many times what they use. Files and memory that is shared with other processes do not count. Only Linux counts so;
-    elsewhere nothing is bounded.
+    What counts is private memory that can be written (RLIMIT_DATA), not address space: graphics
+    drivers and allocators reserve many times what they use. Files and memory that is shared with
+    other processes do not count. Only Linux counts so; elsewhere nothing is bounded.
     """
     if not STATUS.exists():
         return
@@ -25,6 +25,8 @@ def limit_memory(more: int) -> None:
 
 
 def computes_on_gpu() -> bool:
-    """Whether running out of memory may mean a graphics card's, which this process shares with others."""
+    """Whether running out of memory may mean a graphics card's, which this process shares with
+    others.
+    """
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())

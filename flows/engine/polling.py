@@ -1,4 +1,6 @@
-"""The batches of a dataset as they arrive, with a look round in between: a run must notice what happens while none does."""
+"""The batches of a dataset as they arrive, with a look round in between: a run must notice what
+happens while none does.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ POLL_SECONDS = 2.0
 
 
 def batches_or_none(dataset: Dataset) -> Iterator[pa.Table | None]:
-    """Every batch of the dataset, and None whenever none has arrived for LOOK_ROUND_SECONDS. Raises what the dataset raises.
+    """Every batch of the dataset, and None whenever none has arrived for LOOK_ROUND_SECONDS.
+    Raises what the dataset raises.
 
     When the caller leaves early, the dataset is given up with its next batch.
     """

@@ -1,8 +1,10 @@
-"""Images that may end their process, each worked alone in a process of its own, with bounded time and memory.
+"""Images that may end their process, each worked alone in a process of its own, with bounded time
+and memory.
 
-A decoder that crashes, hangs or takes all memory ends the worker it runs in, and the engine would give the same images to
-the next worker for ever. So a block whose first attempt did not end well is worked here, image by image, in a child process
-whose end costs nothing: the image that was worked when it ended is `fail_rows` for good, its neighbours are not harmed.
+A decoder that crashes, hangs or takes all memory ends the worker it runs in, and the engine would
+give the same images to the next worker for ever. So a block whose first attempt did not end well
+is worked here, image by image, in a child process whose end costs nothing: the image that was
+worked when it ended is `fail_rows` for good, its neighbours are not harmed.
 """
 
 from __future__ import annotations
@@ -31,14 +33,18 @@ from operators.rows.schema import SCHEMA, check_schema
 OPENING_SECONDS = 1800.0
 """A child whose models are not loaded after this long is taken for hung."""
 KILLS_BELIEVED = 2
-"""So often in a row must the system kill a child at the same image to be believed to do so for the image's memory."""
+"""So often in a row must the system kill a child at the same image to be believed to do so for
+the image's memory.
+"""
 DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
 
 @dataclass(frozen=True)
 class ChildEnd:
-    """The end of a child: in which operator, why, in a code and words; `again` where the image may be innocent."""
+    """The end of a child: in which operator, why, in a code and words; `again` where the image
+    may be innocent.
+    """
 
     operator: str
     code: str
@@ -47,9 +53,11 @@ class ChildEnd:
 
 
 def work_isolated(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
-    """The batch through the operator, each row in a child process; a row that ends its child becomes a failed one.
+    """The batch through the operator, each row in a child process; a row that ends its child
+    becomes a failed one.
 
-    Raises what the operator raises for a whole batch, and TimeoutError where a child's models cannot be loaded.
+    Raises what the operator raises for a whole batch, and TimeoutError where a child's models
+    cannot be loaded.
     """
     done = []
     with _children(operator, bounds) as child:
@@ -90,7 +98,9 @@ def _children(operator: Operator, bounds: Bounds) -> Iterator[Child]:
 
 
 class Child:
-    """The process that works one row after the other; it is started when it is needed, and again after it ended."""
+    """The process that works one row after the other; it is started when it is needed, and again
+    after it ended.
+    """
 
     def __init__(self, operator: Operator, bounds: Bounds) -> None:
         self._operator, self._bounds = operator, bounds
@@ -199,7 +209,9 @@ def _from_stream(data: bytes) -> pa.Table:
 
 
 def _memory_is_its_limit(row: pa.Table) -> pa.Table:
-    """Out of memory all by itself is the image's own fault, unless the memory was a graphics card's."""
+    """Out of memory all by itself is the image's own fault, unless the memory was a graphics
+    card's.
+    """
     (failure,) = row["failure"].to_pylist()
     if failure is None or failure["code"] != "out_of_memory" or computes_on_gpu():
         return row

@@ -1,7 +1,8 @@
 """Every private name of Ray that this project relies on, checked with Ray 2.60.
 
-Private names may change with any version of Ray. They stand in this file alone, and its tests fail when one of them
-changes. The one exception is `cluster.job`, which overrides `JobSubmissionClient._do_request` and may not import this file.
+Private names may change with any version of Ray. They stand in this file alone, and its tests
+fail when one of them changes. The one exception is `cluster.job`, which overrides
+`JobSubmissionClient._do_request` and may not import this file.
 
 | what | private name | why there is no public one |
 |---|---|---|
@@ -32,9 +33,11 @@ __all__ = ["BackpressurePolicy", "PhysicalOperator", "attempt_number", "enable_b
 
 
 def mute_ray() -> None:
-    """Print nothing of what the cluster publishes about lost workers, restarted actors and retried tasks.
+    """Print nothing of what the cluster publishes about lost workers, restarted actors and
+    retried tasks.
 
-    A run recovers from these and reports what it could not recover from. Ray's own log files keep the messages.
+    A run recovers from these and reports what it could not recover from. Ray's own log files keep
+    the messages.
     """
     from ray._private import worker
 
@@ -61,9 +64,10 @@ def enable_backpressure(policy: type[BackpressurePolicy]) -> None:
 def stage_counts(dataset: Dataset, stages: int) -> list[StageCounts]:
     """Counts of the last `stages` operators of a running dataset, in order.
 
-    The counts come from the rows that the operator before has handed on, the rows that tasks were given, and the rows that
-    tasks have given back. They are None where Ray does not count them, or not yet. The first stage is given one row for each
-    block; the number of images in a block is estimated from the blocks that it has finished.
+    The counts come from the rows that the operator before has handed on, the rows that tasks were
+    given, and the rows that tasks have given back. They are None where Ray does not count them,
+    or not yet. The first stage is given one row for each block; the number of images in a block
+    is estimated from the blocks that it has finished.
     """
     unknown = [StageCounts()] * stages
     executor: Any = getattr(dataset, "_current_executor", None)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 OUTAGE_AFTER = 32
 """This many images in a row with transient failures are an outage, not bad images."""
 OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
-"""What the driver needs to know of an image that is committed: so little that it travels with the task's end."""
+"""What the driver needs to know of an image that is committed: so little that it travels with the
+task's end.
+"""
 
 
 def run(
@@ -48,8 +50,8 @@ def run(
 ) -> Summary:
     """Work every image of `source` that `dest` has no final ledger row for.
 
-    Calls `progress` after every block. Raises RunError: exit code 2 for what the user must mend, 3 for a run that ended
-    early and is taken up again by the same command.
+    Calls `progress` after every block. Raises RunError: exit code 2 for what the user must mend,
+    3 for a run that ended early and is taken up again by the same command.
     """
     for operator in flow.operators:
         operator.check()
@@ -114,10 +116,11 @@ def _pending_by_shard(dest: str, sizes: dict[int, int]) -> dict[int, int]:
 
 
 def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
-    """The index rows of the shards in `items` that no done row of their ledger `files` stands for, in blocks of `images`.
+    """The index rows of the shards in `items` that no done row of their ledger `files` stands
+    for, in blocks of `images`.
 
-    Only those files count, whatever has been committed since: when a node dies, the engine reads again what it has lost, by
-    its place among the blocks, so the same blocks must come out.
+    Only those files count, whatever has been committed since: when a node dies, the engine reads
+    again what it has lost, by its place among the blocks, so the same blocks must come out.
     """
     for shard, files in zip(items["shard"].to_pylist(), items["files"].to_pylist(), strict=True):
         rows = index.read_shard(dest, shard)
@@ -128,7 +131,9 @@ def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
 
 
 def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Dataset:
-    """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's stages; OUTCOME of each image."""
+    """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's
+    stages; OUTCOME of each image.
+    """
     import ray.data
 
     from flows.engine.backpressure import bound_waiting_blocks

@@ -1,4 +1,6 @@
-"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started on this machine."""
+"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started on this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,24 @@ from flows.flow import Flow
 from operators.rows.failure import RunError
 
 IDLE_MILLISECONDS = "60000"
-"""A process without work is kept for this long. Ray ends it after one second where there are more processes than CPUs, as
-there are when tasks take a quarter of one; and a new one costs two seconds of computing before it does anything."""
+"""A process without work is kept for this long. Ray ends it after one second where there are more
+processes than CPUs, as there are when tasks take a quarter of one; and a new one costs two
+seconds of computing before it does anything.
+"""
 LARGEST_OBJECT_STORE = 2 * 1024**3
 RESERVED = 0.01
-"""Share of the cluster that Ray Data divides equally among the stages before it looks at what each one needs. By its own half,
-the last stages are left without a CPU where the flow just fits; the first ones, held back by those, then wait for ever."""
+"""Share of the cluster that Ray Data divides equally among the stages before it looks at what
+each one needs. By its own half, the last stages are left without a CPU where the flow just fits;
+the first ones, held back by those, then wait for ever.
+"""
 
 
 def connect(flow: Flow, profile: Profile) -> None:
-    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its chatter.
+    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its
+    chatter.
 
-    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides it, and run_interrupted if
-    the cluster does not answer.
+    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides
+    it, and run_interrupted if the cluster does not answer.
     """
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -54,7 +61,8 @@ def connect(flow: Flow, profile: Profile) -> None:
         try:
             with _silenced():
                 ray.init(**settings)
-        # ConnectionError where nobody answers, a bare Exception where Ray's own start takes too long.
+        # ConnectionError where nobody answers, a bare Exception where Ray's own start takes too
+        # long.
         except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
             raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
@@ -80,7 +88,9 @@ def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> 
 
 
 def ship_by_value(module: ModuleType) -> None:
-    """Send the module's code with everything that is pickled from it: workers do not have the user's own file."""
+    """Send the module's code with everything that is pickled from it: workers do not have the
+    user's own file.
+    """
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(module)
@@ -88,7 +98,9 @@ def ship_by_value(module: ModuleType) -> None:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log level."""
+    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log
+    level.
+    """
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,6 @@
-"""`run.json`: what a run was made by, and what a later run into the same destination must have in common with it."""
+"""`run.json`: what a run was made by, and what a later run into the same destination must have in
+common with it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow",
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is told beside its flow: the run's seed and source filter, and whether to start over."""
+    """What a run is told beside its flow: the run's seed and source filter, and whether to start
+    over.
+    """
 
     seed: int = 0
     limit: int | None = None
@@ -30,7 +34,9 @@ class Options:
 
 
 def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:
-    """Whether run.json stands already; raises RunError settings_changed if it tells of another run than this one."""
+    """Whether run.json stands already; raises RunError settings_changed if it tells of another
+    run than this one.
+    """
     uri = storage.joined(dest, "run.json")
     if options.fresh:
         for part in ("ledger", "index", "run.json", "report.html"):
@@ -58,7 +64,9 @@ def models(flow: Flow) -> list[ModelRecord]:
 
 
 def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
-    """Write run.json: what a later run must have in common with this one, and what it was made by."""
+    """Write run.json: what a later run must have in common with this one, and what it was made
+    by.
+    """
     content = {
         "run": uuid.uuid4().hex,
         "source": source,
@@ -74,5 +82,7 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
 
 
 def run_id(dest: str) -> str:
-    """The id under which all attempts at the run into `dest` appear in logs; empty where its run.json has none."""
+    """The id under which all attempts at the run into `dest` appear in logs; empty where its
+    run.json has none.
+    """
     return str(json.loads(storage.read(storage.joined(dest, "run.json"))).get("run", ""))

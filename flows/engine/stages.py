@@ -27,12 +27,14 @@ SMALLEST_CPU = 0.0001
 
 
 def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
-    """Lay a flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the columns `kept` come out.
+    """Lay a flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the
+    columns `kept` come out.
 
     Raises ProfileError for an unknown stage.
 
-    Ray silently fuses neighbours that ask for the same resources, so each stage asks for a different number of the
-    smallest unit of CPU less than its own; not more, since then a node would hold one process less than it has CPUs.
+    Ray silently fuses neighbours that ask for the same resources, so each stage asks for a
+    different number of the smallest unit of CPU less than its own; not more, since then a node
+    would hold one process less than it has CPUs.
     """
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
@@ -66,7 +68,9 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
 
 
 def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
-    """One batch through one operator, its schema checked, no image taking more than its bounds; the columns `kept` of it."""
+    """One batch through one operator, its schema checked, no image taking more than its bounds;
+    the columns `kept` of it.
+    """
     rows = complete(unpack_blocks(table))
     result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)

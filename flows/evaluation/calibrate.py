@@ -17,15 +17,21 @@ from flows.evaluation.suite import SETS, Suite
 from operators.decisions.gate import area_under_curve, fit_model
 
 BAD = 0.12
-"""Perceptual distance (shift-tolerant LPIPS of the padded crop) beyond which a fill counts as bad: about what the best
-classical fill reaches on average where the whole polygon is its mask, so that nothing of a precise mask is left."""
+"""Perceptual distance (shift-tolerant LPIPS of the padded crop) beyond which a fill counts as
+bad: about what the best classical fill reaches on average where the whole polygon is its mask, so
+that nothing of a precise mask is left.
+"""
 OTHER_BOUNDS = (0.06, 0.08, 0.10, 0.15)
-"""Bounds by which the ranking is judged too, because a rare kind of bad makes one figure uncertain."""
+"""Bounds by which the ranking is judged too, because a rare kind of bad makes one figure
+uncertain.
+"""
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
 
 
 def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:
-    """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the set `report`."""
+    """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the
+    set `report`.
+    """
     jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries]
     records = [record for made in map_in_processes(rung_records, jobs, processes) for record in made]
     if any(all(record["set"] != name for record in records) for name in SETS):
@@ -77,7 +83,9 @@ def _distance(record: dict[str, Any]) -> float:
 
 
 def input_statistics(records: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """The 5th, 50th and 95th percentile of what the regions are like, to tell later inputs that were never calibrated for."""
+    """The 5th, 50th and 95th percentile of what the regions are like, to tell later inputs that
+    were never calibrated for.
+    """
     return {
         name: [float(np.percentile([record["place"][name] for record in records], share)) for share in (5, 50, 95)]
         for name in DRIFT_FIGURES
@@ -90,7 +98,9 @@ def write_calibration(content: dict[str, Any], path: Path) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: what could not be measured is null, an infinite PSNR is 99 dB."""
+    """JSON has no NaN and no infinity: what could not be measured is null, an infinite PSNR is 99
+    dB.
+    """
     if isinstance(value, dict):
         return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,9 @@
-"""Compares two evaluations of one suite: paired per region and per text, so that a small bucket's regression shows.
+"""Compares two evaluations of one suite: paired per region and per text, so that a small bucket's
+regression shows.
 
-A regression is a figure that got worse in some bucket by more than chance: the 95 % bootstrap interval of the mean paired
-difference lies beyond a least difference that anybody would notice. The mean over everything may improve meanwhile.
+A regression is a figure that got worse in some bucket by more than chance: the 95 % bootstrap
+interval of the mean paired difference lies beyond a least difference that anybody would notice.
+The mean over everything may improve meanwhile.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from flows.evaluation.tables import by
 
 RESAMPLES = 2000
 NOTICEABLE = {"perceptual_distance": 0.01, "psnr": -0.3, "characters_read": 0.25, "seam": 0.1, "colour_shift": 1.0}
-"""The least mean change for the worse that counts, by figure; its sign is the direction of worse."""
+"""The least mean change for the worse that counts, by figure; its sign is the direction of worse.
+"""
 WORST = 8
 
 
 @dataclass(frozen=True)
 class Change:
-    """The mean paired difference B - A of one figure in one bucket of one set, with its 95 % interval."""
+    """The mean paired difference B - A of one figure in one bucket of one set, with its 95 %
+    interval.
+    """
 
     set: str
     bucket: str
@@ -55,7 +60,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def observations(content: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str, str, str], float]]:
-    """Every comparable number: (set, bucket, rung, item, figure) to its value; the whole flow is the rung `delivered`."""
+    """Every comparable number: (set, bucket, rung, item, figure) to its value; the whole flow is
+    the rung `delivered`.
+    """
     for fill in content["fills"]:
         for name in NOTICEABLE:
             if fill["figures"].get(name) is not None:
@@ -102,7 +109,9 @@ def _change(key: Sequence[str], pairs: Sequence[dict[str, Any]]) -> Change:
 
 
 def worst_images(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, float]]:
-    """The images whose delivered texts moved furthest away from the truth, with the rise of their perceptual distance."""
+    """The images whose delivered texts moved furthest away from the truth, with the rise of their
+    perceptual distance.
+    """
 
     def distances(content: dict[str, Any]) -> dict[str, float]:
         return {

@@ -1,4 +1,6 @@
-"""A comparison of two evaluations as one self-contained page: every change, and the pictures that changed most."""
+"""A comparison of two evaluations as one self-contained page: every change, and the pictures that
+changed most.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ WORDS_LATER = ("Winter menu", "All rights reserved", "Sample only", "Weather tod
 
 
 def default_folder() -> Path:
-    """Where the default suite is kept between runs: another folder whenever what draws it changes."""
+    """Where the default suite is kept between runs: another folder whenever what draws it
+    changes.
+    """
     code = b"".join((Path(__file__).parent / name).read_bytes() for name in ("default_suite.py", "draw_text.py"))
     return Path(tempfile.gettempdir()) / f"cleanplate-suite-{hashlib.sha256(code).hexdigest()[:12]}"
 
@@ -79,7 +81,9 @@ def typefaces() -> dict[str, str]:
 
 
 def _square(picture: Pixels, left: float, top: float, zoom: float = 1.0) -> Pixels:
-    """A SIDE x SIDE view of a picture: the corner as shares of what is left over, `zoom` source pixels a pixel."""
+    """A SIDE x SIDE view of a picture: the corner as shares of what is left over, `zoom` source
+    pixels a pixel.
+    """
     rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     side = min(round(SIDE * zoom), *rgb.shape[:2])
     x, y = round(left * (rgb.shape[1] - side)), round(top * (rgb.shape[0] - side))
@@ -118,9 +122,11 @@ def backgrounds() -> Iterator[tuple[str, str, Pixels]]:
 
 
 def _texture(rng: np.random.Generator, softness: float) -> Pixels:
-    """Cloth, plaster, clouds: coloured noise whose spectrum falls with frequency, from hard (softness 0) to soft (1).
+    """Cloth, plaster, clouds: coloured noise whose spectrum falls with frequency, from hard
+    (softness 0) to soft (1).
 
-    Field, "Relations between the statistics of natural images" (1987): amplitudes of natural pictures fall as 1/f.
+    Field, "Relations between the statistics of natural images" (1987): amplitudes of natural
+    pictures fall as 1/f.
     """
     down, across = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
     stretch = np.exp(rng.uniform(-0.7, 0.7))
@@ -162,7 +168,9 @@ def _page(rng: np.random.Generator, scanned: bool) -> Pixels:
 
 
 def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]) -> list[Caption]:
-    """The captions of one picture; which style comes next is fixed, its details follow the generator."""
+    """The captions of one picture; which style comes next is fixed, its details follow the
+    generator.
+    """
     fonts = typefaces()
     names = list(fonts)
 

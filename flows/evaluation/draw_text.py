@@ -16,7 +16,8 @@ Coverage = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Caption:
-    """One line of text and how it looks; lengths in pixels, colours in sRGB, angles in degrees anticlockwise.
+    """One line of text and how it looks; lengths in pixels, colours in sRGB, angles in degrees
+    anticlockwise.
 
     `x`, `y` are the middle of the line as shares of the picture's sides.
     """

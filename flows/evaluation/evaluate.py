@@ -1,4 +1,5 @@
-"""Evaluates a flow on a suite: quality, legibility, continuity, naturalness, variance, robustness, failures and cost.
+"""Evaluates a flow on a suite: quality, legibility, continuity, naturalness, variance,
+robustness, failures and cost.
 
 What it leaves in its folder:
 
@@ -36,7 +37,9 @@ class Options:
 
 
 def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
-    """Measure every fill of every rung and every delivered image; writes `out` and returns evaluation.json's content."""
+    """Measure every fill of every rung and every delivered image; writes `out` and returns
+    evaluation.json's content.
+    """
     out.mkdir(parents=True, exist_ok=True)
     flow = erase_text(Fills(options.rungs, options.seed))
     models = tuple(dict.fromkeys(rung.model for rung in options.rungs))

@@ -1,4 +1,6 @@
-"""Fills measured against the truth: each region of a suite by each rung, and what the whole flow delivers."""
+"""Fills measured against the truth: each region of a suite by each rung, and what the whole flow
+delivers.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +53,16 @@ QUALITY = {
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A change to a region's mask before it is filled, to see how much a generator depends on a perfect one."""
+    """A change to a region's mask before it is filled, to see how much a generator depends on a
+    perfect one.
+    """
 
     name: str
 
     def __call__(self, mask: Pixels, seed: int) -> Pixels:
-        """The mask (uint8 height x width x 4) shifted by 3 pixels, grown by 4, or with 2 % of its surroundings speckled."""
+        """The mask (uint8 height x width x 4) shifted by 3 pixels, grown by 4, or with 2 % of its
+        surroundings speckled.
+        """
         changed = mask.copy()
         for channel in (CORE, BLEND):
             plane = mask[:, :, channel]
@@ -102,7 +108,9 @@ def compared_area(mask: Pixels) -> tuple[slice, slice]:
 
 
 def against_truth(result: Pixels, truth: Pixels) -> dict[str, float]:
-    """Every quality figure of one padded crop against its truth, the perceptual distance included."""
+    """Every quality figure of one padded crop against its truth, the perceptual distance
+    included.
+    """
     figures = {name: measure(result, truth) for name, measure in QUALITY.items()}
     return {**figures, "perceptual_distance": perceptual_distance().distance(result, truth)}
 
@@ -118,7 +126,8 @@ def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
 
 
 def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
-    """All figures of one filled region, against its clean crop where there is one; empty for a missing fill.
+    """All figures of one filled region, against its clean crop where there is one; empty for a
+    missing fill.
 
     Quality and legibility need the truth; continuity and naturalness do not.
     """
@@ -144,7 +153,8 @@ def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class FillJob:
-    """One image to be filled by every rung: with several `seeds`, random rungs also by other seeds and on worse masks.
+    """One image to be filled by every rung: with several `seeds`, random rungs also by other
+    seeds and on worse masks.
 
     Pictures of the variance across seeds go to `pictures` if it is given.
     """
@@ -158,7 +168,9 @@ class FillJob:
 
 
 def rung_records(job: FillJob) -> list[dict[str, Any]]:
-    """Every region of one image filled by each rung: what is known of it with and without the truth."""
+    """Every region of one image filled by each rung: what is known of it with and without the
+    truth.
+    """
     table, truth = detect_and_soften(job.suite, job.entry), job.suite.truth(job.entry)
     return [record for rung in job.rungs for record in _of_rung(job, rung, table, truth)]
 
@@ -196,7 +208,9 @@ def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> 
 
 
 def _variance(job: FillJob, region: Region, others: Sequence[Region], clean: Pixels | None) -> dict[str, Any]:
-    """How much a region's fill depends on the seed: of its perceptual distance, and of its pixels (grey levels)."""
+    """How much a region's fill depends on the seed: of its perceptual distance, and of its pixels
+    (grey levels).
+    """
     blend = region.array("mask", 4)[:, :, BLEND] > 0
     fills = np.stack([fill for one in (region, *others) if (fill := one.fill()) is not None]).astype(np.float32)
     spread = fills.std(axis=0).mean(axis=2) * blend
@@ -224,7 +238,9 @@ def _with_masks(table: pa.Table, perturbation: Perturbation) -> pa.Table:
 
 @dataclass(frozen=True)
 class FlowJob:
-    """One image to be sent through a whole flow; its delivered picture is kept as PNG in `pictures`."""
+    """One image to be sent through a whole flow; its delivered picture is kept as PNG in
+    `pictures`.
+    """
 
     suite: Suite
     entry: Entry
@@ -233,7 +249,9 @@ class FlowJob:
 
 
 def deliver(job: FlowJob) -> dict[str, Any]:
-    """One image through a whole flow: its verdict, its timings, and the delivered picture against the truth."""
+    """One image through a whole flow: its verdict, its timings, and the delivered picture against
+    the truth.
+    """
     path = job.suite.image(job.entry)
     row = row_views(job.flow.run(_index_row(job.entry, path)))[0]
     encoded, truth = row.data("encoded"), job.suite.truth(job.entry)
@@ -261,7 +279,9 @@ def deliver(job: FlowJob) -> dict[str, Any]:
 
 
 def _against_texts(entry: Entry, source: Pixels, shown: Pixels, truth: Pixels | None) -> dict[str, Any]:
-    """What a delivered picture is like at the suite's texts: found, read, and how far from the truth."""
+    """What a delivered picture is like at the suite's texts: found, read, and how far from the
+    truth.
+    """
     found: dict[str, Any] = {}
     if truth is not None:
         found["figures"] = {

@@ -1,4 +1,6 @@
-"""An evaluation as pages to read: Markdown, and one self-contained HTML file with charts and sortable pictures."""
+"""An evaluation as pages to read: Markdown, and one self-contained HTML file with charts and
+sortable pictures.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A quick look at a sample: the same places filled by several generators, and what the gate would keep of their fills."""
+"""A quick look at a sample: the same places filled by several generators, and what the gate would
+keep of their fills.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def sample(suite: Suite, images: int) -> Suite:
 
 
 def measure_generators(suite: Suite, generators: Sequence[str]) -> list[dict[str, Any]]:
-    """One record for every region and generator: how far the fill is from the truth, and what the gate measures of it."""
+    """One record for every region and generator: how far the fill is from the truth, and what the
+    gate measures of it.
+    """
     return [record for entry in suite.entries for record in rung_records(FillJob(suite, entry, tuple(generators)))]
 
 
@@ -42,9 +46,11 @@ def generator_table(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def threshold_table(records: Sequence[dict[str, Any]], thresholds: Sequence[float]) -> list[dict[str, Any]]:
-    """Per generator and threshold of the predicted distance: the share of fills kept, and their mean distance from the truth.
+    """Per generator and threshold of the predicted distance: the share of fills kept, and their
+    mean distance from the truth.
 
-    The distances are perceptual (shift-tolerant LPIPS). A generator that the gate is not calibrated for has no rows.
+    The distances are perceptual (shift-tolerant LPIPS). A generator that the gate is not
+    calibrated for has no rows.
     """
     rows = []
     for generator, some in by(records, lambda record: record["rung"]).items():
@@ -67,7 +73,9 @@ def threshold_table(records: Sequence[dict[str, Any]], thresholds: Sequence[floa
 
 
 def side_by_side(suite: Suite, generators: Sequence[str]) -> Image.Image:
-    """A row for each region of the suite: the source, what each generator makes of it, and the truth if there is one."""
+    """A row for each region of the suite: the source, what each generator makes of it, and the
+    truth if there is one.
+    """
     rows = []
     for entry in suite.entries:
         softened_table, truth = detect_and_soften(suite, entry), suite.truth(entry)

@@ -1,4 +1,5 @@
-"""An evaluation suite: pictures with text whose truth is known, in buckets, in a set to tune on and one only reported.
+"""An evaluation suite: pictures with text whose truth is known, in buckets, in a set to tune on
+and one only reported.
 
 A suite is a folder, so that users bring their own:
 
@@ -27,7 +28,9 @@ SETS = ("tune", "report")
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a suite: its file name, its set and bucket, the prompt, and the polygons of its texts."""
+    """One image of a suite: its file name, its set and bucket, the prompt, and the polygons of
+    its texts.
+    """
 
     file: str
     set: str

@@ -29,7 +29,9 @@ RUNG_FIGURES = (
 """The figures of a fill that the tables show, in their order."""
 
 PLACES = ("mask_area", "stroke_thickness", "texture", "brightness", "count")
-"""What failure rates are cut by, each at its terciles; and whether the text touches the picture's border."""
+"""What failure rates are cut by, each at its terciles; and whether the text touches the picture's
+border.
+"""
 
 WORST = 12
 
@@ -70,7 +72,9 @@ def rung_table(content: dict[str, Any], chosen: str) -> list[dict[str, Any]]:
 
 
 def delivered_table(content: dict[str, Any], chosen: str) -> list[dict[str, Any]]:
-    """What the whole flow delivers in one set, overall and per bucket: at the texts, and by verdict."""
+    """What the whole flow delivers in one set, overall and per bucket: at the texts, and by
+    verdict.
+    """
     images = [image for image in content["images"] if image["set"] == chosen]
     rows = []
     for bucket, some in {"all": images, **by(images, lambda image: image["bucket"])}.items():
@@ -100,7 +104,9 @@ def delivered_table(content: dict[str, Any], chosen: str) -> list[dict[str, Any]
 
 
 def robustness_table(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per rung: mean perceptual distance with the mask as it is and with worse ones, and its deviation across seeds."""
+    """Per rung: mean perceptual distance with the mask as it is and with worse ones, and its
+    deviation across seeds.
+    """
     rows = []
     for rung, some in by(content["fills"], lambda fill: fill["rung"]).items():
         perturbed = [fill for fill in some if "perturbed" in fill]
@@ -118,7 +124,9 @@ def robustness_table(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def failure_table(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """How often each rung's fills are bad, by what kind of place they are in, with 95 % intervals."""
+    """How often each rung's fills are bad, by what kind of place they are in, with 95 %
+    intervals.
+    """
     bound = content["calibration"]["bad_perceptual_distance"] or BAD
     rows = []
     measured = [fill for fill in content["fills"] if fill["figures"].get("perceptual_distance") is not None]
@@ -147,12 +155,16 @@ def _failures(label: str, fills: Sequence[dict[str, Any]], bound: float) -> list
 
 
 def latency_table(timings: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    """P50, P95 and P99 in milliseconds an image, and the share of all time, per operator and for the whole image."""
+    """P50, P95 and P99 in milliseconds an image, and the share of all time, per operator and for
+    the whole image.
+    """
     return percentiles(timings.values())
 
 
 def drift_warnings(content: dict[str, Any]) -> list[str]:
-    """Where this suite's regions lie outside what the gate was calibrated on; see `flows.reports.drift`."""
+    """Where this suite's regions lie outside what the gate was calibrated on; see
+    `flows.reports.drift`.
+    """
     return warnings([fill["place"] for fill in content["fills"]], content["rungs"])
 
 

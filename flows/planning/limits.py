@@ -1,7 +1,9 @@
-"""What else a long run needs beside its workers, and at how many images a second or in all each of it gives out.
+"""What else a long run needs beside its workers, and at how many images a second or in all each
+of it gives out.
 
-Paper, not a measurement: every line is one figure of the sample times the length of the run or its rate. The few figures that a
-sample cannot give are constants here, each with the command that measures it.
+Paper, not a measurement: every line is one figure of the sample times the length of the run or
+its rate. The few figures that a sample cannot give are constants here, each with the command that
+measures it.
 """
 
 from __future__ import annotations
@@ -17,13 +19,19 @@ from flows.planning.engine_cost import driver_seconds
 from operators.ledger.index import LARGEST_SHARD_ROWS
 
 KNOWN_BYTES_PER_IMAGE = 36
-"""Of the driver's memory, for each image of an index that is listed again: `operators.ledger.id_lookup`."""
+"""Of the driver's memory, for each image of an index that is listed again:
+`operators.ledger.id_lookup`.
+"""
 HEAD_GIB = 8
 """Of memory that the head of `cluster/kubernetes` has."""
 PUTS_PER_SECOND = 3500
-"""What S3 promises for writing under one prefix, by its documentation; it divides prefixes that stay busy."""
+"""What S3 promises for writing under one prefix, by its documentation; it divides prefixes that
+stay busy.
+"""
 NODE_BITS_PER_SECOND = 10e9
-"""Of the network of one machine of the fleet, a usual promise of clouds for eight cores: only to have a measure."""
+"""Of the network of one machine of the fleet, a usual promise of clouds for eight cores: only to
+have a measure.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ class Limit:
 def limits(images: int, rate: float, stages: int, machines: float, traffic: Traffic) -> list[Limit]:
     """What a run of `images` at `rate` images a second needs, the scarcest first.
 
-    `stages` is how many pools or kinds of tasks the flow has, `machines` how many machines share its network traffic.
+    `stages` is how many pools or kinds of tasks the flow has, `machines` how many machines share
+    its network traffic.
     """
     hours = images / rate / 3600
     blocks = rate / LARGEST_BLOCK

@@ -1,7 +1,9 @@
-"""A plan: from what a sample costs in each stage to balanced pools, and what a run of many images will take.
+"""A plan: from what a sample costs in each stage to balanced pools, and what a run of many images
+will take.
 
-The spread comes from the sample: it is drawn again and again from itself (bootstrap), image by image, so that an image that
-is dear in one stage stays dear in all. It says how far another sample might have led, not what a noisy machine adds.
+The spread comes from the sample: it is drawn again and again from itself (bootstrap), image by
+image, so that an image that is dear in one stage stays dear in all. It says how far another
+sample might have led, not what a noisy machine adds.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from flows.planning.engine_cost import PROCESS_SECONDS, cores_left, engine_load,
 from flows.planning.sample import Measured
 
 HEADROOM = 0.25
-"""Share of a measured peak of memory that is kept free beside it, for larger images than the sample's."""
+"""Share of a measured peak of memory that is kept free beside it, for larger images than the
+sample's.
+"""
 LEAST_CPUS = 0.05
 STEP = 256 * 1024**2
 """Memory is asked for in steps of this many bytes."""
@@ -57,7 +61,8 @@ class Plan:
     best: Balance
     gains: tuple[Gain, ...]
     spread: tuple[float, float]
-    """Images a second between which the balanced rate lies in nine of ten samples like this one."""
+    """Images a second between which the balanced rate lies in nine of ten samples like this one.
+    """
     remarks: tuple[str, ...]
 
     @property
@@ -95,9 +100,11 @@ def fleet_of(profile: Profile) -> Fleet:
 
 
 def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float, images: int) -> Plan:
-    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as in `Flow.lay_out`.
+    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as
+    in `Flow.lay_out`.
 
-    `gpu_memory` is the memory of one GPU in bytes, 0 if none was at hand. Raises ProfileError if the fleet is too small.
+    `gpu_memory` is the memory of one GPU in bytes, 0 if none was at hand. Raises ProfileError if
+    the fleet is too small.
     """
     laid_out, names = flow.lay_out(profile)
     fleet, remarks, plain = fleet_of(profile), [], {}
@@ -142,7 +149,9 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
 
 
 def _with_engine(loads: Mapping[str, Load], fleet: Fleet, profile: Profile, block: int) -> tuple[dict[str, Load], Fleet]:
-    """Loads and fleet with what the engine takes of them; on a cluster the driver has the head to itself."""
+    """Loads and fleet with what the engine takes of them; on a cluster the driver has the head to
+    itself.
+    """
     found = {name: with_engine(load, block) for name, load in loads.items()}
     if profile.machines:
         return found, fleet
@@ -156,9 +165,11 @@ def _load(one: Measured, stage: Stage, share: float) -> Load:
 
 
 def _stage(stage: Stage, load: Load, best: Balance, name: str, profile: Profile) -> Stage:
-    """A stage as the balance has it: each process reserves the share of a core that it keeps busy.
+    """A stage as the balance has it: each process reserves the share of a core that it keeps
+    busy.
 
-    Where the profile names machines, the task that reads the index needs its CPU of them too, and all others a little less.
+    Where the profile names machines, the task that reads the index needs its CPU of them too, and
+    all others a little less.
     """
     processes = best.processes[name]
     busy = best.rate * load.cpu_seconds / processes

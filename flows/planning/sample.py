@@ -1,8 +1,10 @@
-"""A sample of a source through each stage of a flow alone: what an image costs there, and what a process holds.
+"""A sample of a source through each stage of a flow alone: what an image costs there, and what a
+process holds.
 
-A stage is measured in processes of its own, as a run lays it out, so that their memory is the stage's. As many of them work
-at once as the machine has cores, each on its part of the sample: a core that shares caches and memory with busy neighbours is
-slower than one that has the machine to itself, and a run keeps all of them busy. A stage that holds a GPU has it alone.
+A stage is measured in processes of its own, as a run lays it out, so that their memory is the
+stage's. As many of them work at once as the machine has cores, each on its part of the sample: a
+core that shares caches and memory with busy neighbours is slower than one that has the machine to
+itself, and a run keeps all of them busy. A stage that holds a GPU has it alone.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ Seconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sample:
-    """Index rows of some images of a source, in random order, and the seconds a listing takes for one."""
+    """Index rows of some images of a source, in random order, and the seconds a listing takes for
+    one.
+    """
 
     rows: pa.Table
     listing_seconds: float
@@ -49,10 +53,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a stage of a flow took for each image of a sample (seconds, in the sample's order), and what a process held."""
+    """What a stage of a flow took for each image of a sample (seconds, in the sample's order),
+    and what a process held.
+    """
 
     seconds: Seconds
-    """Of one process, waiting for storage included, waiting for a core that other processes had not."""
+    """Of one process, waiting for storage included, waiting for a core that other processes had
+    not.
+    """
     cpu_seconds: Seconds
     """Of a core."""
     model_seconds: Seconds
@@ -66,7 +74,9 @@ class Measured:
 
 
 def sample(source: str) -> Sample:
-    """Images drawn at random from the first ones of a listing. Raises RunError as the listing does."""
+    """Images drawn at random from the first ones of a listing. Raises RunError as the listing
+    does.
+    """
     start = time.perf_counter()
     listed = list(islice(list_source(source, ""), LISTED))
     seconds = (time.perf_counter() - start) / max(1, len(listed))
@@ -85,7 +95,8 @@ def sample(source: str) -> Sample:
 
 
 def measure_stages(flow: Flow, profile: Profile, rows: pa.Table, work: Path) -> Iterator[tuple[str, Measured]]:
-    """Every stage of a flow by its name in `Flow.lay_out`, measured on these index rows; `work` holds what goes between.
+    """Every stage of a flow by its name in `Flow.lay_out`, measured on these index rows; `work`
+    holds what goes between.
 
     Raises RunError run_interrupted if a process of a stage dies.
     """
@@ -131,7 +142,9 @@ def _meet(barrier: Barrier) -> None:
 
 
 def _work(operator: Operator, file: Path, batch: int, gpu_before: float) -> Measured:
-    """One part of the sample through one stage, in a process of its own; the result takes the part's place."""
+    """One part of the sample through one stage, in a process of its own; the result takes the
+    part's place.
+    """
     start = time.perf_counter()
     use_one_thread()
     operator.open()
@@ -176,7 +189,9 @@ def _get(file: Path) -> pa.Table:
 
 
 def _queued() -> float:
-    """Seconds that this thread has been ready to work while other processes had the cores; 0 where Linux does not count."""
+    """Seconds that this thread has been ready to work while other processes had the cores; 0
+    where Linux does not count.
+    """
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except OSError:
@@ -184,7 +199,9 @@ def _queued() -> float:
 
 
 def _peak_memory() -> float:
-    """Bytes that this process has held at most. `getrusage` would count what its parent held before it was spawned."""
+    """Bytes that this process has held at most. `getrusage` would count what its parent held
+    before it was spawned.
+    """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -192,8 +209,9 @@ def _peak_memory() -> float:
 def gpu_memory_used() -> float:
     """Bytes in use on the first GPU, by whatever process; 0 without one.
 
-    The whole GPU is asked, not the process: inside a container the driver cannot tell processes apart, and only so is what
-    every library and the context take counted. Frameworks keep what they have held, so it still shows afterwards.
+    The whole GPU is asked, not the process: inside a container the driver cannot tell processes
+    apart, and only so is what every library and the context take counted. Frameworks keep what
+    they have held, so it still shows afterwards.
     """
     return _gpu("memory.used")
 

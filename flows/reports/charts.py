@@ -1,4 +1,6 @@
-"""Charts as inline SVG, so that a report is one file that needs no network and no script to be seen."""
+"""Charts as inline SVG, so that a report is one file that needs no network and no script to be
+seen.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ def bars(
     unit: str = "",
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> str:
-    """Horizontal bars: one group of bars per key of `groups`, one bar per series in it, values written at their ends.
+    """Horizontal bars: one group of bars per key of `groups`, one bar per series in it, values
+    written at their ends.
 
-    `intervals` draws a whisker from low to high over a bar. Values that are not finite are left out.
+    `intervals` draws a whisker from low to high over a bar. Values that are not finite are left
+    out.
     """
     series = list(dict.fromkeys(name for values in groups.values() for name in values))
     highs = [high for values in (intervals or {}).values() for _, high in values.values()]
@@ -56,7 +60,8 @@ def bars(
 
 
 def tiles(title: str, rows: Mapping[str, Mapping[str, float]], marked: Mapping[str, Collection[str]] | None = None) -> str:
-    """A grid of shares (0..1): one line per key of `rows`, one column per name in them, darker the less is left.
+    """A grid of shares (0..1): one line per key of `rows`, one column per name in them, darker
+    the less is left.
 
     What `marked` names of a line has a frame. A missing share has no tile.
     """

@@ -1,4 +1,6 @@
-"""What a report tells of a ledger, taken from it row by row: a run of millions does not fit into memory as Python values."""
+"""What a report tells of a ledger, taken from it row by row: a run of millions does not fit into
+memory as Python values.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def milliseconds_by_operator(image: dict[str, Any]) -> dict[str, float]:
 
 
 def margin_used(image: dict[str, Any]) -> float:
-    """How near an image's delivered edits came to being refused: the largest share of a limit used up, 0..1 and NaN as 0."""
+    """How near an image's delivered edits came to being refused: the largest share of a limit
+    used up, 0..1 and NaN as 0.
+    """
     shares = [
         check["value"] / check["limit"]
         for region in image["regions"] or []

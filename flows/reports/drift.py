@@ -9,11 +9,15 @@ from typing import Any
 from operators.decisions.gate import calibration
 
 TOLERATED = 0.25
-"""Share of the places that may lie outside the calibrated range (its 5th to 95th percentile) without a warning."""
+"""Share of the places that may lie outside the calibrated range (its 5th to 95th percentile)
+without a warning.
+"""
 
 
 class Drift:
-    """Counts places inside and outside of the calibrated range of each figure of `surface.FIGURES`."""
+    """Counts places inside and outside of the calibrated range of each figure of
+    `surface.FIGURES`.
+    """
 
     def __init__(self) -> None:
         self._ranges = calibration().get("inputs", {})
@@ -28,7 +32,9 @@ class Drift:
                 self._outside[name] += not low <= place[name] <= high
 
     def warnings(self, rungs: Sequence[str]) -> list[str]:
-        """One line for every figure that drifts, and for every rung whose gate was never calibrated."""
+        """One line for every figure that drifts, and for every rung whose gate was never
+        calibrated.
+        """
         found = []
         for name, (low, _, high) in self._ranges.items():
             outside = self._outside[name] / max(1, self._seen[name])

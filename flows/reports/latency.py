@@ -23,7 +23,9 @@ class Latencies:
         self._spent["image"].append(sum(milliseconds.values()))
 
     def percentiles(self) -> list[dict[str, Any]]:
-        """P50, P95, P99 in milliseconds an image and the share of all time, for every operator and for the whole `image`."""
+        """P50, P95, P99 in milliseconds an image and the share of all time, for every operator
+        and for the whole `image`.
+        """
         everything = sum(self._spent.get("image", ())) or 1.0
         return [
             {
@@ -37,7 +39,9 @@ class Latencies:
 
 
 def percentiles(images: Iterable[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """`Latencies.percentiles` of images that are all there: one mapping each, operator to milliseconds."""
+    """`Latencies.percentiles` of images that are all there: one mapping each, operator to
+    milliseconds.
+    """
     latencies = Latencies()
     for image in images:
         latencies.add(image)

@@ -27,7 +27,9 @@ def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None 
 
 
 def thumbnail(data: bytes, side: int) -> str:
-    """A picture as a JPEG data URI, upright, at most `side` pixels a side. Raises OSError if it cannot be read."""
+    """A picture as a JPEG data URI, upright, at most `side` pixels a side. Raises OSError if it
+    cannot be read.
+    """
     file = Image.open(io.BytesIO(data))
     file.draft(None, (2 * side, 2 * side))
     picture = ImageOps.exif_transpose(file).convert("RGB")

@@ -18,7 +18,9 @@ LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "re
 
 
 def write_report(dest: str) -> str:
-    """Make DEST/report.html from DEST's ledger and run.json, a shard at a time; returns its URI. Raises Failure."""
+    """Make DEST/report.html from DEST's ledger and run.json, a shard at a time; returns its URI.
+    Raises Failure.
+    """
     digest = Digest()
     for rows in ledger.shard_rows(dest):
         for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
@@ -62,7 +64,9 @@ def _shown(image: dict[str, Any]) -> dict[str, Any]:
 
 
 def _thumbnail(uri: str | None) -> str:
-    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if it cannot be read any more."""
+    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if it cannot be read any
+    more.
+    """
     if uri is None:
         return ""
     try:

@@ -1,4 +1,6 @@
-"""What is told of a finished batch: metrics for Prometheus, and a line of the log for each image that failed."""
+"""What is told of a finished batch: metrics for Prometheus, and a line of the log for each image
+that failed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from operators.operator import Operator
 
 
 def observe_batch(operator: Operator, before: pa.Table, after: pa.Table) -> None:
-    """Tell of one batch of a stage: its rows before and after the operator. Nothing where Ray does not run."""
+    """Tell of one batch of a stage: its rows before and after the operator. Nothing where Ray
+    does not run.
+    """
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return

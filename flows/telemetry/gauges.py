@@ -1,4 +1,6 @@
-"""A run's progress for Prometheus: gauges of the driver, given out by Ray beside the operators' own counters."""
+"""A run's progress for Prometheus: gauges of the driver, given out by Ray beside the operators'
+own counters.
+"""
 
 from __future__ import annotations
 

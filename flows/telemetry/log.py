@@ -1,4 +1,6 @@
-"""What happens to single images, as lines of JSON on a worker's standard error: Ray keeps them, a log store collects them."""
+"""What happens to single images, as lines of JSON on a worker's standard error: Ray keeps them, a
+log store collects them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RUN_KEY = "cleanplate_run"
 
 
 class JsonLines(logging.Formatter):
-    """One line of JSON for a record: time (UTC), level, event, and the `fields` that were given with it."""
+    """One line of JSON for a record: time (UTC), level, event, and the `fields` that were given
+    with it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -32,7 +36,9 @@ def name_run(run: str) -> None:
 
 
 def log_failures(rows: Iterable[Mapping[str, Any]]) -> None:
-    """One line for each image (`image_id`, `uri`, `failure`) that an operator could not work. Needs a Ray worker."""
+    """One line for each image (`image_id`, `uri`, `failure`) that an operator could not work.
+    Needs a Ray worker.
+    """
     import ray
     from ray.data import DataContext
 

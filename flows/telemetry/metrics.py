@@ -1,7 +1,9 @@
-"""What the operators do, for Prometheus: counted where a batch is done, and given out by Ray beside its own metrics.
+"""What the operators do, for Prometheus: counted where a batch is done, and given out by Ray
+beside its own metrics.
 
-Ray puts `ray_` before every name, `_total` behind a counter's, and node and process beside every value. It passes on how
-many values fell into each of a histogram's ranges, but only a guess at their sum: whatever is to be summed is a counter.
+Ray puts `ray_` before every name, `_total` behind a counter's, and node and process beside every
+value. It passes on how many values fell into each of a histogram's ranges, but only a guess at
+their sum: whatever is to be summed is a counter.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def _metrics() -> Metrics:
 
 
 def count(operator: Operator, before: pa.Table, after: pa.Table, failed: Iterable[Mapping[str, Any]]) -> None:
-    """Count one batch of a stage: its rows before and after the operator, and those that failed in it."""
+    """Count one batch of a stage: its rows before and after the operator, and those that failed
+    in it.
+    """
     metrics = _metrics()
     stage = {"stage": operator.name}
     metrics.batches.inc(1, stage)
@@ -109,7 +113,9 @@ def _written(before: pa.Table, after: pa.Table) -> int:
 
 
 def _fills(table: pa.Table) -> Counter[tuple[str, ...]]:
-    """Fills that were judged, by rung; the last one of an accepted region is the one that was good enough."""
+    """Fills that were judged, by rung; the last one of an accepted region is the one that was
+    good enough.
+    """
     fills: Counter[tuple[str, ...]] = Counter()
     for regions in table["regions"].to_pylist():
         for region in regions or []:

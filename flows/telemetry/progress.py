@@ -1,4 +1,6 @@
-"""How far a run is, how fast it goes, and what each operator is doing: figures for the terminal and for metrics."""
+"""How far a run is, how fast it goes, and what each operator is doing: figures for the terminal
+and for metrics.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,16 @@ class Activity:
 
     name: str
     stage: str
-    """The pool or kind of task that it is in; several operators share one where they are fused."""
+    """The pool or kind of task that it is in; several operators share one where they are fused.
+    """
     queued: int | None
     """Images that wait before its stage; None before Ray has begun."""
     at_work: int | None
     """Images that its stage has taken and not yet handed on."""
     busy: float
-    """Seconds that it worked on images for each second that went by: how many were worked at a time."""
+    """Seconds that it worked on images for each second that went by: how many were worked at a
+    time.
+    """
     workers: int | None
     """Processes of its pool; None for short tasks."""
     milliseconds: float
@@ -56,7 +61,9 @@ class Activity:
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at one moment. Counts are over this run and those before it into the same destination."""
+    """A run at one moment. Counts are over this run and those before it into the same
+    destination.
+    """
 
     total: int
     """Images of the source; 0 while it is listed for the first time."""
@@ -95,7 +102,9 @@ class Pace:
     _counts: Callable[[], Sequence[StageCounts]] | None = None
 
     def watch(self, flow: Flow, profile: Profile, counts: Callable[[], Sequence[StageCounts]] | None = None) -> None:
-        """Begin: images of `flow`, laid out by `profile`, will come; `counts` asks the engine for the counts of each stage."""
+        """Begin: images of `flow`, laid out by `profile`, will come; `counts` asks the engine for
+        the counts of each stage.
+        """
         self.started = time.monotonic()
         self._counts = counts
         layout = []
@@ -119,7 +128,9 @@ class Pace:
             self._moments.popleft()
 
     def rates(self) -> tuple[float, float, Counter[str], int]:
-        """Images a second, bytes a second, milliseconds by operator a second, and images, all of the last minute."""
+        """Images a second, bytes a second, milliseconds by operator a second, and images, all of
+        the last minute.
+        """
         now = time.monotonic()
         recent = [moment for moment in list(self._moments) if moment.at >= now - WINDOW_SECONDS]
         if not recent or self.started is None:

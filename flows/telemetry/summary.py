@@ -54,7 +54,9 @@ class Summary:
         )
 
     def line(self) -> str:
-        """The one line that ends a run. Verdicts and failures are those of all runs into the destination."""
+        """The one line that ends a run. Verdicts and failures are those of all runs into the
+        destination.
+        """
         parts = [f"{self.total} images"]
         if self.before:
             parts.append(f"{self.before} done before")

@@ -1,7 +1,8 @@
 """A latency budget: which fills an image can afford, by predicted and not by measured time.
 
-The prediction follows from the crop's area and from rates that were measured once, before the run, and are kept in its
-`run.json`. The clock is never asked while images are worked, so the same run gives the same bytes on a busy machine.
+The prediction follows from the crop's area and from rates that were measured once, before the
+run, and are kept in its `run.json`. The clock is never asked while images are worked, so the same
+run gives the same bytes on a busy machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Children(Protocol):
 
 @dataclass(frozen=True)
 class Rate:
-    """What one fill of a rung costs: `region` milliseconds for every crop, `megapixel` for each million of its pixels."""
+    """What one fill of a rung costs: `region` milliseconds for every crop, `megapixel` for each
+    million of its pixels.
+    """
 
     rung: str
     region: float
@@ -51,11 +54,15 @@ class Budget:
         return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
 
     def spent(self, regions: Sequence[Children]) -> float:
-        """What the fills already made of an image's regions were predicted to cost: their checks name the rungs."""
+        """What the fills already made of an image's regions were predicted to cost: their checks
+        name the rungs.
+        """
         return sum(self.predicted(rung, _area(region)) for region in regions for rung in judged_rungs(region["checks"] or []))
 
     def affords(self, regions: Sequence[Children], chosen: Sequence[int], rung: str) -> list[int]:
-        """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones first."""
+        """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones
+        first.
+        """
         left, kept = self.milliseconds - self.spent(regions), []
         for number in chosen:
             cost = self.predicted(rung, _area(regions[number]))
@@ -65,7 +72,9 @@ class Budget:
         return kept
 
     def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> CheckRecord:
-        """The check of a fill that was not made: what the image would have cost with it, beside the budget."""
+        """The check of a fill that was not made: what the image would have cost with it, beside
+        the budget.
+        """
         value = self.spent(regions) + self.predicted(rung, _area(region))
         return check(rung, BUDGET_CHECK, value, self.milliseconds)
 

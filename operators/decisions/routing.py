@@ -1,7 +1,8 @@
-"""Which kind of rung should try a place first? Read from its `metadata`, before anything is filled.
+"""Which kind of rung should try a place first? Read from its `metadata`, before anything is
+filled.
 
-One figure and one threshold, which are data: `python -m benchmarks.routing --keep` learns them on a suite whose truth is
-known and writes them to `operators/decisions/routing.json`.
+One figure and one threshold, which are data: `python -m benchmarks.routing --keep` learns them on
+a suite whose truth is known and writes them to `operators/decisions/routing.json`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ REFINED = "refined"
 
 @dataclass(frozen=True)
 class Rule:
-    """Places where `figure` (a name of `surface.FIGURES`) is above `threshold` go to a generative rung first."""
+    """Places where `figure` (a name of `surface.FIGURES`) is above `threshold` go to a generative
+    rung first.
+    """
 
     figure: str
     threshold: float
 
     def __call__(self, metadata: Mapping[str, float]) -> Kind:
-        """The kind of rung; generative where the figure is missing, because the better fill is the safer guess."""
+        """The kind of rung; generative where the figure is missing, because the better fill is
+        the safer guess.
+        """
         return "generative" if metadata.get(self.figure, float("inf")) > self.threshold else "classical"
 
 
@@ -41,5 +46,7 @@ def rule() -> Rule:
 
 
 def route(metadata: Mapping[str, float]) -> Kind:
-    """Flat and easy places to a classical rung, textured ones to a generative one, as the learnt rule says."""
+    """Flat and easy places to a classical rung, textured ones to a generative one, as the learnt
+    rule says.
+    """
     return rule()(metadata)

@@ -1,4 +1,6 @@
-"""Whether a region's place in its microbatch matters on this machine: found out, because no library promises otherwise."""
+"""Whether a region's place in its microbatch matters on this machine: found out, because no
+library promises otherwise.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
     import torch
 
 Pictures = Callable[[Sequence[Request]], "torch.Tensor"]
-"""Requests of one shape to the pictures made of them, before they are rounded; the first axis is the microbatch."""
+"""Requests of one shape to the pictures made of them, before they are rounded; the first axis is
+the microbatch.
+"""
 
 
 def invariant_microbatch(loaded: Loaded, size: int, kind: Hashable, request: Request, pictures: Pictures) -> int:
-    """`size` if equal requests give bit for bit equal pictures at every place of a microbatch of that size, else 1.
+    """`size` if equal requests give bit for bit equal pictures at every place of a microbatch of
+    that size, else 1.
 
-    Shapes alone decide in which order a kernel adds up, or which elements it leaves to a loop for the rest (this one was
-    seen on CPUs): one microbatch of the same request tells it once for each `kind`, all that shapes depend on.
+    Shapes alone decide in which order a kernel adds up, or which elements it leaves to a loop for
+    the rest (this one was seen on CPUs): one microbatch of the same request tells it once for
+    each `kind`, all that shapes depend on.
     """
     if size == 1:
         return 1

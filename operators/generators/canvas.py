@@ -1,7 +1,9 @@
-"""From a crop of any size to one of a model's few sizes, and back: the only place where crops are resized.
+"""From a crop of any size to one of a model's few sizes, and back: the only place where crops are
+resized.
 
-A crop is scaled, keeping its proportions, to the largest size that fits the bucket it covers best, and reflected outwards
-to the bucket's edges. Its hole is reflected with it, so that no letter is shown to the model in the margin.
+A crop is scaled, keeping its proportions, to the largest size that fits the bucket it covers
+best, and reflected outwards to the bucket's edges. Its hole is reflected with it, so that no
+letter is shown to the model in the margin.
 """
 
 from __future__ import annotations
@@ -15,11 +17,15 @@ import numpy as np
 from operators.rows.arrays import Pixels
 
 PROPORTIONS = (1.0, 1.5, 2.0, 3.0)
-"""Long side over short side of the buckets, each lying and standing. Lines of text make wide crops."""
+"""Long side over short side of the buckets, each lying and standing. Lines of text make wide
+crops.
+"""
 
 
 def buckets(native_size: int, size_multiple: int) -> list[tuple[int, int]]:
-    """The sizes (height, width) that a model is run at: multiples of `size_multiple`, of about `native_size` squared pixels."""
+    """The sizes (height, width) that a model is run at: multiples of `size_multiple`, of about
+    `native_size` squared pixels.
+    """
 
     def side(pixels: float) -> int:
         return max(1, round(pixels / size_multiple)) * size_multiple
@@ -30,7 +36,9 @@ def buckets(native_size: int, size_multiple: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How one crop lies on one bucket, all in pixels: the scaled crop starts at (`top`, `left`) and is `rows` x `columns`."""
+    """How one crop lies on one bucket, all in pixels: the scaled crop starts at (`top`, `left`)
+    and is `rows` x `columns`.
+    """
 
     height: int
     width: int
@@ -43,7 +51,9 @@ class Canvas:
 
     @classmethod
     def of(cls, crop_height: int, crop_width: int, native_size: int, size_multiple: int) -> Canvas:
-        """The crop on the bucket that it covers best; of equally good ones the first. It depends on the crop's size alone."""
+        """The crop on the bucket that it covers best; of equally good ones the first. It depends
+        on the crop's size alone.
+        """
 
         def laid(bucket: tuple[int, int]) -> Canvas:
             height, width = bucket
@@ -56,11 +66,15 @@ class Canvas:
         return max(map(laid, buckets(native_size, size_multiple)), key=lambda it: it.rows * it.columns / (it.height * it.width))
 
     def picture(self, pixels: Pixels) -> Pixels:
-        """A crop (height x width x 3) on the canvas: area-averaged where it shrinks, bicubic where it grows."""
+        """A crop (height x width x 3) on the canvas: area-averaged where it shrinks, bicubic
+        where it grows.
+        """
         return self._reflected(_resized(pixels, self.rows, self.columns))
 
     def weights(self, channel: Pixels) -> Pixels:
-        """A mask channel (height x width) on the canvas, each pixel the largest that it stands for: no stroke is lost."""
+        """A mask channel (height x width) on the canvas, each pixel the largest that it stands
+        for: no stroke is lost.
+        """
         return self._reflected(largest(channel, self.rows, self.columns))
 
     def returned(self, canvas: Pixels) -> Pixels:
@@ -84,7 +98,9 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def largest(values: Pixels, height: int, width: int) -> Pixels:
-    """Max-pooling to any size: each pixel of the result is the largest of all that it overlaps, by exact integer arithmetic."""
+    """Max-pooling to any size: each pixel of the result is the largest of all that it overlaps,
+    by exact integer arithmetic.
+    """
     for axis, size in ((0, height), (1, width)):
         length = values.shape[axis]
         first = np.arange(size) * length // size

@@ -11,16 +11,19 @@ from operators.rows.failure import RunError
 
 
 def generator_of(card: ModelCard, folder: Path | None) -> Generator:
-    """The card's generator, its weights loaded from `folder` (None for models that are code) once per process.
+    """The card's generator, its weights loaded from `folder` (None for models that are code) once
+    per process.
 
-    The folder is one that `registry.located` has verified. Raises RunError model_invalid if it does not hold what the card
-    says, package_missing without the packages to run it.
+    The folder is one that `registry.located` has verified. Raises RunError model_invalid if it
+    does not hold what the card says, package_missing without the packages to run it.
     """
     return _made(card, folder, weights=True)
 
 
 def check_model(card: ModelCard, folder: Path | None) -> None:
-    """Raise what `generator_of` would, without reading or keeping weights: their names and shapes are in the files' headers."""
+    """Raise what `generator_of` would, without reading or keeping weights: their names and shapes
+    are in the files' headers.
+    """
     _made(card, folder, weights=False)
 
 

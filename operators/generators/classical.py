@@ -13,11 +13,14 @@ from operators.masks.mask import hole_of
 from operators.rows.arrays import Pixels
 
 Fill = Callable[[Pixels, Pixels, int], Pixels]
-"""Crop (uint8 sRGB height x width x 3), hole (0 or 255 height x width) and seed to the filled crop."""
+"""Crop (uint8 sRGB height x width x 3), hole (0 or 255 height x width) and seed to the filled
+crop.
+"""
 
 
 def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code). Ignores the seed.
+    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code).
+    Ignores the seed.
 
     OpenCV's code is not exact where the picture is flat: values drift by up to four grey levels.
     """
@@ -26,13 +29,17 @@ def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
 
 
 def navier_stokes(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Isophotes continued as fluid flow (Bertalmio, Bertozzi and Sapiro 2001, OpenCV's code). Ignores the seed."""
+    """Isophotes continued as fluid flow (Bertalmio, Bertozzi and Sapiro 2001, OpenCV's code).
+    Ignores the seed.
+    """
     result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_NS)
     return result
 
 
 def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Texture from similar patches of the crop (Barnes et al. 2009, code of the `pypatchmatch` package)."""
+    """Texture from similar patches of the crop (Barnes et al. 2009, code of the `pypatchmatch`
+    package).
+    """
     from patchmatch import inpaint, set_random_seed
 
     set_random_seed(seed % 2**32)
@@ -46,7 +53,9 @@ CLASSICAL: dict[str, Fill] = {"telea": telea, "navier_stokes": navier_stokes, "p
 
 @dataclass(frozen=True)
 class Classical:
-    """One of CLASSICAL as a generator: crop by crop at its own size, exact on one machine, blind to prompts."""
+    """One of CLASSICAL as a generator: crop by crop at its own size, exact on one machine, blind
+    to prompts.
+    """
 
     name: str
 

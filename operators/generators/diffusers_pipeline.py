@@ -1,7 +1,9 @@
-"""Models that run by their own pipeline in diffusers (Flux Fill, and whatever AutoPipelineForInpainting loads).
+"""Models that run by their own pipeline in diffusers (Flux Fill, and whatever
+AutoPipelineForInpainting loads).
 
-Crops, masks and the paste-back are ours here too. Where the pipeline matches flows in its latents, its steps are joined by
-differential diffusion; elsewhere the mask alone says what may change.
+Crops, masks and the paste-back are ours here too. Where the pipeline matches flows in its
+latents, its steps are joined by differential diffusion; elsewhere the mask alone says what may
+change.
 """
 
 from __future__ import annotations
@@ -30,14 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiffusersPipeline:
-    """A diffusers pipeline called with crops of fixed size, masks that survive its resampling, and a generator per region."""
+    """A diffusers pipeline called with crops of fixed size, masks that survive its resampling,
+    and a generator per region.
+    """
 
     card: ModelCard
     loaded: Loaded
 
     @classmethod
     def of(cls, card: ModelCard, loaded: Loaded) -> DiffusersPipeline:
-        """The pipeline as it is if it inpaints, else the one that inpaints with its networks. Raises RunError model_invalid."""
+        """The pipeline as it is if it inpaints, else the one that inpaints with its networks.
+        Raises RunError model_invalid.
+        """
         from diffusers import AutoPipelineForInpainting
 
         if card.stochasticity:
@@ -99,7 +105,8 @@ class DiffusersPipeline:
     def masks(self, requests: Sequence[Request]) -> torch.Tensor:
         """Holes as the pipeline is given them: float32 0 or 1, batch x 1 x canvas height x width.
 
-        All but Flux Fill keep every n-th pixel of a mask, n the size of a latent cell: here each cell is uniform already.
+        All but Flux Fill keep every n-th pixel of a mask, n the size of a latent cell: here each
+        cell is uniform already.
         """
         import torch
 
@@ -121,7 +128,9 @@ class DiffusersPipeline:
         )
 
     def _held(self, requests: Sequence[Request]) -> Any:
-        """A callback by which every cell that is not free yet is the smooth source at the next step's noise."""
+        """A callback by which every cell that is not free yet is the smooth source at the next
+        step's noise.
+        """
         import torch
 
         pipeline, device = self.loaded.pipeline, self.loaded.device

@@ -1,7 +1,9 @@
-"""Latent diffusion over a U-Net (Stable Diffusion with four or nine channels, SDXL): one denoising loop of this project's own.
+"""Latent diffusion over a U-Net (Stable Diffusion with four or nine channels, SDXL): one
+denoising loop of this project's own.
 
-The pipelines of diffusers bring the networks, the tokenizers and the scheduler; cropping, masks and the loop are ours,
-because theirs make a soft mask hard and drop strokes thinner than a latent cell.
+The pipelines of diffusers bring the networks, the tokenizers and the scheduler; cropping, masks
+and the loop are ours, because theirs make a soft mask hard and drop strokes thinner than a latent
+cell.
 """
 
 from __future__ import annotations
@@ -28,17 +30,20 @@ if TYPE_CHECKING:
 LATENTS = 4
 """Channels of the latents of every model that this loop runs."""
 WITH_MASK = 9
-"""Input channels of a U-Net trained for inpainting: latents, mask, latents of the picture with a hole."""
+"""Input channels of a U-Net trained for inpainting: latents, mask, latents of the picture with a
+hole.
+"""
 
 
 @dataclass(frozen=True)
 class LatentDiffusion:
     """Differential diffusion (Levin and Fried 2023) with classifier-free guidance over one U-Net.
 
-    On one kind of machine a request always gives the same bytes. Elsewhere sums run in another order:
-    `python -m benchmarks.generator_tolerance` printed, for small networks of random weights on one CPU, at most 1 grey
-    level in 0.01 % of the values between one thread and two and between sizes of microbatch, and between bfloat16 and float32
-    up to 12 grey levels in a quarter of them (44 in 58 % with Flux).
+    On one kind of machine a request always gives the same bytes. Elsewhere sums run in another
+    order: `python -m benchmarks.generator_tolerance` printed, for small networks of random
+    weights on one CPU, at most 1 grey level in 0.01 % of the values between one thread and two
+    and between sizes of microbatch, and between bfloat16 and float32 up to 12 grey levels in a
+    quarter of them (44 in 58 % with Flux).
     """
 
     card: ModelCard
@@ -89,7 +94,8 @@ class LatentDiffusion:
         return decoded
 
     def denoised(self, requests: Sequence[Request]) -> torch.Tensor:
-        """The requests' finished latents, float32, batch x 4 x canvas height and width over the VAE's factor.
+        """The requests' finished latents, float32, batch x 4 x canvas height and width over the
+        VAE's factor.
 
         A cell whose strength never reaches the threshold ends as the source's own, exactly.
         """
@@ -111,7 +117,9 @@ class LatentDiffusion:
         return torch.where(strength >= threshold(steps - 1, steps), latents, source)
 
     def encoded(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """The smooth sources' latents, the cells' strengths (batch x 1 x ...), and what a nine-channel U-Net is given too."""
+        """The smooth sources' latents, the cells' strengths (batch x 1 x ...), and what a
+        nine-channel U-Net is given too.
+        """
         import torch
 
         canvases = [canvas_of(request, self.card) for request in requests]
@@ -133,7 +141,9 @@ class LatentDiffusion:
         return source, strength, torch.cat([cells([hole_of(request.mask) for request in requests]), hidden], dim=1)
 
     def _latents(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The mode of the VAE's distribution, not a sample of it: encoding draws no random numbers."""
+        """The mode of the VAE's distribution, not a sample of it: encoding draws no random
+        numbers.
+        """
         vae = self.loaded.pipeline.vae
         latents = vae.encode(pictures.to(self.loaded.device, vae.dtype)).latent_dist.mode()
         scaled: torch.Tensor = latents.float() * vae.config.scaling_factor
@@ -156,7 +166,9 @@ class LatentDiffusion:
         return guidance
 
     def _conditions(self, requests: Sequence[Request], latent_size: Sequence[int]) -> dict[str, Any]:
-        """The prompts as the U-Net takes them, the negative one's half first where there is guidance."""
+        """The prompts as the U-Net takes them, the negative one's half first where there is
+        guidance.
+        """
         import torch
 
         pipeline, guided = self.loaded.pipeline, self.card.guidance > 1

@@ -1,4 +1,6 @@
-"""A model's folder in diffusers' format as a pipeline: loaded once per process, or built without its weights to be checked."""
+"""A model's folder in diffusers' format as a pipeline: loaded once per process, or built without
+its weights to be checked.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from operators.models.threads import use_one_thread
 from operators.rows.failure import RunError
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
-"""What libraries raise for weights, configurations and tokenizers that are not what they should be."""
+"""What libraries raise for weights, configurations and tokenizers that are not what they should
+be.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Loaded:
 
 
 def load(card: ModelCard, folder: Path) -> Loaded:
-    """The folder's pipeline, loaded the first time that this process asks for these files (`registry.pinned` names them).
+    """The folder's pipeline, loaded the first time that this process asks for these files
+    (`registry.pinned` names them).
 
     Raises RunError model_invalid, model_unsafe; package_missing without the packages to run it.
     """
@@ -52,9 +57,11 @@ def load(card: ModelCard, folder: Path) -> Loaded:
 
 
 def load_without_weights(card: ModelCard, folder: Path) -> Loaded:
-    """The folder's pipeline without its weights: of their files only the headers are read, and no memory is taken for them.
+    """The folder's pipeline without its weights: of their files only the headers are read, and no
+    memory is taken for them.
 
-    Raises as `load` does, so that a run learns in a second what its workers would only find out by reading gigabytes.
+    Raises as `load` does, so that a run learns in a second what its workers would only find out
+    by reading gigabytes.
     """
     _require_packages()
     with _without_weights():
@@ -69,10 +76,11 @@ def _require_packages() -> None:
 
 @contextlib.contextmanager
 def _without_weights() -> Iterator[None]:
-    """Every parameter that a network is given meanwhile is moved to torch's `meta` device, which knows shapes only.
+    """Every parameter that a network is given meanwhile is moved to torch's `meta` device, which
+    knows shapes only.
 
-    transformers refuses to load under `torch.device("meta")`; a hook on parameters serves both libraries. Both map weights
-    from their files, so that what is not copied is not read.
+    transformers refuses to load under `torch.device("meta")`; a hook on parameters serves both
+    libraries. Both map weights from their files, so that what is not copied is not read.
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -110,7 +118,8 @@ def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
         pipeline.to(device)
         for network in networks.values():
             network.to(memory_format=torch.channels_last)
-        # torch.compile of the denoising network belongs here, once a measurement shows that it pays for its warm-up.
+        # torch.compile of the denoising network belongs here, once a measurement shows that it
+        # pays for its warm-up.
     vae = getattr(pipeline, "vae", None)
     if vae is not None and getattr(vae.config, "force_upcast", False):
         vae.to(torch.float32)
@@ -120,8 +129,8 @@ def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
 def _network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:
     """One network, with every weight from its file, of `dtype` (None: as in the file).
 
-    Neither library refuses a file in which some are missing; here one does. Mismatched shapes are let through by the
-    libraries only to be named here, both libraries' alike.
+    Neither library refuses a file in which some are missing; here one does. Mismatched shapes are
+    let through by the libraries only to be named here, both libraries' alike.
     """
     library, kind = entry
     with warnings.catch_warnings():

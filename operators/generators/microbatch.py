@@ -1,4 +1,6 @@
-"""Many requests through one generator: grouped by shape, padded to one size, halved when memory ends, each failing alone."""
+"""Many requests through one generator: grouped by shape, padded to one size, halved when memory
+ends, each failing alone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from operators.rows.failure import Failure
 
 @dataclass(frozen=True)
 class Filled:
-    """A region's fill (uint8 sRGB, its crop's size), and whether the same request will always give the same bytes here."""
+    """A region's fill (uint8 sRGB, its crop's size), and whether the same request will always
+    give the same bytes here.
+    """
 
     pixels: Pixels
     repeatable: bool
@@ -24,10 +28,10 @@ class Filled:
 def fill_all(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
     """Every request's fill, or what went wrong with it, in order.
 
-    A microbatch holds requests of one shape and is padded by repeating the last, so a region's pixels depend on nothing
-    but its own request. Out of memory, it is halved down to 1; what was filled at another size is not `repeatable`,
-    because sums run in another order there. What fails together is tried once more one by one, so that
-    only the culprit fails.
+    A microbatch holds requests of one shape and is padded by repeating the last, so a region's
+    pixels depend on nothing but its own request. Out of memory, it is halved down to 1; what was
+    filled at another size is not `repeatable`, because sums run in another order there. What
+    fails together is tried once more one by one, so that only the culprit fails.
     """
     groups: dict[Hashable, list[int]] = {}
     outcomes: dict[int, Filled | Exception] = {}
@@ -59,7 +63,9 @@ def _isolated(generator: Generator, requests: Sequence[Request], size: int) -> l
 
 
 def _halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled]:
-    """The requests in microbatches of `size`, or of half of it as often as memory asks for. Raises Failure out_of_memory."""
+    """The requests in microbatches of `size`, or of half of it as often as memory asks for.
+    Raises Failure out_of_memory.
+    """
     done: list[Filled] = []
     whole = size
     while len(done) < len(requests):
@@ -76,14 +82,17 @@ def _halving(generator: Generator, requests: Sequence[Request], size: int) -> li
             share = (time.perf_counter() - start) * 1000 / len(chosen)
             done += [Filled(pixels, size == whole, share) for pixels in fills]
             continue
-        # Outside the handler: there the error's traceback would keep the tensors alive that did not fit.
+        # Outside the handler: there the error's traceback would keep the tensors alive that did
+        # not fit.
         size //= 2
         release()
     return done
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether memory ended, the host's or the accelerator's; torch's allocator for the host has no type of its own for it."""
+    """Whether memory ended, the host's or the accelerator's; torch's allocator for the host has
+    no type of its own for it.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -1,13 +1,16 @@
-"""Diffusion in pixels: a PatchMatch fill, corrected by what the soft mask still lets see. It needs ONNX Runtime and no torch.
+"""Diffusion in pixels: a PatchMatch fill, corrected by what the soft mask still lets see. It
+needs ONNX Runtime and no torch.
 
-What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network sees the noisy residual, that
-fill with its surroundings, a smooth fill, the picture as it is, the mask's `core`, `blend` and `confidence`, and how the
-colours of marks and picture differ near each pixel, all packed by an exactly invertible pixel-unshuffle. It estimates the
-clean residual: a free part, shares of the way to the smooth fill and, as far as it trusts it, to the picture as it is, and a
-share of the noisy residual that it keeps. A stroke mask is wider than its strokes and strokes may be translucent, so much of
-what it hides can still be seen there; the mask's `confidence` says how surely it cannot. Masks that a user gave hide
-everything below them. Crops of any size are worked in windows of two fixed sizes round the hole only.
-`training/diffusion.py` trains it; `training/diffusion_export.py` writes its folder.
+What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network
+sees the noisy residual, that fill with its surroundings, a smooth fill, the picture as it is, the
+mask's `core`, `blend` and `confidence`, and how the colours of marks and picture differ near each
+pixel, all packed by an exactly invertible pixel-unshuffle. It estimates the clean residual: a
+free part, shares of the way to the smooth fill and, as far as it trusts it, to the picture as it
+is, and a share of the noisy residual that it keeps. A stroke mask is wider than its strokes and
+strokes may be translucent, so much of what it hides can still be seen there; the mask's
+`confidence` says how surely it cannot. Masks that a user gave hide everything below them. Crops
+of any size are worked in windows of two fixed sizes round the hole only. `training/diffusion.py`
+trains it; `training/diffusion_export.py` writes its folder.
 """
 
 from __future__ import annotations
@@ -42,21 +45,29 @@ OVERLAP = 32
 PACKING = 2
 """Pixels a side that are packed into one place with four times the channels."""
 DOUBT = 4
-"""Power of the share of doubt (1 less the mask's confidence) that is the first guess of how far the picture as it is can be
-trusted; the network corrects its logit."""
+"""Power of the share of doubt (1 less the mask's confidence) that is the first guess of how far
+the picture as it is can be trusted; the network corrects its logit.
+"""
 LEAST_TRUST = 0.002
 """How far from 0 and 1 that guess stays."""
 CAUTION = 8
-"""Power of the trust with which the picture counts: a ghost of a letter is worse than one more pixel invented."""
+"""Power of the trust with which the picture counts: a ghost of a letter is worse than one more
+pixel invented.
+"""
 NEAR = 6.0
-"""Sigma in pixels of the neighbourhood in which the colours of marks and picture are told apart."""
+"""Sigma in pixels of the neighbourhood in which the colours of marks and picture are told apart.
+"""
 LEAST_WEIGHT = np.float32(1e-3)
 RESIDUAL_SCALE = 3.0
-"""What residuals (picture values in -1..1) are multiplied by, so that they are about as large as the noise."""
+"""What residuals (picture values in -1..1) are multiplied by, so that they are about as large as
+the noise.
+"""
 
 
 def space_to_depth(field: Field) -> Field:
-    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's `pixel_unshuffle`."""
+    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's
+    `pixel_unshuffle`.
+    """
     height, width, channels = field.shape
     blocks = field.reshape(height // PACKING, PACKING, width // PACKING, PACKING, channels)
     flat = blocks.transpose(4, 1, 3, 0, 2).reshape(channels * PACKING**2, height // PACKING, width // PACKING)
@@ -77,9 +88,11 @@ def levels(steps: int) -> list[tuple[float, float]]:
 
 
 def windows(hole: Pixels, side: int) -> list[tuple[int, int]]:
-    """Corners (y, x) of side x side windows that hold every pixel of the hole; none where there is no hole.
+    """Corners (y, x) of side x side windows that hold every pixel of the hole; none where there
+    is no hole.
 
-    Evenly spread over the hole's bounding box, overlapping by OVERLAP at least. No side of `hole` may be shorter.
+    Evenly spread over the hole's bounding box, overlapping by OVERLAP at least. No side of `hole`
+    may be shorter.
     """
     corners: list[list[int]] = []
     for axis in (1, 0):
@@ -95,7 +108,8 @@ def windows(hole: Pixels, side: int) -> list[tuple[int, int]]:
 
 
 def cheapest_windows(hole: Pixels) -> tuple[int, list[tuple[int, int]]]:
-    """The side and the corners that cover a hole by the fewest pixels; of equals the larger side, which has fewer seams.
+    """The side and the corners that cover a hole by the fewest pixels; of equals the larger side,
+    which has fewer seams.
 
     Depends on the hole alone. Only sides that fit are tried.
     """
@@ -104,7 +118,9 @@ def cheapest_windows(hole: Pixels) -> tuple[int, list[tuple[int, int]]]:
 
 
 def _fading(side: int) -> Field:
-    """A window's weight at each of its pixels: from near 0 at its edges to 1 from OVERLAP pixels on."""
+    """A window's weight at each of its pixels: from near 0 at its edges to 1 from OVERLAP pixels
+    on.
+    """
     ramp = np.minimum(1, (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1) / OVERLAP).astype(np.float32)
     return (ramp[:, None] * ramp)[:, :, None]
 
@@ -118,10 +134,12 @@ def _near(values: Field, weight: Field) -> Field:
 
 
 def hints(seen: Field, confidence: Field) -> Field:
-    """How marks and picture differ near each pixel: height x width x 8 from a picture (-1..1) and the mask's confidence (0..1).
+    """How marks and picture differ near each pixel: height x width x 8 from a picture (-1..1) and
+    the mask's confidence (0..1).
 
-    Its colour less the one behind the marks, the marks' colour less the one behind them, the share of the marks' colour that
-    explains the first by the second, and what that leaves unexplained.
+    Its colour less the one behind the marks, the marks' colour less the one behind them, the
+    share of the marks' colour that explains the first by the second, and what that leaves
+    unexplained.
     """
     marks, behind = _near(seen, confidence**4), _near(seen, (1 - confidence) ** 8)
     off, apart = seen - behind, marks - behind
@@ -132,16 +150,20 @@ def hints(seen: Field, confidence: Field) -> Field:
 
 
 def first_trust(confidence: Field) -> Field:
-    """How far the picture can be trusted (0..1) before the network has said anything, by the mask's confidence (0..1)."""
+    """How far the picture can be trusted (0..1) before the network has said anything, by the
+    mask's confidence (0..1).
+    """
     result: Field = np.clip((1 - confidence) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
     return result
 
 
 def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
-    """The crop as it is where the network may look through the mask, else the fill: uint8 height x width x 3.
+    """The crop as it is where the network may look through the mask, else the fill: uint8 height
+    x width x 3.
 
-    It may where the region's own strokes were found in the picture. A mask that was given (its weights are its confidence:
-    see `soften`) hides what is to go, not strokes on top of it, and strokes of other regions are not judged by this mask.
+    It may where the region's own strokes were found in the picture. A mask that was given (its
+    weights are its confidence: see `soften`) hides what is to go, not strokes on top of it, and
+    strokes of other regions are not judged by this mask.
     """
     given = np.array_equal(mask[:, :, BLEND], mask[:, :, CONFIDENCE])
     hidden = (hole_of(mask) > 0) & (given | (mask[:, :, BLEND] == 0))
@@ -150,7 +172,9 @@ def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class Start:
-    """What the network is told at every noise level, pictures in -1..1, masks 0..1: height x width x channels."""
+    """What the network is told at every noise level, pictures in -1..1, masks 0..1: height x
+    width x channels.
+    """
 
     fill: Field
     smooth: Field
@@ -181,7 +205,9 @@ class Network:
         self._session = onnx_session(folder / GRAPH)
 
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
-        """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise); 0 outside the hole."""
+        """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise);
+        0 outside the hole.
+        """
         smooth, seen = start.smooth - start.fill, start.seen - start.fill
         shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask, start.hints], axis=2)
         inputs = {"packed": space_to_depth(shown)[None], "level": np.array([level * 1000], np.float32)}
@@ -194,10 +220,12 @@ class Network:
 
 
 def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
-    """The residual that the model draws for a seed, height x width x 3: deterministic steps (DDIM, Song et al. 2021) along the
-    straight path from noise to the clean residual (rectified flow, Liu et al. 2022).
+    """The residual that the model draws for a seed, height x width x 3: deterministic steps
+    (DDIM, Song et al. 2021) along the straight path from noise to the clean residual (rectified
+    flow, Liu et al. 2022).
 
-    The noise covers the whole crop, and so do the steps; only the estimates are made window by window.
+    The noise covers the whole crop, and so do the steps; only the estimates are made window by
+    window.
     """
     side, corners = cheapest_windows(start.hole[:, :, 0].astype(np.uint8))
     noise = np.random.default_rng(seed).standard_normal(start.fill.shape, np.float32)
@@ -215,14 +243,18 @@ def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
 
 @dataclass(frozen=True)
 class PixelDiffusion:
-    """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside the hole nothing changes."""
+    """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside
+    the hole nothing changes.
+    """
 
     folder: Path
     steps: int
 
     @classmethod
     def of(cls, alias: str, folder: Path, steps: int) -> PixelDiffusion:
-        """Of a folder, not read yet. Raises RunError model_invalid if its graph or its weights are missing."""
+        """Of a folder, not read yet. Raises RunError model_invalid if its graph or its weights
+        are missing.
+        """
         if not (folder / GRAPH).is_file() or not (folder / WEIGHTS).is_file():
             raise RunError("model_invalid", f"{alias}: {folder} needs both {GRAPH} and {WEIGHTS}")
         return cls(folder, steps)
@@ -246,7 +278,9 @@ class PixelDiffusion:
         return self.corrected(pixels, request.mask, patchmatch(pixels, hole, request.seed), request.seed)
 
     def corrected(self, pixels: Pixels, mask: Pixels, fill: Pixels, seed: int) -> Pixels:
-        """A PatchMatch fill of a crop (uint8 height x width x 3; mask x 4), corrected by the model."""
+        """A PatchMatch fill of a crop (uint8 height x width x 3; mask x 4), corrected by the
+        model.
+        """
         hole = hole_of(mask)
         height, width = hole.shape
         missing = [(0, max(0, SIDES[0] - side)) for side in (height, width)]

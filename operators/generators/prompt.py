@@ -1,7 +1,7 @@
 """What a fill is meant to be, in words of no model in particular, and how each model is told.
 
-An intent follows from what `describe` saw and from the user's own words. A card's template renders it; another model renders
-the same intent.
+An intent follows from what `describe` saw and from the user's own words. A card's template
+renders it; another model renders the same intent.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ TRAITS = (
 
 
 def describe_surface(figures: Mapping[str, float], wish: str = "") -> str:
-    """The intent for a region: that its surface goes on, the traits that `figures` show, then the user's own `wish`.
+    """The intent for a region: that its surface goes on, the traits that `figures` show, then the
+    user's own `wish`.
 
-    `figures` may be empty, and names that are missing say nothing; neither do any where nothing was seen.
+    `figures` may be empty, and names that are missing say nothing; neither do any where nothing
+    was seen.
     """
     known = figures if figures.get("seen", 1) else {}
     traits = [trait.words for trait in TRAITS if trait.figure in known and trait.least <= known[trait.figure] < trait.most]
@@ -54,5 +56,7 @@ def render_prompt(intent: str, card: ModelCard) -> str:
 
 
 def prompt_sha256(prompt: str, card: ModelCard) -> str:
-    """SHA-256 (hexadecimal) of all the words that a model is given: the rendered prompt and the card's negative one."""
+    """SHA-256 (hexadecimal) of all the words that a model is given: the rendered prompt and the
+    card's negative one.
+    """
     return hashlib.sha256(f"{prompt}\0{card.negative_prompt}".encode()).hexdigest()

@@ -26,13 +26,16 @@ def canvas_of(request: Request, card: ModelCard) -> Canvas:
 
 
 def smooth_source(request: Request) -> Pixels:
-    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no letter shines through,
-    not even by the kernel that resizes."""
+    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no
+    letter shines through, not even by the kernel that resizes.
+    """
     return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
 
 
 def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
-    """Pictures of one size (uint8, height x width x 3) as float32, batch x 3 x height x width, -1..1."""
+    """Pictures of one size (uint8, height x width x 3) as float32, batch x 3 x height x width,
+    -1..1.
+    """
     import torch
 
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -46,14 +49,18 @@ def unstacked(batch: torch.Tensor) -> list[Pixels]:
 
 
 def generators_of(requests: Sequence[Request]) -> list[torch.Generator]:
-    """Each request's own random numbers, drawn on the host so that they are the same on every device."""
+    """Each request's own random numbers, drawn on the host so that they are the same on every
+    device.
+    """
     import torch
 
     return [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
 
 
 def scheduler_class(card: ModelCard, own: Any) -> Any:
-    """The class that the card names, or the one of the model's folder. Raises RunError model_invalid."""
+    """The class that the card names, or the one of the model's folder. Raises RunError
+    model_invalid.
+    """
     import diffusers
 
     if not card.scheduler:

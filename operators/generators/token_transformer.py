@@ -1,7 +1,8 @@
 """Amused (Patil et al. 2024, an open MUSE): a transformer over the tokens of a quantised picture.
 
-It predicts all masked tokens at once and keeps the surest of them, round by round, until none is masked. That is masked token
-modelling, decoded in parallel (MaskGIT, Chang et al. 2022); it is not autoregressive: no token waits for its left neighbour.
+It predicts all masked tokens at once and keeps the surest of them, round by round, until none is
+masked. That is masked token modelling, decoded in parallel (MaskGIT, Chang et al. 2022); it is
+not autoregressive: no token waits for its left neighbour.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class MaskAsGiven:
-    """Stands in for the pipeline's mask processor, which brings a mask of tokens to multiples of a token's pixels: 13 to 8."""
+    """Stands in for the pipeline's mask processor, which brings a mask of tokens to multiples of
+    a token's pixels: 13 to 8.
+    """
 
     def preprocess(self, mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """The mask itself."""
@@ -34,10 +37,12 @@ class MaskAsGiven:
 
 @dataclass(frozen=True)
 class TokenTransformer:
-    """One region at a time: how many tokens a round keeps follows from the masked share of the whole batch.
+    """One region at a time: how many tokens a round keeps follows from the masked share of the
+    whole batch.
 
-    Tokens are drawn from their probabilities with the region's own generator; `stochasticity` is the temperature of which of
-    them are kept, falling to 0. A token is either masked or not, so of a soft mask only the hole reaches the model.
+    Tokens are drawn from their probabilities with the region's own generator; `stochasticity` is
+    the temperature of which of them are kept, falling to 0. A token is either masked or not, so
+    of a soft mask only the hole reaches the model.
     """
 
     card: ModelCard
@@ -60,7 +65,9 @@ class TokenTransformer:
         return [self._fill(request) for request in requests]
 
     def tokens(self, request: Request) -> torch.Tensor:
-        """Which tokens are masked (float32 0 or 1, 1 x 1 x rows x columns of tokens): all that the hole touches."""
+        """Which tokens are masked (float32 0 or 1, 1 x 1 x rows x columns of tokens): all that
+        the hole touches.
+        """
         import torch
 
         canvas, cell = canvas_of(request, self.card), self.loaded.pipeline.vae_scale_factor

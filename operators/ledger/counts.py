@@ -1,4 +1,6 @@
-"""What earlier runs into a destination have finished, by verdict and by failure, without reading the ledger as a whole."""
+"""What earlier runs into a destination have finished, by verdict and by failure, without reading
+the ledger as a whole.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ COLUMNS = ["verdict", "failure.code"]
 
 
 def count_finished(dest: str, shards: Collection[int]) -> tuple[Counter[str], Counter[str]]:
-    """Images that need no more work, by verdict, and those among them that failed, by code. Raises Failure.
+    """Images that need no more work, by verdict, and those among them that failed, by code.
+    Raises Failure.
 
-    Of a finished shard's file only two columns are read; a shard of parts is read as resuming reads it.
+    Of a finished shard's file only two columns are read; a shard of parts is read as resuming
+    reads it.
     """
     files = ledger.files_by_shard(dest)
 

@@ -1,4 +1,6 @@
-"""Which images an index holds, for millions: hashes of 16 bytes in sorted arrays, not Python objects."""
+"""Which images an index holds, for millions: hashes of 16 bytes in sorted arrays, not Python
+objects.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 Hashes = npt.NDArray[np.bytes_]
-"""Hashes of 16 bytes, as numpy's `S16`: two are equal exactly if their bytes are, zeros at the end included."""
+"""Hashes of 16 bytes, as numpy's `S16`: two are equal exactly if their bytes are, zeros at the
+end included.
+"""
 
 LARGEST_UNSORTED = 65536
 
@@ -26,7 +30,9 @@ def binary(ids: Iterable[str]) -> Hashes:
 
 
 class IdSet:
-    """A growing set of hashes: sorted arrays of doubling lengths, so that growing costs little and a lookup few searches."""
+    """A growing set of hashes: sorted arrays of doubling lengths, so that growing costs little
+    and a lookup few searches.
+    """
 
     def __init__(self) -> None:
         self._recent: set[bytes] = set()
@@ -74,7 +80,9 @@ class IndexedIds:
         return cls(uris[order], ids[order], shards[order])
 
     def versions(self, found: Hashes) -> list[list[tuple[bytes, int]]]:
-        """For each hash of a URI, the ids under which it is indexed and their shards; one as a rule."""
+        """For each hash of a URI, the ids under which it is indexed and their shards; one as a
+        rule.
+        """
         first, last = np.searchsorted(self.uris, found, "left"), np.searchsorted(self.uris, found, "right")
         return [
             [(bytes(self.ids[at]), int(self.shards[at])) for at in range(start, end)]

@@ -1,8 +1,9 @@
 """The index: what is to be worked, in shards of Parquet, made from a listing that streams.
 
-An image's id is a hash of its URI and of its etag (its size and modification time on a local disk), so a changed file is
-a new image, and takes the place of the one it was. Listing again finds what is new or changed; everything else keeps its
-shard. An image that is no longer listed keeps its row: its result stands, or its key is found missing when it is worked.
+An image's id is a hash of its URI and of its etag (its size and modification time on a local
+disk), so a changed file is a new image, and takes the place of the one it was. Listing again
+finds what is new or changed; everything else keeps its shard. An image that is no longer listed
+keeps its row: its result stands, or its key is found missing when it is worked.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def shard_sizes(dest: str) -> dict[int, int]:
 
 
 def _indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
-    """What the index holds, and rows by shard. Two columns of each shard are read, several shards at a time."""
+    """What the index holds, and rows by shard. Two columns of each shard are read, several shards
+    at a time.
+    """
 
     def columns(shard: int) -> tuple[int, Hashes, Hashes]:
         rows = pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))), columns=["image_id", "uri"])
@@ -77,10 +80,10 @@ def build(
 ) -> dict[int, int]:
     """Index what the destination's index does not hold yet; returns rows by shard, old and new.
 
-    Shards double from 64 rows to 4,096: a small run is spread over workers, a large one has few files. A shard is put
-    while the listing goes on; memory is a few shards, and 52 bytes an image. `told` hears how many were listed. A URI that
-    comes twice counts once, as it came first. Raises RunError as `list_source` does, Failure as the destination's storage
-    does.
+    Shards double from 64 rows to 4,096: a small run is spread over workers, a large one has few
+    files. A shard is put while the listing goes on; memory is a few shards, and 52 bytes an
+    image. `told` hears how many were listed. A URI that comes twice counts once, as it came
+    first. Raises RunError as `list_source` does, Failure as the destination's storage does.
     """
     known, sizes = _indexed_ids(dest)
     seen, superseded = IdSet(), defaultdict[int, list[str]](list)
@@ -151,9 +154,11 @@ def _write_shard(dest: str, shard: int, items: list[SourceImage], own: pa.Schema
 
 
 def drop_changed(dest: str, shard: int, ids: list[str], index_shard: str) -> int:
-    """Take images out of a shard's ledger files and then out of its index file; returns the index rows that are left.
+    """Take images out of a shard's ledger files and then out of its index file; returns the index
+    rows that are left.
 
-    The index comes last: dying in between leaves rows that the next indexing finds superseded again. Raises Failure.
+    The index comes last: dying in between leaves rows that the next indexing finds superseded
+    again. Raises Failure.
     """
     gone = pa.array(ids, pa.string())
     for file in storage.uris(ledger.shard_folder(dest, shard)):
@@ -163,7 +168,9 @@ def drop_changed(dest: str, shard: int, ids: list[str], index_shard: str) -> int
 
 
 def _rewrite(uri: str, gone: pa.Array) -> int:
-    """Put a Parquet file again without the rows of some images, or remove it if it has no others; returns what is left."""
+    """Put a Parquet file again without the rows of some images, or remove it if it has no others;
+    returns what is left.
+    """
     rows = pq.read_table(io.BytesIO(storage.read(uri)))
     kept = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=gone)))
     if not len(kept):

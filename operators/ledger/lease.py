@@ -20,9 +20,9 @@ from operators.storage import files as storage
 class Lease:
     """One driver at a time into a destination.
 
-    The lease is an object that its holder renews. A driver of the same host whose process is gone has lost it at once;
-    any other one when it has not renewed it for `EXPIRY_SECONDS`, measured by the waiting driver's own clock, so that
-    clocks need not agree.
+    The lease is an object that its holder renews. A driver of the same host whose process is gone
+    has lost it at once; any other one when it has not renewed it for `EXPIRY_SECONDS`, measured
+    by the waiting driver's own clock, so that clocks need not agree.
     """
 
     RENEWAL_SECONDS = 5.0
@@ -100,7 +100,9 @@ class Lease:
 
     @contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Hold the lease for the enclosed block; `lost` is set if another driver takes it. Raises RunError."""
+        """Hold the lease for the enclosed block; `lost` is set if another driver takes it. Raises
+        RunError.
+        """
         self._acquire()
         thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         thread.start()

@@ -1,9 +1,11 @@
-"""The ledger: one row per image, without pixels, and the rules by which a run that died is taken up again.
+"""The ledger: one row per image, without pixels, and the rules by which a run that died is taken
+up again.
 
-`write` puts an image under its key first and commits its ledger row afterwards, in a part named by the hash of the ids it
-holds. Dying between the two costs that group once more, with the same bytes. A row whose failure is transient is not
-done: a later part supersedes it. A shard all of whose rows are done is compacted to `complete.parquet`, so that a
-finished run is recognised from one listing.
+`write` puts an image under its key first and commits its ledger row afterwards, in a part named
+by the hash of the ids it holds. Dying between the two costs that group once more, with the same
+bytes. A row whose failure is transient is not done: a later part supersedes it. A shard all of
+whose rows are done is compacted to `complete.parquet`, so that a finished run is recognised from
+one listing.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def _is_done(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
-    """A shard's rows, one per image: a done row before one with a transient failure. Raises Failure."""
+    """A shard's rows, one per image: a done row before one with a transient failure. Raises
+    Failure.
+    """
     names = [COMPLETE] if COMPLETE in files else sorted(files)
     if not names:
         return LEDGER_SCHEMA.empty_table()
@@ -112,9 +116,11 @@ def read(dest: str) -> pa.Table:
 
 
 def compact(dest: str, shard: int, expected: int) -> bool:
-    """Turn a shard's parts into one file if all its `expected` images are done; whether it is complete now.
+    """Turn a shard's parts into one file if all its `expected` images are done; whether it is
+    complete now.
 
-    The one file is put before the parts are removed, and readers prefer it, so dying in between loses nothing.
+    The one file is put before the parts are removed, and readers prefer it, so dying in between
+    loses nothing.
     """
     files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard)) if name.endswith(".parquet")]
     if COMPLETE not in files:

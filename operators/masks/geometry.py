@@ -23,13 +23,17 @@ def bounding_box(polygons: Sequence[Polygon], width: int, height: int) -> Box:
 
 
 def stroke_height(polygon: Polygon) -> float:
-    """The height of a line of text in pixels: the short side of the smallest rectangle round its polygon."""
+    """The height of a line of text in pixels: the short side of the smallest rectangle round its
+    polygon.
+    """
     (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     return float(min(sides))
 
 
 def rasterised(polygons: Sequence[Polygon], box: Box) -> Pixels:
-    """The polygons filled (0 or 255) on the box's pixel grid; corners rounded to 1/16 pixel, edges included."""
+    """The polygons filled (0 or 255) on the box's pixel grid; corners rounded to 1/16 pixel,
+    edges included.
+    """
     mask = np.zeros((box.height, box.width), np.uint8)
     for polygon in polygons:
         shifted = (np.asarray(polygon, np.float64).reshape(-1, 2) - [box.x, box.y]) * 16
@@ -38,10 +42,12 @@ def rasterised(polygons: Sequence[Polygon], box: Box) -> Pixels:
 
 
 def grouped(crops: Sequence[Box], largest: int, frame: Box) -> list[list[int]]:
-    """Indices of crops to be worked as one: overlapping ones whose common box costs no more than they do apart.
+    """Indices of crops to be worked as one: overlapping ones whose common box costs no more than
+    they do apart.
 
-    A group's box stays within `largest` pixels a side, so that one bad letter rolls back a paragraph and not a page,
-    unless all groups together would cover more than the frame: then neighbours are joined whatever their size.
+    A group's box stays within `largest` pixels a side, so that one bad letter rolls back a
+    paragraph and not a page, unless all groups together would cover more than the frame: then
+    neighbours are joined whatever their size.
     """
     groups = [([index], crop) for index, crop in enumerate(crops)]
 

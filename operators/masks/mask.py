@@ -1,4 +1,6 @@
-"""Soft masks and context crops: from polygons to the four channels that every fill and every paste-back follow."""
+"""Soft masks and context crops: from polygons to the four channels that every fill and every
+paste-back follow.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from operators.rows.box import Box
 CHANNELS = ("core", "blend", "confidence", "structure")
 """Channel order of a region's mask, each 0..255.
 
-`core`: must be regenerated, the dilated strokes of every region in this crop; `blend`: weight at paste-back, this region's own
-strokes, fading in their rim; `confidence`: how sure the detector is; `structure`: edges to keep through the fill.
+`core`: must be regenerated, the dilated strokes of every region in this crop; `blend`: weight at
+paste-back, this region's own strokes, fading in their rim; `confidence`: how sure the detector
+is; `structure`: edges to keep through the fill.
 """
 CORE, BLEND, CONFIDENCE, STRUCTURE = range(4)
 
@@ -28,7 +31,8 @@ def dilated(mask: Pixels, radius: int) -> Pixels:
 
 
 def feathered(mask: Pixels, radius: int) -> Pixels:
-    """The mask dilated by `radius` and then smoothed over the same radius: full weight everywhere the mask was full.
+    """The mask dilated by `radius` and then smoothed over the same radius: full weight everywhere
+    the mask was full.
 
     Feathering first would lower the weight on the strokes themselves and leave their ghosts.
     """
@@ -36,7 +40,9 @@ def feathered(mask: Pixels, radius: int) -> Pixels:
 
 
 def feathered_weights(mask: Pixels, radius: int) -> npt.NDArray[np.float32]:
-    """What `feathered` rounds to bytes, float32 0..255. OpenCV's blur of bytes would be off by more than a level."""
+    """What `feathered` rounds to bytes, float32 0..255. OpenCV's blur of bytes would be off by
+    more than a level.
+    """
     if radius <= 0:
         return mask.astype(np.float32)
     grown = dilated(mask, radius).astype(np.float32)
@@ -50,7 +56,9 @@ def ring(inside: npt.NDArray[np.bool_], excluded: npt.NDArray[np.bool_], width: 
 
 
 def moved(data: Pixels, box: Box, crop: Box) -> Pixels:
-    """What `data` (height x width, on `box`) shows of the crop: cut where it reaches out, zero where it does not reach."""
+    """What `data` (height x width, on `box`) shows of the crop: cut where it reaches out, zero
+    where it does not reach.
+    """
     placed = np.zeros((crop.height, crop.width), np.uint8)
     left, top = max(box.x, crop.x), max(box.y, crop.y)
     right, bottom = min(box.x + box.width, crop.x + crop.width), min(box.y + box.height, crop.y + crop.height)
@@ -66,7 +74,9 @@ def empty_mask(box: Box) -> Pixels:
 
 
 def hole_of(mask: Pixels) -> Pixels:
-    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the paste-back will weigh."""
+    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the
+    paste-back will weigh.
+    """
     return np.where((mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), 255, 0).astype(np.uint8)
 
 

@@ -1,4 +1,6 @@
-"""From the stroke network's probabilities to mask weights: which strokes count, how far they grow, how they fade."""
+"""From the stroke network's probabilities to mask weights: which strokes count, how far they
+grow, how they fade.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ class StrokeMask:
     least_dilation: int = 2
     """Smallest growth of the strokes, in pixels."""
     certain: float = 0.2
-    """Probability from which the paste-back has full weight. In the dilated rim of the strokes, where the probability is
-    lower, the weight falls in proportion."""
+    """Probability from which the paste-back has full weight. In the dilated rim of the strokes,
+    where the probability is lower, the weight falls in proportion.
+    """
     feather: int = 1
     """Pixels over which the paste-back fades outside a polygon that is replaced as a whole."""
 
@@ -34,18 +37,22 @@ class StrokeMask:
         return probability >= self.least_probability
 
     def grown(self, strokes: Pixels, height: float) -> Pixels:
-        """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over their faint edges."""
+        """The core of strokes (0 or 255) of a line that is `height` pixels high: dilated over
+        their faint edges.
+        """
         return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
 
     def certainty(self, probability: Probability) -> Pixels:
-        """How strongly each pixel of found strokes is replaced, 0..255, from their probabilities (0..1)."""
+        """How strongly each pixel of found strokes is replaced, 0..255, from their probabilities
+        (0..1).
+        """
         result: Pixels = np.rint(np.clip(probability / np.float32(self.certain), 0, 1) * 255).astype(np.uint8)
         return result
 
     def weight(self, core: Pixels, certainty: Pixels, strokes: str) -> Pixels:
         """The paste-back's weights of a core, all uint8 height x width, 0..255.
 
-        Strokes that were `found` fade within their core, because every pixel beyond it belongs to the picture. A polygon is
-        replaced as a whole and fades outside.
+        Strokes that were `found` fade within their core, because every pixel beyond it belongs to
+        the picture. A polygon is replaced as a whole and fades outside.
         """
         return np.minimum(core, certainty) if strokes == "found" else feathered(core, self.feather)

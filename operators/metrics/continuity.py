@@ -16,7 +16,9 @@ def luma(rgb: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _steps(values: npt.NDArray[np.float32], chosen: Selection, other: Selection) -> npt.NDArray[np.float32]:
-    """Absolute differences between 4-neighbours of which one is in `chosen` and the other in `other`."""
+    """Absolute differences between 4-neighbours of which one is in `chosen` and the other in
+    `other`.
+    """
     found = []
     for axis in (0, 1):
         step = np.abs(np.diff(values, axis=axis))
@@ -30,9 +32,10 @@ def _steps(values: npt.NDArray[np.float32], chosen: Selection, other: Selection)
 def seam_ratio(rgb: Pixels, edited: Selection, ring: Selection) -> float:
     """Mean luma step across the border of `edited`, over the mean step inside the ring round it.
 
-    1 where the border is as rough as the picture next to it; above 1 where it shows; range 0 and up. One grey level is
-    added to both means, so that flat pictures do not divide by zero. NaN without a border or without a ring. A measure of
-    our own, in the spirit of the blockiness ratio of Wang, Sheikh and Bovik (ICIP 2002).
+    1 where the border is as rough as the picture next to it; above 1 where it shows; range 0 and
+    up. One grey level is added to both means, so that flat pictures do not divide by zero. NaN
+    without a border or without a ring. A measure of our own, in the spirit of the blockiness
+    ratio of Wang, Sheikh and Bovik (ICIP 2002).
     """
     values = luma(rgb)
     across, within = _steps(values, edited, ring), _steps(values, ring, ring)
@@ -42,7 +45,8 @@ def seam_ratio(rgb: Pixels, edited: Selection, ring: Selection) -> float:
 
 
 def lab_difference(rgb: Pixels, edited: Selection, ring: Selection) -> float:
-    """CIE76 distance between the mean colours of `edited` and of the ring, in CIELAB units (0 is equal, 2.3 just visible).
+    """CIE76 distance between the mean colours of `edited` and of the ring, in CIELAB units (0 is
+    equal, 2.3 just visible).
 
     NaN where either is empty. Definition: CIE 1976 L*a*b*, sRGB with D65 white.
     """

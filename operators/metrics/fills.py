@@ -21,7 +21,9 @@ RING_WIDTH = 12
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Which pixels of a crop are edited, and which ring round them shows the picture without text."""
+    """Which pixels of a crop are edited, and which ring round them shows the picture without
+    text.
+    """
 
     edited: Selection
     ring: Selection
@@ -39,9 +41,10 @@ class Surroundings:
 def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
     """The gate's measurements of one pasted fill, by name.
 
-    `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's. What the detector and the stroke
-    network still see comes from outside; the ring's energies, the trial and the thickness say how hard the place is, the
-    rest how the fill fits there. NaN where something cannot be measured.
+    `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's. What the
+    detector and the stroke network still see comes from outside; the ring's energies, the trial
+    and the thickness say how hard the place is, the rest how the fill fits there. NaN where
+    something cannot be measured.
     """
     place = Surroundings.of(mask)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
@@ -64,11 +67,13 @@ def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_st
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:
-    """How badly a smooth fill of the same shape does where the truth is known: just beside the edit.
+    """How badly a smooth fill of the same shape does where the truth is known: just beside the
+    edit.
 
-    The edit's shape is moved next to itself, up, down, left or right, to where most of it meets pixels without text; these
-    are filled smoothly (Navier-Stokes) and compared with what stands there. Base-2 logarithm of the mean squared error in grey
-    levels, plus one; NaN where there is no room.
+    The edit's shape is moved next to itself, up, down, left or right, to where most of it meets
+    pixels without text; these are filled smoothly (Navier-Stokes) and compared with what stands
+    there. Base-2 logarithm of the mean squared error in grey levels, plus one; NaN where there is
+    no room.
     """
     edited = mask[:, :, BLEND] > 127
     taken = (mask[:, :, BLEND] > 0) | (mask[:, :, CORE] > 0)

@@ -21,10 +21,12 @@ from operators.vision.text_detector import Scale, text_detector
 
 @dataclass(frozen=True)
 class Eraseness:
-    """Detection on an edited picture against the texts that were there, net of what the clean picture gives.
+    """Detection on an edited picture against the texts that were there, net of what the clean
+    picture gives.
 
-    Lower is better for all three, 0..1: a text counts as found if a detected polygon overlaps it by more than half of the
-    smaller area. A detector that fires on the clean picture at the same place does not count against the edit.
+    Lower is better for all three, 0..1: a text counts as found if a detected polygon overlaps it
+    by more than half of the smaller area. A detector that fires on the clean picture at the same
+    place does not count against the edit.
     """
 
     precision: float
@@ -57,7 +59,9 @@ def detected(rgb: Pixels, scale: Scale = Scale()) -> list[Polygon]:
 
 
 def eraseness(edited: Pixels, texts: Sequence[Polygon], clean: Pixels | None = None) -> Eraseness:
-    """How well the detector still finds `texts` in the edited picture; see Eraseness. NaN throughout without texts."""
+    """How well the detector still finds `texts` in the edited picture; see Eraseness. NaN
+    throughout without texts.
+    """
     if not texts:
         return Eraseness(*[float("nan")] * 3)
     frame = Box(0, 0, edited.shape[1], edited.shape[0])
@@ -76,7 +80,9 @@ def eraseness(edited: Pixels, texts: Sequence[Polygon], clean: Pixels | None = N
 
 
 def recogniser_path() -> Path:
-    """The recogniser's weights (PP-OCRv6 rec small, Apache-2.0) inside the installed `rapidocr` package."""
+    """The recogniser's weights (PP-OCRv6 rec small, Apache-2.0) inside the installed `rapidocr`
+    package.
+    """
     return Path(str(files("rapidocr"))) / "models" / "PP-OCRv6_rec_small.onnx"
 
 
@@ -92,7 +98,9 @@ class Recogniser:
         self._characters = ["", *characters, " "]
 
     def read(self, line: Pixels) -> tuple[str, float]:
-        """The text of an upright line (uint8 height x width x 3) and the mean probability of its characters, 0..1."""
+        """The text of an upright line (uint8 height x width x 3) and the mean probability of its
+        characters, 0..1.
+        """
         width = max(8, min(2400, round(self.HEIGHT * line.shape[1] / line.shape[0])))
         seen = cv2.resize(line[:, :, ::-1], (width, self.HEIGHT), interpolation=cv2.INTER_LINEAR)
         values = (seen.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
@@ -109,7 +117,9 @@ def recogniser() -> Recogniser:
 
 
 def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
-    """What lies under a polygon, turned upright: the smallest rectangle round it, its long side across."""
+    """What lies under a polygon, turned upright: the smallest rectangle round it, its long side
+    across.
+    """
     (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     if width < height:
         width, height, angle = height, width, angle - 90
@@ -122,6 +132,8 @@ def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
 
 
 def characters_read(rgb: Pixels, polygon: Polygon, least_confidence: float = 0.5) -> int:
-    """How many characters the recogniser still reads under a polygon; 0 if it is less than `least_confidence` sure."""
+    """How many characters the recogniser still reads under a polygon; 0 if it is less than
+    `least_confidence` sure.
+    """
     text, sure = recogniser().read(straightened(rgb, polygon))
     return len(text.replace(" ", "")) if sure >= least_confidence else 0

@@ -1,4 +1,6 @@
-"""Does an edit look like the picture it is in? Its detail, band by band, and whether it overshoots."""
+"""Does an edit look like the picture it is in? Its detail, band by band, and whether it
+overshoots.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ BANDS = 4
 
 
 def octave_bands(rgb: Pixels) -> list[npt.NDArray[np.float32]]:
-    """The luma's octave bands at full size, finest first: differences of Gaussians of sigma 0.8 that doubles each time.
+    """The luma's octave bands at full size, finest first: differences of Gaussians of sigma 0.8
+    that doubles each time.
 
-    Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code" (1983), without the thinning.
+    Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code" (1983), without the
+    thinning.
     """
     level, bands = luma(rgb), []
     for octave in range(BANDS):
@@ -27,24 +31,29 @@ def octave_bands(rgb: Pixels) -> list[npt.NDArray[np.float32]]:
 
 
 def band_energies(rgb: Pixels, where: Selection) -> list[float]:
-    """Mean squared value of each octave band over `where`, in squared grey levels, finest first; NaN if it is empty."""
+    """Mean squared value of each octave band over `where`, in squared grey levels, finest first;
+    NaN if it is empty.
+    """
     return [float(np.mean(band[where] ** 2)) if where.any() else float("nan") for band in octave_bands(rgb)]
 
 
 def band_ratios(rgb: Pixels, edited: Selection, ring: Selection) -> list[float]:
-    """Base-2 logarithm of the energy in `edited` over that in the ring for each octave band, finest first.
+    """Base-2 logarithm of the energy in `edited` over that in the ring for each octave band,
+    finest first.
 
-    0 where both are alike; one squared grey level is added to both sides. NaN where either is empty.
+    0 where both are alike; one squared grey level is added to both sides. NaN where either is
+    empty.
     """
     pairs = zip(band_energies(rgb, edited), band_energies(rgb, ring), strict=True)
     return [float(np.log2((inside + 1) / (around + 1))) for inside, around in pairs]
 
 
 def overshoot_share(result: Pixels, source: Pixels, where: Selection, radius: int = 5) -> float:
-    """Share of `where` in which the result's luma leaves the range that the source has within `radius` pixels, 0..1.
+    """Share of `where` in which the result's luma leaves the range that the source has within
+    `radius` pixels, 0..1.
 
-    Two grey levels of slack keep rounding out. It counts ringing and oversharpening (after Marziliano et al., 2004).
-    NaN if `where` is empty.
+    Two grey levels of slack keep rounding out. It counts ringing and oversharpening (after
+    Marziliano et al., 2004). NaN if `where` is empty.
     """
     if not where.any():
         return float("nan")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 LEAST_SIDE = 32
-"""Smaller pictures are continued by reflection to this side: the network's last layers see nothing of less."""
+"""Smaller pictures are continued by reflection to this side: the network's last layers see
+nothing of less.
+"""
 
 
 def weights_path() -> Path:
@@ -25,11 +27,13 @@ def weights_path() -> Path:
 
 
 class PerceptualDistance:
-    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu, ECCV 2022): 0 for equal pictures, larger for more visible change.
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu, ECCV 2022): 0 for equal pictures,
+    larger for more visible change.
 
-    A learnt distance between features of five layers, each unit-normalised over its channels. Features are low-passed
-    before they are thinned, so that a shift by a pixel or two, which nobody sees, costs next to nothing. The weights are
-    the authors'; the network round them is written from the paper and their shapes.
+    A learnt distance between features of five layers, each unit-normalised over its channels.
+    Features are low-passed before they are thinned, so that a shift by a pixel or two, which
+    nobody sees, costs next to nothing. The weights are the authors'; the network round them is
+    written from the paper and their shapes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +70,9 @@ class PerceptualDistance:
         return [first, second, third, fourth, fifth]
 
     def maps(self, first: Pixels, second: Pixels) -> list[npt.NDArray[np.float32]]:
-        """The distance at every place of each of the five layers; `distance` is the sum of their means."""
+        """The distance at every place of each of the five layers; `distance` is the sum of their
+        means.
+        """
         import torch
 
         with torch.inference_mode():
@@ -79,7 +85,8 @@ class PerceptualDistance:
         return found
 
     def distance(self, first: Pixels, second: Pixels) -> float:
-        """The distance of two uint8 pictures of one shape, height x width x 3; exactly 0 if they are equal.
+        """The distance of two uint8 pictures of one shape, height x width x 3; exactly 0 if they
+        are equal.
 
         Raises ValueError for shapes that differ.
         """

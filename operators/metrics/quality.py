@@ -1,7 +1,8 @@
 """How far is an edit from the truth, where the truth is known?
 
-The text-removal field publishes PSNR, MSSIM, MSE, AGE, pEPs and pCEPs; the last three come from background estimation
-(Maddalena and Petrosino, "Towards Benchmarking Scene Background Initialization", ICIAP workshops 2015).
+The text-removal field publishes PSNR, MSSIM, MSE, AGE, pEPs and pCEPs; the last three come from
+background estimation (Maddalena and Petrosino, "Towards Benchmarking Scene Background
+Initialization", ICIAP workshops 2015).
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def psnr(first: Pixels, second: Pixels) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape: 10 log10(255^2 / MSE); infinite if equal."""
+    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape: 10 log10(255^2 / MSE);
+    infinite if equal.
+    """
     error = float(np.mean((first.astype(np.float64) - second) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
 def mse(first: Pixels, second: Pixels) -> float:
-    """Mean squared error of values scaled to 0..1, as the text-removal field publishes it: 0 if equal, 1 at most."""
+    """Mean squared error of values scaled to 0..1, as the text-removal field publishes it: 0 if
+    equal, 1 at most.
+    """
     return float(np.mean(((first.astype(np.float64) - second) / 255) ** 2))
 
 
@@ -36,7 +41,9 @@ def _grey_error(first: Pixels, second: Pixels) -> npt.NDArray[np.int32]:
 
 
 def age(first: Pixels, second: Pixels) -> float:
-    """Average grey-level error: the mean absolute difference of the lumas, 0 if equal, 255 at most."""
+    """Average grey-level error: the mean absolute difference of the lumas, 0 if equal, 255 at
+    most.
+    """
     return float(_grey_error(first, second).mean())
 
 
@@ -48,7 +55,8 @@ def error_pixels(first: Pixels, second: Pixels) -> float:
 def clustered_error_pixels(first: Pixels, second: Pixels) -> float:
     """pCEPs: the share of pixels that are error pixels and whose four neighbours are too, 0..1.
 
-    Neighbours outside the picture count as errors, as in the field's code (a morphological erosion).
+    Neighbours outside the picture count as errors, as in the field's code (a morphological
+    erosion).
     """
     errors = (_grey_error(first, second) > ERROR_THRESHOLD).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -58,7 +66,9 @@ def clustered_error_pixels(first: Pixels, second: Pixels) -> float:
 def _similarity_maps(
     one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """SSIM and its contrast-structure part at every window of 11 x 11 (sigma 1.5) inside two grey pictures."""
+    """SSIM and its contrast-structure part at every window of 11 x 11 (sigma 1.5) inside two grey
+    pictures.
+    """
 
     def local(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         smooth: npt.NDArray[np.float64] = cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
@@ -80,8 +90,9 @@ def _lumas(first: Pixels, second: Pixels) -> tuple[npt.NDArray[np.float64], npt.
 def ssim(first: Pixels, second: Pixels) -> float:
     """Structural similarity of the lumas, -1..1, 1 if equal.
 
-    Wang, Bovik, Sheikh and Simoncelli (IEEE TIP 2004): Gaussian window of 11 x 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, the
-    mean over all windows that lie inside the picture. NaN if the picture is smaller than the window.
+    Wang, Bovik, Sheikh and Simoncelli (IEEE TIP 2004): Gaussian window of 11 x 11 with sigma 1.5,
+    K1 = 0.01, K2 = 0.03, the mean over all windows that lie inside the picture. NaN if the
+    picture is smaller than the window.
     """
     if min(first.shape[:2]) < 11:
         return float("nan")
@@ -91,18 +102,20 @@ def ssim(first: Pixels, second: Pixels) -> float:
 def ms_ssim(first: Pixels, second: Pixels) -> float:
     """Multi-scale structural similarity of the lumas, 1 if equal.
 
-    Wang, Simoncelli and Bovik (Asilomar 2003): five scales, each the mean of 2 x 2 pixels of the one before; contrast and
-    structure of every scale and luminance of the last, to their published exponents. Negative means count as 0. NaN if
-    the last scale is smaller than a window (a side below 176 pixels).
+    Wang, Simoncelli and Bovik (Asilomar 2003): five scales, each the mean of 2 x 2 pixels of the
+    one before; contrast and structure of every scale and luminance of the last, to their
+    published exponents. Negative means count as 0. NaN if the last scale is smaller than a window
+    (a side below 176 pixels).
     """
     return _multi_scale(first, second, halved=True)
 
 
 def ms_ssim_unscaled(first: Pixels, second: Pixels) -> float:
-    """What the text-removal field's common code publishes as MSSIM: `ms_ssim` computed at full size on all five scales.
+    """What the text-removal field's common code publishes as MSSIM: `ms_ssim` computed at full
+    size on all five scales.
 
-    Its code filters the pictures for the next scale and then measures the unfiltered ones again. Kept so that its figures
-    can be compared; NaN for a side below 11 pixels.
+    Its code filters the pictures for the next scale and then measures the unfiltered ones again.
+    Kept so that its figures can be compared; NaN for a side below 11 pixels.
     """
     return _multi_scale(first, second, halved=False)
 

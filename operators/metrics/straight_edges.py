@@ -24,10 +24,12 @@ Array = npt.NDArray[np.float32]
 
 
 def straight_edges(rgb: Pixels, seen: Selection, hidden: Selection) -> tuple[int, float]:
-    """How many straight edges enter `hidden` and come out again, and how steep they are (grey levels per pixel, 0 without any).
+    """How many straight edges enter `hidden` and come out again, and how steep they are (grey
+    levels per pixel, 0 without any).
 
-    Lines are proposed by the Hough transform (Duda and Hart 1972) over Canny edges in `seen`; a line counts if most of what is
-    seen of it, on both sides of the hidden pixels it meets, lies on an edge of its direction.
+    Lines are proposed by the Hough transform (Duda and Hart 1972) over Canny edges in `seen`; a
+    line counts if most of what is seen of it, on both sides of the hidden pixels it meets, lies
+    on an edge of its direction.
     """
     if min(rgb.shape[:2]) < 8 or not hidden.any():
         return 0, 0.0
@@ -49,7 +51,8 @@ def straight_edges(rgb: Pixels, seen: Selection, hidden: Selection) -> tuple[int
 
 
 def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two lines (distance from the middle of what is hidden, angle of the normal) are one.
+    """Whether two lines (distance from the middle of what is hidden, angle of the normal) are
+    one.
 
     Near 0 and pi the distance changes its sign.
     """
@@ -63,7 +66,9 @@ def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def _support(
     distance: float, angle: float, gradient: tuple[Array, Array, Pixels], seen: Selection, hidden: Selection
 ) -> float | None:
-    """The mean steepness along a line that is an edge where it can be seen; None if it is none, or misses what is hidden."""
+    """The mean steepness along a line that is an edge where it can be seen; None if it is none,
+    or misses what is hidden.
+    """
     height, width = seen.shape
     normal = np.array([np.cos(angle), np.sin(angle)])
     along = np.arange(-(height + width), height + width)

@@ -1,7 +1,9 @@
-"""What a surface is like, in a few figures that people can read: of the picture behind a text, never of the text.
+"""What a surface is like, in a few figures that people can read: of the picture behind a text,
+never of the text.
 
-`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is measured, and the figures count
-only pixels that it has not touched. FIGURES is the list of everything that `describe` writes into `metadata`.
+`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is
+measured, and the figures count only pixels that it has not touched. FIGURES is the list of
+everything that `describe` writes into `metadata`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ SAMPLES = 512
 SAME_COLOUR = 12.0
 """Distance in sRGB grey levels below which two dominant colours are one."""
 ROUGH = 3.0
-"""Grey levels of detail (root mean square) from which a place is textured and not flat; grain and noise count as texture."""
+"""Grey levels of detail (root mean square) from which a place is textured and not flat; grain and
+noise count as texture.
+"""
 EDGE_RING = 24
 """Pixels round an edit in which straight edges are looked for."""
 
@@ -77,11 +81,15 @@ FIGURES = (
     ),
     Figure("edge_steepness", "grey levels per pixel", 0, 255, "mean steepness across those edges", True),
 )
-"""Everything in `metadata`. The figures of a whole picture are measured at no more than `describe.FRAME_SIDE` pixels a side."""
+"""Everything in `metadata`. The figures of a whole picture are measured at no more than
+`describe.FRAME_SIDE` pixels a side.
+"""
 
 
 def smoothed_over(pixels: Pixels, hole: Selection) -> Pixels:
-    """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes); grey if nothing else is left."""
+    """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes); grey if
+    nothing else is left.
+    """
     if not hole.any():
         return pixels
     if hole.all():
@@ -93,8 +101,9 @@ def smoothed_over(pixels: Pixels, hole: Selection) -> Pixels:
 def noise_deviation(rgb: Pixels, where: Selection) -> float:
     """The standard deviation of the luma's noise over `where`, in grey levels; 0 if it is empty.
 
-    The second difference both ways (Immerkaer, "Fast Noise Variance Estimation", 1996), and its median absolute value
-    instead of the mean (Donoho and Johnstone 1994), so that edges do not count.
+    The second difference both ways (Immerkaer, "Fast Noise Variance Estimation", 1996), and its
+    median absolute value instead of the mean (Donoho and Johnstone 1994), so that edges do not
+    count.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     values = np.abs(cv2.filter2D(luma(rgb), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101))[where]
@@ -102,9 +111,11 @@ def noise_deviation(rgb: Pixels, where: Selection) -> float:
 
 
 def blur(rgb: Pixels, where: Selection) -> float:
-    """How little of the luma's variation a blur of nine pixels takes away, 0 (sharp) to 1 (blurred); 0 where nothing varies.
+    """How little of the luma's variation a blur of nine pixels takes away, 0 (sharp) to 1
+    (blurred); 0 where nothing varies.
 
-    Crété et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric", 2007.
+    Crété et al., "The blur effect: perception and estimation with a new no-reference perceptual
+    blur metric", 2007.
     """
     grey, found = luma(rgb), []
     for axis, size in ((0, (1, 9)), (1, (9, 1))):
@@ -117,7 +128,9 @@ def blur(rgb: Pixels, where: Selection) -> float:
 
 
 def textured_share(rgb: Pixels, where: Selection) -> float:
-    """The share of `where` round which (9 x 9) the luma's detail, slopes taken out, is above ROUGH; 0 if it is empty."""
+    """The share of `where` round which (9 x 9) the luma's detail, slopes taken out, is above
+    ROUGH; 0 if it is empty.
+    """
     grey = luma(rgb)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 3.2, borderType=cv2.BORDER_REFLECT_101)
     energy = cv2.blur(detail * detail, (9, 9), borderType=cv2.BORDER_REFLECT_101)
@@ -125,7 +138,8 @@ def textured_share(rgb: Pixels, where: Selection) -> float:
 
 
 def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, float, float]]:
-    """COLOURS times red, green, blue (0..255) and share (0..1), the most frequent first; missing ones are black with share 0.
+    """COLOURS times red, green, blue (0..255) and share (0..1), the most frequent first; missing
+    ones are black with share 0.
 
     k-means (Lloyd 1982) from the luma's quantiles, so that no random number is drawn.
     """
@@ -159,7 +173,9 @@ def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, 
 
 
 def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str, float]:
-    """The figures of a surface over `seen`, of a picture whose `hole` is hidden already; every value is finite."""
+    """The figures of a surface over `seen`, of a picture whose `hole` is hidden already; every
+    value is finite.
+    """
     clear = seen & (dilated(hole.astype(np.uint8), 1) == 0)
     clear = clear if clear.any() else seen
     grey = luma(shown)
@@ -189,10 +205,11 @@ def text_smoothed_over(pixels: Pixels, mask: Pixels) -> Pixels:
 
 
 def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int) -> dict[str, float]:
-    """Every figure of FIGURES for one region, before any fill: its crop `text_smoothed_over`, its mask, its polygons, and the
-    picture's longer side.
+    """Every figure of FIGURES for one region, before any fill: its crop `text_smoothed_over`, its
+    mask, its polygons, and the picture's longer side.
 
-    Measured on the ring of `gate.RING_WIDTH` pixels round the edit, straight edges on a wider one.
+    Measured on the ring of `gate.RING_WIDTH` pixels round the edit, straight edges on a wider
+    one.
     """
     place, hole = Surroundings.of(mask), hole_of(mask) > 0
     core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)

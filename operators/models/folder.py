@@ -1,6 +1,8 @@
-"""A folder in diffusers' format: what it tells about its model, which of its files a pipeline loads, whether they are whole.
+"""A folder in diffusers' format: what it tells about its model, which of its files a pipeline
+loads, whether they are whole.
 
-Such a folder holds `model_index.json`, which names the pipeline's class and its components, and one folder per component.
+Such a folder holds `model_index.json`, which names the pipeline's class and its components, and
+one folder per component.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from operators.storage import files as storage
 Result = TypeVar("Result")
 INDEX = "model_index.json"
 OVERRIDE = "cleanplate.yaml"
-"""A file in the folder with fields of a card, which take the place of what the folder itself tells."""
+"""A file in the folder with fields of a card, which take the place of what the folder itself
+tells.
+"""
 WEIGHTS = ".safetensors"
 SETTINGS = frozenset({".json", ".txt", ".model"})
 GRAPHS = {"PixelDiffusion": frozenset({".onnx"})}
-"""Formats of the graphs that a pipeline of this class runs; other folders hold some that nothing here would load."""
+"""Formats of the graphs that a pipeline of this class runs; other folders hold some that nothing
+here would load.
+"""
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 """Formats whose reading can run code that somebody hid in them."""
 UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
@@ -37,7 +43,9 @@ HABITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Flux", {"steps": 28, "guidance": 7.0, "dtype": "bfloat16"}),
     ("", {"steps": 30, "guidance": 4.0, "dtype": "bfloat16"}),
 )
-"""What no folder of a transformer says: settings by the beginning of the pipeline's class name; the first that fits counts."""
+"""What no folder of a transformer says: settings by the beginning of the pipeline's class name;
+the first that fits counts.
+"""
 UPSCALERS: dict[str, dict[str, Any]] = {
     "StableDiffusionUpscalePipeline": {},
     "LDMSuperResolutionPipeline": {"steps": 100, "guidance": 1.0, "dtype": "float32"},
@@ -48,10 +56,12 @@ UNET_HABITS: dict[str, Any] = {"steps": 25, "guidance": 7.5, "dtype": "float16",
 
 
 def card_of_folder(uri: str) -> ModelCard:
-    """The card of a folder or fsspec URL in diffusers' format; nothing but its small configuration files is read.
+    """The card of a folder or fsspec URL in diffusers' format; nothing but its small
+    configuration files is read.
 
-    Raises RunError model_unavailable if there is no such folder, model_invalid if it is not in diffusers' format,
-    model_unsafe if it has pickled weights only, model_card_invalid for a wrong `cleanplate.yaml` in it.
+    Raises RunError model_unavailable if there is no such folder, model_invalid if it is not in
+    diffusers' format, model_unsafe if it has pickled weights only, model_card_invalid for a wrong
+    `cleanplate.yaml` in it.
     """
     names = list_files(uri)
     if INDEX not in names:
@@ -67,7 +77,9 @@ def card_of_folder(uri: str) -> ModelCard:
 
 
 def list_files(uri: str) -> tuple[str, ...]:
-    """The files under a folder or URL by their path in it. Raises RunError model_unavailable if there are none."""
+    """The files under a folder or URL by their path in it. Raises RunError model_unavailable if
+    there are none.
+    """
     root = _asked(uri, lambda: storage.filesystem(uri)[1].rstrip("/") + "/")
     found = _asked(uri, lambda: storage.names(uri))
     names = tuple(sorted(name.removeprefix(root) for name in found if name.startswith(root)))
@@ -77,10 +89,12 @@ def list_files(uri: str) -> tuple[str, ...]:
 
 
 def select_files(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
-    """The files that a fill by a model of this `model_index.json` needs, sorted: settings, vocabularies, one set of weights.
+    """The files that a fill by a model of this `model_index.json` needs, sorted: settings,
+    vocabularies, one set of weights.
 
-    Weights are of the variant where a component has it, else those without one. Raises RunError model_unsafe for a
-    component whose weights are only pickled, model_invalid for one that is not there.
+    Weights are of the variant where a component has it, else those without one. Raises RunError
+    model_unsafe for a component whose weights are only pickled, model_invalid for one that is not
+    there.
     """
     chosen = [INDEX]
     for component in _components(index):
@@ -103,12 +117,16 @@ def select_files(names: Collection[str], index: Mapping[str, Any], variant: str)
 
 
 def variants(chosen: Collection[str]) -> dict[str, str]:
-    """The variant of the weights (empty for plain ones) of each component that has some among the selected files."""
+    """The variant of the weights (empty for plain ones) of each component that has some among the
+    selected files.
+    """
     return {PurePosixPath(name).parts[0]: _variant(name) for name in _weights(chosen)}
 
 
 def check_whole(folder: Path, names: Collection[str]) -> None:
-    """Raise RunError model_invalid, naming the file, if weights are cut short, misshapen or miss a part of theirs."""
+    """Raise RunError model_invalid, naming the file, if weights are cut short, misshapen or miss
+    a part of theirs.
+    """
     for name in names:
         if name.endswith(WEIGHTS):
             check_safetensors(folder / name)
@@ -150,7 +168,9 @@ def _only_variant(names: Collection[str], index: Mapping[str, Any]) -> str:
 
 
 def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[str, Any]:
-    """Family, sizes and habits, as the pipelines of diffusers derive them from the components' configurations."""
+    """Family, sizes and habits, as the pipelines of diffusers derive them from the components'
+    configurations.
+    """
     pipeline = str(index.get("_class_name", ""))
     components = _components(index)
     core = next((name for name in ("unet", "transformer") if name in components), None)
@@ -175,15 +195,19 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
 
 
 def _upscaler(habits: Mapping[str, Any], side: int, cells: int, reduction: int) -> dict[str, Any]:
-    """An upscaler's latent has the size of the picture that it is given, and its decoder enlarges that.
+    """An upscaler's latent has the size of the picture that it is given, and its decoder enlarges
+    that.
 
-    Sides are multiples of both factors (powers of two), since some pipelines cut a picture to multiples of the decoder's.
+    Sides are multiples of both factors (powers of two), since some pipelines cut a picture to
+    multiples of the decoder's.
     """
     return {"family": "upscaler", "native_size": side, "size_multiple": max(cells, reduction), "scale": reduction, **habits}
 
 
 def _reduction(network: Mapping[str, Any]) -> int:
-    """How many pixels or cells one side of the smallest layer's cells covers: each block but the last halves its input."""
+    """How many pixels or cells one side of the smallest layer's cells covers: each block but the
+    last halves its input.
+    """
     blocks = network.get("block_out_channels")
     return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else 8
 

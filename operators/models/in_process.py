@@ -15,7 +15,9 @@ _lock = threading.Lock()
 
 
 def load_once(alias: str, checksum: str, device: str, load: Callable[[], Model]) -> Model:
-    """The model under (alias, checksum, device), loaded by `load` the first time this process asks for it."""
+    """The model under (alias, checksum, device), loaded by `load` the first time this process
+    asks for it.
+    """
     key = (alias, checksum, device)
     with _lock:
         if key not in _models:

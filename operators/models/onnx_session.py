@@ -1,4 +1,6 @@
-"""ONNX models on one computing thread: the same values for the same input, and no threads that fight other workers'."""
+"""ONNX models on one computing thread: the same values for the same input, and no threads that
+fight other workers'.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Any
 
 
 def onnx_session(path: Path) -> Any:
-    """An ONNX Runtime session for the model file, on the CPU, without memory arenas that only ever grow."""
+    """An ONNX Runtime session for the model file, on the CPU, without memory arenas that only
+    ever grow.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

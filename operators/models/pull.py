@@ -1,11 +1,13 @@
-"""Models on this machine: pulled once, by one process at a time, whole or not at all, every file checked.
+"""Models on this machine: pulled once, by one process at a time, whole or not at all, every file
+checked.
 
-A pulled model is the folder `<cache>/<name>`; beside it lie `<name>.json`, which records the checksum of every file,
-`<name>.lock`, which one process at a time holds, and `<name>.partial` while it is being pulled. The rename of that
-folder is the only moment at which a model appears.
+A pulled model is the folder `<cache>/<name>`; beside it lie `<name>.json`, which records the
+checksum of every file, `<name>.lock`, which one process at a time holds, and `<name>.partial`
+while it is being pulled. The rename of that folder is the only moment at which a model appears.
 
-A card without checksums is trusted on first use: what the first pull brings is recorded, and every later pull on this
-machine must bring the same. `registry.pinned` makes a card of it that binds other machines too.
+A card without checksums is trusted on first use: what the first pull brings is recorded, and
+every later pull on this machine must bring the same. `registry.pinned` makes a card of it that
+binds other machines too.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ LISTED = "as its card lists"
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file as it was when its checksum was taken; same size (bytes) and time (ns), same checksum."""
+    """A file as it was when its checksum was taken; same size (bytes) and time (ns), same
+    checksum.
+    """
 
     sha256: str
     size: int
@@ -47,17 +51,21 @@ Record = dict[str, Stamp]
 
 
 def cache_folder() -> Path:
-    """Where pulled models lie: the environment's CLEANPLATE_CACHE, else the platform's cache folder of the user."""
+    """Where pulled models lie: the environment's CLEANPLATE_CACHE, else the platform's cache
+    folder of the user.
+    """
     chosen = os.environ.get("CLEANPLATE_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("cleanplate", appauthor=False) / "models"
 
 
 def fetch_weights(card: ModelCard) -> Path:
-    """The folder with the model's files on this machine, pulled if need be; a folder given as source is used where it is.
+    """The folder with the model's files on this machine, pulled if need be; a folder given as
+    source is used where it is.
 
-    Checksums that the card lists are verified; weights are checked for being whole. A pulled file counts as verified while
-    its size and time are those of the pull. Raises RunError model_unavailable, model_checksum, model_invalid, model_unsafe,
-    package_missing; ValueError for a model that is code.
+    Checksums that the card lists are verified; weights are checked for being whole. A pulled file
+    counts as verified while its size and time are those of the pull. Raises RunError
+    model_unavailable, model_checksum, model_invalid, model_unsafe, package_missing; ValueError
+    for a model that is code.
     """
     if origin(card) != "folder":
         checksums(card)
@@ -70,7 +78,9 @@ def fetch_weights(card: ModelCard) -> Path:
 
 
 def checksums(card: ModelCard) -> dict[str, str]:
-    """SHA-256 of every file of the model by its path in it, in order. Pulls the model and raises as `fetch_weights` does."""
+    """SHA-256 of every file of the model by its path in it, in order. Pulls the model and raises
+    as `fetch_weights` does.
+    """
     if origin(card) == "code":
         raise ValueError(f"{card.alias} is code and has no files")
     record = _measured(card) if origin(card) == "folder" else _pulled(card)
@@ -85,12 +95,16 @@ def place(card: ModelCard) -> Path | None:
 
 
 def known_checksums(card: ModelCard) -> dict[str, str]:
-    """What can be said of the files' checksums without reading or pulling them: the card's, else those recorded here."""
+    """What can be said of the files' checksums without reading or pulling them: the card's, else
+    those recorded here.
+    """
     return dict(card.files) or {name: stamp.sha256 for name, stamp in sorted(_read(card).items())}
 
 
 def bytes_here(card: ModelCard) -> int | None:
-    """Bytes of the model's files if they lie on this machine, 0 for a model that is code, None if it is to be pulled."""
+    """Bytes of the model's files if they lie on this machine, 0 for a model that is code, None if
+    it is to be pulled.
+    """
     if origin(card) == "code":
         return 0
     if origin(card) == "folder":
@@ -114,7 +128,9 @@ def _beside(card: ModelCard, extension: str) -> Path:
 
 
 def _own_folder(card: ModelCard) -> Path:
-    """Where a folder's files lie: `./` is beside the cards that are shipped, wherever this package lies on a machine."""
+    """Where a folder's files lie: `./` is beside the cards that are shipped, wherever this
+    package lies on a machine.
+    """
     if card.source.startswith("./"):
         return Path(__file__).parent / "weights" / card.source
     return Path(card.source.removeprefix("file://")).expanduser().absolute()
@@ -141,7 +157,9 @@ def _stamp(path: Path, sha256: str) -> Stamp:
 
 
 def _measured(card: ModelCard) -> Record:
-    """Checksums of files in place; what was measured once is kept in the cache, if that can be written."""
+    """Checksums of files in place; what was measured once is kept in the cache, if that can be
+    written.
+    """
     folder, names = _folder_files(card)
     check_whole(folder, names)
     known, record = _read(card), {}

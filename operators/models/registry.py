@@ -1,7 +1,9 @@
-"""The models by their stable aliases: what a reference names, where its files lie, and what a run records of it.
+"""The models by their stable aliases: what a reference names, where its files lie, and what a run
+records of it.
 
-A model is data: a file `operators/models/cards/ALIAS.yaml` holds the alias and its revisions, each a complete card without the
-alias. The first is what the alias names; earlier ones stay below it, so that `alias@revision` keeps working.
+A model is data: a file `operators/models/cards/ALIAS.yaml` holds the alias and its revisions,
+each a complete card without the alias. The first is what the alias names; earlier ones stay below
+it, so that `alias@revision` keeps working.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def cards(folder: Path = CARDS) -> dict[str, ModelCard]:
 
 
 def histories(folder: Path = CARDS) -> dict[str, tuple[ModelCard, ...]]:
-    """All revisions of every alias, the current one first. Raises RunError model_card_invalid, naming file and field."""
+    """All revisions of every alias, the current one first. Raises RunError model_card_invalid,
+    naming file and field.
+    """
     return {path.stem: tuple(_revisions(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -53,9 +57,9 @@ def _revisions(path: Path) -> Iterator[ModelCard]:
 def resolve(reference: str, folder: Path = CARDS) -> ModelCard:
     """The card that a reference names; weights are not touched.
 
-    A reference is an alias, `alias@revision`, a folder in diffusers' format, or an fsspec URL of one. An alias goes before a
-    folder of the same name (write `./name` for that). Raises RunError model_unknown with what comes near, and whatever
-    `card_of_folder` raises.
+    A reference is an alias, `alias@revision`, a folder in diffusers' format, or an fsspec URL of
+    one. An alias goes before a folder of the same name (write `./name` for that). Raises RunError
+    model_unknown with what comes near, and whatever `card_of_folder` raises.
     """
     if "://" in reference and not reference.startswith("file://"):
         return card_of_folder(reference.rstrip("/"))
@@ -77,20 +81,25 @@ def resolve(reference: str, folder: Path = CARDS) -> ModelCard:
 
 
 def fetch_weights(card: ModelCard) -> Path:
-    """The folder with the model's files on this machine, verified; pulled first if need be. See `pull.fetch_weights`."""
+    """The folder with the model's files on this machine, verified; pulled first if need be. See
+    `pull.fetch_weights`.
+    """
     return pull.fetch_weights(card)
 
 
 def pin_checksums(card: ModelCard) -> ModelCard:
-    """The card with the checksums of the files that lie here, so that every other machine must get the same ones."""
+    """The card with the checksums of the files that lie here, so that every other machine must
+    get the same ones.
+    """
     return card.model_copy(update={"files": pull.checksums(card)}) if card.source else card
 
 
 def identity(card: ModelCard) -> ModelRecord:
-    """What run.json says of the model: changed weights change it. Pulls the model if it is not here.
+    """What run.json says of the model: changed weights change it. Pulls the model if it is not
+    here.
 
-    `sha256` is the digest of what `sha256sum` prints of the files in the order of their names; empty for models that are
-    code, whose versions run.json holds.
+    `sha256` is the digest of what `sha256sum` prints of the files in the order of their names;
+    empty for models that are code, whose versions run.json holds.
     """
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(pin_checksums(card).files.items()))
     return {

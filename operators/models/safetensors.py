@@ -11,7 +11,9 @@ from operators.rows.failure import RunError
 
 
 def check_safetensors(path: Path) -> None:
-    """The header (format: 8 bytes of length, JSON with the tensors' offsets, then the tensors) against the file's size."""
+    """The header (format: 8 bytes of length, JSON with the tensors' offsets, then the tensors)
+    against the file's size.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)

@@ -1,4 +1,6 @@
-"""Where models come from, and how their files get into a folder of this machine: a hub, or any fsspec storage."""
+"""Where models come from, and how their files get into a folder of this machine: a hub, or any
+fsspec storage.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ ELSEWHERE = "pull it where there is a network and pass its folder instead of the
 
 
 def origin(card: ModelCard) -> Origin:
-    """Where a model comes from: a source with `://` is a URL, one that begins like a path a folder, any other a hub id."""
+    """Where a model comes from: a source with `://` is a URL, one that begins like a path a
+    folder, any other a hub id.
+    """
     if not card.source:
         return "code"
     if storage.is_local(card.source):
@@ -34,23 +38,28 @@ def origin(card: ModelCard) -> Origin:
 def bring(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
     """Put the model's files into the folder `target` and return their SHA-256 by name.
 
-    `expected` says which files and which checksums (empty: those that a pipeline loads, of any checksum), `why` where that
-    is from. Raises RunError model_checksum naming the first file that differs, model_unavailable, model_invalid,
-    model_unsafe, package_missing; Failure of a storage; OSError of the disk under `target`.
+    `expected` says which files and which checksums (empty: those that a pipeline loads, of any
+    checksum), `why` where that is from. Raises RunError model_checksum naming the first file that
+    differs, model_unavailable, model_invalid, model_unsafe, package_missing; Failure of a
+    storage; OSError of the disk under `target`.
     """
     check_names(expected)
     return (_from_hub if origin(card) == "hub" else _from_url)(card, expected, why, target)
 
 
 def compare(card: ModelCard, expected: Mapping[str, str], actual: Mapping[str, str], why: str) -> None:
-    """Raise RunError model_checksum with the first file whose SHA-256 is another one than expected."""
+    """Raise RunError model_checksum with the first file whose SHA-256 is another one than
+    expected.
+    """
     for name, wanted in expected.items():
         if actual[name] != wanted:
             raise RunError("model_checksum", f"{card.alias}: {name} has SHA-256 {actual[name]}, expected is {wanted} {why}")
 
 
 def check_names(names: Collection[str]) -> None:
-    """Refuse pickled weights (RunError model_unsafe) and names that lead out of the model's folder (model_invalid)."""
+    """Refuse pickled weights (RunError model_unsafe) and names that lead out of the model's
+    folder (model_invalid).
+    """
     for name in names:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
@@ -79,7 +88,9 @@ def _from_url(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
 
 
 def _copied(uri: str, target: Path) -> str:
-    """Copy an object to a local file and return its SHA-256. Raises Failure as `storage.read` does."""
+    """Copy an object to a local file and return its SHA-256. Raises Failure as `storage.read`
+    does.
+    """
     files, path = storage.filesystem(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
 
@@ -95,7 +106,9 @@ def _copied(uri: str, target: Path) -> str:
 
 
 def _from_hub(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
-    """Download one commit; what an earlier attempt left is gone on with. The hub's own checksums are verified, too."""
+    """Download one commit; what an earlier attempt left is gone on with. The hub's own checksums
+    are verified, too.
+    """
     listing = _reached(card, lambda: _downloaded(card, sorted(expected), target))
     sums = {name: file_sha256(target / name) for name in listing}
     compare(card, expected, sums, why)
@@ -108,7 +121,9 @@ def _from_hub(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
 
 
 def _downloaded(card: ModelCard, names: list[str], target: Path) -> dict[str, str]:
-    """The files now under `target`, each with the SHA-256 that the hub gives of it (empty where it gives none)."""
+    """The files now under `target`, each with the SHA-256 that the hub gives of it (empty where
+    it gives none).
+    """
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     info = HfApi().model_info(card.source, revision=card.revision or None, files_metadata=True)

@@ -1,4 +1,6 @@
-"""Encoded bytes to a picture and back, in the source's own format: the one door to `operators.pictures.formats`."""
+"""Encoded bytes to a picture and back, in the source's own format: the one door to
+`operators.pictures.formats`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ FORMATS = {
     "GIF": Format((b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
     "BMP": Format((b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
 }
-"""The formats that are edited: what starts with their signature and cannot be read is corrupt, not another kind of file."""
+"""The formats that are edited: what starts with their signature and cannot be read is corrupt,
+not another kind of file.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Limits:
 def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
     """The file's format and header, checked against the limits before any pixel is decoded.
 
-    Raises Failure: file_empty, bytes_over_limit, not_an_image, corrupt, truncated, decompression_bomb,
-    pixels_over_limit, animated, multi_page or mode_unsupported.
+    Raises Failure: file_empty, bytes_over_limit, not_an_image, corrupt, truncated,
+    decompression_bomb, pixels_over_limit, animated, multi_page or mode_unsupported.
     """
     if len(data) == 0:
         raise Failure("file_empty", "0 bytes")
@@ -89,23 +93,28 @@ def _unknown(data: memoryview | bytes) -> Failure:
 
 
 def decode(data: memoryview | bytes, limits: Limits) -> Picture:
-    """All pixels of a source. Raises Failure as `read_header` does, and truncated or corrupt for its pixel data."""
+    """All pixels of a source. Raises Failure as `read_header` does, and truncated or corrupt for
+    its pixel data.
+    """
     format, header = read_header(data, limits)
     return format.decode(header, data)
 
 
 def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture | None:
-    """A large JPEG at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its size; None for all others."""
+    """A large JPEG at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its
+    size; None for all others.
+    """
     format, header = read_header(data, limits)
     return jpeg.reduced(header, factor) if format is FORMATS["JPEG"] else None
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """An edited picture as a file of the source's format, with its metadata and its compression settings.
+    """An edited picture as a file of the source's format, with its metadata and its compression
+    settings.
 
-    What no edit changed is as it was: JPEG keeps its coefficients, lossless formats their samples, see
-    `operators.pictures.formats`. Where no edit changed anything it is the source itself. Raises OSError or ValueError for what
-    cannot be written again.
+    What no edit changed is as it was: JPEG keeps its coefficients, lossless formats their
+    samples, see `operators.pictures.formats`. Where no edit changed anything it is the source
+    itself. Raises OSError or ValueError for what cannot be written again.
     """
     if not edited.changed.any():
         return bytes(source)
@@ -113,7 +122,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 class FrameCache:
-    """The picture decoded last in this process, so that operators that follow one another decode once."""
+    """The picture decoded last in this process, so that operators that follow one another decode
+    once.
+    """
 
     def __init__(self) -> None:
         self._key: tuple[str, Limits] | None = None
@@ -132,7 +143,9 @@ class FrameCache:
         return self.decode(row["source_sha256"], row.data("bytes") or b"", limits)
 
     def at_least(self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture:
-        """The source at `factor` of its size or larger: a reduced decode where that is cheaper. Raises Failure."""
+        """The source at `factor` of its size or larger: a reduced decode where that is cheaper.
+        Raises Failure.
+        """
         return decode_reduced(data, limits, factor) or self.decode(sha256, data, limits)
 
 

@@ -1,9 +1,11 @@
-"""What stored samples mean as colours: from any space a file may be in to the 8-bit sRGB that operators see, and back.
+"""What stored samples mean as colours: from any space a file may be in to the 8-bit sRGB that
+operators see, and back.
 
-Profiles are followed by LittleCMS, relative colorimetric with black point compensation both ways, at 8 bits a channel: for a
-deeper picture the fill comes back in steps of 1/255 of its own space; what is not edited never passes through here. Colours
-beyond sRGB are clipped to it in what operators see. A profile that moves no colour of a coarse grid by more than one step of
-8 bits is taken for sRGB, and nothing is converted.
+Profiles are followed by LittleCMS, relative colorimetric with black point compensation both ways,
+at 8 bits a channel: for a deeper picture the fill comes back in steps of 1/255 of its own space;
+what is not edited never passes through here. Colours beyond sRGB are clipped to it in what
+operators see. A profile that moves no colour of a coarse grid by more than one step of 8 bits is
+taken for sRGB, and nothing is converted.
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 
 @dataclass(frozen=True)
 class Space:
-    """The meaning of a picture's samples; samples beyond the model's own are alpha or others, and no concern of an edit.
+    """The meaning of a picture's samples; samples beyond the model's own are alpha or others, and
+    no concern of an edit.
 
-    CMYK without a profile is red = (1 - cyan) (1 - black) and so on; back, black = `black` (1 - max(red, green, blue)), then
-    cyan = 1 - red / (1 - black) and so on.
+    CMYK without a profile is red = (1 - cyan) (1 - black) and so on; back, black = `black` (1 -
+    max(red, green, blue)), then cyan = 1 - red / (1 - black) and so on.
     """
 
     model: Model
@@ -49,7 +52,9 @@ class Space:
     premultiplied: bool = False
     """Whether colours are stored multiplied by the alpha that follows them."""
     black: float = 1.0
-    """Share of the grey in a colour that is printed by black ink, see `black_generation`; only CMYK without a profile."""
+    """Share of the grey in a colour that is printed by black ink, see `black_generation`; only
+    CMYK without a profile.
+    """
 
     @property
     def colours(self) -> int:
@@ -57,7 +62,9 @@ class Space:
         return COLOURS[self.model]
 
     def shown(self, samples: Samples) -> Pixels:
-        """Samples (height x width x channels) as uint8 sRGB, height x width x 3; alpha is dropped, grey is repeated."""
+        """Samples (height x width x channels) as uint8 sRGB, height x width x 3; alpha is
+        dropped, grey is repeated.
+        """
         colour = samples[:, :, : self.colours]
         if self.premultiplied:
             alpha = np.maximum(samples[:, :, self.colours, None], 1).astype(np.float32)
@@ -97,9 +104,11 @@ class Space:
 
 
 def black_generation(inks: Pixels) -> float:
-    """The share of grey that a picture prints by black ink, from its own pixels (uint8, height x width x 4, 255 is full ink).
+    """The share of grey that a picture prints by black ink, from its own pixels (uint8, height x
+    width x 4, 255 is full ink).
 
-    An edit that split grey into inks otherwise than its surroundings would show where the two are mixed.
+    An edit that split grey into inks otherwise than its surroundings would show where the two are
+    mixed.
     """
     step = max(1, round((inks.shape[0] * inks.shape[1] / 250_000) ** 0.5))
     few = inks[::step, ::step].astype(np.float32) / 255
@@ -109,7 +118,9 @@ def black_generation(inks: Pixels) -> float:
 
 
 def followed(profile: bytes | None, model: Model) -> tuple[bytes | None, str | None]:
-    """The profile if its colours have to be converted, else None; and why a profile that is there cannot be followed."""
+    """The profile if its colours have to be converted, else None; and why a profile that is there
+    cannot be followed.
+    """
     if not profile:
         return None, None
     try:
@@ -126,7 +137,9 @@ def followed(profile: bytes | None, model: Model) -> tuple[bytes | None, str | N
 
 @lru_cache(maxsize=16)
 def _transforms(profile: bytes, model: Model) -> tuple[Any, Any]:
-    """LittleCMS transforms from the profile to sRGB and back. Raises PyCMSError or OSError for a broken or unfit profile."""
+    """LittleCMS transforms from the profile to sRGB and back. Raises PyCMSError or OSError for a
+    broken or unfit profile.
+    """
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     srgb = ImageCms.createProfile("sRGB")
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC

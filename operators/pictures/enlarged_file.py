@@ -1,6 +1,8 @@
-"""An enlarged picture as a file: the source's format, mode and metadata, with a new size and resolution.
+"""An enlarged picture as a file: the source's format, mode and metadata, with a new size and
+resolution.
 
-The frame is held once in the file's own type; PNG is compressed strip by strip, and nothing here makes floats of it.
+The frame is held once in the file's own type; PNG is compressed strip by strip, and nothing here
+makes floats of it.
 """
 
 from __future__ import annotations
@@ -37,16 +39,18 @@ RESOLUTION_TAGS = (0x011A, 0x011B, 0x0128)
 SIZE_TAGS = (0x0100, 0x0101, 0xA002, 0xA003)
 EXIF_POINTER = 0x8769
 TIFF_COPIED = {270: "s", 271: "s", 272: "s", 305: "s", 306: "s", 315: "s", 33432: "s"}
-"""TIFF tags of text that are copied: description, make, model, software, date, artist, copyright."""
+"""TIFF tags of text that are copied: description, make, model, software, date, artist, copyright.
+"""
 ICC_TAG, ORIENTATION_TAG, XMP_TAG = 34675, 274, 700
 
 
 def encode_enlarged(picture: Picture, stored: Stored, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
-    """The enlarged pixels as a file like the source, its ICC profile, EXIF, text and transparency kept, EXIF's sizes corrected.
+    """The enlarged pixels as a file like the source, its ICC profile, EXIF, text and transparency
+    kept, EXIF's sizes corrected.
 
-    `stored` lies as the file stores it (an orientation tag stays); `dots_per_inch` replaces the source's resolution if it is
-    given. Raises Failure pixels_over_limit for a side that the format cannot count; OSError, TypeError or ValueError for what
-    Pillow cannot read or write.
+    `stored` lies as the file stores it (an orientation tag stays); `dots_per_inch` replaces the
+    source's resolution if it is given. Raises Failure pixels_over_limit for a side that the
+    format cannot count; OSError, TypeError or ValueError for what Pillow cannot read or write.
     """
     height, width = stored.shape[:2]
     kind, indexed = picture.format, picture.indexed is not None
@@ -69,7 +73,9 @@ def _dots(file: Image.Image) -> float | None:
 
 
 def _exif(file: Image.Image, width: int, height: int, dots_per_inch: float | None) -> bytes:
-    """The source's EXIF with the new size and resolution where it names any; empty if it has none."""
+    """The source's EXIF with the new size and resolution where it names any; empty if it has
+    none.
+    """
     try:
         exif = file.getexif()
     except Exception:
@@ -132,7 +138,9 @@ def _kept_chunks(source: bytes | memoryview) -> Iterator[bytes]:
 
 
 def _png(stored: Stored, source: bytes | memoryview, exif: bytes, dots: float | None) -> Iterable[bytes]:
-    """A PNG of 8 or 16 bits a sample (PNG specification, third edition), filtered by Paeth's predictor in every row."""
+    """A PNG of 8 or 16 bits a sample (PNG specification, third edition), filtered by Paeth's
+    predictor in every row.
+    """
     height, width, channels = stored.shape
     bits = 8 * stored.dtype.itemsize
     yield b"\x89PNG\r\n\x1a\n"

@@ -1,7 +1,9 @@
-"""A decoded source: its samples as the file stores them, what operators see of it, and what edits make of it.
+"""A decoded source: its samples as the file stores them, what operators see of it, and what edits
+make of it.
 
-Operators see a picture upright and in 8-bit sRGB; edits come back as soft replacements of upright rectangles and are blended
-in the source's own space and depth. What no edit weighs keeps its value exactly.
+Operators see a picture upright and in 8-bit sRGB; edits come back as soft replacements of upright
+rectangles and are blended in the source's own space and depth. What no edit weighs keeps its
+value exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from operators.pictures.colour import Samples, Space
 from operators.rows.arrays import Pixels
 
 BAND = 256
-"""Rows that are converted or blended at once, so that floats never take more than a few of them."""
+"""Rows that are converted or blended at once, so that floats never take more than a few of them.
+"""
 TURNS: dict[int, tuple[bool, int, int]] = {
     1: (False, 1, 1),
     2: (False, 1, -1),
@@ -29,13 +32,17 @@ TURNS: dict[int, tuple[bool, int, int]] = {
     7: (True, -1, -1),
     8: (True, -1, 1),
 }
-"""EXIF orientation to (axes swapped, step down, step right): how stored pixels are viewed upright (EXIF 2.32, tag 0x0112)."""
+"""EXIF orientation to (axes swapped, step down, step right): how stored pixels are viewed upright
+(EXIF 2.32, tag 0x0112).
+"""
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A soft replacement: `fill` (uint8 sRGB height x width x 3) with `weight` (0..1) at the upright corner (x, y)."""
+    """A soft replacement: `fill` (uint8 sRGB height x width x 3) with `weight` (0..1) at the
+    upright corner (x, y).
+    """
 
     x: int
     y: int
@@ -45,7 +52,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A palette picture as stored: `indices` (uint8 height x width) into `entries` (uint8 RGBA, number x 4)."""
+    """A palette picture as stored: `indices` (uint8 height x width) into `entries` (uint8 RGBA,
+    number x 4).
+    """
 
     indices: Pixels
     entries: Pixels
@@ -53,16 +62,22 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded source. `stored` is height x width x samples in the meaning of `space`, a palette looked up, unturned."""
+    """A decoded source. `stored` is height x width x samples in the meaning of `space`, a palette
+    looked up, unturned.
+    """
 
     format: str
     mode: str
-    """The pixel format in Pillow's naming: of the modes and, for what has no mode, of the raw modes (`RGB;16`, `L;4`)."""
+    """The pixel format in Pillow's naming: of the modes and, for what has no mode, of the raw
+    modes (`RGB;16`, `L;4`).
+    """
     stored: Samples
     space: Space
     orientation: int
     size: tuple[int, int]
-    """Upright width and height of the whole picture, also where it was decoded at a reduced scale."""
+    """Upright width and height of the whole picture, also where it was decoded at a reduced
+    scale.
+    """
     indexed: Indexed | None = None
     note: str | None = None
     """What of the source could not be followed: a broken colour profile."""
@@ -73,7 +88,9 @@ class Picture:
         return turned(self.stored, self.orientation)
 
     def rgb(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
-        """An upright rectangle as uint8 sRGB height x width x 3; alpha is dropped, grey is repeated."""
+        """An upright rectangle as uint8 sRGB height x width x 3; alpha is dropped, grey is
+        repeated.
+        """
         part = self.upright[y : None if height is None else y + height, x : None if width is None else x + width]
         result = np.empty((*part.shape[:2], 3), np.uint8)
         for top in range(0, part.shape[0], BAND):
@@ -83,8 +100,8 @@ class Picture:
     def edited(self, edits: Sequence[Edit]) -> Edited:
         """The picture with all edits applied; alpha and whatever no edit weighs stay as they are.
 
-        Where edits overlap, each counts by its weight and the strongest weight decides how much of the source remains,
-        so their order does not matter. Each sample is rounded once.
+        Where edits overlap, each counts by its weight and the strongest weight decides how much
+        of the source remains, so their order does not matter. Each sample is rounded once.
         """
         stored = self.stored.copy()
         changed = np.zeros(stored.shape[:2], bool)
@@ -95,7 +112,9 @@ class Picture:
         return Edited(self, stored, changed)
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:
-        """Blend the edits into the rows of the upright picture from `top` on, in place, and mark what they changed."""
+        """Blend the edits into the rows of the upright picture from `top` on, in place, and mark
+        what they changed.
+        """
         bottom = top + band.shape[0]
         here = [edit for edit in edits if edit.y < bottom and edit.y + edit.fill.shape[0] > top]
         if not here:
@@ -123,14 +142,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Edited:
-    """A picture after its edits: samples as stored, and which pixels (bool height x width) differ from the source's."""
+    """A picture after its edits: samples as stored, and which pixels (bool height x width) differ
+    from the source's.
+    """
 
     picture: Picture
     stored: Samples
     changed: npt.NDArray[np.bool_]
 
     def preview(self, width: int, height: int) -> Pixels:
-        """The edited picture as stored (not turned), in sRGB, scaled into width x height on black, its shape kept."""
+        """The edited picture as stored (not turned), in sRGB, scaled into width x height on
+        black, its shape kept.
+        """
         rows, columns = self.stored.shape[:2]
         across, down = width, height
         if abs(width * rows / (height * columns) - 1) > 0.02:
@@ -144,7 +167,9 @@ class Edited:
 
 
 def turned(pixels: Array, orientation: int) -> Array:
-    """Stored pixels (height x width, channels or none) viewed upright; writing to the view writes to `pixels`."""
+    """Stored pixels (height x width, channels or none) viewed upright; writing to the view writes
+    to `pixels`.
+    """
     swapped, down, right = TURNS[orientation]
     return (pixels.swapaxes(0, 1) if swapped else pixels)[::down, ::right]  # type: ignore[return-value]
 

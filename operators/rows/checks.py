@@ -13,7 +13,8 @@ BUDGET_CHECK = "budget"
 def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
     """The rungs whose fills were judged, in order, a rung once for each of its fills.
 
-    Every fill leaves each of its checks once, so a name that comes again under the same rung begins another fill.
+    Every fill leaves each of its checks once, so a name that comes again under the same rung
+    begins another fill.
     """
     rungs: list[str] = []
     seen: set[str] = set()

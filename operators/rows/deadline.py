@@ -1,7 +1,9 @@
-"""Deadlines for the work on an image, kept by the kernel: what hangs in native code cannot be ended from within.
+"""Deadlines for the work on an image, kept by the kernel: what hangs in native code cannot be
+ended from within.
 
-A process that hangs past a deadline is ended by SIGALRM, which needs neither the interpreter nor its lock, after writing the
-stacks of its threads to standard error. Whoever started it then knows what to do with the image; see `flows.engine.quarantine`.
+A process that hangs past a deadline is ended by SIGALRM, which needs neither the interpreter nor
+its lock, after writing the stacks of its threads to standard error. Whoever started it then knows
+what to do with the image; see `flows.engine.quarantine`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _numbers = itertools.count()
 
 
 def keep_deadlines(seconds_in: Callable[[str], float] | None) -> None:
-    """End this process from now on when one image takes longer in an operator than `seconds_in` says; None ends nothing."""
+    """End this process from now on when one image takes longer in an operator than `seconds_in`
+    says; None ends nothing.
+    """
     global _seconds_in
     if _seconds_in is None and seconds_in is not None:
         with suppress(ValueError, OSError, AttributeError):  # standard error may be no file: then nothing is written
@@ -31,7 +35,9 @@ def keep_deadlines(seconds_in: Callable[[str], float] | None) -> None:
 
 @contextmanager
 def deadline(*operators: str, images: int = 1) -> Iterator[None]:
-    """Let the enclosed work on `images` images in these operators take no longer than allowed. May be nested, in any thread."""
+    """Let the enclosed work on `images` images in these operators take no longer than allowed.
+    May be nested, in any thread.
+    """
     if _seconds_in is None:
         yield
         return

@@ -1,8 +1,9 @@
 """Why an image could not be worked: stable codes, and whether trying again can help.
 
-A `Failure` raised while one row is worked ends that row, never the batch. `final` codes are the image's own fault and
-stay in the ledger for good; `transient` ones (storage, memory, a lost worker) are redone by the next run. `skipped`
-images are delivered unedited because they are not ours to edit; `failed` ones are not delivered.
+A `Failure` raised while one row is worked ends that row, never the batch. `final` codes are the
+image's own fault and stay in the ledger for good; `transient` ones (storage, memory, a lost
+worker) are redone by the next run. `skipped` images are delivered unedited because they are not
+ours to edit; `failed` ones are not delivered.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ CODES: dict[str, Code] = {
 class Failure(Exception):
     """Ends the work on one row with a stable code.
 
-    Raises KeyError when built with a code that is not in CODES, so that no unlisted code reaches a ledger.
+    Raises KeyError when built with a code that is not in CODES, so that no unlisted code reaches
+    a ledger.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -67,7 +69,9 @@ class Failure(Exception):
 
 
 class RunError(Exception):
-    """Ends a run with one line on the terminal: a stable code, a sentence, and the process's exit code."""
+    """Ends a run with one line on the terminal: a stable code, a sentence, and the process's exit
+    code.
+    """
 
     def __init__(self, code: str, message: str, exit_code: int = 2) -> None:
         super().__init__(f"{code}: {message}")

@@ -1,6 +1,8 @@
-"""The nested records of the row as typed dictionaries: what operators hand to Arrow, and what Arrow hands back.
+"""The nested records of the row as typed dictionaries: what operators hand to Arrow, and what
+Arrow hands back.
 
-Each mirrors the Arrow struct of the same name in `operators.rows.schema`, which documents units and ranges.
+Each mirrors the Arrow struct of the same name in `operators.rows.schema`, which documents units
+and ranges.
 """
 
 from __future__ import annotations
@@ -8,7 +10,9 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 JsonObject = dict[str, Any]
-"""An object of a JSON or YAML document whose keys are not fixed, such as the settings of an operator."""
+"""An object of a JSON or YAML document whose keys are not fixed, such as the settings of an
+operator.
+"""
 
 
 class BoxRecord(TypedDict):
@@ -56,7 +60,9 @@ class FailureRecord(TypedDict):
 
 
 class RegionRecord(TypedDict, total=False):
-    """REGION: one context crop and what is to be erased in it; children that no operator has filled yet are missing or None."""
+    """REGION: one context crop and what is to be erased in it; children that no operator has
+    filled yet are missing or None.
+    """
 
     polygons: list[list[list[float]]]
     score: float

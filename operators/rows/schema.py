@@ -1,21 +1,27 @@
 """The row: the one Arrow schema that every operator reads and writes, complete from `fetch` on.
 
-Columns are null until an operator fills them. The schema is checked after every operator, because a distributed
-engine that concatenates blocks promotes drifting types silently.
+Columns are null until an operator fills them. The schema is checked after every operator, because
+a distributed engine that concatenates blocks promotes drifting types silently.
 
 What the stored types may lose:
 
-- `polygons` are float32: exact for whole pixels up to 16,777,216, a rounding of at most 2^-24 relative beyond.
-- `probability` is the detector's map quantised to 1/255 and kept at the detector's own resolution; nothing is thresholded.
-  After `detect` it holds whole cells of that map, the first being the one whose corner is nearest to the corner of `box`; cells
-  and source pixels share only some edges, so the map may lie beside `box` by 1/16 cell, by more where no shared edge is near.
-- `embedding` is float16: each value is off by at most 2^-11 of itself, the cosine of two embeddings by less than 0.001.
-- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space: colours beyond sRGB are clipped, and an
-  edit of a deeper picture has 256 steps a channel, of sRGB or of its own profile's space, before it is blended in the
-  source's depth. The source's own samples outside the mask are never rebuilt from them.
-- `mask` weights are quantised to 1/255: a paste-back is off by at most 1/510 of the difference between fill and source.
+- `polygons` are float32: exact for whole pixels up to 16,777,216, a rounding of at most 2^-24
+  relative beyond.
+- `probability` is the detector's map quantised to 1/255 and kept at the detector's own
+  resolution; nothing is thresholded. After `detect` it holds whole cells of that map, the first
+  being the one whose corner is nearest to the corner of `box`; cells and source pixels share only
+  some edges, so the map may lie beside `box` by 1/16 cell, by more where no shared edge is near.
+- `embedding` is float16: each value is off by at most 2^-11 of itself, the cosine of two
+  embeddings by less than 0.001.
+- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space: colours beyond
+  sRGB are clipped, and an edit of a deeper picture has 256 steps a channel, of sRGB or of its own
+  profile's space, before it is blended in the source's depth. The source's own samples outside
+  the mask are never rebuilt from them.
+- `mask` weights are quantised to 1/255: a paste-back is off by at most 1/510 of the difference
+  between fill and source.
 
-`flows.audit.contracts` holds these losses as bounds, and those of the conversions on the way; `cleanplate audit` measures them.
+`flows.audit.contracts` holds these losses as bounds, and those of the conversions on the way;
+`cleanplate audit` measures them.
 """
 
 from __future__ import annotations
@@ -30,15 +36,21 @@ POLYGON = pa.list_(pa.list_(pa.float32(), 2))
 """Corners (x, y) in upright source pixels, clockwise, pixel centres at whole numbers."""
 
 PROBABILITY = pa.struct([("data", pa.large_binary()), ("width", pa.int32()), ("height", pa.int32()), ("box", BOX)])
-"""uint8, height x width, 0..255 for 0..1, spanning `box`; at the detector's resolution or the given mask's."""
+"""uint8, height x width, 0..255 for 0..1, spanning `box`; at the detector's resolution or the
+given mask's.
+"""
 
 FILL = pa.struct([("data", pa.large_binary()), ("width", pa.int32()), ("height", pa.int32())])
-"""uint8 sRGB, height x width x 3, spanning the crop; may be smaller than the crop until it is upscaled."""
+"""uint8 sRGB, height x width x 3, spanning the crop; may be smaller than the crop until it is
+upscaled.
+"""
 
 CHECK = pa.struct(
     [("rung", pa.string()), ("name", pa.string()), ("value", pa.float32()), ("limit", pa.float32()), ("passed", pa.bool_())]
 )
-"""One measurement of one fill, beside the limit it was held to; NaN where the fill could not be measured."""
+"""One measurement of one fill, beside the limit it was held to; NaN where the fill could not be
+measured.
+"""
 
 REGION = pa.struct(
     [
@@ -65,13 +77,16 @@ REGION = pa.struct(
         ("metadata", pa.map_(pa.string(), pa.float32())),
     ]
 )
-"""One context crop and what is to be erased in it: a single text after `detect`, a group of neighbours after `soften`.
+"""One context crop and what is to be erased in it: a single text after `detect`, a group of
+neighbours after `soften`.
 
-`kind` is `text` or `mask`; `strokes` says where the mask is from: `found` by the stroke network, the `polygon` where no
-strokes could be told, or `given`; `prompt` is what the model was told, null for those that take no words, its hash with the
-negative prompt's in `prompt_sha256`; `repeatable` is false where another run may give other bytes; `state` is `open` or
-`accepted`; `mask` is uint8, crop height x width x 4, its channels in the order of `operators.masks.mask.CHANNELS`; `checks`
-holds every rung's measurements in the order they were made.
+`kind` is `text` or `mask`; `strokes` says where the mask is from: `found` by the stroke network,
+the `polygon` where no strokes could be told, or `given`; `prompt` is what the model was told,
+null for those that take no words, its hash with the negative prompt's in `prompt_sha256`;
+`repeatable` is false where another run may give other bytes; `state` is `open` or `accepted`;
+`mask` is uint8, crop height x width x 4, its channels in the order of
+`operators.masks.mask.CHANNELS`; `checks` holds every rung's measurements in the order they were
+made.
 """
 
 FAILURE = pa.struct([("operator", pa.string()), ("code", pa.string()), ("message", pa.string())])
@@ -86,7 +101,9 @@ TIMING = pa.struct(
         ("io", pa.float32()),
     ]
 )
-"""Milliseconds an operator spent on this image, and how much of it in models, image codecs and storage."""
+"""Milliseconds an operator spent on this image, and how much of it in models, image codecs and
+storage.
+"""
 
 SCHEMA = pa.schema(
     [
@@ -115,10 +132,10 @@ SCHEMA = pa.schema(
 )
 """Every column of the row; the user's own columns follow it unchanged.
 
-`path` is where the image goes under the destination's `images/`; `shard` is the index shard it came from; `width`,
-`height` are upright pixels; `mode` is the source's pixel format in Pillow's naming, of its modes or, where it has none, its
-raw modes (`RGB;16`, `L;4`); `metadata` holds figures of the image's surroundings, and `profile_ignored` where its colour
-profile is broken.
+`path` is where the image goes under the destination's `images/`; `shard` is the index shard it
+came from; `width`, `height` are upright pixels; `mode` is the source's pixel format in Pillow's
+naming, of its modes or, where it has none, its raw modes (`RGB;16`, `L;4`); `metadata` holds
+figures of the image's surroundings, and `profile_ignored` where its colour profile is broken.
 """
 
 INDEX_COLUMNS = ("image_id", "uri", "path", "shard", "size", "etag")
@@ -126,7 +143,9 @@ INDEX_COLUMNS = ("image_id", "uri", "path", "shard", "size", "etag")
 
 PIXEL_COLUMNS = ("bytes", "encoded")
 PIXEL_CHILDREN = ("pixels", "mask", "fill", "probability", "embedding")
-"""What the ledger leaves out: all that holds pixels, and the regions' embeddings (the picture's own is kept)."""
+"""What the ledger leaves out: all that holds pixels, and the regions' embeddings (the picture's
+own is kept).
+"""
 
 
 class SchemaError(TypeError):
@@ -134,7 +153,9 @@ class SchemaError(TypeError):
 
 
 def complete(index_rows: pa.Table) -> pa.Table:
-    """Index rows with every missing column of the schema added as nulls; the user's own columns last."""
+    """Index rows with every missing column of the schema added as nulls; the user's own columns
+    last.
+    """
     columns = {
         field.name: index_rows[field.name].cast(field.type)
         if field.name in index_rows.column_names
@@ -146,11 +167,15 @@ def complete(index_rows: pa.Table) -> pa.Table:
 
 
 _sound: pa.Schema = SCHEMA
-"""The last schema that was found sound: comparing with it as a whole costs a hundredth of looking at every column."""
+"""The last schema that was found sound: comparing with it as a whole costs a hundredth of looking
+at every column.
+"""
 
 
 def check_schema(table: pa.Table, producer: str) -> None:
-    """Raise SchemaError, naming producer and column, unless `table` starts with exactly the columns of SCHEMA."""
+    """Raise SchemaError, naming producer and column, unless `table` starts with exactly the
+    columns of SCHEMA.
+    """
     global _sound
     if table.schema.equals(_sound):
         return
@@ -164,7 +189,9 @@ def check_schema(table: pa.Table, producer: str) -> None:
 
 
 def column(path: str) -> bool:
-    """Whether a dotted path such as `regions.mask` names a column of the row or a child of its regions."""
+    """Whether a dotted path such as `regions.mask` names a column of the row or a child of its
+    regions.
+    """
     name, _, child = path.partition(".")
     if name not in SCHEMA.names:
         return False
@@ -183,7 +210,9 @@ LEDGER_SCHEMA = pa.schema(
 
 
 def ledger_rows(table: pa.Table) -> pa.Table:
-    """Row tables as the ledger keeps them: without `bytes`, `encoded` and the regions' pixel children."""
+    """Row tables as the ledger keeps them: without `bytes`, `encoded` and the regions' pixel
+    children.
+    """
     regions = table["regions"].combine_chunks()
     regions = pa.concat_arrays(regions.chunks) if isinstance(regions, pa.ChunkedArray) else regions
     flat = regions.flatten()

@@ -1,8 +1,10 @@
-"""How operators read and write the row table: views without copies, and new columns beside untouched ones.
+"""How operators read and write the row table: views without copies, and new columns beside
+untouched ones.
 
-An operator's work on one image is a function from a `Row` to the values it adds. `map_rows` calls it for every row that
-has not failed, turns what it raises into the row's `failure`, times it, and puts the new values in place. Columns and
-region children that the operator does not add keep their buffers: nothing is rebuilt through Python lists.
+An operator's work on one image is a function from a `Row` to the values it adds. `map_rows` calls
+it for every row that has not failed, turns what it raises into the row's `failure`, times it, and
+puts the new values in place. Columns and region children that the operator does not add keep
+their buffers: nothing is rebuilt through Python lists.
 """
 
 from __future__ import annotations
@@ -70,7 +72,9 @@ class Region:
         return [[[x - crop.x, y - crop.y] for x, y in polygon] for polygon in self["polygons"]]
 
     def array(self, name: str, channels: int) -> Pixels:
-        """`pixels` (3 channels) or `mask` (4) as uint8 height x width x channels; read only, no copy."""
+        """`pixels` (3 channels) or `mask` (4) as uint8 height x width x channels; read only, no
+        copy.
+        """
         crop = self.crop
         flat = np.frombuffer(_view(self.fields[name], self.position), np.uint8)
         return flat.reshape(crop.height, crop.width, channels)
@@ -84,7 +88,9 @@ class Region:
         return np.frombuffer(_view(fills.field("data"), self.position), np.uint8).reshape(height, width, 3)
 
     def probability(self) -> tuple[Pixels, dict[str, int]]:
-        """The detector's map (uint8 height x width, read only) and the box it spans in upright source pixels."""
+        """The detector's map (uint8 height x width, read only) and the box it spans in upright
+        source pixels.
+        """
         maps = self.fields["probability"]
         width, height = maps.field("width")[self.position].as_py(), maps.field("height")[self.position].as_py()
         data = np.frombuffer(_view(maps.field("data"), self.position), np.uint8).reshape(height, width)
@@ -136,7 +142,9 @@ def _set(batch: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 
 def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table:
-    """The batch with some children of its regions replaced; each array has one value per region of the whole batch."""
+    """The batch with some children of its regions replaced; each array has one value per region
+    of the whole batch.
+    """
     regions = as_array(batch["regions"])
     flat = regions.flatten()
     arrays = [children.get(field.name, flat.field(field.name)) for field in REGION]
@@ -150,7 +158,9 @@ def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table
 
 
 Additions = Mapping[str, Any]
-"""What an operator adds to one row: column name to value, or `regions.child` to one value per region of the row."""
+"""What an operator adds to one row: column name to value, or `regions.child` to one value per
+region of the row.
+"""
 
 
 def map_rows(
@@ -162,11 +172,13 @@ def map_rows(
     threads: int = 1,
     failed_too: bool = False,
 ) -> pa.Table:
-    """Apply `work` to every row without a failure and put what it returns in the columns named by `adds`.
+    """Apply `work` to every row without a failure and put what it returns in the columns named by
+    `adds`.
 
-    `work` returns the new values, or None to leave the row as it is; it raises `Failure` (or anything else, recorded as
-    `operator_error`) to end the row. With several `threads` the rows of the batch are worked at the same time, which
-    pays for storage only. `failed_too` hands rows with a failure to `work` as well.
+    `work` returns the new values, or None to leave the row as it is; it raises `Failure` (or
+    anything else, recorded as `operator_error`) to end the row. With several `threads` the rows
+    of the batch are worked at the same time, which pays for storage only. `failed_too` hands rows
+    with a failure to `work` as well.
     """
     rows = row_views(batch)
 
@@ -198,7 +210,9 @@ def map_rows(
 
 
 def derive(batch: pa.Table, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
-    """Like `map_rows` for what follows from the row itself: every row, failed or not, neither timed nor able to fail."""
+    """Like `map_rows` for what follows from the row itself: every row, failed or not, neither
+    timed nor able to fail.
+    """
     rows = row_views(batch)
     return _assembled(batch, rows, adds, [work(row) for row in rows])
 
@@ -223,7 +237,9 @@ def _child(row: Row, added: Additions | None, child: str) -> Iterable[Any]:
 
 
 def without_pixels(batch: pa.Table) -> pa.Table:
-    """The batch with null in place of all that holds pixels: what is left once an image is delivered."""
+    """The batch with null in place of all that holds pixels: what is left once an image is
+    delivered.
+    """
     for name in PIXEL_COLUMNS:
         batch = _set(batch, name, pa.nulls(len(batch), SCHEMA.field(name).type))
     regions = len(as_array(batch["regions"]).flatten())

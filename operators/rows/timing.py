@@ -1,4 +1,6 @@
-"""Where an image's milliseconds go: in models, in image codecs, in storage, or in the rest of an operator."""
+"""Where an image's milliseconds go: in models, in image codecs, in storage, or in the rest of an
+operator.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _spent = _Spent()
 
 @contextmanager
 def timed(kind: Kind) -> Iterator[None]:
-    """Count the time of the enclosed block towards `kind`, for the row that this thread is working on."""
+    """Count the time of the enclosed block towards `kind`, for the row that this thread is
+    working on.
+    """
     start = time.perf_counter()
     try:
         yield
@@ -32,14 +36,18 @@ def timed(kind: Kind) -> Iterator[None]:
 
 
 def add_time(kind: Kind, milliseconds: float) -> None:
-    """Count time that was spent on this thread's row before its turn, together with other rows, as its own."""
+    """Count time that was spent on this thread's row before its turn, together with other rows,
+    as its own.
+    """
     _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + milliseconds
     _spent.elsewhere += milliseconds
 
 
 @contextmanager
 def row_timing(operator: str) -> Iterator[dict[str, object]]:
-    """Time the enclosed work on one row; the yielded dictionary is a TIMING struct once the block has ended."""
+    """Time the enclosed work on one row; the yielded dictionary is a TIMING struct once the block
+    has ended.
+    """
     timing: dict[str, object] = {"operator": operator}
     _spent.milliseconds, _spent.elsewhere = {}, 0.0
     start = time.perf_counter()

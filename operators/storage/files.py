@@ -23,17 +23,21 @@ _S3: Mapping[str, Mapping[str, Any]] = {
     "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
 }
 OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"s3": _S3, "s3a": _S3}
-"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's adaptive mode the requests
-of a process are slowed down as soon as the store answers SlowDown, and become faster again by and by."""
+"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's
+adaptive mode the requests of a process are slowed down as soon as the store answers SlowDown, and
+become faster again by and by.
+"""
 READING: Mapping[str, Mapping[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
 """One request an object: with more, s3fs asks for the size of every object first."""
 WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3a": {"chunksize": PART_BYTES}}
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system of a path or URL, and the path inside it. A name with `#` or `%` is taken literally.
+    """The file system of a path or URL, and the path inside it. A name with `#` or `%` is taken
+    literally.
 
-    Object-store listings and metadata are never cached: another worker may have just written there.
+    Object-store listings and metadata are never cached: another worker may have just written
+    there.
     """
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
@@ -61,7 +65,9 @@ def joined(uri: str, *parts: str) -> str:
 
 
 def reach(uri: str) -> None:
-    """Raise Failure soon if the storage of a URI does not answer at all; whether there is an object does not matter."""
+    """Raise Failure soon if the storage of a URI does not answer at all; whether there is an
+    object does not matter.
+    """
     files, path = filesystem(uri)
     with_retries(uri, lambda: files.exists(path), FIRST_CONTACT_SECONDS)
 
@@ -84,10 +90,12 @@ def size(uri: str) -> int:
 
 
 def write(uri: str, data: bytes | memoryview) -> None:
-    """Put an object in one atomic step: readers see the old one or the whole new one. Raises Failure.
+    """Put an object in one atomic step: readers see the old one or the whole new one. Raises
+    Failure.
 
-    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores put atomically. Parts of
-    a large object that could not be finished are removed, now or by the next attempt at the same key.
+    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores
+    put atomically. Parts of a large object that could not be finished are removed, now or by the
+    next attempt at the same key.
     """
     files, path = filesystem(uri)
 
@@ -103,7 +111,9 @@ def write(uri: str, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def _no_parts_left(uri: str, size: int | None) -> Iterator[None]:
-    """However the block ends, no parts of an unfinished upload stay behind under an S3 key: they are invisible, and paid."""
+    """However the block ends, no parts of an unfinished upload stay behind under an S3 key: they
+    are invisible, and paid.
+    """
     try:
         yield
     finally:
@@ -123,7 +133,9 @@ def _write_local(path: Path, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def _appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file that stands under its name once the block has ended well, with all its bytes on the disk, and never before."""
+    """A file that stands under its name once the block has ended well, with all its bytes on the
+    disk, and never before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{uuid.uuid4().hex}.partial"
     try:
@@ -138,10 +150,11 @@ def _appearing(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy(source: str, target: str) -> None:
-    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read` and `write` do.
+    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read`
+    and `write` do.
 
-    A store that holds both copies by itself. Elsewhere the bytes stream through, and the target appears when the last one
-    has arrived.
+    A store that holds both copies by itself. Elsewhere the bytes stream through, and the target
+    appears when the last one has arrived.
     """
     source_files, source_path = filesystem(source)
     target_files, target_path = filesystem(target)
@@ -160,7 +173,9 @@ def copy(source: str, target: str) -> None:
 
 
 def _stream(source_files: Any, source_path: str, target_files: Any, target_path: str) -> None:
-    """Without `autocommit=False` fsspec would put what has arrived so far when the source breaks off."""
+    """Without `autocommit=False` fsspec would put what has arrived so far when the source breaks
+    off.
+    """
     with source_files.open(source_path, "rb") as reader:
         writer = target_files.open(target_path, "wb", autocommit=False, block_size=PART_BYTES)
         try:
@@ -174,9 +189,11 @@ def _stream(source_files: Any, source_path: str, target_files: Any, target_path:
 
 
 def create(uri: str, data: bytes) -> bool:
-    """Put an object only if there is none yet; False if there is one with other bytes. Raises Failure as `write` does.
+    """Put an object only if there is none yet; False if there is one with other bytes. Raises
+    Failure as `write` does.
 
-    The bytes tell whether the object is this caller's own: a store may have put it and not come to say so.
+    The bytes tell whether the object is this caller's own: a store may have put it and not come
+    to say so.
     """
     files, path = filesystem(uri)
 
@@ -201,7 +218,9 @@ def create(uri: str, data: bytes) -> bool:
 
 
 def names(uri: str) -> list[str]:
-    """Full paths of all objects under a URI, as `filesystem` names them; empty if there are none. Raises Failure."""
+    """Full paths of all objects under a URI, as `filesystem` names them; empty if there are none.
+    Raises Failure.
+    """
     files, path = filesystem(uri)
 
     def call() -> list[str]:
@@ -227,7 +246,9 @@ def exists(uri: str) -> bool:
 
 
 def remove(uri: str) -> None:
-    """Delete an object or everything under a URI; nothing happens if there is none. Raises Failure."""
+    """Delete an object or everything under a URI; nothing happens if there is none. Raises
+    Failure.
+    """
     files, path = filesystem(uri)
 
     def call() -> None:

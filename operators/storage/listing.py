@@ -1,4 +1,5 @@
-"""What a SOURCE holds, one image at a time: a folder, a prefix of an object store, a glob, or a manifest.
+"""What a SOURCE holds, one image at a time: a folder, a prefix of an object store, a glob, or a
+manifest.
 
 The order of a listing follows from what is listed, so the first N of it are the same each time.
 """
@@ -22,10 +23,11 @@ EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff"
 
 
 def list_source(source: str, excluded: str) -> Iterator[SourceImage]:
-    """Every image of a folder, prefix, glob or manifest, one at a time, leaving out what lies under `excluded`.
+    """Every image of a folder, prefix, glob or manifest, one at a time, leaving out what lies
+    under `excluded`.
 
-    Raises RunError source_missing if nothing is there, manifest_invalid, and access_denied or storage_error as the storage
-    says.
+    Raises RunError source_missing if nothing is there, manifest_invalid, and access_denied or
+    storage_error as the storage says.
     """
     if is_manifest(source):
         yield from manifest_rows(source, manifest_files(source))
@@ -111,7 +113,9 @@ def _objects(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _glob(source: str) -> Iterator[SourceImage]:
-    """Objects whose path matches a pattern; output paths are relative to the folder before its first wildcard."""
+    """Objects whose path matches a pattern; output paths are relative to the folder before its
+    first wildcard.
+    """
     fixed = re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     wanted = re.compile(
@@ -127,9 +131,11 @@ def _glob(source: str) -> Iterator[SourceImage]:
 
 
 def output_path(path: str) -> str:
-    """A source's path as a path that any storage keeps apart from every other: empty and dotted segments are spelt out.
+    """A source's path as a path that any storage keeps apart from every other: empty and dotted
+    segments are spelt out.
 
-    Injective: `a//b`, `a/./b`, `a/../b` and `a/b` have four different results, and so has a name that looks spelt out.
+    Injective: `a//b`, `a/./b`, `a/../b` and `a/b` have four different results, and so has a name
+    that looks spelt out.
     """
 
     def segment(name: str) -> str:

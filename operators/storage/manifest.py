@@ -1,8 +1,10 @@
-"""Manifests: a user's own list of images, as Parquet, CSV or JSON lines, or images inside Parquet files.
+"""Manifests: a user's own list of images, as Parquet, CSV or JSON lines, or images inside Parquet
+files.
 
-A list has a column `uri`, may have an `etag` by which a changed image is recognised, and any other columns, which are the
-user's own and reach the ledger with their types (those of CSV are texts). A Parquet file without `uri` holds the images
-themselves (see `operators.storage.parquet_images`) in its one column of images, or in the one that SOURCE names:
+A list has a column `uri`, may have an `etag` by which a changed image is recognised, and any
+other columns, which are the user's own and reach the ledger with their types (those of CSV are
+texts). A Parquet file without `uri` holds the images themselves (see
+`operators.storage.parquet_images`) in its one column of images, or in the one that SOURCE names:
 `FILE.parquet#column=image`. A glob of files is one manifest; their own columns must be the same.
 """
 
@@ -101,7 +103,9 @@ def _opened(file: SourceImage) -> Iterator[_Table]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What a manifest's columns are: its column of images, or None for a list of URIs, and the user's own."""
+    """What a manifest's columns are: its column of images, or None for a list of URIs, and the
+    user's own.
+    """
 
     images: str | None
     own: pa.Schema
@@ -128,7 +132,9 @@ def _columns(table: _Table, file: str, named: str | None) -> _Columns:
 
 
 def own_schema(source: str, files: Iterable[SourceImage]) -> pa.Schema:
-    """The user's own columns of a manifest, with the types they have in its first file; empty for every other source."""
+    """The user's own columns of a manifest, with the types they have in its first file; empty for
+    every other source.
+    """
     if not is_manifest(source):
         return pa.schema([])
     file = next(iter(files))
@@ -137,7 +143,9 @@ def own_schema(source: str, files: Iterable[SourceImage]) -> pa.Schema:
 
 
 def manifest_rows(source: str, files: Iterable[SourceImage]) -> Iterator[SourceImage]:
-    """The rows of a manifest's files. Raises RunError manifest_invalid, and source_missing and others as `files` does."""
+    """The rows of a manifest's files. Raises RunError manifest_invalid, and source_missing and
+    others as `files` does.
+    """
     named, first = _named(source)[1], None
     for file in files:
         with _opened(file) as table:

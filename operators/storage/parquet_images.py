@@ -1,7 +1,9 @@
-"""Images inside Parquet files: a column of bytes, or of structs of `bytes` and `path` as datasets on hubs have them.
+"""Images inside Parquet files: a column of bytes, or of structs of `bytes` and `path` as datasets
+on hubs have them.
 
-Such an image is addressed as `FILE.parquet#row=17&column=image`. A row group is the least that can be read of a Parquet
-file, so each process keeps those that it read last: neighbours are worked one after the other, and are in them.
+Such an image is addressed as `FILE.parquet#row=17&column=image`. A row group is the least that
+can be read of a Parquet file, so each process keeps those that it read last: neighbours are
+worked one after the other, and are in them.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ class _File:
 
 
 class RowGroupCache:
-    """The row groups that this process read last. Threads that want the same one wait for its first reader."""
+    """The row groups that this process read last. Threads that want the same one wait for its
+    first reader.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -116,7 +120,9 @@ ROW_GROUPS = RowGroupCache()
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
-    """The bytes at a cell's address. Raises Failure: key_missing for no such file, row or bytes, corrupt for a bad file."""
+    """The bytes at a cell's address. Raises Failure: key_missing for no such file, row or bytes,
+    corrupt for a bad file.
+    """
     found = ADDRESS.fullmatch(uri)
     if found is None:
         raise Failure("key_missing", f"{uri} is no address of a cell")

@@ -1,10 +1,11 @@
 """How long a storage that does not answer is waited for.
 
-A storage that refuses connections, breaks them off, or says that it is busy (429, 500 and above) is asked again for up to
-`RETRY_SECONDS`, with waits that grow and are drawn by chance, so that many workers do not come back at the same moment.
-The time counts for all calls of a process together: once a store has been silent for that long, nobody waits again until
-it has answered. Any other error of a storage is tried a few times; what the storage has decided (no such key, no right to
-it, no space) is not tried again.
+A storage that refuses connections, breaks them off, or says that it is busy (429, 500 and above)
+is asked again for up to `RETRY_SECONDS`, with waits that grow and are drawn by chance, so that
+many workers do not come back at the same moment. The time counts for all calls of a process
+together: once a store has been silent for that long, nobody waits again until it has answered.
+Any other error of a storage is tried a few times; what the storage has decided (no such key, no
+right to it, no space) is not tried again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ SILENT = frozenset(
         "TimeoutError",
     }
 )
-"""Classes by name, of Python, aiohttp, botocore and fsspec, that say that no whole answer came; their heirs do too."""
+"""Classes by name, of Python, aiohttp, botocore and fsspec, that say that no whole answer came;
+their heirs do too.
+"""
 BUSY = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Throttling"})
 """What S3 also says with other statuses."""
 
@@ -63,7 +66,9 @@ def _status(error: BaseException) -> int:
 
 
 def unavailable(error: BaseException) -> bool:
-    """Whether an exception says that the storage does not answer now, and not what it thinks of the request."""
+    """Whether an exception says that the storage does not answer now, and not what it thinks of
+    the request.
+    """
     for one in _chain(error):
         if SILENT & {base.__name__ for base in type(one).__mro__}:
             return True
@@ -108,7 +113,9 @@ class StoreOutages:
         self._since: dict[str, tuple[float, float]] = {}
 
     def seconds_silent(self, store: str) -> float:
-        """Seconds of silence, this moment included. A silence that nobody met for long is forgotten."""
+        """Seconds of silence, this moment included. A silence that nobody met for long is
+        forgotten.
+        """
         now = time.monotonic()
         with self._lock:
             since, last = self._since.get(store, (now, now))
@@ -127,13 +134,17 @@ STORE_OUTAGES = StoreOutages()
 
 
 def wait(attempt: int) -> float:
-    """Seconds before the next attempt: half of what doubles each time, and up to as much again by chance."""
+    """Seconds before the next attempt: half of what doubles each time, and up to as much again by
+    chance.
+    """
     most = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
     return random.uniform(most / 2, most)
 
 
 def with_retries(uri: str, call: Callable[[], Result], patience: float | None = None) -> Result:
-    """The call's result, tried again while the storage does not answer, for up to `patience` seconds. Raises Failure."""
+    """The call's result, tried again while the storage does not answer, for up to `patience`
+    seconds. Raises Failure.
+    """
     store = "/".join(uri.split("/")[:3]) if "://" in uri else ""
     patience = RETRY_SECONDS if patience is None else patience
     begun = time.monotonic()

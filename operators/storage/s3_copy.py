@@ -11,15 +11,19 @@ LARGEST_BYTES = 5 * 1024**3
 """What S3 copies in one request."""
 
 _unable: set[tuple[str, str]] = set()
-"""Pairs of buckets between which the store refused a copy, or made one that could not be told to be right."""
+"""Pairs of buckets between which the store refused a copy, or made one that could not be told to
+be right.
+"""
 
 
 def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, target: str) -> bool:
-    """Whether the store has put at `target` a copy of `source` that holds exactly `data`. Raises Failure storage_error.
+    """Whether the store has put at `target` a copy of `source` that holds exactly `data`. Raises
+    Failure storage_error.
 
-    It is asked to copy the version named by `etag` and no other, and its copy's own etag must be the MD5 of `data`: a
-    source that was changed since it was read, and a store that ignores the condition or has other etags (encrypted by a
-    key of the user's, say), both end in False. So does whatever the store refuses; the caller puts the bytes then.
+    It is asked to copy the version named by `etag` and no other, and its copy's own etag must be
+    the MD5 of `data`: a source that was changed since it was read, and a store that ignores the
+    condition or has other etags (encrypted by a key of the user's, say), both end in False. So
+    does whatever the store refuses; the caller puts the bytes then.
     """
     if not {storage.scheme(source), storage.scheme(target)} <= {"s3", "s3a"} or not etag or len(data) > LARGEST_BYTES:
         return False

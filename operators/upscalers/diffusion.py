@@ -1,4 +1,6 @@
-"""Diffusion upscalers as upscalers like any other: a card of family `upscaler`, run by the pipeline that its folder names."""
+"""Diffusion upscalers as upscalers like any other: a card of family `upscaler`, run by the
+pipeline that its folder names.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,18 @@ from operators.upscalers.upscaler import Colour, Upscale, Upscaler
 INTENT = "a photograph"
 """What pipelines that are told something are told of every picture."""
 OVERLAP, FEATHER = 16, 12
-"""Source pixels. These networks see everything in a tile, so that tiles agree only roughly and are mixed over a wide band."""
+"""Source pixels. These networks see everything in a tile, so that tiles agree only roughly and
+are mixed over a wide band.
+"""
 
 
 @functools.cache
 def diffusion_upscaler(reference: str) -> Upscaler:
     """The upscaler of a card: an alias, a folder in diffusers' format, or a URL of one.
 
-    Scale, multiple and licence are the card's. Its weights are held to the checksums found now (a model on a hub is pulled).
-    Raises RunError option_invalid if the model is no upscaler, and what `registry.resolve` and `registry.pin_checksums` raise.
+    Scale, multiple and licence are the card's. Its weights are held to the checksums found now (a
+    model on a hub is pulled). Raises RunError option_invalid if the model is no upscaler, and
+    what `registry.resolve` and `registry.pin_checksums` raise.
     """
     card = registry.resolve(reference)
     if card.family != "upscaler":
@@ -45,7 +50,9 @@ def diffusion_upscaler(reference: str) -> Upscaler:
 
 
 def _session(card: ModelCard) -> Upscale:
-    """The pipeline on the accelerator if there is one; the noise it starts from depends on the picture alone."""
+    """The pipeline on the accelerator if there is one; the noise it starts from depends on the
+    picture alone.
+    """
     folder = registry.fetch_weights(card)
 
     def upscale(picture: Colour) -> Colour:
@@ -53,7 +60,8 @@ def _session(card: ModelCard) -> Upscale:
 
         from operators.generators.loading import load
 
-        # Loaded here, since loading an upscaler holds the lock of the very cache that keeps pipelines.
+        # Loaded here, since loading an upscaler holds the lock of the very cache that keeps
+        # pipelines.
         pipeline = load(card, folder).pipeline
         known = inspect.signature(pipeline.__call__).parameters
         wanted: dict[str, Any] = {

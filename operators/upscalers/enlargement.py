@@ -1,4 +1,6 @@
-"""A picture enlarged tile by tile: a network where resampling would lose something, resampling elsewhere."""
+"""A picture enlarged tile by tile: a network where resampling would lose something, resampling
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ Stored = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Layout:
-    """What the channels of a picture are: groups of colours a network sees as red, green and blue, and its alpha channel."""
+    """What the channels of a picture are: groups of colours a network sees as red, green and
+    blue, and its alpha channel.
+    """
 
     colours: tuple[tuple[int, ...], ...]
     alpha: int | None = None
@@ -45,8 +49,10 @@ LAYOUTS: dict[tuple[bool, int], Layout] = {
     (False, 4): Layout(((0, 1, 2),), alpha=3),
     (True, 4): Layout(((0, 1, 2), (3,)), inks=True),
 }
-"""By whether the channels are inks (CMYK), and their number. The three inks of colour go through a network together, as the
-picture that they would be without black; black goes alone, as a grey one."""
+"""By whether the channels are inks (CMYK), and their number. The three inks of colour go through
+a network together, as the picture that they would be without black; black goes alone, as a grey
+one.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,14 +62,18 @@ class Routing:
     model: str = "animevideov3"
     """Name of an upscaler, see `UPSCALERS`."""
     threshold: float = 2.0
-    """Loss by resampling, in grey levels, above which a block goes to the network; 0 sends all there, infinity none."""
+    """Loss by resampling, in grey levels, above which a block goes to the network; 0 sends all
+    there, infinity none.
+    """
     least_noise: float = 1.0
     """Deviation of the noise, in grey levels, below which nothing is done against it."""
     guard: Guard = Guard()
 
 
 class Enlargement:
-    """One picture on its way to a larger size; `tiles` gives the result piece by piece, so no whole frame is held as floats."""
+    """One picture on its way to a larger size; `tiles` gives the result piece by piece, so no
+    whole frame is held as floats.
+    """
 
     def __init__(self, stored: Stored, inks: bool, size: tuple[int, int], routing: Routing = Routing()) -> None:
         self._stored, self._layout, self._routing = stored, LAYOUTS[inks, stored.shape[2]], routing
@@ -101,7 +111,9 @@ class Enlargement:
 
     @property
     def loss(self) -> Plane:
-        """What resampling would lose in each block of BLOCK x BLOCK source pixels, in grey levels."""
+        """What resampling would lose in each block of BLOCK x BLOCK source pixels, in grey
+        levels.
+        """
         return self._measured[1]
 
     @property
@@ -111,13 +123,17 @@ class Enlargement:
         return chosen if self.upscaler.weights else np.zeros_like(chosen)
 
     def network_pixels(self) -> int:
-        """Source pixels that the network works, those that it sees twice counted twice: what the routing costs."""
+        """Source pixels that the network works, those that it sees twice counted twice: what the
+        routing costs.
+        """
         reaches = (self._reach(tile)[0] for tile in grid(self.width, self.height, TILE))
         boxes = [box for reach in reaches for box in self._boxes(reach)]
         return len(self._layout.colours) * pixels_seen(self.upscaler, boxes, self.width, self.height)
 
     def tiles(self) -> Iterator[tuple[int, int, Stored]]:
-        """Left, top and pixels (the source's type and channels) of every part of the result, row by row of tiles."""
+        """Left, top and pixels (the source's type and channels) of every part of the result, row
+        by row of tiles.
+        """
         right, down = self.size[0] / self.width, self.size[1] / self.height
         for tile in grid(self.width, self.height, TILE):
             left, top = round(tile.x * right), round(tile.y * down)
@@ -161,7 +177,9 @@ class Enlargement:
         return pixels
 
     def _group(self, values: Colour, boxes: list[Box]) -> Colour:
-        """One colour group of a part, enlarged: resampled, the boxes by the network, all of it guarded."""
+        """One colour group of a part, enlarged: resampled, the boxes by the network, all of it
+        guarded.
+        """
         if not boxes:
             return self._plain(values)
         source: Colour = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
@@ -178,7 +196,9 @@ class Enlargement:
         return resampled(values, (values.shape[1] * self.upscaler.scale, values.shape[0] * self.upscaler.scale))
 
     def _fitted(self, made: Colour, outer: Box, out: Box, scale: int) -> Colour:
-        """The part of an enlarged reach that a tile of the result shows, brought to the result's size."""
+        """The part of an enlarged reach that a tile of the result shows, brought to the result's
+        size.
+        """
         right, down = self.width * scale / self.size[0], self.height * scale / self.size[1]
         left, top = out.x * right - outer.x * scale, out.y * down - outer.y * scale
         if right == down == 1:
@@ -194,7 +214,9 @@ def _cut(box: Box, frame: Box) -> Box:
 
 
 def _without_hidden(colours: Colour, alpha: Colour) -> Colour:
-    """Colours under full transparency replaced by what is visible beside them, so that none of them comes to the edges."""
+    """Colours under full transparency replaced by what is visible beside them, so that none of
+    them comes to the edges.
+    """
     if alpha.min() > 0:
         return colours
     visible = np.ascontiguousarray(alpha)

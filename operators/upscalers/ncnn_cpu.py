@@ -1,4 +1,6 @@
-"""ncnn on the CPU, one thread: half the time of ONNX Runtime and of torch for these networks of 3 x 3 convolutions."""
+"""ncnn on the CPU, one thread: half the time of ONNX Runtime and of torch for these networks of 3
+x 3 convolutions.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from operators.upscalers.upscaler import Colour, Upscale
 
 
 def ncnn_session(graph: Path, weights: Path) -> Upscale:
-    """The network of a `.param` and a `.bin` file, in float32 (its 16-bit modes are off by up to six grey levels)."""
+    """The network of a `.param` and a `.bin` file, in float32 (its 16-bit modes are off by up to
+    six grey levels).
+    """
     import ncnn
 
     network: Any = ncnn.Net()

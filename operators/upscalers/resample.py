@@ -15,10 +15,12 @@ def resampled(
     box: tuple[float, float, float, float] | None = None,
     method: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Values:
-    """`values` (float32 height x width x channels) as `size` = (width, height) pixels, not clipped.
+    """`values` (float32 height x width x channels) as `size` = (width, height) pixels, not
+    clipped.
 
-    `box` is the part of it, in its own pixels and fractions of them, that the result spans: left, top, right, bottom. Pixels
-    round the box are seen, so that tiles cut from one picture with enough of their neighbours join without a seam.
+    `box` is the part of it, in its own pixels and fractions of them, that the result spans: left,
+    top, right, bottom. Pixels round the box are seen, so that tiles cut from one picture with
+    enough of their neighbours join without a seam.
     """
     height, width = values.shape[:2]
     if box is None and size == (width, height):

@@ -1,4 +1,6 @@
-"""A network over parts of a picture: each part sees its neighbours, and parts are mixed where they meet."""
+"""A network over parts of a picture: each part sees its neighbours, and parts are mixed where
+they meet.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from operators.rows.box import Box
 from operators.upscalers.upscaler import Colour, Upscaler
 
 BEYOND = 4
-"""Pixels by which a picture is continued beyond its edge: networks that pad with zeros taint two or three there."""
+"""Pixels by which a picture is continued beyond its edge: networks that pad with zeros taint two
+or three there.
+"""
 Weight = npt.NDArray[np.float32]
 
 
@@ -24,9 +28,11 @@ def grid(width: int, height: int, side: int) -> list[Box]:
 
 
 def margins(upscaler: Upscaler, box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """Pixels that the upscaler sees left of, above, right of and below a box of a width x height picture.
+    """Pixels that the upscaler sees left of, above, right of and below a box of a width x height
+    picture.
 
-    `overlap` where the picture goes on. Beyond its edge nothing is known: BEYOND pixels, and what the multiple asks for.
+    `overlap` where the picture goes on. Beyond its edge nothing is known: BEYOND pixels, and what
+    the multiple asks for.
     """
     left, top = min(upscaler.overlap, box.x + BEYOND), min(upscaler.overlap, box.y + BEYOND)
     right = min(upscaler.overlap, width - box.x - box.width + BEYOND)
@@ -37,7 +43,9 @@ def margins(upscaler: Upscaler, box: Box, width: int, height: int) -> tuple[int,
 
 
 def seen(picture: Colour, box: Box, around: tuple[int, int, int, int]) -> Colour:
-    """A box of a picture with margins (left, top, right, down) round it, continued by reflection beyond the picture's edge."""
+    """A box of a picture with margins (left, top, right, down) round it, continued by reflection
+    beyond the picture's edge.
+    """
     (height, width), (left, top, right, down) = picture.shape[:2], around
     x, y, last_x, last_y = box.x - left, box.y - top, box.x + box.width + right, box.y + box.height + down
     part = np.ascontiguousarray(picture[max(0, y) : last_y, max(0, x) : last_x])
@@ -49,10 +57,12 @@ def seen(picture: Colour, box: Box, around: tuple[int, int, int, int]) -> Colour
 
 
 def upscale_boxes(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box]) -> tuple[Colour, Weight]:
-    """What the upscaler makes of the boxes of a picture, and how much of each pixel is its (0..1, height x width x 1).
+    """What the upscaler makes of the boxes of a picture, and how much of each pixel is its (0..1,
+    height x width x 1).
 
-    The weight is 1 inside the boxes and falls to 0 within `feather` source pixels outside them. Where boxes meet they are
-    mixed by their weights, so a picture covered by boxes has no borders between them. Both have the result's size.
+    The weight is 1 inside the boxes and falls to 0 within `feather` source pixels outside them.
+    Where boxes meet they are mixed by their weights, so a picture covered by boxes has no borders
+    between them. Both have the result's size.
     """
     upscale, scale, feather = upscaler.opened(), upscaler.scale, upscaler.feather
     height, width = picture.shape[:2]
@@ -74,7 +84,9 @@ def upscale_boxes(upscaler: Upscaler, picture: Colour, boxes: Sequence[Box]) -> 
 
 
 def _ramp(before: int, inside: int, whole: int, feather: int, scale: int) -> Weight:
-    """Weights along one axis of a box and its feather: 1 inside, falling in a straight line to 0 outside."""
+    """Weights along one axis of a box and its feather: 1 inside, falling in a straight line to 0
+    outside.
+    """
     at = (np.arange(whole * scale, dtype=np.float32) + 0.5) / scale
     outside = np.maximum(before - at, at - (before + inside))
     ramp: Weight = np.clip(1 - outside / max(feather, 1), 0, 1).astype(np.float32)
@@ -91,6 +103,8 @@ def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: in
 
 
 def whole(upscaler: Upscaler, picture: Colour, side: int = 256) -> Colour:
-    """A whole picture by the upscaler, in boxes of `side`: memory for one box at a time beside the result."""
+    """A whole picture by the upscaler, in boxes of `side`: memory for one box at a time beside
+    the result.
+    """
     boxes = grid(picture.shape[1], picture.shape[0], side)
     return upscale_boxes(upscaler, picture, boxes)[0]

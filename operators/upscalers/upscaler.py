@@ -30,7 +30,9 @@ class Upscaler:
     load: Callable[[Upscaler], Upscale]
     """Loads the weights and returns the function."""
     overlap: int = 0
-    """Source pixels round a tile that it must see for the tile to come out as in the whole picture."""
+    """Source pixels round a tile that it must see for the tile to come out as in the whole
+    picture.
+    """
     feather: int = 0
     """Source pixels, within the overlap, over which neighbouring tiles are mixed."""
     multiple: int = 1
@@ -45,5 +47,7 @@ class Upscaler:
         return {"alias": self.alias, "licence": self.licence, "sha256": dict(self.sha256)}
 
     def opened(self) -> Upscale:
-        """The process's function for this upscaler. Raises RunError model_changed if its weights are not those known."""
+        """The process's function for this upscaler. Raises RunError model_changed if its weights
+        are not those known.
+        """
         return load_once(self.alias, "|".join(self.sha256.values()), "cpu", lambda: self.load(self))

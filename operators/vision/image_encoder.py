@@ -1,8 +1,9 @@
-"""What is in a picture, as a vector: an image encoder and everything that must be known to use its embeddings.
+"""What is in a picture, as a vector: an image encoder and everything that must be known to use
+its embeddings.
 
-`efficientnet-lite0` is shipped (`operators/models/weights/encoder`, its model card says where from) and needs no torch. Any
-other name is a folder or a hub id in the transformers layout: CLIP, SigLIP, DINOv2, and whatever else `AutoModel` loads that
-takes pixels alone.
+`efficientnet-lite0` is shipped (`operators/models/weights/encoder`, its model card says where
+from) and needs no torch. Any other name is a folder or a hub id in the transformers layout: CLIP,
+SigLIP, DINOv2, and whatever else `AutoModel` loads that takes pixels alone.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ Embedding = npt.NDArray[np.float16]
 
 @dataclass(frozen=True)
 class EncoderDescriptor:
-    """What an embedding was made by; two embeddings can be compared only if all of this is the same."""
+    """What an embedding was made by; two embeddings can be compared only if all of this is the
+    same.
+    """
 
     alias: str
     licence: str
@@ -46,7 +49,9 @@ class EncoderDescriptor:
     region_side: int
     """Pixels a side at which a region is seen: smaller where the network takes any size."""
     receptive_field: int
-    """Pixels of the input that one cell of the pooled map sees; not smaller than `side` means: everything."""
+    """Pixels of the input that one cell of the pooled map sees; not smaller than `side` means:
+    everything.
+    """
     step: int
     """Pixels between neighbouring cells."""
     mean: tuple[float, float, float]
@@ -73,15 +78,17 @@ SHIPPED_DESCRIPTOR = EncoderDescriptor(
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A descriptor and the network: float32 1 x 3 x side x side to a float32 vector. One picture at a time, so that no
-    embedding depends on its neighbours.
+    """A descriptor and the network: float32 1 x 3 x side x side to a float32 vector. One picture
+    at a time, so that no embedding depends on its neighbours.
     """
 
     descriptor: EncoderDescriptor
     network: Callable[[Array], Array]
 
     def embedding(self, rgb: Pixels, side: int) -> Embedding:
-        """The embedding of a picture (uint8 height x width x 3) that is seen at `side` pixels a side."""
+        """The embedding of a picture (uint8 height x width x 3) that is seen at `side` pixels a
+        side.
+        """
         values = prepared(rgb, side, self.descriptor)
         with timed("model"):
             vector = self.network(values)
@@ -90,9 +97,11 @@ class ImageEncoder:
 
 
 def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
-    """A picture as the network takes it: its longer side brought to `side`, the rest mirrored, float32 1 x 3 x side x side.
+    """A picture as the network takes it: its longer side brought to `side`, the rest mirrored,
+    float32 1 x 3 x side x side.
 
-    Nothing is cut off, nothing changes its shape, and no border appears that the picture does not have.
+    Nothing is cut off, nothing changes its shape, and no border appears that the picture does not
+    have.
     """
     factor = side / max(rgb.shape[:2])
     height, width = (min(side, max(1, round(length * factor))) for length in rgb.shape[:2])
@@ -105,7 +114,9 @@ def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
 
 
 def image_encoder(name: str = SHIPPED) -> ImageEncoder:
-    """The process's encoder of that name. Raises RunError encoder_unreadable, in one line, if it cannot be loaded."""
+    """The process's encoder of that name. Raises RunError encoder_unreadable, in one line, if it
+    cannot be loaded.
+    """
     return load_once(f"encoder {name}", "", "", lambda: _shipped() if name == SHIPPED else _transformers(name))
 
 
@@ -122,8 +133,8 @@ def _shipped() -> ImageEncoder:
 def _transformers(name: str) -> ImageEncoder:
     """An encoder in the transformers layout.
 
-    Its normalisation is read from `preprocessor_config.json` and done here, so that no image processor, and with it
-    torchvision, is needed.
+    Its normalisation is read from `preprocessor_config.json` and done here, so that no image
+    processor, and with it torchvision, is needed.
     """
     try:
         import torch

@@ -1,8 +1,10 @@
-"""Which pixels the text has touched: a small network that looks at one line of text and its polygon.
+"""Which pixels the text has touched: a small network that looks at one line of text and its
+polygon.
 
-The network is this project's own (`operators/models/weights/strokes`, its model card says how it was trained): a U-Net of
-0.37 million weights that was shown rendered text whose every pixel is known. It sees the line at a fixed height, so
-its cost follows the length of the text and not the size of its letters.
+The network is this project's own (`operators/models/weights/strokes`, its model card says how it
+was trained): a U-Net of 0.37 million weights that was shown rendered text whose every pixel is
+known. It sees the line at a fixed height, so its cost follows the length of the text and not the
+size of its letters.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ class StrokeNetwork:
     ) -> npt.NDArray[np.float32]:
         """How likely text has changed each pixel, 0..1, float32 height x width.
 
-        `rgb` is uint8 height x width x 3 round one line, `polygon` the detector's polygon on it (0 or 255), `line_height`
-        the polygon's height in pixels, `seen_height` the one at which the network is shown it.
+        `rgb` is uint8 height x width x 3 round one line, `polygon` the detector's polygon on it
+        (0 or 255), `line_height` the polygon's height in pixels, `seen_height` the one at which
+        the network is shown it.
         """
         height, width = rgb.shape[:2]
         factor = min(seen_height / line_height, (MOST_PIXELS / (height * width)) ** 0.5)
@@ -73,7 +76,9 @@ class Line:
     height: float
     """The line's height in pixels; the lowest one where a text has several polygons."""
     reach: Box
-    """Where the network looks: the polygons' bounding box and 0.6 of the line's height on each side, cut to the picture."""
+    """Where the network looks: the polygons' bounding box and 0.6 of the line's height on each
+    side, cut to the picture.
+    """
     inside: Pixels
     """The filled polygons (0 or 255) on `reach`."""
 

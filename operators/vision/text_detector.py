@@ -1,8 +1,9 @@
-"""Where text is: the PP-OCR detector as a map of probabilities, and the polygons round its maxima.
+"""Where text is: the PP-OCR detector as a map of probabilities, and the polygons round its
+maxima.
 
-Model: PP-OCRv6 det small (PaddleOCR, Apache-2.0), the ONNX file that the `rapidocr` package carries. Method: differentiable
-binarisation, Liao et al., "Real-time Scene Text Detection with Differentiable Binarization", AAAI 2020; the map's
-post-processing is rapidocr's.
+Model: PP-OCRv6 det small (PaddleOCR, Apache-2.0), the ONNX file that the `rapidocr` package
+carries. Method: differentiable binarisation, Liao et al., "Real-time Scene Text Detection with
+Differentiable Binarization", AAAI 2020; the map's post-processing is rapidocr's.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def detector_path() -> Path:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a picture is shown to the detector: shorter side at least `shortest`, longer at most `longest` pixels."""
+    """How large a picture is shown to the detector: shorter side at least `shortest`, longer at
+    most `longest` pixels.
+    """
 
     shortest: int = 736
     longest: int = 1536
@@ -50,14 +53,18 @@ class Scale:
 
 
 def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels: nobody reads anything where it does not."""
+    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels: nobody reads anything
+    where it does not.
+    """
     grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
     varied: npt.NDArray[np.bool_] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel) > LEAST_CONTRAST
     return varied
 
 
 class TextDetector:
-    """The detector's network and its post-processing; one thread, the same map for the same pixels."""
+    """The detector's network and its post-processing; one thread, the same map for the same
+    pixels.
+    """
 
     def __init__(self, path: Path) -> None:
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
@@ -67,7 +74,9 @@ class TextDetector:
         self._polygons = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
 
     def probability(self, rgb: Pixels, factor: float) -> Probability:
-        """The text probability (0..1, float32) of an RGB picture, at `factor` times its size, padding cut off."""
+        """The text probability (0..1, float32) of an RGB picture, at `factor` times its size,
+        padding cut off.
+        """
         height, width = (max(1, round(side * factor)) for side in rgb.shape[:2])
         if (width, height) != rgb.shape[1::-1]:
             rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
@@ -82,7 +91,9 @@ class TextDetector:
         return result[:height, :width]
 
     def polygons(self, probability: Probability, width: int, height: int) -> tuple[list[list[list[float]]], list[float]]:
-        """Polygons (four corners each, in pixels of a width x height picture) and their scores (0..1)."""
+        """Polygons (four corners each, in pixels of a width x height picture) and their scores
+        (0..1).
+        """
         boxes, scores = self._polygons(probability[None, None], (height, width))
         return [[[float(x), float(y)] for x, y in box] for box in boxes], [float(score) for score in scores]
 

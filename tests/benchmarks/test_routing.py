@@ -11,7 +11,9 @@ from operators.decisions.routing import Rule
 
 
 def place(texture: float, classical: tuple[float, bool], generative: tuple[float, bool]) -> dict[str, Any]:
-    """A region by its texture, and the distance and acceptance of both fills; they cost 10 and 100 ms."""
+    """A region by its texture, and the distance and acceptance of both fills; they cost 10 and
+    100 ms.
+    """
     fills = {CLASSICAL: (*classical, 10.0), GENERATIVE: (*generative, 100.0)}
     return {
         "metadata": {**dict.fromkeys(OF_THE_PLACE, 1.0), "texture": texture},

@@ -1,7 +1,8 @@
-"""Ray clusters that are the tests' own: a head with a job server, and heads with nodes, all on this machine.
+"""Ray clusters that are the tests' own: a head with a job server, and heads with nodes, all on
+this machine.
 
-Nothing here calls `ray stop`, which would end every Ray of the machine: a cluster is ended by its own processes, which all
-carry the path of its folder.
+Nothing here calls `ray stop`, which would end every Ray of the machine: a cluster is ended by its
+own processes, which all carry the path of its folder.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Head:
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
-    """Every process that was started for a cluster: its folder is on the command line or in the environment."""
+    """Every process that was started for a cluster: its folder is on the command line or in the
+    environment.
+    """
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -68,7 +71,9 @@ def processes_of(folder: str) -> list[psutil.Process]:
 
 @dataclass(frozen=True)
 class Watch:
-    """The notes of `tests.cluster.watched`: which processes have been opened for an operator, and which of them are alive."""
+    """The notes of `tests.cluster.watched`: which processes have been opened for an operator, and
+    which of them are alive.
+    """
 
     folder: Path
 
@@ -137,7 +142,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @dataclass(frozen=True)
 class Nodes:
-    """A cluster of several nodes on this machine, pretended resources and all; see `tests.cluster.nodes`."""
+    """A cluster of several nodes on this machine, pretended resources and all; see
+    `tests.cluster.nodes`.
+    """
 
     process: subprocess.Popen[str]
     address: str

@@ -1,7 +1,9 @@
-"""The configuration of a cluster that grows by Ray's own autoscaler, its nodes pretended on this machine.
+"""The configuration of a cluster that grows by Ray's own autoscaler, its nodes pretended on this
+machine.
 
-Ray's `AutoscalingCluster` makes such a configuration from a file that its wheel does not carry, and ends every Ray on the
-machine when it starts; so the configuration is written here, and `ray start` does the rest.
+Ray's `AutoscalingCluster` makes such a configuration from a file that its wheel does not carry,
+and ends every Ray on the machine when it starts; so the configuration is written here, and `ray
+start` does the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ ENVIRONMENT = {
 
 
 def configuration(file: Path, gcs: str, groups: dict[str, dict[str, Any]], idle_minutes: float) -> Path:
-    """Write the configuration: `groups` by name with `resources`, `labels`, `min_workers`, `max_workers`."""
+    """Write the configuration: `groups` by name with `resources`, `labels`, `min_workers`,
+    `max_workers`.
+    """
     types = {name: {"node_config": {}, **group} for name, group in groups.items()}
     content = {
         "cluster_name": "pretended",

@@ -18,7 +18,9 @@ CRDS_VARIABLE = "CLEANPLATE_KUBERAY_CRDS"
 
 
 def faults(manifest: dict[str, Any]) -> list[str]:
-    """What Kubernetes' own schema has against a manifest of one of its own kinds; unknown fields are faults."""
+    """What Kubernetes' own schema has against a manifest of one of its own kinds; unknown fields
+    are faults.
+    """
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -46,7 +48,9 @@ def _closed_schema(kind: str, version: str) -> dict[str, Any]:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with nothing allowed beside what it names, and Kubernetes' own words in JSON Schema's."""
+    """The schema with nothing allowed beside what it names, and Kubernetes' own words in JSON
+    Schema's.
+    """
     if isinstance(schema, list):
         return [_closed(entry) for entry in schema]
     if not isinstance(schema, dict):

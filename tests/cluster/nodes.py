@@ -1,10 +1,12 @@
-"""Several nodes on one machine, in a process of their own that is told what to do by lines on its standard input.
+"""Several nodes on one machine, in a process of their own that is told what to do by lines on its
+standard input.
 
     RAY_TMPDIR=FOLDER python -m tests.cluster.nodes
 
-The head has no CPUs. A line is JSON: `{"add": {...}}` starts a node with these arguments of Ray's `Cluster.add_node`,
-`{"remove": 0}` kills the first one as a power cut would, `{}` changes nothing. Every answer is a line of JSON: first the
-cluster's address, then the nodes that it has. The process ends when its input does, and takes all nodes along.
+The head has no CPUs. A line is JSON: `{"add": {...}}` starts a node with these arguments of Ray's
+`Cluster.add_node`, `{"remove": 0}` kills the first one as a power cut would, `{}` changes
+nothing. Every answer is a line of JSON: first the cluster's address, then the nodes that it has.
+The process ends when its input does, and takes all nodes along.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The image's recipe: it copies what is there, installs what pyproject names at pinned versions, and runs as nobody special."""
+"""The image's recipe: it copies what is there, installs what pyproject names at pinned versions,
+and runs as nobody special.
+"""
 
 from __future__ import annotations
 

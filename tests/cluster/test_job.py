@@ -1,4 +1,6 @@
-"""A command line as a job of a real cluster: followed through a cut, stopped, taken up, let go, and followed again."""
+"""A command line as a job of a real cluster: followed through a cut, stopped, taken up, let go,
+and followed again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The manifests: rendered by kubectl, held to the schemas of Kubernetes and KubeRay, and what they promise."""
+"""The manifests: rendered by kubectl, held to the schemas of Kubernetes and KubeRay, and what
+they promise.
+"""
 
 from __future__ import annotations
 
@@ -327,7 +329,8 @@ def test_a_failed_run_is_tried_again_on_a_new_cluster_which_goes_when_it_has_end
         seconds[state][rule["policy"]] = rule["condition"]["ttlSeconds"]
     assert set(seconds) == {"SUCCEEDED", "FAILED", "Failed"}
     for policies in seconds.values():
-        # Workers go with their cluster: the operator refuses to delete them alone under an autoscaler.
+        # Workers go with their cluster: the operator refuses to delete them alone under an
+        # autoscaler.
         assert "DeleteWorkers" not in policies
         assert policies["DeleteCluster"] <= policies.get("DeleteSelf", policies["DeleteCluster"])
 

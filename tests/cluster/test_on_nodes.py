@@ -1,4 +1,5 @@
-"""A flow on several nodes: stages share GPUs by fractions, pools grow and shrink by themselves, and a lost node costs no image.
+"""A flow on several nodes: stages share GPUs by fractions, pools grow and shrink by themselves,
+and a lost node costs no image.
 
 The nodes and their GPUs are pretended, Ray and the flows are real.
 """
@@ -95,7 +96,9 @@ def small_pictures(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Shared:
-    """A run whose detectors share GPUs, which has lost a node in its middle, and was taken up if that left something."""
+    """A run whose detectors share GPUs, which has lost a node in its middle, and was taken up if
+    that left something.
+    """
 
     detectors: dict[int, dict[str, Any]]
     code: int

@@ -1,4 +1,6 @@
-"""A command line as a RayJob: the shipped description with the command put in, and nothing else changed."""
+"""A command line as a RayJob: the shipped description with the command put in, and nothing else
+changed.
+"""
 
 from __future__ import annotations
 

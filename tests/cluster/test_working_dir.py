@@ -1,4 +1,6 @@
-"""A job brings the packages and the files that its command line names, under names that it finds them by."""
+"""A job brings the packages and the files that its command line names, under names that it finds
+them by.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Flows whose processes leave a note when they start: for `cleanplate run`, so that tests see who works where.
+"""Flows whose processes leave a note when they start: for `cleanplate run`, so that tests see who
+works where.
 
-The folder for the notes is named by the environment of the driver, WATCHED. A note is a file `OPERATOR-PROCESS`.
+The folder for the notes is named by the environment of the driver, WATCHED. A note is a file
+`OPERATOR-PROCESS`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ FOLDER = os.environ.get("WATCHED", "")
 IMAGES = 64
 """One shard of the index, so that images come in the order of their names."""
 EARLY_SECONDS, LATE_SECONDS = 0.6, 1.2
-"""What an image of the first half costs `early`, and one of the second half `late`; the other half costs nothing."""
+"""What an image of the first half costs `early`, and one of the second half `late`; the other
+half costs nothing.
+"""
 
 
 def note(folder: str, operator: str) -> None:

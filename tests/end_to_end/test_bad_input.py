@@ -1,4 +1,6 @@
-"""Bad input is data: every file and every key gets its ledger row and its code, and the run goes on."""
+"""Bad input is data: every file and every key gets its ledger row and its code, and the run goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
 def png(
     width: int, height: int, extra: bytes = b"", late: bytes = b"", header_sum: int | None = None, data_sum: int | None = None
 ) -> bytes:
-    """A grey PNG of one value, with more chunks before or after its pixels, or with wrong checksums."""
+    """A grey PNG of one value, with more chunks before or after its pixels, or with wrong
+    checksums.
+    """
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + b"\xb4" * width for _ in range(height)))
     chunks = chunk(b"IHDR", header, header_sum) + extra + chunk(b"IDAT", pixels, data_sum) + late

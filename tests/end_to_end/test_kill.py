@@ -1,4 +1,6 @@
-"""A driver that is killed costs a few images, never a row: the same command takes up where it died."""
+"""A driver that is killed costs a few images, never a row: the same command takes up where it
+died.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A real run on a real Ray, scraped by a real Prometheus: the counts are the ledger's, the dashboard's metrics exist, the log
-names run and image."""
+"""A real run on a real Ray, scraped by a real Prometheus: the counts are the ledger's, the
+dashboard's metrics exist, the log names run and image.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ try:
 finally:
     sys.stdin.read()
 """
-"""The command, with its driver kept until its input ends: what a process has not reported when it ends is never known."""
+"""The command, with its driver kept until its input ends: what a process has not reported when it
+ends is never known.
+"""
 
 BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -69,7 +72,9 @@ class Watched:
         return result
 
     def numbers(self, metric: str, *by: str) -> dict[tuple[str, ...], float]:
-        """The last value of a metric over all processes of the run, also those that are gone, summed by labels."""
+        """The last value of a metric over all processes of the run, also those that are gone,
+        summed by labels.
+        """
         found = self.ask(f"sum by ({', '.join(by)}) (max_over_time({metric}[10m]))")
         return {tuple(entry["metric"][name] for name in by): float(entry["value"][1]) for entry in found}
 

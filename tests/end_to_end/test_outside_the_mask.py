@@ -1,4 +1,6 @@
-"""Outside the blend mask nothing changes: bit for bit in lossless formats, alpha and format included."""
+"""Outside the blend mask nothing changes: bit for bit in lossless formats, alpha and format
+included.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ LOSSLESS = {
 
 @dataclass(frozen=True)
 class Worked:
-    """A source's samples, its output's samples, and the weight of every pixel, all as stored in the file."""
+    """A source's samples, its output's samples, and the weight of every pixel, all as stored in
+    the file.
+    """
 
     before: npt.NDArray[Any]
     after: npt.NDArray[Any]
@@ -79,7 +83,9 @@ def weights(rows: pa.Table, accepted: list[bool], width: int, height: int) -> np
 
 
 def saved(picture: Image.Image, mode: str, format: str, file: Path, **options: Any) -> None:
-    """Write the picture in a mode; sixteen bits get low bits of their own, so that none can be lost unseen."""
+    """Write the picture in a mode; sixteen bits get low bits of their own, so that none can be
+    lost unseen.
+    """
     if not mode.endswith(";16"):
         picture.convert(mode).save(file, format, **options)
         return
@@ -94,7 +100,9 @@ def saved(picture: Image.Image, mode: str, format: str, file: Path, **options: A
 
 
 def samples_of(data: bytes, mode: str, format: str) -> npt.NDArray[Any]:
-    """The samples of a file in its own depth, by a reader that the product does not use for it where there is one."""
+    """The samples of a file in its own depth, by a reader that the product does not use for it
+    where there is one.
+    """
     if not mode.endswith(";16"):
         return np.asarray(Image.open(io.BytesIO(data)))
     if format == "TIFF":

@@ -35,7 +35,8 @@ class Moved:
     sources: dict[str, bytes]
     first: Ended
     objects: dict[str, tuple[str, str]]
-    """Every object under the destination after the first run: its ETag and when it was last put."""
+    """Every object under the destination after the first run: its ETag and when it was last put.
+    """
     second: Ended
     objects_after: dict[str, tuple[str, str]]
 
@@ -118,7 +119,9 @@ def test_a_second_run_does_nothing(moved: Moved) -> None:
 
 
 def test_a_lost_ledger_part_costs_its_images_only(moved: Moved, cleanplate: Command) -> None:
-    """As a driver leaves it that died before its last commits: parts for some images, and no complete shard."""
+    """As a driver leaves it that died before its last commits: parts for some images, and no
+    complete shard.
+    """
     complete = ledger.read("s3://results/run")
     ledger.commit("s3://results/run", complete.filter([path != "sign.png" for path in complete["path"].to_pylist()]))
     moved.files.rm("results/run/ledger/shard=000000/complete.parquet")

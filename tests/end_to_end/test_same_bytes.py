@@ -29,7 +29,9 @@ LAYOUTS = {
 
 
 def findings(dest: Path) -> dict[str, tuple[object, ...]]:
-    """What a run decided on every image: verdict, reasons, failure, and each region's box, rung, seed and measurements."""
+    """What a run decided on every image: verdict, reasons, failure, and each region's box, rung,
+    seed and measurements.
+    """
     return {
         row["path"]: (
             row["verdict"],

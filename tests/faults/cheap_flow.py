@@ -1,6 +1,8 @@
-"""A cheap flow for faults: given masks, a classical fill, every fill accepted; a few milliseconds an image.
+"""A cheap flow for faults: given masks, a classical fill, every fill accepted; a few milliseconds
+an image.
 
-Every image that is worked leaves one line in the folder that CLEANPLATE_COUNTS names, if it names one.
+Every image that is worked leaves one line in the folder that CLEANPLATE_COUNTS names, if it names
+one.
 """
 
 from __future__ import annotations

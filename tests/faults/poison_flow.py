@@ -1,4 +1,6 @@
-"""A flow with a decoder of the worst kind: words at the end of a file make it crash, hang, or take all memory."""
+"""A flow with a decoder of the worst kind: words at the end of a file make it crash, hang, or
+take all memory.
+"""
 
 from __future__ import annotations
 

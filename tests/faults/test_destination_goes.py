@@ -1,4 +1,6 @@
-"""A destination that takes no more ends the run with a clear line; nothing is half written, and the run goes on later."""
+"""A destination that takes no more ends the run with a clear line; nothing is half written, and
+the run goes on later.
+"""
 
 from __future__ import annotations
 

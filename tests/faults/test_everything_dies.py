@@ -1,4 +1,5 @@
-"""One run loses a worker, a node, its storage for half a minute and its driver; nothing is lost and little is done twice.
+"""One run loses a worker, a node, its storage for half a minute and its driver; nothing is lost
+and little is done twice.
 
 500 images as a rule; `make faults` sets CLEANPLATE_FAULT_IMAGES to 10,000.
 """
@@ -39,7 +40,9 @@ IMAGES_PER_BLOCK = 2 if IMAGES <= 500 else 8
 TASK_CPUS = 0.25
 WRITERS = int((NODES * CPUS - WORKERS) / TASK_CPUS)
 IN_FLIGHT = IMAGES_PER_BLOCK * (2 * WORKERS + LEAST_WAITING + int(WAITING_PER_TASK * WRITERS) + WRITERS)
-"""Most images between `fetch` and their ledger row: two blocks a worker, those that wait for a writer, and the writers'."""
+"""Most images between `fetch` and their ledger row: two blocks a worker, those that wait for a
+writer, and the writers'.
+"""
 OUTAGE_SECONDS = 30
 FLOW = Path(__file__).parent / "cheap_flow.py"
 PROFILE = f"""
@@ -57,7 +60,9 @@ pytestmark = pytest.mark.timeout(3 * MOST_SECONDS)
 
 @dataclass
 class Nodes:
-    """A Ray cluster of several nodes on this machine: a head without CPUs and nodes of two CPUs each."""
+    """A Ray cluster of several nodes on this machine: a head without CPUs and nodes of two CPUs
+    each.
+    """
 
     folder: str
     cluster: Any = None

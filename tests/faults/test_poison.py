@@ -1,4 +1,6 @@
-"""An image that ends its process costs itself: it is found, tried once more alone, and recorded; its neighbours are well."""
+"""An image that ends its process costs itself: it is found, tried once more alone, and recorded;
+its neighbours are well.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Poisoned:
 
 @pytest.fixture(scope="module")
 def poisoned(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Poisoned:
-    """A run over healthy pictures and one of each poison, all in different blocks, and the same command again."""
+    """A run over healthy pictures and one of each poison, all in different blocks, and the same
+    command again.
+    """
     root = tmp_path_factory.mktemp("poison")
     (root / "in").mkdir()
     for number in range(IMAGES):

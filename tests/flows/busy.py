@@ -1,4 +1,6 @@
-"""An operator of known cost, for tests of planning; in a file of its own, since other processes import it."""
+"""An operator of known cost, for tests of planning; in a file of its own, since other processes
+import it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A flow is checked when it is built, runs in this process, and is laid over Ray as its profile says."""
+"""A flow is checked when it is built, runs in this process, and is laid over Ray as its profile
+says.
+"""
 
 from __future__ import annotations
 

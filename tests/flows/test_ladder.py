@@ -1,4 +1,6 @@
-"""The ladder: presets as data, each fill judged before the next one, and no region filled by a rung that is not its own."""
+"""The ladder: presets as data, each fill judged before the next one, and no region filled by a
+rung that is not its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One picture after every operator: what is known of it is laid over it, and the last picture is the delivered one."""
+"""One picture after every operator: what is known of it is laid over it, and the last picture is
+the delivered one.
+"""
 
 from __future__ import annotations
 

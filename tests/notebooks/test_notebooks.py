@@ -1,4 +1,6 @@
-"""The notebooks run from top to bottom without a network, show what they promise, and hold no logic of their own."""
+"""The notebooks run from top to bottom without a network, show what they promise, and hold no
+logic of their own.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def executed(name: str, **parameters: object) -> Any:
-    """The notebook with its outputs; `parameters` take the place of what its cell with that tag says."""
+    """The notebook with its outputs; `parameters` take the place of what its cell with that tag
+    says.
+    """
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):

@@ -113,7 +113,9 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def captioned(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph with two lines of text, and where their pixels differ visibly from the photograph."""
+    """The photograph with two lines of text, and where their pixels differ visibly from the
+    photograph.
+    """
     image = Image.fromarray(photo.copy())
     draw = ImageDraw.Draw(image)
     draw.text((40, 60), "SALE TODAY", fill=(255, 255, 0), font=ImageFont.load_default(48))

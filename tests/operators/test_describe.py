@@ -1,4 +1,6 @@
-"""`describe` says what is in an image and behind each text, and costs nothing where nothing was found."""
+"""`describe` says what is in an image and behind each text, and costs nothing where nothing was
+found.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ OF_PICTURES = {figure.name for figure in FIGURES if not figure.region_only}
 
 @pytest.fixture(scope="module")
 def softened(captioned: tuple[np.ndarray, np.ndarray], saved: Callable[..., bytes], rows: Callable[..., pa.Table]) -> pa.Table:
-    """A photograph with two lines of text, detected and softened; a picture without text; a file that failed."""
+    """A photograph with two lines of text, detected and softened; a picture without text; a file
+    that failed.
+    """
     photo = {"bytes": saved(captioned[0], "PNG")}
     plain = {"bytes": saved(np.full((64, 96, 3), 140, np.uint8), "PNG")}
     broken: dict[str, Any] = {"failure": {"operator": "fetch", "code": "file_empty", "message": "0 bytes"}}
@@ -80,7 +84,9 @@ def test_other_columns_are_left_alone(softened: pa.Table, described: pa.Table) -
 
 
 def test_the_surface_is_described_and_not_the_letters(described: pa.Table, softened: pa.Table, photo: np.ndarray) -> None:
-    """The same masks over the photograph without its text give nearly the same: detection and masks are the product's own."""
+    """The same masks over the photograph without its text give nearly the same: detection and
+    masks are the product's own.
+    """
     clean = _with_pixels(softened, photo)
     truth = row_views(Describe().apply(clean))[0]
     for region, other in zip(row_views(described)[0].regions, truth.regions, strict=True):

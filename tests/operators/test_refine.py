@@ -1,4 +1,6 @@
-"""What the mask missed is found in the fill, and only there: the mask grows where strokes remain, and nowhere else."""
+"""What the mask missed is found in the fill, and only there: the mask grows where strokes remain,
+and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def residual(rung, passed):
 
 @pytest.fixture(scope="module")
 def half_masked(place, rows, open_region):
-    """The region after refining, whose mask covered the left half of its strokes only and whose fill is perfect there."""
+    """The region after refining, whose mask covered the left half of its strokes only and whose
+    fill is perfect there.
+    """
     pixels, truth, strokes = place
 
     def work(**more):

@@ -1,4 +1,6 @@
-"""The boundaries of the pipeline: each a function from a sample to what the sample lost in crossing it."""
+"""The boundaries of the pipeline: each a function from a sample to what the sample lost in
+crossing it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What one crossing of a boundary lost: figures that add up over pictures.
 
-Three kinds of loss, each only where it means something: the error of the values, the energy that arrives in each octave
-band, and the cells of a mask that are gone on the other side.
+Three kinds of loss, each only where it means something: the error of the values, the energy that
+arrives in each octave band, and the cells of a mask that are gone on the other side.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ Values = npt.NDArray[Any]
 class Crossing:
     """Sums over what was compared at one boundary.
 
-    `squared` and `largest` are errors as shares of the full range. `sent` is the energy of each octave band before,
-    `arrived` its inner product with the same band after; `weighed` counts their pixels.
+    `squared` and `largest` are errors as shares of the full range. `sent` is the energy of each
+    octave band before, `arrived` its inner product with the same band after; `weighed` counts
+    their pixels.
     """
 
     boundary: str
@@ -46,7 +47,9 @@ class Crossing:
 
     @property
     def psnr(self) -> float | None:
-        """10 log10(1 / mean squared error) in dB, infinite without any error; None where no values were compared."""
+        """10 log10(1 / mean squared error) in dB, infinite without any error; None where no
+        values were compared.
+        """
         if not self.values:
             return None
         return math.inf if self.squared == 0 else 10 * math.log10(self.values / self.squared)
@@ -58,10 +61,11 @@ class Crossing:
 
     @property
     def band_energy(self) -> tuple[float | None, ...]:
-        """Share of each octave band's energy that arrives, finest first; None for a band that was empty before.
+        """Share of each octave band's energy that arrives, finest first; None for a band that was
+        empty before.
 
-        Only what is still the same wave counts: 1 for an identity, 0 for a band that is gone, and noise or aliasing that
-        fills the band again does not make up for it.
+        Only what is still the same wave counts: 1 for an identity, 0 for a band that is gone, and
+        noise or aliasing that fills the band again does not make up for it.
         """
         return tuple(
             max(0.0, arrived / sent) ** 2 if self.weighed and sent / self.weighed >= LEAST_ENERGY else None
@@ -75,7 +79,9 @@ class Crossing:
 
 
 def pooled(crossings: Iterable[Crossing]) -> Crossing:
-    """Several crossings of one boundary as one. Raises ValueError without any, or for two boundaries."""
+    """Several crossings of one boundary as one. Raises ValueError without any, or for two
+    boundaries.
+    """
     parts = list(crossings)
     if len({part.boundary for part in parts}) != 1:
         raise ValueError(f"not one boundary: {sorted({part.boundary for part in parts})}")
@@ -110,7 +116,9 @@ def of_bands(boundary: str, before: Pixels, after: Pixels, where: Selection) -> 
 
 
 def of_pictures(boundary: str, before: Pixels, after: Pixels, where: Selection | None = None) -> Crossing:
-    """Errors and octave bands of two uint8 pictures (height x width x 3) of one size, over `where` or all of them."""
+    """Errors and octave bands of two uint8 pictures (height x width x 3) of one size, over
+    `where` or all of them.
+    """
     chosen = np.ones(before.shape[:2], bool) if where is None else where
     return pooled([of_values(boundary, before[chosen], after[chosen], 255), of_bands(boundary, before, after, chosen)])
 

@@ -48,7 +48,9 @@ STORED = {"stored type": as_row, "float16": as_float16, "uint8": as_uint8}
 
 
 def embedding_stored(sample: Sample) -> Iterator[Crossing]:
-    """The model's output against what the row keeps of it, and what smaller types would; errors against its largest value."""
+    """The model's output against what the row keeps of it, and what smaller types would; errors
+    against its largest value.
+    """
     if sample.embed is None:
         return
     vector = sample.embed(sample.rgb)
@@ -61,8 +63,8 @@ def embedding_stored(sample: Sample) -> Iterator[Crossing]:
 class Sight:
     """How far an embedding moves when one thing is blurred away.
 
-    `removed` is the root mean square of what was removed, in grey levels; `moved` the embedding's relative change
-    (Euclidean, as a share of its length).
+    `removed` is the root mean square of what was removed, in grey levels; `moved` the embedding's
+    relative change (Euclidean, as a share of its length).
     """
 
     thing: str
@@ -71,7 +73,9 @@ class Sight:
 
 
 def sights(sample: Sample) -> Iterator[Sight]:
-    """The embedding's change when each octave band, and the text alone, is taken out of the picture."""
+    """The embedding's change when each octave band, and the text alone, is taken out of the
+    picture.
+    """
     if sample.embed is None:
         return
     rgb = sample.rgb
@@ -85,7 +89,9 @@ def sights(sample: Sample) -> Iterator[Sight]:
 
 
 def _without_bands(rgb: Pixels) -> dict[str, Pixels]:
-    """The picture without one octave band (in every channel), by the band's name; the bands of `octave_bands`."""
+    """The picture without one octave band (in every channel), by the band's name; the bands of
+    `octave_bands`.
+    """
     level, found = rgb.astype(np.float32), {}
     for octave, name in enumerate(BAND_NAMES):
         smooth = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 0.8 * 2**octave, borderType=cv2.BORDER_REFLECT_101)
@@ -109,7 +115,9 @@ def _without_text(sample: Sample) -> dict[str, Pixels]:
 
 
 def seen(all_sights: list[Sight]) -> dict[str, float]:
-    """How well each thing is seen, 0..1: the embedding's move for each grey level removed, best seen thing at 1."""
+    """How well each thing is seen, 0..1: the embedding's move for each grey level removed, best
+    seen thing at 1.
+    """
     sums: dict[str, list[float]] = {}
     for sight in all_sights:
         total = sums.setdefault(sight.thing, [0.0, 0.0])

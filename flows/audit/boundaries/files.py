@@ -1,4 +1,6 @@
-"""Between the source's own pixels and the pipeline's: its colour space there and back, and its format after an edit."""
+"""Between the source's own pixels and the pipeline's: its colour space there and back, and its
+format after an edit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from operators.rows.arrays import Pixels, Selection
 
 
 def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:
-    """The whole picture to 8-bit sRGB, and pasted back over itself at full weight; errors in the stored pixels."""
+    """The whole picture to 8-bit sRGB, and pasted back over itself at full weight; errors in the
+    stored pixels.
+    """
     boundary = "colour space and back"
     whole = Edit(0, 0, sample.rgb, np.ones(sample.rgb.shape[:2], np.float32))
     stored = sample.picture.edited([whole]).stored
@@ -30,8 +34,8 @@ def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:
 def file_encoding(sample: Sample) -> Iterator[Crossing]:
     """The picture with every region replaced, encoded and decoded again.
 
-    Apart: what the edits cannot have touched; for JPEG the rest of the blocks that they touch; and the edited pixels,
-    against those that were composed.
+    Apart: what the edits cannot have touched; for JPEG the rest of the blocks that they touch;
+    and the edited pixels, against those that were composed.
     """
     if not sample.edits:
         return
@@ -72,10 +76,11 @@ def _upright(picture: Picture, selection: Selection) -> Selection:
 
 
 def _touched(sample: Sample) -> tuple[Selection, Selection]:
-    """Stored pixels (height x width) that an edit weighs, and those whose value may follow from that.
+    """Stored pixels (height x width) that an edit weighs, and those whose value may follow from
+    that.
 
-    They differ for JPEG only: whole blocks are coded again, and a decoder that interpolates chroma carries that two
-    pixels further.
+    They differ for JPEG only: whole blocks are coded again, and a decoder that interpolates
+    chroma carries that two pixels further.
     """
     picture, file = sample.picture, _header(sample)
     edited = np.zeros(picture.stored.shape[:2], bool)

@@ -1,4 +1,6 @@
-"""What a latent model sees: the mask on its grid of 8 pixels a cell, and pixels through its autoencoder."""
+"""What a latent model sees: the mask on its grid of 8 pixels a cell, and pixels through its
+autoencoder.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def max_pooled(strokes: Cells) -> Cells:
 
 
 def nearest(strokes: Cells) -> Cells:
-    """A cell is what its first pixel is: nearest sampling as the usual latent pipelines do it (diffusers 0.42, torch)."""
+    """A cell is what its first pixel is: nearest sampling as the usual latent pipelines do it
+    (diffusers 0.42, torch).
+    """
     return _blocks(strokes)[:, 0, :, 0]
 
 
@@ -63,7 +67,9 @@ def latent_mask(sample: Sample) -> Iterator[Crossing]:
 
 
 def latent_round_trip(sample: Sample) -> Iterator[Crossing]:
-    """Every real crop through the chosen model's autoencoder, without any generation between; its own size is kept."""
+    """Every real crop through the chosen model's autoencoder, without any generation between; its
+    own size is kept.
+    """
     if sample.autoencoder is None:
         return
     for pixels, _ in sample.crops:
@@ -71,9 +77,11 @@ def latent_round_trip(sample: Sample) -> Iterator[Crossing]:
 
 
 def autoencoder(folder: Path) -> RoundTrip:
-    """The round trip through the `vae/` of a model folder in diffusers' layout (AutoencoderKL), its mean, in float32.
+    """The round trip through the `vae/` of a model folder in diffusers' layout (AutoencoderKL),
+    its mean, in float32.
 
-    Crops are continued to whole latent cells and cut again. Raises OSError or ValueError where the folder holds none.
+    Crops are continued to whole latent cells and cut again. Raises OSError or ValueError where
+    the folder holds none.
     """
     import torch
     from diffusers import AutoencoderKL

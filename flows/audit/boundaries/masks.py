@@ -23,9 +23,11 @@ SUBSAMPLES = 16
 
 
 def coverage(polygons: Sequence[Polygon], box: Box) -> npt.NDArray[np.float32]:
-    """How much of each of the box's pixels the convex polygons cover, 0..1, counted on 16 x 16 points a pixel.
+    """How much of each of the box's pixels the convex polygons cover, 0..1, counted on 16 x 16
+    points a pixel.
 
-    Pixel centres lie at whole numbers. A point belongs to a polygon if it lies on the inner side of every edge.
+    Pixel centres lie at whole numbers. A point belongs to a polygon if it lies on the inner side
+    of every edge.
     """
     offsets = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5).astype(np.float32)
     across = (np.arange(box.width, dtype=np.float32)[:, None] + offsets).ravel()
@@ -48,7 +50,9 @@ def _covered(polygons: Sequence[Polygon], box: Box, across: Positions, down: Pos
 
 
 def polygons_stored(sample: Sample) -> Iterator[Crossing]:
-    """The detector's corners, against what the row's type makes of them: pixels of the picture's longer side."""
+    """The detector's corners, against what the row's type makes of them: pixels of the picture's
+    longer side.
+    """
     width, height = sample.picture.size
     polygons, _ = text_detector().polygons(sample.probability, width, height)
     for region in sample.found:
@@ -58,7 +62,9 @@ def polygons_stored(sample: Sample) -> Iterator[Crossing]:
 
 
 def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
-    """The mask of each polygon against its exact coverage; cells are pixels that the polygon covers by more than half."""
+    """The mask of each polygon against its exact coverage; cells are pixels that the polygon
+    covers by more than half.
+    """
     for region in sample.found:
         box = bounding_box(region["polygons"], *sample.picture.size).grown(2, *sample.picture.size)
         exact, mask = coverage(region["polygons"], box), rasterised(region["polygons"], box)
@@ -69,8 +75,8 @@ def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
 def map_to_stored(sample: Sample) -> Iterator[Crossing]:
     """The detector's map over each polygon, read back cell by cell from what the row keeps of it.
 
-    The first stored cell is the detector's cell whose corner is nearest to the corner of the map's box, see
-    `operators.rows.schema`.
+    The first stored cell is the detector's cell whose corner is nearest to the corner of the
+    map's box, see `operators.rows.schema`.
     """
     width, height = sample.picture.size
     across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
@@ -91,7 +97,9 @@ def _interpolated(values: npt.NDArray[np.float32], columns: Positions, rows: Pos
 
 
 def stored_to_pixels(sample: Sample) -> Iterator[Crossing]:
-    """The stored map brought to source pixels as `soften` does, against the detector's own map at the same pixels."""
+    """The stored map brought to source pixels as `soften` does, against the detector's own map at
+    the same pixels.
+    """
     width, height = sample.picture.size
     across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
     for region in sample.found:

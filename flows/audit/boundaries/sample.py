@@ -1,4 +1,6 @@
-"""What the boundaries are measured on: one real picture with everything that the pipeline has made of it."""
+"""What the boundaries are measured on: one real picture with everything that the pipeline has
+made of it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ Embed = Callable[[Pixels], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture: its file, its pixels, the detector's float map of it, its regions after `detect` and after `soften`."""
+    """One picture: its file, its pixels, the detector's float map of it, its regions after
+    `detect` and after `soften`.
+    """
 
     data: bytes
     picture: Picture
@@ -54,7 +58,9 @@ class Sample:
 
     @cached_property
     def fills(self) -> list[Pixels | None]:
-        """A fill of every region, as the cheapest rung makes it; None where the crop shows nothing to continue."""
+        """A fill of every region, as the cheapest rung makes it; None where the crop shows
+        nothing to continue.
+        """
         holes = [hole_of(mask) for _, mask in self.crops]
         fill = CLASSICAL["navier_stokes"]
         return [
@@ -73,7 +79,8 @@ class Sample:
 
 
 def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
-    """A listed picture, fetched, detected and softened. Raises Failure as those operators meet it.
+    """A listed picture, fetched, detected and softened. Raises Failure as those operators meet
+    it.
 
     The detector's map is made again, as `detect` makes it, since the row keeps only parts of it.
     """

@@ -1,4 +1,6 @@
-"""What a generator is shown of a crop: the crop on the generator's canvas, and what comes back of it."""
+"""What a generator is shown of a crop: the crop on the generator's canvas, and what comes back of
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from flows.audit.boundaries.sample import Sample
 from operators.generators.canvas import Canvas
 
 SIZES = (128, 256, 512, 1024)
-"""Native sizes in pixels of common generators; a crop lies on a canvas of about that size squared, its shape kept."""
+"""Native sizes in pixels of common generators; a crop lies on a canvas of about that size
+squared, its shape kept.
+"""
 MULTIPLE = 8
 
 

@@ -1,4 +1,6 @@
-"""How strongly each pixel is replaced: from weights in float to the mask's bytes, and the paste-back that follows them."""
+"""How strongly each pixel is replaced: from weights in float to the mask's bytes, and the
+paste-back that follows them.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,18 @@ Weights = npt.NDArray[np.float32]
 
 
 def soft_mask(sample: Sample) -> Iterator[Crossing]:
-    """The weights that real strokes are pasted back with, 0..255, against what the mask keeps of them."""
+    """The weights that real strokes are pasted back with, 0..255, against what the mask keeps of
+    them.
+    """
     for region in sample.softened:
         exact, stored, soft = _weights(region)
         yield of_values("soft mask to bytes", exact[soft], stored[soft], 255)
 
 
 def paste_back(sample: Sample) -> Iterator[Crossing]:
-    """The composed pixels before rounding, by weights of bytes against weights of float, where the mask is soft."""
+    """The composed pixels before rounding, by weights of bytes against weights of float, where
+    the mask is soft.
+    """
     for region, fill in zip(sample.softened, sample.fills, strict=True):
         if fill is None:
             continue
@@ -39,9 +45,11 @@ def paste_back(sample: Sample) -> Iterator[Crossing]:
 
 
 def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
-    """A region's weights in float and as its mask keeps them, and where its own strokes are pasted softly.
+    """A region's weights in float and as its mask keeps them, and where its own strokes are
+    pasted softly.
 
-    Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since a mask keeps no floats.
+    Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since
+    a mask keeps no floats.
     """
     crop, stored = region.crop, region.array("mask", 4)[:, :, BLEND].astype(np.float32)
     exact = np.zeros_like(stored)

@@ -1,1 +1,3 @@
-"""File formats that are edited, one module each: pixels out of a file, and edited pixels into a copy of that file."""
+"""File formats that are edited, one module each: pixels out of a file, and edited pixels into a
+copy of that file.
+"""

@@ -1,7 +1,8 @@
-"""BMP: the source file itself, with the bytes of the changed pixels replaced (Microsoft, BITMAPINFOHEADER and its successors).
+"""BMP: the source file itself, with the bytes of the changed pixels replaced (Microsoft,
+BITMAPINFOHEADER and its successors).
 
-Run-length coded pictures are written without that coding. A palette keeps its length; entries that no pixel uses may take new
-colours, see `operators.pictures.formats.palette`.
+Run-length coded pictures are written without that coding. A palette keeps its length; entries
+that no pixel uses may take new colours, see `operators.pictures.formats.palette`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 def _lines(content: bytearray, size: tuple[int, ...], bits: int) -> Pixels:
-    """The file's rows of bytes from the top, uint8 height x bytes; writing to them writes to the file."""
+    """The file's rows of bytes from the top, uint8 height x bytes; writing to them writes to the
+    file.
+    """
     height, stride = size[0], _stride(size[1], bits)
     start = struct.unpack_from("<I", content, 10)[0]
     if start + height * stride > len(content):
@@ -87,7 +90,9 @@ def _put(lines: Pixels, edited: Edited, places: list[int], size: int) -> None:
 
 
 def _places(content: memoryview | bytes) -> list[int]:
-    """The bytes of red, green and blue within a pixel. Raises ValueError for colours that are not whole bytes."""
+    """The bytes of red, green and blue within a pixel. Raises ValueError for colours that are not
+    whole bytes.
+    """
     if _compression(content) not in MASKS:
         return [2, 1, 0]
     masks = struct.unpack_from("<3I", content, 54)

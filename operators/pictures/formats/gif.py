@@ -1,6 +1,7 @@
 """GIF: the source's blocks byte for byte, around newly compressed pixels (CompuServe GIF89a).
 
-The palette keeps its length; entries that no pixel uses may take new colours, see `operators.pictures.formats.palette`.
+The palette keeps its length; entries that no pixel uses may take new colours, see
+`operators.pictures.formats.palette`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ LEAST_INTERLACED = 16
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the only frame of a file stands: its descriptor, its colours, its compressed pixels and what follows them."""
+    """Where the only frame of a file stands: its descriptor, its colours, its compressed pixels
+    and what follows them.
+    """
 
     descriptor: int
     table: int

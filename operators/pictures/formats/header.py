@@ -17,7 +17,9 @@ ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """A file's size in stored pixels and its number of pictures; `source` is what its format's module decodes from."""
+    """A file's size in stored pixels and its number of pictures; `source` is what its format's
+    module decodes from.
+    """
 
     width: int
     height: int
@@ -34,7 +36,9 @@ def opened(data: memoryview | bytes, format: str) -> Header:
 
 
 def loaded(file: Image.Image) -> Image.Image:
-    """The file with its pixels decoded. Raises Failure: truncated, corrupt, decompression_bomb or out_of_memory."""
+    """The file with its pixels decoded. Raises Failure: truncated, corrupt, decompression_bomb or
+    out_of_memory.
+    """
     with timed("codec"):
         try:
             file.load()

@@ -1,10 +1,13 @@
-"""JPEG without generation loss: only the blocks that an edit touches are coded again, all others keep their coefficients.
+"""JPEG without generation loss: only the blocks that an edit touches are coded again, all others
+keep their coefficients.
 
-A JPEG stores 8 x 8 cosine coefficients per component, quantised; chroma components are usually stored at half the width and
-height, so that one of their blocks spans 16 x 16 pixels. An edit replaces the coefficients of every block in whose span a
-pixel changed, computed with the source's own quantisation tables and subsampling, and copies the rest as integers
-(ITU-T T.81; the coefficients are read and written by `jpeglib`, which carries libjpeg; a progressive file is made so again by
-`mozjpeg-lossless-optimization`). Markers stay byte for byte, but for thumbnails, see `operators.pictures.formats.jpeg_markers`.
+A JPEG stores 8 x 8 cosine coefficients per component, quantised; chroma components are usually
+stored at half the width and height, so that one of their blocks spans 16 x 16 pixels. An edit
+replaces the coefficients of every block in whose span a pixel changed, computed with the source's
+own quantisation tables and subsampling, and copies the rest as integers (ITU-T T.81; the
+coefficients are read and written by `jpeglib`, which carries libjpeg; a progressive file is made
+so again by `mozjpeg-lossless-optimization`). Markers stay byte for byte, but for thumbnails, see
+`operators.pictures.formats.jpeg_markers`.
 """
 
 from __future__ import annotations
@@ -42,9 +45,11 @@ HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
 MOST_GROWTH = 1.05
 LEAST_STEPS = (0.5, *(2 ** (power / 2) for power in range(-1, 16)), 1e9)
-"""Quantisation steps from which a new coefficient is kept: plain rounding, or the finest of the rest that keeps the file small.
+"""Quantisation steps from which a new coefficient is kept: plain rounding, or the finest of the
+rest that keeps the file small.
 
-A file that was once compressed harder than it is now says little in its blocks; new ones at its present steps would say more.
+A file that was once compressed harder than it is now says little in its blocks; new ones at its
+present steps would say more.
 """
 BAND = 32
 """Rows of largest blocks that are transformed at once."""
@@ -72,7 +77,9 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
 
 
 def reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | None:
-    """The picture at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its size; None above one half."""
+    """The picture at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its
+    size; None above one half.
+    """
     width, height = header.width, header.height
     scale = factor(width, height)
     if scale > 0.5:
@@ -82,7 +89,9 @@ def reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | No
 
 
 def _picture(file: Image.Image, header: Header) -> Picture:
-    """The picture of a loaded file. Inks are taken for inverted in the file, as Adobe's are, with or without its marker."""
+    """The picture of a loaded file. Inks are taken for inverted in the file, as Adobe's are, with
+    or without its marker.
+    """
     stored, orientation = np.asarray(file), orientation_of(file)
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     size = upright_size(header.width, header.height, orientation)
@@ -94,7 +103,8 @@ def _picture(file: Image.Image, header: Header) -> Picture:
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited blocks coded again and its thumbnails drawn again, at most 5% larger.
+    """The source with the edited blocks coded again and its thumbnails drawn again, at most 5%
+    larger.
 
     Raises OSError or ValueError for a file that cannot be written again.
     """
@@ -106,7 +116,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 def _small_enough(source: bytes, edited: Edited) -> bytes:
-    """The picture rewritten with the finest of LEAST_STEPS that keeps it within MOST_GROWTH; with the coarsest if none does."""
+    """The picture rewritten with the finest of LEAST_STEPS that keeps it within MOST_GROWTH; with
+    the coarsest if none does.
+    """
     result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[0])
     if len(result) <= MOST_GROWTH * len(source):
         return result
@@ -123,19 +135,22 @@ def _small_enough(source: bytes, edited: Edited) -> bytes:
 
 
 def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float = 0.5) -> bytes:
-    """The source file with the blocks under `changed` (height x width) coded from `stored` (height x width x 1, 3 or 4).
+    """The source file with the blocks under `changed` (height x width) coded from `stored`
+    (height x width x 1, 3 or 4).
 
-    New coefficients of fewer than `least` quantisation steps are dropped, a block's mean excepted.
-    Pixels are as stored, unturned, inks as Pillow gives them: inverted against what the file holds. Every marker (EXIF, ICC,
-    XMP, comments) and the progressive flag stay. Raises OSError or ValueError for a file whose components are neither grey,
-    YCbCr, RGB, CMYK nor YCCK, or are sampled at an uneven rate.
+    New coefficients of fewer than `least` quantisation steps are dropped, a block's mean
+    excepted. Pixels are as stored, unturned, inks as Pillow gives them: inverted against what the
+    file holds. Every marker (EXIF, ICC, XMP, comments) and the progressive flag stay. Raises
+    OSError or ValueError for a file whose components are neither grey, YCbCr, RGB, CMYK nor YCCK,
+    or are sampled at an uneven rate.
     """
     import mozjpeg_lossless_optimization
 
     content = bytes(source)
     new, progressive = _coefficients(content, stored, changed, least)
     if len(new) == 4:
-        # jpeglib writes the first three components only, and copies the fourth from the file it read.
+        # jpeglib writes the first three components only, and copies the fourth from the file it
+        # read.
         content = _saved(with_component_order(content, (3, 0, 1, 2)), {"Y": new.pop("K")})
         content = with_component_order(content, (1, 2, 3, 0))
     result = _saved(content, new)
@@ -147,7 +162,9 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
 def _coefficients(
     source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float
 ) -> tuple[dict[str, Coefficients], bool]:
-    """The coefficients of every component, those of touched blocks computed anew; and whether the file is progressive."""
+    """The coefficients of every component, those of touched blocks computed anew; and whether the
+    file is progressive.
+    """
     import jpeglib
 
     with _file(source) as path:
@@ -189,7 +206,9 @@ def _saved(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
 
 
 def _planes(stored: Pixels, as_is: bool) -> list[Plane]:
-    """The components of the pixels, centred on zero: as they are, or three of them as luma and colour differences (JFIF)."""
+    """The components of the pixels, centred on zero: as they are, or three of them as luma and
+    colour differences (JFIF).
+    """
     values = stored.astype(np.float32)
     if values.shape[2] == 4:
         inverted = slice(0, 4) if as_is else slice(3, 4)
@@ -210,7 +229,9 @@ def _recoded(
     table: npt.NDArray[np.uint16],
     least: float,
 ) -> Coefficients:
-    """Coefficients (rows x columns of blocks x 8 x 8), new where a block has a changed pixel; a block spans `spans` pixels."""
+    """Coefficients (rows x columns of blocks x 8 x 8), new where a block has a changed pixel; a
+    block spans `spans` pixels.
+    """
     rows, columns = coefficients.shape[:2]
     height, width = rows * spans[0], columns * spans[1]
     missing = ((0, max(0, height - plane.shape[0])), (0, max(0, width - plane.shape[1])))
@@ -241,7 +262,9 @@ COSINES = _cosines()
 
 @contextmanager
 def _file(content: bytes) -> Iterator[Path]:
-    """The content as a file for a library that wants a path, in memory where the system has such a place."""
+    """The content as a file for a library that wants a path, in memory where the system has such
+    a place.
+    """
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
     handle, name = tempfile.mkstemp(suffix=".jpg", dir=folder)
     try:

@@ -1,7 +1,9 @@
-"""The marker segments of a JPEG: kept byte for byte and in order, whatever writes the coefficients.
+"""The marker segments of a JPEG: kept byte for byte and in order, whatever writes the
+coefficients.
 
-Only thumbnails that would show what was erased are drawn again, in place. What follows the picture's end (a camera's previews,
-a motion photo's film, a maker's own data) is kept; the index of appended previews (CIPA DC-007) follows where they move.
+Only thumbnails that would show what was erased are drawn again, in place. What follows the
+picture's end (a camera's previews, a motion photo's film, a maker's own data) is kept; the index
+of appended previews (CIPA DC-007) follows where they move.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ WITHOUT_LENGTH = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
 EXIF, XMP, PHOTOSHOP, INDEX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"MPF\0"
 INDEX_ENTRIES = 0xB002
 PREVIEW = 1
-"""The kind of an appended picture that is a smaller copy of the first (CIPA DC-007, 5.2.3.3.1)."""
+"""The kind of an appended picture that is a smaller copy of the first (CIPA DC-007, 5.2.3.3.1).
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Frame:
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and offset of every segment with a length, scans included; their entropy-coded data is passed over."""
+    """Marker and offset of every segment with a length, scans included; their entropy-coded data
+    is passed over.
+    """
     position = 2
     while (position := data.find(0xFF, position)) >= 0 and position + 4 <= len(data):
         marker = data[position + 1]
@@ -76,7 +81,9 @@ def component_ids(data: bytes) -> bytes:
 
 
 def luma_and_black(data: bytes) -> bool:
-    """Whether Adobe's marker says that four components are luma, two colour differences and black (YCCK)."""
+    """Whether Adobe's marker says that four components are luma, two colour differences and black
+    (YCCK).
+    """
     for marker, at in segments(data):
         if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe":
             return data[at + 15 : at + 16] == b"\x02"
@@ -84,7 +91,9 @@ def luma_and_black(data: bytes) -> bool:
 
 
 def with_component_order(data: bytes, order: tuple[int, ...]) -> bytes:
-    """The file with the components of its frame header in another order; its scans are left alone."""
+    """The file with the components of its frame header in another order; its scans are left
+    alone.
+    """
     for marker, at in segments(data):
         if marker in FRAMES:
             entries = [data[at + 10 + 3 * number : at + 13 + 3 * number] for number in order]
@@ -93,7 +102,9 @@ def with_component_order(data: bytes, order: tuple[int, ...]) -> bytes:
 
 
 def with_component_ids(data: bytes, ids: bytes) -> bytes:
-    """The file with its components called by other numbers, in its frame header and in every scan."""
+    """The file with its components called by other numbers, in its frame header and in every
+    scan.
+    """
     renamed, own = bytearray(data), component_ids(data)
     if own == ids:
         return data
@@ -125,7 +136,9 @@ def with_markers(data: bytes, source: bytes, draw: Draw | None = None) -> bytes:
 
 
 def _with_thumbnails(kept: list[bytes], draw: Draw) -> list[bytes]:
-    """Application segments of the same lengths whose thumbnails are drawn again; Photoshop's may span several of them."""
+    """Application segments of the same lengths whose thumbnails are drawn again; Photoshop's may
+    span several of them.
+    """
     result = list(kept)
     for number, segment in enumerate(kept):
         if segment[1] == 0xE1 and segment[4:].startswith(EXIF):
@@ -143,7 +156,9 @@ def _with_thumbnails(kept: list[bytes], draw: Draw) -> list[bytes]:
 
 
 def other_pictures(data: bytes) -> int:
-    """How many pictures a file holds beside its first and smaller copies of that: gain maps, stereo pairs, panoramas."""
+    """How many pictures a file holds beside its first and smaller copies of that: gain maps,
+    stereo pairs, panoramas.
+    """
     index = _index(data)
     if index is None:
         return 0
@@ -151,7 +166,8 @@ def other_pictures(data: bytes) -> int:
 
 
 def with_trailer(data: bytes, source: bytes, end: int, draw: Draw) -> bytes:
-    """An edited file (`data`) followed by what stood behind the source's first picture, its previews drawn again.
+    """An edited file (`data`) followed by what stood behind the source's first picture, its
+    previews drawn again.
 
     Raises ValueError where a preview that the source's index names cannot be drawn again.
     """
@@ -175,7 +191,9 @@ def with_trailer(data: bytes, source: bytes, end: int, draw: Draw) -> bytes:
 
 
 def _index(data: bytes) -> tuple[int, Directory] | None:
-    """The index of appended pictures and the offset of its byte order mark, from which its own offsets count."""
+    """The index of appended pictures and the offset of its byte order mark, from which its own
+    offsets count.
+    """
     for marker, at in segments(data):
         if marker == START_OF_SCAN:
             return None

@@ -1,9 +1,10 @@
 """Palettes: edited colours as indices, as long as they fit.
 
-An edited pixel takes the nearest of the colours that the picture uses. A palette fits if at least 95% of the edited pixels are
-within 6 CIELAB units of theirs, a step that is hardly seen in a picture of so few colours. Where it does not, entries that no
-pixel uses take the colours that are farthest off (median cut); where they are too few, it is for the format to say what
-happens: PNG leaves the palette, the others take the nearest colours.
+An edited pixel takes the nearest of the colours that the picture uses. A palette fits if at least
+95% of the edited pixels are within 6 CIELAB units of theirs, a step that is hardly seen in a
+picture of so few colours. Where it does not, entries that no pixel uses take the colours that are
+farthest off (median cut); where they are too few, it is for the format to say what happens: PNG
+leaves the palette, the others take the nearest colours.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ CHUNK = 4096
 
 
 def of(file: Image.Image) -> Indexed:
-    """A loaded palette picture's indices and entries; indices beyond the palette are looked up as black."""
+    """A loaded palette picture's indices and entries; indices beyond the palette are looked up as
+    black.
+    """
     indices = np.asarray(file)
     colours = np.array(file.getpalette() or [], np.uint8).reshape(-1, 3)
     entries = np.zeros((max(len(colours), int(indices.max(initial=0)) + 1), 4), np.uint8)
@@ -53,8 +56,9 @@ def depth_of(entries: int) -> int:
 def refitted(indexed: Indexed, edited: Edited, room: int | None = None, reserved: tuple[int, ...] = ()) -> Indexed | None:
     """The edited picture in its palette, unchanged pixels with their index; alpha stays.
 
-    With `room`, the palette may grow to so many entries, and None says that even then it does not fit; without, it keeps its
-    length, and the nearest colours have to do. `reserved` entries are not given other colours.
+    With `room`, the palette may grow to so many entries, and None says that even then it does not
+    fit; without, it keeps its length, and the nearest colours have to do. `reserved` entries are
+    not given other colours.
     """
     indices, entries = indexed.indices.copy(), indexed.entries.copy()
     alpha = entries[indices[edited.changed], 3]
@@ -98,7 +102,9 @@ def _nearest(
 
 
 def _few(colours: Pixels, counts: npt.NDArray[np.int64], number: int) -> Pixels:
-    """At most `number` opaque colours that stand for the given ones, those that are seen more often counting more."""
+    """At most `number` opaque colours that stand for the given ones, those that are seen more
+    often counting more.
+    """
     if number == 0 or len(colours) == 0:
         return np.zeros((0, 4), np.uint8)
     if len(colours) <= number:

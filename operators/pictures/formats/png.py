@@ -1,8 +1,10 @@
-"""PNG: every chunk of the source byte for byte and in order, around newly compressed pixels (W3C PNG, third edition).
+"""PNG: every chunk of the source byte for byte and in order, around newly compressed pixels (W3C
+PNG, third edition).
 
-Bit depth and colour type stay; interlaced pictures are written without interlacing. A palette stays as long as its colours are
-close enough to the edited ones or has room for more, see `operators.pictures.formats.palette`; else the pixels become RGB or
-RGBA, and the chunks that speak of the palette go or follow.
+Bit depth and colour type stay; interlaced pictures are written without interlacing. A palette
+stays as long as its colours are close enough to the edited ones or has room for more, see
+`operators.pictures.formats.palette`; else the pixels become RGB or RGBA, and the chunks that
+speak of the palette go or follow.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 NAMES = {GREY: "L", RGB: "RGB", PALETTE: "P", GREY_ALPHA: "LA", RGBA: "RGBA"}
 XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"
 LEVELS = {0: 1, 1: 3, 2: 6, 3: 9}
-"""Compression level by the two bits in which a stream says how hard its maker tried (RFC 1950)."""
+"""Compression level by the two bits in which a stream says how hard its maker tried (RFC 1950).
+"""
 BAND_BYTES = 4_000_000
 
 Chunk = tuple[bytes, bytes]
@@ -43,7 +46,9 @@ def header(data: memoryview | bytes) -> Header:
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure as `loaded` does, and corrupt for a wrong checksum anywhere."""
+    """The whole picture. Raises Failure as `loaded` does, and corrupt for a wrong checksum
+    anywhere.
+    """
     _check(data)
     file, depth, colour = loaded(header.source), int(data[24]), int(data[25])
     profile, note = followed(file.info.get("icc_profile"), "grey" if colour in (GREY, GREY_ALPHA) else "rgb")
@@ -68,7 +73,9 @@ def _samples(file: Image.Image, peak: int) -> Pixels:
 
 
 def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
-    """Samples of 16 bits: Pillow has no mode for most of them. OpenCV is shown nothing but the pixels."""
+    """Samples of 16 bits: Pillow has no mode for most of them. OpenCV is shown nothing but the
+    pixels.
+    """
     bare = assembled([chunk for chunk in chunks(data) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     with timed("codec"):
         pixels: Samples | None = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -125,7 +132,9 @@ def _with_preview(name: bytes, data: bytes, edited: Edited) -> bytes:
 
 
 def _without_key(edited: Edited, transparent: bytes) -> Samples:
-    """The edited samples where one colour stands for transparency: no pixel became that colour, and none ceased to be."""
+    """The edited samples where one colour stands for transparency: no pixel became that colour,
+    and none ceased to be.
+    """
     key = np.frombuffer(transparent, ">u2")[: edited.stored.shape[2]].astype(edited.stored.dtype)
     before, stored, changed = edited.picture.stored, edited.stored.copy(), edited.changed
     hidden = changed & (before == key).all(axis=2)
@@ -137,7 +146,9 @@ def _without_key(edited: Edited, transparent: bytes) -> Samples:
 
 
 def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chunk]:
-    """The chunks with the palette's present entries; those that describe another number of entries go."""
+    """The chunks with the palette's present entries; those that describe another number of
+    entries go.
+    """
     if len(indexed.entries) < before:
         raise ValueError("a palette cannot lose entries")
     result = []
@@ -205,7 +216,8 @@ def pack_rows(stored: Samples, depth: int) -> Pixels:
 def compressed(lines: Pixels, step: int, level: int) -> bytes:
     """Scan lines as the content of an IDAT chunk, `step` bytes from one pixel to the next.
 
-    Each line takes the filter whose differences are smallest in sum (PNG, 12.7); lines of fewer than 8 bits a pixel take none.
+    Each line takes the filter whose differences are smallest in sum (PNG, 12.7); lines of fewer
+    than 8 bits a pixel take none.
     """
     packer = zlib.compressobj(level)
     height, width = lines.shape
@@ -218,7 +230,9 @@ def compressed(lines: Pixels, step: int, level: int) -> bytes:
 
 
 def filtered(lines: Pixels, step: int) -> Pixels:
-    """Scan lines (the first one is only looked back at) filtered, each behind its filter's number."""
+    """Scan lines (the first one is only looked back at) filtered, each behind its filter's
+    number.
+    """
     line, up = lines[1:], lines[:-1]
     left, corner = np.zeros_like(line), np.zeros_like(line)
     left[:, step:], corner[:, step:] = line[:, :-step], up[:, :-step]

@@ -1,10 +1,12 @@
 """Small pictures inside metadata, drawn again in place once the picture they show is edited.
 
-EXIF thumbnails (CIPA DC-008, 4.5.8), Photoshop's thumbnail resource (Adobe, *Photoshop File Formats*, image resource 1036) and
-XMP's `xmp:Thumbnails` would go on showing what was erased. Each is replaced by a JPEG of the same width and height, cut from
-the edited picture and coded finely or coarsely enough to fit into the old one's bytes; what is left of them is zeros. So no
-byte of the metadata moves, and nothing else in it changes but the length of that JPEG. A preview that cannot be drawn again
-(not a JPEG, or damaged) is blanked, an EXIF thumbnail's directory unlinked.
+EXIF thumbnails (CIPA DC-008, 4.5.8), Photoshop's thumbnail resource (Adobe, *Photoshop File
+Formats*, image resource 1036) and XMP's `xmp:Thumbnails` would go on showing what was erased.
+Each is replaced by a JPEG of the same width and height, cut from the edited picture and coded
+finely or coarsely enough to fit into the old one's bytes; what is left of them is zeros. So no
+byte of the metadata moves, and nothing else in it changes but the length of that JPEG. A preview
+that cannot be drawn again (not a JPEG, or damaged) is blanked, an EXIF thumbnail's directory
+unlinked.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ LINE_ENDS = re.compile(rb"&#x[Aa];|\s+")
 
 
 def redrawn(old: bytes, draw: Draw) -> bytes | None:
-    """A JPEG of the old one's size showing the edited picture, no longer than the old one; None where there is no such."""
+    """A JPEG of the old one's size showing the edited picture, no longer than the old one; None
+    where there is no such.
+    """
     try:
         shown = Image.open(io.BytesIO(old), formats=["JPEG"])
         if max(shown.size) > MOST_SIDE:
@@ -49,7 +53,9 @@ def redrawn(old: bytes, draw: Draw) -> bytes | None:
 
 
 def exif_redrawn(exif: bytes, draw: Draw) -> bytes:
-    """An EXIF structure (from its byte order mark on) of the same length whose thumbnail shows the edited picture."""
+    """An EXIF structure (from its byte order mark on) of the same length whose thumbnail shows
+    the edited picture.
+    """
     try:
         main = first_directory(exif)
         if main.next == 0:
@@ -81,7 +87,9 @@ def _strips(thumbnail: Directory) -> list[tuple[int, int]]:
 
 
 def photoshop_redrawn(resources: bytes, draw: Draw) -> bytes:
-    """Photoshop's image resources, of the same length, with a thumbnail that shows the edited picture."""
+    """Photoshop's image resources, of the same length, with a thumbnail that shows the edited
+    picture.
+    """
     result, at = bytearray(resources), 0
     while resources[at : at + 4] == b"8BIM" and at + 12 <= len(resources):
         (number,) = struct.unpack(">H", resources[at + 4 : at + 6])

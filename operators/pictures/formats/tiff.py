@@ -1,8 +1,9 @@
-"""TIFF: the source file itself, with only those strips or tiles written again in which a sample changed (Adobe TIFF 6.0).
+"""TIFF: the source file itself, with only those strips or tiles written again in which a sample
+changed (Adobe TIFF 6.0).
 
-A strip or tile keeps its compression, predictor, byte order and planes. New ones take the place of the old ones; what finds no
-room there goes to the end of the file, and its offset follows. So every tag, known or not, with its sub-directories, stays
-byte for byte.
+A strip or tile keeps its compression, predictor, byte order and planes. New ones take the place
+of the old ones; what finds no room there goes to the end of the file, and its offset follows. So
+every tag, known or not, with its sub-directories, stays byte for byte.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ MOST_SAMPLES = 8
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header; further pages and smaller copies of the first one count as frames. Raises ValueError."""
+    """A file's header; further pages and smaller copies of the first one count as frames. Raises
+    ValueError.
+    """
     directory = first_directory(data)
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     if width < 1 or height < 1:
@@ -127,7 +130,9 @@ def _entries(directory: Directory) -> Pixels:
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with every strip and tile written again that holds a changed sample. Raises OSError or ValueError."""
+    """The source with every strip and tile written again that holds a changed sample. Raises
+    OSError or ValueError.
+    """
     directory = first_directory(source)
     layout, indexed = layout_of(directory), edited.picture.indexed
     result = bytearray(source)
@@ -162,7 +167,9 @@ def _changed_parts(
 
 
 def _check(result: bytes, after: Samples) -> None:
-    """Raise ValueError unless the file holds the edited samples: parts of a file may lie over one another."""
+    """Raise ValueError unless the file holds the edited samples: parts of a file may lie over one
+    another.
+    """
     if not np.array_equal(decompressed(layout_of(first_directory(result))), after):
         raise ValueError("the file's parts overlap")
 

@@ -1,7 +1,8 @@
-"""Tag directories as TIFF, EXIF and multi-picture files hold them: which tags there are, and where their values stand.
+"""Tag directories as TIFF, EXIF and multi-picture files hold them: which tags there are, and
+where their values stand.
 
-TIFF 6.0 (Adobe, 1992) and BigTIFF; EXIF (CIPA DC-008) and MPF (CIPA DC-007) use the same structure inside a JPEG marker.
-Offsets count from the first byte of the structure.
+TIFF 6.0 (Adobe, 1992) and BigTIFF; EXIF (CIPA DC-008) and MPF (CIPA DC-007) use the same
+structure inside a JPEG marker. Offsets count from the first byte of the structure.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """One directory of a file: its entries by tag, and where the next directory's offset stands (0: there is none)."""
+    """One directory of a file: its entries by tag, and where the next directory's offset stands
+    (0: there is none).
+    """
 
     data: memoryview
     order: str
@@ -53,7 +56,9 @@ class Directory:
         return next(iter(self.numbers(tag)), default)
 
     def content(self, tag: int) -> bytes | None:
-        """A tag's bytes as they stand in the file; None where it is missing. Raises ValueError where they lie outside of it."""
+        """A tag's bytes as they stand in the file; None where it is missing. Raises ValueError
+        where they lie outside of it.
+        """
         entry = self.entries.get(tag)
         if entry is None:
             return None
@@ -62,7 +67,9 @@ class Directory:
         return bytes(self.data[entry.at : entry.at + entry.size])
 
     def packed(self, tag: int, numbers: tuple[int, ...]) -> bytes:
-        """Whole numbers in the type that the tag has in this file. Raises ValueError where one does not fit."""
+        """Whole numbers in the type that the tag has in this file. Raises ValueError where one
+        does not fit.
+        """
         try:
             return struct.pack(f"{self.order}{len(numbers)}{WHOLE[self.entries[tag].kind]}", *numbers)
         except struct.error as error:
@@ -84,7 +91,9 @@ def first_directory(data: memoryview | bytes) -> Directory:
 
 
 def directory_at(data: memoryview | bytes, at: int, order: str, big: bool = False) -> Directory:
-    """The directory at an offset. Raises ValueError where it is truncated; values are looked at when they are asked for."""
+    """The directory at an offset. Raises ValueError where it is truncated; values are looked at
+    when they are asked for.
+    """
     view = memoryview(data)
     count_size, entry_size, offset = (8, 20, "Q") if big else (2, 12, "I")
     inline = struct.calcsize(offset)

@@ -1,7 +1,8 @@
-"""Strips and tiles: how a TIFF's samples lie in its file, and how other samples take their place (Adobe TIFF 6.0).
+"""Strips and tiles: how a TIFF's samples lie in its file, and how other samples take their place
+(Adobe TIFF 6.0).
 
-Pixels are compressed and decompressed by libtiff, as Pillow carries it, as plain bytes: bit depth, byte order, planes and
-differences are undone here.
+Pixels are compressed and decompressed by libtiff, as Pillow carries it, as plain bytes: bit
+depth, byte order, planes and differences are undone here.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Layout:
         return self.directory.order
 
     def segments(self) -> Iterator[Segment]:
-        """Every strip or tile in the order of its offset; tiles may reach over the picture's right and lower edge."""
+        """Every strip or tile in the order of its offset; tiles may reach over the picture's
+        right and lower edge.
+        """
         height, width = self.tile or (self.strip_rows, self.width)
         for plane in range(self.planes):
             part = slice(0, self.samples) if self.planes == 1 else slice(plane, plane + 1)
@@ -84,7 +87,9 @@ class Layout:
 
 
 def layout_of(directory: Directory) -> Layout:
-    """How a supported file's samples lie in it. Raises ValueError where that is contradictory or data is missing."""
+    """How a supported file's samples lie in it. Raises ValueError where that is contradictory or
+    data is missing.
+    """
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     tiled = TILE_OFFSETS in directory.entries
     tile = (directory.number(TILE_LENGTH, 0), directory.number(TILE_WIDTH, 0)) if tiled else None
@@ -144,7 +149,9 @@ def decompressed(layout: Layout) -> Samples:
 
 
 def _lines(layout: Layout, parts: slice, row: int, inside: int) -> Pixels:
-    """One plane's decompressed lines, uint8 height x bytes: the file once more, its pixels declared to be bytes."""
+    """One plane's decompressed lines, uint8 height x bytes: the file once more, its pixels
+    declared to be bytes.
+    """
     offsets, counts = layout.offsets[parts], layout.counts[parts]
     if layout.compression == PLAIN and not layout.tile:
         lines = b"".join(bytes(layout.directory.data[at : at + count]) for at, count in zip(offsets, counts, strict=True))
@@ -206,7 +213,9 @@ def _unpacked(layout: Layout, lines: Pixels, inside: int) -> Samples:
 
 
 def compressed(layout: Layout, segment: Segment, samples: Samples) -> bytes:
-    """A strip's or tile's samples as they stand in the file; a tile is filled up with its last row and column."""
+    """A strip's or tile's samples as they stand in the file; a tile is filled up with its last
+    row and column.
+    """
     missing = ((0, segment.height - samples.shape[0]), (0, segment.width - samples.shape[1]), (0, 0))
     whole = np.pad(samples, missing, mode="edge")
     if layout.differences:
@@ -242,7 +251,8 @@ def _packed(layout: Layout, samples: Samples) -> Pixels:
 
 
 def placed(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[list[int], list[int]]:
-    """Put new strips or tiles into the file: where the old ones stood if there is room, else at its end.
+    """Put new strips or tiles into the file: where the old ones stood if there is room, else at
+    its end.
 
     Returns the offsets and lengths of all strips or tiles.
     """
@@ -263,7 +273,8 @@ def placed(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[
 
 
 def _rooms(layout: Layout, replaced: list[int]) -> list[list[int]]:
-    """Start and end of the places that strips or tiles leave which are replaced, neighbours joined.
+    """Start and end of the places that strips or tiles leave which are replaced, neighbours
+    joined.
 
     A place that two strips or tiles share is left alone: some writers store equal ones once.
     """

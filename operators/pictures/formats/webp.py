@@ -1,7 +1,9 @@
-"""WebP: every chunk of the source byte for byte and in order, around newly coded pixels (RFC 9649).
+"""WebP: every chunk of the source byte for byte and in order, around newly coded pixels (RFC
+9649).
 
-A lossless file stays lossless, its hidden colours included. A lossy one is coded again as a whole: VP8 has no coefficients of
-its own to keep apart from their neighbours, every block being predicted from the ones before it.
+A lossless file stays lossless, its hidden colours included. A lossy one is coded again as a
+whole: VP8 has no coefficients of its own to keep apart from their neighbours, every block being
+predicted from the ones before it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from operators.rows.timing import timed
 PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
 LOSSY_QUALITY = 92
 LOSSLESS_EFFORT = 50
-"""Pillow takes the effort for a quality; above this, a lossless file grows no smaller and takes three times as long."""
+"""Pillow takes the effort for a quality; above this, a lossless file grows no smaller and takes
+three times as long.
+"""
 JPEG_PREFIX = b"Exif\0\0"
 """What some writers put before the EXIF structure, as JPEG has it."""
 
@@ -64,7 +68,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 def is_lossless(source: memoryview | bytes) -> bool:
-    """Whether the file keeps its pixels without loss; they may stand behind a profile of any length."""
+    """Whether the file keeps its pixels without loss; they may stand behind a profile of any
+    length.
+    """
     return any(name == b"VP8L" for name, _ in _chunks(bytes(source)))
 
 

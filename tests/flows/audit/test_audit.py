@@ -16,7 +16,9 @@ from flows.cli.app import app
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, pictures):
-    """Text on a photo as PNG and JPEG, a picture without text, a truncated file, and text that calls itself a picture."""
+    """Text on a photo as PNG and JPEG, a picture without text, a truncated file, and text that
+    calls itself a picture.
+    """
     folder = tmp_path_factory.mktemp("audited")
     written = pictures.written(pictures.photo("moon"), "MOON")
     written.save(folder / "moon.png")

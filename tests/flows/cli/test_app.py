@@ -1,4 +1,6 @@
-"""The command line: wrong usage is one line with a code before anything starts; a flow of one's own is a file."""
+"""The command line: wrong usage is one line with a code before anything starts; a flow of one's
+own is a file.
+"""
 
 from __future__ import annotations
 
@@ -225,7 +227,9 @@ def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: 
 def own_flow(
     cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, dict[str, object]], str]:
-    """A flow of three operators, one of them the user's, run by relative paths from the folder that holds it."""
+    """A flow of three operators, one of them the user's, run by relative paths from the folder
+    that holds it.
+    """
     folder = tmp_path_factory.mktemp("own")
     (folder / "in").mkdir()
     pictures.written(pictures.plain(1, (480, 64)), "SECRET", 40).save(folder / "in" / "secret.png")

@@ -1,4 +1,6 @@
-"""What `cleanplate submit` refuses before anything is sent, and the RayJob that it prints instead."""
+"""What `cleanplate submit` refuses before anything is sent, and the RayJob that it prints
+instead.
+"""
 
 from __future__ import annotations
 

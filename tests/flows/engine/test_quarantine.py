@@ -64,7 +64,9 @@ class Unopened(Refusing):
 
 @pytest.fixture
 def rows(tmp_path: Path, pictures: Pictures, index_rows: Callable[..., pa.Table]) -> Callable[..., pa.Table]:
-    """Fetched rows, a healthy picture for each None and one with that word at its end for each word."""
+    """Fetched rows, a healthy picture for each None and one with that word at its end for each
+    word.
+    """
 
     def made(*words: bytes | None) -> pa.Table:
         files = []

@@ -1,4 +1,6 @@
-"""The reader of a run: what is pending, in blocks, and the same blocks whenever they are read again."""
+"""The reader of a run: what is pending, in blocks, and the same blocks whenever they are read
+again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The gate's calibration: fitted on one set, judged on the other, kept as a file that `verify` reads."""
+"""The gate's calibration: fitted on one set, judged on the other, kept as a file that `verify`
+reads.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Two evaluations side by side: a small bucket that got worse is found, whatever the mean over everything does."""
+"""Two evaluations side by side: a small bucket that got worse is found, whatever the mean over
+everything does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""An evaluation measures every fill and every delivered image of a suite, the same every time, and says so on two pages."""
+"""An evaluation measures every fill and every delivered image of a suite, the same every time,
+and says so on two pages.
+"""
 
 from __future__ import annotations
 

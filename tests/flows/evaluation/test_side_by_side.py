@@ -1,4 +1,6 @@
-"""A sample's places filled by several generators, and what the gate keeps of the fills at each threshold."""
+"""A sample's places filled by several generators, and what the gate keeps of the fills at each
+threshold.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A suite is a folder of pictures with known truth; the default one is the same every time it is drawn."""
+"""A suite is a folder of pictures with known truth; the default one is the same every time it is
+drawn.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A plan from measured figures: pools, their shares of cores and GPUs, hours and cost, and what else gives out."""
+"""A plan from measured figures: pools, their shares of cores and GPUs, hours and cost, and what
+else gives out.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def profile(**changed: object) -> Profile:
 
 
 def plan(**changed: object) -> Plan:
-    """Fetching takes a tenth of a core for a second, detecting half a GPU second and half a core second of one."""
+    """Fetching takes a tenth of a core for a second, detecting half a GPU second and half a core
+    second of one.
+    """
     found = {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25, gpu_memory=8 * GIB)}
     return make_plan(FLOW, profile(**changed), found, 80 * GIB, 10**6)
 

@@ -1,4 +1,6 @@
-"""A sample goes through each stage in processes of its own, and every image has its seconds there."""
+"""A sample goes through each stage in processes of its own, and every image has its seconds
+there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A line of the log is one JSON object; that workers write it is seen in end_to_end/test_observability.py."""
+"""A line of the log is one JSON object; that workers write it is seen in
+end_to_end/test_observability.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a batch adds to the metrics; that Ray and Prometheus keep it is seen in end_to_end/test_observability.py."""
+"""What a batch adds to the metrics; that Ray and Prometheus keep it is seen in
+end_to_end/test_observability.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The gate measures fills without the truth, and a model of those measurements predicts how far they look from it."""
+"""The gate measures fills without the truth, and a model of those measurements predicts how far
+they look from it.
+"""
 
 from __future__ import annotations
 

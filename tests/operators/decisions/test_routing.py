@@ -1,4 +1,6 @@
-"""Routing is a pure function of a place's figures: flat places to a classical rung, textured ones to a generative one."""
+"""Routing is a pure function of a place's figures: flat places to a classical rung, textured ones
+to a generative one.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ Cards = Callable[..., ModelCard]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model by its kind, see `tiny.MAKERS`; made when it is first asked for, and not to be changed."""
+    """The folder of a tiny model by its kind, see `tiny.MAKERS`; made when it is first asked for,
+    and not to be changed.
+    """
     root = tmp_path_factory.mktemp("models")
 
     def of(kind: str) -> Path:
@@ -31,7 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def card(folder: Callable[[str], Path]) -> Cards:
-    """The card of a tiny model: 64 pixels a side, few steps, three regions at once, and whatever else is given."""
+    """The card of a tiny model: 64 pixels a side, few steps, three regions at once, and whatever
+    else is given.
+    """
 
     def of(kind: str, **more: Any) -> ModelCard:
         settings = {"native_size": 64, "steps": 3, "microbatch": 3} | more

@@ -1,4 +1,6 @@
-"""Flux by its own pipeline: masks that survive its resampling, and differential diffusion at each of its steps."""
+"""Flux by its own pipeline: masks that survive its resampling, and differential diffusion at each
+of its steps.
+"""
 
 import numpy as np
 import pytest

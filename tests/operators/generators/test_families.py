@@ -1,4 +1,6 @@
-"""What holds for every family: sizes, seeds, words, and that a region's bytes depend on nothing but its own request."""
+"""What holds for every family: sizes, seeds, words, and that a region's bytes depend on nothing
+but its own request.
+"""
 
 import itertools
 from dataclasses import replace

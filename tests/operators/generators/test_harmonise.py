@@ -1,4 +1,6 @@
-"""The gradient-domain correction: drift goes, the fill's own texture stays, and nothing outside the hole changes."""
+"""The gradient-domain correction: drift goes, the fill's own texture stays, and nothing outside
+the hole changes.
+"""
 
 from __future__ import annotations
 

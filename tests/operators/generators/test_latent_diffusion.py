@@ -1,4 +1,6 @@
-"""Our denoising loop: what the U-Net is shown, what differential diffusion keeps, samplers, and memory."""
+"""Our denoising loop: what the U-Net is shown, what differential diffusion keeps, samplers, and
+memory.
+"""
 
 from dataclasses import replace
 
@@ -135,7 +137,9 @@ def test_a_card_may_not_ask_a_sampler_for_what_it_does_not_have(generator):
 
 
 def test_a_network_that_does_not_fit_at_four_is_run_at_two_and_says_so(generator, request_of):
-    """The allocation that fails is real; when it comes is arranged, for want of an accelerator to fill."""
+    """The allocation that fails is real; when it comes is arranged, for want of an accelerator to
+    fill.
+    """
     chosen = generator("sd9", microbatch=4, guidance=1.0)
 
     def too_large(module, values):

@@ -1,4 +1,6 @@
-"""Folders in diffusers' format: refused with one line where they do not fit, with or without their weights; loaded once."""
+"""Folders in diffusers' format: refused with one line where they do not fit, with or without
+their weights; loaded once.
+"""
 
 import importlib.util
 import json

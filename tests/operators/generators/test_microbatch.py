@@ -1,4 +1,6 @@
-"""Grouping, padding, halving. Memory ends by a real allocation that no machine can serve: there is no accelerator to fill."""
+"""Grouping, padding, halving. Memory ends by a real allocation that no machine can serve: there
+is no accelerator to fill.
+"""
 
 from dataclasses import dataclass, field
 
@@ -28,7 +30,9 @@ def accelerators_memory():
 
 @dataclass
 class Limited:
-    """Inverts crops; more than `most` at once do not fit into memory, and a black crop cannot be worked at all."""
+    """Inverts crops; more than `most` at once do not fit into memory, and a black crop cannot be
+    worked at all.
+    """
 
     size: int = 4
     most: int = 4

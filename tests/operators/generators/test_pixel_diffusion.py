@@ -1,4 +1,6 @@
-"""Diffusion in pixels: what it promises of packing, windows, seeds and pixels, on a small untrained network."""
+"""Diffusion in pixels: what it promises of packing, windows, seeds and pixels, on a small
+untrained network.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ from training.diffusion_export import export
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported folder of a narrower network of the same architecture, its weights as they are drawn: not zero anywhere."""
+    """The exported folder of a narrower network of the same architecture, its weights as they are
+    drawn: not zero anywhere.
+    """
     root = tmp_path_factory.mktemp("pixel_diffusion")
     torch.manual_seed(0)
     network = diffusers.UNet2DModel(**ARCHITECTURE | {"block_out_channels": (16, 16, 32)})
@@ -56,7 +60,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Request:
-    """A crop of the photograph with a soft line across it, as `soften` leaves one: `blend` fades outside `core`."""
+    """A crop of the photograph with a soft line across it, as `soften` leaves one: `blend` fades
+    outside `core`.
+    """
     mask = np.zeros((height, width, 4), np.uint8)
     middle = height // 2
     mask[middle - 3 : middle + 3, 8 : width - 8, 0] = 255
@@ -213,7 +219,9 @@ def test_the_built_in_model_is_one_by_its_alias_and_small(photo: np.ndarray) -> 
 
 
 def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_grew_over(photo: np.ndarray) -> None:
-    """The strokes are 4 pixels wide, the mask 12: PatchMatch invents all of it, the model what was behind the strokes."""
+    """The strokes are 4 pixels wide, the mask 12: PatchMatch invents all of it, the model what
+    was behind the strokes.
+    """
     clean = np.ascontiguousarray(photo[40:168, 60:188])
     strokes = np.zeros((128, 128), np.uint8)
     strokes[30:34, 20:108] = strokes[60:64, 20:108] = 255

@@ -1,4 +1,6 @@
-"""Folders in diffusers' format with tiny networks of random weights: the real classes, a few thousand weights each."""
+"""Folders in diffusers' format with tiny networks of random weights: the real classes, a few
+thousand weights each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The perceptual distance: nothing for equal pictures, little for a shift that nobody sees, much for a blur."""
+"""The perceptual distance: nothing for equal pictures, little for a shift that nobody sees, much
+for a blur.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def pooled(x: np.ndarray) -> np.ndarray:
 
 
 def by_hand(first: np.ndarray, second: np.ndarray) -> float:
-    """The distance in float64 and numpy alone, from the paper's description and the published weights."""
+    """The distance in float64 and numpy alone, from the paper's description and the published
+    weights.
+    """
     state = torch.load(weights_path(), map_location="cpu", weights_only=True)
     weights = {name: value.double().numpy() for name, value in state.items()}
     features: list[list[np.ndarray]] = []

@@ -1,4 +1,6 @@
-"""The figures of a surface: exact where a picture is flat, near the truth where one is planted, and blind to the text."""
+"""The figures of a surface: exact where a picture is flat, near the truth where one is planted,
+and blind to the text.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,9 @@ def test_strokes_and_lines_are_measured_in_pixels() -> None:
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "grass", "chelsea", "rocket"])
 def test_a_place_is_described_exactly_the_same_with_and_without_its_text(name: str) -> None:
-    """Where the mask covers all of the text; a naive description of the same box sees the letters."""
+    """Where the mask covers all of the text; a naive description of the same box sees the
+    letters.
+    """
     clean = np.ascontiguousarray(photo(name)[40:240, 60:380])
     caption = Caption("Summer sale", _font(), 44, 0.5, 0.5, colour=(255, 240, 60), outline=2)
     picture, coverage = draw_all(clean, (caption,))

@@ -1,4 +1,6 @@
-"""A folder in diffusers' format needs no card; what is damaged or could run code is refused by name."""
+"""A folder in diffusers' format needs no card; what is damaged or could run code is refused by
+name.
+"""
 
 from __future__ import annotations
 

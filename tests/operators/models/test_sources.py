@@ -1,4 +1,6 @@
-"""Pulling from a hub: a server that speaks its protocol, the hub's own client, several processes, one that is killed."""
+"""Pulling from a hub: a server that speaks its protocol, the hub's own client, several processes,
+one that is killed.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ except RunError as error:
 
 @dataclass
 class Hub:
-    """One model behind the routes that huggingface_hub asks; `stall` holds a file back after its first half."""
+    """One model behind the routes that huggingface_hub asks; `stall` holds a file back after its
+    first half.
+    """
 
     folder: Path
     downloads: Counter[str] = field(default_factory=Counter)

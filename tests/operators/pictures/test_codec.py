@@ -1,4 +1,6 @@
-"""Bytes to a picture: what is refused and why, before and while pixels are decoded; decoding once, or at reduced scale."""
+"""Bytes to a picture: what is refused and why, before and while pixels are decoded; decoding
+once, or at reduced scale.
+"""
 
 import io
 import struct

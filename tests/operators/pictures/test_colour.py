@@ -1,4 +1,6 @@
-"""Colours between a file's own space and sRGB: exact formulas, profiles followed both ways, broken ones ignored and said."""
+"""Colours between a file's own space and sRGB: exact formulas, profiles followed both ways,
+broken ones ignored and said.
+"""
 
 import io
 import struct

@@ -1,4 +1,6 @@
-"""What operators see of a picture, and what edits make of it: upright, in the source's depth, whatever their order."""
+"""What operators see of a picture, and what edits make of it: upright, in the source's depth,
+whatever their order.
+"""
 
 import io
 import tracemalloc

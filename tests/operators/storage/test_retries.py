@@ -1,4 +1,6 @@
-"""Waiting for a storage that does not answer; the answers of a real one are in test_slow_storage.py."""
+"""Waiting for a storage that does not answer; the answers of a real one are in
+test_slow_storage.py.
+"""
 
 import errno
 import itertools

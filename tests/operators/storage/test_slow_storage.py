@@ -1,4 +1,6 @@
-"""What operators do when an S3 server is busy, breaks off, is far away, or is gone for a while: real answers over HTTP."""
+"""What operators do when an S3 server is busy, breaks off, is far away, or is gone for a while:
+real answers over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ numbers = itertools.count()
 
 @pytest.fixture
 def front(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """A front before the S3 server, to which all that `storage` does goes, by a client that is this test's own."""
+    """A front before the S3 server, to which all that `storage` does goes, by a client that is
+    this test's own.
+    """
     with front_of(os.environ["AWS_ENDPOINT_URL"]) as front:
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
         fsspec.filesystem("s3").clear_instance_cache()
@@ -98,7 +102,9 @@ def test_a_wrong_address_is_told_soon(s3: S3, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_requests_become_fewer_where_the_store_asks_for_it(front: Front, bucket: str) -> None:
-    """A store that bears 20 requests a second, asked by eight threads: hardly more come, once it has said so."""
+    """A store that bears 20 requests a second, asked by eight threads: hardly more come, once it
+    has said so.
+    """
     storage.write(f"{bucket}/a", b"data")
     lock, borne = threading.Lock(), []
 
@@ -269,14 +275,18 @@ def test_a_source_that_has_changed_is_not_copied(front: Front, bucket: str) -> N
 
 
 def test_a_copy_that_does_not_hold_the_bytes_is_not_taken_for_one(front: Front, bucket: str) -> None:
-    """As from a store that ignores the condition: what is held is another version than what the etag names."""
+    """As from a store that ignores the condition: what is held is another version than what the
+    etag names.
+    """
     source, etag = served(front, bucket)
     assert not s3_copy.copy_on_server(source, etag, b"older data", f"{bucket}/images/copy")
     assert not s3_copy.copy_on_server(source, etag, b"data", f"{bucket}/images/copy"), "it is not asked again"
 
 
 def test_an_object_that_was_uploaded_in_parts_does_not_end_the_copies_of_others(front: Front, bucket: str) -> None:
-    """Its etag is no MD5; whether the store's copy can be told to be right depends on the store, not what is delivered."""
+    """Its etag is no MD5; whether the store's copy can be told to be right depends on the store,
+    not what is delivered.
+    """
     data = bytes(2 * storage.PART_BYTES)
     large, etag = served(front, bucket, data)
     assert "-" in etag

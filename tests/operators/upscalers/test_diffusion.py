@@ -1,4 +1,6 @@
-"""diffusers' upscalers behind the one interface, on tiny networks of random weights in folders of its format."""
+"""diffusers' upscalers behind the one interface, on tiny networks of random weights in folders of
+its format.
+"""
 
 from __future__ import annotations
 

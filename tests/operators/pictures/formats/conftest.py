@@ -1,4 +1,6 @@
-"""Source files of every format, mode and layout that is edited, and readers that share no code with what is tested."""
+"""Source files of every format, mode and layout that is edited, and readers that share no code
+with what is tested.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,9 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def read_png(data: bytes) -> Samples:
-    """The raw samples of a PNG, decoded from its specification: indices for a palette, no scaling."""
+    """The raw samples of a PNG, decoded from its specification: indices for a palette, no
+    scaling.
+    """
     parts = png_chunks(data)
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
@@ -202,7 +206,9 @@ def masked_bmp() -> bytes:
 
 
 def ycck_jpeg(quality: int = 90) -> bytes:
-    """CMYK whose first three inks are stored as luma and colour differences, as Photoshop does: Adobe's transform 2."""
+    """CMYK whose first three inks are stored as luma and colour differences, as Photoshop does:
+    Adobe's transform 2.
+    """
     inks = slope(4, 255).astype(np.float32)
     red, green, blue, black = (inks[:, :, channel] for channel in range(4))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -247,7 +253,9 @@ def read_opencv(data: bytes) -> Samples:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of source file: how one is made, the mode it is read as, and who else reads its raw samples."""
+    """A kind of source file: how one is made, the mode it is read as, and who else reads its raw
+    samples.
+    """
 
     made: Callable[[], bytes]
     mode: str
@@ -333,7 +341,9 @@ GROUPS = {"lossless": LOSSLESS, "palette": PALETTES, "jpeg": JPEGS, "every": {**
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `lossless`, `palette`, `jpeg` or `every` runs once for each kind of file of that name."""
+    """A test that takes `lossless`, `palette`, `jpeg` or `every` runs once for each kind of file
+    of that name.
+    """
     for name, group in GROUPS.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, group.values(), ids=list(group))

@@ -1,4 +1,6 @@
-"""Every format, mode and layout: what no edit weighs keeps its value, bit for bit or coefficient for coefficient."""
+"""Every format, mode and layout: what no edit weighs keeps its value, bit for bit or coefficient
+for coefficient.
+"""
 
 from __future__ import annotations
 

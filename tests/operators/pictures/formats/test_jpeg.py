@@ -1,4 +1,6 @@
-"""An edit of a JPEG codes the touched blocks again and leaves every other coefficient, table and marker as it was."""
+"""An edit of a JPEG codes the touched blocks again and leaves every other coefficient, table and
+marker as it was.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def picture(height: int, width: int, bands: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Edit:
-    """A source file, its stored pixels, the pixels that are to be in their place, and where they differ."""
+    """A source file, its stored pixels, the pixels that are to be in their place, and where they
+    differ.
+    """
 
     source: bytes
     before: np.ndarray
@@ -80,7 +84,9 @@ def edits(draw: st.DrawFn, **fixed: Any) -> Edit:
 
 @dataclass(frozen=True)
 class Component:
-    """One component as `jpeglib` reads it: its coefficients, its table, and how many pixels a sample spans."""
+    """One component as `jpeglib` reads it: its coefficients, its table, and how many pixels a
+    sample spans.
+    """
 
     coefficients: np.ndarray
     table: np.ndarray
@@ -105,7 +111,9 @@ def components(data: bytes, folder: Path) -> list[Component]:
 
 
 def touched(component: Component, changed: np.ndarray) -> np.ndarray:
-    """The blocks (rows x columns) of a component in whose span a pixel changed, found pixel by pixel."""
+    """The blocks (rows x columns) of a component in whose span a pixel changed, found pixel by
+    pixel.
+    """
     blocks = np.zeros(component.coefficients.shape[:2], bool)
     for row, column in zip(*np.nonzero(changed), strict=True):
         blocks[row // (8 * component.down), column // (8 * component.across)] = True
@@ -125,7 +133,9 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def frame(data: bytes) -> tuple[int, bytes]:
-    """The frame header: its marker, and its bytes (precision, size, and id, sampling and table of every component)."""
+    """The frame header: its marker, and its bytes (precision, size, and id, sampling and table of
+    every component).
+    """
     return next((marker, payload) for marker, payload in segments(data) if marker in FRAMES)
 
 

@@ -1,4 +1,6 @@
-"""The marker segments of a JPEG and what follows its end: kept, but for thumbnails and the index of previews."""
+"""The marker segments of a JPEG and what follows its end: kept, but for thumbnails and the index
+of previews.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Edited files as other programs see them: exiftool's metadata, ImageMagick's and libvips's pixels.
+"""Edited files as other programs see them: exiftool's metadata, ImageMagick's and libvips's
+pixels.
 
-Debian's libimage-exiftool-perl, imagemagick and libvips-tools; `make system-packages` installs them as root.
+Debian's libimage-exiftool-perl, imagemagick and libvips-tools; `make system-packages` installs
+them as root.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Edited colours as indices: the nearest entry while it is near, a free entry where it is not, and a plain no at the end."""
+"""Edited colours as indices: the nearest entry while it is near, a free entry where it is not,
+and a plain no at the end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Previews in metadata show the edited picture and move no byte: EXIF thumbnails, Photoshop's, XMP's."""
+"""Previews in metadata show the edited picture and move no byte: EXIF thumbnails, Photoshop's,
+XMP's.
+"""
 
 from __future__ import annotations
 

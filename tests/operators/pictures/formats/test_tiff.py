@@ -1,4 +1,6 @@
-"""A TIFF is its source with the touched strips and tiles written again: everything else in the file keeps its bytes."""
+"""A TIFF is its source with the touched strips and tiles written again: everything else in the
+file keeps its bytes.
+"""
 
 from __future__ import annotations
 

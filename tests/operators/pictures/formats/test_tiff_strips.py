@@ -1,4 +1,6 @@
-"""Strips and tiles: new ones stand where the old ones stood, share the room that they leave, or go to the end of the file."""
+"""Strips and tiles: new ones stand where the old ones stood, share the room that they leave, or
+go to the end of the file.
+"""
 
 from __future__ import annotations
 

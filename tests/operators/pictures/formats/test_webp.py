@@ -1,4 +1,6 @@
-"""A WebP keeps its chunks byte for byte and in order; a lossless one stays lossless, hidden colours included."""
+"""A WebP keeps its chunks byte for byte and in order; a lossless one stays lossless, hidden
+colours included.
+"""
 
 from __future__ import annotations
 
