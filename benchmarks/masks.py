@@ -44,7 +44,7 @@ from operators.metrics.fills import Surroundings
 from operators.metrics.perceptual import perceptual_distance
 from operators.pictures.codec import Limits, decode
 from operators.pictures.picture import Edit
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.box import Box
 from operators.rows.schema import complete
 from operators.rows.table import Region, row_views
@@ -96,7 +96,7 @@ class Drawn:
 def _caption(rng: random.Random, y: float, style: str, clean: Pixels) -> Caption:
     """A line in one of the styles, in a colour that stands out from what is behind it."""
     behind = float(luma(clean[round((y - 0.08) * len(clean)) : round((y + 0.08) * len(clean))]).mean())
-    visible = [colour for colour in COLOURS if abs(float(np.dot(colour, (0.299, 0.587, 0.114))) - behind) > LEAST_CONTRAST]
+    visible = [colour for colour in COLOURS if abs(float(np.dot(colour, LUMA_WEIGHTS)) - behind) > LEAST_CONTRAST]
     font = rng.choice(list(typefaces().values()))
     base = Caption(rng.choice(WORDS_LATER), font, rng.randint(26, 46), rng.uniform(0.44, 0.56), y, rng.choice(visible))
     return replace(base, **STYLES[style])

@@ -65,7 +65,7 @@ def _verdict(row: Row) -> Additions:
     """
     failure = row["failure"]
     if failure is not None:
-        return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
+        return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
     regions = row.regions
     reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
     if all(not region["passes"] and not region["checks"] for region in regions):

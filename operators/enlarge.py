@@ -157,5 +157,5 @@ def frame(made: Enlargement) -> Any:
 def _verdict(row: Row) -> Additions:
     failure = row["failure"]
     if failure is not None:
-        return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
+        return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
     return {"verdict": "untouched" if row.data("encoded") is None else "edited", "reasons": []}

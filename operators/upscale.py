@@ -30,7 +30,7 @@ from operators.upscalers.detail_loss import noise_level
 from operators.upscalers.resample import resampled
 from operators.upscalers.tiles import upscale_boxes
 from operators.upscalers.upscaler import Colour
-from operators.vision.text_detector import Scale, has_contrast, text_detector, text_detector_identity
+from operators.vision.text_detector import TEXT_THRESHOLD, Scale, has_contrast, text_detector, text_detector_identity
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
 """Share of white noise's energy in each octave band, the finest first: no network brings back a
@@ -237,4 +237,4 @@ def _colour_shift(before: Pixels, after: Pixels, place: Surroundings) -> float:
 def _text_share(result: Pixels, place: Surroundings, factor: float) -> float:
     """Share of the edit that the detector calls text."""
     seen = cv2.resize(text_detector().probability(result, factor), result.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return float(((seen > 0.3) & has_contrast(result))[place.edited].mean())
+    return float(((seen > TEXT_THRESHOLD) & has_contrast(result))[place.edited].mean())

@@ -23,7 +23,14 @@ from operators.rows.records import (
 )
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import Line, stroke_network, stroke_network_identity
-from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
+from operators.vision.text_detector import (
+    TEXT_THRESHOLD,
+    Probability,
+    Scale,
+    has_contrast,
+    text_detector,
+    text_detector_identity,
+)
 
 
 @dataclass(frozen=True)
@@ -161,4 +168,4 @@ def _share_read(probability: Probability, text: Selection, visible: Selection) -
     Only where something is `visible`: the detector calls some perfectly flat pictures text.
     """
     scaled = cv2.resize(probability, text.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return float(((scaled > 0.3) & visible)[text].mean()) if text.any() else 0.0
+    return float(((scaled > TEXT_THRESHOLD) & visible)[text].mean()) if text.any() else 0.0

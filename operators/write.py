@@ -69,4 +69,4 @@ def _undelivered(row: Row) -> Additions | None:
     failure = row["failure"]
     if failure is None:
         return None
-    return {"verdict": "skipped" if CODES[failure["code"]].delivered else "failed", "reasons": [failure["code"]]}
+    return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}

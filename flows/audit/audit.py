@@ -21,7 +21,7 @@ from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
-from operators.rows.failure import RunError, failure_of
+from operators.rows.failure import RunError, failure_of, first_line
 from operators.storage.listing import list_source
 from operators.vision.image_encoder import image_encoder, prepared
 
@@ -58,7 +58,7 @@ def models(model: Path | None) -> Models:
     try:
         return Models(autoencoder=autoencoder(model), embed=embedding)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise RunError("model_invalid", f"{model / 'vae'}: {str(error).splitlines()[0]}") from error
+        raise RunError("model_invalid", f"{model / 'vae'}: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from cluster.nodes import Node
 from cluster.profile import Profile
 from flows.flow import Flow
-from operators.rows.failure import RunError
+from operators.rows.failure import RunError, first_line
 
 IDLE_MILLISECONDS = "60000"
 """A process without work is kept for this long. Ray ends it after one second where there are more
@@ -65,7 +65,7 @@ def connect(flow: Flow, profile: Profile) -> None:
         # long.
         except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
-            raise RunError("run_interrupted", f"Ray cannot be reached: {str(error).splitlines()[0]}{hint}", 3) from error
+            raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
     _refuse_unless_fits(flow, profile, alive_nodes())
     context = DataContext.get_current()
     context.enable_progress_bars = False

@@ -20,7 +20,7 @@ from operators.metrics.continuity import luma
 from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import BANDS, band_energies
 from operators.metrics.straight_edges import CANDIDATES, straight_edges
-from operators.rows.arrays import Pixels, Selection
+from operators.rows.arrays import LUMA_WEIGHTS, Pixels, Selection
 
 COLOURS = 3
 SAMPLES = 512
@@ -148,7 +148,7 @@ def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, 
     if not len(pixels):
         return [nothing] * COLOURS
     chosen = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLES)).astype(int)].astype(np.float32)
-    order = np.argsort(chosen @ np.array([0.299, 0.587, 0.114], np.float32), kind="stable")
+    order = np.argsort(chosen @ np.array(LUMA_WEIGHTS, np.float32), kind="stable")
     centres = np.stack([part.mean(axis=0) for part in np.array_split(chosen[order], min(COLOURS, len(order)))])
     for _ in range(10):
         labels = ((chosen[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 
 Samples = npt.NDArray[Any]
 """Samples as a file stores them, height x width x channels, uint8 or uint16."""
@@ -29,7 +29,7 @@ Model = Literal["grey", "rgb", "cmyk"]
 
 COLOURS: dict[Model, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
 MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
-LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
+LUMA = np.array(LUMA_WEIGHTS, np.float32)[:, None]
 """Rec. 601: what a grey picture without a profile takes of a fill."""
 
 

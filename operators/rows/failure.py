@@ -19,6 +19,11 @@ class Code:
     delivered: bool
     meaning: str
 
+    @property
+    def verdict(self) -> str:
+        """The verdict on an image with this code: `skipped` if its source is delivered, else `failed`."""
+        return "skipped" if self.delivered else "failed"
+
 
 CODES: dict[str, Code] = {
     "file_empty": Code(False, False, "the file has no bytes"),
@@ -82,6 +87,12 @@ class RunError(Exception):
     def __reduce__(self) -> tuple[type[RunError], tuple[str, str, int]]:
         """Keep code and exit code on the way from a worker process to the driver."""
         return RunError, (self.code, self.message, self.exit_code)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message that is not empty; the error's type if there is none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
 
 
 def failure_of(error: Exception) -> Failure:

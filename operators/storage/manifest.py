@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from operators.rows.failure import RunError
+from operators.rows.failure import RunError, first_line
 from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
 from operators.storage.parquet_images import cell_uri, holds_images
@@ -95,7 +95,7 @@ def _opened(file: SourceImage) -> Iterator[_Table]:
         except RunError:
             raise
         except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
-            raise RunError("manifest_invalid", f"{file.uri}: {str(error).splitlines()[0]}") from error
+            raise RunError("manifest_invalid", f"{file.uri}: {first_line(error)}") from error
         except Exception as error:
             failure = storage_failure(error, file.uri)
             raise RunError(failure.code, failure.message, 3) from error

@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.rows.arrays import LUMA_WEIGHTS
 from operators.upscalers.resample import resampled
 from operators.upscalers.upscaler import Colour
 
 Plane = npt.NDArray[np.float32]
 
-LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+LUMA = np.array([LUMA_WEIGHTS], np.float32)
 """Rec. 601 luma."""
 FINEST_SIGMA = 0.8
 """Sigma of the Gaussian that leaves out the finest octave; it doubles with each octave (as

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
-from operators.rows.failure import RunError
+from operators.rows.failure import RunError, first_line
 from operators.rows.timing import timed
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "encoder" / "efficientnet_lite0.onnx"
@@ -151,7 +151,7 @@ def _transformers(name: str) -> ImageEncoder:
     except ImportError as error:
         raise RunError("encoder_unreadable", f"{name} needs the packages torch and transformers: {error}") from error
     except Exception as error:
-        raise RunError("encoder_unreadable", f"{name} is no image encoder: {str(error).splitlines()[0]}") from error
+        raise RunError("encoder_unreadable", f"{name} is no image encoder: {first_line(error)}") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
     pooled = hasattr(model, "get_image_features") or not loading["missing_keys"]

@@ -27,6 +27,8 @@ from operators.rows.timing import timed
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
 
+TEXT_THRESHOLD = 0.3
+"""Probability above which a pixel of the detector's map counts as text."""
 LEAST_CONTRAST = 6
 """Grey levels below which letters do not stand out from what is behind them."""
 
@@ -71,7 +73,7 @@ class TextDetector:
 
         self._session = onnx_session(path)
         self._input = self._session.get_inputs()[0].name
-        self._polygons = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
+        self._polygons = DBPostProcess(thresh=TEXT_THRESHOLD, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
 
     def probability(self, rgb: Pixels, factor: float) -> Probability:
         """The text probability (0..1, float32) of an RGB picture, at `factor` times its size,

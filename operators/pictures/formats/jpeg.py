@@ -38,7 +38,7 @@ from operators.pictures.formats.jpeg_markers import (
     with_trailer,
 )
 from operators.pictures.picture import Edited, Picture, upright_size
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.timing import timed
 
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
@@ -217,7 +217,7 @@ def _planes(stored: Pixels, as_is: bool) -> list[Plane]:
     if len(planes) == 1 or as_is:
         return planes
     red, green, blue = values[:, :, 0], values[:, :, 1], values[:, :, 2]
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    luma = LUMA_WEIGHTS[0] * red + LUMA_WEIGHTS[1] * green + LUMA_WEIGHTS[2] * blue
     return [luma - 128, (blue - luma) / 1.772, (red - luma) / 1.402, *planes[3:]]
 
 
