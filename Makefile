@@ -19,6 +19,8 @@ demo: install
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 # Other programs that tests compare with or need. Where they cannot be installed, those tests are skipped and say why.

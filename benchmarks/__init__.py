@@ -1,3 +1,3 @@
-"""Benchmarks: what the engine, the masks, the fills and the plan cost and give. `make bench` runs
-them.
+"""Benchmarks: the cost and the quality of the engine, the masks, the fills and the plan. `make
+bench` runs them.
 """

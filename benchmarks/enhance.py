@@ -1,12 +1,12 @@
-"""What selective enhancement gains: the suite's fills made at half resolution, brought to full
+"""Measures selective enhancement: the suite's fills, made at half resolution, are brought to full
 size in four ways.
 
     python -m benchmarks.enhance [--rung patchmatch] [--every 4]
 
-`plain` resamples, `all` enhances every fill and keeps whatever comes out, `selective` is the
-operator as it stands, and `full` is the fill made at full resolution, which no upscaler knows.
-Perceptual distance is to the truth, round each edit; compute is counted in processor seconds.
-`--rung perfect` halves the truth itself. Only the suite's reported set is kept as a result.
+`plain` resamples, `all` enhances every fill and keeps each result, `selective` is the operator
+with its defaults, and `full` is the fill made at full resolution, which no upscaler sees.
+Perceptual distance is measured to the truth around each edit; compute is measured in processor
+seconds. `--rung perfect` halves the truth itself. Only figures of the set `report` are saved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -35,14 +35,22 @@ from operators.vision.text_detector import Scale
 
 RESULTS = Path(__file__).parent / "results"
 WAYS = ("plain", "all", "selective", "full")
-
-
 PERFECT = "perfect"
-"""A generator that knows the truth, and has half its resolution: what is lost is detail alone."""
+"""A generator that returns the truth at half its resolution, so that only detail is lost."""
+
+
+class Sizing(NamedTuple):
+    """One fill at full size, way by way."""
+
+    fills: dict[str, Pixels]
+    seconds: dict[str, float]
+    """Processor seconds."""
+    figures: dict[str, float]
+    """The operator's measurements."""
 
 
 def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int, clean: Pixels) -> Pixels:
-    """A fill made on the crop at half its sides; a pixel there is a hole if any of its four was."""
+    """A fill of the crop at half its sides, where a pixel is a hole if any of its four was."""
     size = (max(1, pixels.shape[1] // 2), max(1, pixels.shape[0] // 2))
     if rung == PERFECT:
         return cv2.resize(clean, size, interpolation=cv2.INTER_AREA)
@@ -52,10 +60,8 @@ def half_fill(pixels: Pixels, hole: Pixels, rung: str, seed: int, clean: Pixels)
 
 
 def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
-    """Every region of every so many pictures: how far each way is from the truth, and what it
-    cost.
-    """
-    suite, operator, found = default_suite(default_folder()), Upscale(), []
+    """Every region of one picture in `every`: each way's distance to the truth and its cost."""
+    suite, operator, records = default_suite(default_folder()), Upscale(), []
     operator.open()
     upscaler(operator.model, 2).opened()
     for entry in [entry for entry in suite.entries if entry.set == chosen][::every]:
@@ -70,37 +76,35 @@ def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
             seed = seed_of(0, entry.file, region["crop"], rung, 1)
             clean = np.ascontiguousarray(crop_of(region, truth))
             fill = half_fill(pixels, hole, rung, seed, clean)
-            made, seconds, figures = sized(operator, pixels, mask, fill, Scale().factor(row["width"], row["height"]))
-            made["full"] = clean if rung == PERFECT else CLASSICAL[rung](pixels, hole, seed)
+            sizing = bring_to_full_size(operator, pixels, mask, fill, Scale().factor(row["width"], row["height"]))
+            full = clean if rung == PERFECT else CLASSICAL[rung](pixels, hole, seed)
+            fills = {**sizing.fills, "full": full}
             distance = {
                 way: perceptual_distance().distance(
-                    np.ascontiguousarray(pasted(pixels, made[way], mask[:, :, BLEND])[area]), np.ascontiguousarray(clean[area])
+                    np.ascontiguousarray(pasted(pixels, fills[way], mask[:, :, BLEND])[area]), np.ascontiguousarray(clean[area])
                 )
                 for way in WAYS
             }
-            found.append({"file": entry.file, "bucket": entry.bucket, "distance": distance, "seconds": seconds, **figures})
-    return found
+            place = {"file": entry.file, "bucket": entry.bucket}
+            records.append({**place, "distance": distance, "seconds": sizing.seconds, **sizing.figures})
+    return records
 
 
-def sized(
-    operator: Upscale, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float
-) -> tuple[dict[str, Pixels], dict[str, float], dict[str, float]]:
-    """The fill at full size by each way, the processor seconds of each, and what the operator
-    measured.
-    """
+def bring_to_full_size(operator: Upscale, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float) -> Sizing:
+    """The fill at full size by each way but `full`."""
     start = time.process_time()
-    plain, _ = Upscale(threshold=float("inf")).rebuilt(pixels, mask, fill, factor)
+    plain, _ = Upscale(threshold=float("inf")).rebuild(pixels, mask, fill, factor)
     resampled = time.process_time()
     everywhere = operator.enhance(plain, mask, fill.astype(np.float32) / 255)
     enhanced = time.process_time()
     chosen, figures = operator.rebuild(pixels, mask, fill, factor)
     end = time.process_time()
-    made = {"plain": plain, "all": everywhere, "selective": chosen}
-    return made, {"plain": resampled - start, "all": enhanced - start, "selective": end - enhanced}, figures
+    fills = {"plain": plain, "all": everywhere, "selective": chosen}
+    return Sizing(fills, {"plain": resampled - start, "all": enhanced - start, "selective": end - enhanced}, figures)
 
 
-def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over all regions, and over those that were tried and kept."""
+def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over all regions, and over those whose enhancement was kept."""
     tried = [record for record in records if "bands_plain" in record]
     kept = [record for record in records if record["kept"]]
 
@@ -114,14 +118,14 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "kept": len(kept),
         "distance": distances(records),
         "distance_of_kept": distances(kept),
-        "distance_by_bucket": {name: distances([one for one in records if one["bucket"] == name]) for name in buckets},
-        "kept_by_bucket": {name: sum(one["bucket"] == name for one in kept) for name in buckets},
+        "distance_by_bucket": {name: distances([record for record in records if record["bucket"] == name]) for name in buckets},
+        "kept_by_bucket": {name: sum(record["bucket"] == name for record in kept) for name in buckets},
         "seconds": {way: float(np.sum([record["seconds"][way] for record in records])) for way in WAYS[:3]},
     }
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rung", choices=[*CLASSICAL, PERFECT], default="patchmatch")
     parser.add_argument("--set", choices=("tune", "report"), default="report")
@@ -132,7 +136,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     records = records_of(options.rung, options.every, options.set)
-    content = summary(records)
+    content = summarise(records)
     print(json.dumps(content, indent=1))
     if options.set == "report":
         (RESULTS / f"enhance-{options.rung}.json").write_text(json.dumps({**content, "records": records}, indent=1) + "\n")

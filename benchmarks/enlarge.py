@@ -1,14 +1,14 @@
-"""What routing costs and keeps: pictures reduced by 4, enlarged again by every way, and compared
-with what they were.
+"""Measures the cost and quality of routed enlargement: pictures are reduced by 4, enlarged again
+in every way, and compared with the originals.
 
     python -m benchmarks.enlarge [--model animevideov3] [--page FILE.html]
     python -m benchmarks.enlarge --photographs FOLDER [--side 2048]
 
-The second takes pictures of your own: every other one for the sweep, the rest for the report. The
-threshold is swept on one set of pictures (`tune`), everything else is reported on another
-(`report`). Compute is counted in the pixels that the network sees, overlaps included, and in
-processor seconds of this one process. The page shows the curve, the figures, and each picture as
-it was, by every way, and with what went to the network in green.
+The second command takes your own pictures: every other one for the sweep, the rest for the
+report. The threshold is swept on one set of pictures (`tune`), everything else is reported on
+another (`report`). Compute is measured in the pixels that the network sees, overlaps included,
+and in processor seconds of this one process. The page shows the curve, the figures, and each
+picture: the original, its enlargement in every way, and a map with the network's part in green.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.evaluation.default_suite import _graphic, _page, typefaces
+from flows.evaluation.default_suite import flat_shapes, ruled_paper, typefaces
 from flows.reports import charts
 from operators.enlarge import frame
 from operators.metrics.naturalness import band_energies, overshoot_share
@@ -38,6 +37,7 @@ from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr, ssim
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
+from operators.rows.records import JsonObject
 from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_loss import BLOCK
 from operators.upscalers.enlargement import Enlargement, Routing
@@ -46,19 +46,17 @@ from operators.upscalers.tiles import grid, pixels_seen, whole
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
 SIDE = 1024
-"""Pixels to which the longer side of a packaged picture is reduced first, so that the small one
-is a thumbnail of 256.
+"""Pixels to which the longer side of a packaged picture is first reduced, so that the small
+picture is a thumbnail of 256.
 """
 THRESHOLDS = (-1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 22.0, math.inf)
-"""The first sends every block to the network, the last none."""
+"""The first threshold sends every block to the network, the last none."""
 FIGURES = ("psnr", "ssim", "perceptual", "overshoot", "band_0", "band_1", "seam", "seconds")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture, and the small one made of it; the kinds are photo, texture, text, line art and
-    noisy JPEG.
-    """
+    """A picture and its reduced copy, of kind photo, texture, text, line art or noisy JPEG."""
 
     name: str
     kind: str
@@ -72,16 +70,16 @@ def reduced(truth: Pixels) -> Pixels:
     return small
 
 
-def thumbnail(truth: Pixels, seed: int) -> Pixels:
-    """The same with noise of 4 grey levels, as a JPEG of quality 60."""
+def noisy_jpeg(truth: Pixels, seed: int) -> Pixels:
+    """The reduced picture with noise of 4 grey levels, as a JPEG of quality 60."""
     small = reduced(truth).astype(np.float32) + np.random.default_rng(seed).normal(0, 4, (*reduced(truth).shape[:2], 3))
     buffer = io.BytesIO()
     Image.fromarray(np.clip(np.rint(small), 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=60)
     return np.asarray(Image.open(buffer))
 
 
-def letters(number: int) -> Pixels:
-    """A column of text in a few sizes."""
+def draw_letters(number: int) -> Pixels:
+    """A column of text in several sizes."""
     font = list(typefaces().values())[2 + number]
     image = Image.new("RGB", (1024, 1024), ((250, 248, 240), (30, 34, 48))[number])
     draw, y = ImageDraw.Draw(image), 90
@@ -92,7 +90,7 @@ def letters(number: int) -> Pixels:
     return np.asarray(image)
 
 
-def lines(seed: int) -> Pixels:
+def draw_lines(seed: int) -> Pixels:
     """A drawing of thin curves and straight lines on paper."""
     rng = np.random.default_rng(seed)
     image = Image.new("RGB", (4096, 4096), (252, 252, 250))
@@ -106,7 +104,7 @@ def lines(seed: int) -> Pixels:
 
 
 def _fitted(picture: Pixels, side: int = SIDE) -> Pixels:
-    """The whole picture in RGB, its longer side at most `side` pixels and both divisible by
+    """The whole picture in RGB, its longer side at most `side` pixels, both sides divisible by
     SCALE.
     """
     rgb = picture[:, :, :3] if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
@@ -117,7 +115,7 @@ def _fitted(picture: Pixels, side: int = SIDE) -> Pixels:
 
 
 def examples(chosen: str) -> Iterator[Example]:
-    """The pictures of a set; none is in both."""
+    """The pictures of a set; no picture is in both sets."""
     import random
 
     from skimage import data
@@ -125,25 +123,25 @@ def examples(chosen: str) -> Iterator[Example]:
     tune = chosen == "tune"
     photographs = (data.astronaut, data.coffee, data.hubble_deep_field) if tune else (data.chelsea, data.rocket, data.retina)
     textures = (data.brick, data.immunohistochemistry) if tune else (data.grass, data.gravel)
-    for kind, made in (("photo", photographs), ("texture", textures)):
-        for picture in made:
+    for kind, loaders in (("photo", photographs), ("texture", textures)):
+        for picture in loaders:
             truth = _fitted(picture())
             yield Example(picture.__name__, kind, truth, reduced(truth))
     motorcycle = data.stereo_motorcycle()
     truth = _fitted(motorcycle[0]) if not tune else _fitted(data.camera())
     yield Example("camera" if tune else "motorcycle", "photo", truth, reduced(truth))
     number = 0 if tune else 1
-    drawn = {"letters": ("text", _fitted(letters(number))), "lines": ("line art", _fitted(lines(number)))}
-    drawn["graphic"] = ("line art", _fitted(_graphic(random.Random(40 + number))))
-    drawn["page"] = ("text", _fitted(_page(np.random.default_rng(40 + number), scanned=True)))
+    drawn = {"letters": ("text", _fitted(draw_letters(number))), "lines": ("line art", _fitted(draw_lines(number)))}
+    drawn["graphic"] = ("line art", _fitted(flat_shapes(random.Random(40 + number))))
+    drawn["page"] = ("text", _fitted(ruled_paper(np.random.default_rng(40 + number), scanned=True)))
     for name, (kind, truth) in drawn.items():
         yield Example(name, kind, truth, reduced(truth))
     truth = _fitted(photographs[1]())
-    yield Example(f"{photographs[1].__name__} thumbnail", "noisy JPEG", truth, thumbnail(truth, number))
+    yield Example(f"{photographs[1].__name__} thumbnail", "noisy JPEG", truth, noisy_jpeg(truth, number))
 
 
 def photographs(folder: Path, side: int, chosen: str) -> Iterator[Example]:
-    """The JPEG files of a folder by name, every other one in a set."""
+    """The JPEG files of a folder in the order of their names, every other one in each set."""
     for path in sorted(folder.glob("*.jp*g"))[("tune", "report").index(chosen) :: 2]:
         with Image.open(path) as file:
             truth = _fitted(np.asarray(file.convert("RGB")), side)
@@ -155,43 +153,43 @@ def _resized(small: Pixels, method: Image.Resampling) -> Pixels:
 
 
 def network_alone(small: Pixels, model: str) -> Pixels:
-    """The whole picture by the network as it is, in tiles, nothing guarded."""
-    made = whole(upscaler(model, SCALE), small.astype(np.float32) / 255)
-    return np.rint(np.clip(made, 0, 1) * 255).astype(np.uint8)
+    """The whole picture enlarged by the network in tiles, without limits on its detail."""
+    enlarged = whole(upscaler(model, SCALE), small.astype(np.float32) / 255)
+    return np.rint(np.clip(enlarged, 0, 1) * 255).astype(np.uint8)
 
 
 def enlargement(small: Pixels, routing: Routing) -> Enlargement:
-    """A picture on its way to four times its sides."""
+    """The enlargement of a picture to four times its sides."""
     return Enlargement(small, False, (small.shape[1] * SCALE, small.shape[0] * SCALE), routing)
 
 
 def seam_ratio(result: Pixels, routed: np.ndarray) -> float:
-    """Mean luma step across the borders of routed blocks, over the mean step one and two source
-    pixels off them, plus one each.
+    """Mean luma step across the borders of routed blocks, plus one, over the mean step one and
+    two source pixels away from them, plus one.
 
-    All of these lie between two source pixels: there every way of enlarging, the network's
-    included, has larger steps than in the middle of one, seam or no seam.
+    All of these steps lie between two source pixels. There every way of enlarging, the network's
+    included, has larger steps than in the middle of a source pixel, with or without a seam.
     """
     grey = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    at: list[np.ndarray] = []
+    across: list[np.ndarray] = []
     beside: list[np.ndarray] = []
     for values, chosen in ((grey, routed), (grey.T, routed.T)):
         steps, side = np.abs(np.diff(values, axis=1)), BLOCK * SCALE
         for row, column in zip(*np.nonzero(chosen[:, 1:] != chosen[:, :-1]), strict=True):
             x, rows = (column + 1) * side - 1, slice(row * side, (row + 1) * side)
-            at.append(steps[rows, x])
-            off = (-2 * SCALE, -SCALE, SCALE, 2 * SCALE)
-            beside.extend(steps[rows, x + by] for by in off if 0 <= x + by < steps.shape[1])
-    if not at:
+            across.append(steps[rows, x])
+            offsets = (-2 * SCALE, -SCALE, SCALE, 2 * SCALE)
+            beside.extend(steps[rows, x + offset] for offset in offsets if 0 <= x + offset < steps.shape[1])
+    if not across:
         return float("nan")
-    return float((np.concatenate(at).mean() + 1) / (np.concatenate(beside).mean() + 1))
+    return float((np.concatenate(across).mean() + 1) / (np.concatenate(beside).mean() + 1))
 
 
 def figures(example: Example, result: Pixels, routed: np.ndarray) -> dict[str, float]:
-    """A result against the original and against the small picture."""
+    """The figures of a result against the original and against the small picture."""
     everywhere = np.ones(result.shape[:2], bool)
     energies = zip(band_energies(result, everywhere), band_energies(example.truth, everywhere), strict=True)
-    ratios = [(made + 0.25) / (true + 0.25) for made, true in energies]
+    ratios = [(energy + 0.25) / (true + 0.25) for energy, true in energies]
     return {
         "psnr": min(99.0, psnr(result, example.truth)),
         "ssim": ssim(result, example.truth),
@@ -204,7 +202,7 @@ def figures(example: Example, result: Pixels, routed: np.ndarray) -> dict[str, f
 
 
 def timed(work: Callable[[], Pixels]) -> tuple[Pixels, float]:
-    """A result and the processor seconds it took."""
+    """A result, and the processor seconds it took."""
     start = time.process_time()
     return work(), time.process_time() - start
 
@@ -221,9 +219,8 @@ def ways(model: str, routing: Routing) -> dict[str, Callable[[Pixels], Pixels]]:
     }
 
 
-def swept(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
-    """Compute and distance on these pictures for each threshold, both relative to the network
-    everywhere.
+def sweep(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
+    """Mean perceptual distance per threshold, and compute relative to the network everywhere.
 
     Thresholds that send the same blocks of a picture to the network share its result.
     """
@@ -231,20 +228,20 @@ def swept(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
     for example in chosen:
         known: dict[bytes, float] = {}
         for threshold, point in points.items():
-            made = enlargement(example.small, replace(routing, threshold=threshold))
-            blocks = made.routed.tobytes()
+            routed = enlargement(example.small, replace(routing, threshold=threshold))
+            blocks = routed.routed.tobytes()
             if blocks not in known:
-                known[blocks] = perceptual_distance().distance(frame(made), example.truth)
-            point["seen"] += made.network_pixels()
+                known[blocks] = perceptual_distance().distance(frame(routed), example.truth)
+            point["seen"] += routed.network_pixels()
             point["perceptual"] += known[blocks] / len(chosen)
-    found = [{**point, "compute": point["seen"] / points[THRESHOLDS[0]]["seen"]} for point in points.values()]
-    for point in found:
+    curve_points = [{**point, "compute": point["seen"] / points[THRESHOLDS[0]]["seen"]} for point in points.values()]
+    for point in curve_points:
         print(f"threshold {point['threshold']:5.1f}: compute {point['compute']:.3f}, distance {point['perceptual']:.4f}")
-    return found
+    return curve_points
 
 
 def knee(points: list[dict[str, float]]) -> float:
-    """The threshold whose point lies farthest below the line between the ends of the curve
+    """The threshold whose point lies furthest below the line between the ends of the curve
     (Satopaa et al., 2011).
     """
     x = np.array([point["compute"] for point in points])
@@ -253,14 +250,14 @@ def knee(points: list[dict[str, float]]) -> float:
     return points[int(np.argmin(x + y))]["threshold"]
 
 
-def curve(points: list[dict[str, float]], title: str) -> str:
-    """Compute against perceptual distance as SVG."""
+def draw_curve(points: list[dict[str, float]], title: str) -> str:
+    """An SVG of perceptual distance over compute."""
     width, height, left, bottom = 640, 360, 70, 50
-    lows, highs = (bound([point["perceptual"] for point in points]) for bound in (min, max))
+    low, high = (bound([point["perceptual"] for point in points]) for bound in (min, max))
 
     def place(point: dict[str, float]) -> tuple[float, float]:
         x = left + point["compute"] * (width - left - 30)
-        return x, 30 + (highs - point["perceptual"]) / max(highs - lows, 1e-9) * (height - 30 - bottom)
+        return x, 30 + (high - point["perceptual"]) / max(high - low, 1e-9) * (height - 30 - bottom)
 
     marks = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/><text x="{x + 5:.1f}" y="{y - 5:.1f}">{point["threshold"]:g}</text>'
@@ -271,7 +268,7 @@ def curve(points: list[dict[str, float]], title: str) -> str:
     labels = (
         f'<text x="{left}" y="18">{title}</text>'
         f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">compute, 1 = the network everywhere</text>'
-        f'<text x="8" y="34">{highs:.3f}</text><text x="8" y="{height - bottom}">{lows:.3f}</text>'
+        f'<text x="8" y="34">{high:.3f}</text><text x="8" y="{height - bottom}">{low:.3f}</text>'
         f'<text x="{left}" y="{height - 32}">0</text><text x="{width - 34}" y="{height - 32}">1</text>'
     )
     return (
@@ -281,35 +278,35 @@ def curve(points: list[dict[str, float]], title: str) -> str:
     )
 
 
-def _inline(picture: Pixels) -> str:
+def _inline_image(picture: Pixels) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "WEBP", quality=85)
     return f'<img src="data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
-def tinted(example: Example, made: Enlargement) -> Pixels:
-    """The small picture, what went to the network in green."""
-    routed = np.kron(made.routed, np.ones((BLOCK * SCALE,) * 2, bool))[: example.truth.shape[0], : example.truth.shape[1]]
+def tinted(example: Example, routed: Enlargement) -> Pixels:
+    """The small picture with the blocks that went to the network in green."""
+    blocks = np.kron(routed.routed, np.ones((BLOCK * SCALE,) * 2, bool))[: example.truth.shape[0], : example.truth.shape[1]]
     small = _resized(example.small, Image.Resampling.NEAREST).astype(np.float32)
-    return np.where(routed[:, :, None], small * 0.6 + np.array([0, 102, 0], np.float32), small).astype(np.uint8)
+    return np.where(blocks[:, :, None], small * 0.6 + np.array([0, 102, 0], np.float32), small).astype(np.uint8)
 
 
-def shown(example: Example, record: dict[str, Any], results: dict[str, Pixels], made: Enlargement) -> str:
-    """One picture's part of the page: what it was, every way with its distance, and the map of
-    what went where.
+def page_part(example: Example, record: JsonObject, results: dict[str, Pixels], routed: Enlargement) -> str:
+    """One picture's part of the page: the original, every way with its distance, and the map of
+    the network's part.
     """
-    pictures = {"what it was": example.truth, **results, "to the network": tinted(example, made)}
-    said = {name: f"{name}, {record[name]['perceptual']:.3f}" for name in results}
+    pictures = {"what it was": example.truth, **results, "to the network": tinted(example, routed)}
+    captions = {name: f"{name}, {record[name]['perceptual']:.3f}" for name in results}
     cells = "".join(
-        f"<figure>{_inline(picture)}<figcaption>{escape(said.get(name, name))}</figcaption></figure>"
+        f"<figure>{_inline_image(picture)}<figcaption>{escape(captions.get(name, name))}</figcaption></figure>"
         for name, picture in pictures.items()
     )
     share = record["seen"] / record["full"]
     return f"<h2>{escape(example.name)} ({example.kind}): {share:.0%} of the network's compute</h2><div>{cells}</div>"
 
 
-def page(path: Path, content: dict[str, Any], drawing: str, parts: list[str]) -> None:
-    """The curve, the figures and the pictures as one file that needs nothing else."""
+def write_page(path: Path, content: JsonObject, drawing: str, parts: list[str]) -> None:
+    """Write the curve, the figures and the pictures as one self-contained file."""
     records, rows = content["pictures"], []
     names = [name for name in records[0] if isinstance(records[0][name], dict)]
     for name in names:
@@ -339,35 +336,35 @@ def page(path: Path, content: dict[str, Any], drawing: str, parts: list[str]) ->
 
 
 def full_cost(small: Pixels, model: str) -> int:
-    """Pixels that the network sees to do the whole picture by itself."""
+    """Pixels that the network sees when it enlarges the whole picture."""
     height, width = small.shape[:2]
     return pixels_seen(upscaler(model, SCALE), grid(width, height, 256), width, height)
 
 
-def compared(model: str, routing: Routing, chosen: Iterable[Example]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every way on each of these pictures: the figures, and their parts of the page."""
+def compare_ways(model: str, routing: Routing, chosen: Iterable[Example]) -> tuple[list[JsonObject], list[str]]:
+    """Enlarge each of these pictures in every way: their figures, and their parts of the page."""
     records, parts = [], []
     for example in chosen:
-        made, results = enlargement(example.small, routing), {}
-        record: dict[str, Any] = {"name": example.name, "kind": example.kind, "noise": made.noise}
-        record |= {"seen": made.network_pixels(), "full": full_cost(example.small, model)}
+        routed, results = enlargement(example.small, routing), {}
+        record: JsonObject = {"name": example.name, "kind": example.kind, "noise": routed.noise}
+        record |= {"seen": routed.network_pixels(), "full": full_cost(example.small, model)}
         for name, way in ways(model, routing).items():
             result, seconds = timed(lambda way=way, example=example: way(example.small))
             results[name] = result
-            record[name] = {**figures(example, result, made.routed), "seconds": seconds}
-        record["truth"] = figures(example, example.truth, made.routed)
+            record[name] = {**figures(example, result, routed.routed), "seconds": seconds}
+        record["truth"] = figures(example, example.truth, routed.routed)
         records.append(record)
-        parts.append(shown(example, record, results, made))
+        parts.append(page_part(example, record, results, routed))
         print(f"{example.name:18} {record['seen'] / record['full']:.2f} of the compute", flush=True)
     return records, parts
 
 
-def _mean(records: list[dict[str, Any]], way: str, figure: str) -> float:
+def _mean(records: list[JsonObject], way: str, figure: str) -> float:
     values = [record[way][figure] for record in records if figure in record[way] and math.isfinite(record[way][figure])]
     return float(np.mean(values)) if values else float("nan")
 
 
-def table(records: list[dict[str, Any]], names: list[str]) -> None:
+def print_table(records: list[JsonObject], names: list[str]) -> None:
     """Print the means over all pictures, and the perceptual distance by kind."""
     print(f"{'':18}" + "".join(f"{figure:>11}" for figure in FIGURES))
     for name in names:
@@ -380,12 +377,12 @@ def table(records: list[dict[str, Any]], names: list[str]) -> None:
 
 
 def main() -> None:
-    """Sweep, compare, print, and keep the figures."""
+    """Sweep, compare, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=Routing.model)
     parser.add_argument("--page", type=Path)
-    parser.add_argument("--photographs", type=Path, help="a folder with JPEG files, in place of the packaged pictures")
-    parser.add_argument("--side", type=int, default=2048, help="pixels to which their longer side is reduced first")
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files to use instead of the packaged pictures")
+    parser.add_argument("--side", type=int, default=2048, help="pixels to which their longer side is first reduced")
     parser.add_argument("--only", choices=("sweep", "compare"))
     options = parser.parse_args()
     use_one_thread()
@@ -398,16 +395,18 @@ def main() -> None:
     path = RESULTS / f"{name}.json"
     content = json.loads(path.read_text()) if path.is_file() else {}
     if options.only != "compare":
-        content["sweep"] = swept(routing, list(pictures("tune")))
+        content["sweep"] = sweep(routing, list(pictures("tune")))
         content["knee"] = knee(content["sweep"])
-        path.with_suffix(".svg").write_text(curve(content["sweep"], f"{options.model}: threshold in grey levels at each point"))
+        path.with_suffix(".svg").write_text(
+            draw_curve(content["sweep"], f"{options.model}: threshold in grey levels at each point")
+        )
         print(f"knee at threshold {content['knee']:g}; the default is {Routing.threshold:g}\n")
     if options.only != "sweep":
         content["threshold"] = routing.threshold
-        content["pictures"], parts = compared(options.model, routing, pictures("report"))
+        content["pictures"], parts = compare_ways(options.model, routing, pictures("report"))
         records = content["pictures"]
         names = list(ways(options.model, routing))
-        table(records, names)
+        print_table(records, names)
         saved = 1 - sum(record["seen"] for record in records) / sum(record["full"] for record in records)
         seconds = {name: sum(record[name]["seconds"] for record in records) for name in names}
         content["summary"] = {
@@ -424,7 +423,7 @@ def main() -> None:
         }
         print("\n" + "\n".join(f"{name:28} {value:.4f}" for name, value in content["summary"].items()))
         drawing = path.with_suffix(".svg")
-        page(
+        write_page(
             options.page or Path("build") / f"{name}.html",
             content,
             drawing.read_text() if drawing.is_file() else "",

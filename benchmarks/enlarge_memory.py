@@ -1,9 +1,9 @@
-"""How much memory a large result takes: peak resident size of a process that enlarges one picture
-by 4, for growing pictures.
+"""Measures the memory of large results: the peak resident size of a process that enlarges one
+picture by 4, for growing pictures.
 
     python -m benchmarks.enlarge_memory [--megapixels 25 50 100]
 
-Each size runs in a process of its own. The picture is smooth but for one textured corner, so that
+Each size runs in a fresh process. The picture is smooth except for one textured corner, so that
 both branches run.
 """
 
@@ -25,8 +25,8 @@ from PIL import Image
 RESULTS = Path(__file__).parent / "results"
 
 
-def source(side: int, kind: str) -> bytes:
-    """A square picture as a file."""
+def draw_source(side: int, kind: str) -> bytes:
+    """A square picture as the bytes of a file."""
     from skimage import data
 
     across, down = np.meshgrid(np.linspace(40, 200, side), np.linspace(60, 180, side))
@@ -37,8 +37,8 @@ def source(side: int, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def peak(side: int, kind: str) -> tuple[float, float, float]:
-    """Peak resident MiB before and after enlarging, and the MiB of the file."""
+def measure_peak(side: int, kind: str) -> tuple[float, float, float]:
+    """Peak resident MiB before and after enlarging, and the size of the result in MiB."""
     import pyarrow as pa
 
     from operators.enlarge import Enlarge
@@ -49,7 +49,7 @@ def peak(side: int, kind: str) -> tuple[float, float, float]:
     use_one_thread()
     operator = Enlarge(scale=4.0)
     operator.open()
-    data = source(side, kind)
+    data = draw_source(side, kind)
     columns = {"image_id": ["0"], "uri": ["a"], "path": ["a"], "shard": pa.array([0], pa.int32())}
     table = complete(pa.table({**columns, "bytes": pa.array([data], pa.large_binary()), "source_sha256": ["0"]}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -60,25 +60,25 @@ def peak(side: int, kind: str) -> tuple[float, float, float]:
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(encoded) / 2**20
 
 
-def measured(megapixels: Sequence[int], kinds: Sequence[str]) -> list[dict[str, float | str]]:
-    """Every size in every format, each in a fresh process."""
+def measure_all(megapixels: Sequence[int], kinds: Sequence[str]) -> list[dict[str, float | str]]:
+    """Measure every size in every format, each in a fresh process."""
     records: list[dict[str, float | str]] = []
     for kind in kinds:
         for size in megapixels:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                before, after, file = pool.submit(peak, round(math.sqrt(size * 1e6) / 4), kind).result()
+                before, after, file = pool.submit(measure_peak, round(math.sqrt(size * 1e6) / 4), kind).result()
             records.append({"format": kind, "megapixels": size, "before": before, "peak": after, "file": file})
             print(f"{kind:5} {size:4d} megapixels: {before:6.0f} MiB before, {after:6.0f} MiB at the peak, file {file:.0f} MiB")
     return records
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=int, nargs="+", default=[25, 50, 100])
     parser.add_argument("--formats", nargs="+", default=["PNG", "JPEG"])
     options = parser.parse_args()
-    records = measured(options.megapixels, options.formats)
+    records = measure_all(options.megapixels, options.formats)
     (RESULTS / "enlarge-memory.json").write_text(json.dumps(records, indent=1) + "\n")
 
 

@@ -1,11 +1,11 @@
-"""How far a fill may differ where sums run in another order: numbers of threads, sizes of
-microbatch, half precision.
+"""Measures how far a fill differs when sums run in another order: other thread counts, other
+microbatch sizes, half precision.
 
     python -m benchmarks.generator_tolerance
 
-Networks of random weights at the real classes, so the figures say how rounding spreads through a
-loop of this length, not how a trained model looks. Identical on one machine is what the tests
-assert; this is for what they cannot.
+The networks have the real classes but random weights, so the figures show how rounding spreads
+through a loop of this length, not how a trained model looks. The tests assert identical fills on
+one machine; this benchmark measures what they cannot assert.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ REGIONS = 3
 
 
 def requests() -> list[Request]:
-    """Square crops of a photograph with a band to be filled."""
-    made = []
+    """Square crops of a photograph, each with a band to fill."""
+    crops = []
     for number in range(REGIONS):
         pixels = np.ascontiguousarray(data.astronaut()[60 * number : 60 * number + 128, 150:278])
         mask = np.zeros((128, 128, 4), np.uint8)
         mask[50:80, 20:108, :3] = 255
-        made.append(Request(pixels, mask, number, "the same surface continued"))
-    return made
+        crops.append(Request(pixels, mask, number, "the same surface continued"))
+    return crops
 
 
-def figures(name: str, one: list[np.ndarray], other: list[np.ndarray]) -> str:
+def describe(name: str, first: list[np.ndarray], second: list[np.ndarray]) -> str:
     """One line: the largest difference in grey levels, and the share of values that differ."""
-    differences = np.abs(np.stack(one).astype(int) - np.stack(other))
+    differences = np.abs(np.stack(first).astype(int) - np.stack(second))
     return f"{name}: at most {differences.max()} grey levels, {np.mean(differences > 0):.4%} of the values differ"
 
 
 def measure(kind: str, folder: Path) -> None:
-    """Print the figures of one family."""
+    """Print the figures of one family of models."""
     card: ModelCard = pin_checksums(resolve(str(folder))).model_copy(update={"native_size": 128, "steps": STEPS})
-    chosen = generator_of(card, folder)
+    generator = generator_of(card, folder)
 
     def fills(size: int) -> list[np.ndarray]:
         work, done = requests(), []
         for start in range(0, len(work), size):
-            done += unstacked(chosen.pictures(work[start : start + size]))
+            done += unstacked(generator.pictures(work[start : start + size]))
         return done
 
     torch.set_num_threads(1)
     alone, together = fills(1), fills(REGIONS)
     torch.set_num_threads(2)
-    print(figures(f"{kind}, 2 threads against 1", alone, fills(1)))
-    print(figures(f"{kind}, microbatch of {REGIONS} against 1", alone, together))
-    networks = [part for part in chosen.loaded.pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    print(describe(f"{kind}, 2 threads against 1", alone, fills(1)))
+    print(describe(f"{kind}, microbatch of {REGIONS} against 1", alone, together))
+    networks = [part for part in generator.loaded.pipeline.components.values() if isinstance(part, torch.nn.Module)]
     for network in networks:
         network.to(torch.bfloat16)
-    print(figures(f"{kind}, bfloat16 against float32", alone, fills(1)))
+    print(describe(f"{kind}, bfloat16 against float32", alone, fills(1)))
 
 
 def main() -> None:
-    """Every family that works in microbatches."""
+    """Measure every family that works in microbatches."""
     with tempfile.TemporaryDirectory() as root:
         for kind in ("sd9", "sd4", "sdxl", "flux_fill"):
             measure(kind, saved(kind, Path(root) / kind))

@@ -1,13 +1,13 @@
-"""What the mask decides: the same fills behind the true strokes, our strokes and filled polygons,
-each soft and binary.
+"""Measures the effect of the mask: the same fills behind the true strokes, our strokes and filled
+polygons, each soft and binary.
 
     python -m benchmarks.masks [--set report|tune] [--limit N] [--processes N]
 
-Text whose every pixel is known is drawn on the suite's backgrounds, in nine styles and a colour
-that can be seen. Only pictures count in which the detector found every text and at most half of
-the picture besides, so that nothing but the mask differs. All figures are taken inside one and
-the same rectangle round each text. Gap closed is (polygons - ours) / (polygons - true strokes).
-The curve shows the lines to the stroke network at several heights: quality against cost.
+Text is drawn on the suite's backgrounds in nine styles and a visible colour, so every pixel of it
+is known. A picture counts only if the detector finds every text and covers at most half of the
+picture, so that only the mask differs. All figures are measured inside the same rectangle around
+each text. Gap closed is (polygons - ours) / (polygons - true strokes). The curve shows quality
+against cost for several heights at which the stroke network sees the lines.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluation.default_suite import WORDS_LATER, backgrounds, polygon_round, typefaces
-from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all
+from flows.evaluation.default_suite import WORDS_LATER, backgrounds, typefaces
+from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all, polygon_around
 from flows.evaluation.measure import map_in_processes
 from flows.evaluation.suite import SETS
 from flows.flow import Flow
@@ -46,6 +46,7 @@ from operators.pictures.codec import Limits, decode
 from operators.pictures.picture import Edit
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.box import Box
+from operators.rows.records import JsonObject
 from operators.rows.schema import complete
 from operators.rows.table import Region, row_views
 from operators.soften import Soften
@@ -65,25 +66,33 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 COLOURS = ((255, 255, 255), (15, 15, 15), (250, 220, 60), (200, 30, 40), (30, 60, 170), (230, 120, 30))
 LEAST_CONTRAST = 50
-"""Grey levels between a text and what is behind it."""
+"""Grey levels between a text and its background."""
 MOST_INSIDE = 0.5
-"""Share of a picture that found polygons may cover; beyond it the detector has taken the picture
-itself for text.
+"""Share of a picture that detected polygons may cover; above it, the detector has mistaken the
+picture itself for text.
 """
 MASKS = ("true strokes", "our strokes", "polygons")
 EDGES = ("soft", "binary")
 FILLS = ("telea", "patchmatch")
-Way = tuple[str, str, str]
-"""A mask, its edge, and the fill behind it."""
-WAYS: tuple[Way, ...] = tuple((mask, edge, fill) for mask in MASKS for edge in EDGES for fill in FILLS)
+
+
+class Way(NamedTuple):
+    """A mask, its edge, and the fill behind it."""
+
+    mask: str
+    edge: str
+    fill: str
+
+
+WAYS = tuple(Way(mask, edge, fill) for mask in MASKS for edge in EDGES for fill in FILLS)
 SEEN_HEIGHTS = (24, 32, 40, 48, 56, 68)
 TOUCHED = 0.03
-"""Coverage from which a pixel counts as changed by the text: one grey level in thirty."""
+"""Coverage above which a pixel counts as changed by the text: one grey level in thirty."""
 PADDING = 16
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Picture:
     """One picture of the benchmark: its clean background and the texts on it."""
 
     number: int
@@ -93,8 +102,20 @@ class Drawn:
     captions: tuple[Caption, ...]
 
 
+@dataclass(frozen=True)
+class Job:
+    """One picture, the folder to save it in, the height at which the stroke network sees a line,
+    and the ways to fill it.
+    """
+
+    picture: Picture
+    folder: str
+    seen_height: int
+    ways: tuple[Way, ...]
+
+
 def _caption(rng: random.Random, y: float, style: str, clean: Pixels) -> Caption:
-    """A line in one of the styles, in a colour that stands out from what is behind it."""
+    """A line in one of the styles, in a colour that contrasts with its background."""
     behind = float(luma(clean[round((y - 0.08) * len(clean)) : round((y + 0.08) * len(clean))]).mean())
     visible = [colour for colour in COLOURS if abs(float(np.dot(colour, LUMA_WEIGHTS)) - behind) > LEAST_CONTRAST]
     font = rng.choice(list(typefaces().values()))
@@ -102,19 +123,19 @@ def _caption(rng: random.Random, y: float, style: str, clean: Pixels) -> Caption
     return replace(base, **STYLES[style])
 
 
-def pictures(chosen: str, limit: int | None) -> Iterator[Drawn]:
-    """Every background of a set, the styles taken in turn so that each bucket has all of them."""
+def pictures(chosen: str, limit: int | None) -> Iterator[Picture]:
+    """Every background of a set; styles alternate so that each bucket has all of them."""
     counts: dict[str, int] = {}
-    places = [(bucket, clean) for bucket, of_set, clean in backgrounds() if of_set == chosen]
-    for number, (bucket, clean) in enumerate(places[:limit]):
+    cleans = [(bucket, clean) for bucket, set_name, clean in backgrounds() if set_name == chosen]
+    for number, (bucket, clean) in enumerate(cleans[:limit]):
         turn = counts[bucket] = counts.get(bucket, -1) + 1
         style = list(STYLES)[turn % len(STYLES)]
         rng = random.Random(f"{chosen} {number}")
         captions = (_caption(rng, 0.3, style, clean), _caption(rng, 0.7, style, clean))
-        yield Drawn(number, bucket, style, clean, captions)
+        yield Picture(number, bucket, style, clean, captions)
 
 
-def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tuple[pa.Table, dict[str, float]]:
+def _detect_and_soften(picture: Pixels, folder: Path, number: int, soften: Soften) -> tuple[pa.Table, dict[str, float]]:
     """The picture as a softened one-row table, and the milliseconds of each operator."""
     path = folder / f"{number:04d}.png"
     Image.fromarray(picture).save(path)
@@ -123,39 +144,39 @@ def _softened(picture: Pixels, folder: Path, number: int, soften: Soften) -> tup
     return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
 
 
-def masked(core: Pixels, blend: Pixels) -> Pixels:
-    """A region's mask of a `core` (0 or 255) and weights at paste-back."""
+def region_mask(core: Pixels, blend: Pixels) -> Pixels:
+    """A region's mask from its `core` (0 or 255) and its paste-back weights."""
     mask = np.zeros((*core.shape, len(CHANNELS)), np.uint8)
     mask[:, :, CORE], mask[:, :, BLEND] = core, blend
     return mask
 
 
-def weighed(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
-    """The paste-back's weights of one kind of mask: binary as its core, or soft as `soften` makes
-    it, true strokes certain.
+def paste_weights(kind: str, core: Pixels, strokes: Pixels, ours: Pixels, edge: str) -> Pixels:
+    """The paste-back weights of one kind of mask: its core if binary, else as `soften` makes
+    them.
+
+    True strokes count as certain.
     """
-    soft = {
-        "true strokes": lambda: StrokeMask().weight(core, strokes, "found"),
-        "our strokes": lambda: ours[:, :, BLEND],
-        "polygons": lambda: StrokeMask().weight(core, core, "polygon"),
-    }
-    return soft[kind]() if edge == "soft" else core
+    if edge != "soft":
+        return core
+    if kind == "true strokes":
+        return StrokeMask().weight(core, strokes, "found")
+    return ours[:, :, BLEND] if kind == "our strokes" else StrokeMask().weight(core, core, "polygon")
 
 
 def _cut(plane: Any, box: Box) -> Any:
     return np.ascontiguousarray(plane[box.y : box.y + box.height, box.x : box.x + box.width])
 
 
-def work(job: tuple[Drawn, str, int, tuple[Way, ...]]) -> dict[str, Any] | None:
-    """One picture behind every mask, edge and fill; None where the detector missed a text."""
-    drawn_picture, folder, seen_height, ways = job
-    clean = drawn_picture.clean
-    picture, coverage = draw_all(clean, drawn_picture.captions)
-    soften = Soften(seen_height=seen_height)
-    table, spent = _softened(picture, Path(folder), drawn_picture.number, soften)
+def measure_picture(job: Job) -> JsonObject | None:
+    """One picture behind every mask, edge and fill; None if the detector missed a text."""
+    clean = job.picture.clean
+    picture, coverage = draw_all(clean, job.picture.captions)
+    soften = Soften(seen_height=job.seen_height)
+    table, milliseconds = _detect_and_soften(picture, Path(job.folder), job.picture.number, soften)
     row = row_views(table)[0]
     frame = Box(0, 0, clean.shape[1], clean.shape[0])
-    covers = [draw(clean, caption)[1] for caption in drawn_picture.captions]
+    covers = [draw(clean, caption)[1] for caption in job.picture.captions]
     polygons = [polygon for region in row.regions for polygon in region["polygons"]]
     inside = rasterised(polygons, frame) > 0
     if inside.mean() > MOST_INSIDE or any(
@@ -163,19 +184,19 @@ def work(job: tuple[Drawn, str, int, tuple[Way, ...]]) -> dict[str, Any] | None:
     ):
         return None
     touched = np.where(coverage > TOUCHED, 255, 0).astype(np.uint8)
-    record: dict[str, Any] = {"bucket": drawn_picture.bucket, "style": drawn_picture.style, "detect_ms": spent["detect"]}
-    record |= {"soften_ms": spent["soften"], "paste_ms": _paste_milliseconds(picture, row.regions)}
+    record: JsonObject = {"bucket": job.picture.bucket, "style": job.picture.style, "detect_ms": milliseconds["detect"]}
+    record |= {"soften_ms": milliseconds["soften"], "paste_ms": _paste_milliseconds(picture, row.regions)}
     record |= _strokes_against_truth(row.regions, coverage, inside, frame)
     record["results"] = [
-        {"mask": way[0], "edge": way[1], "fill": way[2], **figures}
-        for way in ways
+        {**way._asdict(), **figures}
+        for way in job.ways
         for figures in _figures(row.regions, picture, clean, covers, touched, frame, way)
     ]
     return record
 
 
 def _paste_milliseconds(picture: Pixels, regions: list[Region]) -> float:
-    """What pasting the regions costs, encoding not counted."""
+    """Milliseconds that pasting the regions takes, without encoding."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     source = decode(buffer.getvalue(), Limits())
@@ -188,14 +209,14 @@ def _paste_milliseconds(picture: Pixels, regions: list[Region]) -> float:
         )
         for region in regions
     ]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     source.edited(edits)
-    return (time.perf_counter() - begun) * 1000
+    return (time.perf_counter() - start) * 1000
 
 
 def _strokes_against_truth(regions: list[Region], coverage: Coverage, inside: Any, frame: Box) -> dict[str, float]:
-    """Recall of the rendered pixels in found polygons, and precision against those grown by 3: of
-    the core and of the hole.
+    """Recall of the rendered pixels in detected polygons, and precision against these pixels
+    grown by 3, for the core and for the hole.
     """
     core = np.zeros((frame.height, frame.width), bool)
     hole = np.zeros_like(core)
@@ -224,43 +245,42 @@ def _figures(
     frame: Box,
     way: Way,
 ) -> Iterator[dict[str, float]]:
-    """The picture filled one way, measured round each text."""
-    kind, edge, fill = way
+    """The figures of the picture filled one way, measured around each text."""
     result, seams = picture.copy(), []
     for region in regions:
         box = region.crop
         height = max(1.0, min(stroke_height(polygon) for polygon in region["polygons"]))
-        strokes = _cut(touched, box) if kind == "true strokes" else rasterised(region["polygons"], box)
+        strokes = _cut(touched, box) if way.mask == "true strokes" else rasterised(region["polygons"], box)
         ours = region.array("mask", 4)
-        core = ours[:, :, CORE] if kind == "our strokes" else StrokeMask().grown(strokes, height)
-        mask = masked(core, weighed(kind, core, strokes, ours, edge))
+        core = ours[:, :, CORE] if way.mask == "our strokes" else StrokeMask().grown(strokes, height)
+        mask = region_mask(core, paste_weights(way.mask, core, strokes, ours, way.edge))
         pixels = _cut(picture, box)
-        filled = CLASSICAL[fill](pixels, hole_of(mask), 0)
-        shown = pasted(pixels, filled, mask[:, :, BLEND])
+        filled = CLASSICAL[way.fill](pixels, hole_of(mask), 0)
+        crop_result = pasted(pixels, filled, mask[:, :, BLEND])
         edited = mask[:, :, BLEND] > 0
         place = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
-        result[place][edited] = shown[edited]
+        result[place][edited] = crop_result[edited]
         around = Surroundings.of(mask)
-        seams.append(seam_ratio(shown, around.edited, around.border))
+        seams.append(seam_ratio(crop_result, around.edited, around.border))
     for cover in covers:
-        polygon = polygon_round(cover)
+        polygon = polygon_around(cover)
         box = bounding_box([polygon], frame.width, frame.height).grown(PADDING, frame.width, frame.height)
-        shown, truth = _cut(result, box), _cut(clean, box)
+        view, truth = _cut(result, box), _cut(clean, box)
         yield {
-            "psnr": min(99.0, quality.psnr(shown, truth)),
-            "perceptual_distance": perceptual_distance().distance(shown, truth),
+            "psnr": min(99.0, quality.psnr(view, truth)),
+            "perceptual_distance": perceptual_distance().distance(view, truth),
             "seam": float(np.nanmean(seams)),
             "characters_left": max(0, legibility.characters_read(result, polygon) - legibility.characters_read(clean, polygon)),
         }
 
 
-def _mean(results: list[dict[str, Any]], name: str) -> float:
+def _mean(results: list[JsonObject], name: str) -> float:
     return float(np.mean([result[name] for result in results])) if results else float("nan")
 
 
-def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a bucket, style, mask, edge and fill; `all` for everything."""
-    groups: dict[str, list[dict[str, Any]]] = {"all": records}
+def summarise(records: list[JsonObject]) -> list[JsonObject]:
+    """Mean figures per bucket or style, edge, fill and mask; the group `all` holds everything."""
+    groups: dict[str, list[JsonObject]] = {"all": records}
     for record in records:
         groups.setdefault(record["bucket"], []).append(record)
         groups.setdefault(record["style"], []).append(record)
@@ -280,11 +300,11 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def gaps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What share of the distance from polygons to true strokes our strokes close, by group, edge
-    and fill.
+def close_gaps(lines: list[JsonObject]) -> list[JsonObject]:
+    """The share of the gap between polygons and true strokes that our strokes close, per group,
+    edge and fill.
     """
-    found = []
+    gaps = []
     for group, edge, fill in dict.fromkeys((line["group"], line["edge"], line["fill"]) for line in lines):
         by_mask = {line["mask"]: line for line in lines if (line["group"], line["edge"], line["fill"]) == (group, edge, fill)}
         true, ours, polygons = (by_mask[mask] for mask in MASKS)
@@ -292,15 +312,15 @@ def gaps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             f"{name}_gap_closed": (ours[name] - polygons[name]) / (true[name] - polygons[name])
             for name in ("psnr", "perceptual_distance")
         }
-        found.append({"group": group, "edge": edge, "fill": fill, **closed})
-    return found
+        gaps.append({"group": group, "edge": edge, "fill": fill, **closed})
+    return gaps
 
 
 STROKE_FIGURES = ("core_recall", "core_precision", "hole_recall", "hole_precision")
 
 
-def stroke_table(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Recall and precision of the strokes by bucket and by style."""
+def stroke_table(records: list[JsonObject]) -> dict[str, dict[str, float]]:
+    """Recall and precision of the strokes per bucket and per style."""
     groups = [
         "all",
         *dict.fromkeys(record["bucket"] for record in records),
@@ -315,14 +335,12 @@ def stroke_table(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def curve(drawn_pictures: list[Drawn], folder: str, processes: int) -> list[dict[str, float]]:
-    """Quality against cost: one line a height at which the stroke network sees the text, on every
-    third picture.
-    """
+def measure_curve(chosen: list[Picture], folder: str, processes: int) -> list[dict[str, float]]:
+    """Quality and cost for each of SEEN_HEIGHTS, on every third picture."""
     points = []
     for height in SEEN_HEIGHTS:
-        jobs = [(picture, folder, height, (("our strokes", "soft", "patchmatch"),)) for picture in drawn_pictures[::3]]
-        records = [record for record in map_in_processes(work, jobs, processes) if record is not None]
+        jobs = [Job(picture, folder, height, (Way("our strokes", "soft", "patchmatch"),)) for picture in chosen[::3]]
+        records = [record for record in map_in_processes(measure_picture, jobs, processes) if record is not None]
         results = [result for record in records for result in record["results"]]
         figures = {name: _mean(results, name) for name in ("psnr", "perceptual_distance")}
         strokes = {name: _mean(records, name) for name in STROKE_FIGURES}
@@ -334,25 +352,26 @@ def curve(drawn_pictures: list[Drawn], folder: str, processes: int) -> list[dict
 
 
 def main() -> None:
-    """Print the tables and keep all figures as JSON beside this file."""
+    """Print the tables and save all figures as JSON in `results`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=SETS, default="report")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    drawn_pictures = list(pictures(arguments.set, arguments.limit))
+    chosen = list(pictures(arguments.set, arguments.limit))
     with tempfile.TemporaryDirectory(prefix="cleanplate-masks-") as folder:
-        made = map_in_processes(work, [(picture, folder, LINE_HEIGHT, WAYS) for picture in drawn_pictures], arguments.processes)
-        points = curve(drawn_pictures, folder, arguments.processes)
-    records = [record for record in made if record is not None]
-    lines = summary(records)
+        jobs = [Job(picture, folder, LINE_HEIGHT, WAYS) for picture in chosen]
+        measured = map_in_processes(measure_picture, jobs, arguments.processes)
+        points = measure_curve(chosen, folder, arguments.processes)
+    records = [record for record in measured if record is not None]
+    lines = summarise(records)
     totals = {name: sum(record[name] for record in records) for name in ("detect_ms", "soften_ms", "paste_ms")}
     content = {
-        "pictures": len(made),
+        "pictures": len(measured),
         "with_every_text_found": len(records),
         "soften_and_paste_over_detection": (totals["soften_ms"] + totals["paste_ms"]) / totals["detect_ms"],
         "strokes": stroke_table(records),
-        "gaps": gaps(lines),
+        "gaps": close_gaps(lines),
         "curve": points,
         "lines": lines,
     }
@@ -373,7 +392,7 @@ def main() -> None:
     for point in points:
         print("curve: " + ", ".join(f"{name} {value:.3f}" for name, value in point.items()))
     print(
-        f"{len(records)} of {len(made)} pictures have every text found; soften and paste-back over detection: "
+        f"{len(records)} of {len(measured)} pictures have every text found; soften and paste-back over detection: "
         f"{content['soften_and_paste_over_detection']:.2f}"
     )
 

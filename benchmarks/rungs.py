@@ -1,11 +1,12 @@
-"""What each rung costs and gives, and what the presets make of them.
+"""Measures the cost and quality of each rung, and of the presets that combine them.
 
     python -m benchmarks.rungs [--every 3] [--processes 2]
 
-The first table fills every region of the suite's reported set by each rung: milliseconds for a
-region, for a megapixel of crop and of mask, and the fill against the truth. The second sends the
-same pictures through each preset's whole flow: what is delivered at the texts, and what filling
-and judging cost an image. Milliseconds are of one computing thread and compare within one run.
+For the first table, each rung fills every region of the suite's set `report`: milliseconds per
+region and per megapixel of crop and of mask, and the fill against the truth. For the second
+table, each preset's whole flow runs on the same pictures: the delivered texts against the truth,
+and the cost of filling and judging per image. Milliseconds are those of one computing thread and
+can be compared within one run.
 """
 
 from __future__ import annotations
@@ -15,27 +16,28 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flows.erase_text import erase_text
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import FlowJob, crop_of, deliver, detect_and_soften, fill_figures, map_in_processes
+from flows.evaluation.records import EvaluatedImage
 from flows.evaluation.suite import Entry, Suite
 from flows.ladder import PRESETS, Fills
 from operators.generators.classical import CLASSICAL
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND
+from operators.rows.records import JsonObject
 from operators.rows.table import row_views
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = ("perceptual_distance", "psnr", "seam", "characters_read")
 
 
-def fills_of(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[dict[str, Any]]:
-    """Every region of one image by each rung: its bucket, areas, milliseconds of processor time,
-    and figures.
+def measure_fills(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[JsonObject]:
+    """Every region of one image filled by each rung: areas, milliseconds of processor time and
+    figures.
     """
     suite, entry, rungs = job
     table, truth = detect_and_soften(suite, entry), suite.truth(entry)
@@ -46,21 +48,21 @@ def fills_of(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[dict[str, Any]]:
         inpaint = Inpaint(rung)
         inpaint.open()
         inpaint.apply(table)
-        begun = time.process_time()
+        start = time.process_time()
         regions = row_views(inpaint.apply(table))[0].regions
-        spent = 1000 * (time.process_time() - begun)
+        milliseconds = 1000 * (time.process_time() - start)
         areas = [region["crop"]["width"] * region["crop"]["height"] for region in regions]
         for region, area in zip(regions, areas, strict=True):
             figures = fill_figures(region, crop_of(region, truth))
             if figures:
                 edited = int((region.array("mask", 4)[:, :, BLEND] > 0).sum())
-                cost = {"milliseconds": spent * area / sum(areas), "crop": area, "mask": edited}
+                cost = {"milliseconds": milliseconds * area / sum(areas), "crop": area, "mask": edited}
                 records.append({"rung": rung, "bucket": entry.bucket, **cost, **{name: figures[name] for name in FIGURES}})
     return records
 
 
-def rung_table(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a rung and bucket, `all` first."""
+def rung_table(records: list[JsonObject]) -> list[JsonObject]:
+    """One line per rung and bucket, the bucket `all` first."""
     lines = []
     for rung in dict.fromkeys(record["rung"] for record in records):
         own = [record for record in records if record["rung"] == rung]
@@ -77,42 +79,42 @@ def rung_table(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def preset_table(images: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """One line a preset: verdicts, what is left at the texts, and what the ladder cost an image."""
+def preset_table(images: dict[str, list[EvaluatedImage]]) -> list[JsonObject]:
+    """One line per preset: verdicts, figures at the texts, and milliseconds per image."""
     lines = []
-    for preset, made in images.items():
-        texts = [text for image in made for text in image["texts"]]
+    for preset, delivered in images.items():
+        texts = [text for image in delivered for text in image["texts"]]
         ladder = [
-            sum(spent for operator, spent in image["timings"].items() if operator.startswith(("inpaint", "refine", "verify")))
-            for image in made
+            sum(time for operator, time in image["timings"].items() if operator.startswith(("inpaint", "refine", "verify")))
+            for image in delivered
         ]
         lines.append(
             {
                 "preset": preset,
-                "images": len(made),
-                "edited": sum(image["verdict"] == "edited" for image in made),
-                "rolled_back": sum(image["verdict"] == "rolled_back" for image in made),
+                "images": len(delivered),
+                "edited": sum(image["verdict"] == "edited" for image in delivered),
+                "rolled_back": sum(image["verdict"] == "rolled_back" for image in delivered),
                 "perceptual_distance": float(np.mean([text["perceptual_distance"] for text in texts])),
                 "psnr": float(np.mean([text["psnr"] for text in texts])),
-                "texts_still_found": float(np.mean([image["eraseness"]["recall"] for image in made])),
-                "fills_per_image": float(np.mean([image["fills"] for image in made])),
+                "texts_still_found": float(np.mean([image["eraseness"]["recall"] for image in delivered])),
+                "fills_per_image": float(np.mean([image["fills"] for image in delivered])),
                 "ladder_ms_per_image": float(np.mean(ladder)),
-                "whole_ms_per_image": float(np.mean([sum(image["timings"].values()) for image in made])),
+                "whole_ms_per_image": float(np.mean([sum(image["timings"].values()) for image in delivered])),
             }
         )
     return lines
 
 
 def main() -> None:
-    """Print both tables and keep them as JSON beside this file."""
+    """Print both tables and save them as JSON in `results`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     suite = default_suite(default_folder())
     entries = [entry for entry in suite.entries if entry.set == "report"][:: arguments.every]
-    made = map_in_processes(fills_of, [(suite, entry, tuple(CLASSICAL)) for entry in entries], arguments.processes)
-    rungs = rung_table([record for records in made for record in records])
+    measured = map_in_processes(measure_fills, [(suite, entry, tuple(CLASSICAL)) for entry in entries], arguments.processes)
+    rungs = rung_table([record for records in measured for record in records])
     with tempfile.TemporaryDirectory(prefix="cleanplate-rungs-") as folder:
         images = {
             preset: map_in_processes(

@@ -1,12 +1,11 @@
-"""Memory and time of a run at 1,000, 10,000 and 100,000 rows: neither may grow faster than the
-rows.
+"""Measures memory and time of runs of 1,000, 10,000 and 100,000 rows: neither may grow faster
+than the rows.
 
     python -m benchmarks.scale [--rows 1000 10000 100000] [--finished 1000000]
 
-Tiny pictures on a local disk, through a flow that reads, delivers and records them, so that what
-the engine itself takes is seen. Each length is a run in a process and a Ray of its own. Slopes
-are least squares over what comes after the warm-up. Last, a finished run of a million images is
-asked for again.
+The flow reads, delivers and records tiny pictures on a local disk, so that the cost of the engine
+itself shows. Each length runs in a fresh process with a fresh Ray. Slopes are least squares over
+the rows after the warm-up. Last, a finished run of a million images is started again.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from benchmarks.line_chart import lines
+from benchmarks.line_chart import line_chart
 from cluster.profile import cores, laptop
 from flows.engine.run import run
 from flows.flow import Flow
@@ -47,24 +46,24 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class FindNothing(Operator):
-    """Takes the place of all operators that would look for something."""
+    """Stands in for all operators that would look for text."""
 
     reads: ClassVar[tuple[str, ...]] = ("bytes",)
     adds: ClassVar[tuple[str, ...]] = Compose.reads
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Nothing found."""
+        """Add the columns of an image without text."""
         return map_rows(batch, self.name, ("width", "height"), lambda row: {"width": 8, "height": 8})
 
 
 FLOW = Flow((Fetch(), FindNothing(), Compose()))
 WARM_UP = 0.3
-"""Share of a run's rows after which its memory is to stand still."""
+"""Share of a run's rows after which its memory must not grow."""
 SAMPLES = 200
 
 
 def make_images(folder: Path, count: int) -> None:
-    """`count` pictures of 8 x 8 pixels, each with colours of its own, a thousand a folder."""
+    """Write `count` pictures of 8 x 8 pixels, each in another colour, a thousand per folder."""
     buffer = io.BytesIO()
     for number in range(count):
         if number % 1000 == 0:
@@ -77,12 +76,12 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def memory() -> dict[str, float]:
-    """Private resident memory in MB: of this driver, and of its Ray workers by what they do;
-    shared pages are not counted.
+    """Private resident memory in MB of this driver and of its Ray workers by kind, without shared
+    pages.
     """
-    own = psutil.Process()
-    taken = {"driver": own.memory_info().rss - own.memory_info().shared}
-    for process in own.children(recursive=True):
+    driver = psutil.Process()
+    taken = {"driver": driver.memory_info().rss - driver.memory_info().shared}
+    for process in driver.children(recursive=True):
         try:
             name = process.cmdline()[0] if process.cmdline() else ""
             if name.startswith("ray::"):
@@ -94,28 +93,30 @@ def memory() -> dict[str, float]:
     return {kind: value / 1e6 for kind, value in taken.items()}
 
 
-def measured(rows: int, work: Path) -> dict[str, Any]:
-    """One run over `rows` pictures: its seconds, and the curve of (rows, seconds, memory)."""
+def measure_run(rows: int, work: Path) -> dict[str, Any]:
+    """Run over `rows` pictures: the seconds, the slopes, and the curve of rows, seconds and
+    memory.
+    """
     source, dest = work / "in", work / "out"
     make_images(source, rows)
     curve: list[dict[str, float]] = []
-    begun = 0.0
+    first_start = 0.0
 
     def look(summary: Summary) -> None:
-        nonlocal begun
-        if summary.worked and not begun:
-            begun = time.perf_counter() - summary.seconds
+        nonlocal first_start
+        if summary.worked and not first_start:
+            first_start = time.perf_counter() - summary.seconds
         if summary.worked and summary.worked >= len(curve) * rows / SAMPLES:
-            curve.append({"rows": summary.worked, "seconds": time.perf_counter() - begun, **memory()})
+            curve.append({"rows": summary.worked, "seconds": time.perf_counter() - first_start, **memory()})
 
     start = time.perf_counter()
     run(FLOW, str(source), str(dest), laptop(), progress=look)
     whole = time.perf_counter() - start
     start = time.perf_counter()
-    finished = run(FLOW, str(source), str(dest), laptop())
+    second = run(FLOW, str(source), str(dest), laptop())
     again = time.perf_counter() - start
     table = ledger.read(str(dest))
-    assert finished.before == table.num_rows == len(set(table["image_id"].to_pylist())) == rows
+    assert second.before == table.num_rows == len(set(table["image_id"].to_pylist())) == rows
     first, last = curve[0], curve[-1]
     return {
         "rows": rows,
@@ -129,21 +130,21 @@ def measured(rows: int, work: Path) -> dict[str, Any]:
     }
 
 
-def finished(rows: int, work: Path) -> dict[str, float]:
-    """Seconds of `cleanplate erase` on a manifest of `rows` images all of which are in the
-    ledger, and its peak memory.
+def measure_finished(rows: int, work: Path) -> dict[str, float]:
+    """Seconds and peak memory of `cleanplate erase` on a manifest of `rows` images that are all
+    in the ledger.
 
-    Index and ledger are the real ones, made by their own functions; only the images' work is left
-    out. The first of the two runs has no report yet and makes one.
+    The index and the ledger are real; only the work on the images is left out. The first of the
+    two runs writes the report, which the second finds.
     """
     manifest, dest = work / "manifest.parquet", work / "out"
     uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]
     pq.write_table(pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(rows)]}), manifest)
-    found: dict[str, float] = {"rows": rows}
+    figures: dict[str, float] = {"rows": rows}
     command = [sys.executable, "-m", "flows.cli", "erase", str(manifest), str(dest)]
     start = time.perf_counter()
     sizes = index.build(str(manifest), str(dest))
-    found["seconds_to_index"] = time.perf_counter() - start
+    figures["seconds_to_index"] = time.perf_counter() - start
     for shard, size in sizes.items():
         done = complete(index.read_shard(str(dest), shard))
         verdicts = pa.array(["untouched"] * size, pa.string())
@@ -156,10 +157,10 @@ def finished(rows: int, work: Path) -> dict[str, float]:
             assert process.stdout
             line = process.stdout.read()
             _, code, usage = os.wait4(process.pid, 0)
-        found[name] = time.perf_counter() - start
-        found["peak_megabytes"] = usage.ru_maxrss / 1000
+        figures[name] = time.perf_counter() - start
+        figures["peak_megabytes"] = usage.ru_maxrss / 1000
         assert code == 0 and f"{rows} done before" in line, line
-    return found
+    return figures
 
 
 def slope(curve: list[dict[str, float]], kind: str) -> float:
@@ -169,40 +170,40 @@ def slope(curve: list[dict[str, float]], kind: str) -> float:
 
 
 def charts(results: list[dict[str, Any]]) -> str:
-    """The two plots as one HTML page."""
+    """Both plots as one HTML page."""
     longest = results[-1]["curve"]
     kinds = {kind: [(p["rows"], p.get(kind, 0)) for p in longest] for kind in ("driver", "workers", "tasks")}
     times = {f"{result['rows']:,} rows": [(p["rows"], p["seconds"]) for p in result["curve"]] for result in results}
-    plots = [lines("Private memory (MB) over rows done", kinds), lines("Seconds over rows done", times)]
+    plots = [line_chart("Private memory (MB) over rows done", kinds), line_chart("Seconds over rows done", times)]
     return f"<!doctype html><meta charset=utf-8><title>Scale</title><body style='max-width:720px'>{''.join(plots)}</body>\n"
 
 
 def main() -> None:
-    """Print the figures and keep them as JSON and as plots beside this file."""
+    """Print the figures and save them as JSON and as plots in `results`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--finished", type=int, default=1_000_000, help="Rows of the run that finds nothing to do.")
+    parser.add_argument("--finished", type=int, default=1_000_000, help="rows of the run that has nothing left to do")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="cleanplate-scale-"))
     try:
         if arguments.one:
-            print(json.dumps(measured(arguments.rows[0], work)))
+            print(json.dumps(measure_run(arguments.rows[0], work)))
             return
     finally:
         shutil.rmtree(work, ignore_errors=True)
     results = []
     for rows in arguments.rows:
         command = [sys.executable, "-m", "benchmarks.scale", "--one", "--rows", str(rows)]
-        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        results.append(json.loads(ended.stdout.splitlines()[-1]))
+        completed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        results.append(json.loads(completed.stdout.splitlines()[-1]))
         print(json.dumps({name: value for name, value in results[-1].items() if name != "curve"}), flush=True)
     with tempfile.TemporaryDirectory(prefix="cleanplate-scale-") as folder:
-        nothing_to_do = finished(arguments.finished, Path(folder))
+        nothing_to_do = measure_finished(arguments.finished, Path(folder))
     print(json.dumps(nothing_to_do), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    kept = {"workers": cores(), "runs": results, "finished": nothing_to_do}
-    (RESULTS / "scale.json").write_text(json.dumps(kept, indent=1))
+    content = {"workers": cores(), "runs": results, "finished": nothing_to_do}
+    (RESULTS / "scale.json").write_text(json.dumps(content, indent=1))
     (RESULTS / "scale.html").write_text(charts(results))
 
 

@@ -1,11 +1,11 @@
-"""What the engine costs: the fused flow against plain loops over the same operators, where the
-time goes, and memory.
+"""Measures the cost of the engine: the fused flow against plain loops over the same operators,
+the split of the time, and memory.
 
     python -m benchmarks.throughput [--images 100] [--memory-images 1000]
 
-Both ways work the same pictures with the same operators and one computing thread a worker, one
-worker a core; neither's start-up counts. The plain loops are one process a core, each over its
-share of the pictures.
+Both ways process the same pictures with the same operators, one worker per core and one computing
+thread per worker; start-up is excluded from both. The plain loops are one process per core, each
+over its share of the pictures.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def make_images(folder: Path, count: int, side: int) -> None:
-    """`count` captioned pictures of at most `side` pixels, each a little different."""
+    """Write `count` captioned pictures of at most `side` pixels, each slightly different."""
     folder.mkdir(parents=True)
-    made = list(pictures())
+    sources = list(pictures())
     for number in range(count):
-        name, clean, captions = made[number % len(made)]
-        picture = Image.fromarray(np.roll(draw_all(clean, captions)[0], 7 * (number // len(made)), axis=1))
+        name, clean, captions = sources[number % len(sources)]
+        picture = Image.fromarray(np.roll(draw_all(clean, captions)[0], 7 * (number // len(sources)), axis=1))
         picture.thumbnail((side, side))
         picture.save(folder / f"{number:05d}-{name}", quality=90)
 
 
-def _plain_loop(flow: Flow, rows: pa.Table, ready: Any, go: Any, ended: Any) -> None:
+def _run_loop(flow: Flow, rows: pa.Table, ready: Any, go: Any, finished: Any) -> None:
     use_one_thread()
     chain = Chain(flow.operators)
     chain.open()
@@ -61,55 +61,53 @@ def _plain_loop(flow: Flow, rows: pa.Table, ready: Any, go: Any, ended: Any) -> 
     go.wait()
     for position in range(len(rows)):
         chain.apply(complete(rows.slice(position, 1)))
-    ended.put(time.perf_counter())
+    finished.put(time.perf_counter())
 
 
-def plain_loops(source: Path, work: Path, workers: int) -> float:
-    """Seconds that `workers` independent processes take for all pictures, without their start-up."""
+def run_plain_loops(source: Path, work: Path, workers: int) -> float:
+    """Seconds that independent processes take for all pictures, without their start-up."""
     dest = str(work / "plain")
     sizes = index.build(str(source), dest)
     table = pa.concat_tables([index.read_shard(dest, shard) for shard in sorted(sizes)])
     context = multiprocessing.get_context("spawn")
-    ready, ended, go = context.Queue(), context.Queue(), context.Event()
+    ready, finished, go = context.Queue(), context.Queue(), context.Event()
     flow = erase_text().then(Write(dest))
     shares = [table.take(pa.array(range(worker, len(table), workers))) for worker in range(workers)]
-    processes = [context.Process(target=_plain_loop, args=(flow, share, ready, go, ended)) for share in shares]
+    processes = [context.Process(target=_run_loop, args=(flow, share, ready, go, finished)) for share in shares]
     for process in processes:
         process.start()
     for _ in processes:
         ready.get()
     start = time.perf_counter()
     go.set()
-    finish = max(ended.get() for _ in processes)
+    finish = max(finished.get() for _ in processes)
     for process in processes:
         process.join()
     return finish - start
 
 
-def fused(source: Path, work: Path, workers: int) -> tuple[float, float]:
-    """Seconds that the fused flow takes for all pictures, and its start-up.
+def run_fused(source: Path, work: Path, workers: int) -> tuple[float, float]:
+    """Seconds that the fused flow takes for all pictures without its start-up, and the start-up.
 
-    The start-up ends when the first block began: its arrival less the milliseconds its images
-    report.
+    The start-up ends when the first block begins: at its arrival less the milliseconds that its
+    images report.
     """
     dest = str(work / "fused")
     profile = laptop().with_workers(workers)
     flow = erase_text().then(Write(dest))
     connect(flow, profile)
     sizes = index.build(str(source), dest)
-    begun = None
-    asked = time.perf_counter()
+    begin = None
+    request = time.perf_counter()
     for batch in plan(flow, dest, profile, sizes).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        if begun is None:
+        if begin is None:
             spent = sum(timing["total"] for timings in batch["timings"].to_pylist() for timing in timings) / 1000
-            begun = max(asked, time.perf_counter() - spent)
-    return time.perf_counter() - (begun or asked), (begun or asked) - asked
+            begin = max(request, time.perf_counter() - spent)
+    return time.perf_counter() - (begin or request), (begin or request) - request
 
 
-def split(dest: str, seconds: float, workers: int) -> dict[str, float]:
-    """Shares of the workers' time: models, codecs, storage, the rest of the operators, and what
-    Ray adds.
-    """
+def split_time(dest: str, seconds: float, workers: int) -> dict[str, float]:
+    """Shares of the workers' time: models, codecs, storage, other operator work, and Ray."""
     spent: Counter[str] = Counter()
     for timings in ledger.read(dest)["timings"].to_pylist():
         for timing in timings:
@@ -121,8 +119,8 @@ def split(dest: str, seconds: float, workers: int) -> dict[str, float]:
 
 
 def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]]:
-    """MB of resident memory gained per 100 images by driver and workers together, after the first
-    third; and the curve.
+    """MB of resident memory that driver and workers together gain per 100 images after the first
+    third, and the curve of images and memory.
     """
     source, dest = work / "many", str(work / "many-out")
     make_images(source, count, 192)
@@ -141,8 +139,8 @@ def memory_slope(work: Path, count: int) -> tuple[float, list[tuple[int, float]]
 
 
 def _resident_megabytes() -> float:
-    """Private resident memory of this process and of all Ray workers; shared object-store pages
-    are not counted.
+    """Private resident memory of this process and of all Ray workers, without the object store's
+    shared pages.
     """
     total = 0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
@@ -156,7 +154,7 @@ def _resident_megabytes() -> float:
 
 
 def main() -> None:
-    """Print the figures and keep them as JSON beside this file."""
+    """Print the figures and save them as JSON in `results`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--memory-images", type=int, default=1000)
@@ -164,8 +162,8 @@ def main() -> None:
     work, workers = Path(tempfile.mkdtemp(prefix="cleanplate-bench-")), cores()
     try:
         make_images(work / "source", arguments.images, 512)
-        plain_seconds = plain_loops(work / "source", work, workers)
-        fused_seconds, start_up = fused(work / "source", work, workers)
+        plain_seconds = run_plain_loops(work / "source", work, workers)
+        fused_seconds, start_up = run_fused(work / "source", work, workers)
         slope, curve = memory_slope(work, arguments.memory_images)
         figures = {
             "images": arguments.images,
@@ -174,7 +172,7 @@ def main() -> None:
             "fused_images_per_second": arguments.images / fused_seconds,
             "fused_over_plain": plain_seconds / fused_seconds,
             "fused_start_up_seconds": start_up,
-            "time_split": split(str(work / "fused"), fused_seconds, workers),
+            "time_split": split_time(str(work / "fused"), fused_seconds, workers),
             "memory_megabytes_per_100_images": slope,
             "memory_curve": curve,
         }

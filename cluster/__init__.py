@@ -1,3 +1,1 @@
-"""Where a flow runs: resource profiles and what else a cluster needs to know. Knows nothing of
-operators.
-"""
+"""Where a flow runs: resource profiles, jobs and Kubernetes. Independent of operators and flows."""

@@ -1,4 +1,4 @@
-"""The token by which a Ray cluster knows its own people."""
+"""The Ray authentication token."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def offer_token() -> None:
-    """Let the client of a job server show the token that lies here, if one does; to be called
-    before Ray is imported.
+    """Make clients of a job server send this machine's token, if it has one.
 
-    A server that was started where a token lies insists on it, while a client shows it only if
-    RAY_AUTH_MODE says so. Only for clients: a driver that says so asks every process of the
-    cluster for the token too, and one without loses its actors.
+    Call this before Ray is imported. A server that was started where a token exists requires it,
+    while a client sends it only if RAY_AUTH_MODE says so. Use this for clients only: a driver
+    with RAY_AUTH_MODE requires the token of every process in the cluster, and loses the actors of
+    those without one.
     """
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named or (Path.home() / ".ray" / "auth_token").is_file():
+    in_environment = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if in_environment or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

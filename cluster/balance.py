@@ -1,10 +1,9 @@
-"""Balanced pools: how many processes each stage gets from a fleet of machines, so that none waits
-for another for long.
+"""Balance the pools: how many processes each stage gets, so that no stage waits long for another.
 
-All stages work at the same rate, that of the whole flow. At a rate of X images a second, a stage
-whose processes take t seconds an image needs X t of them; what all stages take of cores, GPUs and
-memory must fit the fleet. The largest such X is the answer, and since every need grows with X, it
-is found by bisection.
+All stages work at the rate of the whole flow. At a rate of X images per second, a stage whose
+processes take t seconds per image needs X * t processes. All stages together must fit the fleet's
+cores, GPUs and memory. The largest X that fits is the answer. Every need grows with X, so
+bisection finds it.
 """
 
 from __future__ import annotations
@@ -14,20 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 ROUNDING = 1e-9
+"""Relative tolerance of comparisons."""
 STEPS = 60
-"""Halvings of the rate's interval: more than a float has digits."""
+"""Halvings of the interval of rates, more than the 53 bits of a float's precision."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one image costs one stage, on average, and what each of its processes holds."""
+    """The average cost of one image in one stage, and what each process of the stage holds."""
 
     seconds: float
-    """Of one process, waiting included."""
+    """Time of one process, waiting included."""
     cpu_seconds: float
-    """Of a core."""
+    """Time of one core."""
     gpu_seconds: float = 0.0
-    """Of a GPU, which its processes share."""
+    """Time of one GPU, which the stage's processes share."""
     gpus: float = 0.0
     """Share of a GPU that one process holds: one over a whole number, or whole GPUs."""
     memory: float = 0.0
@@ -36,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What all machines together have: cores, GPUs, bytes of memory."""
+    """The cores, the GPUs and the bytes of memory of all machines together."""
 
     cores: float
     gpus: float = 0.0
@@ -45,19 +45,20 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Balance:
-    """Processes by stage, the images a second that they come to, and what holds the flow at that."""
+    """The pools of a flow, the rate that they reach, and what limits it."""
 
     processes: Mapping[str, int]
+    """By stage."""
     rate: float
+    """Images per second."""
     limit: str
-    """`cores`, `GPUs`, `GPU shares`, `memory`, or the name of a stage whose processes are too
-    few.
-    """
+    """`cores`, `GPUs`, `GPU shares`, `memory`, or the name of a stage with too few processes."""
 
 
 def needs(loads: Mapping[str, Load], processes: Mapping[str, int], rate: float) -> dict[str, float]:
-    """What stages take at a rate: cores and GPUs by their work, GPU shares and memory by their
-    processes.
+    """The resources that the stages need at a rate.
+
+    Cores and GPUs follow from the work, GPU shares and memory from the number of processes.
     """
     return {
         "cores": rate * sum(load.cpu_seconds for load in loads.values()),
@@ -67,81 +68,86 @@ def needs(loads: Mapping[str, Load], processes: Mapping[str, int], rate: float) 
     }
 
 
-def _room(fleet: Fleet) -> dict[str, float]:
+def _capacity(fleet: Fleet) -> dict[str, float]:
+    """The fleet's resources by the names that `needs` uses."""
     return {"cores": fleet.cores, "GPUs": fleet.gpus, "GPU shares": fleet.gpus, "memory": fleet.memory}
 
 
-def _processes(loads: Mapping[str, Load], rate: float) -> dict[str, int]:
+def _count_processes(loads: Mapping[str, Load], rate: float) -> dict[str, int]:
+    """The processes that each stage needs at a rate, at least one."""
     return {name: max(1, math.ceil(rate * load.seconds * (1 - 10 * ROUNDING))) for name, load in loads.items()}
 
 
-def _lacking(loads: Mapping[str, Load], fleet: Fleet, rate: float) -> list[str]:
-    taken, room = needs(loads, _processes(loads, rate), rate), _room(fleet)
-    return [name for name, amount in taken.items() if amount > room[name] * (1 + ROUNDING)]
+def _exceeded(loads: Mapping[str, Load], fleet: Fleet, rate: float) -> list[str]:
+    """The resources of which the stages need more at a rate than the fleet has."""
+    needed, capacity = needs(loads, _count_processes(loads, rate), rate), _capacity(fleet)
+    return [name for name, amount in needed.items() if amount > capacity[name] * (1 + ROUNDING)]
 
 
 def balance_pools(loads: Mapping[str, Load], fleet: Fleet) -> Balance:
-    """The pools that give the highest rate on a fleet. Raises ValueError if one process of each
-    stage does not fit.
+    """The pools with the highest rate on a fleet.
+
+    Raises ValueError if one process of each stage does not fit.
     """
-    if lacking := _lacking(loads, fleet, 0.0):
-        taken, room = needs(loads, _processes(loads, 0.0), 0.0), _room(fleet)
-        raise ValueError(f"one process of each stage takes {taken[lacking[0]]:g} {lacking[0]}, there are {room[lacking[0]]:g}")
+    if exceeded := _exceeded(loads, fleet, 0.0):
+        name = exceeded[0]
+        needed, capacity = needs(loads, _count_processes(loads, 0.0), 0.0)[name], _capacity(fleet)[name]
+        raise ValueError(f"one process of each stage takes {needed:g} {name}, there are {capacity:g}")
     low, high = 0.0, fleet.cores / max(1e-9, sum(load.cpu_seconds for load in loads.values()))
-    if not _lacking(loads, fleet, high):
-        return Balance(_processes(loads, high), high, "cores")
+    if not _exceeded(loads, fleet, high):
+        return Balance(_count_processes(loads, high), high, "cores")
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if _lacking(loads, fleet, middle) else (middle, high)
-    return Balance(_processes(loads, low), low, _lacking(loads, fleet, high)[0])
+        low, high = (low, middle) if _exceeded(loads, fleet, middle) else (middle, high)
+    return Balance(_count_processes(loads, low), low, _exceeded(loads, fleet, high)[0])
 
 
 def rate_of(loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Fleet) -> Balance:
-    """What given pools come to on a fleet: the slowest stage's rate, unless cores or GPUs are
-    used up before.
+    """The rate that these pools reach on a fleet, and what limits it.
+
+    The limit is the slowest stage, or cores or GPUs if they run out first.
     """
-    found = {name: processes[name] / max(1e-9, load.seconds) for name, load in loads.items()}
-    unit, room = needs(loads, processes, 1.0), _room(fleet)
-    found |= {name: room[name] / unit[name] for name in ("cores", "GPUs") if unit[name]}
-    limit = min(found, key=lambda name: found[name])
-    return Balance(processes, found[limit], limit)
+    rates = {name: processes[name] / max(1e-9, load.seconds) for name, load in loads.items()}
+    per_image, capacity = needs(loads, processes, 1.0), _capacity(fleet)
+    rates |= {name: capacity[name] / per_image[name] for name in ("cores", "GPUs") if per_image[name]}
+    limit = min(rates, key=lambda name: rates[name])
+    return Balance(processes, rates[limit], limit)
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What one more core or GPU would bring: images a second, and the stages whose pools grow by
-    it.
-    """
+    """The benefit of one more core or GPU."""
 
     resource: str
+    """`core` or `GPU`."""
     rate: float
+    """Images per second more."""
     spent_on: tuple[str, ...]
+    """The stages whose pools grow."""
 
 
 def gains(loads: Mapping[str, Load], fleet: Fleet) -> list[Gain]:
-    """What the next core, and the next GPU where any stage uses one, is best spent on; the larger
-    gain first.
-    """
-    now = balance_pools(loads, fleet)
-    more = {"core": replace(fleet, cores=fleet.cores + 1)}
+    """The benefit of one more core, and of one more GPU if any stage uses one; the larger first."""
+    balance = balance_pools(loads, fleet)
+    larger_fleets = {"core": replace(fleet, cores=fleet.cores + 1)}
     if any(load.gpus for load in loads.values()):
-        more["GPU"] = replace(fleet, gpus=fleet.gpus + 1)
-    found = []
-    for resource, larger in more.items():
-        then = balance_pools(loads, larger)
-        grown = tuple(name for name in loads if then.processes[name] > now.processes[name])
-        found.append(Gain(resource, then.rate - now.rate, grown))
-    return sorted(found, key=lambda gain: -gain.rate)
+        larger_fleets["GPU"] = replace(fleet, gpus=fleet.gpus + 1)
+    by_resource = []
+    for resource, larger_fleet in larger_fleets.items():
+        larger = balance_pools(loads, larger_fleet)
+        grown = tuple(name for name in loads if larger.processes[name] > balance.processes[name])
+        by_resource.append(Gain(resource, larger.rate - balance.rate, grown))
+    return sorted(by_resource, key=lambda gain: -gain.rate)
 
 
 def gpu_share(peak: float, memory: float, headroom: float) -> float:
-    """The largest share 1/n of a GPU, or whole GPUs, of which n processes with this peak and
-    headroom find room.
+    """The smallest share of a GPU, 1/n or whole GPUs, that holds a process with its headroom.
 
-    `peak` and `memory` are bytes of one process and one GPU; `headroom` is a share of the peak,
-    for what the sample did not show. Raises ValueError for a peak of nothing.
+    `peak` is the peak memory of one process, `memory` that of one GPU, both in bytes. `headroom`
+    is a share of the peak, for images larger than those of the sample. Raises ValueError for a
+    peak of 0.
     """
     if peak <= 0:
-        raise ValueError("a process that takes no GPU memory needs no share of one")
-    wanted = peak * (1 + headroom) / memory
-    return float(math.ceil(wanted)) if wanted > 1 else 1 / math.floor(1 / wanted)
+        raise ValueError("a process without GPU memory needs no share of a GPU")
+    share = peak * (1 + headroom) / memory
+    return float(math.ceil(share)) if share > 1 else 1 / math.floor(1 / share)

@@ -1,5 +1,6 @@
-"""The Grafana dashboard: what the operators do, beside what Ray and its nodes do. `python -m
-cluster.dashboard` writes it.
+"""The Grafana dashboard: the operators' metrics beside those of Ray and its nodes.
+
+python -m cluster.dashboard     writes dashboards/cleanplate.json
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ from typing import Any
 
 PATH = Path(__file__).parent / "dashboards" / "cleanplate.json"
 WIDTH, HEIGHT, ACROSS = 8, 8, 3
+"""Size of a chart in Grafana's grid cells, and the charts side by side in the grid's 24 columns.
+"""
 RUN = 'SessionName=~"$session"'
-"""Every series of a Ray cluster carries the cluster's session; a RayJob has one of its own."""
+"""Selects the session: every series of a Ray cluster has its label, and each RayJob has its own.
+"""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: its unit in Grafana's naming, and its PromQL queries with their legends."""
+    """One chart."""
 
     title: str
     unit: str
+    """By Grafana's name."""
     queries: tuple[tuple[str, str], ...]
+    """Each is an expression in PromQL and its legend."""
 
 
 def _rate(metric: str, *by: str) -> str:
@@ -60,7 +66,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Latency P95", "ms", (_quantile(0.95),)),
         Panel("Latency P99", "ms", (_quantile(0.99),)),
         Panel(
-            "Processes busy, by what with",
+            "Busy processes by kind of work",
             "short",
             ((f"{_rate('ray_cleanplate_spent_milliseconds_total', 'operator', 'kind')} / 1000", "{{operator}} {{kind}}"),),
         ),
@@ -75,7 +81,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "GPU memory, most of one process",
+            "Peak GPU memory of a process",
             "bytes",
             ((_by("max", "ray_cleanplate_gpu_memory_bytes", "stage"), "{{stage}}"),),
         ),
@@ -117,14 +123,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard as Grafana imports it."""
+    """The dashboard in Grafana's import format."""
     panels: list[dict[str, Any]] = []
     top = 0
     for row, charts in ROWS.items():
         panels.append({"type": "row", "title": row, "gridPos": {"x": 0, "y": top, "w": WIDTH * ACROSS, "h": 1}})
         top += 1
-        for place, chart in enumerate(charts):
-            x, y = place % ACROSS * WIDTH, top + place // ACROSS * HEIGHT
+        for number, chart in enumerate(charts):
+            x, y = number % ACROSS * WIDTH, top + number // ACROSS * HEIGHT
             panels.append(_timeseries(chart, {"x": x, "y": y, "w": WIDTH, "h": HEIGHT}))
         top += -(-len(charts) // ACROSS) * HEIGHT
     return {
@@ -154,11 +160,11 @@ _SESSION = {
 }
 
 
-def _timeseries(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+def _timeseries(panel: Panel, grid_position: dict[str, int]) -> dict[str, Any]:
     return {
         "type": "timeseries",
         "title": panel.title,
-        "gridPos": place,
+        "gridPos": grid_position,
         "datasource": _SOURCE,
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, "custom": {"fillOpacity": 10}}, "overrides": []},
         "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi", "sort": "desc"}},

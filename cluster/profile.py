@@ -1,13 +1,11 @@
-"""Resource profiles: which stage gets how much of the machines, read from data and checked before
-anything starts.
-"""
+"""Resource profiles: how a flow's stages share the machines, checked before anything starts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypedDict
 
 import yaml
 from pydantic import (
@@ -26,60 +24,83 @@ from cluster.nodes import Node, amount_text, fits, holds, matches, total
 from cluster.stage_name import StageName
 
 INDEX_CPUS = 1.0
-"""Logical CPUs of the task that reads the index: Ray joins it to its own repartitioning, which
-takes one.
+"""Logical CPUs of the task that reads the index, which Ray fuses with its own repartition task.
 """
 TASK_CPUS = 0.5
-"""Logical CPUs of a task that reads or writes. Each that runs beside another is one more process,
-with Ray's 130 MB in it.
+"""Logical CPUs of a task that reads or writes.
+
+Each task that runs at the same time is one more process, which costs Ray's 130 MB.
 """
 LOCAL_SPARE_CPUS = 2
+"""Logical CPUs for reading and writing on a laptop, beyond its cores."""
 WORKERS_PER_TASK = 8
-"""Workers of a laptop that one task of reading, or of writing, keeps busy: each moves eight
-images at a time.
+"""Workers of a laptop that one task of reading, or of writing, can keep busy.
+
+Each task moves eight images at a time.
 """
 GPU_BATCH = 16
+"""Images per call of a stage with GPUs, if its profile sets no number."""
 PROFILES = Path(__file__).parent / "profiles"
 
 Labels = dict[
     Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")],
     Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")],
 ]
-"""Labels of a node as Kubernetes spells them, such as `ray.io/market-type: spot`."""
+"""Labels of a node in Kubernetes' syntax, such as `ray.io/market-type: spot`."""
 
 
 class ProfileError(ValueError):
-    """A profile that cannot be read, or that cannot run on the cluster it finds."""
+    """A profile that cannot be read, or that does not fit the flow or the cluster."""
+
+
+class RayOptions(TypedDict):
+    """Options of a Ray task or actor; None leaves Ray's default."""
+
+    num_gpus: float | None
+    memory: int | None
+    label_selector: Labels | None
+    fallback_strategy: list[FallbackNodes] | None
+
+
+class FallbackNodes(TypedDict):
+    """Labels of the nodes that Ray tries when the earlier ones have no room."""
+
+    label_selector: Labels
 
 
 class Stage(BaseModel):
-    """What one process of a stage takes, and how many processes there are."""
+    """The resources of one process of a stage, and the number of processes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cpus: float = Field(1.0, ge=0.01)
     """Logical CPUs of the cluster that one process reserves."""
     gpus: float = 0.0
-    """Share of a GPU: 0, a whole number, or exactly one over a whole number, since other
-    fractions cannot be packed.
+    """GPUs that one process reserves: 0, a whole number, or exactly one over a whole number.
+
+    Other fractions cannot be packed.
     """
     memory: ByteSize | None = None
     """Bytes of memory that one process reserves, such as `2GiB`; None reserves none."""
     pool: tuple[int, int] | None = None
-    """Least and most processes that stay alive with their models; None for short tasks that load
-    nothing.
+    """The least and most processes of a pool, which stay alive and keep their models loaded.
+
+    None runs short tasks that load nothing.
     """
     tasks: int | None = Field(None, ge=1)
-    """Where there is no pool, the most tasks at a time; None leaves it to the CPUs. Each needs a
-    process with Ray in it.
+    """The most tasks at a time for a stage without a pool; None lets the CPUs decide.
+
+    Each task at a time needs a process with Ray in it.
     """
     batch: int | None = Field(None, ge=1)
-    """Images that one call gets; None takes blocks as they come, up to GPU_BATCH where a GPU is
-    held, as Ray insists on one.
+    """Images per call; None takes whole blocks, or GPU_BATCH if the stage has GPUs.
+
+    Ray requires a batch size for stages with GPUs.
     """
     nodes: tuple[Labels, ...] = ()
-    """Labels of the nodes that will do, the ones to be preferred first; an empty set of labels is
-    any node.
+    """Labels of the nodes on which the stage may run, the preferred ones first.
+
+    An empty set of labels stands for any node.
     """
 
     @field_validator("gpus")
@@ -104,22 +125,20 @@ class Stage(BaseModel):
 
     @property
     def least(self) -> int:
-        """Processes without which the stage does not run at all."""
+        """The fewest processes with which the stage runs."""
         return self.pool[0] if self.pool else 1
 
     @property
     def batch_size(self) -> int | None:
-        """Images that one call gets at most; None for whatever comes in a block."""
+        """The most images per call; None for whole blocks."""
         return self.batch or (GPU_BATCH if self.gpus else None)
 
     def needs(self) -> dict[str, float]:
-        """What one process reserves, by the names that a Ray cluster has for it; memory in bytes."""
+        """The resources that one process reserves, by Ray's names; memory in bytes."""
         return {"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory or 0)}
 
-    def ray_options(self) -> dict[str, Any]:
-        """How Ray is told what one process takes beside its CPUs, and which nodes will do in
-        which order.
-        """
+    def ray_options(self) -> RayOptions:
+        """Ray's options for one process's GPUs, memory and nodes; its CPUs are not among them."""
         first, *others = self.nodes or ({},)
         return {
             "num_gpus": self.gpus or None,
@@ -130,16 +149,16 @@ class Stage(BaseModel):
 
 
 class Machines(BaseModel):
-    """A group of equal machines that a profile is made for."""
+    """A group of equal machines for which a profile is made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: tuple[int, int]
-    """Least and most machines; the cluster's autoscaler goes from one to the other."""
+    """The least and most machines, between which the cluster's autoscaler moves."""
     cpus: float = Field(gt=0)
     gpus: int = Field(0, ge=0)
     memory: ByteSize
-    """Bytes that one machine has for processes, such as `24GiB`."""
+    """Bytes of memory that one machine has for processes, such as `24GiB`."""
     labels: Labels = {}
 
     @field_validator("count")
@@ -150,16 +169,16 @@ class Machines(BaseModel):
         return count
 
     def nodes(self, count: int) -> Node:
-        """`count` of these machines as room for processes."""
+        """`count` of these machines as nodes."""
         return Node({"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory)}, self.labels, count)
 
 
 class Profile(BaseModel):
-    """How a flow is laid over a cluster.
+    """How a flow is laid out on a cluster.
 
-    `fused` chains everything between reading and writing into one kind of worker, the stage
-    `worker`; `staged` gives each operator a pool of its own, under the operator's name or its
-    family's (`inpaint` for `inpaint_telea`).
+    `fused` chains all operators between reading and writing into one kind of worker, the stage
+    `worker`. `staged` gives each operator its own pool, configured under the operator's name or
+    its family's (`inpaint` for `inpaint_telea`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -167,29 +186,28 @@ class Profile(BaseModel):
     name: str
     placement: Literal["fused", "staged"]
     local_cpus: float | None = None
-    """Logical CPUs of the Ray instance that is started when none is running; None takes what the
-    stages need.
+    """Logical CPUs of the Ray instance that a run starts if it finds none.
+
+    None takes what the stages need.
     """
     images_per_block: int | None = Field(None, ge=1, le=16)
-    """Images that travel and are committed together; None chooses 1 to 16 by the length of the
-    run.
+    """Images that travel and are committed together.
+
+    None chooses 1 to 16 by the length of the run.
     """
     machines: dict[str, Machines] = {}
-    """The groups of machines that the profile is made for; where one can grow, a run may wait for
-    it to do so.
+    """The groups of machines for which the profile is made; a run may wait for a group to grow.
     """
     image: Bounds = Bounds()
-    """What one image may take of time and memory, such as `{seconds: {detect: 60}, memory:
-    4GiB}`.
-    """
+    """Bounds on one image, such as `{seconds: {detect: 60}, memory: 4GiB}`."""
     stages: dict[str, Stage]
+    """By the name of a stage, an operator or an operator's family, or `default`."""
 
     def stage(self, operator: str) -> Stage:
-        """The stage of an operator, by its own name, its family's name, or `default`. Raises
-        ProfileError.
+        """The stage of an operator: the entry of its name or its family, or `default`.
 
-        Where a flow holds an operator several times, `verify (2)` names the second one, and
-        `verify` serves each one that has no entry of its own.
+        If a flow has an operator several times, `verify (2)` names the second one, and `verify`
+        applies to each one without its own entry. Raises ProfileError if no entry applies.
         """
         entry = StageName.parse(operator).entry(self.stages)
         if entry is None:
@@ -197,12 +215,11 @@ class Profile(BaseModel):
         return self.stages[entry]
 
     def demand(self, operators: Iterable[str]) -> dict[str, float]:
-        """What these stages need at the same time (`CPU`, `GPU`, `memory`). Raises ProfileError
-        for an unknown stage.
+        """The `CPU`, `GPU` and `memory` (bytes) that these stages need at the same time.
 
-        Pools reserve their least size for as long as the run lasts. Beside them must fit one task
-        of each other kind and the one that reads the index, because a task keeps its CPU while
-        the next stage holds it back.
+        Pools reserve their least size for the whole run. One task of every other stage and the
+        task that reads the index must fit beside them, because a task keeps its CPU while the
+        next stage holds it back. Raises ProfileError for an unknown stage.
         """
         demand = {"CPU": INDEX_CPUS, "GPU": 0.0, "memory": 0.0}
         for stage in map(self.stage, operators):
@@ -210,12 +227,12 @@ class Profile(BaseModel):
         return demand
 
     def refusal(self, operators: Sequence[str], nodes: Sequence[Node]) -> str | None:
-        """Why these stages cannot run on these nodes, as a sum; None if they can.
+        """Why these stages cannot run on these nodes, with the sum of their needs.
 
-        The room is what is there and, where the profile's own machines can grow, what they can
-        grow to. Refused is what all nodes together cannot hold, and a stage whose least processes
-        the nodes that it may use cannot hold even if they held nothing else. Ray itself would
-        wait for ever for what is missing.
+        It is None if they can. Machines of the profile that can still be added count as well. The
+        stages are refused if all nodes together lack a resource, or if the nodes that a stage may
+        use could not hold its least processes even without any other stage. Ray itself would wait
+        for missing resources without end. Raises ProfileError for an unknown stage.
         """
         room = self.room(nodes)
         stages = {operator: self.stage(operator) for operator in operators}
@@ -232,28 +249,31 @@ class Profile(BaseModel):
                     f"the cluster has {amount_text(resource, total(room, resource))}"
                 )
         for name, stage in stages.items():
-            there = [node for node in room if matches(node, stage.nodes)]
-            held = sum(node.count * holds(node, stage.needs()) for node in there)
-            if held < stage.least:
-                one = " + ".join(f"{amount_text(key, value)} {key}" for key, value in stage.needs().items() if value)
+            usable = [node for node in room if matches(node, stage.nodes)]
+            capacity = sum(node.count * holds(node, stage.needs()) for node in usable)
+            if capacity < stage.least:
+                process = " + ".join(f"{amount_text(key, value)} {key}" for key, value in stage.needs().items() if value)
                 wanted = " or ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in stage.nodes)
-                which = f"nodes with {wanted}" if wanted else "single nodes"
-                return f"profile {self.name!r} needs {stage.least} x ({one}) for {name} on {which}, which hold {held:g}"
+                places = f"nodes with {wanted}" if wanted else "single nodes"
+                return (
+                    f"profile {self.name!r} needs {stage.least} x ({process}) for {name} on {places}, which hold {capacity:g}"
+                )
         return None
 
     def room(self, nodes: Sequence[Node]) -> list[Node]:
-        """These nodes, and what the profile's own machines can grow by beyond them."""
+        """These nodes, and the machines that the profile's groups can still add to them."""
         room = list(nodes)
         for machines in self.machines.values():
             if machines.count[1] > machines.count[0]:
                 size = {"CPU": machines.cpus, "GPU": machines.gpus}
-                there = sum(node.count for node in nodes if matches(node, (machines.labels,)) and holds(node, size))
-                room.append(machines.nodes(max(0, machines.count[1] - there)))
+                existing = sum(node.count for node in nodes if matches(node, (machines.labels,)) and holds(node, size))
+                room.append(machines.nodes(max(0, machines.count[1] - existing)))
         return room
 
     def with_workers(self, workers: int) -> Profile:
-        """The profile with `workers` processes in each of its pools. Raises ProfileError for
-        fewer than one.
+        """The profile with `workers` processes in each pool.
+
+        Raises ProfileError for fewer than one.
         """
         if workers < 1:
             raise ProfileError(f"{workers} workers are too few")
@@ -265,15 +285,14 @@ class Profile(BaseModel):
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def laptop() -> Profile:
-    """The machine at hand, made from what it has: one fused worker per core, and reading and
-    writing beside them.
+    """The profile of this machine: one fused worker per core, and tasks that read and write.
 
-    Reading and writing mostly wait, so they have two logical CPUs more than there are cores.
+    Reading and writing mostly wait, so they get LOCAL_SPARE_CPUS logical CPUs beyond the cores.
     """
     workers = cores()
     storage = Stage(cpus=TASK_CPUS, tasks=max(1, workers // WORKERS_PER_TASK))
@@ -282,7 +301,8 @@ def laptop() -> Profile:
 
 
 def load(name: str) -> Profile:
-    """A profile by name (`laptop`, or one of the shipped files) or by the path of a YAML file.
+    """Load a profile by its name (`laptop` or a shipped one) or the path of a YAML file.
+
     Raises ProfileError.
     """
     if name == "laptop":
@@ -290,7 +310,7 @@ def load(name: str) -> Profile:
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
         shipped = sorted(file.stem for file in PROFILES.glob("*.yaml"))
-        raise ProfileError(f"no profile {name!r}; there are laptop, {', '.join(shipped)}, or a .yaml file of yours")
+        raise ProfileError(f"no profile {name!r}; use laptop, {', '.join(shipped)}, or the path of a .yaml file")
     try:
         return Profile.model_validate(yaml.safe_load(path.read_text()))
     except (ValidationError, yaml.YAMLError) as error:

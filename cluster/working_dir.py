@@ -1,8 +1,6 @@
-"""What a job brings to the cluster: the checkout's packages, and the files of this machine that
-its command line names.
+"""The folder that a job uploads: the packages, and the files that its command line names.
 
-Only the packages are taken, whatever else lies in the checkout: pictures and models would be
-carried along otherwise.
+Nothing else of the checkout is uploaded, since it may hold pictures and models.
 """
 
 from __future__ import annotations
@@ -15,33 +13,29 @@ from tempfile import TemporaryDirectory
 
 PACKAGES = ("cluster", "flows", "operators")
 CHECKOUT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "kubernetes")
+EXCLUDED = shutil.ignore_patterns("__pycache__", "*.pyc", "kubernetes")
 
 
 @contextmanager
 def pack_working_dir(files: Mapping[str, Path]) -> Iterator[Path]:
-    """A folder with the packages and with these files under their new names; it is gone
-    afterwards.
-    """
+    """A temporary folder with the packages, and with these files under the names given."""
     with TemporaryDirectory(prefix="cleanplate-job-") as folder:
         for name in PACKAGES:
-            shutil.copytree(CHECKOUT / name, Path(folder) / name, ignore=LEFT_OUT)
+            shutil.copytree(CHECKOUT / name, Path(folder) / name, ignore=EXCLUDED)
         for name, file in files.items():
             shutil.copy(file, Path(folder) / name)
         yield Path(folder)
 
 
 def renamed(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """A command line with some of its values, also those written as `--option=value`, under other
-    names.
-    """
-    found = []
+    """The arguments with every value in `names` replaced, also in the form `--option=value`."""
+    new_arguments = []
     for argument in arguments:
         option, equals, value = argument.partition("=")
         if argument in names:
-            found.append(names[argument])
+            new_arguments.append(names[argument])
         elif option.startswith("--") and equals and value in names:
-            found.append(f"{option}={names[value]}")
+            new_arguments.append(f"{option}={names[value]}")
         else:
-            found.append(argument)
-    return found
+            new_arguments.append(argument)
+    return new_arguments

@@ -1,1 +1,1 @@
-"""Product logic: which operators, in which order, with which settings; and the command line."""
+"""Flows: which operators run, in which order and with which settings; and the command line."""

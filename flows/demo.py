@@ -1,5 +1,4 @@
-"""The demonstration: draw captions, marks and prices on clean pictures, erase them, and compare
-with the truth.
+"""The demonstration: draw text on clean pictures, erase it, and compare with the clean pictures.
 
 python -m flows.demo [FOLDER]
 """
@@ -24,13 +23,14 @@ from operators.ledger import ledger
 from operators.metrics.quality import psnr, ssim
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+from operators.rows.records import RegionRecord
 
-AROUND = 8
-"""Pixels round an edited region that are compared with the clean picture too."""
+MARGIN = 8
+"""Pixels around an edited region that are compared with the clean picture as well."""
 
 
 def pictures() -> Iterator[tuple[str, Pixels, tuple[Caption, ...]]]:
-    """Name, clean picture (uint8 height x width x 3) and captions of every demonstration image."""
+    """File name, clean picture (uint8 height x width x 3) and captions of every image."""
     from font_amatic_sc import AmaticSCBold
     from font_fredoka_one import FredokaOne
     from font_roboto import RobotoBold, RobotoMedium
@@ -89,9 +89,7 @@ def pictures() -> Iterator[tuple[str, Pixels, tuple[Caption, ...]]]:
 
 
 def main() -> None:
-    """Write the pictures, erase their text, print a table of what came back and the path of the
-    report.
-    """
+    """Write the pictures, erase their text, and print a table of results and the report's path."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
     source, dest = folder / "source", folder / "out"
     source.mkdir(parents=True, exist_ok=True)
@@ -103,32 +101,33 @@ def main() -> None:
     table = Table("image", "verdict", "regions", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "ms")
     for row in sorted(ledger.read(str(dest)).to_pylist(), key=lambda row: row["path"]):
         regions = [region for region in row["regions"] if region["state"] == "accepted"]
-        shown, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (source / row["path"], row["output_uri"]))
+        captioned, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (source / row["path"], row["output_uri"]))
         milliseconds = f"{sum(timing['total'] for timing in row['timings']):.0f}"
-        numbers = _compared(clean[row["path"]], shown, edited, [_edited_box(region, shown) for region in regions])
+        boxes = [_edited_box(region, captioned) for region in regions]
+        numbers = _compare(clean[row["path"]], captioned, edited, boxes)
         table.add_row(row["path"], row["verdict"], f"{len(regions)}/{len(row['regions'])}", *numbers, milliseconds)
     Console(width=110).print(table)
-    print("PSNR in dB and SSIM against the clean picture, in the boxes round the edited regions.")
+    print("PSNR in dB and SSIM against the clean picture, in the boxes around the edited regions.")
     print(summary.line())
 
 
-def _edited_box(region: dict[str, object], picture: Pixels) -> Box:
-    """The box round a region's polygons, a few pixels larger."""
-    points = np.array([point for polygon in region["polygons"] for point in polygon])  # type: ignore[attr-defined]
-    left, top = np.maximum(points.min(axis=0).astype(int) - AROUND, 0)
-    right, bottom = np.minimum(points.max(axis=0).astype(int) + AROUND + 1, picture.shape[1::-1])
+def _edited_box(region: RegionRecord, picture: Pixels) -> Box:
+    """The bounding box of a region's polygons, MARGIN pixels larger on each side."""
+    points = np.array([point for polygon in region["polygons"] for point in polygon])
+    left, top = np.maximum(points.min(axis=0).astype(int) - MARGIN, 0)
+    right, bottom = np.minimum(points.max(axis=0).astype(int) + MARGIN + 1, picture.shape[1::-1])
     return Box(int(left), int(top), int(right - left), int(bottom - top))
 
 
-def _compared(clean: Pixels, shown: Pixels, edited: Pixels, boxes: list[Box]) -> tuple[str, ...]:
-    """Mean PSNR and SSIM over the boxes, before and after; dashes without an edited region."""
+def _compare(clean: Pixels, captioned: Pixels, edited: Pixels, boxes: list[Box]) -> tuple[str, ...]:
+    """Mean PSNR and SSIM over the boxes, before and after; dashes if no region was edited."""
     if not boxes:
         return ("-",) * 4
     parts = [np.s_[box.y : box.y + box.height, box.x : box.x + box.width] for box in boxes]
     return tuple(
         f"{np.mean([measure(clean[part], picture[part]) for part in parts]):{style}}"
         for measure, style in ((psnr, ".1f"), (ssim, ".3f"))
-        for picture in (shown, edited)
+        for picture in (captioned, edited)
     )
 
 

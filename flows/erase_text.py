@@ -1,4 +1,4 @@
-"""Erase text: the one-click flow, and the same ladder for masks that the user gives."""
+"""The flows that erase: text that the detector finds, or areas that the user's masks cover."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operators.soften import Soften
 
 
 def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
-    """Find text and regenerate what was behind it."""
+    """Detect text and fill in the background behind it."""
     return Flow(
         (
             Fetch(limits),
@@ -28,8 +28,9 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
 
 
 def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
-    """Regenerate what each image's mask covers; `masks` is a folder or URL with a mask of the
-    same relative path.
+    """Fill in the area that each image's mask covers.
+
+    `masks` is a folder or URL that holds each mask under the relative path of its image.
     """
     return Flow(
         (

@@ -1,5 +1,6 @@
-"""A flow: operators in order, checked when it is built, run in this process or streamed over a
-cluster.
+"""A flow: operators in order, checked when it is built.
+
+It runs in this process (`Flow.run`); `flows.engine` streams it over a cluster.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from operators.operator import Chain, Operator
 from operators.rows.schema import INDEX_COLUMNS, column, complete
 
 FUSED_STAGE = "worker"
+"""The stage of a fused profile that runs every operator that computes."""
 
 
 class FlowError(ValueError):
-    """A flow whose operators do not fit together; the message names the operator and the column."""
+    """A flow whose operators do not fit together; the message names the operator and the column.
+    """
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Operators in the order an image meets them.
+    """Operators in the order in which an image passes through them.
 
-    Raises FlowError when built if an operator reads a column that nothing before it adds.
+    Building one raises FlowError if an operator names a column that the row does not have, or
+    reads a column that no operator before it adds.
     """
 
     operators: tuple[Operator, ...]
@@ -44,22 +48,28 @@ class Flow:
             known |= set(operator.adds)
 
     def then(self, *operators: Operator) -> Flow:
-        """This flow with more operators after it."""
+        """This flow followed by more operators. Raises FlowError."""
         return Flow((*self.operators, *operators))
 
     def run(self, table: pa.Table) -> pa.Table:
-        """Work a table of index rows (or complete rows) in this process, image by image."""
+        """Process a table of index rows (or complete rows) in this process, image by image."""
         chain = Chain(self.operators)
         use_one_thread()
         chain.open()
         return chain.apply(complete(table))
 
     def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
-        """What runs as one pool or one kind of task, and under which name the profile knows it."""
+        """The operator of each stage, with the name under which the profile knows the stage.
+
+        A stage runs as one pool or one kind of task. A staged profile has one stage per operator.
+        A fused profile has one stage per storage operator, and chains the operators between two
+        of them into one stage.
+        """
         if profile.placement == "staged":
             return [(operator.name, operator) for operator in self.operators]
         stages: list[tuple[str, Operator]] = []
         chained: list[Operator] = []
+
         for operator in self.operators:
             if not operator.storage:
                 chained.append(operator)
@@ -68,28 +78,29 @@ class Flow:
                 stages.append((FUSED_STAGE, Chain(tuple(chained))))
                 chained = []
             stages.append((operator.name, operator))
-        return [*stages, (FUSED_STAGE, Chain(tuple(chained)))] if chained else stages
+        if chained:
+            stages.append((FUSED_STAGE, Chain(tuple(chained))))
+        return stages
 
     def lay_out(self, profile: Profile) -> tuple[Profile, list[str]]:
-        """The profile with one stage for each of this flow's, an operator that comes twice
-        counted twice, and their names.
+        """The profile with one stage per stage of this flow, and the names of these stages.
 
-        Raises ProfileError for an operator that the profile has no stage for.
+        An operator that occurs twice has two numbered stages. Raises ProfileError for an operator
+        without a stage in the profile.
         """
         names = [str(name) for name in StageName.number_all([name for name, _ in self.stages(profile)])]
         stages = {name: profile.stage(name) for name in names}
         return profile.model_copy(update={"stages": stages}), names
 
     def demand(self, profile: Profile) -> dict[str, float]:
-        """CPUs, GPUs and memory that this flow needs at the same time under a profile. Raises
-        ProfileError.
-        """
+        """CPUs, GPUs and bytes of memory that this flow needs at once. Raises ProfileError."""
         laid_out, names = self.lay_out(profile)
         return laid_out.demand(names)
 
     def refusal(self, profile: Profile, nodes: Sequence[Node]) -> str | None:
-        """Why the profile cannot run this flow on a cluster of these nodes; None if it can.
-        Raises ProfileError.
+        """Why this flow cannot run on these nodes under the profile; None if it can.
+
+        Raises ProfileError for an operator without a stage in the profile.
         """
         laid_out, names = self.lay_out(profile)
         return laid_out.refusal(names, nodes)

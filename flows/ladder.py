@@ -1,4 +1,4 @@
-"""The ladder: which fills are tried, in which order, and for which regions."""
+"""The ladder: which models fill a region, and in which order they are tried."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from operators.verify import Verify
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: its model, the routes whose regions it takes (all without any), and how often its
-    own masks are refined.
-    """
+    """One rung of the ladder: a model and the regions that it fills."""
 
     model: str
     takes: tuple[str, ...] = ()
+    """Routes whose regions it fills; empty for all regions."""
     refinements: int = 0
+    """How many times the mask is refined and filled again after the first fill."""
 
 
 PRESETS: dict[str, tuple[Rung, ...]] = {
@@ -33,19 +33,20 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
     "balanced": (Rung("navier_stokes", (CLASSICAL,)), Rung("patchmatch"), Rung("navier_stokes", (GENERATIVE,))),
     "quality": (Rung("builtin", refinements=1), Rung("patchmatch"), Rung("navier_stokes")),
 }
-"""The rungs of each preset, from the first that is tried to the last.
+"""The rungs of each preset, in the order in which they are tried.
 
-`balanced` follows the routes: what is flat and thin goes to the classical fill first, what is
-textured to the generative one, and each has the other below it. Navier-Stokes and not fast
-marching is the cheap rung: OpenCV's Telea drifts by up to four grey levels on a flat picture.
-PatchMatch stands where a diffusion model may: `builtin` begins with its fill, measures better
-(see its model card) and takes nearly three times as long, which `quality` spends.
+`balanced` follows the routes: flat and thin regions go to the classical fill first, textured
+regions to the generative one, and each falls back to the other. The cheap rung is Navier-Stokes
+rather than fast marching because OpenCV's Telea drifts by up to four grey levels on a flat
+picture. PatchMatch takes the place of a diffusion model. `builtin` starts from PatchMatch's fill,
+measures better (see its model card) and takes nearly three times as long; `quality` accepts that.
 """
 
 
 def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
-    """The rungs of a preset, or one model in their place. Raises RunError option_invalid for an
-    unknown preset.
+    """The rungs of a preset, or the one rung of `model` if that is given.
+
+    Raises RunError option_invalid for an unknown preset.
     """
     if model is not None:
         return (Rung(model),)
@@ -56,18 +57,19 @@ def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
 
 @dataclass(frozen=True)
 class Fills:
-    """What the fills of a flow are told: the rungs, the run's seed, the user's own words, and a
-    latency budget.
-    """
+    """How a flow fills regions."""
 
     rungs: tuple[Rung, ...] = PRESETS["balanced"]
     seed: int = 0
+    """The seed of the run."""
     prompt: str = ""
+    """The user's prompt for models that take one."""
     budget: Budget | None = None
+    """The latency budget; None for no limit."""
 
 
 def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
-    """The card of every model of a ladder, its checksums pinned; pulls what is not here yet.
+    """The model card of every rung, with checksums pinned; pulls models that are not cached yet.
 
     Raises RunError model_unknown, model_unavailable, model_checksum or model_invalid.
     """
@@ -75,15 +77,15 @@ def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:
-    """Each rung fills what is still open and is verified before the next one is tried; a
-    refinement fills once more.
+    """The operators of a ladder.
 
-    Fills of a model may be smaller than their crops, and get size and detail before they are
-    judged; classical ones never are.
+    Each rung fills the regions that are still open, and is verified before the next one. A
+    refinement refines the mask, fills once more and verifies again. A model's fill may be smaller
+    than its crop, so it is upscaled before it is verified; a classical fill never is smaller.
     """
-    known, operators = resolve_cards(fills.rungs), []
+    cards, operators = resolve_cards(fills.rungs), []
     for rung in fills.rungs:
-        card = known[rung.model]
+        card = cards[rung.model]
 
         def attempt(takes: tuple[str, ...], card: ModelCard = card) -> list[Operator]:
             fill = Inpaint(card.alias, fills.seed, fills.prompt, card, takes, fills.budget)

@@ -1,10 +1,7 @@
-"""One picture on its way through a flow, with what is known of it after every operator laid over
-it.
-"""
+"""Follow one picture through a flow, with an overlay of the row's data after every operator."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,30 +15,34 @@ from flows.flow import Flow
 from operators.masks.mask import BLEND, CORE, pasted
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
+from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.schema import complete
 from operators.rows.table import Region, Row, row_views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
-"""Colours of a text that was found, of a region that is open, and of one whose fill was accepted.
-"""
+"""Outline colours of detected text, of an open region, and of a region whose fill is accepted."""
 VEIL = (255, 0, 90)
-"""Colour of what a mask covers."""
+"""Colour of the area that a mask covers."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one operator has made of the picture."""
+    """The state of the picture after one operator."""
 
     operator: str
     milliseconds: float
+    """Time that the operator took."""
     summary: str
+    """The columns that it added and the regions by state; or the verdict or the failure."""
     picture: Image.Image
+    """The picture as `draw_regions` draws it."""
 
 
 def steps(flow: Flow, file: str | Path) -> Iterator[Step]:
-    """The picture in `file` after every operator of the flow, in this process. What cannot be
-    read is blank.
+    """Run the flow over the picture in `file` in this process, one step per operator.
+
+    A file that cannot be decoded gives a single white pixel.
     """
     use_one_thread()
     row = index_row(Path(file))
@@ -53,21 +54,23 @@ def steps(flow: Flow, file: str | Path) -> Iterator[Step]:
 
 
 def index_row(file: Path) -> pa.Table:
-    """The row with which a flow starts on a file of this machine."""
+    """The complete row with which a flow starts on a local file."""
     columns = {"image_id": [file.name], "uri": [str(file)], "path": [file.name], "shard": pa.array([0], pa.int32())}
     return complete(pa.table(columns))
 
 
 def draw_regions(row: Row) -> Image.Image:
-    """A row's picture as delivered, or else its source with its texts outlined, its masks veiled
-    and its fills in place.
+    """Draw a row's picture.
+
+    A row with a verdict or a failure gives the picture as delivered. Any other row gives the
+    source with text and regions outlined, masks tinted and fills in place.
     """
     encoded = row.data("encoded")
-    frame = _frame(encoded if encoded is not None else row.data("bytes"))
+    frame = _decode(encoded if encoded is not None else row.data("bytes"))
     if row["verdict"] is not None or row["failure"] is not None:
         return Image.fromarray(frame)
     for region in row.regions:
-        _lay_over(frame, region)
+        _paint_region(frame, region)
     picture = Image.fromarray(frame)
     outlines = ImageDraw.Draw(picture)
     for region in row.regions:
@@ -75,29 +78,31 @@ def draw_regions(row: Row) -> Image.Image:
     return picture
 
 
-def _frame(data: memoryview | None) -> Pixels:
-    """A file's pixels (uint8 sRGB, upright); a single white one where there are none."""
+def _decode(data: memoryview | None) -> Pixels:
+    """A file's pixels (uint8 RGB, upright); a single white pixel if it cannot be decoded."""
     try:
-        return np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(bytes(data or b"")))).convert("RGB"))
+        return np.array(ImageOps.exif_transpose(open_image(data or b"")).convert("RGB"))
     except OSError:
         return np.full((1, 1, 3), 255, np.uint8)
 
 
-def _lay_over(frame: Pixels, region: Region) -> None:
+def _paint_region(frame: Pixels, region: Region) -> None:
+    """Paint a region's fill into the frame, or tint its mask if it has no fill yet."""
     box = region["crop"]
     if box is None:
         return
-    place = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
+    crop = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
     mask, fill = region.array("mask", 4), region.fill()
     if fill is not None:
-        fitted = cv2.resize(fill, (box["width"], box["height"]), interpolation=cv2.INTER_CUBIC)
-        frame[place] = pasted(frame[place], fitted.astype(np.uint8), mask[:, :, BLEND])
+        resized = cv2.resize(fill, (box["width"], box["height"]), interpolation=cv2.INTER_CUBIC)
+        frame[crop] = pasted(frame[crop], resized.astype(np.uint8), mask[:, :, BLEND])
     else:
-        veil = np.maximum(mask[:, :, BLEND] // 2, (mask[:, :, CORE] > 0) * np.uint8(200))
-        frame[place] = pasted(frame[place], np.full_like(frame[place], VEIL), veil)
+        opacity = np.maximum(mask[:, :, BLEND] // 2, (mask[:, :, CORE] > 0) * np.uint8(200))
+        frame[crop] = pasted(frame[crop], np.full_like(frame[crop], VEIL), opacity)
 
 
 def _outline(draw: ImageDraw.ImageDraw, region: Region) -> None:
+    """Outline a region's crop, or its polygons if it has no crop yet."""
     if region["crop"] is None:
         for polygon in region["polygons"]:
             draw.polygon([tuple(corner) for corner in polygon], outline=FOUND, width=2)

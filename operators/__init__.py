@@ -1,6 +1,5 @@
-"""The steps an image takes, one operator per file; the pipeline reads in the order of the
-README's table.
+"""The steps an image goes through, one operator per file, in the order of the README's table.
 
-Nothing here knows of Ray, of a cluster or of the command line: an operator maps an Arrow table to
-an Arrow table.
+An operator maps an Arrow table to an Arrow table. Nothing in this package depends on Ray, on a
+cluster or on the command line.
 """

@@ -19,10 +19,11 @@ from operators.rows.table import Additions, Row, derive, map_rows
 
 @dataclass(frozen=True)
 class Compose(Operator):
-    """Paste the accepted fills, encode in the source's format, and give the verdict.
+    """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
 
-    Only an `edited` image has `encoded` bytes; every other delivered one is delivered as the
-    source's own bytes.
+    The `blend` channel of the mask weighs each fill; regions that are still open keep their
+    original pixels. Only an `edited` image gets `encoded` bytes: every other image is delivered
+    as the source's bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -40,7 +41,7 @@ class Compose(Operator):
     def apply(self, batch: pa.Table) -> pa.Table:
         """Compose the images of one batch."""
         composed = map_rows(batch, self.name, self.adds, self._compose)
-        return derive(composed, ("verdict", "reasons"), _verdict)
+        return derive(composed, ("verdict", "reasons"), _decide_verdict)
 
     def _compose(self, row: Row) -> Additions | None:
         edits = []
@@ -59,15 +60,16 @@ class Compose(Operator):
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
 
 
-def _verdict(row: Row) -> Additions:
-    """The verdict on one row and its reasons: what failed, or which check of which rung rolled a
-    region back.
+def _decide_verdict(row: Row) -> Additions:
+    """The verdict on one row, with its reasons.
+
+    The reason for a failure is its code. The other reasons are the checks that fills did not pass.
     """
     failure = row["failure"]
     if failure is not None:
         return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
     regions = row.regions
-    reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
     if all(not region["passes"] and not region["checks"] for region in regions):
         return {"verdict": "untouched", "reasons": []}
+    reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
     return {"verdict": "rolled_back" if row.data("encoded") is None else "edited", "reasons": reasons}

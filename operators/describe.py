@@ -1,4 +1,4 @@
-"""`describe`: what is in the image, and what is behind each text?"""
+"""`describe`: what is in the image, and around each region?"""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ from operators.metrics.surface import region_figures, smoothed_over, surface_fig
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
 from operators.rows.arrays import Pixels, Selection
-from operators.rows.records import (
-    JsonObject,
-    ModelRecord,
-)
+from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.image_encoder import SHIPPED, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
-"""Pixels of the longer side at which a whole picture is described; smaller ones are not enlarged.
+"""Longer side, in pixels, of a whole picture when it is described; smaller pictures are not
+enlarged.
 """
 
 
 @dataclass(frozen=True)
 class Describe(Operator):
-    """An embedding and the figures of `surface.FIGURES`, of the whole picture and of each region,
-    the text hidden from both.
+    """Describe the whole image and each region by an embedding and by measured figures.
 
-    It stands after `soften`, because only the masks say what is text and what is the surface
-    behind it; a picture in which nothing was found passes at no cost. Routing, prompts and the
-    drift check read `metadata`; the regions' embeddings are not kept in the ledger.
+    The figures are those of `surface.FIGURES`. The text is smoothed over before anything is
+    measured, so this operator follows `soften`: only the masks say which pixels are text and
+    which are the surface behind it. An image without regions passes at no cost. Routing, prompts
+    and the drift check read `metadata`. The ledger does not keep the regions' embeddings.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -65,37 +63,37 @@ class Describe(Operator):
         return map_rows(batch, self.name, self.adds, self._describe)
 
     def settings(self) -> JsonObject:
-        """The fields, and the whole descriptor of the encoder."""
+        """The fields, with the whole descriptor in place of the encoder's name."""
         return {**super().settings(), "encoder": image_encoder_identity(self.encoder)}
 
     def _describe(self, row: Row) -> Additions | None:
         regions = row.regions
         if not regions:
             return None
-        encoder, longer = image_encoder(self.encoder), max(row["width"], row["height"])
+        encoder, longer_side = image_encoder(self.encoder), max(row["width"], row["height"])
         picture = FRAMES.picture(row, self.limits)
         frame = picture.rgb()
-        small, hole = reduced(frame, regions)
-        shown = smoothed_over(small, hole)
-        figures = {**surface_figures(shown, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer)}
+        small, hole = _reduced(frame, regions)
+        surface = smoothed_over(small, hole)
+        figures = {**surface_figures(surface, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer_side)}
         if picture.note:
             figures["profile_ignored"] = 1.0
         crops = [text_smoothed_over(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
-        places = [
-            region_figures(crop, region.array("mask", 4), region["polygons"], longer)
+        region_metadata = [
+            region_figures(crop, region.array("mask", 4), region["polygons"], longer_side)
             for crop, region in zip(crops, regions, strict=True)
         ]
         return {
-            "embedding": encoder.embedding(shown, encoder.descriptor.side),
+            "embedding": encoder.embedding(surface, encoder.descriptor.side),
             "metadata": list(figures.items()),
             "regions.embedding": [encoder.embedding(crop, encoder.descriptor.region_side) for crop in crops],
-            "regions.metadata": [list(place.items()) for place in places],
-            "regions.route": [route(place) for place in places],
+            "regions.metadata": [list(metadata.items()) for metadata in region_metadata],
+            "regions.route": [route(metadata) for metadata in region_metadata],
         }
 
 
-def reduced(frame: Pixels, regions: list[Region]) -> tuple[Pixels, Selection]:
-    """The picture at FRAME_SIDE or its own size, and which of its pixels any text has touched."""
+def _reduced(frame: Pixels, regions: list[Region]) -> tuple[Pixels, Selection]:
+    """The picture, reduced to FRAME_SIDE if it is larger, and which of its pixels text touches."""
     height, width = frame.shape[:2]
     factor = min(1.0, FRAME_SIDE / max(height, width))
     rows, columns = max(1, round(height * factor)), max(1, round(width * factor))

@@ -15,38 +15,39 @@ from operators.pictures.codec import FRAMES, Limits
 from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.rows.records import (
-    ModelRecord,
-    RegionRecord,
-)
+from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
 MOST_BESIDE = 1 / 16
-"""Cells of the detector's map by which the edges of a stored map's box may lie beside the cells'
-own edges.
+"""Largest distance, in cells of the detector's map, between an edge of a stored map's box and the
+nearest cell edge.
 """
 MOST_GROWTH = 32
+"""Largest growth of a stored map's box, in pixels a side, in search of an edge that pixels and
+cells share.
+"""
 LEAST_SIDE = 8
-"""Pictures with a side below this many pixels hold no legible text and are not shown to the
-detector.
+"""Shortest side, in pixels, of a picture that the detector looks at; smaller ones hold no legible
+text.
 """
 
 
 @dataclass(frozen=True)
 class Detect(Operator):
-    """Find text: its polygons, its scores, and the detector's own probability map over each of
-    them.
+    """Find every text in the image: its polygon, its score and its probability map.
 
-    Large JPEGs are decoded at the reduced scale that the detector looks at, so a picture without
-    text never costs a full decode.
+    A PP-OCR detector gives the probability that each pixel is text, and the polygons around the
+    likely ones. A large JPEG is decoded at the reduced scale that the detector works at, so a
+    picture without text never costs a full decode.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
     adds: ClassVar[tuple[str, ...]] = DETECTED
     scale: Scale = Scale()
     least_score: float = 0.5
+    """Score (0..1) below which a polygon is dropped."""
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:
@@ -68,7 +69,7 @@ class Detect(Operator):
         return {"width": width, "height": height, "mode": picture.mode, "regions": self.regions(picture)}
 
     def regions(self, picture: Picture) -> list[RegionRecord]:
-        """The texts of a picture, which may be decoded at a reduced scale, as REGION structs."""
+        """The texts of a picture, decoded in full or at a reduced scale, as REGION structs."""
         width, height = picture.size
         if min(width, height) < LEAST_SIDE:
             return []
@@ -80,13 +81,15 @@ class Detect(Operator):
         return [
             new_region([polygon], score, "text", *own_cells(probability, polygon, width, height))
             for polygon, score in zip(polygons, scores, strict=True)
-            if score >= self.least_score and _shows_anything(rgb, polygon, width)
+            if score >= self.least_score and _has_contrast(rgb, polygon, width)
         ]
 
 
-def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool:
-    """Whether a polygon, in pixels of a picture that is `width` wide, has any contrast in it as
-    the detector saw it.
+def _has_contrast(rgb: Pixels, polygon: list[list[float]], width: int) -> bool:
+    """Whether the picture has any contrast in the bounding box of a polygon.
+
+    `rgb` is the picture as decoded, perhaps reduced; the polygon is in pixels of the whole
+    picture, which is `width` pixels wide.
     """
     scale = rgb.shape[1] / width
     box = bounding_box([[[x * scale, y * scale] for x, y in polygon]], rgb.shape[1], rgb.shape[0])
@@ -94,12 +97,12 @@ def _shows_anything(rgb: Pixels, polygon: list[list[float]], width: int) -> bool
 
 
 def own_cells(probability: Probability, polygon: Polygon, width: int, height: int) -> tuple[Pixels, Box]:
-    """The detector's cells over a polygon's bounding box, none of them resampled, as uint8; and
-    that box in source pixels.
+    """The cells of the detector's map over a polygon, as uint8, and the box that they span.
 
-    Cells and pixels share only some of their edges, so the box grows, by at most MOST_GROWTH
-    pixels a side, to the nearest edges that they share to MOST_BESIDE cells; where there are
-    none, to those that come closest.
+    The cells are not resampled; the box is in source pixels and holds the polygon's bounding box.
+    Cells and pixels share only some of their edges. The box therefore grows, by at most
+    MOST_GROWTH pixels a side, to the nearest edges that match to within MOST_BESIDE cells. If
+    there are none, it grows to the edges that match best.
     """
     box = bounding_box([polygon], width, height)
     left, right, columns = _shared_edges(box.x, box.width, probability.shape[1], width)
@@ -109,8 +112,9 @@ def own_cells(probability: Probability, polygon: Polygon, width: int, height: in
 
 
 def _shared_edges(start: int, length: int, cells: int, pixels: int) -> tuple[int, int, slice]:
-    """The pixel edges outside a stretch of one axis that fall on cells' edges, and the cells
-    between them, at least one.
+    """Along one axis, the pixel edges around a span that fall on cell edges, and the cells between.
+
+    There is at least one cell.
     """
     before = np.arange(start, max(-1, start - MOST_GROWTH - 1), -1)
     after = np.arange(start + length, min(pixels, start + length + MOST_GROWTH) + 1)
@@ -120,6 +124,10 @@ def _shared_edges(start: int, length: int, cells: int, pixels: int) -> tuple[int
 
 
 def _nearest_shared(edges: npt.NDArray[np.int_], ratio: float) -> int:
+    """The first of the pixel edges that falls on a cell edge, or the one that comes closest.
+
+    `ratio` is cells per pixel.
+    """
     beside = np.abs(edges * ratio - np.rint(edges * ratio))
     shared = np.flatnonzero(beside <= MOST_BESIDE)
     return int(edges[shared[0] if len(shared) else beside.argmin()])

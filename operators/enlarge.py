@@ -16,32 +16,28 @@ from operators.pictures.enlarged_file import encode_enlarged
 from operators.pictures.formats.header import opened
 from operators.pictures.picture import TURNS, Picture
 from operators.rows.failure import CODES, Failure
-from operators.rows.records import (
-    JsonObject,
-    ModelRecord,
-)
+from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Row, derive, map_rows
 from operators.upscalers.catalogue import upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
 
 CENTIMETRES_PER_INCH = 2.54
 MODES = ("L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16", "CMYK;16")
-"""The pixel formats that can be enlarged: of 8 or 16 bits a sample, with no samples but colour
-and alpha.
-"""
+"""The pixel formats that can be enlarged: 8 or 16 bits, no samples but colour and alpha."""
 
 
 @dataclass(frozen=True)
 class Print:
-    """A size on paper in centimetres, and the dots per inch that a printer wants."""
+    """A size on paper in centimetres, and the resolution at which it is printed."""
 
     width: float
     height: float
     dots_per_inch: float = 300.0
 
     def factor(self, width: int, height: int) -> float:
-        """How many times larger a width x height picture must be to fill the paper, which may be
-        turned, without being cut.
+        """How many times larger a width x height picture must be to fill the paper uncropped.
+
+        The paper is turned as the picture is.
         """
         long, short = max(self.width, self.height), min(self.width, self.height)
         inches = (long, short) if width >= height else (short, long)
@@ -51,32 +47,36 @@ class Print:
 
 @dataclass(frozen=True)
 class Enlarge(Operator):
-    """Enlarge every picture by a factor or to a print size: a network where resampling would lose
-    detail, resampling elsewhere.
+    """Enlarge the picture by a factor or to a print size, and encode it in the source's format.
 
-    The result has the source's format, mode, depth, alpha and metadata. A picture that is large
-    enough for the paper already is delivered `untouched`; an enlarged one is `edited`. `metadata`
-    tells the factor, the measured noise and the network's share of the picture.
+    A network enlarges the parts where resampling would lose detail; the rest is resampled. The
+    result keeps the source's mode, depth, alpha and metadata. A picture that is already large
+    enough for the paper is delivered `untouched`; an enlarged one is `edited`. The row's
+    `metadata` holds the factor, the measured noise and the network's share of the picture.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
     adds: ClassVar[tuple[str, ...]] = ("width", "height", "mode", "metadata", "encoded", "verdict", "reasons")
     scale: float = 4.0
+    """The factor; not used if there is a `paper`."""
     paper: Print | None = None
+    """The print size, instead of a factor."""
     routing: Routing = Routing()
+    """Which upscaler enlarges, and which parts go to it."""
     limits: Limits = Limits()
     most_pixels: int = 400_000_000
-    """Pixels of a result beyond which the source is delivered as it is."""
+    """Largest result in pixels; a source whose result would be larger is delivered unedited."""
 
     def open(self) -> None:
-        """Load the upscaler for a fixed scale, so that missing or changed weights end the run and
-        not each image.
+        """Load the upscaler for a fixed scale.
+
+        Missing or changed weights then end the run instead of failing every image.
         """
         if self.paper is None:
             upscaler(self.routing.model, self.scale).opened()
 
     def settings(self) -> JsonObject:
-        """The fields, and which weights enlarge."""
+        """The fields, and the identity of the weights that enlarge."""
         return {**super().settings(), "upscaler": self._upscaler_identity()}
 
     def models(self) -> list[ModelRecord]:
@@ -85,7 +85,7 @@ class Enlarge(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Enlarge the pictures of one batch."""
-        return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _verdict)
+        return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _decide_verdict)
 
     def _upscaler_identity(self) -> ModelRecord:
         return upscaler(self.routing.model, math.inf if self.paper else self.scale).identity()
@@ -100,42 +100,41 @@ class Enlarge(Operator):
         factor = self.scale if self.paper is None else self.paper.factor(width, height)
         if factor <= 1:
             return {**known, "metadata": [("factor", 1.0)], "encoded": None}
-        _check(picture, data)
+        _check_kind(picture, data)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         if size[0] * size[1] > self.most_pixels:
             raise Failure("pixels_over_limit", f"{size[0]} x {size[1]} pixels, limit {self.most_pixels}")
-        made = self._enlargement(picture, size)
-        pixels = frame(made)
+        enlargement = self._enlargement(picture, size)
+        pixels = frame(enlargement)
         dots = self.paper.dots_per_inch if self.paper else None
         try:
             result = encode_enlarged(picture, pixels, data, dots)
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded: {error}") from error
-        share = made.network_pixels() / (made.width * made.height)
-        figures = {"factor": factor, "noise": made.noise, "network_share": share}
+        share = enlargement.network_pixels() / (enlargement.width * enlargement.height)
+        figures = {"factor": factor, "noise": enlargement.noise, "network_share": share}
         return {**known, "metadata": list(figures.items()), "encoded": result}
 
     def _enlargement(self, picture: Picture, size: tuple[int, int]) -> Enlargement:
-        """The stored pixels on their way to an upright size."""
+        """The enlargement of the stored pixels to an upright size."""
         stored_size = size[::-1] if TURNS[picture.orientation][0] else size
         return Enlargement(_positive(picture), picture.space.model == "cmyk", stored_size, self.routing)
 
 
-def _check(picture: Picture, data: memoryview | bytes) -> None:
-    """Raise Failure mode_unsupported for a picture of which no larger one can be made that is of
-    its kind.
-    """
+def _check_kind(picture: Picture, data: memoryview | bytes) -> None:
+    """Raise Failure mode_unsupported if no larger picture of the same kind can be made."""
     if picture.mode not in MODES:
         raise Failure("mode_unsupported", f"{picture.format} in mode {picture.mode} cannot be enlarged")
     if picture.space.premultiplied:
         raise Failure("mode_unsupported", "colours multiplied by their alpha cannot be enlarged")
     if picture.format == "PNG" and picture.mode != "P" and "transparency" in opened(data, "PNG").source.info:
-        raise Failure("mode_unsupported", "one colour stands for transparency, which no new pixel can be told from")
+        raise Failure("mode_unsupported", "one colour means transparent, and new pixels could have that colour by chance")
 
 
 def _positive(picture: Picture) -> Samples:
-    """The stored samples, of grey ones that count from white to black the opposite:
-    `enlarged_file` writes 0 as black.
+    """The stored samples with 0 as black, as `enlarged_file` writes them.
+
+    Grey samples that count from white to black are inverted.
     """
     if not picture.space.inverted:
         return picture.stored
@@ -144,17 +143,18 @@ def _positive(picture: Picture) -> Samples:
     return result
 
 
-def frame(made: Enlargement) -> Any:
-    """The whole enlarged picture in the source's own type, put together tile by tile."""
+def frame(enlargement: Enlargement) -> Any:
+    """The whole enlarged picture in the source's sample type, assembled tile by tile."""
     pixels: Any = None
-    for left, top, tile in made.tiles():
+    for left, top, tile in enlargement.tiles():
         if pixels is None:
-            pixels = np.empty((made.size[1], made.size[0], tile.shape[2]), tile.dtype)
+            pixels = np.empty((enlargement.size[1], enlargement.size[0], tile.shape[2]), tile.dtype)
         pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return pixels
 
 
-def _verdict(row: Row) -> Additions:
+def _decide_verdict(row: Row) -> Additions:
+    """The verdict on one row; the code of its failure is the only reason there can be."""
     failure = row["failure"]
     if failure is not None:
         return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}

@@ -19,17 +19,17 @@ from operators.storage import source_image
 from operators.storage.parquet_images import is_cell
 
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp"}
+"""File name extension of each format in FORMATS."""
 
 
 @dataclass(frozen=True)
 class Fetch(Operator):
-    """Read every source's bytes; the row is complete from here on.
+    """Read the bytes of every source and compute their SHA-256.
 
-    An image inside a Parquet file that has no name there gets one of its format from its first
-    bytes.
-
-    An object over the byte limit is not read: it is skipped, and delivered by a copy that never
-    holds it in memory.
+    The row is complete from here on: every column of the schema exists, null until an operator
+    fills it. An object over the byte limit is not read; its row fails with `bytes_over_limit`,
+    and `write` copies the object without loading it into memory. An image inside a Parquet file
+    has no file extension, so it gets the one of the format that its first bytes show.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("uri",)
@@ -37,6 +37,7 @@ class Fetch(Operator):
     storage: ClassVar[bool] = True
     limits: Limits = Limits()
     threads: int = 8
+    """Rows of one batch that are fetched at the same time."""
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fetch the rows of one batch, several at a time."""
@@ -44,8 +45,9 @@ class Fetch(Operator):
 
     def _fetch(self, row: Row) -> Additions:
         size = row["size"]
-        with timed("io"):
-            size = source_image.size(row["uri"], row["etag"]) if size is None else size
+        if size is None:
+            with timed("io"):
+                size = source_image.size(row["uri"], row["etag"])
         if size > self.limits.max_bytes:
             raise Failure("bytes_over_limit", f"{size} bytes, limit {self.limits.max_bytes}")
         with timed("io"):
@@ -57,5 +59,5 @@ class Fetch(Operator):
 
 
 def _extension(data: bytes) -> str:
-    """The end of a name for a file of this format; nothing for one that is not known."""
+    """The extension of the format whose signature the data starts with; empty if there is none."""
     return next((EXTENSIONS[name] for name, format in FORMATS.items() if data.startswith(format.signatures)), "")

@@ -1,8 +1,7 @@
-"""`given_masks`: takes the place of `detect` where the user knows what is to be regenerated."""
+"""`given_masks`: where are the pixels that the user wants regenerated?"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +15,7 @@ from PIL import Image, ImageOps
 from operators.masks.mask import dilated
 from operators.operator import Operator
 from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.failure import Failure
@@ -26,20 +26,22 @@ from operators.storage import files as storage
 from operators.storage.listing import EXTENSIONS
 
 NEAR = 8
-"""Parts of a mask closer than twice this many pixels are one region."""
+"""Parts of a mask that are less than twice this many pixels apart form one region."""
 
 
 @dataclass(frozen=True)
 class GivenMasks(Operator):
-    """Read each image's mask: white is regenerated, black is kept, grey is the weight between.
+    """Read the user's mask of each image: white is regenerated, black is kept, grey is a weight.
 
-    The mask of `a/b.jpg` is the file `a/b.jpg`, `a/b.jpg.png` or `a/b.png` under `masks`, of any
-    image format and of the image's upright size.
+    This operator takes the place of `detect`. The mask of `a/b.jpg` is the file `a/b.jpg`,
+    `a/b.jpg.png` or `a/b.png` under `masks`, in any supported image format and of the image's
+    upright size. Parts of the mask that are near each other become one region.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "path")
     adds: ClassVar[tuple[str, ...]] = DETECTED
     masks: str = ""
+    """Folder of the masks: a path or an fsspec URL."""
     limits: Limits = Limits()
 
     @property
@@ -54,7 +56,7 @@ class GivenMasks(Operator):
     def _regions(self, row: Row) -> Additions:
         picture = FRAMES.picture(row, self.limits)
         width, height = picture.size
-        mask = self._mask(row["path"])
+        mask = self._read_mask(row["path"])
         if mask.shape != (height, width):
             raise Failure("mask_unreadable", f"{mask.shape[1]} x {mask.shape[0]} pixels, the image has {width} x {height}")
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
@@ -72,8 +74,12 @@ class GivenMasks(Operator):
             regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
-    def _mask(self, path: str) -> Pixels:
-        for name in _candidates(path):
+    def _read_mask(self, path: str) -> Pixels:
+        """The mask of the image at `path`.
+
+        Raises Failure mask_missing or mask_unreadable, or what the storage raises.
+        """
+        for name in _mask_names(path):
             try:
                 with timed("io"):
                     data = storage.read(storage.joined(self.masks, name))
@@ -83,26 +89,28 @@ class GivenMasks(Operator):
                 raise
             try:
                 with timed("codec"):
-                    return _weights(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+                    return _weights(ImageOps.exif_transpose(open_image(data)))
             except Exception as error:
                 raise Failure("mask_unreadable", f"{name}: {error}") from error
         raise Failure("mask_missing", f"no mask for {path} under {self.masks}")
 
 
 def _weights(mask: Image.Image) -> Pixels:
-    """A mask picture as weights, uint8 height x width; sixteen bits are scaled, colours become
-    their luma.
+    """A mask picture as weights, uint8 height x width.
+
+    16-bit samples are scaled to 8 bits, and colours become their luma.
     """
     if mask.mode.startswith("I"):
         return np.rint(np.asarray(mask).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)
     return np.asarray(mask.convert("L"))
 
 
-def _candidates(path: str) -> Iterator[str]:
+def _mask_names(path: str) -> Iterator[str]:
+    """The names that the mask of an image may have, in the order in which they are tried."""
     yield path
     for extension in EXTENSIONS:
         yield path + extension
     for extension in EXTENSIONS:
-        other = str(PurePosixPath(path).with_suffix(extension))
-        if other != path:
-            yield other
+        replaced = str(PurePosixPath(path).with_suffix(extension))
+        if replaced != path:
+            yield replaced

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import pyarrow as pa
 
@@ -20,24 +20,26 @@ from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.models.registry import fetch_weights, identity, resolve
 from operators.operator import Operator
-from operators.rows.records import (
-    JsonObject,
-    ModelRecord,
-)
+from operators.rows.records import BoxRecord, JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
 from operators.rows.timing import add_time
 
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
 
-Outcome = Filled | Exception | None
-"""A region's fill, what went wrong, or None where the crop is all hole and nothing can be
-continued.
-"""
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to fill a region: the request, and the fill."""
+
+    request: Request
+    filled: Filled | None
+    """None where the crop is all hole, so that there is nothing to continue."""
 
 
-def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, number: int) -> int:
-    """A region's own seed (63 bits): the same whatever its neighbours, its batch, its worker or
-    the run's order.
+def seed_of(run_seed: int, source_sha256: str, box: BoxRecord, rung: str, number: int) -> int:
+    """The seed of one pass over one region (63 bits).
+
+    It does not depend on the region's neighbours, its batch, its worker or the order of the run.
     """
     text = f"{run_seed}|{source_sha256}|{box['x']},{box['y']},{box['width']},{box['height']}|{rung}|{number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -45,11 +47,11 @@ def seed_of(run_seed: int, source_sha256: str, box: dict[str, int], rung: str, n
 
 @dataclass(frozen=True)
 class Inpaint(Operator):
-    """Fill the regions that are still open by one rung of the ladder; the others pass at no cost.
+    """Regenerate what was behind each region that is still open, by the model of one rung.
 
-    The regions of all rows of a batch share microbatches. Neither that nor their order changes a
-    byte; what cannot keep this promise (a microbatch halved for want of memory) says `repeatable
-    = false`.
+    Regions that are not open pass at no cost. All rows of a batch share microbatches, but neither
+    the sharing nor the order of the regions changes a byte. A fill that cannot promise this,
+    because its microbatch was halved for lack of memory, is recorded as `repeatable = false`.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -63,19 +65,20 @@ class Inpaint(Operator):
     )
     adds: ClassVar[tuple[str, ...]] = tuple(f"regions.{name}" for name in ADDED)
     rung: str = "telea"
-    """What names the model: an alias, `alias@revision`, a folder in diffusers' format or a URL;
+    """The name of the model: an alias, `alias@revision`, a folder in diffusers' format or a URL;
     see `registry.resolve`.
     """
     seed: int = 0
     prompt: str = ""
     """The user's own words, added to every region's intent."""
     card: ModelCard | None = None
-    """The model; follows from `rung`. Given, it holds the checksums that every machine must find.
+    """The model's card, resolved from `rung` if it is None. A given card holds the checksums that
+    every machine must find.
     """
     takes: tuple[str, ...] = ()
-    """The routes whose regions this rung fills; all of them without any."""
+    """The routes whose regions this rung fills; empty for all regions."""
     budget: Budget | None = None
-    """What the fills of one image may cost in all."""
+    """The most that the fills of one image may cost together."""
 
     def __post_init__(self) -> None:
         if self.card is None:
@@ -83,7 +86,7 @@ class Inpaint(Operator):
 
     @property
     def model(self) -> ModelCard:
-        """The card, given or found."""
+        """The card, given or resolved."""
         assert self.card is not None
         return self.card
 
@@ -96,45 +99,49 @@ class Inpaint(Operator):
         """The model that fills."""
         return [identity(self.model)]
 
-    def open(self) -> None:
-        """Load the model, pulled first if need be. Raises RunError as `registry.fetch_weights`
-        does.
-        """
-        self._generator()
+    def check(self) -> None:
+        """Raise the RunError that `open` would raise, without loading weights.
 
-    def check_model(self) -> None:
-        """Raise the RunError that `open` would, without loading weights; a model is pulled if
-        need be.
+        Files that are not on this machine are pulled.
         """
-        check_model(self.model, self._folder())
+        check_model(self.model, self._fetch_folder())
+
+    def open(self) -> None:
+        """Load the model.
+
+        Files that are not on this machine are pulled. Raises RunError as `registry.fetch_weights`
+        and `catalogue.generator_of` do.
+        """
+        self._load_generator()
 
     def settings(self) -> JsonObject:
-        """The fields, the card with the checksum of every file."""
+        """The fields, with the whole card and the checksum of every file."""
         return {**super().settings(), "card": self.model.model_dump(mode="json")}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fill the open regions of one batch."""
-        outcomes = self._outcomes(batch)
-        return map_rows(batch, self.name, self.adds, lambda row: self._added(row, outcomes))
-
-    def _generator(self) -> Generator:
-        return generator_of(self.model, self._folder())
-
-    def _folder(self) -> Path | None:
-        return fetch_weights(self.model) if self.model.source else None
+        attempts = self._fill_regions(batch)
+        return map_rows(batch, self.name, self.adds, lambda row: self._record_attempts(row, attempts))
 
     def milliseconds(self, request: Request) -> float:
-        """How long one fill takes here and now. Raises what the fill raises."""
-        (outcome,) = fill_all(self._generator(), [request])
+        """How long one fill takes on this machine. Raises what the fill raises."""
+        (outcome,) = fill_all(self._load_generator(), [request])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome.milliseconds
 
-    def _outcomes(self, batch: pa.Table) -> dict[int, Outcome]:
-        """What came of every open region of every row without a failure, by the region's position
-        in the batch.
+    def _load_generator(self) -> Generator:
+        return generator_of(self.model, self._fetch_folder())
+
+    def _fetch_folder(self) -> Path | None:
+        return fetch_weights(self.model) if self.model.source else None
+
+    def _fill_regions(self, batch: pa.Table) -> dict[int, Attempt | Exception]:
+        """Fill the chosen regions of all rows without a failure.
+
+        The result holds each region's attempt, or its error, by the region's position in the batch.
         """
-        outcomes: dict[int, Outcome] = {}
+        attempts: dict[int, Attempt | Exception] = {}
         requests: dict[int, Request] = {}
         for row in row_views(batch):
             if row["failure"] is not None:
@@ -145,67 +152,70 @@ class Inpaint(Operator):
                     if (hole_of(request.mask) == 0).any():
                         requests[region.position] = request
                     else:
-                        outcomes[region.position] = None
+                        attempts[region.position] = Attempt(request, None)
                 except Exception as error:
-                    outcomes[region.position] = error
+                    attempts[region.position] = error
         if requests:
-            outcomes.update(zip(requests, fill_all(self._generator(), list(requests.values())), strict=True))
-        return outcomes
+            outcomes = fill_all(self._load_generator(), list(requests.values()))
+            for (position, request), outcome in zip(requests.items(), outcomes, strict=True):
+                attempts[position] = outcome if isinstance(outcome, Exception) else Attempt(request, outcome)
+        return attempts
 
-    def _taken(self, regions: list[Region]) -> list[int]:
-        """Which regions are this rung's to fill, whatever it costs."""
-        wanted = [not self.takes or region["route"] in self.takes for region in regions]
-        return [number for number, region in enumerate(regions) if region["state"] == "open" and wanted[number]]
+    def _candidates(self, regions: list[Region]) -> list[int]:
+        """The indices of the open regions on this rung's routes, whatever their fills cost."""
+        return [
+            number
+            for number, region in enumerate(regions)
+            if region["state"] == "open" and (not self.takes or region["route"] in self.takes)
+        ]
 
     def _chosen(self, regions: list[Region]) -> list[Region]:
-        """The regions that this rung fills."""
-        taken = self._taken(regions)
-        kept = self.budget.affords(regions, taken, self.model.alias) if self.budget else taken
-        return [regions[number] for number in kept]
+        """The regions that this rung fills: its candidates within the budget."""
+        candidates = self._candidates(regions)
+        affordable = self.budget.affords(regions, candidates, self.model.alias) if self.budget else candidates
+        return [regions[number] for number in affordable]
 
     def _request(self, source_sha256: str, region: Region) -> Request:
         number = (region["passes"] or 0) + 1
         seed = seed_of(self.seed, source_sha256, region["crop"], self.model.alias, number)
-        return Request(
-            region.array("pixels", 3), region.array("mask", 4), seed, render_prompt(self._intent(region), self.model)
-        )
-
-    def _intent(self, region: Region) -> str:
         figures = dict(region["metadata"] or []) if "metadata" in region.fields else {}
-        return describe_surface(figures, self.prompt)
+        prompt = render_prompt(describe_surface(figures, self.prompt), self.model)
+        return Request(region.array("pixels", 3), region.array("mask", 4), seed, prompt)
 
-    def _added(self, row: Row, outcomes: Mapping[int, Outcome]) -> Additions | None:
+    def _record_attempts(self, row: Row, attempts: Mapping[int, Attempt | Exception]) -> Additions | None:
         regions = row.regions
-        taken = self._taken(regions)
-        if not taken:
+        candidates = self._candidates(regions)
+        if not candidates:
             return None
-        done = [self._region(row["source_sha256"], region, outcomes) for region in regions]
-        for number in taken:
-            if self.budget and regions[number].position not in outcomes:
+        records = [self._region_record(region, attempts.get(region.position)) for region in regions]
+        for number in candidates:
+            if self.budget and regions[number].position not in attempts:
                 refusal = self.budget.refusal(self.model.alias, regions[number], regions)
-                done[number]["checks"] = [*regions[number]["checks"], refusal]
-        return {f"regions.{name}": [values[name] for values in done] for name in ADDED}
+                records[number]["checks"] = [*regions[number]["checks"], refusal]
+        return {f"regions.{name}": [dict(record)[name] for record in records] for name in ADDED}
 
-    def _region(self, source_sha256: str, region: Region, outcomes: Mapping[int, Outcome]) -> dict[str, Any]:
-        if region.position not in outcomes:
-            return {name: region[name] for name in ADDED}
-        outcome = outcomes[region.position]
-        if isinstance(outcome, Exception):
-            raise outcome
-        if outcome is not None:
-            add_time("model", outcome.milliseconds)
-        request = self._request(source_sha256, region)
-        told = self.model.family != "classical"
-        fill = None if outcome is None else outcome.pixels
-        if fill is not None and told:
-            fill = harmonised(request.pixels, fill, hole_of(request.mask))
+    def _region_record(self, region: Region, attempt: Attempt | Exception | None) -> RegionRecord:
+        """The region's new children, or the old ones if it was not tried (None).
+
+        Raises the attempt's error.
+        """
+        if attempt is None:
+            return cast(RegionRecord, {name: region[name] for name in ADDED})
+        if isinstance(attempt, Exception):
+            raise attempt
+        request, filled = attempt.request, attempt.filled
+        generative = self.model.family != "classical"
+        fill = None
+        if filled is not None:
+            add_time("model", filled.milliseconds)
+            fill = harmonised(request.pixels, filled.pixels, hole_of(request.mask)) if generative else filled.pixels
         return {
             "fill": None if fill is None else fill_record(fill),
             "rung": self.model.alias,
             "seed": request.seed,
             "passes": (region["passes"] or 0) + 1,
-            "prompt": request.prompt if told else None,
-            "prompt_sha256": prompt_sha256(request.prompt, self.model) if told else None,
-            "repeatable": outcome is None or outcome.repeatable,
+            "prompt": request.prompt if generative else None,
+            "prompt_sha256": prompt_sha256(request.prompt, self.model) if generative else None,
+            "repeatable": filled is None or filled.repeatable,
             "checks": region["checks"],
         }

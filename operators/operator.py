@@ -1,4 +1,4 @@
-"""What an operator is: settings as frozen fields, and a map from row table to row table."""
+"""The base class of operators: settings as frozen fields, a map from row table to row table."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.rows.deadline import deadline
-from operators.rows.records import (
-    JsonObject,
-    ModelRecord,
-)
+from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.schema import check_schema
 
 
@@ -20,51 +17,50 @@ from operators.rows.schema import check_schema
 class Operator(ABC):
     """One step of the pipeline.
 
-    Fields are its settings. `reads` and `adds` are dotted column paths (`regions.mask`); a flow
-    checks them when it is built. `open` runs once per process, `apply` for every batch. A row
-    whose `failure` is set passes through untouched.
+    The fields are its settings. `reads` and `adds` are dotted column paths (`regions.mask`); a
+    flow checks them when it is built. `open` runs once per process, `apply` once per batch. A row
+    whose `failure` is set passes through unchanged.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[tuple[str, ...]] = ()
     storage: ClassVar[bool] = False
-    """Whether it mostly waits for storage, so that it overlaps with the operators that compute.
-    """
+    """Whether the operator mostly waits for storage, and so overlaps with those that compute."""
 
     @property
     def name(self) -> str:
-        """What timings, failures, profiles and messages call this operator."""
+        """The operator's name in timings, failures, profiles and messages."""
         return type(self).__name__.lower()
 
     @property
     def steps(self) -> tuple[Operator, ...]:
-        """The operators that this one consists of: itself, or the operators of a chain."""
+        """The operators that this one consists of: itself, or the members of a chain."""
         return (self,)
 
     def check(self) -> None:  # noqa: B027
-        """Raise the RunError that `open` would raise, without loading weights. Checks nothing by
-        default.
+        """Raise the RunError that `open` would raise, without loading weights.
+
+        The default checks nothing.
         """
 
     def models(self) -> list[ModelRecord]:
-        """What run.json records of the models that this operator uses: alias, licence and
-        checksums. None by default.
-        """
+        """The models that this operator uses, as run.json records them; none by default."""
         return []
 
     def open(self) -> None:  # noqa: B027
-        """Load what the operator needs, once per process. Nothing by default."""
+        """Load what the operator needs, once per process; nothing by default."""
 
     @abstractmethod
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Work one batch of rows; the result has the same rows in the same order."""
+        """Process one batch; the result has the same rows in the same order."""
 
     def settings(self) -> JsonObject:
-        """The fields that can change what is delivered, for run.json and for telling two runs
-        apart.
+        """The fields that can change the delivered images.
+
+        run.json records them, and they distinguish two runs.
         """
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("threads", "dest")}
-        plain = {name: asdict(value) if is_dataclass(value) else value for name, value in own.items()}  # type: ignore[arg-type]
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("threads", "dest")}
+        plain = {name: asdict(value) if is_dataclass(value) else value for name, value in values.items()}  # type: ignore[arg-type]
         return {"operator": self.name, **plain}
 
 
@@ -72,7 +68,7 @@ class Operator(ABC):
 class Chain(Operator):
     """Several operators as one: each image goes through all of them before the next one starts.
 
-    That keeps one image's pixels in memory at a time and lets all operators share one decoded
+    This keeps the pixels of only one image in memory and lets all operators share one decoded
     frame.
     """
 
@@ -80,21 +76,21 @@ class Chain(Operator):
 
     @property
     def steps(self) -> tuple[Operator, ...]:
-        """Its operators."""
+        """The members of the chain."""
         return self.operators
 
     @property
     def name(self) -> str:
-        """The names of its operators, joined."""
+        """The names of the members, joined by `+`."""
         return "+".join(operator.name for operator in self.operators)
 
     def open(self) -> None:
-        """Open every operator."""
+        """Open every member."""
         for operator in self.operators:
             operator.open()
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Work the rows one by one, checking the schema after every operator."""
+        """Process the rows one by one, and check the schema after every member."""
         done = []
         for position in range(len(batch)):
             row = batch.slice(position, 1)

@@ -1,4 +1,4 @@
-"""`refine`: what did the mask miss?"""
+"""`refine`: which strokes did the mask miss?"""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from operators.masks.mask import BLEND, CORE, pasted
 from operators.masks.stroke_mask import StrokeMask
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
-from operators.rows.records import (
-    CheckRecord,
-    ModelRecord,
-)
+from operators.rows.records import CheckRecord, ModelRecord
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 from operators.vision.text_detector import has_contrast
@@ -24,12 +21,11 @@ from operators.vision.text_detector import has_contrast
 
 @dataclass(frozen=True)
 class Refine(Operator):
-    """Look once more at fills that were refused for the text left in them, and grow the mask
-    where strokes remain.
+    """Find the strokes that a refused fill still shows, and add them to the region's mask.
 
-    Such a region takes the route REFINED, for a second fill by the same rung; regions in which
-    nothing more is found, or that were refused for other reasons, pass as they are. Each further
-    pass is one more `refine` in the ladder, and its cost stands in the row's timings.
+    Only fills that were refused for the text left in them are examined. A region whose mask grows
+    takes the route REFINED, for a second fill by the same rung. All other regions pass unchanged.
+    For a further pass, add one more `refine` to the ladder; its cost appears in the row's timings.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -45,11 +41,11 @@ class Refine(Operator):
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.mask", "regions.route")
     rung: str = "patchmatch"
-    """The rung whose fills are looked at."""
+    """The rung whose fills are examined."""
     strokes: StrokeMask = StrokeMask()
     """How the network's probabilities become weights; the same as in `Soften`."""
     seen_height: int = LINE_HEIGHT
-    """Pixels that a line is high when the stroke network sees it; the same as in `Soften`."""
+    """Height in pixels of a line when the stroke network sees it; the same as in `Soften`."""
 
     @property
     def name(self) -> str:
@@ -69,31 +65,30 @@ class Refine(Operator):
         return map_rows(batch, self.name, self.adds, self._refine)
 
     def _refine(self, row: Row) -> Additions | None:
-        grown = [self._grown(region) if self._refused(region) else None for region in row.regions]
-        if all(mask is None for mask in grown):
+        regions = row.regions
+        masks = [self._grow_mask(region) if self._was_refused(region) else None for region in regions]
+        if all(mask is None for mask in masks):
             return None
-        pairs = list(zip(row.regions, grown, strict=True))
+        pairs = list(zip(regions, masks, strict=True))
         return {
             "regions.mask": [region.array("mask", 4).tobytes() if mask is None else mask.tobytes() for region, mask in pairs],
             "regions.route": [region["route"] if mask is None else REFINED for region, mask in pairs],
         }
 
-    def _refused(self, region: Region) -> bool:
-        """Whether the region's last fill is this rung's, and was refused for the text left in it."""
+    def _was_refused(self, region: Region) -> bool:
+        """Whether the region's last fill is this rung's and was refused for the text left in it."""
         last: dict[str, CheckRecord] = {check["name"]: check for check in region["checks"] or [] if check["rung"] == self.rung}
-        left = last.get("residual_text")
+        residual_text = last.get("residual_text")
         return bool(
             region["state"] == "open"
             and region["kind"] == "text"
             and region["rung"] == self.rung
-            and left
-            and not left["passed"]
+            and residual_text
+            and not residual_text["passed"]
         )
 
-    def _grown(self, region: Region) -> Pixels | None:
-        """The region's mask with the strokes that its fill still shows; None where there are
-        none.
-        """
+    def _grow_mask(self, region: Region) -> Pixels | None:
+        """The region's mask with the strokes that its fill still shows; None if there are none."""
         pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4).copy(), region.fill()
         if fill is None or fill.shape != pixels.shape:
             return None
@@ -103,8 +98,8 @@ class Refine(Operator):
         before = mask[:, :, BLEND].copy()
         for polygon in region.polygons_on_crop():
             line = Line.of([polygon], crop.width, crop.height)
-            found = stroke_network().line_probability(result[line.place], line, self.seen_height)
-            strokes = np.where(self.strokes.touched(found) & visible[line.place], 255, 0).astype(np.uint8)
+            probability = stroke_network().line_probability(result[line.place], line, self.seen_height)
+            strokes = np.where(self.strokes.touched(probability) & visible[line.place], 255, 0).astype(np.uint8)
             core = self.strokes.grown(strokes, line.height)
             part = mask[line.place]
             part[:, :, CORE] = np.maximum(part[:, :, CORE], core)

@@ -18,11 +18,7 @@ from operators.operator import Operator
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.checks import check
-from operators.rows.records import (
-    JsonObject,
-    ModelRecord,
-    RegionRecord,
-)
+from operators.rows.records import JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows
 from operators.upscalers.catalogue import upscaler
 from operators.upscalers.detail_guard import Guard
@@ -33,25 +29,24 @@ from operators.upscalers.upscaler import Colour
 from operators.vision.text_detector import TEXT_THRESHOLD, Scale, has_contrast, text_detector, text_detector_identity
 
 NOISE_IN_BANDS = (0.63, 0.057, 0.014, 0.0034)
-"""Share of white noise's energy in each octave band, the finest first: no network brings back a
-picture's grain.
+"""Share of white noise's energy in each octave band, the finest first. It is subtracted, because
+no network restores a picture's grain.
 """
 LOCAL = (7, 7)
 """Pixels over which a band's energy is averaged before the median is taken."""
 NO_LIMIT = float("nan")
-"""These checks decide which of two fills goes on, not whether it is accepted."""
+"""The limit of checks that choose between two fills and do not decide whether one is accepted."""
 
 
 @dataclass(frozen=True)
 class Upscale(Operator):
-    """Bring every fill to its crop's size, and rebuild the detail that was lost where the picture
-    round it shows more.
+    """Bring every fill to its crop's size, and rebuild detail where it has less than its ring.
 
-    A generator that worked at less than the crop's resolution cannot give its finest octaves.
-    Only where the ring round the edit has these octaves, and the resampled fill lacks more of
-    them than `threshold`, is the network tried; its detail counts by the mask's confidence. It
-    stays only if the fill then comes closer to the ring's bands, with no more overshoot, no text
-    that was not there, and no shift of colour. A fill of its crop's size passes at no cost.
+    A generator that worked at less than the crop's resolution cannot fill its finest octaves. The
+    network is tried only if the ring around the edit has these octaves and the resampled fill
+    lacks more of them than `threshold`. The mask's confidence weighs the network's detail. The
+    detail is kept only if it brings the fill closer to the ring's bands, with no more overshoot,
+    no new text and no shift of colour. A fill of its crop's size passes at no cost.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -67,17 +62,18 @@ class Upscale(Operator):
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.fill", "regions.enhanced", "regions.checks")
     model: str = "animevideov3"
+    """The alias of the upscaler; see `upscalers.catalogue`."""
     threshold: float = 0.5
-    """Octaves of energy (base-2 logarithm) that a lost band may be below the ring's before it is
-    rebuilt.
+    """How far a lost band may be below the ring's, in octaves of energy (base-2 logarithm), before
+    it is rebuilt.
     """
     most_text: float = 0.01
-    """Share of the edit that may look like text beyond what did before."""
+    """Share of the edit that may newly look like text."""
     most_colour_shift: float = 1.0
     """CIELAB distance that the edit's mean colour may move; 2.3 is just visible."""
     guard: Guard = Guard(stroke_overshoot=0.0)
-    """A stroke that stands alone in a fill is not made stronger: it may be what is left of a
-    letter.
+    """Limits of the network's detail. An isolated stroke in a fill is not made stronger, because
+    it may be the rest of a letter.
     """
     scale: Scale = Scale()
 
@@ -90,7 +86,7 @@ class Upscale(Operator):
         text_detector()
 
     def settings(self) -> JsonObject:
-        """The fields, and which weights rebuild detail."""
+        """The fields, and the identity of the weights that rebuild detail."""
         return {**super().settings(), "upscaler": upscaler(self.model, math.inf).identity()}
 
     def apply(self, batch: pa.Table) -> pa.Table:
@@ -98,54 +94,56 @@ class Upscale(Operator):
         return map_rows(batch, self.name, self.adds, self._upscale)
 
     def _upscale(self, row: Row) -> Additions | None:
-        if not any(_smaller(region) for region in row.regions):
+        if not any(_has_other_size(region) for region in row.regions):
             return None
         factor = self.scale.factor(row["width"], row["height"])
-        made = [self._sized(region, factor) for region in row.regions]
+        records = [self._resize(region, factor) for region in row.regions]
         return {
-            "regions.fill": [region["fill"] for region in made],
-            "regions.enhanced": [region["enhanced"] for region in made],
-            "regions.checks": [region["checks"] for region in made],
+            "regions.fill": [record["fill"] for record in records],
+            "regions.enhanced": [record["enhanced"] for record in records],
+            "regions.checks": [record["checks"] for record in records],
         }
 
-    def _sized(self, region: Region, factor: float) -> RegionRecord:
+    def _resize(self, region: Region, factor: float) -> RegionRecord:
         fill = region.fill()
-        if fill is None or not _smaller(region):
+        if fill is None or not _has_other_size(region):
             return {"fill": region["fill"], "enhanced": region["enhanced"], "checks": region["checks"]}
         pixels, mask = region.array("pixels", 3), region.array("mask", 4)
-        better, figures = self.rebuild(pixels, mask, fill, factor)
+        resized, figures = self.rebuild(pixels, mask, fill, factor)
         checks = [check(region["rung"], f"detail_{name}", value, NO_LIMIT) for name, value in figures.items()]
         return {
-            "fill": fill_record(better),
+            "fill": fill_record(resized),
             "enhanced": bool(figures["kept"]),
             "checks": [*(region["checks"] or []), *checks],
         }
 
     def rebuild(self, pixels: Pixels, mask: Pixels, fill: Pixels, factor: float = 1.0) -> tuple[Pixels, dict[str, float]]:
-        """A fill at its crop's size, and what was measured of it.
+        """A fill at its crop's size, and its measurements by name.
 
-        `deficit`: octaves of energy that its lost bands lack against the ring; `kept`: whether
-        the network's detail stayed; and where it was tried, `bands_plain` and `bands_rebuilt`
-        (how far all bands are from the ring's, in octaves), `overshoot`, `text` and
-        `colour_shift` of the rebuilt fill beside the plain one. `factor` is the detector's pixels
-        per source pixel.
+        - `deficit`: octaves of energy by which the lost bands are below the ring's.
+        - `kept`: 1 if the network's detail was kept, else 0.
+        - `bands_plain`, `bands_rebuilt`: how far all bands are from the ring's, in octaves.
+        - `overshoot`, `colour_shift`, `text`: the rebuilt fill's against the plain one's.
+
+        Only the first two are measured if the network was not tried, and `text` only if nothing
+        else rules the detail out. `factor` is the detector's pixels per source pixel.
         """
         size, place = (pixels.shape[1], pixels.shape[0]), Surroundings.of(mask)
         source: Colour = fill.astype(np.float32) / np.float32(255)
-        plain = _stored(resampled(source, size))
+        plain = _as_bytes(resampled(source, size))
         plain_result = pasted(pixels, plain, mask[:, :, BLEND])
         ratios = detail_ratios(plain_result, place, noise_level(luma(plain_result)))
         deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
         if not deficit > self.threshold:
             return plain, {"deficit": deficit, "kept": 0.0}
-        better = self.enhance(plain, mask, source)
-        result = pasted(pixels, better, mask[:, :, BLEND])
+        rebuilt = self.enhance(plain, mask, source)
+        result = pasted(pixels, rebuilt, mask[:, :, BLEND])
         nearest = cv2.resize(fill, size, interpolation=cv2.INTER_NEAREST)
         figures = {
             "deficit": deficit,
-            "bands_plain": _distance(ratios),
-            "bands_rebuilt": _distance(detail_ratios(result, place, noise_level(luma(plain_result)))),
-            "overshoot": overshoot_share(better, nearest, place.edited) - overshoot_share(plain, nearest, place.edited),
+            "bands_plain": _band_distance(ratios),
+            "bands_rebuilt": _band_distance(detail_ratios(result, place, noise_level(luma(plain_result)))),
+            "overshoot": overshoot_share(rebuilt, nearest, place.edited) - overshoot_share(plain, nearest, place.edited),
             "colour_shift": _colour_shift(plain_result, result, place),
         }
         kept = (
@@ -156,13 +154,13 @@ class Upscale(Operator):
         if kept:
             figures["text"] = _text_share(result, place, factor) - _text_share(plain_result, place, factor)
             kept = figures["text"] <= self.most_text
-        return better if kept else plain, {**figures, "kept": float(kept)}
+        return rebuilt if kept else plain, {**figures, "kept": float(kept)}
 
     def enhance(self, plain: Pixels, mask: Pixels, source: Colour) -> Pixels:
-        """The resampled fill with the network's detail in what the mask edits, guarded and
-        weighted by the mask's confidence.
+        """The resampled fill with the network's detail where the mask edits.
 
-        `source` is the fill as it was made, values 0..1; nothing is judged.
+        The guard limits the detail, and the mask's confidence weighs it. `source` is the fill at
+        its own size, values 0..1. The result is not judged here.
         """
         size, (height, width) = plain.shape[1::-1], source.shape[:2]
         chosen = upscaler(self.model, max(size[0] / width, size[1] / height))
@@ -173,25 +171,23 @@ class Upscale(Operator):
         box = Box(left, top, min(width, last_x) - left, min(height, last_y) - top)
         network, weight = upscale_boxes(chosen, source, [box])
         base = resampled(source, (width * chosen.scale, height * chosen.scale))
-        made = self.guard.limit_bands(base + weight * (network - base), source, chosen.scale, base)
-        sure = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
-        return _stored(plain / np.float32(255) * (1 - sure) + resampled(made, size) * sure)
+        detailed = self.guard.limit_bands(base + weight * (network - base), source, chosen.scale, base)
+        confidence = mask[:, :, CONFIDENCE].astype(np.float32)[:, :, None] / np.float32(255)
+        return _as_bytes(plain / np.float32(255) * (1 - confidence) + resampled(detailed, size) * confidence)
 
 
 def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
-    """How many of the measured octaves a fill's resolution cannot hold at its crop's size, the
-    finest first.
-    """
+    """How many of the finest measured octaves a fill of this resolution cannot hold."""
     ratio = max(pixels.shape[0] / fill.shape[0], pixels.shape[1] / fill.shape[1])
     return min(BANDS, max(0, math.ceil(math.log2(ratio))))
 
 
 def typical_energies(rgb: Pixels, where: Selection) -> list[float]:
-    """The energy of each octave band as most places in `where` have it (squared grey levels),
-    finest first; NaN if it is empty.
+    """The typical energy of each octave band in `where`, finest first, in squared grey levels.
 
-    The median over local means. A mean over all would be that of the loudest places: one edge, or
-    letters left in a ring, make a smooth picture look as if it were full of detail.
+    This is the median of local means. The strongest places would dominate a mean over all pixels:
+    one edge, or letters left in a ring, would make a smooth picture look full of detail. NaN if
+    `where` is empty.
     """
     if not where.any():
         return [float("nan")] * BANDS
@@ -199,11 +195,11 @@ def typical_energies(rgb: Pixels, where: Selection) -> list[float]:
 
 
 def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[float]:
-    """Base-2 logarithm of the typical energy in the edit over that in its ring for each octave
-    band, finest first.
+    """The typical energy in the edit over that in its ring, for each octave band, finest first.
 
-    The energy of white noise of deviation `noise` (grey levels) is taken off the ring's; one
-    squared grey level is added to both sides. NaN where either is empty.
+    The ratios are base-2 logarithms. The energy of white noise of deviation `noise` (grey levels)
+    is subtracted from the ring's, and one squared grey level is added to both. NaN if the edit or
+    the ring is empty.
     """
     inside, around = (np.array(typical_energies(result, where)) for where in (place.edited, place.ring))
     detail = np.maximum(around - np.array(NOISE_IN_BANDS) * noise**2, 0)
@@ -211,30 +207,30 @@ def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[flo
     return ratios
 
 
-def _smaller(region: Region) -> bool:
+def _has_other_size(region: Region) -> bool:
+    """Whether a region is open and has a fill of another size than its crop."""
     fill, crop = region.fill(), region["crop"]
     return region["state"] == "open" and fill is not None and fill.shape[:2] != (crop["height"], crop["width"])
 
 
-def _stored(values: Colour) -> Pixels:
+def _as_bytes(values: Colour) -> Pixels:
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def _distance(ratios: list[float]) -> float:
-    """How far an edit's bands are from the ring's: the mean of what their energies differ by, in
-    octaves either way.
-    """
+def _band_distance(ratios: list[float]) -> float:
+    """How far an edit's bands are from the ring's: the mean absolute ratio, in octaves."""
     return float(np.mean(np.abs(ratios)))
 
 
 def _colour_shift(before: Pixels, after: Pixels, place: Surroundings) -> float:
-    """CIELAB distance between an edit's mean colours before and after."""
+    """CIELAB distance between an edit's mean colours in two pictures of its crop."""
     both = np.concatenate([before, after])
     none = np.zeros_like(place.edited)
     return lab_difference(both, np.concatenate([place.edited, none]), np.concatenate([none, place.edited]))
 
 
 def _text_share(result: Pixels, place: Surroundings, factor: float) -> float:
-    """Share of the edit that the detector calls text."""
-    seen = cv2.resize(text_detector().probability(result, factor), result.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return float(((seen > TEXT_THRESHOLD) & has_contrast(result))[place.edited].mean())
+    """The share of the edit that the detector takes for text."""
+    probability = text_detector().probability(result, factor)
+    scaled = cv2.resize(probability, result.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return float(((scaled > TEXT_THRESHOLD) & has_contrast(result))[place.edited].mean())

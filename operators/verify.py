@@ -16,11 +16,7 @@ from operators.metrics.fills import measure_fill
 from operators.operator import Operator
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.checks import check, judged_rungs
-from operators.rows.records import (
-    CheckRecord,
-    JsonObject,
-    ModelRecord,
-)
+from operators.rows.records import CheckRecord, JsonObject, ModelRecord
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import Line, stroke_network, stroke_network_identity
 from operators.vision.text_detector import (
@@ -35,27 +31,29 @@ from operators.vision.text_detector import (
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that each check may be; a fill that exceeds one of them stays open for the next
-    rung.
+    """The largest value of each check that passes.
+
+    A fill that exceeds any of them stays open for the next rung.
     """
 
     missing: float = 0.0
-    """1 where a fill is missing or of another size than its crop."""
+    """The value is 1 if a fill is missing or has another size than its crop."""
     residual_text: float = 0.1
-    """Share of the text's own pixels that still look like text."""
+    """Share of the text's pixels that still look like text."""
     colour_shift: float = 25.0
     """CIELAB distance between edit and ring; see `lab_difference`."""
     seam: float = 2.5
-    """Luma step across the edit's border over the step in the ring; see `seam_ratio`."""
+    """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
 
 
 @dataclass(frozen=True)
 class Verify(Operator):
-    """Measure every fill that is still open, then decide: accepted, or left to the next rung.
+    """Decide whether each new fill is better than none: measure it, then accept or refuse it.
 
-    Only what is known without the truth counts: the detector's second look, the ring round the
-    edit, the fill itself. The check `predicted_distance` is the calibrated gate's. A value that
-    cannot be measured (no ring, say) is NaN and passes; a missing fill never does.
+    The true picture is not known, so the checks use the fill itself, the ring around the edit, and
+    a second look by the detector and the stroke network. The calibrated gate adds the check
+    `predicted_distance`. A value that cannot be measured, for lack of a ring for example, is NaN
+    and passes. A missing fill never passes. A refused region stays open for the next rung.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -76,7 +74,7 @@ class Verify(Operator):
     limits: Limits = Limits()
     scale: Scale = Scale()
     gated: bool = True
-    """Whether the calibrated gate decides too, beside the limits."""
+    """Whether the calibrated gate decides in addition to the limits."""
 
     def models(self) -> list[ModelRecord]:
         """The text detector and the stroke network."""
@@ -92,44 +90,44 @@ class Verify(Operator):
         return map_rows(batch, self.name, self.adds, self._verify)
 
     def settings(self) -> JsonObject:
-        """The fields, and which calibration the gate follows."""
+        """The fields, and the checksum of the suite that the gate was calibrated on."""
         return {**super().settings(), "calibration": calibration().get("suite_checksum")}
 
     def _verify(self, row: Row) -> Additions | None:
         regions = row.regions
-        if not any(_unjudged(region) for region in regions):
+        if not any(_is_unjudged(region) for region in regions):
             return None
         factor = self.scale.factor(row["width"], row["height"])
         checks, states = [], []
         for region in regions:
-            made, state = region["checks"], region["state"]
-            if _unjudged(region):
+            region_checks, state = region["checks"], region["state"]
+            if _is_unjudged(region):
                 new = self.check_fill(region["rung"], measured_region(region, factor))
-                made = [*made, *new]
-                state = "accepted" if all(one["passed"] for one in new) else "open"
-            checks.append(made)
+                region_checks = [*region_checks, *new]
+                state = "accepted" if all(record["passed"] for record in new) else "open"
+            checks.append(region_checks)
             states.append(state)
         return {"regions.checks": checks, "regions.state": states}
 
     def check_fill(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
-        """The checks of one fill: what was measured beside its limits; `measurements` is None for
-        a missing fill.
-        """
+        """The checks of one fill by `rung`; `measurements` is None for a missing fill."""
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
-        made = [
+        checks = [
             check(rung, name, measurements[name], getattr(self.limits, name))
             for name in ("residual_text", "colour_shift", "seam")
         ]
         model = model_of(rung) if self.gated else None
-        return (
-            [*made, check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound)] if model else made
-        )
+        if model is not None:
+            checks.append(check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound))
+        return checks
 
 
 def measured_region(region: Region, factor: float) -> dict[str, float] | None:
-    """The gate's measurements of a region's fill, the detector looking at `factor` times its
-    size; None without a fill.
+    """The gate's measurements of a region's fill; see `measure_fill`.
+
+    The detector looks at the pasted fill at `factor` times its size. None if the fill is missing
+    or has another size than its crop.
     """
     pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4), region.fill()
     if fill is None or fill.shape != pixels.shape:
@@ -138,34 +136,33 @@ def measured_region(region: Region, factor: float) -> dict[str, float] | None:
     residual = strokes = 0.0
     if region["kind"] == "text":
         text = rasterised(region["polygons"], region.crop) > 0
-        residual = _share_read(text_detector().probability(result, factor), text, has_contrast(result))
-        strokes = _strokes_left(result, region)
+        residual = _text_share(text_detector().probability(result, factor), text, has_contrast(result))
+        strokes = _stroke_share(result, region)
     return measure_fill(result, mask, residual, strokes)
 
 
-def _strokes_left(result: Pixels, region: Region) -> float:
-    """The largest share of a polygon that the stroke network still calls touched by text, among
-    the region's polygons.
-    """
-    crop, left = region.crop, 0.0
+def _stroke_share(result: Pixels, region: Region) -> float:
+    """The mean stroke probability inside a polygon, the largest of the region's polygons."""
+    crop, largest = region.crop, 0.0
     for polygon in region.polygons_on_crop():
         line = Line.of([polygon], crop.width, crop.height)
-        found = stroke_network().line_probability(result[line.place], line)
+        probability = stroke_network().line_probability(result[line.place], line)
         inside = line.inside > 0
-        left = max(left, float(found[inside].mean()) if inside.any() else 0.0)
-    return left
+        if inside.any():
+            largest = max(largest, float(probability[inside].mean()))
+    return largest
 
 
-def _unjudged(region: Region) -> bool:
-    """Whether a region has had a fill, or an attempt at one, that no check stands for yet."""
+def _is_unjudged(region: Region) -> bool:
+    """Whether a region has had a fill, or an attempt at one, that has no checks yet."""
     return bool(region["state"] == "open" and (region["passes"] or 0) > len(judged_rungs(region["checks"] or [])))
 
 
-def _share_read(probability: Probability, text: Selection, visible: Selection) -> float:
-    """The share of `text` pixels that the detector's map (at its own resolution) still calls text
-    (above 0.3).
+def _text_share(probability: Probability, text: Selection, visible: Selection) -> float:
+    """The share of `text` pixels that are `visible` and still look like text to the detector.
 
-    Only where something is `visible`: the detector calls some perfectly flat pictures text.
+    `probability` is the detector's map at its own resolution; text is above TEXT_THRESHOLD. Only
+    visible pixels count, because the detector takes some perfectly flat pictures for text.
     """
     scaled = cv2.resize(probability, text.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return float(((scaled > TEXT_THRESHOLD) & visible)[text].mean()) if text.any() else 0.0

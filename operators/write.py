@@ -21,30 +21,33 @@ from operators.storage.s3_copy import copy_on_server
 
 @dataclass(frozen=True)
 class Write(Operator):
-    """Put every delivered image under its key, then commit the batch's ledger rows.
+    """Store every delivered image under DEST/images, then commit the batch's ledger rows.
 
-    Where nothing was edited and the source lies in the same store, the store copies it by itself.
-
-    The order makes a crash harmless: an image without a ledger row is made again, with the same
-    bytes, under the same key. What leaves this operator holds no pixels any more.
+    This order makes a crash harmless: an image without a ledger row is made again, with the same
+    bytes, under the same key. If an image was not edited and its source is in the same store, the
+    store copies it by itself. Rows leave this operator without pixels.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
     adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", "verdict", "reasons")
     storage: ClassVar[bool] = True
     dest: str = ""
+    """The run's destination: a path or an fsspec URL."""
     threads: int = 8
+    """Images of one batch that are stored at the same time."""
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Deliver one batch. Raises Failure if its ledger rows cannot be committed, since nothing
-        would be known of them.
-        """
-        written = map_rows(batch, self.name, self.adds, self._put, threads=self.threads, failed_too=True)
-        written = without_pixels(derive(written, ("verdict", "reasons"), _undelivered))
-        ledger.commit(self.dest, ledger_rows(written))
-        return written
+        """Deliver one batch.
 
-    def _put(self, row: Row) -> Additions | None:
+        Raises Failure if the ledger rows cannot be committed, because the batch would then be
+        delivered without a record.
+        """
+        stored = map_rows(batch, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
+        delivered = without_pixels(derive(stored, ("verdict", "reasons"), _correct_verdict))
+        ledger.commit(self.dest, ledger_rows(delivered))
+        return delivered
+
+    def _store(self, row: Row) -> Additions | None:
         failure = row["failure"]
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
@@ -62,9 +65,10 @@ class Write(Operator):
         return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
 
 
-def _undelivered(row: Row) -> Additions | None:
-    """An image that was worked well and could not be put is `failed` too, whatever the flow gave
-    as its verdict.
+def _correct_verdict(row: Row) -> Additions | None:
+    """The verdict that follows from the row's failure; None without a failure.
+
+    An image that could not be stored is `failed`, whatever verdict it had before.
     """
     failure = row["failure"]
     if failure is None:

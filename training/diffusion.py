@@ -1,21 +1,26 @@
-"""Trains the pixel diffusion model: PatchMatch's fill, corrected.
+"""Trains the pixel diffusion model, which corrects PatchMatch fills.
 
-    python -m training.diffusion_data ...                                  # the examples
-    python -m training.diffusion --data build/diffusion/data --work build/diffusion --minutes 90 --resume
-    python -m training.diffusion --data MY_DATA --work W --start build/diffusion/model --minutes 30     # fine-tune
+    python -m training.diffusion_data ...
+    python -m training.diffusion --data build/diffusion/data --work build/diffusion --minutes 90
+    python -m training.diffusion --data DATA --work W --start build/diffusion/model --minutes 30
 
-What diffuses is the residual: the clean crop less the PatchMatch fill, zero outside the hole. The
-network's last layer starts at zero: the untrained model shows the picture as it is where the
-mask's confidence is small, else the PatchMatch fill. The pixel loss asks for the clean picture as
-far as the marks let it through, and where they do not, for the PatchMatch fill's texture in the
-right colours: what cannot be known is not to become the mean of all that it could be. Where the
-picture can be trusted is learnt by itself, from which pixels the marks have touched: the pixel
-loss alone punishes the first attempts and stays where it began. A perceptual loss may be put
-beside them; it costs more than the network.
+The first command prepares examples, the second trains (`--resume` continues from the last
+checkpoint), the third fine-tunes an exported model.
 
-The checkpoint and the averaged weights are written every hundred steps, a curve (JSON lines:
-validation by the judge's perceptual distance and PSNR against PatchMatch and Navier-Stokes on the
-same held-out crops) every few minutes. Needs the `training` extra.
+The diffused signal is the residual: the clean crop minus the PatchMatch fill, zero outside the
+hole. The network's last layer starts at zero, so the untrained model shows the unchanged picture
+where the mask's confidence is small, and the PatchMatch fill elsewhere.
+
+The pixel loss asks for the clean picture as far as it shows through the marks. Where it does not,
+the loss asks for the PatchMatch fill's texture in the right colours, because the network would
+otherwise learn the mean of all possible textures. A separate loss teaches where to trust the
+picture, from the pixels that the marks have touched; the pixel loss alone punishes the first
+attempts, so the network never leaves its starting point. A perceptual loss is optional; it costs
+more than the network.
+
+Training writes the checkpoint and the averaged weights every hundred steps. Every few minutes it
+adds a line of JSON to the curve: perceptual distance and PSNR on held-out crops, to be compared
+with PatchMatch and Navier-Stokes on the same crops. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -54,27 +59,28 @@ ARCHITECTURE: dict[str, Any] = {
     "add_attention": False,
 }
 VIEWS = ((64, 16), (64, 16), (64, 16), (128, 4))
-"""Side of what the network is shown of an example, and how many at once: mostly small, now and
-then as large as in use.
+"""Side of the view of an example that the network sees, and the batch size: mostly small views,
+sometimes views as large as in use.
 """
 RECOLOURED = 0.4
-"""Share of the examples whose text gets another colour and strength each time they are shown."""
+"""Share of the examples whose text gets a new colour and strength each time they are used."""
 UNKNOWN = 2.0
 """Weight in the pixel loss of keeping the PatchMatch fill's texture where marks have changed the
-picture: a ghost of them that is closer to the truth than some other texture is still a ghost.
+picture: a ghost of the marks stays visible even if it is closer to the truth than another
+texture.
 """
 UNTOUCHED = 5
-"""Of 255, how much of a pixel marks may have replaced for it to count as seen."""
+"""Below this coverage by marks, of 255, a pixel counts as untouched."""
 COARSE = 4
-"""Pixels a side over which colours must be right also where marks hide everything: shading can be
-known, texture cannot.
+"""Side in pixels of the squares whose mean colour must be right even where marks hide everything:
+shading can be inferred, texture cannot.
 """
 SHARPNESS = 6
-"""Power of the share of a pixel that the marks left, which says how well it is known."""
+"""The share of a pixel that the marks left, to this power, is how well the pixel is known."""
 
 
 def new_network() -> torch.nn.Module:
-    """The network before training, its answer zero for every input."""
+    """The network before training; its output is zero for every input."""
     from diffusers import UNet2DModel
 
     network: torch.nn.Module = UNet2DModel(**ARCHITECTURE)
@@ -84,8 +90,8 @@ def new_network() -> torch.nn.Module:
 
 
 class Crops:
-    """A batch of examples as tensors, -1..1 for pictures and 0..1 for masks, all batch x channels
-    x height x width.
+    """A batch of examples as tensors, batch x channels x height x width, pictures in -1..1 and
+    masks in 0..1.
     """
 
     def __init__(self, examples: Pixels) -> None:
@@ -95,16 +101,16 @@ class Crops:
         self.clean, self.seen, self.start, self.smooth = (pictures[:, CHANNELS[name]] for name in names)
         self.mask, self.known = values[:, CHANNELS["mask"]] / 255, (1 - values[:, CHANNELS["replaced"]] / 255) ** SHARPNESS
         confidence = values[:, CHANNELS["mask"]][:, 2:].permute(0, 2, 3, 1).numpy() / np.float32(255)
-        told = [hints(*pair) for pair in zip(self.seen.permute(0, 2, 3, 1).numpy(), confidence, strict=True)]
-        self.hints = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2)
+        maps = [hints(*pair) for pair in zip(self.seen.permute(0, 2, 3, 1).numpy(), confidence, strict=True)]
+        self.hints = torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2)
         self.untouched = (values[:, CHANNELS["replaced"]] < UNTOUCHED).float()
         self.hole = (self.mask[:, :2].amax(1, keepdim=True) > 0).float()
         self.residual = (self.clean - self.start) * RESIDUAL_SCALE * self.hole
 
     def conditions(self) -> torch.Tensor:
-        """What the network sees at every noise level."""
-        shown = [self.start, self.smooth - self.start, self.seen - self.start, self.mask, self.hints]
-        return f.pixel_unshuffle(torch.cat(shown, 1), PACKING)
+        """The inputs that the network gets at every noise level."""
+        inputs = [self.start, self.smooth - self.start, self.seen - self.start, self.mask, self.hints]
+        return f.pixel_unshuffle(torch.cat(inputs, 1), PACKING)
 
 
 def estimated(
@@ -123,27 +129,27 @@ def estimated(
 
 
 def low_passed(residual: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
-    """The mean of each COARSE x COARSE pixels of the hole, at all of them."""
+    """Each pixel of the hole replaced by the mean of its COARSE x COARSE square."""
     mean = f.avg_pool2d(residual, COARSE) / f.avg_pool2d(hole, COARSE).clamp(min=1 / COARSE**2)
     return f.interpolate(mean, scale_factor=COARSE, mode="nearest") * hole
 
 
 def windows(examples: Pixels, side: int, rng: np.random.Generator) -> Pixels:
-    """A `side` x `side` view of each example round a random pixel of its hole."""
-    made = []
-    for one in examples:
-        rows, columns = np.nonzero(hole_of(one[..., CHANNELS["mask"]]))
+    """A `side` x `side` view of each example around a random pixel of its hole."""
+    views = []
+    for example in examples:
+        rows, columns = np.nonzero(hole_of(example[..., CHANNELS["mask"]]))
         chosen = rng.integers(len(rows))
-        y, x = (int(np.clip(c - side // 2, 0, len(one) - side)) for c in (rows[chosen], columns[chosen]))
-        made.append(one[y : y + side, x : x + side])
-    return np.stack(made)
+        y, x = (int(np.clip(c - side // 2, 0, len(example) - side)) for c in (rows[chosen], columns[chosen]))
+        views.append(example[y : y + side, x : x + side])
+    return np.stack(views)
 
 
 def augmented(examples: Pixels, rng: np.random.Generator) -> Pixels:
-    """The examples flipped, turned, with colours swapped or inverted, each batch its own way;
+    """The examples flipped, rotated, and with colours swapped or inverted, alike within a batch;
     some texts in another colour.
     """
-    examples = np.stack([recoloured(one, rng) if rng.random() < RECOLOURED else one for one in examples])
+    examples = np.stack([recoloured(example, rng) if rng.random() < RECOLOURED else example for example in examples])
     if rng.random() < 0.5:
         examples = examples[:, :, ::-1]
     examples = np.rot90(examples, rng.integers(4), axes=(1, 2))
@@ -155,45 +161,46 @@ def augmented(examples: Pixels, rng: np.random.Generator) -> Pixels:
     return np.concatenate([pictures, examples[..., PICTURES:]], axis=3)
 
 
-def recoloured(one: Pixels, rng: np.random.Generator) -> Pixels:
-    """An example whose marks have another colour and strength; as it is, where nothing is to be
-    seen of them.
+def recoloured(example: Pixels, rng: np.random.Generator) -> Pixels:
+    """An example with its marks in another colour and strength; unchanged if the marks are not
+    visible.
     """
-    blend, confidence = one[..., CHANNELS["mask"]][..., BLEND], one[..., CHANNELS["mask"]][..., CONFIDENCE]
+    mask = example[..., CHANNELS["mask"]]
+    blend, confidence = mask[..., BLEND], mask[..., CONFIDENCE]
     if np.array_equal(blend, confidence):
-        return one
+        return example
     strength = rng.uniform(0.3, 1) if rng.random() < 0.5 else 1.0
-    share = one[..., CHANNELS["replaced"]].astype(np.float32) / 255 * strength
+    share = example[..., CHANNELS["replaced"]].astype(np.float32) / 255 * strength
     colour = rng.integers(0, 256, 3) if rng.random() < 0.6 else rng.choice([0, 255])
-    changed, clean = one.copy(), one[..., CHANNELS["clean"]]
+    changed, clean = example.copy(), example[..., CHANNELS["clean"]]
     changed[..., CHANNELS["seen"]] = np.rint(clean * (1 - share) + colour * share)
     changed[..., CHANNELS["replaced"]] = np.rint(share * 255)
     return changed
 
 
 class Examples:
-    """The shards of a folder; those written meanwhile are found too."""
+    """The shards of a folder, including those written during training."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.shards: dict[str, Pixels] = {}
 
     def refresh(self) -> int:
-        """Look for new shards; how many examples there are."""
+        """Look for new shards; return the number of examples."""
         for path in sorted(self.folder.glob("train-*.npy")):
             if path.name not in self.shards:
                 self.shards[path.name] = np.load(path, mmap_mode="r")
         return sum(len(shard) for shard in self.shards.values())
 
     def batch(self, size: int, rng: np.random.Generator) -> Pixels:
-        """`size` examples from all over the shards."""
+        """`size` random examples from all shards."""
         names = list(self.shards)
         chosen = [self.shards[names[rng.integers(len(names))]] for _ in range(size)]
         return np.stack([shard[rng.integers(len(shard))] for shard in chosen])
 
 
-def answer(network: torch.nn.Module, examples: Pixels, steps: int, seed: int) -> Pixels:
-    """The model's fills of some examples, uint8, by the deterministic sampler."""
+def sample(network: torch.nn.Module, examples: Pixels, steps: int, seed: int) -> Pixels:
+    """The model's fills of some examples (uint8) by the deterministic sampler."""
     crops = Crops(examples)
     noise = torch.randn(crops.residual.shape, generator=torch.Generator().manual_seed(seed)) * crops.hole
     noisy = noise
@@ -206,28 +213,30 @@ def answer(network: torch.nn.Module, examples: Pixels, steps: int, seed: int) ->
     return pixels
 
 
-def judged(fills: Pixels, examples: Pixels) -> dict[str, float]:
-    """Mean perceptual distance and PSNR of fills, pasted in, against the clean crops."""
+def judge_fills(fills: Pixels, examples: Pixels) -> dict[str, float]:
+    """Mean perceptual distance and PSNR of pasted fills against the clean crops."""
     judge, figures = perceptual_distance(), []
-    for fill, one in zip(fills, examples, strict=True):
-        clean = np.ascontiguousarray(one[..., CHANNELS["clean"]])
-        blend = one[..., CHANNELS["mask"]][..., BLEND]
-        shown = pasted(one[..., CHANNELS["seen"]], fill, blend)
-        figures.append((judge.distance(shown, clean), min(60.0, psnr(shown, clean))))
-    distance, noise = np.mean(figures, axis=0)
-    return {"distance": round(float(distance), 5), "psnr": round(float(noise), 3)}
+    for fill, example in zip(fills, examples, strict=True):
+        clean = np.ascontiguousarray(example[..., CHANNELS["clean"]])
+        blend = example[..., CHANNELS["mask"]][..., BLEND]
+        result = pasted(example[..., CHANNELS["seen"]], fill, blend)
+        figures.append((judge.distance(result, clean), min(60.0, psnr(result, clean))))
+    distance, noise_ratio = np.mean(figures, axis=0)
+    return {"distance": round(float(distance), 5), "psnr": round(float(noise_ratio), 3)}
 
 
 def validate(network: torch.nn.Module, examples: Pixels) -> dict[str, Any]:
-    """The judge's figures on held-out crops, at one step and at four."""
+    """The figures on held-out crops, at one step and at four."""
     network.eval()
     parts = np.array_split(examples, max(1, len(examples) // 16))
-    return {f"steps_{n}": judged(np.concatenate([answer(network, part, n, 0) for part in parts]), examples) for n in (1, 4)}
+    return {
+        f"steps_{n}": judge_fills(np.concatenate([sample(network, part, n, 0) for part in parts]), examples) for n in (1, 4)
+    }
 
 
-def averaging(most: float) -> Callable[[Any, Any, Any], None]:
-    """Averaged weights that follow fast at first: a fixed decay would hold on to the untrained
-    network for its first thousand steps.
+def moving_average(most: float) -> Callable[[Any, Any, Any], None]:
+    """The update of averaged weights, its decay rising to `most`: a fixed decay would keep the
+    untrained network in the average for the first thousand steps.
     """
 
     @torch.no_grad()
@@ -239,7 +248,7 @@ def averaging(most: float) -> Callable[[Any, Any, Any], None]:
 
 
 class Run:
-    """What a training run is made of, and what its checkpoint keeps."""
+    """The state of a training run, which its checkpoint saves."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.work: Path = arguments.work
@@ -249,7 +258,7 @@ class Run:
             from diffusers import UNet2DModel
 
             self.network.load_state_dict(UNet2DModel.from_pretrained(arguments.start / "unet").state_dict())
-        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=averaging(arguments.average))
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=moving_average(arguments.average))
         self.optimiser = torch.optim.AdamW(self.network.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.done = {"step": 0, "seen": 0, "minutes": 0.0}
         self.losses: dict[str, float] = {}
@@ -271,7 +280,7 @@ class Run:
         copy.deepcopy(self.average.module).half().save_pretrained(self.work / "unet", safe_serialization=True)
 
     def log(self, **values: Any) -> None:
-        """One line of the curve, printed too."""
+        """Append a line to the curve, and print it."""
         line = json.dumps({**self.done, "minutes": round(self.done["minutes"], 2), **values})
         with (self.work / "curve.jsonl").open("a") as curve:
             curve.write(line + "\n")
@@ -279,25 +288,25 @@ class Run:
 
     def learn(self, crops: Crops, level: torch.Tensor, loss: Loss) -> None:
         """One step of the optimiser at the given noise levels."""
-        at = level[:, None, None, None]
-        noisy = (1 - at) * crops.residual + at * torch.randn_like(crops.residual) * crops.hole
+        share = level[:, None, None, None]
+        noisy = (1 - share) * crops.residual + share * torch.randn_like(crops.residual) * crops.hole
         self.network.train()
-        found = loss(self.network, crops, noisy, level)
+        losses = loss(self.network, crops, noisy, level)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.total(found).backward()
+        loss.total(losses).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
         self.done["step"] += 1
         self.done["seen"] += len(level)
-        for name, value in found.items():
+        for name, value in losses.items():
             self.losses[name] = 0.99 * self.losses.get(name, float(value.detach())) + 0.01 * float(value.detach())
 
 
 class Loss:
-    """What is minimised: pixels in the hole as far as they can be known, their coarse colours,
-    how wrongly the picture as it is was trusted, and how far the filled crop's features are from
-    the clean one's.
+    """The training loss, of four parts: the error of the hole's pixels as far as they can be
+    known, the error of their coarse colours, the error of the trust in the unchanged picture, and
+    the distance of the filled crop's features from the clean crop's.
     """
 
     def __init__(self, perceptual_weight: float, bfloat16: bool) -> None:
@@ -307,7 +316,7 @@ class Loss:
     def __call__(
         self, network: torch.nn.Module, crops: Crops, noisy: torch.Tensor, level: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The parts by name, means over the batch, of the features over a quarter of it."""
+        """The parts by name: means over the batch, for the features over a quarter of it."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             residual, trust = estimated(network, crops, noisy, level)
         area = crops.hole.sum((1, 2, 3)).clamp(min=64)
@@ -317,32 +326,32 @@ class Loss:
         matters = (crops.hole * (4 * (crops.seen - crops.start).abs().amax(1, keepdim=True)).clamp(0.1, 1)).detach()
         trusted = f.binary_cross_entropy_with_logits(trust, crops.untouched, matters, reduction="none")
         parts = {"pixels": off / (3 * RESIDUAL_SCALE), "coarse": coarse / (3 * RESIDUAL_SCALE), "trust": 0.1 * trusted}
-        found = {name: (part.sum((1, 2, 3)) / area).mean() for name, part in parts.items()}
+        losses = {name: (part.sum((1, 2, 3)) / area).mean() for name, part in parts.items()}
         if self.features is not None:
             some = slice(0, max(1, len(level) // 4))
             pictures = (crops.start[some] + residual[some] / RESIDUAL_SCALE, crops.clean[some])
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-                found["features"] = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
-        return found
+                losses["features"] = self.features(*(x.to(memory_format=torch.channels_last) for x in pictures)).mean()
+        return losses
 
-    def total(self, found: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The parts, weighed."""
-        seen = found["pixels"] + found["coarse"] + found["trust"]
-        return seen + self.perceptual_weight * found.get("features", torch.zeros(()))
+    def total(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The weighted sum of the parts."""
+        visible = losses["pixels"] + losses["coarse"] + losses["trust"]
+        return visible + self.perceptual_weight * losses.get("features", torch.zeros(()))
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train until `minutes` of processor time are spent, over all runs that were resumed."""
+    """Train until `minutes` of processor time are spent, counting the runs that were resumed."""
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
     run, data, loss = Run(arguments), Examples(arguments.data), Loss(arguments.perceptual_weight, arguments.bfloat16)
-    held = np.concatenate([np.load(path) for path in sorted(arguments.data.glob("validation-*.npy"))])[: arguments.held]
+    held_out = np.concatenate([np.load(path) for path in sorted(arguments.data.glob("validation-*.npy"))])[: arguments.held]
     if run.done["step"] == 0:
-        baselines = {name: judged(held[..., CHANNELS[name]], held) for name in ("start", "smooth")}
-        run.log(baselines=baselines, untrained=judged(answer(run.network, held, 1, 0), held))
+        baselines = {name: judge_fills(held_out[..., CHANNELS[name]], held_out) for name in ("start", "smooth")}
+        run.log(baselines=baselines, untrained=judge_fills(sample(run.network, held_out, 1, 0), held_out))
     rng, spent = np.random.default_rng(run.done["step"]), run.done["minutes"]
-    examples, began, saved = data.refresh(), time.process_time(), spent
+    examples, start, saved = data.refresh(), time.process_time(), spent
     while run.done["minutes"] < arguments.minutes:
         fraction = run.done["minutes"] / arguments.minutes
         for group in run.optimiser.param_groups:
@@ -352,7 +361,7 @@ def train(arguments: argparse.Namespace) -> None:
         crops = Crops(augmented(windows(data.batch(size, rng), side, rng), rng))
         chosen = np.where(rng.random(size) < 0.5, 1.0, rng.uniform(0.1, 1, size))
         run.learn(crops, torch.from_numpy(chosen).float(), loss)
-        run.done["minutes"] = spent + (time.process_time() - began) / 60
+        run.done["minutes"] = spent + (time.process_time() - start) / 60
         if run.done["step"] % 100 == 0:
             examples = data.refresh()
             print(json.dumps({**run.done, "examples": examples, **run.losses}), flush=True)
@@ -360,22 +369,22 @@ def train(arguments: argparse.Namespace) -> None:
         if run.done["minutes"] - saved > arguments.every or run.done["minutes"] >= arguments.minutes:
             saved = run.done["minutes"]
             run.save()
-            run.log(examples=examples, **run.losses, **validate(run.average.module, held))
+            run.log(examples=examples, **run.losses, **validate(run.average.module, held_out))
 
 
 def main() -> None:
     """Train, checkpoint, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that training.diffusion_data wrote")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--start", type=Path, help="a model's folder to go on from: fine-tuning")
-    parser.add_argument("--minutes", type=float, default=90, help="of processor time, all threads together")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoint, curve and weights")
+    parser.add_argument("--start", type=Path, help="a model's folder to fine-tune")
+    parser.add_argument("--minutes", type=float, default=90, help="processor time, all threads together")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights")
     parser.add_argument("--perceptual-weight", type=float, default=0.1)
-    parser.add_argument("--held", type=int, default=48, help="held-out crops that are judged")
+    parser.add_argument("--held", type=int, default=48, help="number of held-out crops to validate on")
     parser.add_argument("--every", type=float, default=4, help="processor minutes between checkpoints")
-    parser.add_argument("--threads", type=int, default=1, help="more wait for each other longer than they compute")
+    parser.add_argument("--threads", type=int, default=1, help="several threads wait for each other longer than they compute")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args())

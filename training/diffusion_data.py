@@ -1,16 +1,17 @@
-"""Examples for the pixel diffusion model: clean crops, the text or brush marks on them, and the
-fills it starts from.
+"""Prepares examples for the pixel diffusion model: clean crops, the text or brush marks on them,
+and the fills that the model starts from.
 
-    python -m training.diffusion_data --pictures DIR [DIR ...] --fonts DIR --out build/diffusion/data
+    python -m training.diffusion_data --pictures DIR [DIR ...] --fonts DIR --out DATA
 
-An example is uint8 SIDE x SIDE x 16: the clean crop, what is seen (the crop with its marks;
-inside masks that a user would give, the fill), a PatchMatch fill, a smooth fill (Navier-Stokes),
-the mask's `core`, `blend` and `confidence`, and how much of each pixel the marks replaced. Text
-is masked as in a run: the stroke network looks at a polygon like a detector's, and `soften` grows
-what it finds; a polygon in which it finds nothing is masked as a whole. The fills are made on a
-larger scene, and the example is cut from its middle. Shards are written one by one, and training
-may begin after the first; running the command again makes the ones that are missing. One picture
-in twelve, all its crops, is kept for validation.
+An example is uint8 SIDE x SIDE x 16: the clean crop, the seen crop (with its marks, or with the
+fill inside masks that a user would give), a PatchMatch fill, a smooth fill (Navier-Stokes), the
+mask's `core`, `blend` and `confidence`, and how much of each pixel the marks replaced.
+
+Text is masked as in a run: the stroke network examines a polygon like a detector's, and `soften`
+grows the strokes it finds; a polygon without any is masked as a whole. The fills are made on a
+larger scene, and the example is cut from its middle. Training may begin after the first shard;
+running the command again writes the missing shards. One picture in twelve, with all its crops, is
+kept for validation.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -53,25 +55,23 @@ CHANNELS = {
     "mask": slice(12, 15),
     "replaced": slice(15, 16),
 }
-"""What each channel of an example holds; the mask's are `core`, `blend` and `confidence`."""
+"""The channels of an example; the mask's are `core`, `blend` and `confidence`."""
 PICTURES = 12
-"""The channels that are pictures come first."""
+"""The number of channels that belong to pictures; they come first."""
 SOFTEN = Soften()
 LARGEST = 1600
-"""Longest side at which pictures are kept for cutting."""
+"""Longest side in pixels of the pictures that examples are cut from."""
 VALIDATION = 12
-"""One picture in so many is kept for validation."""
+"""One picture in this many is kept for validation."""
 BRUSHED = 0.12
-"""Share of the examples that are brush strokes and not text."""
+"""Share of the examples with brush strokes instead of text."""
 KINDS = (".jpg", ".jpeg", ".png", ".webp", ".tga")
 UNWANTED = ("acc_dm5/", "cosmo_block/", "stone/", "proto2/", "elev.png", "terrain.png", "trees.png", "/alphabets/")
-"""Parts of paths that are left out: files whose licence is not known, height maps, and stamps
-that are letters.
-"""
+"""Parts of paths to skip: files of unknown licence, height maps, and stamps that are letters."""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every picture under a folder, also inside the archives that games keep their textures in."""
+    """Every picture under a folder, including those in the texture archives of games."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path.suffix.lower() in KINDS:
             yield str(path.relative_to(folder)), path.read_bytes()
@@ -81,11 +81,11 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path.stem}/{name}", archive.read(name)
 
 
-def kept_pictures(folders: list[Path], cache: Path) -> list[str]:
-    """The folders' pictures as WebP of at most LARGEST pixels a side, made once.
+def prepare_pictures(folders: list[Path], cache: Path) -> list[str]:
+    """The folders' pictures as WebP of at most LARGEST pixels a side, cached.
 
-    One picture in several sizes (`images/1024x768.png`, `images/1920x1080.png`) counts once;
-    cut-outs stand on a grey of their own.
+    A picture in several sizes (`images/1024x768.png`, `images/1920x1080.png`) is used once. A
+    transparent picture gets a plain background, its colour derived from the file's hash.
     """
     done = cache / "pictures.json"
     if done.is_file():
@@ -123,14 +123,12 @@ def kept_pictures(folders: list[Path], cache: Path) -> list[str]:
 
 
 def is_validation(picture: str) -> bool:
-    """Whether a picture is kept for validation: decided by its name, which is a hash of its
-    content.
-    """
+    """Whether a picture is for validation, decided by its name, a hash of its content."""
     return int(Path(picture).stem[:8], 16) % VALIDATION == 0
 
 
 def clean_scene(rng: random.Random, picture: Pixels) -> Pixels:
-    """A SCENE x SCENE view of a picture at a random scale, now and then darkened, grey or turned."""
+    """A SCENE x SCENE view of a picture at a random scale, sometimes dark, grey or rotated."""
     most = max(1.0, min(picture.shape[0], picture.shape[1]) / SCENE)
     side = min(*picture.shape[:2], round(SCENE * math.exp(rng.uniform(0, math.log(min(5.0, most))))))
     top, left = rng.randint(0, picture.shape[0] - side), rng.randint(0, picture.shape[1] - side)
@@ -149,8 +147,10 @@ def clean_scene(rng: random.Random, picture: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class Marked:
-    """A scene with marks on it, how much of each pixel they replaced (0..1), and its mask as
-    `soften` leaves one.
+    """A scene with marks, how much of each pixel they replaced (0..1), and its mask as `soften`
+    makes it.
+
+    `given` says that the mask comes from a user and hides the scene below it.
     """
 
     shown: Pixels
@@ -160,8 +160,8 @@ class Marked:
 
 
 def brushed(rng: random.Random, scene: Pixels) -> Marked:
-    """Brush strokes, dots or a box over a scene: a mask that a user gives, which hides whatever
-    is below it.
+    """A scene under brush strokes, dots or a box: a mask that a user gives, which hides the scene
+    below it.
     """
     touched = np.zeros(scene.shape[:2], np.uint8)
     for _ in range(rng.randint(1, 4)):
@@ -176,8 +176,8 @@ def brushed(rng: random.Random, scene: Pixels) -> Marked:
 
 
 def detected_polygon(rng: random.Random, coverage: Coverage) -> list[list[float]] | None:
-    """A polygon like a detector's: round what a caption covers, a little larger or smaller; None
-    where nothing is covered.
+    """A polygon like a detector's: a rectangle around the covered pixels, slightly larger or
+    smaller; None if too little is covered.
     """
     points = cv2.findNonZero((coverage > 0.15).astype(np.uint8))
     if points is None:
@@ -191,8 +191,8 @@ def detected_polygon(rng: random.Random, coverage: Coverage) -> list[list[float]
 
 
 def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
-    """The mask (uint8 height x width x 4) that `soften` makes of these polygons, each by itself,
-    on a scene.
+    """The mask (uint8 height x width x 4) that `soften` makes of these polygons, one by one, on a
+    scene.
     """
     frame = Box(0, 0, shown.shape[1], shown.shape[0])
     mask = np.zeros((*shown.shape[:2], 4), np.uint8)
@@ -217,15 +217,15 @@ def softened(shown: Pixels, polygons: list[list[list[float]]]) -> Pixels:
     return mask
 
 
-def written(rng: random.Random, scene: Pixels, fonts: list[str]) -> Marked:
-    """Lines of text on a scene, now and then recompressed, masked as a run would mask them."""
+def lettered(rng: random.Random, scene: Pixels, fonts: list[str]) -> Marked:
+    """Lines of text on a scene, sometimes recompressed, masked as in a run."""
     line = math.exp(rng.uniform(math.log(14), math.log(100)))
     lines = max(1, min(rng.randint(1, 5), int(0.55 * SCENE / line)))
     shown, replaced, polygons = scene, np.zeros(scene.shape[:2], np.float32), []
     for number in range(lines):
-        one = caption(rng, fonts, line, scene)
+        style = caption(rng, fonts, line, scene)
         place = 0.5 + (number - (lines - 1) / 2) * line * 1.25 / SCENE
-        shown, coverage = draw(shown, Caption(**{**vars(one), "y": place, "x": rng.uniform(0.2, 0.8)}))
+        shown, coverage = draw(shown, Caption(**{**vars(style), "y": place, "x": rng.uniform(0.2, 0.8)}))
         replaced = np.maximum(replaced, coverage)
         polygon = detected_polygon(rng, coverage)
         polygons += [] if polygon is None else [polygon]
@@ -237,9 +237,9 @@ def written(rng: random.Random, scene: Pixels, fonts: list[str]) -> Marked:
 
 
 def example(rng: random.Random, picture: Pixels, fonts: list[str]) -> Pixels | None:
-    """One example, uint8 SIDE x SIDE x 16; None where the marks came out unusable."""
+    """One example, uint8 SIDE x SIDE x 16; None if the marks cover too little or too much."""
     clean = clean_scene(rng, picture)
-    marked = brushed(rng, clean) if rng.random() < BRUSHED else written(rng, clean, fonts)
+    marked = brushed(rng, clean) if rng.random() < BRUSHED else lettered(rng, clean, fonts)
     hole = hole_of(marked.mask)
     edge = (SCENE - SIDE) // 2
     middle = np.s_[edge : edge + SIDE, edge : edge + SIDE]
@@ -248,36 +248,48 @@ def example(rng: random.Random, picture: Pixels, fonts: list[str]) -> Pixels | N
     start = patchmatch(marked.shown, hole, rng.getrandbits(31))
     seen = np.where(hole[:, :, None] > 0, start, clean) if marked.given else marked.shown
     replaced = np.rint(np.clip(marked.replaced, 0, 1) * 255).astype(np.uint8)
-    made = np.dstack([clean, seen, start, navier_stokes(marked.shown, hole, 0), marked.mask[:, :, :3], replaced])
-    return np.ascontiguousarray(made[middle])
+    channels = np.dstack([clean, seen, start, navier_stokes(marked.shown, hole, 0), marked.mask[:, :, :3], replaced])
+    return np.ascontiguousarray(channels[middle])
 
 
-def shard(job: tuple[str, int, list[str], list[str]]) -> str:
-    """SHARD examples into one file: a third of them procedural, the rest four crops a picture."""
-    path, seed, pictures, fonts = job
+class ShardJob(NamedTuple):
+    """A shard to write: its file, its seed, and the pictures and typefaces to use."""
+
+    path: str
+    seed: int
+    pictures: list[str]
+    fonts: list[str]
+
+
+def write_shard(job: ShardJob) -> str:
+    """Write SHARD examples into one file, four per picture; about a third of the pictures are
+    procedural.
+    """
     cv2.setNumThreads(1)
-    rng, made = random.Random(seed), []
-    while len(made) < SHARD:
-        if rng.random() < 0.35 or not pictures:
+    rng = random.Random(job.seed)
+    examples: list[Pixels] = []
+    while len(examples) < SHARD:
+        if rng.random() < 0.35 or not job.pictures:
             picture = procedural(rng.getrandbits(31), rng.choice((192, 256, 320)))
         else:
             try:
-                with Image.open(rng.choice(pictures)) as file:
+                with Image.open(rng.choice(job.pictures)) as file:
                     picture = np.asarray(file.convert("RGB"))
             except OSError:
                 continue
             if min(picture.shape[:2]) < SIDE:
                 continue
-        made += [one for one in (example(rng, picture, fonts) for _ in range(4)) if one is not None]
-    part = Path(path).with_suffix(".part")
+        crops = (example(rng, picture, job.fonts) for _ in range(4))
+        examples += [crop for crop in crops if crop is not None]
+    part = Path(job.path).with_suffix(".part")
     with part.open("wb") as file:
-        np.save(file, np.stack(made[:SHARD]))
-    part.rename(path)
-    return path
+        np.save(file, np.stack(examples[:SHARD]))
+    part.rename(job.path)
+    return job.path
 
 
 def main() -> None:
-    """Prepare pictures, then write the shards that are missing."""
+    """Prepare the pictures, then write the missing shards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--fonts", type=Path, required=True)
@@ -287,15 +299,18 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    pictures, fonts = kept_pictures(arguments.pictures, arguments.out / "pictures"), usable_fonts(arguments.fonts)
+    pictures, fonts = prepare_pictures(arguments.pictures, arguments.out / "pictures"), usable_fonts(arguments.fonts)
     print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
-    held = [picture for picture in pictures if is_validation(picture)]
+    held_out = [picture for picture in pictures if is_validation(picture)]
     used = [picture for picture in pictures if not is_validation(picture)]
-    jobs = [(str(arguments.out / f"validation-{n}.npy"), 900_000 + n, held, fonts) for n in range(arguments.validation_shards)]
-    jobs += [(str(arguments.out / f"train-{n:04d}.npy"), n, used, fonts) for n in range(arguments.shards)]
-    missing = [job for job in jobs if not Path(job[0]).exists()]
+    jobs = [
+        ShardJob(str(arguments.out / f"validation-{n}.npy"), 900_000 + n, held_out, fonts)
+        for n in range(arguments.validation_shards)
+    ]
+    jobs += [ShardJob(str(arguments.out / f"train-{n:04d}.npy"), n, used, fonts) for n in range(arguments.shards)]
+    missing = [job for job in jobs if not Path(job.path).exists()]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for path in pool.map(shard, missing):
+        for path in pool.map(write_shard, missing):
             print(path, flush=True)
 
 

@@ -1,11 +1,10 @@
-"""Turns trained weights into the model's folder: diffusers' format, and a graph that ONNX Runtime
-runs.
+"""Exports trained weights as a model's folder: diffusers' format, and a graph for ONNX Runtime.
 
     python -m training.diffusion_export --work build/diffusion --out build/diffusion/model
 
-The weights lie there once, float16, in `unet/diffusion_pytorch_model.safetensors`.
-`unet/model.onnx` holds the graph alone: its weights are external data, at the places they have in
-the safetensors file, made float32 when the model is loaded.
+The folder holds the weights once, as float16 in `unet/diffusion_pytorch_model.safetensors`.
+`unet/model.onnx` holds only the graph: its weights are external data at their offsets in the
+safetensors file, converted to float32 when the model is loaded.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ INDEX = {
 }
 
 
-class _Exported(torch.nn.Module):
-    """The network with plain tensors in and out."""
+class _PlainNetwork(torch.nn.Module):
+    """The network with plain tensors as input and output."""
 
     def __init__(self, unet: torch.nn.Module) -> None:
         super().__init__()
@@ -46,10 +45,8 @@ class _Exported(torch.nn.Module):
         return answer
 
 
-def places(weights: Path) -> dict[str, tuple[int, int]]:
-    """Where each tensor's bytes lie in a safetensors file: offset from the file's start, and
-    length.
-    """
+def tensor_offsets(weights: Path) -> dict[str, tuple[int, int]]:
+    """Each tensor's bytes in a safetensors file: offset from the file's start, and length."""
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -61,14 +58,14 @@ def places(weights: Path) -> dict[str, tuple[int, int]]:
 
 
 def graph_of(unet: torch.nn.Module, weights: Path) -> bytes:
-    """The network's ONNX graph (opset 17), its weights external data in `weights`, which lies
-    beside it.
+    """The network's ONNX graph (opset 17), with its weights as external data in the file
+    `weights` in the same folder.
     """
     import onnx
 
     buffer = io.BytesIO()
     torch.onnx.export(
-        _Exported(unet).eval(),
+        _PlainNetwork(unet).eval(),
         (torch.zeros(1, unet.config["in_channels"], 32, 32), torch.ones(1)),
         buffer,
         input_names=["packed", "level"],
@@ -79,28 +76,28 @@ def graph_of(unet: torch.nn.Module, weights: Path) -> bytes:
         dynamo=False,
     )
     model = onnx.load_model_from_string(buffer.getvalue())
-    where = places(weights)
-    made = []
+    offsets = tensor_offsets(weights)
+    converted = []
     for tensor in model.graph.initializer:
         name = tensor.name.removeprefix("unet.")
-        offset, length = where[name]
+        offset, length = offsets[name]
         half = onnx.TensorProto(name=f"{name}.half", data_type=onnx.TensorProto.FLOAT16, dims=tensor.dims)
         half.data_location = onnx.TensorProto.EXTERNAL
         for key, value in (("location", weights.name), ("offset", offset), ("length", length)):
             half.external_data.add(key=key, value=str(value))
-        made.append((half, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT)))
+        converted.append((half, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT)))
     del model.graph.initializer[:]
-    model.graph.initializer.extend(half for half, _ in made)
+    model.graph.initializer.extend(half for half, _ in converted)
     nodes = list(model.graph.node)
     del model.graph.node[:]
-    model.graph.node.extend([*(node for _, node in made), *nodes])
+    model.graph.node.extend([*(node for _, node in converted), *nodes])
     data: bytes = model.SerializeToString()
     return data
 
 
 def export(work: Path, out: Path) -> float:
-    """Write the folder; the largest difference between what it answers and what torch does with
-    the same float16 weights.
+    """Write the folder, and return the largest difference between its output and torch's with the
+    same float16 weights.
     """
     from diffusers import UNet2DModel
 
@@ -116,12 +113,12 @@ def export(work: Path, out: Path) -> float:
     level = np.array([500], np.float32)
     with torch.inference_mode():
         expected = unet(torch.from_numpy(values), torch.from_numpy(level)).sample.numpy()
-    found = onnx_session(out / "unet" / "model.onnx").run(None, {"packed": values, "level": level})[0]
-    return float(np.abs(found - expected).max())
+    output = onnx_session(out / "unet" / "model.onnx").run(None, {"packed": values, "level": level})[0]
+    return float(np.abs(output - expected).max())
 
 
 def main() -> None:
-    """Export and say how exact it is."""
+    """Export, and print the largest difference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder that training.diffusion wrote")
     parser.add_argument("--out", type=Path, required=True)

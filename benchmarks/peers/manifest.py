@@ -1,9 +1,9 @@
-"""The manifest that every contender works: pictures of 0.2 to 12 megapixels, JPEG and PNG, one in
-five without text.
+"""The manifest that every contender cleans: pictures of 0.2 to 12 megapixels, JPEG and PNG, one
+in five without text.
 
-The backgrounds are photographs that packages carry, brought to size by mirroring and resampling,
-with the grain that resampling takes away put back. The text is rendered, so the masks of what it
-covers are known; they are the masks that contenders get which find no text themselves.
+The backgrounds are photographs that packages ship, mirrored and resampled to size, with grain
+added because resampling removes it. The text is rendered, so its masks are known; contenders that
+find no text themselves get these masks.
 """
 
 from __future__ import annotations
@@ -25,46 +25,44 @@ from operators.rows.arrays import Pixels
 SMALLEST, LARGEST = 0.2, 12.0
 """Megapixels."""
 TOWARDS_SMALL = 1.5
-"""How much more of the pictures are small ones: 1 would spread them evenly over the orders of
-magnitude.
+"""How strongly sizes lean towards small pictures; 1 would spread them evenly on a logarithmic
+scale.
 """
 WITHOUT_TEXT = 5
 """One picture in this many has no text."""
 PNG_EVERY = 3
 GRAIN = 2.0
-"""Grey levels, standard deviation."""
+"""Standard deviation in grey levels."""
 MASK_GROWTH = 4
-"""Pixels round the strokes that a given mask takes in."""
+"""Pixels by which a given mask is larger than the strokes."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A folder of `images` and a folder of `masks` of the same stems, all black where there is no
-    text.
+    """A folder of `images` and a folder of `masks` with the same stems; masks are black outside
+    the text.
     """
 
     folder: Path
 
     @property
     def images(self) -> Path:
-        """What is to be worked."""
+        """The folder of the pictures to clean."""
         return self.folder / "images"
 
     @property
     def masks(self) -> Path:
-        """Where the text is, for contenders that are told."""
+        """The folder of the masks, for contenders that find no text themselves."""
         return self.folder / "masks"
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures in the order of their names, which is neither that of their sizes nor that
-        of their formats.
-        """
+        """The pictures by name, an order independent of their sizes and formats."""
         return sorted(self.images.iterdir())
 
 
-def drawn(folder: Path, count: int) -> Manifest:
-    """`count` pictures in a folder, the same to the pixel every time."""
+def draw_manifest(folder: Path, count: int) -> Manifest:
+    """Draw `count` pictures into a folder, identical to the pixel every time."""
     manifest = Manifest(folder)
     manifest.images.mkdir(parents=True)
     manifest.masks.mkdir()
@@ -83,8 +81,8 @@ def drawn(folder: Path, count: int) -> Manifest:
 
 
 def size_of(number: int, count: int, shape: float) -> tuple[int, int]:
-    """Width and height of a picture: the manifest's sizes in shuffled order, both the smallest
-    and the largest among them.
+    """Width and height of a picture; the manifest's sizes are shuffled and include SMALLEST and
+    LARGEST.
     """
     order = random.Random(count).sample(range(count), count)
     megapixels = SMALLEST * (LARGEST / SMALLEST) ** ((order[number] / max(1, count - 1)) ** TOWARDS_SMALL)
@@ -110,9 +108,7 @@ def _photographs() -> Iterator[Pixels]:
 
 
 def _resized(photograph: Pixels, width: int, height: int, seed: int) -> Pixels:
-    """A photograph mirrored at its edges until it has the shape, resampled to the size, its grain
-    put back.
-    """
+    """A photograph mirrored at its edges to the shape, resampled to the size, grain added."""
     down, across = photograph.shape[:2]
     scale = max(1.0, (width * height / (2.0 * down * across)) ** 0.5)
     rows, columns = round(height / scale), round(width / scale)
@@ -124,7 +120,7 @@ def _resized(photograph: Pixels, width: int, height: int, seed: int) -> Pixels:
 
 
 def _captions(rng: random.Random, side: int) -> Iterator[Caption]:
-    """One to three lines of text whose letters are 3 to 7 % of the shorter side high."""
+    """One to three lines of text, their letters 3 to 7 % of the shorter side high."""
     fonts = list(typefaces().values())
     for row in range(rng.randint(1, 3)):
         yield Caption(

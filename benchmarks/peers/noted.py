@@ -1,4 +1,4 @@
-"""Our operators, noting when the first picture is begun."""
+"""cleanplate's operators that find text, with a note of when the first picture begins."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from operators.given_masks import GivenMasks
 
 @dataclass(frozen=True)
 class NotedDetect(Detect):
-    """`detect`."""
+    """`detect` with a note of its start."""
 
     noted: str = ""
 
     @property
     def name(self) -> str:
-        """Its own name, by which profiles know it."""
+        """The name of `Detect`, by which profiles know it."""
         return "detect"
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Note the begin, and detect."""
-        notes.begun(self.noted)
+        """Note the start, and detect."""
+        notes.note_start(self.noted)
         return super().apply(batch)
 
 
 @dataclass(frozen=True)
 class NotedGivenMasks(GivenMasks):
-    """`given_masks`."""
+    """`given_masks` with a note of its start."""
 
     noted: str = ""
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        """Note the begin, and read the masks."""
-        notes.begun(self.noted)
+        """Note the start, and read the masks."""
+        notes.note_start(self.noted)
         return super().apply(batch)

@@ -1,8 +1,8 @@
-"""What a contender tells the bench: when its first picture was begun, when it was done, and where
-the time went.
+"""The notes of a contender: when its first picture began, when it was done, and how it spent the
+time.
 
-Times are of the machine's monotonic clock, which all processes share. What comes before the first
-picture and after the last one is the same for any number of pictures, and counts apart.
+Times are those of the machine's monotonic clock, which all processes share. Start and end do not
+depend on the number of pictures, so time outside the window of pictures is counted separately.
 """
 
 from __future__ import annotations
@@ -16,35 +16,45 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from operators.rows.records import JsonObject
+
 KINDS = ("model", "codec", "io")
+RESULTS = "results.json"
 
 
 @cache
-def begun(notes: str) -> None:
+def note_start(notes: str) -> None:
     """Note that this process begins its first picture; later calls do nothing."""
     (Path(notes) / f"begun-{os.getpid()}").write_text(str(time.monotonic()))
 
 
-def ended(notes: str) -> None:
-    """Note that everything is done."""
+def note_end(notes: str) -> None:
+    """Note that the contender is done."""
     (Path(notes) / "ended").write_text(str(time.monotonic()))
 
 
-def told(notes: str, verdicts: Iterable[str], timings: Iterable[Mapping[str, Any]], **more: Any) -> None:
-    """Note the verdicts, the milliseconds of all TIMING structs by what they were spent on, and
-    whatever else there is.
+def note_results(notes: str, verdicts: Iterable[str], timings: Iterable[Mapping[str, Any]], **more: Any) -> None:
+    """Note the verdicts, the milliseconds of all TIMING structs by kind of work, and further
+    figures.
     """
     spent: Counter[str] = Counter()
     for timing in timings:
         spent.update({kind: timing[kind] for kind in KINDS})
         spent["steps"] += timing["total"] - sum(timing[kind] for kind in KINDS)
     content = {"verdicts": Counter(verdicts), "milliseconds": spent, **more}
-    (Path(notes) / "told.json").write_text(json.dumps(content))
+    (Path(notes) / RESULTS).write_text(json.dumps(content))
+
+
+def read_results(notes: Path) -> JsonObject:
+    """The content that `note_results` wrote; empty if the contender notes no results."""
+    file = notes / RESULTS
+    content: JsonObject = json.loads(file.read_text()) if file.exists() else {}
+    return content
 
 
 def window(notes: Path, outputs: Iterable[Path]) -> tuple[float, float, float]:
-    """When the first picture was begun, when the last one was at its place, and when the
-    contender said that it was done.
+    """When the first picture began, when the last one was in place, and when the contender was
+    done.
     """
     first = min(float(file.read_text()) for file in notes.glob("begun-*"))
     last = max(file.stat().st_mtime for file in outputs) - (time.time() - time.monotonic())

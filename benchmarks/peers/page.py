@@ -1,6 +1,4 @@
-"""The results as a page of Markdown: a table for each match, where the time went, and what was
-aimed at.
-"""
+"""Renders the results as Markdown: a table per match, the split of the time, and the targets."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ OURS = "cleanplate, fused"
 
 @dataclass(frozen=True)
 class Target:
-    """What is aimed at: our figure over another contender's, at least or at most so much."""
+    """A bound on the ratio of cleanplate's figure to another contender's."""
 
     ours: str
     theirs: str
@@ -58,8 +56,8 @@ COLUMNS = (
 )
 
 
-def page(figures: Mapping[str, Any]) -> str:
-    """The page for the figures of a bench."""
+def render_results(figures: Mapping[str, Any]) -> str:
+    """The page for the figures of a benchmark."""
     return "\n".join(_lines(figures)) + "\n"
 
 
@@ -76,25 +74,28 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Targets", "", "| ours over theirs | is | aimed at | |", "|---|---|---|---|")
     for target in TARGETS:
         if target.ours in contenders and target.theirs in contenders:
-            value = paired(figures["rounds"], target)
+            value = ratio_of(figures["rounds"], target)
             met = target.least <= value <= target.most
             aim = f"at least {target.least:g}" if target.least else f"at most {target.most:g}"
-            what = f"{target.figure.replace('_', ' ')}, {target.ours} over {target.theirs}"
-            yield f"| {what} | {value:.2f} | {aim} | {_met(met)} |"
-    for steps, grown in figures["four_times_larger"]["ratios"].items():
-        met = grown <= MOST_FOR_FOUR_TIMES
-        what = f"processor time of the same text on a picture four times larger: {steps}"
-        yield f"| {what} | {grown:.2f} | at most {MOST_FOR_FOUR_TIMES:g} | {_met(met)} |"
+            name = f"{target.figure.replace('_', ' ')}, {target.ours} over {target.theirs}"
+            yield f"| {name} | {value:.2f} | {aim} | {_met(met)} |"
+    for steps, ratio in figures["four_times_larger"]["ratios"].items():
+        met = ratio <= MOST_FOR_FOUR_TIMES
+        name = f"processor time of the same text on a picture four times larger: {steps}"
+        yield f"| {name} | {ratio:.2f} | at most {MOST_FOR_FOUR_TIMES:g} | {_met(met)} |"
 
 
-def paired(rounds: Sequence[Mapping[str, Any]], target: Target) -> float:
-    """The median over the rounds of our figure over theirs in the same round; of peaks, the
-    highest over the highest.
+def ratio_of(rounds: Sequence[Mapping[str, Any]], target: Target) -> float:
+    """The median over the rounds of our figure over theirs in the same round.
+
+    For peaks, it is our highest over their highest.
     """
     if target.figure.startswith("peak"):
-        ours, theirs = (max(one[name][target.figure] for one in rounds) for name in (target.ours, target.theirs))
+        ours, theirs = (max(figures[name][target.figure] for figures in rounds) for name in (target.ours, target.theirs))
         return float(ours / theirs)
-    return float(statistics.median(one[target.ours][target.figure] / one[target.theirs][target.figure] for one in rounds))
+    return float(
+        statistics.median(figures[target.ours][target.figure] / figures[target.theirs][target.figure] for figures in rounds)
+    )
 
 
 def _met(met: bool) -> str:
@@ -105,21 +106,21 @@ def _table(present: Sequence[Contender], contenders: Mapping[str, Any]) -> Itera
     yield f"| | {' | '.join(COLUMNS)} |"
     yield "|---|" + "---|" * len(COLUMNS)
     for contender in present:
-        one = contenders[contender.name]
-        parts = one["split"] or {}
+        figures = contenders[contender.name]
+        parts = figures["split"] or {}
         shares = [f"{parts[kind]:.0%}" if kind in parts else "" for kind in ("model", "codec", "io", "steps", "engine")]
-        spilled = "" if one["spilled_megabytes"] is None else f"{one['spilled_megabytes']:.0f}"
+        spilled = "" if figures["spilled_megabytes"] is None else f"{figures['spilled_megabytes']:.0f}"
         cells = [
-            f"{one['images_per_second']:.2f}",
-            f"{one['images_per_core_second']:.2f}",
-            f"{one['busy_share']:.0%}",
-            f"{one['peak_megabytes']:.0f}",
-            f"{one['shared_megabytes']:.0f}",
+            f"{figures['images_per_second']:.2f}",
+            f"{figures['images_per_core_second']:.2f}",
+            f"{figures['busy_share']:.0%}",
+            f"{figures['peak_megabytes']:.0f}",
+            f"{figures['shared_megabytes']:.0f}",
             spilled,
-            f"{one['written_megabytes']:.0f}",
-            f"{one['start_up_seconds']:.1f}",
-            f"{one['wind_up_seconds']:.1f}",
+            f"{figures['written_megabytes']:.0f}",
+            f"{figures['start_up_seconds']:.1f}",
+            f"{figures['wind_up_seconds']:.1f}",
             *shares,
-            f"{one['others_share']:.0%}",
+            f"{figures['others_share']:.0%}",
         ]
         yield f"| {contender.name} | " + " | ".join(cells) + " |"

@@ -1,8 +1,8 @@
-"""What a contender's processes take, seen from outside: memory, processor time and bytes written,
-from Linux's own accounts.
+"""Measures a contender's processes from outside: memory, processor time and bytes written, from
+Linux's accounts.
 
-Memory is the sum of proportional set sizes: a page that several processes share counts once. That
-holds for the object store too, whose resident pages are the shared part.
+Memory is the sum of proportional set sizes: a page that several processes share counts once. The
+shared part includes the object store's resident pages.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the tree: monotonic seconds; megabytes resident, and how many of them are
-    shared memory; since the start, processor seconds of the tree and of the whole machine, and
-    megabytes that the tree gave to disks.
+    """One look at the tree of processes.
+
+    `moment` is in monotonic seconds, `memory` in resident megabytes, `shared` the part of them
+    that is shared memory. `processor` and `machine` are the processor seconds of the tree and of
+    the whole machine since the start, `written` the megabytes that the tree wrote to disks.
     """
 
-    at: float
+    moment: float
     memory: float
     shared: float
     processor: float
@@ -39,9 +41,7 @@ class Sample:
 
 @dataclass
 class Watched:
-    """A command that has ended: its exit code, its errors' tail, when it was started, and the
-    samples.
-    """
+    """An ended command: exit code, tail of its errors, start in monotonic seconds, and samples."""
 
     code: int
     errors: str
@@ -49,29 +49,29 @@ class Watched:
     samples: list[Sample] = field(default_factory=list)
 
     def between(self, name: str, first: float, last: float) -> float:
-        """How much a count grew between two moments, the nearest samples standing for them."""
-        ends = [min(self.samples, key=lambda sample: abs(sample.at - moment)) for moment in (first, last)]
+        """How much a count grew between two moments, according to the samples nearest to them."""
+        ends = [min(self.samples, key=lambda sample: abs(sample.moment - moment)) for moment in (first, last)]
         return float(getattr(ends[1], name) - getattr(ends[0], name))
 
     def peak(self, name: str) -> float:
-        """The most of it that any sample saw."""
+        """The largest value in any sample."""
         return float(max(getattr(sample, name) for sample in self.samples))
 
 
-def watched(command: list[str], environment: dict[str, str], errors: Path) -> Watched:
-    """Run a command to its end, looking at it and at all its descendants, orphans included."""
+def watch(command: list[str], environment: dict[str, str], errors: Path) -> Watched:
+    """Run a command to its end and sample all its descendants, including orphans."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     started, samples, done = time.monotonic(), [], threading.Event()
     with errors.open("wb") as sink:
         process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)
 
-        def look() -> None:
+        def take_samples() -> None:
             processor: dict[tuple[int, float], float] = {}
             written: dict[tuple[int, float], float] = {}
             while not done.wait(SECONDS_BETWEEN):
-                samples.append(_sample(processor, written))
+                samples.append(_take_sample(processor, written))
 
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=take_samples)
         thread.start()
         try:
             code = process.wait()
@@ -82,7 +82,7 @@ def watched(command: list[str], environment: dict[str, str], errors: Path) -> Wa
     return Watched(code, errors.read_text(errors="replace")[-3000:], started, samples)
 
 
-def _sample(processor: dict[tuple[int, float], float], written: dict[tuple[int, float], float]) -> Sample:
+def _take_sample(processor: dict[tuple[int, float], float], written: dict[tuple[int, float], float]) -> Sample:
     memory = shared = 0.0
     for child in psutil.Process().children(recursive=True):
         try:
@@ -108,8 +108,9 @@ def _fields(file: Path) -> dict[str, int]:
 
 
 def _end_descendants() -> None:
-    """End what the command left behind, so that it takes nothing from the next one; all of it
-    where the bench is broken off.
+    """End the processes that the command left behind, so that they do not slow the next one.
+
+    If the benchmark is interrupted, this ends the command too.
     """
     left = psutil.Process().children(recursive=True)
     for process in left:

@@ -1,1 +1,1 @@
-"""The audit: what is lost at each boundary of the pipeline."""
+"""The audit: measure what images lose at each boundary of the pipeline."""

@@ -1,21 +1,20 @@
-"""The audit: real pictures through every boundary of the pipeline, and what each of them loses
-there.
-"""
+"""Take real pictures through every boundary of the pipeline, and measure what each loses there."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from flows.audit.boundaries import BOUNDARIES
 from flows.audit.boundaries.crossing import Crossing, pooled
-from flows.audit.boundaries.embedding import Sight, seen, sights
+from flows.audit.boundaries.embedding import Sight, measure_sights, visibility
 from flows.audit.boundaries.latent import autoencoder
 from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, sample_of
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
@@ -30,22 +29,22 @@ NO_PICTURE = "no picture of the sample crosses it"
 
 @dataclass(frozen=True)
 class Models:
-    """The models that some boundaries belong to, or why there is none."""
+    """The models that some boundaries need, or the reason why one is missing."""
 
     autoencoder: RoundTrip | None = None
     no_autoencoder: str = "no --model is given"
     embed: Embed | None = None
-    """The image encoder, as float32 and before anything is stored."""
+    """The image encoder; its float32 output before it is stored."""
 
 
 def embedding(rgb: Pixels) -> npt.NDArray[np.float32]:
-    """The shipped encoder's answer to a picture (uint8 height x width x 3), in its own precision."""
+    """Embed a picture (uint8 height x width x 3) with the shipped encoder, at full precision."""
     encoder = image_encoder()
     return encoder.network(prepared(rgb, encoder.descriptor.side, encoder.descriptor))
 
 
-def models(model: Path | None) -> Models:
-    """The shipped encoder, and what a model folder in diffusers' layout brings.
+def load_models(model: Path | None) -> Models:
+    """Load the shipped encoder, and the autoencoder of a model folder in diffusers' layout.
 
     Raises RunError model_missing or model_invalid.
     """
@@ -62,8 +61,8 @@ def models(model: Path | None) -> Models:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One picture's crossings, one for each boundary that it met."""
+class MeasuredPicture:
+    """The crossings of one picture, one for each boundary that it crossed."""
 
     path: str
     crossings: tuple[Crossing, ...]
@@ -72,49 +71,52 @@ class Measured:
 
 @dataclass
 class Audit:
-    """What all pictures lost, boundary by boundary, and the files that could not be read, by
-    their code.
-    """
+    """The losses of all pictures at every boundary, and the failed files by error code."""
 
     source: str
     models: Models
-    measured: list[Measured] = field(default_factory=list)
+    measured: list[MeasuredPicture] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
-    def of(self, boundary: str) -> list[tuple[str, Crossing]]:
-        """The pictures that met a boundary, and their crossings."""
-        return [(one.path, part) for one in self.measured for part in one.crossings if part.boundary == boundary]
+    def crossings(self, boundary: str) -> list[tuple[str, Crossing]]:
+        """The path and the crossing of each picture that crossed a boundary."""
+        return [
+            (picture.path, crossing)
+            for picture in self.measured
+            for crossing in picture.crossings
+            if crossing.boundary == boundary
+        ]
 
     def pooled(self, boundary: str) -> Crossing | None:
-        """All pictures' crossings of a boundary as one; None if none met it."""
-        parts = [part for _, part in self.of(boundary)]
+        """The crossings of a boundary by all pictures as one; None if no picture crossed it."""
+        parts = [crossing for _, crossing in self.crossings(boundary)]
         return pooled(parts) if parts else None
 
     def not_crossed(self, boundary: str) -> str:
-        """Why no picture met a boundary."""
+        """The reason why no picture crossed a boundary."""
         if boundary == "latent round trip" and self.models.autoencoder is None:
             return self.models.no_autoencoder
         return NO_PICTURE
 
-    def seen(self) -> dict[str, float]:
+    def visibility(self) -> dict[str, float]:
         """How well the embedding sees each octave band and the text, 0..1, over all pictures."""
-        return seen([sight for one in self.measured for sight in one.sights])
+        return visibility([sight for picture in self.measured for sight in picture.sights])
 
     def broken_bounds(self) -> list[str]:
-        """One line for each broken bound: the boundary, how many pictures break it, and the first
-        of them with its figures.
+        """One line for each broken bound: the number of pictures that break it, and the figures of
+        the first one.
         """
         lines = []
         for boundary in BOUNDS:
-            crossed = self.of(boundary)
-            found = [(path, [str(breach) for breach in breaches(part)]) for path, part in crossed]
-            worst = [(path, figures) for path, figures in found if figures]
-            if worst:
-                path, figures = worst[0]
-                lines.append(f"{boundary}: {len(worst)} of {len(crossed)} pictures, such as {path}: {'; '.join(figures)}")
+            crossings = self.crossings(boundary)
+            broken = [(path, found) for path, crossing in crossings if (found := list(breaches(crossing)))]
+            if broken:
+                path, found = broken[0]
+                example = f"{path}: {'; '.join(map(str, found))}"
+                lines.append(f"{boundary}: {len(broken)} of {len(crossings)} pictures, such as {example}")
         lines += [
             f"embedding: {thing} seen at {share:.3f} of the best seen, bound {LEAST_SEEN}"
-            for thing, share in self.seen().items()
+            for thing, share in self.visibility().items()
             if share < LEAST_SEEN
         ]
         return lines
@@ -123,20 +125,20 @@ class Audit:
 def audit(
     source: str,
     excluded: str,
-    using: Models,
+    models: Models,
     limit: int | None = None,
     progress: Callable[[Audit], None] = lambda _: None,
 ) -> Audit:
     """Take every image of a source (at most `limit`) through every boundary.
 
-    What cannot be read or worked is counted with its code. Raises RunError as `list_source` does,
-    and nothing_measured where no file could be read.
+    Counts failed files by error code. Raises RunError as `list_source` does, and RunError
+    nothing_measured if no file could be read.
     """
     use_one_thread()
-    result = Audit(source, using)
+    result = Audit(source, models)
     for item in islice(list_source(source, excluded), limit):
         try:
-            result.measured.append(_measured(item.path, sample_of(item, using.autoencoder, using.embed)))
+            result.measured.append(_measure(item.path, sample_of(item, models.autoencoder, models.embed)))
         except Exception as error:
             result.failures[failure_of(error).code] += 1
         progress(result)
@@ -146,21 +148,34 @@ def audit(
     return result
 
 
-def _measured(path: str, sample: Sample) -> Measured:
+def _measure(path: str, sample: Sample) -> MeasuredPicture:
     crossings: dict[str, list[Crossing]] = {}
     for boundary in BOUNDARIES:
         for crossing in boundary(sample):
             crossings.setdefault(crossing.boundary, []).append(crossing)
-    return Measured(path, tuple(pooled(parts) for parts in crossings.values()), tuple(sights(sample)))
+    return MeasuredPicture(path, tuple(pooled(parts) for parts in crossings.values()), tuple(measure_sights(sample)))
 
 
-def figures(crossing: Crossing) -> Iterator[tuple[str, object]]:
-    """A crossing's figures under their names, as JSON keeps them: an exact crossing has no PSNR,
-    but `exact`.
+class FigureRecord(TypedDict):
+    """The figures of a crossing in audit.json; None where they do not apply.
+
+    JSON has no infinity, so an exact crossing has `exact` instead of a PSNR.
     """
+
+    exact: bool | None
+    psnr: float | None
+    grey_levels: float | None
+    band_energy: list[float | None]
+    cells_lost: float | None
+
+
+def figures(crossing: Crossing) -> FigureRecord:
+    """The figures of a crossing as JSON keeps them."""
     exact = crossing.psnr == float("inf")
-    yield "exact", exact if crossing.values else None
-    yield "psnr", None if exact else crossing.psnr
-    yield "grey_levels", crossing.grey_levels
-    yield "band_energy", list(crossing.band_energy)
-    yield "cells_lost", crossing.cells_lost
+    return FigureRecord(
+        exact=exact if crossing.values else None,
+        psnr=None if exact else crossing.psnr,
+        grey_levels=crossing.grey_levels,
+        band_energy=list(crossing.band_energy),
+        cells_lost=crossing.cells_lost,
+    )

@@ -1,10 +1,9 @@
-"""What may be lost at each boundary: the row's documentation (`operators.rows.schema`) as bounds
-that `cleanplate audit` checks.
+"""Bounds for the loss at each boundary, which `cleanplate audit` checks.
 
-A bound is what theory or a published figure lets one expect of any picture, never what some
-sample happened to show. It holds for every single picture; a mean may hide the one that is
-ruined. A boundary whose bound is empty is measured only to compare with the one that the pipeline
-takes.
+They state the documentation of the row (`operators.rows.schema`) as figures. Each bound follows
+from theory or from a published figure, never from a sample. It applies to every single picture,
+because a mean can hide a ruined one. A boundary with an empty bound is an alternative that the
+pipeline does not use; it is measured for comparison only.
 """
 
 from __future__ import annotations
@@ -22,48 +21,45 @@ from operators.detect import MOST_BESIDE
 from operators.soften import Soften
 
 HALF_A_LEVEL = 0.5
-"""Grey levels of 255 by which rounding to a byte is off at most."""
+"""Largest error of rounding to a byte, in grey levels of 255."""
 HALF_THE_ENERGY = 0.5
-"""What is left at the edge of a filter's passband (-3 dB), by the usual definition of that edge.
-"""
+"""Energy that is left at the edge of a filter's passband (-3 dB), by the usual definition."""
 ROUNDED_TWICE = 1.5
-"""Grey levels: half a level through a slope of 2, the steepest between two common transfer
-curves, and rounded again.
+"""Grey levels: half a level times a slope of 2, the steepest between two common transfer curves,
+plus half a level of the second rounding.
 """
 LEAST_SEEN = 0.1
-"""A part of the picture is starved if a grey level of it moves the embedding by less than this
-share (-20 dB) of what a grey level of the best seen part does.
+"""A part of the picture is starved if one grey level of it moves the embedding by less than this
+share (-20 dB) of the move by the best seen part.
 """
 
 
 def psnr_of(grey_levels: float) -> float:
-    """PSNR in dB of an error of so many levels of 255 in every value."""
+    """PSNR in dB if every value is off by this many levels of 255."""
     return 20 * math.log10(255 / grey_levels)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What one boundary may lose, and why that much.
-
-    `psnr`: at least, in dB; `grey_levels`: the largest error of a value at most, in levels of
-    255; `band_energy`: the share that arrives of each octave band at least, finest first;
-    `cells_lost`: share of a mask's cells at most.
-    """
+    """The most that one boundary may lose, and the reason for it; None sets no limit."""
 
     why: str
     psnr: float | None = None
+    """Least PSNR in dB."""
     grey_levels: float | None = None
+    """Largest error of a value, in levels of 255."""
     band_energy: tuple[float | None, ...] = (None,) * len(BAND_NAMES)
+    """Least share of the energy of each octave band that arrives, finest band first."""
     cells_lost: float | None = None
+    """Largest share of a mask's cells that is lost."""
 
 
 @dataclass(frozen=True)
 class Breach:
-    """One figure beyond its bound; `figure` is `PSNR`, `largest error`, the name of a band, or
-    `cells`.
-    """
+    """A figure that breaks its bound."""
 
     figure: str
+    """`PSNR`, `largest error`, the name of a band, or `cells`."""
     value: float
     limit: float
     unit: str = ""
@@ -73,14 +69,15 @@ class Breach:
 
 
 def _resizing(size: int) -> Bound:
-    """The sampling theorem for the largest crop that `soften` makes: bands below the smaller
-    grid's limit must arrive.
+    """The bound of the sampling theorem for the largest crop that `soften` makes.
+
+    All bands below the limit of the smaller grid must arrive.
     """
     scale = size / Soften.largest_group
-    kept = [name for band, name in enumerate(BAND_NAMES) if scale >= 2.0**-band]
+    arriving = [name for band, name in enumerate(BAND_NAMES) if scale >= 2.0**-band]
     return Bound(
         f"a crop that neighbours share has {Soften.largest_group} px at most and is scaled by {scale:.2g} or more, "
-        f"a longer line is to be worked in pieces; sampling theory leaves {', '.join(kept)}, at half their energy or more",
+        f"a longer line is to be worked in pieces; sampling theory leaves {', '.join(arriving)}, at half their energy or more",
         band_energy=tuple(HALF_THE_ENERGY if scale >= 2.0**-band else None for band in range(len(BAND_NAMES))),
     )
 
@@ -139,20 +136,21 @@ BOUNDS: dict[str, Bound] = {
     ),
     "file: edited pixels, lossless": Bound("nothing", grey_levels=0.0),
 }
-"""Every boundary in the order an image meets them, and what it may lose."""
+"""Every boundary in the order an image crosses them, with its bound."""
 
 
 def breaches(crossing: Crossing) -> Iterator[Breach]:
-    """The figures of a crossing that break its boundary's bound. Raises KeyError for a boundary
-    that has none.
+    """Yield the figures of a crossing that break the bound of its boundary.
+
+    Raises KeyError for a boundary without a bound.
     """
     bound = BOUNDS[crossing.boundary]
     if bound.psnr is not None and crossing.psnr is not None and crossing.psnr < bound.psnr:
         yield Breach("PSNR", crossing.psnr, bound.psnr, " dB")
     if bound.grey_levels is not None and crossing.grey_levels is not None and crossing.grey_levels > bound.grey_levels:
         yield Breach("largest error", crossing.grey_levels, bound.grey_levels, " levels")
-    for name, kept, least in zip(BAND_NAMES, crossing.band_energy, bound.band_energy, strict=True):
-        if kept is not None and least is not None and kept < least:
-            yield Breach(name, kept, least, " of its energy")
+    for name, share, least in zip(BAND_NAMES, crossing.band_energy, bound.band_energy, strict=True):
+        if share is not None and least is not None and share < least:
+            yield Breach(name, share, least, " of its energy")
     if bound.cells_lost is not None and crossing.cells_lost is not None and crossing.cells_lost > bound.cells_lost:
         yield Breach("cells", 1 - crossing.cells_lost, 1 - bound.cells_lost, " arrived")

@@ -1,1 +1,1 @@
-"""The command line: each command is a thin wrapper over a flow."""
+"""The command line: every command is a thin wrapper around a flow."""

@@ -1,4 +1,4 @@
-"""`python -m flows.cli`: the `cleanplate` command."""
+"""Run the `cleanplate` command as `python -m flows.cli`."""
 
 from flows.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The `cleanplate` command: its commands, each a thin wrapper over a flow."""
+"""The `cleanplate` command line, with every command registered by its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ app.add_typer(models, name="models")
 
 
 def main() -> None:
-    """Run the command line. Wrong usage is one line and exit code 2, like every other error."""
+    """Run the command line and exit with its code.
+
+    Wrong usage prints one line and exits with code 2, like every other error.
+    """
     try:
         code = app(standalone_mode=False)
     except TyperException as error:

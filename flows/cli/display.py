@@ -1,6 +1,4 @@
-"""A run as it goes on, on the terminal: figures that stay in their place, or a line now and then
-where there is none.
-"""
+"""Show the progress of a run: a live panel on a terminal, or a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -21,14 +19,14 @@ from flows.telemetry.summary import Summary, count_text
 from operators.rows.failure import RunError
 
 LINE_EVERY_SECONDS = 60.0
-EVERY = "CLEANPLATE_PROGRESS_SECONDS"
-"""Seconds between two lines, for those who read a log as it grows, as `cleanplate submit` does.
-"""
+"""Seconds between two lines without a terminal."""
+SECONDS_VARIABLE = "CLEANPLATE_PROGRESS_SECONDS"
+"""Environment variable that overrides LINE_EVERY_SECONDS; `cleanplate submit` sets it."""
 REFRESHES_PER_SECOND = 2
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words of at most two units; `?` for None."""
+    """Format seconds in at most two units, such as `1 h 30 min`; `?` for None."""
     if seconds is None:
         return "?"
     seconds = round(seconds)
@@ -39,7 +37,7 @@ def duration(seconds: float | None) -> str:
 
 
 def line(progress: Progress) -> str:
-    """A run at one moment, in one line."""
+    """Format the progress of a run in one line."""
     if not progress.total:
         return f"listing: {progress.listed:,} images"
     parts = [
@@ -48,48 +46,49 @@ def line(progress: Progress) -> str:
         f"{progress.images_per_second:.2f} images/s, {progress.gigabytes_per_second:.3f} GB/s",
         f"{duration(progress.seconds_left)} left",
     ]
-    busiest = [f"{one.name} {busy(one)}" for one in sorted(progress.operators, key=_weight, reverse=True)[:3] if one.busy]
-    return " | ".join(filter(None, [*parts, ", ".join(busiest)]))
+    busiest = sorted(progress.operators, key=_busy_share, reverse=True)[:3]
+    loads = ", ".join(f"{activity.name} {busy(activity)}" for activity in busiest if activity.busy)
+    return " | ".join(filter(None, [*parts, loads]))
 
 
-def _weight(one: Activity) -> float:
-    return one.share if one.share is not None else 0.0
+def _busy_share(activity: Activity) -> float:
+    return activity.share if activity.share is not None else 0.0
 
 
-def busy(one: Activity) -> str:
-    """How busy an operator is: the share of its pool, or how many images at a time."""
-    return f"{one.share:.0%}" if one.share is not None else f"{one.busy:.1f} at a time"
+def busy(activity: Activity) -> str:
+    """Format how busy an operator is: the share of its pool, or the images worked at a time."""
+    return f"{activity.share:.0%}" if activity.share is not None else f"{activity.busy:.1f} at a time"
 
 
 def panel(progress: Progress) -> RenderableType:
-    """A run at one moment, in a few lines."""
+    """Format the progress of a run in a few lines, with a table of the operators."""
     if not progress.total:
         return Text(line(progress))
     head = Table.grid(padding=(0, 1))
     head.add_row(
         ProgressBar(total=progress.total, completed=progress.done, width=30),
         f"{progress.done:,} of {progress.total:,} images",
-        f"{duration(progress.seconds)} gone, {duration(progress.seconds_left)} left",
+        f"{duration(progress.seconds)} elapsed, {duration(progress.seconds_left)} left",
         f"{progress.images_per_second:.2f} images/s, {progress.gigabytes_per_second:.3f} GB/s",
     )
     operators = Table(box=None, padding=(0, 2), header_style="dim")
     for name in ("operator", "busy", "ms/image", "waiting", "at work", "workers"):
         operators.add_column(name, justify="left" if name == "operator" else "right", no_wrap=True)
-    stage = None
-    for one in progress.operators:
-        first, stage = one.stage != stage, one.stage
-        shared = (
-            [str(one.queued), str(one.at_work), str(one.workers or "tasks")] if first and one.queued is not None else [""] * 3
-        )
-        operators.add_row(one.name, busy(one), f"{one.milliseconds:.0f}", *shared)
+    previous_stage = None
+    for activity in progress.operators:
+        stage_cells = ["", "", ""]
+        if activity.stage != previous_stage and activity.queued is not None:
+            stage_cells = [str(activity.queued), str(activity.at_work), str(activity.workers or "tasks")]
+        previous_stage = activity.stage
+        operators.add_row(activity.name, busy(activity), f"{activity.milliseconds:.0f}", *stage_cells)
     failures = ", ".join(f"{code} {count}" for code, count in sorted(progress.failures.items()))
-    told = " | ".join(filter(None, [count_text(Counter(progress.verdicts)), failures]))
+    counts = " | ".join(filter(None, [count_text(Counter(progress.verdicts)), failures]))
     below = operators if progress.operators else Text("starting workers")
-    return Group(head, *([Text(told)] if told else []), below)
+    return Group(head, *([Text(counts)] if counts else []), below)
 
 
-class _Now:
-    """Renders the run as it is whenever it is asked to."""
+class _LivePanel:
+    """The panel of the latest summary, built anew at every refresh."""
 
     def __init__(self) -> None:
         self.summary: Summary | None = None
@@ -99,40 +98,40 @@ class _Now:
 
 
 def _seconds_between_lines() -> float:
-    given = os.environ.get(EVERY, str(LINE_EVERY_SECONDS))
+    text = os.environ.get(SECONDS_VARIABLE, str(LINE_EVERY_SECONDS))
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        raise RunError("option_invalid", f"{EVERY}={given}: a number of seconds above 0 is expected")
+        raise RunError("option_invalid", f"{SECONDS_VARIABLE}={text}: expected a number of seconds above 0")
     return seconds
 
 
 @contextlib.contextmanager
 def show_progress(console: Console) -> Iterator[Callable[[Summary], None]]:
-    """Show a run while the block lasts; the yielded function takes its summary, again whenever it
-    likes.
+    """Show the progress of a run inside the `with` block.
 
-    Raises RunError option_invalid if CLEANPLATE_PROGRESS_SECONDS is no number of seconds.
+    Call the yielded function with the run's summary, as often as needed. Raises RunError
+    option_invalid if CLEANPLATE_PROGRESS_SECONDS is not a number of seconds above 0.
     """
-    now = _Now()
+    live = _LivePanel()
 
     def update(summary: Summary) -> None:
-        now.summary = summary
+        live.summary = summary
 
     if console.is_terminal:
-        with Live(now, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True):
+        with Live(live, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True):
             yield update
         return
     ended, seconds = threading.Event(), _seconds_between_lines()
 
-    def lines() -> None:
+    def print_lines() -> None:
         while not ended.wait(seconds):
-            if now.summary is not None:
-                console.print(line(now.summary.progress()), markup=False)
+            if live.summary is not None:
+                console.print(line(live.summary.progress()), markup=False)
 
-    thread = threading.Thread(target=lines, name="progress", daemon=True)
+    thread = threading.Thread(target=print_lines, name="progress", daemon=True)
     thread.start()
     try:
         yield update

@@ -26,9 +26,9 @@ from operators.upscalers.enlargement import Routing
 
 @with_options
 def erase(source: Source, dest: Dest, fill: FillOptions, options: RunOptions, size: SizeOptions) -> None:
-    """Remove text from every image of SOURCE into DEST."""
+    """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = erase_text(_fills(fill, dest, options.fresh), size.limits)
+        flow = erase_text(_build_fills(fill, dest, options.fresh), size.limits)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -36,14 +36,14 @@ def erase(source: Source, dest: Dest, fill: FillOptions, options: RunOptions, si
 def inpaint(
     source: Source,
     dest: Dest,
-    masks: Annotated[str, typer.Option(help="Folder or URL that holds a mask of the same relative path for each source.")],
+    masks: Annotated[str, typer.Option(help="Folder or URL with a mask for each source image, at the same relative path.")],
     fill: FillOptions,
     options: RunOptions,
     size: SizeOptions,
 ) -> None:
-    """Regenerate what given masks cover."""
+    """Fill the masked parts of every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = inpaint_masks(masks, _fills(fill, dest, options.fresh), size.limits)
+        flow = inpaint_masks(masks, _build_fills(fill, dest, options.fresh), size.limits)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -54,18 +54,20 @@ def enlarge(
     options: RunOptions,
     size: SizeOptions,
     scale: Annotated[
-        int | None, typer.Option(help=f"How many times as wide and high: {' or '.join(map(str, SCALES))}.")
+        int | None, typer.Option(help=f"Factor for the width and the height: {' or '.join(map(str, SCALES))}.")
     ] = None,
-    paper: Annotated[str | None, typer.Option("--print", help="Or the paper size to fill, such as 20x30cm.")] = None,
-    dpi: Annotated[float, typer.Option(min=1, help="Dots per inch of the print.")] = 300,
+    paper: Annotated[
+        str | None, typer.Option("--print", help="Paper size to fill, instead of a factor: such as 20x30cm.")
+    ] = None,
+    dpi: Annotated[float, typer.Option(min=1, help="Resolution of the print in dots per inch.")] = 300,
     model: Annotated[
-        str, typer.Option(help=f"The model for textured blocks: {', '.join(UPSCALERS)}, or a diffusion upscaler.")
+        str, typer.Option(help=f"Model for textured blocks: {', '.join(UPSCALERS)}, or a diffusion upscaler.")
     ] = Routing.model,
     threshold: Annotated[
-        float, typer.Option(min=0, help="Loss by resampling, in grey levels, from which a block goes to the model.")
+        float, typer.Option(min=0, help="A block goes to the model if resampling loses more than this many grey levels.")
     ] = Routing.threshold,
 ) -> None:
-    """Enlarge every image of SOURCE into DEST, by a factor or to a print size."""
+    """Enlarge every image of SOURCE by a factor or to a print size, and write it to DEST."""
     with one_line_errors():
         if (scale is None) == (paper is None):
             raise RunError("option_invalid", "give either --scale or --print")
@@ -80,18 +82,18 @@ def enlarge(
 
 @with_options
 def run_file(
-    flow: Annotated[str, typer.Argument(metavar="FILE.py:FLOW", help="A Python file and the name of a Flow in it.")],
+    flow: Annotated[str, typer.Argument(metavar="FILE.py:FLOW", help="Python file and the name of a Flow in it.")],
     source: Source,
     dest: Dest,
     options: RunOptions,
     seed: Seed = 0,
 ) -> None:
-    """Run a flow of your own."""
+    """Run your own flow from a Python file over every image of SOURCE."""
     with one_line_errors():
         _execute(load_flow(flow), source, dest, options, seed)
 
 
-def _fills(fill: FillOptions, dest: str, fresh: bool) -> Fills:
+def _build_fills(fill: FillOptions, dest: str, fresh: bool) -> Fills:
     rungs = rungs_of(fill.preset, fill.model)
     budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, rungs, fresh))
     return Fills(rungs, fill.seed, fill.prompt, budget)

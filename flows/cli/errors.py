@@ -1,4 +1,4 @@
-"""Errors on the terminal: one line with a stable code, and its exit code."""
+"""Report errors on the terminal as one line with a stable code, and exit with the matching code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Any expected error as one line with its code, and its exit code; no traceback."""
+    """Print an expected error as one line with its code, without a traceback, and exit."""
     try:
         yield
     except RunError as error:
@@ -31,5 +31,5 @@ def one_line_errors() -> Iterator[None]:
         errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        errors.print("error: interrupted: the same command takes up where this run ended")
+        errors.print("error: interrupted: run the same command again to continue where this run stopped")
         raise typer.Exit(3) from None

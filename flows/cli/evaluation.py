@@ -1,4 +1,4 @@
-"""The commands that judge: evaluate, calibrate, compare and audit."""
+"""The commands that measure: evaluate, calibrate, compare and audit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from cluster import profile as profiles
 from flows.cli.errors import errors, one_line_errors
-from flows.cli.options import Limit, Model, Preset, Seed, Source, Workers
+from flows.cli.options import Limit, Model, Preset, Seed, Source
 from flows.evaluation import suite as suites
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.ladder import rungs_of
@@ -18,10 +18,11 @@ from operators.decisions import gate
 from operators.generators.classical import CLASSICAL
 from operators.rows.failure import RunError
 
-Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without one, the default suite is drawn.")]
+Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Number of worker processes. The default is one per core.")]
 
 
-def _suite(folder: Path | None) -> suites.Suite:
+def _load_suite(folder: Path | None) -> suites.Suite:
     if folder is None:
         return default_suite(default_folder())
     try:
@@ -31,16 +32,17 @@ def _suite(folder: Path | None) -> suites.Suite:
 
 
 def evaluate_suite(
-    out: Annotated[Path, typer.Option(help="Folder that receives the figures, the pictures and the reports.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the figures, the pictures and the reports to.")],
     suite: Suite = None,
     preset: Preset = "balanced",
     model: Model = None,
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try random fills with.")] = 3,
-    workers: Workers = None,
+    workers: Processes = None,
 ) -> None:
-    """Measure quality, legibility, continuity, naturalness, variance, failures and latency on a
-    suite.
+    """Evaluate the fills of a ladder on a suite of images.
+
+    Measures quality, legibility, continuity, naturalness, variance, failures and latency.
     """
     with one_line_errors():
         from flows.evaluation.evaluate import Options as EvaluationOptions
@@ -48,29 +50,30 @@ def evaluate_suite(
         from flows.evaluation.report import write_reports
         from flows.evaluation.tables import verdicts
 
-        chosen = _suite(suite)
-        content = evaluate(chosen, out, EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores()))
+        loaded_suite = _load_suite(suite)
+        options = EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores())
+        content = evaluate(loaded_suite, out, options)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
-        print(
-            f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {write_reports(chosen, out)}"
-        )
+        page = write_reports(loaded_suite, out)
+        print(f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {page}")
 
 
 def calibrate_gate(
     suite: Suite = None,
     out: Annotated[
-        Path, typer.Option(help="File that receives the thresholds. The default is the one that `verify` reads.")
+        Path, typer.Option(help="File to write the thresholds to. The default is the file that `verify` reads.")
     ] = gate.PATH,
-    workers: Workers = None,
+    workers: Processes = None,
 ) -> None:
-    """Fit the gate of `verify` to fills whose truth is known. Run it again whenever masks or
-    fills change.
+    """Fit the thresholds of `verify` to fills whose truth is known.
+
+    Run it again whenever masks or fills change.
     """
     with one_line_errors():
         from flows.evaluation.calibrate import calibrate, write_calibration
 
         try:
-            content = calibrate(_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
+            content = calibrate(_load_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
@@ -86,11 +89,12 @@ def calibrate_gate(
 
 
 def compare_evaluations(
-    run_a: Annotated[Path, typer.Argument(help="Folder of the current evaluation.")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of the evaluation to compare it with.")],
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the baseline evaluation.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the evaluation to compare with it.")],
 ) -> None:
-    """Compare two evaluations pair by pair. The exit code is 1 if any figure of any bucket got
-    worse.
+    """Compare two evaluations of one suite by paired differences.
+
+    The exit code is 1 if any figure of any bucket got worse from RUN_A to RUN_B.
     """
     from flows.evaluation.compare import compare, read
     from flows.evaluation.comparison_report import write_comparison
@@ -116,23 +120,26 @@ def compare_evaluations(
 
 def audit_boundaries(
     source: Source,
-    out: Annotated[Path, typer.Option(help="Folder that receives audit.json and audit.html.")] = Path("build/audit"),
-    model: Annotated[Path | None, typer.Option(help="A model's folder in diffusers' layout, for its autoencoder.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write audit.json and audit.html to.")] = Path("build/audit"),
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model in the layout of diffusers, to audit its autoencoder.")
+    ] = None,
     limit: Limit = None,
 ) -> None:
-    """Measure what is lost at each boundary of the pipeline. The exit code is 1 if any bound is
-    broken.
+    """Measure what images lose at each boundary of the pipeline.
+
+    The exit code is 1 if any bound is broken.
     """
     with one_line_errors():
         from rich.console import Console
 
-        from flows.audit.audit import audit, models
+        from flows.audit.audit import audit, load_models
         from flows.audit.report import table, write_audit
 
         with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
             task = bar.add_task("images", total=None)
             result = audit(
-                source, str(out), models(model), limit, lambda found: bar.update(task, completed=len(found.measured))
+                source, str(out), load_models(model), limit, lambda result: bar.update(task, completed=len(result.measured))
             )
         page, broken = write_audit(result, out), result.broken_bounds()
         Console(width=170).print(table(result))

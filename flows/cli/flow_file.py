@@ -1,4 +1,4 @@
-"""A flow of your own, loaded from a Python file."""
+"""Load a user's flow from a Python file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from operators.rows.failure import RunError
 
 
 def load_flow(reference: str) -> Flow:
-    """The Flow that FILE.py:NAME names. Raises RunError flow_missing, or FlowError from the
-    file's own flow.
+    """Load the Flow that the reference FILE.py:NAME points to.
+
+    Raises RunError flow_missing if there is no such file or Flow, RunError flow_invalid if the
+    file fails, and FlowError if the operators of the file's flow do not fit together.
     """
     file, _, name = reference.rpartition(":")
     path = Path(file)
     if not name or not path.is_file():
-        raise RunError("flow_missing", f"{reference} is not FILE.py:FLOW with a file that exists")
-    name_in_python = f"user_flow_{path.stem}"
-    specification = importlib.util.spec_from_file_location(name_in_python, path)
+        raise RunError("flow_missing", f"{reference} is not FILE.py:FLOW with an existing file")
+    module_name = f"user_flow_{path.stem}"
+    specification = importlib.util.spec_from_file_location(module_name, path)
     if specification is None or specification.loader is None:
         raise RunError("flow_missing", f"{file} is not a Python file")
     module = importlib.util.module_from_spec(specification)
-    sys.modules[name_in_python] = module
+    sys.modules[module_name] = module
     try:
         specification.loader.exec_module(module)
     except FlowError:

@@ -1,6 +1,4 @@
-"""`cleanplate models`: which models there are, what is known of one, and pulling them to this
-machine.
-"""
+"""`cleanplate models`: list the models, show what is known of one, and download them."""
 
 from __future__ import annotations
 
@@ -19,76 +17,84 @@ from operators.models.card import ModelCard
 from operators.models.pull import bytes_here, checksums, fetch_weights, known_checksums, place
 from operators.models.sources import origin
 
-models = typer.Typer(no_args_is_help=True, help="The models by their aliases, and their files on this machine.")
+models = typer.Typer(no_args_is_help=True, help="List models, show their cards, and download their files.")
 output = Console(highlight=False, soft_wrap=True)
 
 Reference = Annotated[
-    str, typer.Argument(metavar="MODEL", help="An alias, alias@revision, or a folder or URL in diffusers' format.")
+    str, typer.Argument(metavar="MODEL", help="An alias, alias@revision, or a folder or URL in the format of diffusers.")
 ]
 
 
-def _here(card: ModelCard) -> str:
+def _format_downloaded(card: ModelCard) -> str:
+    """The size of a model's files on this machine, `no` without them, `code` for a package."""
+    if origin(card) == "code":
+        return "code"
     count = bytes_here(card)
-    return "code" if origin(card) == "code" else "no" if count is None else decimal(count)
+    return "no" if count is None else decimal(count)
 
 
-def _revision(card: ModelCard) -> str:
-    """The revision and what it is worth."""
+def _format_revision(card: ModelCard) -> str:
+    """The revision of a model, and whether it pins the model's files."""
     if not card.source:
         return "that of the installed package"
-    named = card.revision or "none"
+    revision = card.revision or "none"
     if card.files:
-        return f"{named} (pinned by the checksums of its card)"
+        return f"{revision} (pinned by the checksums in its card)"
     if origin(card) == "hub" and re.fullmatch(r"[0-9a-f]{40}", card.revision):
-        return f"{named} (a commit)"
-    return f"{named} (not pinned: its files may change)"
+        return f"{revision} (a commit)"
+    return f"{revision} (not pinned: its files may change)"
 
 
 @models.command("list")
 def list_models() -> None:
-    """All aliases."""
+    """List all models by alias."""
     with one_line_errors():
-        table = Table("alias", "family", "licence", "size", "here", box=None, pad_edge=False)
+        table = Table("alias", "family", "licence", "size", "downloaded", box=None, pad_edge=False)
         for card in registry.cards().values():
             size = "any" if origin(card) == "code" else f"{card.native_size} px"
-            table.add_row(card.alias, card.family, card.licence.replace("[", r"\["), size, _here(card))
+            table.add_row(card.alias, card.family, card.licence.replace("[", r"\["), size, _format_downloaded(card))
         output.print(table)
 
 
 @models.command("show")
 def show(reference: Reference) -> None:
-    """Everything known of a model, where its files lie, and their checksums."""
+    """Show the card of a model, the folder of its files, and their checksums."""
     with one_line_errors():
         card = registry.resolve(reference)
         hidden = {"files", "revision"} | ({name for name in type(card).model_fields if not getattr(card, name)})
-        lines = {"alias": card.alias, "revision": _revision(card), **card.model_dump(exclude=hidden)}
+        lines = {"alias": card.alias, "revision": _format_revision(card), **card.model_dump(exclude=hidden)}
         earlier = [old.revision for old in registry.histories().get(card.alias, ())]
         if len(earlier) > 1:
             lines["revisions"] = ", ".join(earlier)
-        lines["here"] = _here(card)
+        lines["downloaded"] = _format_downloaded(card)
         if (folder := place(card)) is not None:
             lines["folder"] = folder
         for name, value in lines.items():
             output.print(f"{name}: {value}", markup=False)
         if card.source:
             sums = checksums(card) if origin(card) == "folder" else known_checksums(card)
-            output.print("sha256:" if sums else "sha256: unknown until it is pulled")
+            output.print("sha256:" if sums else "sha256: unknown until the model is downloaded")
             for name, sha256 in sums.items():
                 output.print(f"  {sha256}  {name}", markup=False)
 
 
 @models.command("pull")
-def pull(references: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Aliases, or URLs of folders.")]) -> None:
-    """Bring models to this machine and verify them; a card without checksums gets them printed,
-    ready to be pasted.
+def pull(
+    references: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Aliases, or folders or URLs in the format of diffusers.")
+    ],
+) -> None:
+    """Download models to this machine and verify their files.
+
+    For a card without checksums, prints them in the format of a card.
     """
     with one_line_errors():
         for reference in references:
             card = registry.resolve(reference)
             if not card.source:
-                output.print(f"{card.alias}: code of an installed package, nothing to pull", markup=False)
+                output.print(f"{card.alias}: code of an installed package, nothing to download", markup=False)
                 continue
             folder = fetch_weights(card)
-            output.print(f"{card.alias}: {_here(card)} verified in {folder}", markup=False)
+            output.print(f"{card.alias}: {_format_downloaded(card)} verified in {folder}", markup=False)
             if not card.files and origin(card) != "folder":
                 output.print(yaml.safe_dump({"files": checksums(card)}).rstrip(), markup=False)

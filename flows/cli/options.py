@@ -1,8 +1,8 @@
-"""The options that several commands share, in groups.
+"""Options that several commands share, in groups.
 
-A group is a frozen dataclass whose fields are options. `with_options` gives a command the options
-of the groups that its parameters name, so that an option is written once and means the same
-everywhere.
+A group is a frozen dataclass whose fields are options. `with_options` expands the parameters of a
+command that are annotated with a group, so every option is defined once and means the same in all
+commands.
 """
 
 from __future__ import annotations
@@ -22,83 +22,85 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="Folder, glob or fsspec URL such as s3://bucket/prefix. Or a manifest: Parquet, CSV or JSON lines with a `uri` "
-        "column. Or Parquet files with the images inside (FILE.parquet#column=NAME if several columns hold images).",
+        help="Folder, glob, or fsspec URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a `uri` "
+        "column. Or Parquet files that contain the images (FILE.parquet#column=NAME if several columns hold images).",
     ),
 ]
 Dest = Annotated[
-    str, typer.Argument(metavar="DEST", help="Folder or URL that receives images/, ledger/, run.json and report.html.")
+    str, typer.Argument(metavar="DEST", help="Folder or URL to write images/, ledger/, run.json and report.html to.")
 ]
-Preset = Annotated[str, typer.Option(help=f"The ladder of fills: {', '.join(PRESETS)}.")]
+Preset = Annotated[str, typer.Option(help=f"Preset ladder of fills: {', '.join(PRESETS)}.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="One model in place of the preset's ladder: an alias of `cleanplate models list`, a folder or a URL."),
+    typer.Option(help="One model to use instead of the preset: an alias from `cleanplate models list`, a folder or a URL."),
 ]
-Seed = Annotated[int, typer.Option(help="The seed of the run. The seed of every region follows from it.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Work only the first N images of the listing.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, in place of the profile's number.")]
+Seed = Annotated[int, typer.Option(help="Seed of the run. The seed of every region derives from it.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Process only the first N images of the listing.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, instead of the number in the profile.")]
 
 
 @dataclass(frozen=True)
 class FillOptions:
-    """How regions are filled."""
+    """Options for filling regions."""
 
     preset: Preset = "balanced"
     model: Model = None
-    prompt: Annotated[str, typer.Option(help="Describe what should be behind the text, for models that read prompts.")] = ""
+    prompt: Annotated[str, typer.Option(help="Description of what should replace the text, for models that take prompts.")] = ""
     budget_ms: Annotated[
         float | None,
-        typer.Option("--budget-ms", min=0, help="Milliseconds that the fills of one image may cost, as predicted."),
+        typer.Option("--budget-ms", min=0, help="Most milliseconds that the fills of one image may take, as predicted."),
     ] = None
     seed: Seed = 0
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is laid over machines, and how much of the source it works."""
+    """Options for distributing a run over machines and for the part of the source to process."""
 
     profile: Annotated[
-        str, typer.Option("--profile", help="Resource profile: laptop, the name of a shipped one, or a YAML file.")
+        str, typer.Option("--profile", help="Resource profile: laptop, the name of a shipped profile, or a YAML file.")
     ] = "laptop"
     limit: Limit = None
     workers: Workers = None
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run into DEST and start over.")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the record of an earlier run into DEST and start over.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True)
 class SizeOptions:
-    """Which sources are too large to be edited."""
+    """Limits above which images are delivered unedited."""
 
-    max_pixels: Annotated[int, typer.Option(min=1, help="Deliver images with more pixels unedited.")] = Limits.max_pixels
-    max_bytes: Annotated[int, typer.Option(min=1, help="Deliver files with more bytes unedited.")] = Limits.max_bytes
+    max_pixels: Annotated[int, typer.Option(min=1, help="Deliver images with more pixels than this unedited.")] = (
+        Limits.max_pixels
+    )
+    max_bytes: Annotated[int, typer.Option(min=1, help="Deliver files with more bytes than this unedited.")] = Limits.max_bytes
 
     @property
     def limits(self) -> Limits:
-        """The limits as operators take them."""
+        """The limits in the form that operators take."""
         return Limits(self.max_pixels, self.max_bytes)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are annotated with a group of options become the options of
-    that group.
+    """Decorate a command so that each group in its signature becomes the options of that group.
 
-    The command still receives one object for each group. Typer reads the expanded signature.
+    Typer reads the expanded signature. The command itself still receives one object per group.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
     parameters: list[inspect.Parameter] = []
-    annotations: dict[str, Any] = {}
     for parameter in inspect.signature(command).parameters.values():
         group = groups.get(parameter.name)
         if group is None:
-            parameters.append(parameter.replace(annotation=hints[parameter.name]))
-            annotations[parameter.name] = hints[parameter.name]
+            parameters.append(parameter.replace(kind=keyword_only, annotation=hints[parameter.name]))
             continue
         field_hints = get_type_hints(group, include_extras=True)
-        for field in fields(group):
-            kind, hint = inspect.Parameter.KEYWORD_ONLY, field_hints[field.name]
-            parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=hint))
-            annotations[field.name] = hint
+        parameters += [
+            inspect.Parameter(field.name, keyword_only, default=field.default, annotation=field_hints[field.name])
+            for field in fields(group)
+        ]
 
     @functools.wraps(command)
     def expanded(**values: Any) -> None:
@@ -107,7 +109,6 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**values, **objects)
 
-    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    expanded.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {**annotations, "return": None}
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
     return expanded

@@ -1,4 +1,4 @@
-"""`cleanplate plan`: pools, bottleneck, hours and cost of a run before it starts."""
+"""`cleanplate plan`: estimate the pools, bottleneck, hours and cost of a run before it starts."""
 
 from __future__ import annotations
 
@@ -27,92 +27,97 @@ output = Console(highlight=False, soft_wrap=True)
 
 
 def plan(
-    source: Annotated[str, typer.Argument(help="Folder, glob, Parquet manifest or URL to draw a sample from.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Folder, glob, Parquet manifest or URL to draw a sample from.")
+    ],
     images: Annotated[int, typer.Option(min=1, help="Number of images in the planned run.")],
     profile: Annotated[
-        str, typer.Option(help="Profile to balance: laptop, the name of a shipped one, or a YAML file.")
+        str, typer.Option(help="Profile to balance: laptop, the name of a shipped profile, or a YAML file.")
     ] = "laptop",
     preset: Preset = "balanced",
     model: Model = None,
-    price: Annotated[list[str] | None, typer.Option(help="Price of an hour: cpu=0.04 for a core, gpu=1.90 for a GPU.")] = None,
-    out: Annotated[Path, typer.Option(help="File that receives the balanced profile.")] = Path("balanced.yaml"),
+    price: Annotated[
+        list[str] | None, typer.Option(help="Price per hour, such as cpu=0.04 for a core or gpu=1.90 for a GPU.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File to write the balanced profile to.")] = Path("balanced.yaml"),
 ) -> None:
-    """Measure a sample of SOURCE, balance a profile for it, and estimate the hours and the cost
-    of a run.
+    """Estimate the hours and the cost of a run from a sample of SOURCE.
+
+    Measures the sample in every stage, and writes a profile whose pools are balanced for it.
     """
     with one_line_errors():
-        prices, chosen = prices_of(price or []), profiles.load(profile)
+        prices, base_profile = parse_prices(price or []), profiles.load(profile)
         with tempfile.TemporaryDirectory(prefix="cleanplate-plan-") as work:
             flow = erase_text(Fills(rungs_of(preset, model))).then(Write(f"{work}/out"))
-            drawn = sample(source)
-            found = {}
+            index_sample = sample(source)
+            measured = {}
             with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-                task = bar.add_task("measuring", total=len(flow.stages(chosen)))
-                for name, one in measure_stages(flow, chosen, drawn.rows, Path(work)):
-                    found[name] = one
+                task = bar.add_task("measuring", total=len(flow.stages(base_profile)))
+                for name, stage in measure_stages(flow, base_profile, index_sample.rows, Path(work)):
+                    measured[name] = stage
                     bar.update(task, description=name, advance=1)
-            traffic = traffic_of(drawn.rows, Path(work) / "out", drawn.listing_seconds)
-        result = make_plan(flow, chosen, found, gpu_memory(), images)
+            traffic = traffic_of(index_sample.rows, Path(work) / "out", index_sample.listing_seconds)
+        result = make_plan(flow, base_profile, measured, gpu_memory(), images)
         out.write_text(profile_yaml(result))
-        output.print(table(result))
-        for line in lines(result, images, prices):
+        output.print(stage_table(result))
+        for line in summary_lines(result, images, prices):
             output.print(line, markup=False)
-        output.print("beside the workers, on paper, the scarcest first:")
-        for limit in limits(images, result.best.rate, len(found), machine_count(chosen), traffic):
-            output.print(f"  {limit.what}: {limit.need} ({limit.share:.2%})", markup=False)
+        output.print("estimated needs beside the workers, the scarcest first:")
+        for limit in limits(images, result.best.rate, len(measured), machine_count(base_profile), traffic):
+            output.print(f"  {limit.resource}: {limit.need} ({limit.share:.2%})", markup=False)
         output.print(f"balanced profile: {out}", markup=False)
 
 
-def prices_of(texts: list[str]) -> Prices:
-    """Prices from `cpu=0.04` and `gpu=1.90`. Raises RunError option_invalid."""
-    found = {}
+def parse_prices(texts: list[str]) -> Prices:
+    """Parse prices such as `cpu=0.04` and `gpu=1.90`. Raises RunError option_invalid."""
+    prices = {}
     for text in texts:
         name, _, amount = text.partition("=")
         if name not in ("cpu", "gpu") or not amount.replace(".", "", 1).isdigit():
-            raise RunError("option_invalid", f"--price {text}: write cpu=AMOUNT or gpu=AMOUNT, an hour's price of one")
-        found[name] = float(amount)
-    return Prices(**found)
+            raise RunError("option_invalid", f"--price {text}: expected cpu=AMOUNT or gpu=AMOUNT, a price per hour")
+        prices[name] = float(amount)
+    return Prices(**prices)
 
 
-def table(plan: Plan) -> Table:
-    """What was measured of each stage, and the processes that it gets."""
-    drawn = Table("stage", "ms/image", "P95", "of it core", "MB", "GPU MB", "processes", "cores each", "GPU each", "busy")
-    for column in drawn.columns[1:]:
+def stage_table(plan: Plan) -> Table:
+    """Tabulate the measurements of each stage and the processes that it gets."""
+    table = Table("stage", "ms/image", "P95", "CPU ms", "MB", "GPU MB", "processes", "cores each", "GPU each", "busy")
+    for column in table.columns[1:]:
         column.justify = "right"
-    for name, one in plan.measured.items():
+    for name, stage in plan.measured.items():
         load, count = plan.loads[name], plan.best.processes[name]
-        drawn.add_row(
+        table.add_row(
             name,
             f"{1000 * load.seconds:.1f}",
-            f"{1000 * sorted(one.seconds)[int(0.95 * (len(one.seconds) - 1))]:.1f}",
+            f"{1000 * sorted(stage.seconds)[int(0.95 * (len(stage.seconds) - 1))]:.1f}",
             f"{1000 * load.cpu_seconds:.1f}",
-            f"{one.memory / 1e6:.0f}",
-            f"{one.gpu_memory / 1e6:.0f}" if one.gpu_memory else "",
+            f"{stage.memory / 1e6:.0f}",
+            f"{stage.gpu_memory / 1e6:.0f}" if stage.gpu_memory else "",
             f"{count}",
             f"{plan.profile.stages[name].cpus:g}",
             f"{load.gpus:.3g}" if load.gpus else "",
             f"{plan.best.rate * load.seconds / count:.0%}",
         )
-    return drawn
+    return table
 
 
-def lines(plan: Plan, images: int, prices: Prices) -> list[str]:
-    """What the plan comes to, as sentences."""
+def summary_lines(plan: Plan, images: int, prices: Prices) -> list[str]:
+    """Summarise a plan for a run of `images` in lines of text."""
     count, fleet = len(next(iter(plan.measured.values())).seconds), plan.fleet
     low, high = plan.spread
-    found = [f"note: {remark}" for remark in plan.remarks]
-    found.append(
+    lines = [f"note: {remark}" for remark in plan.remarks]
+    lines.append(
         f"measured on {count} images; planned for {fleet.cores:g} cores, {fleet.gpus:g} GPUs, {fleet.memory / GIBIBYTE:.0f} GiB"
-        + (", as many as the profile grows to" if grows(plan.profile) else "")
+        + (", the most that the profile grows to" if grows(plan.profile) else "")
     )
-    found.append(f"blocks of {plan.profile.images_per_block} images")
-    found.append(f"as the profile is: {plan.given.rate:.3g} images/s, held by {plan.given.limit}")
-    found.append(f"balanced: {plan.best.rate:.3g} images/s ({low:.3g} to {high:.3g}), held by {plan.best.limit}")
+    lines.append(f"blocks of {plan.profile.images_per_block} images")
+    lines.append(f"profile as given: {plan.original.rate:.3g} images/s, limited by {plan.original.limit}")
+    lines.append(f"balanced: {plan.best.rate:.3g} images/s ({low:.3g} to {high:.3g}), limited by {plan.best.limit}")
     for gain in plan.gains:
-        spent = f", for {', '.join(gain.spent_on)}" if gain.spent_on else ""
-        found.append(f"one more {gain.resource}: {gain.rate:+.3g} images/s{spent}")
+        stages = f", used by {', '.join(gain.spent_on)}" if gain.spent_on else ""
+        lines.append(f"one more {gain.resource}: {gain.rate:+.3g} images/s{stages}")
     hours = [plan.hours(images, rate) for rate in (None, high, low)]
-    amounts = [plan.cost(each, prices) for each in hours]
+    amounts = [plan.cost(duration, prices) for duration in hours]
     cost = f", at a cost of {amounts[0]:,.2f} ({amounts[1]:,.2f} to {amounts[2]:,.2f})" if amounts[0] else ""
-    found.append(f"{images:,} images: {hours[0]:,.3g} hours ({hours[1]:,.3g} to {hours[2]:,.3g}){cost}")
-    return found
+    lines.append(f"{images:,} images: {hours[0]:,.3g} hours ({hours[1]:,.3g} to {hours[2]:,.3g}){cost}")
+    return lines

@@ -1,6 +1,4 @@
-"""`cleanplate submit`: any other command as a job on a cluster, by Ray's job server or by
-Kubernetes.
-"""
+"""`cleanplate submit`: run another command as a job on a cluster, through Ray or Kubernetes."""
 
 from __future__ import annotations
 
@@ -12,32 +10,37 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.display import EVERY
+from flows.cli.display import SECONDS_VARIABLE
 from flows.cli.errors import errors, one_line_errors
 from operators.rows.failure import RunError
 
-ENVIRONMENT = {EVERY: "10", "PYTHONUNBUFFERED": "1"}
-"""What a job is told: its lines are followed as they come."""
+ENVIRONMENT = {SECONDS_VARIABLE: "10", "PYTHONUNBUFFERED": "1"}
+"""Environment variables of a job, so that its output can be followed line by line."""
 
 
 def submit(
     context: typer.Context,
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="A command with its options: erase, inpaint, ...")],
-    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Print a RayJob for KubeRay instead.")] = False,
-    image: Annotated[str, typer.Option(help="With --kubernetes: name and version of the images, without -cpu or -cuda.")] = "",
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="Command to run, with its options: erase, inpaint, ...")
+    ],
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Print a RayJob manifest for KubeRay instead.")] = False,
+    image: Annotated[
+        str, typer.Option(help="With --kubernetes: name and version of the container images, without -cpu or -cuda.")
+    ] = "",
     base: Annotated[
-        Path | None, typer.Option(help="With --kubernetes: a rendered overlay with the RayJob to start from.")
+        Path | None, typer.Option(help="With --kubernetes: rendered overlay with the RayJob to start from.")
     ] = None,
 ) -> None:
-    """Run COMMAND as a job on the cluster that RAY_ADDRESS names; the same line again follows it,
-    or takes it up.
+    """Run COMMAND as a job on the cluster that RAY_ADDRESS names.
+
+    Submit the same command again to follow the running job, or to continue where it stopped.
     """
     with one_line_errors():
-        parameters = _parsed(context, command)
-        files = _own_files(parameters)
+        parameters = _parse_command(context, command)
+        files = _find_local_files(parameters)
         if kubernetes:
             if files:
-                raise RunError("option_invalid", f"{', '.join(files)}: a RayJob takes no files of this machine along")
+                raise RunError("option_invalid", f"{', '.join(files)}: a RayJob cannot include files of this machine")
             from cluster.job import fingerprint
             from cluster.rayjob import RayJobError, rayjob
 
@@ -48,38 +51,45 @@ def submit(
                 raise RunError("option_invalid", str(error)) from None
             return
         if image or base:
-            raise RunError("option_invalid", "--image and --base belong to --kubernetes")
-        raise typer.Exit(_as_job(command, files))
+            raise RunError("option_invalid", "--image and --base require --kubernetes")
+        raise typer.Exit(_run_as_job(command, files))
 
 
-def _parsed(context: typer.Context, command: Sequence[str]) -> Mapping[str, Any]:
-    """The command's own parameters, so that wrong usage is known before anything is sent. Raises
-    RunError.
+def _parse_command(context: typer.Context, command: Sequence[str]) -> Mapping[str, Any]:
+    """Parse the parameters of a command, so that wrong usage is reported before it is sent.
+
+    Raises RunError option_invalid for a command that cannot be submitted, and for a path that the
+    nodes of a cluster cannot read.
     """
     group: Any = context.find_root().command
-    known = group.get_command(context, command[0])
-    parameters = {} if known is None else {parameter.name for parameter in known.params}
+    subcommand = group.get_command(context, command[0])
+    parameters = {} if subcommand is None else {parameter.name for parameter in subcommand.params}
     if "dest" not in parameters:
-        raise RunError("option_invalid", f"{command[0]!r} is no command that can be submitted: it has no SOURCE and DEST")
-    values: dict[str, Any] = known.make_context(command[0], list(command[1:]), parent=context).params
+        raise RunError("option_invalid", f"{command[0]!r} cannot be submitted: it is not a command with SOURCE and DEST")
+    values: dict[str, Any] = subcommand.make_context(command[0], list(command[1:]), parent=context).params
     for name in ("source", "dest", "masks", "model"):
         value = values.get(name)
         if value and "://" not in value and not os.path.isabs(value) and (name != "model" or os.path.isdir(value)):
             raise RunError(
-                "option_invalid", f"{name} {value}: a cluster needs a URL, or an absolute path that all of its nodes share"
+                "option_invalid", f"{name} {value}: a cluster needs a URL, or an absolute path that all its nodes share"
             )
     return values
 
 
-def _own_files(values: Mapping[str, Any]) -> dict[str, Path]:
-    """Files of this machine that the command reads, by how it names them: a profile, a flow of
-    one's own.
+def _find_local_files(values: Mapping[str, Any]) -> dict[str, Path]:
+    """Find the files of this machine that a command reads, by the name that it uses for each.
+
+    They are the file of a profile and the file of a user's flow.
     """
-    named = {str(values.get("profile") or ""): None, str(values.get("flow") or "").rpartition(":")[0]: None}
-    return {name: Path(name) for name in named if name and Path(name).is_file()}
+    names = dict.fromkeys((str(values.get("profile") or ""), str(values.get("flow") or "").rpartition(":")[0]))
+    return {name: Path(name) for name in names if name and Path(name).is_file()}
 
 
-def _as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
+def _run_as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
+    """Submit a command with its local files, follow its job, and return the command's exit code.
+
+    Follows the job that already runs the same command if there is one. Raises RunError.
+    """
     try:
         from cluster import job as jobs
     except ImportError as error:
@@ -91,7 +101,7 @@ def _as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
     names = {name: file.name for name, file in files.items()}
     flows = {
         f"{name}:{flow}": f"{names[name]}:{flow}"
-        for name, flow in (a.rsplit(":", 1) for a in command if ":" in a)
+        for name, flow in (argument.rsplit(":", 1) for argument in command if ":" in argument)
         if name in names
     }
     entrypoint = shlex.join(["python", "-m", "flows.cli", *renamed(command, names | flows)])
@@ -102,17 +112,17 @@ def _as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
                 job = jobs.submit(entrypoint, folder, ENVIRONMENT)
             errors.print(f"job {job}", markup=False)
         else:
-            errors.print(f"job {job} is at work on this already; following it", markup=False)
+            errors.print(f"job {job} already runs this command; following it", markup=False)
         try:
             ended = jobs.follow(
                 job, lambda text: print(text, end="", flush=True), lambda text: errors.print(text, markup=False)
             )
         except KeyboardInterrupt:
             raise RunError(
-                "interrupted", f"{job} goes on; the same command follows it, `ray job stop {job}` ends it", 3
+                "interrupted", f"{job} keeps running; run the same command to follow it, or `ray job stop {job}` to stop it", 3
             ) from None
     except jobs.JobError as error:
         raise RunError("job_server", str(error), 3) from None
     if ended.exit_code is None:
-        raise RunError("run_interrupted", f"{job}: {ended.message}; the same command takes up where it ended", 3)
+        raise RunError("run_interrupted", f"{job}: {ended.message}; run the same command to continue where it stopped", 3)
     return ended.exit_code

@@ -1,1 +1,1 @@
-"""The engine: the only room that drives Ray."""
+"""The engine: runs flows on Ray Data, and is the only package that drives Ray."""

@@ -1,5 +1,6 @@
-"""What each rung costs on this machine: measured once before a run with a latency budget, and
-kept in its run.json.
+"""The time that each rung takes on this machine.
+
+The rates are measured once, before a run with a latency budget, and kept in its run.json.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ from operators.rows.box import Box
 from operators.storage import files as storage
 
 PROBES = ((128, 96), (512, 256))
-"""Width and height of the crops that are filled to learn a rung's rate: a small and a large one,
-as `soften` makes them.
+"""Width and height of the crops on which a rung is measured.
+
+One is small and one is large, as `soften` cuts them.
 """
 REPEATS = 3
-"""Fills of each probe; the fastest one counts, which other work on the machine disturbs least."""
+"""Fills of each probe. The fastest one counts, since other work disturbs it least."""
 
 
 def rates_for(dest: str, rungs: Sequence[Rung], fresh: bool) -> tuple[Rate, ...]:
-    """The rates of an earlier run into `dest`, so that it goes on as it began; measured anew
-    where there is none.
+    """The rates recorded by an earlier run into `dest`, so that it continues unchanged.
+
+    Measures them if there is no earlier run, or if `fresh` starts over.
     """
-    return (None if fresh else _recorded(dest)) or measured_rates(rungs)
+    return (None if fresh else _read_rates(dest)) or measured_rates(rungs)
 
 
-def _recorded(dest: str) -> tuple[Rate, ...] | None:
+def _read_rates(dest: str) -> tuple[Rate, ...] | None:
+    """The rates in the run.json of `dest`; None without one or without a budget in it."""
     uri = storage.joined(dest, "run.json")
     if not storage.exists(uri):
         return None
@@ -42,15 +46,16 @@ def _recorded(dest: str) -> tuple[Rate, ...] | None:
 
 
 def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
-    """Every model of a ladder on two crops of noise with a line of strokes: the straight line
-    through the two times.
+    """Measure every model of a ladder on two crops of noise that are masked by a line of strokes.
+
+    A rate is the straight line through the two times.
     """
     use_one_thread()
     rates = []
     for card in resolve_cards(rungs).values():
         inpaint = Inpaint(card.alias, card=card)
         inpaint.open()
-        small, large = (_milliseconds(inpaint, _probe(*size)) for size in PROBES)
+        small, large = (_measure_milliseconds(inpaint, _probe(*size)) for size in PROBES)
         areas = [width * height / 1e6 for width, height in PROBES]
         slope = max(0.0, (large - small) / (areas[1] - areas[0]))
         rates.append(Rate(card.alias, max(0.0, small - slope * areas[0]), slope))
@@ -58,8 +63,9 @@ def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
 
 
 def _probe(width: int, height: int) -> Request:
-    """A crop of noise in whose middle a fifth is to be filled, in strokes as wide as the gaps
-    between them.
+    """A request to fill a crop of noise, a fifth of which is masked.
+
+    The mask is a row of strokes in the middle, as wide as the gaps between them.
     """
     pixels = np.random.default_rng(0).integers(60, 200, (height, width, 3), np.uint8)
     mask = empty_mask(Box(0, 0, width, height))
@@ -69,5 +75,5 @@ def _probe(width: int, height: int) -> Request:
     return Request(pixels, mask, 0)
 
 
-def _milliseconds(inpaint: Inpaint, request: Request) -> float:
+def _measure_milliseconds(inpaint: Inpaint, request: Request) -> float:
     return min(inpaint.milliseconds(request) for _ in range(REPEATS))

@@ -1,4 +1,4 @@
-"""A bound on the memory that a process takes, kept by the kernel."""
+"""A limit on the memory of a process, enforced by the kernel."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from pathlib import Path
 STATUS = Path("/proc/self/status")
 
 
-def limit_memory(more: int) -> None:
-    """Let this process take `more` bytes beyond what it holds now; an allocation past that fails.
+def limit_memory(extra_bytes: int) -> None:
+    """Let this process allocate `extra_bytes` more than it holds now; a larger allocation fails.
 
-    What counts is private memory that can be written (RLIMIT_DATA), not address space: graphics
-    drivers and allocators reserve many times what they use. Files and memory that is shared with
-    other processes do not count. Only Linux counts so; elsewhere nothing is bounded.
+    Only private writable memory counts (RLIMIT_DATA), not address space: graphics drivers and
+    allocators reserve many times what they use. Files and memory shared with other processes do
+    not count. Only Linux counts memory this way; on other systems there is no limit.
     """
     if not STATUS.exists():
         return
-    held = next(int(line.split()[1]) * 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmData:"))
+    in_use = next(int(line.split()[1]) * 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmData:"))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = held + more
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    soft = in_use + extra_bytes
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def computes_on_gpu() -> bool:
-    """Whether running out of memory may mean a graphics card's, which this process shares with
-    others.
+    """Whether this process uses a GPU.
+
+    If so, running out of memory may concern the GPU, which the process shares with others.
     """
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())

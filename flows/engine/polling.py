@@ -1,5 +1,6 @@
-"""The batches of a dataset as they arrive, with a look round in between: a run must notice what
-happens while none does.
+"""Read the batches of a dataset and return to the caller regularly while none arrives.
+
+A run must notice events, such as a lost node, while it waits for a batch.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ POLL_SECONDS = 2.0
 
 
 def batches_or_none(dataset: Dataset) -> Iterator[pa.Table | None]:
-    """Every batch of the dataset, and None whenever none has arrived for LOOK_ROUND_SECONDS.
-    Raises what the dataset raises.
+    """Every batch of the dataset, and None each time POLL_SECONDS pass without one.
 
-    When the caller leaves early, the dataset is given up with its next batch.
+    Raises what the dataset raises. If the caller stops early, the dataset is abandoned when its
+    next batch arrives.
     """
-    arrived: queue.Queue[tuple[str, pa.Table | Exception | None]] = queue.Queue(maxsize=1)
-    left = threading.Event()
+    arrivals: queue.Queue[tuple[str, pa.Table | Exception | None]] = queue.Queue(maxsize=1)
+    abandoned = threading.Event()
 
     def put(kind: str, content: pa.Table | Exception | None) -> None:
-        while not left.is_set():
+        while not abandoned.is_set():
             try:
-                arrived.put((kind, content), timeout=POLL_SECONDS)
+                arrivals.put((kind, content), timeout=POLL_SECONDS)
                 return
             except queue.Full:
                 continue
 
-    def take() -> None:
+    def read() -> None:
         try:
             for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 put("batch", batch)
-                if left.is_set():
+                if abandoned.is_set():
                     return
             put("end", None)
         except Exception as error:
             put("error", error)
 
-    threading.Thread(target=take, name="arrivals", daemon=True).start()
+    threading.Thread(target=read, name="arrivals", daemon=True).start()
     try:
         while True:
             try:
-                kind, content = arrived.get(timeout=POLL_SECONDS)
+                kind, content = arrivals.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 yield None
                 continue
@@ -58,4 +59,4 @@ def batches_or_none(dataset: Dataset) -> Iterator[pa.Table | None]:
                 return
             yield content
     finally:
-        left.set()
+        abandoned.set()

@@ -1,10 +1,9 @@
-"""Images that may end their process, each worked alone in a process of its own, with bounded time
-and memory.
+"""Process images that may end their process: one by one in a child, with bounded time and memory.
 
-A decoder that crashes, hangs or takes all memory ends the worker it runs in, and the engine would
-give the same images to the next worker for ever. So a block whose first attempt did not end well
-is worked here, image by image, in a child process whose end costs nothing: the image that was
-worked when it ended is `fail_rows` for good, its neighbours are not harmed.
+A decoder that crashes, hangs or takes all memory ends the worker in which it runs, and Ray would
+pass the same images to one worker after another without end. So a block whose first attempt
+failed is processed here, image by image, in a child process that can be lost at no cost. The
+image that was in work when the child ended fails for good; its neighbours are not harmed.
 """
 
 from __future__ import annotations
@@ -28,13 +27,15 @@ from cluster.bounds import Bounds
 from flows.engine.memory_limit import computes_on_gpu, limit_memory
 from operators.operator import Operator
 from operators.rows.failure import Failure
+from operators.rows.records import FailureRecord
 from operators.rows.schema import SCHEMA, check_schema
 
 OPENING_SECONDS = 1800.0
-"""A child whose models are not loaded after this long is taken for hung."""
+"""A child that has not loaded its models after this long counts as hung."""
 KILLS_BELIEVED = 2
-"""So often in a row must the system kill a child at the same image to be believed to do so for
-the image's memory.
+"""How many times in a row the system must kill a child at the same image.
+
+Only then is the image's use of memory taken for the reason.
 """
 DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
@@ -42,54 +43,56 @@ DIES_WITH_PARENT = 1
 
 @dataclass(frozen=True)
 class ChildEnd:
-    """The end of a child: in which operator, why, in a code and words; `again` where the image
-    may be innocent.
-    """
+    """How a child process ended: in which operator, and why."""
 
     operator: str
     code: str
+    """The failure code for the row in work."""
     message: str
-    again: bool = False
+    may_retry: bool = False
+    """Whether the row may not be the cause, so that it is worth another attempt."""
 
 
 def work_isolated(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
-    """The batch through the operator, each row in a child process; a row that ends its child
-    becomes a failed one.
+    """Apply an operator to each row in a child process; a row that ends its child fails.
 
-    Raises what the operator raises for a whole batch, and TimeoutError where a child's models
-    cannot be loaded.
+    Raises what the operator raises for a whole batch, and TimeoutError if a child does not load
+    its models in OPENING_SECONDS.
     """
     done = []
-    with _children(operator, bounds) as child:
+    with _child_process(operator, bounds) as child:
         for position in range(len(batch)):
             row = batch.slice(position, 1)
             if row["failure"].is_valid()[0].as_py():
-                done.append(_passed_on(operator, row))
+                done.append(_apply_to_failed(operator, row))
                 continue
             for _ in range(KILLS_BELIEVED):
                 result = child.work(row)
-                if not (isinstance(result, ChildEnd) and result.again):
+                if not (isinstance(result, ChildEnd) and result.may_retry):
                     break
-            done.append(_passed_on(operator, fail_rows(row, result)) if isinstance(result, ChildEnd) else result)
+            if isinstance(result, ChildEnd):
+                result = _apply_to_failed(operator, fail_rows(row, result))
+            done.append(result)
     return pa.concat_tables(done) if done else batch
 
 
-def fail_rows(rows: pa.Table, ended: ChildEnd) -> pa.Table:
-    """The rows with the end of their process as the failure of those that had none."""
-    failure = {"operator": ended.operator, "code": Failure(ended.code, ended.message).code, "message": ended.message}
+def fail_rows(rows: pa.Table, child_end: ChildEnd) -> pa.Table:
+    """The rows, with the end of their process as the failure of each row that has none."""
+    code = Failure(child_end.code, child_end.message).code
+    failure: FailureRecord = {"operator": child_end.operator, "code": code, "message": child_end.message}
     failures = [earlier or failure for earlier in rows["failure"].to_pylist()]
     return rows.set_column(rows.schema.names.index("failure"), "failure", pa.array(failures, SCHEMA.field("failure").type))
 
 
-def _passed_on(operator: Operator, row: pa.Table) -> pa.Table:
-    """A failed row through the operator, which leaves it alone or records it."""
+def _apply_to_failed(operator: Operator, row: pa.Table) -> pa.Table:
+    """Apply an operator to a failed row, which it passes through or records."""
     result = operator.apply(row)
     check_schema(result, operator.name)
     return result
 
 
 @contextmanager
-def _children(operator: Operator, bounds: Bounds) -> Iterator[Child]:
+def _child_process(operator: Operator, bounds: Bounds) -> Iterator[Child]:
     child = Child(operator, bounds)
     try:
         yield child
@@ -98,8 +101,9 @@ def _children(operator: Operator, bounds: Bounds) -> Iterator[Child]:
 
 
 class Child:
-    """The process that works one row after the other; it is started when it is needed, and again
-    after it ended.
+    """A process that processes one row after another.
+
+    It starts with the first row, and again with the first one after it has ended.
     """
 
     def __init__(self, operator: Operator, bounds: Bounds) -> None:
@@ -108,58 +112,59 @@ class Child:
         self._connection: Connection[Any, Any] | None = None
 
     def work(self, row: pa.Table) -> pa.Table | ChildEnd:
-        """One row through all operators, or how it ended the process."""
+        """The row after all operators, or how it ended the process."""
         connection = self._connection or self._start()
-        at = self._operator.name
+        step = self._operator.name
         try:
             connection.send_bytes(_to_stream(row))
-            while connection.poll(self._bounds.seconds_in(at)):
+            while connection.poll(self._bounds.seconds_in(step)):
                 kind, content = connection.recv()
-                if kind == "at":
-                    at = content
+                if kind == "step":
+                    step = content
                 elif kind == "raised":
                     self.end()
                     raise content
                 else:
                     return _from_stream(content)
         except (EOFError, ConnectionError):
-            return self._ended(at)
+            return self._explain_end(step)
         self.end()
-        return ChildEnd(at, "time_limit", f"longer than {self._bounds.seconds_in(at):g} s")
+        return ChildEnd(step, "time_limit", f"longer than {self._bounds.seconds_in(step):g} s")
 
     def _start(self) -> Connection[Any, Any]:
         from ray import cloudpickle
 
-        ours, its = Pipe()
-        with its:
+        parent_end, child_end = Pipe()
+        with child_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.engine.quarantine", str(its.fileno())],
+                [sys.executable, "-m", "flows.engine.quarantine", str(child_end.fileno())],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
                 stdin=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
+                pass_fds=[child_end.fileno()],
             )
-        self._connection = ours
-        ours.send_bytes(cloudpickle.dumps((self._operator, self._bounds.memory_bytes)))
-        kind, content = (
-            ours.recv() if ours.poll(OPENING_SECONDS) else ("raised", TimeoutError("the models took too long to load"))
-        )
+        self._connection = parent_end
+        parent_end.send_bytes(cloudpickle.dumps((self._operator, self._bounds.memory_bytes)))
+        if not parent_end.poll(OPENING_SECONDS):
+            self.end()
+            raise TimeoutError("the models took too long to load")
+        kind, content = parent_end.recv()
         if kind == "raised":
             self.end()
             raise content
-        return ours
+        return parent_end
 
-    def _ended(self, at: str) -> ChildEnd:
-        """What the end of the process says about the row that it was working."""
+    def _explain_end(self, step: str) -> ChildEnd:
+        """Why the process ended while a row was in this operator."""
         assert self._process is not None
         status = self._process.wait()
         self.end()
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         if status == -signal.SIGKILL:
-            return ChildEnd(at, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", again=True)
-        return ChildEnd(at, "worker_crashed", f"its process ended ({name})")
+            return ChildEnd(step, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", may_retry=True)
+        return ChildEnd(step, "worker_crashed", f"its process ended ({name})")
 
     def end(self) -> None:
-        """Kill the process, if there is one."""
+        """Kill the process if it runs."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -169,7 +174,7 @@ class Child:
 
 
 def _serve(connection: Connection[Any, Any]) -> None:
-    """The child's side: open the operator, then work rows until the parent goes."""
+    """The child's main loop: open the operator, then process rows until the parent is gone."""
     from ray import cloudpickle
 
     from operators.models.threads import use_one_thread
@@ -185,10 +190,10 @@ def _serve(connection: Connection[Any, Any]) -> None:
         while True:
             row = _from_stream(connection.recv_bytes())
             for step in operator.steps:
-                connection.send(("at", step.name))
+                connection.send(("step", step.name))
                 row = step.apply(row)
                 check_schema(row, step.name)
-            connection.send(("done", _to_stream(_memory_is_its_limit(row))))
+            connection.send(("done", _to_stream(_blame_image_for_memory(row))))
     except EOFError:
         return
     except Exception as error:
@@ -196,21 +201,25 @@ def _serve(connection: Connection[Any, Any]) -> None:
 
 
 def _to_stream(table: pa.Table) -> bytes:
-    """A table as an Arrow stream; pickling would send the whole block that a row is a slice of."""
+    """The table as the bytes of an Arrow stream.
+
+    Pickling a row would send the whole block of which it is a slice.
+    """
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def _from_stream(data: bytes) -> pa.Table:
     return pa.ipc.open_stream(data).read_all()
 
 
-def _memory_is_its_limit(row: pa.Table) -> pa.Table:
-    """Out of memory all by itself is the image's own fault, unless the memory was a graphics
-    card's.
+def _blame_image_for_memory(row: pa.Table) -> pa.Table:
+    """Turn out_of_memory into memory_limit, unless it may have been the memory of a GPU.
+
+    An isolated image that runs out of memory is itself the cause.
     """
     (failure,) = row["failure"].to_pylist()
     if failure is None or failure["code"] != "out_of_memory" or computes_on_gpu():

@@ -1,15 +1,15 @@
 """Every private name of Ray that this project relies on, checked with Ray 2.60.
 
-Private names may change with any version of Ray. They stand in this file alone, and its tests
-fail when one of them changes. The one exception is `cluster.job`, which overrides
-`JobSubmissionClient._do_request` and may not import this file.
+Private names may change with any version of Ray. They appear in this file only, and its tests
+fail when one of them changes. The one exception is `cluster.job`, which may not import this file:
+it overrides `JobSubmissionClient._do_request` and names the logger of a private module.
 
-| what | private name | why there is no public one |
-|---|---|---|
-| silence | `ray._private.worker.print_to_stdstream` | Ray prints the cluster's messages whatever its log level says |
-| attempt number | `CoreWorker.get_current_task_attempt_number` | the runtime context knows the task, not the attempt |
-| backpressure | `ray.data._internal.execution.backpressure_policy` | Ray bounds what waits by memory alone |
-| queue lengths | `Dataset._current_executor` and the metrics of its operators | Ray gives them to its dashboard only |
+- `ray._private.worker.print_to_stdstream`: Ray prints the cluster's messages at any log level.
+- `CoreWorker.get_current_task_attempt_number`: the public runtime context knows the task, not the
+  attempt.
+- `ray.data._internal.execution.backpressure_policy`: Ray limits waiting blocks by memory alone.
+- `Dataset._current_executor` and the metrics of its operators: Ray gives the lengths of queues to
+  its dashboard only.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ __all__ = ["BackpressurePolicy", "PhysicalOperator", "attempt_number", "enable_b
 
 
 def mute_ray() -> None:
-    """Print nothing of what the cluster publishes about lost workers, restarted actors and
-    retried tasks.
+    """Stop Ray from printing the cluster's messages about lost workers and retried tasks.
 
     A run recovers from these and reports what it could not recover from. Ray's own log files keep
-    the messages.
+    the messages. It stays so for the rest of this process.
     """
     from ray._private import worker
 
@@ -45,9 +44,9 @@ def mute_ray() -> None:
 
 
 def attempt_number() -> int:
-    """How often Ray has started the current task before; 0 outside of tasks.
+    """How many times Ray has started the current task before; 0 outside tasks.
 
-    The earlier attempts ran in a process that is gone, or their results are.
+    The processes of the earlier attempts are gone, or their results are.
     """
     import ray
     from ray._private.worker import global_worker
@@ -56,18 +55,18 @@ def attempt_number() -> int:
 
 
 def enable_backpressure(policy: type[BackpressurePolicy]) -> None:
-    """Apply a policy beside Ray's own ones, in all runs of this process from now on."""
+    """Apply a policy beside Ray's own policies in all later runs of this process."""
     policies = [*ENABLED_BACKPRESSURE_POLICIES, policy]
     DataContext.get_current().set_config(ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY, policies)
 
 
 def stage_counts(dataset: Dataset, stages: int) -> list[StageCounts]:
-    """Counts of the last `stages` operators of a running dataset, in order.
+    """The counts of the last `stages` operators of a running dataset, in order.
 
-    The counts come from the rows that the operator before has handed on, the rows that tasks were
-    given, and the rows that tasks have given back. They are None where Ray does not count them,
-    or not yet. The first stage is given one row for each block; the number of images in a block
-    is estimated from the blocks that it has finished.
+    They follow from the rows that the preceding operator has passed on, the rows passed to tasks
+    and the rows that tasks have returned. They are None if Ray does not count these, or not yet.
+    The first stage gets one row per block; the number of images in a block is estimated from the
+    blocks that it has finished.
     """
     unknown = [StageCounts()] * stages
     executor: Any = getattr(dataset, "_current_executor", None)
@@ -78,10 +77,10 @@ def stage_counts(dataset: Dataset, stages: int) -> list[StageCounts]:
     try:
         for stage, (before, operator) in enumerate(zip(operators[-stages - 1 :], operators[-stages:], strict=False)):
             metrics = operator.metrics
-            given, made = metrics.rows_inputs_of_submitted_tasks, metrics.rows_task_outputs_generated
-            images = made / metrics.num_tasks_finished if stage == 0 and metrics.num_tasks_finished else 1
-            queued = (before.metrics.row_outputs_taken - given) * images
-            at_work = metrics.num_tasks_running * images if stage == 0 else given - made
+            rows_in, rows_out = metrics.rows_inputs_of_submitted_tasks, metrics.rows_task_outputs_generated
+            images = rows_out / metrics.num_tasks_finished if stage == 0 and metrics.num_tasks_finished else 1
+            queued = (before.metrics.row_outputs_taken - rows_in) * images
+            at_work = metrics.num_tasks_running * images if stage == 0 else rows_in - rows_out
             processes = operator.get_actor_info().running or None
             counts.append(StageCounts(max(0, round(queued)), max(0, round(at_work)), processes))
     except AttributeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,31 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 OUTAGE_AFTER = 32
-"""This many images in a row with transient failures are an outage, not bad images."""
+"""This many images in a row with transient failures mean an outage, not bad images."""
 OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
-"""What the driver needs to know of an image that is committed: so little that it travels with the
-task's end.
+"""The columns that the driver needs of a committed image.
+
+They are small enough for Ray to return them inside the reply of the task.
 """
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One attempt at a run: its inputs, its lease of the destination, and its summary so far."""
+
+    flow: Flow
+    """The flow, which ends with Write."""
+    source: str
+    dest: str
+    profile: Profile
+    options: Options
+    lease: Lease
+    progress: Callable[[Summary], None]
+    summary: Summary = field(default_factory=Summary)
+
+    def report_progress(self) -> None:
+        """Pass the summary to the caller of the run."""
+        self.progress(self.summary)
 
 
 def run(
@@ -48,79 +69,74 @@ def run(
     options: Options = Options(),
     progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
-    """Work every image of `source` that `dest` has no final ledger row for.
+    """Process every image of `source` that has no final ledger row in `dest`.
 
-    Calls `progress` after every block. Raises RunError: exit code 2 for what the user must mend,
-    3 for a run that ended early and is taken up again by the same command.
+    Calls `progress` after every block. Raises RunError: with exit code 2 for what the user must
+    correct, with 3 for a run that ended early and that the same command resumes.
     """
     for operator in flow.operators:
         operator.check()
     try:
         storage.reach(dest)
         with Lease(dest).hold() as lease:
-            return _run(flow.then(Write(dest)), source, dest, profile, options, progress, lease)
+            return _run(_Run(flow.then(Write(dest)), source, dest, profile, options, lease, progress))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
 
 
-def _run(
-    flow: Flow,
-    source: str,
-    dest: str,
-    profile: Profile,
-    options: Options,
-    progress: Callable[[Summary], None],
-    lease: Lease,
-) -> Summary:
+def _run(run: _Run) -> Summary:
     from flows.reports.run_report import report_uri, write_report
 
-    recorded = check_settings(flow, source, dest, options)
-    summary = Summary()
+    summary, dest = run.summary, run.dest
+    recorded = check_settings(run.flow, run.source, dest, run.options)
 
-    def listed(count: int) -> None:
+    def report_listed(count: int) -> None:
         summary.listed = count
-        progress(summary)
+        run.report_progress()
 
-    sizes = index.build(source, dest, options.limit, listed)
+    sizes = index.build(run.source, dest, run.options.limit, report_listed)
     if not recorded:
-        record(flow, source, dest, profile, options)
-    pending = _pending_by_shard(dest, sizes)
+        record(run.flow, run.source, dest, run.profile, run.options)
+    pending = _count_pending(dest, sizes)
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
     summary.verdicts_before, summary.failures_before = count_finished(dest, sizes)
-    progress(summary)
+    run.report_progress()
     if pending:
-        storage.remove(report_uri(dest))  # if this run dies, no later one is to take it for its own
+        # If this run dies, a later one must not keep the report of the state before it.
+        storage.remove(report_uri(dest))
     if sum(pending.values()):
-        _work(flow, dest, profile, pending, sizes, summary, progress, lease)
+        _work(run, pending, sizes)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
-    told = not pending and storage.exists(report_uri(dest))
-    summary.report = report_uri(dest) if told else write_report(dest)
+    report_is_current = not pending and storage.exists(report_uri(dest))
+    summary.report = report_uri(dest) if report_is_current else write_report(dest)
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)
     return summary
 
 
-def _pending_by_shard(dest: str, sizes: dict[int, int]) -> dict[int, int]:
-    """Images without a final ledger row, for every shard that has some."""
+def _count_pending(dest: str, sizes: dict[int, int]) -> dict[int, int]:
+    """Images without a final ledger row, by shard, for every shard that is not compacted yet.
+
+    The count is 0 for a shard that only has to be compacted.
+    """
     files = ledger.files_by_shard(dest)
     open_shards = [shard for shard in sizes if ledger.COMPLETE not in files.get(shard, [])]
 
-    def missing(shard: int) -> int:
+    def count_missing(shard: int) -> int:
         return sizes[shard] - (len(ledger.done_ids(dest, shard)) if shard in files else 0)
 
     with ThreadPoolExecutor(16) as pool:
-        counts = dict(zip(open_shards, pool.map(missing, open_shards), strict=True))
-    return {shard: count for shard, count in counts.items() if count} | {shard: 0 for shard in counts if not counts[shard]}
+        return dict(zip(open_shards, pool.map(count_missing, open_shards), strict=True))
 
 
 def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
-    """The index rows of the shards in `items` that no done row of their ledger `files` stands
-    for, in blocks of `images`.
+    """Read the pending index rows of some shards, in blocks of at most `images` rows.
 
-    Only those files count, whatever has been committed since: when a node dies, the engine reads
-    again what it has lost, by its place among the blocks, so the same blocks must come out.
+    Each item is a `shard` and the names of its ledger `files`. A row is pending if these files
+    hold no final row for its image. Files committed later do not count: when a node dies, the
+    engine reads lost blocks again by their position, so the same blocks must come out.
     """
     for shard, files in zip(items["shard"].to_pylist(), items["files"].to_pylist(), strict=True):
         rows = index.read_shard(dest, shard)
@@ -131,8 +147,10 @@ def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
 
 
 def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Dataset:
-    """The lazy Ray Dataset of a run: shards, their pending rows in small blocks, the flow's
-    stages; OUTCOME of each image.
+    """The lazy Ray Dataset of a run, which yields the OUTCOME columns of every pending image.
+
+    It reads the shards, cuts their pending rows into small blocks and passes these through the
+    stages of the flow. `pending` counts the pending images by shard.
     """
     import ray.data
 
@@ -148,38 +166,34 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
     return stream(flow, read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
 
 
-def _work(
-    flow: Flow,
-    dest: str,
-    profile: Profile,
-    pending: dict[int, int],
-    sizes: dict[int, int],
-    summary: Summary,
-    progress: Callable[[Summary], None],
-    lease: Lease,
-) -> None:
-    connect(flow, profile)
-    name_run(run_id(dest))
+def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
+    """Process the pending images and compact every shard that becomes complete.
+
+    Raises RunError with exit code 3 when the run cannot go on, and profile_does_not_fit.
+    """
+    connect(run.flow, run.profile)
+    name_run(run_id(run.dest))
     import ray
 
     from flows.engine.ray_internals import mute_ray, stage_counts
 
     mute_ray()
 
+    summary, stages = run.summary, len(run.flow.stages(run.profile))
     remaining, transient_in_a_row = dict(pending), 0
     start = time.monotonic()
     try:
-        dataset = plan(flow, dest, profile, pending)
-        summary.pace.watch(flow, profile, lambda: stage_counts(dataset, len(flow.stages(profile))))
-        gauges, node_watch = Gauges(), NodeWatch(flow, profile)
+        dataset = plan(run.flow, run.dest, run.profile, pending)
+        summary.pace.watch(run.flow, run.profile, lambda: stage_counts(dataset, stages))
+        gauges, node_watch = Gauges(), NodeWatch(run.flow, run.profile)
         gauges.set(summary)
         for batch in batches_or_none(dataset):
-            if lease.lost.is_set():
+            if run.lease.lost.is_set():
                 raise RunError("destination_in_use", "another run took this destination", 3)
             if batch is None:
                 node_watch.check()
                 continue
-            summary.pace.saw(batch)
+            summary.pace.add_block(batch)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):
@@ -189,14 +203,14 @@ def _work(
                 if failure:
                     summary.failures[failure["code"]] += 1
                 if remaining[shard] == 0:
-                    ledger.compact(dest, shard, sizes[shard])
+                    ledger.compact(run.dest, shard, sizes[shard])
             summary.seconds = time.monotonic() - start
             gauges.set(summary)
-            progress(summary)
+            run.report_progress()
             if transient_in_a_row >= OUTAGE_AFTER:
                 code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
                 raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
     except (ray.exceptions.RayError, OSError) as error:
         raise run_error_from(error) from error
     if missing := sum(remaining.values()):
-        raise RunError("incomplete", f"{missing} images were lost on the way; run again", 3)
+        raise RunError("incomplete", f"{missing} images did not arrive; run again", 3)

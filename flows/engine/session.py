@@ -1,6 +1,4 @@
-"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started on this
-machine.
-"""
+"""The Ray cluster that a run uses: the one that RAY_ADDRESS names, or one started here."""
 
 from __future__ import annotations
 
@@ -18,24 +16,27 @@ from flows.flow import Flow
 from operators.rows.failure import RunError, first_line
 
 IDLE_MILLISECONDS = "60000"
-"""A process without work is kept for this long. Ray ends it after one second where there are more
-processes than CPUs, as there are when tasks take a quarter of one; and a new one costs two
-seconds of computing before it does anything.
+"""How long Ray keeps an idle process.
+
+By default Ray ends it after one second if there are more processes than CPUs, as there are when a
+task takes a quarter of a CPU. Starting a new process costs two seconds of CPU time.
 """
 LARGEST_OBJECT_STORE = 2 * 1024**3
+"""Bytes of the object store of a Ray that is started here, at most."""
 RESERVED = 0.01
-"""Share of the cluster that Ray Data divides equally among the stages before it looks at what
-each one needs. By its own half, the last stages are left without a CPU where the flow just fits;
-the first ones, held back by those, then wait for ever.
+"""Share of the cluster that Ray Data divides equally among the stages, whatever they need.
+
+With Ray's default of one half, the last stages get no CPU if the flow only just fits. They hold
+the first stages back, and the run waits without end.
 """
 
 
 def connect(flow: Flow, profile: Profile) -> None:
-    """Connect to the Ray cluster named by RAY_ADDRESS, or start one on this machine, without its
-    chatter.
+    """Connect to the Ray cluster that RAY_ADDRESS names, or start one here, with its output off.
 
-    Raises RunError profile_does_not_fit, before anything starts where this machine alone decides
-    it, and run_interrupted if the cluster does not answer.
+    Raises RunError profile_does_not_fit if the flow does not fit the cluster; for a Ray on this
+    machine, before anything starts. Raises RunError run_interrupted if the cluster does not
+    answer.
     """
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -59,10 +60,10 @@ def connect(flow: Flow, profile: Profile) -> None:
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
         try:
-            with _silenced():
+            with _silence_stderr():
                 ray.init(**settings)
-        # ConnectionError where nobody answers, a bare Exception where Ray's own start takes too
-        # long.
+        # Ray raises ConnectionError if nobody answers, and a bare Exception if its own start
+        # takes too long.
         except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
             raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
@@ -75,7 +76,7 @@ def connect(flow: Flow, profile: Profile) -> None:
 
 
 def alive_nodes() -> list[Node]:
-    """The nodes of the cluster that this process is connected to."""
+    """The living nodes of the cluster to which this process is connected."""
     import ray
 
     return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
@@ -88,8 +89,9 @@ def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> 
 
 
 def ship_by_value(module: ModuleType) -> None:
-    """Send the module's code with everything that is pickled from it: workers do not have the
-    user's own file.
+    """Pickle a module's code together with every object from it.
+
+    The workers do not have the user's file.
     """
     from ray import cloudpickle
 
@@ -97,16 +99,14 @@ def ship_by_value(module: ModuleType) -> None:
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
-    """Nothing reaches standard error meanwhile: Ray's native code greets there whatever its log
-    level.
-    """
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _silence_stderr() -> Iterator[None]:
+    """Discard standard error, where Ray's native code prints a greeting at any log level."""
+    stderr_copy = os.dup(2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
+        os.close(null_device)

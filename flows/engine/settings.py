@@ -1,5 +1,6 @@
-"""`run.json`: what a run was made by, and what a later run into the same destination must have in
-common with it.
+"""`run.json`: the settings and versions of a run.
+
+A later run into the same destination must have the same settings and the same source.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from importlib.metadata import version
 from cluster.profile import Profile
 from flows.flow import Flow
 from operators.rows.failure import RunError
-from operators.rows.records import (
-    ModelRecord,
-)
+from operators.rows.records import ModelRecord
 from operators.storage import files as storage
 
 VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
@@ -24,18 +23,21 @@ VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow",
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is told beside its flow: the run's seed and source filter, and whether to start
-    over.
-    """
+    """The options of a run that are not part of its flow."""
 
     seed: int = 0
+    """The seed that run.json records; operators get theirs with the flow."""
     limit: int | None = None
+    """How many images of the source to process; None for all."""
     fresh: bool = False
+    """Whether to discard an earlier run into the same destination and start over."""
 
 
 def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:
-    """Whether run.json stands already; raises RunError settings_changed if it tells of another
-    run than this one.
+    """Check that an earlier run into `dest` has the same settings; return whether there is one.
+
+    `options.fresh` first removes what an earlier run left beside the images. Raises RunError
+    settings_changed if the settings or the source differ.
     """
     uri = storage.joined(dest, "run.json")
     if options.fresh:
@@ -64,9 +66,7 @@ def models(flow: Flow) -> list[ModelRecord]:
 
 
 def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
-    """Write run.json: what a later run must have in common with this one, and what it was made
-    by.
-    """
+    """Write run.json with the run's settings, models, profile, versions and machine."""
     content = {
         "run": uuid.uuid4().hex,
         "source": source,
@@ -82,7 +82,8 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
 
 
 def run_id(dest: str) -> str:
-    """The id under which all attempts at the run into `dest` appear in logs; empty where its
-    run.json has none.
+    """The id of the run into `dest`, under which all its attempts appear in logs.
+
+    It is empty if run.json has none.
     """
     return str(json.loads(storage.read(storage.joined(dest, "run.json"))).get("run", ""))

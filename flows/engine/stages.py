@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 SMALLEST_CPU = 0.0001
-"""Ray counts CPUs in ten-thousandths."""
+"""The smallest share of a CPU that Ray can count."""
 
 
-def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] = SCHEMA.names) -> Dataset:
-    """Lay a flow over a Ray Dataset of rows, or of blocks of rows, as the profile says; the
-    columns `kept` come out.
+def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str] = SCHEMA.names) -> Dataset:
+    """Apply a flow to a Ray Dataset of rows, or of blocks of rows, laid out by the profile.
 
-    Raises ProfileError for an unknown stage.
+    The result has only these `columns`. Raises ProfileError for a stage that the profile does not
+    have, and for a stage with GPUs and without a pool.
 
-    Ray silently fuses neighbours that ask for the same resources, so each stage asks for a
-    different number of the smallest unit of CPU less than its own; not more, since then a node
-    would hold one process less than it has CPUs.
+    Ray silently fuses neighbouring stages that request the same resources. So each stage requests
+    slightly less CPU than its profile says, by a different multiple of SMALLEST_CPU. It requests
+    less rather than more because a node would otherwise hold one process fewer than its CPUs
+    allow.
     """
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
@@ -42,7 +43,7 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
     for position, (name, (_, operator)) in enumerate(zip(names, flow.stages(profile), strict=True)):
         stage = laid_out.stages[name]
         last = position == len(names) - 1
-        settings = (operator, profile.image, tuple(kept) if last else None)
+        settings = (operator, profile.image, tuple(columns) if last else None)
         if stage.gpus and not stage.pool:
             raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
         options: dict[str, Any] = {
@@ -58,7 +59,9 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
                 min_size=stage.pool[0],
                 max_size=stage.pool[1],
                 max_tasks_in_flight_per_actor=2,
-                enable_true_multi_threading=True,  # one call at a time still, but in the thread that knows its attempt
+                # Still one call at a time, but in the thread that knows the task's attempt
+                # number.
+                enable_true_multi_threading=True,
             )
             dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
         else:
@@ -67,26 +70,27 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, kept: Sequence[str] =
     return dataset
 
 
-def work(operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
-    """One batch through one operator, its schema checked, no image taking more than its bounds;
-    the columns `kept` of it.
+def work(operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
+    """Apply an operator to one batch, keep every image within its bounds, and check the schema.
+
+    The result has only these `columns`; None keeps all of them. Raises SchemaError.
     """
     rows = complete(unpack_blocks(table))
     result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)
     observe_batch(operator, rows, result)
-    return result if kept is None else result.select(list(kept))
+    return result if columns is None else result.select(list(columns))
 
 
 class Worker:
-    """A process that keeps an operator open, on one computing thread and in bounded memory."""
+    """A pool's process: keeps an operator open, on one compute thread and in bounded memory."""
 
-    def __init__(self, operator: Operator, bounds: Bounds, kept: tuple[str, ...] | None) -> None:
+    def __init__(self, operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None) -> None:
         use_one_thread()
         operator.open()
         limit_memory(bounds.memory_bytes)
-        self._work = partial(work, operator, bounds, kept)
+        self._work = partial(work, operator, bounds, columns)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """One batch through the operator, its schema checked."""
+        """Process one batch, as `work` does."""
         return self._work(table)

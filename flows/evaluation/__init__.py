@@ -1,1 +1,1 @@
-"""The evaluation: suites, measurements, calibration and comparison."""
+"""The evaluation: suites, measurements, tables, reports, calibration and comparison."""

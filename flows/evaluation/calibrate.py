@@ -1,11 +1,13 @@
-"""Calibrates the gate: from fills whose truth is known, thresholds for fills whose truth is not."""
+"""Calibrates the gate: fills whose truth is known give the thresholds for fills whose truth is
+not.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,46 +15,49 @@ from typing import Any
 import numpy as np
 
 from flows.evaluation.measure import FillJob, map_in_processes, rung_records
+from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, RungCalibration
 from flows.evaluation.suite import SETS, Suite
-from operators.decisions.gate import area_under_curve, fit_model
+from operators.decisions.gate import Array, area_under_curve, fit_model
 
 BAD = 0.12
-"""Perceptual distance (shift-tolerant LPIPS of the padded crop) beyond which a fill counts as
-bad: about what the best classical fill reaches on average where the whole polygon is its mask, so
+"""Perceptual distance (shift-tolerant LPIPS of the padded crop) above which a fill counts as bad.
+
+It is about the mean distance of the best classical fill when its mask is the whole polygon, so
 that nothing of a precise mask is left.
 """
 OTHER_BOUNDS = (0.06, 0.08, 0.10, 0.15)
-"""Bounds by which the ranking is judged too, because a rare kind of bad makes one figure
-uncertain.
-"""
+"""Further bounds to judge the ranking by: where bad fills are rare, one figure is uncertain."""
+
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
 
 
-def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> dict[str, Any]:
-    """The content of a calibration file: per rung a model fitted on the set `tune`, judged on the
-    set `report`.
+def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> Calibration:
+    """The content of a calibration file: a model per rung, fitted on the set `tune` and judged on
+    the set `report`.
+
+    Raises ValueError if one of the sets has no region with a known truth.
     """
     jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries]
-    records = [record for made in map_in_processes(rung_records, jobs, processes) for record in made]
-    if any(all(record["set"] != name for record in records) for name in SETS):
+    fills = [fill for image_fills in map_in_processes(rung_records, jobs, processes) for fill in image_fills]
+    if any(all(fill["set"] != name for fill in fills) for name in SETS):
         raise ValueError(f"suite {suite.name} has no regions with a known truth in one of its sets")
     return {
         "suite": suite.name,
         "suite_checksum": suite.checksum,
         "date": time.strftime("%Y-%m-%d"),
         "bad_perceptual_distance": bound,
-        "inputs": input_statistics(records),
-        "rungs": {rung: _rung([record for record in records if record["rung"] == rung], bound) for rung in rungs},
+        "inputs": input_statistics(fills),
+        "rungs": {rung: _calibrate_rung([fill for fill in fills if fill["rung"] == rung], bound) for rung in rungs},
     }
 
 
-def _rung(records: Sequence[dict[str, Any]], bound: float) -> dict[str, Any]:
-    sets = {name: [record for record in records if record["set"] == name] for name in ("tune", "report")}
-    model = fit_model([record["measured"] for record in sets["tune"]], [_distance(record) for record in sets["tune"]], bound)
+def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float) -> RungCalibration:
+    sets = {name: [fill for fill in fills if fill["set"] == name] for name in SETS}
+    model = fit_model([fill["measured"] for fill in sets["tune"]], _distances(sets["tune"]).tolist(), bound)
 
-    def judged(chosen: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        predicted = np.array([model.predicted_distance(record["measured"]) for record in chosen])
-        distances = np.array([_distance(record) for record in chosen])
+    def judge(chosen: Sequence[EvaluatedFill]) -> GateJudgement:
+        predicted = np.array([model.predicted_distance(fill["measured"]) for fill in chosen])
+        distances = _distances(chosen)
         bad, kept = distances > bound, predicted <= bound
         return {
             "regions": len(chosen),
@@ -65,41 +70,42 @@ def _rung(records: Sequence[dict[str, Any]], bound: float) -> dict[str, Any]:
             "mean_distance_of_kept": float(distances[kept].mean()) if kept.any() else float("nan"),
         }
 
-    buckets = sorted({record["bucket"] for record in records})
+    buckets = sorted({fill["bucket"] for fill in fills})
     return {
         "model": asdict(model),
-        "tune": judged(sets["tune"]),
-        "report": judged(sets["report"]),
+        "tune": judge(sets["tune"]),
+        "report": judge(sets["report"]),
         "report_buckets": {
-            bucket: judged(chosen)
+            bucket: judge(chosen)
             for bucket in buckets
-            if (chosen := [record for record in sets["report"] if record["bucket"] == bucket])
+            if (chosen := [fill for fill in sets["report"] if fill["bucket"] == bucket])
         },
     }
 
 
-def _distance(record: dict[str, Any]) -> float:
-    return float(record["figures"]["perceptual_distance"])
+def _distances(fills: Sequence[EvaluatedFill]) -> Array:
+    return np.array([fill["figures"]["perceptual_distance"] for fill in fills], np.float64)
 
 
-def input_statistics(records: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """The 5th, 50th and 95th percentile of what the regions are like, to tell later inputs that
-    were never calibrated for.
+def input_statistics(fills: Sequence[EvaluatedFill]) -> dict[str, list[float]]:
+    """The 5th, 50th and 95th percentile of the regions' figures, for recognising later inputs
+    that the calibration does not cover.
     """
     return {
-        name: [float(np.percentile([record["place"][name] for record in records], share)) for share in (5, 50, 95)]
+        name: [float(np.percentile([fill["place"][name] for fill in fills], share)) for share in (5, 50, 95)]
         for name in DRIFT_FIGURES
     }
 
 
-def write_calibration(content: dict[str, Any], path: Path) -> None:
-    """Keep a calibration as JSON."""
+def write_calibration(content: Mapping[str, Any], path: Path) -> None:
+    """Write a calibration as JSON."""
     path.write_text(json.dumps(without_nan(content), indent=1) + "\n")
 
 
 def without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: what could not be measured is null, an infinite PSNR is 99
-    dB.
+    """The value with null for NaN and 99 for an infinite figure, which is a PSNR in dB.
+
+    JSON knows neither NaN nor infinity.
     """
     if isinstance(value, dict):
         return {name: without_nan(part) for name, part in value.items()}

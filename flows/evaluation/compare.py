@@ -1,9 +1,9 @@
-"""Compares two evaluations of one suite: paired per region and per text, so that a small bucket's
-regression shows.
+"""Compares two evaluations of one suite, region by region and text by text.
 
 A regression is a figure that got worse in some bucket by more than chance: the 95 % bootstrap
-interval of the mean paired difference lies beyond a least difference that anybody would notice.
-The mean over everything may improve meanwhile.
+interval of the mean paired difference lies entirely on the worse side, and the mean exceeds the
+least noticeable difference. Pairing within buckets shows the regression of a small bucket even
+while the mean over everything improves.
 """
 
 from __future__ import annotations
@@ -12,17 +12,47 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, cast
 
 import numpy as np
 
+from flows.evaluation.records import Evaluation
 from flows.evaluation.tables import by
 
 RESAMPLES = 2000
 NOTICEABLE = {"perceptual_distance": 0.01, "psnr": -0.3, "characters_read": 0.25, "seam": 0.1, "colour_shift": 1.0}
-"""The least mean change for the worse that counts, by figure; its sign is the direction of worse.
-"""
+"""Figure to the least mean change that counts; the sign is the direction of worse."""
+
+TEXT_FIGURES = ("perceptual_distance", "psnr", "characters_read")
 WORST = 8
+
+
+class Observation(NamedTuple):
+    """The origin of one comparable number; the whole flow is the rung `delivered`."""
+
+    set: str
+    bucket: str
+    rung: str
+    item: str
+    """A region or a text: its file and number."""
+    figure: str
+
+
+class Group(NamedTuple):
+    """The observations that one change is the mean of; the bucket `all` holds every bucket."""
+
+    set: str
+    bucket: str
+    rung: str
+    figure: str
+
+
+class Pair(NamedTuple):
+    """One observation in both evaluations."""
+
+    key: Observation
+    before: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -44,82 +74,84 @@ class Change:
 
     @property
     def regression(self) -> bool:
-        """Whether the figure got worse beyond chance and beyond what anybody would notice."""
+        """Whether the figure got worse beyond chance and by a noticeable amount."""
         least = NOTICEABLE[self.figure]
-        return self.difference >= least and self.low > 0 if least > 0 else self.difference <= least and self.high < 0
+        if least > 0:
+            return self.difference >= least and self.low > 0
+        return self.difference <= least and self.high < 0
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The evaluation in a folder. Raises ValueError with one line if there is none."""
+def read(folder: Path) -> Evaluation:
+    """The evaluation in a folder. Raises ValueError with one line if the folder holds none."""
     try:
-        content: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
+        content = json.loads((folder / "evaluation.json").read_text())
         content["suite"]["checksum"], content["fills"], content["images"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no evaluation: {error}") from error
-    return content
+    return cast(Evaluation, content)
 
 
-def observations(content: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str, str, str], float]]:
-    """Every comparable number: (set, bucket, rung, item, figure) to its value; the whole flow is
-    the rung `delivered`.
-    """
+def observations(content: Evaluation) -> Iterator[tuple[Observation, float]]:
+    """Every comparable number of an evaluation."""
     for fill in content["fills"]:
-        for name in NOTICEABLE:
-            if fill["figures"].get(name) is not None:
-                yield (
-                    (fill["set"], fill["bucket"], fill["rung"], f"{fill['file']}#{fill['region']}", name),
-                    fill["figures"][name],
-                )
+        region = f"{fill['file']}#{fill['region']}"
+        for figure in NOTICEABLE:
+            value = fill["figures"].get(figure)
+            if value is not None:
+                yield Observation(fill["set"], fill["bucket"], fill["rung"], region, figure), value
     for image in content["images"]:
         for number, text in enumerate(image.get("texts", [])):
-            for name in ("perceptual_distance", "psnr", "characters_read"):
-                yield (image["set"], image["bucket"], "delivered", f"{image['file']}#{number}", name), text[name]
+            item = f"{image['file']}#{number}"
+            values = (text["perceptual_distance"], text["psnr"], text["characters_read"])
+            for figure, value in zip(TEXT_FIGURES, values, strict=True):
+                yield Observation(image["set"], image["bucket"], "delivered", item, figure), value
 
 
-def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
+def compare(first: Evaluation, second: Evaluation) -> list[Change]:
     """All changes from the first evaluation to the second, overall and per bucket.
 
-    Raises ValueError if they are of different suites.
+    Raises ValueError if the evaluations are of different suites.
     """
     if first["suite"]["checksum"] != second["suite"]["checksum"]:
         raise ValueError(f"different suites: {first['suite']['checksum']} and {second['suite']['checksum']}")
-    one, other = dict(observations(first)), dict(observations(second))
-    pairs = [{"key": key, "before": one[key], "after": other[key]} for key in one if key in other]
-    changes = []
-    for label in ("all", "bucket"):
-        groups = by(pairs, lambda pair, label=label: json.dumps(_group(pair["key"], label)))  # type: ignore[misc]
-        for key, some in groups.items():
-            changes.append(_change(json.loads(key), some))
-    return changes
+    before, after = dict(observations(first)), dict(observations(second))
+    pairs = [Pair(key, before[key], after[key]) for key in before if key in after]
+    overall = by(pairs, lambda pair: Group(pair.key.set, "all", pair.key.rung, pair.key.figure))
+    per_bucket = by(pairs, lambda pair: Group(pair.key.set, pair.key.bucket, pair.key.rung, pair.key.figure))
+    return [_measure_change(group, members) for groups in (overall, per_bucket) for group, members in groups.items()]
 
 
-def _group(key: Sequence[str], label: str) -> tuple[str, str, str, str]:
-    chosen, bucket, rung, _, figure = key
-    return chosen, bucket if label == "bucket" else "all", rung, figure
-
-
-def _change(key: Sequence[str], pairs: Sequence[dict[str, Any]]) -> Change:
-    before, after = (np.array([pair[name] for pair in pairs], np.float64) for name in ("before", "after"))
+def _measure_change(group: Group, pairs: Sequence[Pair]) -> Change:
+    before, after = np.array([pair.before for pair in pairs], np.float64), np.array([pair.after for pair in pairs], np.float64)
     differences = after - before
     draws = np.random.default_rng(0).integers(0, len(differences), (RESAMPLES, len(differences)))
     low, high = np.percentile(differences[draws].mean(axis=1), [2.5, 97.5])
-    chosen, bucket, rung, figure = key
-    means = (float(before.mean()), float(after.mean()), float(differences.mean()))
-    return Change(chosen, bucket, rung, figure, len(pairs), *means, float(low), float(high))
+    return Change(
+        group.set,
+        group.bucket,
+        group.rung,
+        group.figure,
+        pairs=len(pairs),
+        before=float(before.mean()),
+        after=float(after.mean()),
+        difference=float(differences.mean()),
+        low=float(low),
+        high=float(high),
+    )
 
 
-def worst_images(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, float]]:
-    """The images whose delivered texts moved furthest away from the truth, with the rise of their
-    perceptual distance.
+def worst_images(first: Evaluation, second: Evaluation) -> list[tuple[str, float]]:
+    """The WORST images whose delivered texts moved furthest from the truth, and the rise of their
+    mean perceptual distance.
     """
 
-    def distances(content: dict[str, Any]) -> dict[str, float]:
+    def distances(content: Evaluation) -> dict[str, float]:
         return {
             image["file"]: float(np.mean([text["perceptual_distance"] for text in image["texts"]]))
             for image in content["images"]
             if image.get("texts")
         }
 
-    one, other = distances(first), distances(second)
-    rises = {file: other[file] - one[file] for file in one if file in other}
+    before, after = distances(first), distances(second)
+    rises = {file: after[file] - before[file] for file in before if file in after}
     return [(file, rise) for file, rise in sorted(rises.items(), key=lambda item: -item[1])[:WORST] if rise > 0]

@@ -7,18 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from flows.evaluation.compare import Change, worst_images
+from flows.evaluation.records import Evaluation
 from flows.evaluation.report import data_uri, figure
 from flows.reports.charts import bars
 from flows.reports.page import render_page
 
 
-def write_comparison(
-    run_a: Path, run_b: Path, first: dict[str, Any], second: dict[str, Any], changes: Sequence[Change]
-) -> Path:
-    """Make comparison.html in the second evaluation's folder; returns its path."""
+def write_comparison(run_a: Path, run_b: Path, first: Evaluation, second: Evaluation, changes: Sequence[Change]) -> Path:
+    """Write comparison.html in the second evaluation's folder and return its path."""
     pictures = [
         {
             "file": file,

@@ -1,4 +1,4 @@
-"""The default suite: drawn from pictures that packages carry, the same to the pixel every time."""
+"""The default suite: drawn on pictures that packages ship, identical to the pixel every time."""
 
 from __future__ import annotations
 
@@ -9,61 +9,63 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all
+from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all, polygon_around
 from flows.evaluation.suite import Entry, Suite, load
 from operators.rows.arrays import Pixels
 
 VARIATIONS = 2
-"""Pictures that are made of each background."""
+"""Pictures drawn on each background."""
 
 SIDE = 384
-"""Pixels of the default suite's pictures a side."""
+"""Side of the default suite's square pictures in pixels."""
 
 WORDS = ("Autumn sale", "Copyright 2024", "Do not copy", "Breaking news", "Page 17", "From $ 9.99", "Lorem ipsum", "SOLD OUT")
 
 WORDS_LATER = ("Winter menu", "All rights reserved", "Sample only", "Weather today", "Chapter 3", "Each 4,5", "Sit amet", "NEW")
 
 
+class SuitePicture(NamedTuple):
+    """One picture of the suite as it is drawn."""
+
+    entry: Entry
+    clean: Pixels
+    picture: Pixels
+    coverage: Coverage
+
+
 def default_folder() -> Path:
-    """Where the default suite is kept between runs: another folder whenever what draws it
-    changes.
-    """
+    """The folder that keeps the default suite between runs; it changes with the drawing code."""
     code = b"".join((Path(__file__).parent / name).read_bytes() for name in ("default_suite.py", "draw_text.py"))
     return Path(tempfile.gettempdir()) / f"cleanplate-suite-{hashlib.sha256(code).hexdigest()[:12]}"
 
 
 def default_suite(folder: Path) -> Suite:
-    """The default suite, drawn into `folder` unless it is there already."""
+    """The default suite, drawn into `folder` unless the folder already holds it."""
     if not (folder / "suite.json").is_file():
         for part in ("images", "truth", "masks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        entries = [_save(folder, *made) for made in _default_pictures()]
+        entries = [_save(folder, picture) for picture in _draw_pictures()]
         content = {"name": "default", "entries": [asdict(entry) for entry in entries]}
         (folder / "suite.json").write_text(json.dumps(content, indent=1))
     return load(folder)
 
 
-def _save(folder: Path, entry: Entry, clean: Pixels, picture: Pixels, coverage: Coverage) -> Entry:
-    Image.fromarray(picture).save(folder / "images" / entry.file, quality=85)
-    Image.fromarray(clean).save((folder / "truth" / entry.file).with_suffix(".png"))
-    mask = np.ceil(np.clip(coverage, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(mask).save((folder / "masks" / entry.file).with_suffix(".png"))
-    return entry
-
-
-def polygon_round(coverage: Coverage) -> list[list[float]]:
-    """The smallest rectangle round what a caption covers, four corners in pixels."""
-    points = cv2.findNonZero((coverage > 0.1).astype(np.uint8))
-    return [[float(x), float(y)] for x, y in cv2.boxPoints(cv2.minAreaRect(points))]
+def _save(folder: Path, drawn: SuitePicture) -> Entry:
+    file = drawn.entry.file
+    Image.fromarray(drawn.picture).save(folder / "images" / file, quality=85)
+    Image.fromarray(drawn.clean).save((folder / "truth" / file).with_suffix(".png"))
+    mask = np.ceil(np.clip(drawn.coverage, 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(mask).save((folder / "masks" / file).with_suffix(".png"))
+    return drawn.entry
 
 
 def typefaces() -> dict[str, str]:
-    """The suite's typefaces: a name and the path of its font file."""
+    """The suite's typefaces: name to the path of the font file."""
     from font_amatic_sc import AmaticSCBold
     from font_fredoka_one import FredokaOne
     from font_roboto import Roboto, RobotoBold
@@ -81,8 +83,10 @@ def typefaces() -> dict[str, str]:
 
 
 def _square(picture: Pixels, left: float, top: float, zoom: float = 1.0) -> Pixels:
-    """A SIDE x SIDE view of a picture: the corner as shares of what is left over, `zoom` source
-    pixels a pixel.
+    """A SIDE x SIDE view of a picture.
+
+    `left` and `top` are the corner's shares of the space around the view, `zoom` is the number of
+    source pixels per pixel.
     """
     rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     side = min(round(SIDE * zoom), *rgb.shape[:2])
@@ -115,18 +119,17 @@ def backgrounds() -> Iterator[tuple[str, str, Pixels]]:
                     yield "texture", chosen, _square(picture, left, top, zoom)
         seed = 1 if chosen == "tune" else 2
         for number in range(10):
-            yield "texture", chosen, _texture(np.random.default_rng(100 * seed + number), number / 9)
+            yield "texture", chosen, _noise_texture(np.random.default_rng(100 * seed + number), number / 9)
         for number in range(8):
-            yield "graphics", chosen, _graphic(random.Random(10 * seed + number))
-            yield "page", chosen, _page(np.random.default_rng(10 * seed + number), scanned=number % 2 == 1)
+            yield "graphics", chosen, flat_shapes(random.Random(10 * seed + number))
+            yield "page", chosen, ruled_paper(np.random.default_rng(10 * seed + number), scanned=number % 2 == 1)
 
 
-def _texture(rng: np.random.Generator, softness: float) -> Pixels:
-    """Cloth, plaster, clouds: coloured noise whose spectrum falls with frequency, from hard
-    (softness 0) to soft (1).
+def _noise_texture(rng: np.random.Generator, softness: float) -> Pixels:
+    """Cloth, plaster or clouds: coloured noise from hard (softness 0) to soft (1).
 
-    Field, "Relations between the statistics of natural images" (1987): amplitudes of natural
-    pictures fall as 1/f.
+    The amplitudes fall as a power of the frequency, like those of natural pictures, which fall as
+    1/f (Field, "Relations between the statistics of natural images", 1987).
     """
     down, across = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
     stretch = np.exp(rng.uniform(-0.7, 0.7))
@@ -138,11 +141,11 @@ def _texture(rng: np.random.Generator, softness: float) -> Pixels:
     return texture
 
 
-def _graphic(rng: random.Random) -> Pixels:
+def flat_shapes(rng: random.Random) -> Pixels:
     """Flat shapes over a soft gradient, as on a poster or in a user interface."""
     ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None, None]
-    one, other = (np.array([rng.randint(30, 225) for _ in range(3)], np.float32) for _ in range(2))
-    image = Image.fromarray(np.broadcast_to(np.rint(one * (1 - ramp) + other * ramp), (SIDE, SIDE, 3)).astype(np.uint8))
+    top, bottom = (np.array([rng.randint(30, 225) for _ in range(3)], np.float32) for _ in range(2))
+    image = Image.fromarray(np.broadcast_to(np.rint(top * (1 - ramp) + bottom * ramp), (SIDE, SIDE, 3)).astype(np.uint8))
     canvas = ImageDraw.Draw(image)
     for _ in range(7):
         x, y = rng.randint(-40, SIDE), rng.randint(-40, SIDE)
@@ -155,8 +158,8 @@ def _graphic(rng: random.Random) -> Pixels:
     return np.asarray(image)
 
 
-def _page(rng: np.random.Generator, scanned: bool) -> Pixels:
-    """Paper: nearly white, with ruled lines; a scan has shading and grain."""
+def ruled_paper(rng: np.random.Generator, scanned: bool) -> Pixels:
+    """Nearly white paper with ruled lines; a scan also has shading and grain."""
     page = np.full((SIDE, SIDE, 3), rng.integers(235, 253, 3), np.float32)
     for y in range(40, SIDE, 48):
         page[y, 20 : SIDE - 20] -= 60
@@ -167,10 +170,8 @@ def _page(rng: np.random.Generator, scanned: bool) -> Pixels:
     return np.clip(np.rint(page), 0, 255).astype(np.uint8)
 
 
-def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]) -> list[Caption]:
-    """The captions of one picture; which style comes next is fixed, its details follow the
-    generator.
-    """
+def _captions(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]) -> list[Caption]:
+    """The captions of one picture: styles follow in a fixed order, their details are random."""
     fonts = typefaces()
     names = list(fonts)
 
@@ -187,7 +188,7 @@ def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]
         }
         return Caption(**{**base, **style})  # type: ignore[arg-type]
 
-    kinds = (
+    styles = (
         lambda: [line(0.3), line(0.72, size=rng.randint(18, 24))],
         lambda: [line(0.5, opacity=rng.uniform(0.35, 0.7), angle=rng.choice((-25.0, 20.0, 30.0)), size=52)],
         lambda: [line(0.25, outline=2), line(0.7, shadow=3)],
@@ -197,18 +198,18 @@ def _styles(rng: random.Random, number: int, bucket: str, words: tuple[str, ...]
         lambda: [line(0.4, font=fonts["serif thin"], size=30), line(0.75, font=fonts["hand"], size=40)],
         lambda: [line(0.35, size=15, text=words[7]), line(0.65, size=18, text=words[4])],
     )
-    return kinds[number % len(kinds)]()
+    return styles[number % len(styles)]()
 
 
-def _default_pictures() -> Iterator[tuple[Entry, Pixels, Pixels, Coverage]]:
+def _draw_pictures() -> Iterator[SuitePicture]:
     counts: dict[str, int] = {}
     for bucket, chosen, clean in (background for background in backgrounds() for _ in range(VARIATIONS)):
         number = counts[chosen] = counts.get(chosen, -1) + 1
         rng = random.Random(f"{chosen} {number}")
-        captions = _styles(rng, number, bucket, WORDS if chosen == "tune" else WORDS_LATER)
+        captions = _captions(rng, number, bucket, WORDS if chosen == "tune" else WORDS_LATER)
         picture, coverage = draw_all(clean, captions)
-        texts = [polygon_round(draw(clean, caption)[1]) for caption in captions]
+        texts = [polygon_around(draw(clean, caption)[1]) for caption in captions]
         extension = "jpg" if number % 4 == 3 else "png"
         file = f"{chosen}-{number:02d}-{bucket.replace(' ', '-')}.{extension}"
         prompt = f"the same {bucket}, without text"
-        yield Entry(file, chosen, bucket, prompt, texts), clean, picture, coverage
+        yield SuitePicture(Entry(file, chosen, bucket, prompt, texts), clean, picture, coverage)

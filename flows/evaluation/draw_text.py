@@ -1,9 +1,11 @@
-"""Text drawn on pictures, with the truth kept: which pixels it touched, and how strongly."""
+"""Draws text on pictures and returns which pixels the text touched, and how strongly."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -16,10 +18,10 @@ Coverage = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Caption:
-    """One line of text and how it looks; lengths in pixels, colours in sRGB, angles in degrees
+    """One line of text and its style: lengths in pixels, sRGB colours, angle in degrees
     anticlockwise.
 
-    `x`, `y` are the middle of the line as shares of the picture's sides.
+    `x` and `y` place the middle of the line, as shares of the picture's sides.
     """
 
     text: str
@@ -36,9 +38,9 @@ class Caption:
 
 
 def draw(clean: Pixels, caption: Caption) -> tuple[Pixels, Coverage]:
-    """The picture (uint8 height x width x 3) with the caption on it, and what the caption covers."""
+    """The picture (uint8 height x width x 3) with the caption on it, and the coverage."""
     height, width = clean.shape[:2]
-    layer = _layer(caption)
+    layer = _draw_layer(caption)
     canvas = Image.new("RGBA", (width, height), (*caption.colour, 0))
     canvas.paste(layer, (round(caption.x * width - layer.width / 2), round(caption.y * height - layer.height / 2)))
     pixels = np.asarray(canvas, np.float32)
@@ -47,23 +49,23 @@ def draw(clean: Pixels, caption: Caption) -> tuple[Pixels, Coverage]:
     return np.rint(mixed).astype(np.uint8), coverage.astype(np.float32)
 
 
-def _layer(caption: Caption) -> Image.Image:
-    """The caption alone, straight alpha, cut to what it covers."""
+def _draw_layer(caption: Caption) -> Image.Image:
+    """The caption alone with straight alpha, cropped to what it covers."""
     font = ImageFont.truetype(caption.font, caption.size)
     left, top, right, bottom = font.getbbox(caption.text, stroke_width=caption.outline)
     margin = 2 + 3 * caption.shadow
     size = (round(right - left) + 2 * margin, round(bottom - top) + 2 * margin)
-    at = (margin - left, margin - top)
+    x, y = margin - left, margin - top
     layer = Image.new("RGBA", size, (*caption.colour, 0))
     if caption.shadow:
         shade = Image.new("L", size, 0)
-        ImageDraw.Draw(shade).text((at[0] + caption.shadow, at[1] + caption.shadow), caption.text, font=font, fill=200)
+        ImageDraw.Draw(shade).text((x + caption.shadow, y + caption.shadow), caption.text, font=font, fill=200)
         shade = shade.filter(ImageFilter.GaussianBlur(caption.shadow / 2))
         layer = Image.new("RGBA", size, (0, 0, 0, 0))
         layer.putalpha(shade)
     face = Image.new("RGBA", size, (*(caption.outline_colour if caption.outline else caption.colour), 0))
     ImageDraw.Draw(face).text(
-        at,
+        (x, y),
         caption.text,
         font=font,
         fill=(*caption.colour, 255),
@@ -74,10 +76,16 @@ def _layer(caption: Caption) -> Image.Image:
     return layer.rotate(caption.angle, Image.Resampling.BICUBIC, expand=True) if caption.angle else layer
 
 
-def draw_all(clean: Pixels, captions: list[Caption] | tuple[Caption, ...]) -> tuple[Pixels, Coverage]:
+def draw_all(clean: Pixels, captions: Iterable[Caption]) -> tuple[Pixels, Coverage]:
     """The picture with several captions, and the strongest coverage of each pixel."""
-    picture, covered = clean, np.zeros(clean.shape[:2], np.float32)
+    picture, strongest = clean, np.zeros(clean.shape[:2], np.float32)
     for caption in captions:
         picture, coverage = draw(picture, caption)
-        covered = np.maximum(covered, coverage)
-    return picture, covered
+        strongest = np.maximum(strongest, coverage)
+    return picture, strongest
+
+
+def polygon_around(coverage: Coverage) -> list[list[float]]:
+    """The smallest rotated rectangle around what a caption covers: four corners in pixels."""
+    points = cv2.findNonZero((coverage > 0.1).astype(np.uint8))
+    return [[float(x), float(y)] for x, y in cv2.boxPoints(cv2.minAreaRect(points))]

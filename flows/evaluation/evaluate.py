@@ -1,11 +1,14 @@
 """Evaluates a flow on a suite: quality, legibility, continuity, naturalness, variance,
 robustness, failures and cost.
 
-What it leaves in its folder:
+It writes into its folder:
 
-    evaluation.json     every fill and every delivered image with all figures; the same to the last digit for one seed
-    timings.json        milliseconds, which are not
-    report.md, report.html, images/ (as delivered), variance/ (where fills depend on the seed)
+    evaluation.json     all figures of every fill and delivered image; the same for one seed
+    timings.json        milliseconds, which differ from run to run
+    images/             the delivered pictures
+    variance/           where fills depend on the seed
+
+`flows.evaluation.report` adds report.md and report.html.
 """
 
 from __future__ import annotations
@@ -13,22 +16,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from flows.erase_text import erase_text
 from flows.evaluation.calibrate import without_nan
 from flows.evaluation.measure import FillJob, FlowJob, deliver, map_in_processes, rung_records
+from flows.evaluation.records import Evaluation
 from flows.evaluation.suite import Suite
 from flows.ladder import Fills, Rung
 from operators.decisions.gate import calibration
 
 ROBUSTNESS_EVERY = 4
-"""Every so many images of a suite are also filled by other seeds and on worse masks."""
+"""One image in this many is also filled by other seeds and on worse masks."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is evaluated: the flow's ladder, and with how many seeds the random rungs are tried."""
+    """The flow's ladder, and the number of seeds to try the random rungs with."""
 
     rungs: tuple[Rung, ...]
     seed: int = 0
@@ -36,9 +40,9 @@ class Options:
     processes: int = 1
 
 
-def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
-    """Measure every fill of every rung and every delivered image; writes `out` and returns
-    evaluation.json's content.
+def evaluate(suite: Suite, out: Path, options: Options) -> Evaluation:
+    """Measure every fill of every rung and every delivered image; write them to the folder `out`
+    and return evaluation.json's content.
     """
     out.mkdir(parents=True, exist_ok=True)
     flow = erase_text(Fills(options.rungs, options.seed))
@@ -50,19 +54,24 @@ def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, Any]:
     flow_jobs = [FlowJob(suite, entry, flow, str(out / "images")) for entry in suite.entries]
     images = map_in_processes(deliver, flow_jobs, options.processes)
     timings = {image["file"]: image.pop("timings") for image in images}
-    content = {
+    fills = [fill for image_fills in map_in_processes(rung_records, fill_jobs, options.processes) for fill in image_fills]
+    calibrated = calibration()
+    measured: Evaluation = {
         "suite": {"name": suite.name, "checksum": suite.checksum, "images": len(suite.entries)},
         "rungs": list(models),
         "seed": options.seed,
         "seeds": options.seeds,
         "settings": json.loads(json.dumps([operator.settings() for operator in flow.operators])),
         "calibration": {
-            name: calibration().get(name) for name in ("suite", "suite_checksum", "date", "bad_perceptual_distance")
+            "suite": calibrated.get("suite"),
+            "suite_checksum": calibrated.get("suite_checksum"),
+            "date": calibrated.get("date"),
+            "bad_perceptual_distance": calibrated.get("bad_perceptual_distance"),
         },
         "images": images,
-        "fills": [record for made in map_in_processes(rung_records, fill_jobs, options.processes) for record in made],
+        "fills": fills,
     }
-    content = dict(without_nan(content))
+    content = cast(Evaluation, without_nan(measured))
     (out / "evaluation.json").write_text(json.dumps(content, indent=1))
     (out / "timings.json").write_text(json.dumps(timings, indent=1))
     return content

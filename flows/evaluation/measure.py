@@ -1,23 +1,21 @@
-"""Fills measured against the truth: each region of a suite by each rung, and what the whole flow
-delivers.
-"""
+"""Measures fills and delivered images against the truth, for every region, rung and image."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from flows.evaluation.records import EvaluatedFill, EvaluatedImage
 from flows.evaluation.suite import Entry, Suite
 from flows.flow import Flow
 from operators.detect import Detect
@@ -31,16 +29,25 @@ from operators.metrics.fills import Surroundings
 from operators.metrics.naturalness import band_ratios, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.surface import region_figures, text_smoothed_over
+from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+from operators.rows.records import JsonObject
 from operators.rows.schema import complete
 from operators.rows.table import Region, row_views, swap_children
 from operators.soften import Soften
 from operators.verify import measured_region
 from operators.vision.text_detector import Scale
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
 PADDING = 16
-"""Pixels round an edit that are compared with the truth too: what a viewer sees beside it."""
+"""Pixels around an edit that are compared with the truth too, as a viewer sees them with it."""
+
+RANDOM = ("patchmatch", "builtin")
+"""The rungs whose fills depend on the seed."""
+
 QUALITY = {
     "psnr": quality.psnr,
     "ssim": quality.ssim,
@@ -53,7 +60,7 @@ QUALITY = {
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A change to a region's mask before it is filled, to see how much a generator depends on a
+    """A change to a region's mask before it is filled, to see how much a generator needs a
     perfect one.
     """
 
@@ -86,18 +93,18 @@ def _index_row(entry: Entry, path: Path) -> pa.Table:
 
 
 def detect_and_soften(suite: Suite, entry: Entry) -> pa.Table:
-    """One image of a suite, detected and softened: a one-row table."""
+    """One image of a suite, detected and softened: a table of one row."""
     return Flow((Fetch(), Detect(), Soften())).run(_index_row(entry, suite.image(entry)))
 
 
 def crop_of(region: Region, picture: Pixels) -> Pixels:
-    """What a picture (uint8 height x width x 3) shows in a region's crop."""
+    """The part of a picture (uint8 height x width x 3) that lies in a region's crop."""
     crop = region.crop
     return picture[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
 
 
 def compared_area(mask: Pixels) -> tuple[slice, slice]:
-    """The rows and columns of a crop that hold its edit and PADDING pixels round it."""
+    """The rows and columns of a crop that hold its edit and PADDING pixels around it."""
     rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return slice(0, 0), slice(0, 0)
@@ -108,28 +115,26 @@ def compared_area(mask: Pixels) -> tuple[slice, slice]:
 
 
 def against_truth(result: Pixels, truth: Pixels) -> dict[str, float]:
-    """Every quality figure of one padded crop against its truth, the perceptual distance
-    included.
-    """
+    """Every quality figure of one padded crop against its truth, and the perceptual distance."""
     figures = {name: measure(result, truth) for name, measure in QUALITY.items()}
     return {**figures, "perceptual_distance": perceptual_distance().distance(result, truth)}
 
 
-def place_of(region: Region, frame: Box) -> dict[str, float | str | bool]:
-    """What kind of place a region is: the buckets of the failure tables are cut along these."""
+def place_of(region: Region, frame: Box) -> JsonObject:
+    """The kind of place that a region is: the failure tables are divided by these figures."""
     mask = region.array("mask", 4)
-    shown = text_smoothed_over(region.array("pixels", 3), mask)
-    figures = region_figures(shown, mask, region["polygons"], max(frame.width, frame.height))
+    without_text = text_smoothed_over(region.array("pixels", 3), mask)
+    figures = region_figures(without_text, mask, region["polygons"], max(frame.width, frame.height))
     box = bounding_box(region["polygons"], frame.width, frame.height)
     at_border = box.x <= 2 or box.y <= 2 or box.x + box.width >= frame.width - 2 or box.y + box.height >= frame.height - 2
     return {**figures, "border": at_border, "strokes": region["strokes"]}
 
 
 def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
-    """All figures of one filled region, against its clean crop where there is one; empty for a
-    missing fill.
+    """All figures of one filled region, against its clean crop if there is one.
 
-    Quality and legibility need the truth; continuity and naturalness do not.
+    Quality and legibility need the truth; continuity and naturalness do not. The result is empty
+    if the fill is missing.
     """
     pixels, fill, mask = region.array("pixels", 3), region.fill(), region.array("mask", 4)
     area = compared_area(mask)
@@ -145,18 +150,21 @@ def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
     if truth is None:
         return figures
     polygons = region.polygons_on_crop()
-    read, there = (sum(legibility.characters_read(shown, polygon) for polygon in polygons) for shown in (result, truth))
+    read_in_result, read_in_truth = (
+        sum(legibility.characters_read(picture, polygon) for polygon in polygons) for picture in (result, truth)
+    )
     quality_figures = against_truth(np.ascontiguousarray(result[area]), np.ascontiguousarray(truth[area]))
     overshoot = overshoot_share(result, truth, place.edited)
-    return {**figures, **quality_figures, "overshoot": overshoot, "characters_read": max(0, read - there)}
+    characters_read = max(0, read_in_result - read_in_truth)
+    return {**figures, **quality_figures, "overshoot": overshoot, "characters_read": characters_read}
 
 
 @dataclass(frozen=True)
 class FillJob:
-    """One image to be filled by every rung: with several `seeds`, random rungs also by other
-    seeds and on worse masks.
+    """One image for every rung to fill.
 
-    Pictures of the variance across seeds go to `pictures` if it is given.
+    With several `seeds`, random rungs also fill it by other seeds, and all rungs on worse masks.
+    `pictures` is the folder for pictures of the variance across seeds, None to make none.
     """
 
     suite: Suite
@@ -167,28 +175,25 @@ class FillJob:
     pictures: str | None = None
 
 
-def rung_records(job: FillJob) -> list[dict[str, Any]]:
-    """Every region of one image filled by each rung: what is known of it with and without the
-    truth.
-    """
+def rung_records(job: FillJob) -> list[EvaluatedFill]:
+    """Every region of one image filled by each rung, measured with and without the truth."""
     table, truth = detect_and_soften(job.suite, job.entry), job.suite.truth(job.entry)
-    return [record for rung in job.rungs for record in _of_rung(job, rung, table, truth)]
+    return [record for rung in job.rungs for record in _fill_records(job, rung, table, truth)]
 
 
-def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> Iterator[dict[str, Any]]:
+def _fill_records(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> Iterator[EvaluatedFill]:
     filled = row_views(Inpaint(rung, job.seed).apply(table))[0]
     frame = Box(0, 0, filled["width"], filled["height"])
-    others = [
-        row_views(Inpaint(rung, job.seed + more).apply(table))[0] for more in range(1, job.seeds if rung in RANDOM else 1)
-    ]
-    worse = {p: row_views(Inpaint(rung, job.seed).apply(_with_masks(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
+    other_seeds = range(job.seed + 1, job.seed + job.seeds) if rung in RANDOM else ()
+    others = [row_views(Inpaint(rung, seed).apply(table))[0] for seed in other_seeds]
+    worse = {p: row_views(Inpaint(rung, job.seed).apply(_perturb(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
     for number, region in enumerate(filled.regions):
         clean = crop_of(region, truth) if truth is not None else None
         figures = fill_figures(region, clean)
         measurements = measured_region(region, Scale().factor(frame.width, frame.height))
         if not figures or measurements is None:
             continue
-        record = {
+        record: EvaluatedFill = {
             "file": job.entry.file,
             "set": job.entry.set,
             "bucket": job.entry.bucket,
@@ -199,7 +204,7 @@ def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> 
             "figures": figures,
         }
         if others:
-            record |= _variance(job, region, [row.regions[number] for row in others], clean)
+            _add_variance(record, job, [region, *(row.regions[number] for row in others)], clean)
         if worse and clean is not None:
             record["perturbed"] = {
                 p.name: fill_figures(row.regions[number], clean).get("perceptual_distance") for p, row in worse.items()
@@ -207,30 +212,27 @@ def _of_rung(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None) -> 
         yield record
 
 
-def _variance(job: FillJob, region: Region, others: Sequence[Region], clean: Pixels | None) -> dict[str, Any]:
-    """How much a region's fill depends on the seed: of its perceptual distance, and of its pixels
-    (grey levels).
+def _add_variance(record: EvaluatedFill, job: FillJob, regions: Sequence[Region], clean: Pixels | None) -> None:
+    """Add how much a fill's pixels (grey levels) and its perceptual distance vary with the seed.
+
+    `regions` are the same region filled by different seeds.
     """
+    region = regions[0]
     blend = region.array("mask", 4)[:, :, BLEND] > 0
-    fills = np.stack([fill for one in (region, *others) if (fill := one.fill()) is not None]).astype(np.float32)
+    fills = np.stack([fill for variant in regions if (fill := variant.fill()) is not None]).astype(np.float32)
     spread = fills.std(axis=0).mean(axis=2) * blend
-    found: dict[str, Any] = {"pixel_deviation": float(spread[blend].mean())}
+    record["pixel_deviation"] = float(spread[blend].mean())
     if clean is not None:
-        distances = [fill_figures(one, clean)["perceptual_distance"] for one in (region, *others)]
-        found["seed_deviation"] = float(np.std(distances))
+        distances = [fill_figures(variant, clean)["perceptual_distance"] for variant in regions]
+        record["seed_deviation"] = float(np.std(distances))
     if job.pictures is not None:
         name = f"{Path(job.entry.file).stem}-{region['crop']['x']}-{region['crop']['y']}.png"
         Path(job.pictures).mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.clip(spread * 4, 0, 255).astype(np.uint8)).save(Path(job.pictures) / name)
-        found["variance_picture"] = name
-    return found
+        record["variance_picture"] = name
 
 
-RANDOM = ("patchmatch", "builtin")
-"""The rungs whose fills depend on the seed."""
-
-
-def _with_masks(table: pa.Table, perturbation: Perturbation) -> pa.Table:
+def _perturb(table: pa.Table, perturbation: Perturbation) -> pa.Table:
     regions = row_views(table)[0].regions
     masks = [perturbation(region.array("mask", 4), number).tobytes() for number, region in enumerate(regions)]
     return swap_children(table, {"mask": pa.array(masks, pa.large_binary())})
@@ -238,9 +240,7 @@ def _with_masks(table: pa.Table, perturbation: Perturbation) -> pa.Table:
 
 @dataclass(frozen=True)
 class FlowJob:
-    """One image to be sent through a whole flow; its delivered picture is kept as PNG in
-    `pictures`.
-    """
+    """One image for a whole flow; the folder `pictures` receives the delivered picture as PNG."""
 
     suite: Suite
     entry: Entry
@@ -248,22 +248,22 @@ class FlowJob:
     pictures: str
 
 
-def deliver(job: FlowJob) -> dict[str, Any]:
-    """One image through a whole flow: its verdict, its timings, and the delivered picture against
+def deliver(job: FlowJob) -> EvaluatedImage:
+    """Run a whole flow on one image: its verdict, its timings, and the delivered picture against
     the truth.
     """
     path = job.suite.image(job.entry)
     row = row_views(job.flow.run(_index_row(job.entry, path)))[0]
-    encoded, truth = row.data("encoded"), job.suite.truth(job.entry)
-    source = np.asarray(Image.open(path).convert("RGB"))
-    shown = source if encoded is None else np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"))
+    encoded = row.data("encoded")
+    source = np.asarray(open_image(path.read_bytes()).convert("RGB"))
+    delivered = source if encoded is None else np.asarray(open_image(encoded).convert("RGB"))
     name = Path(job.entry.file).stem + ".png"
     Path(job.pictures).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(shown).save(Path(job.pictures) / name)
+    Image.fromarray(delivered).save(Path(job.pictures) / name)
     timings: dict[str, float] = {}
     for timing in row["timings"]:
         timings[timing["operator"]] = timings.get(timing["operator"], 0.0) + timing["total"]
-    return {
+    image: EvaluatedImage = {
         "file": job.entry.file,
         "set": job.entry.set,
         "bucket": job.entry.bucket,
@@ -274,34 +274,39 @@ def deliver(job: FlowJob) -> dict[str, Any]:
         "fills": sum(region["passes"] or 0 for region in row.regions),
         "picture": name,
         "timings": timings,
-        **_against_texts(job.entry, source, shown, truth),
     }
+    _add_comparison(image, job, source, delivered)
+    return image
 
 
-def _against_texts(entry: Entry, source: Pixels, shown: Pixels, truth: Pixels | None) -> dict[str, Any]:
-    """What a delivered picture is like at the suite's texts: found, read, and how far from the
-    truth.
+def _add_comparison(image: EvaluatedImage, job: FlowJob, source: Pixels, delivered: Pixels) -> None:
+    """Add how far the delivered picture is from the truth, and whether its texts are still
+    detected and read.
     """
-    found: dict[str, Any] = {}
+    texts, truth = job.entry.texts, job.suite.truth(job.entry)
     if truth is not None:
-        found["figures"] = {
-            **{name: measure(shown, truth) for name, measure in QUALITY.items()},
-            "ms_ssim": quality.ms_ssim(shown, truth),
-            "ms_ssim_unscaled": quality.ms_ssim_unscaled(shown, truth),
+        image["figures"] = {
+            **{name: measure(delivered, truth) for name, measure in QUALITY.items()},
+            "ms_ssim": quality.ms_ssim(delivered, truth),
+            "ms_ssim_unscaled": quality.ms_ssim_unscaled(delivered, truth),
         }
-    if entry.texts:
-        after, before = (legibility.eraseness(picture, entry.texts, truth) for picture in (shown, source))
-        found["eraseness"] = {**vars(after), "recall_before": before.recall}
-    if entry.texts and truth is not None:
-        found["texts"] = [
+    if texts:
+        after, before = (legibility.eraseness(picture, texts, truth) for picture in (delivered, source))
+        image["eraseness"] = {
+            "precision": after.precision,
+            "recall": after.recall,
+            "f": after.f,
+            "recall_before": before.recall,
+        }
+    if texts and truth is not None:
+        image["texts"] = [
             {
-                "perceptual_distance": perceptual_distance().distance(_cut(shown, polygon), _cut(truth, polygon)),
-                "psnr": min(99.0, quality.psnr(_cut(shown, polygon), _cut(truth, polygon))),
-                "characters_read": legibility.characters_read(shown, polygon),
+                "perceptual_distance": perceptual_distance().distance(_cut(delivered, polygon), _cut(truth, polygon)),
+                "psnr": min(99.0, quality.psnr(_cut(delivered, polygon), _cut(truth, polygon))),
+                "characters_read": legibility.characters_read(delivered, polygon),
             }
-            for polygon in entry.texts
+            for polygon in texts
         ]
-    return found
 
 
 def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
@@ -310,18 +315,18 @@ def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
     return np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
 
 
-def map_in_processes(function: Any, jobs: Sequence[Any], processes: int) -> list[Any]:
-    """`function` over the jobs, in order, by as many single-threaded processes."""
+def map_in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> list[Result]:
+    """The function's results in the order of the jobs, from as many single-threaded processes."""
     return list(as_processed(function, jobs, processes))
 
 
-def as_processed(function: Any, jobs: Sequence[Any], processes: int) -> Iterator[Any]:
-    """Like `map_in_processes`, each result as soon as it and all before it are there."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+def as_processed(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+    """Like `map_in_processes`, but yield each result once it and all earlier ones are ready."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_limit_threads) as pool:
         yield from pool.map(function, jobs)
 
 
-def _quiet() -> None:
+def _limit_threads() -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -329,5 +334,5 @@ def _quiet() -> None:
 
 
 def finite(values: Sequence[float | None]) -> list[float]:
-    """The values that are numbers."""
+    """The values that are finite numbers."""
     return [value for value in values if value is not None and math.isfinite(value)]

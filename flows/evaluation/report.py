@@ -5,22 +5,28 @@ sortable pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.evaluation import tables
+from flows.evaluation.records import EvaluatedImage, Evaluation, TableRow
 from flows.evaluation.suite import SETS, Suite
 from flows.reports.charts import bars
 from flows.reports.page import render_page, thumbnail
+from operators.rows.records import JsonObject
 
 THUMBNAIL = 200
 
+Timings = Mapping[str, Mapping[str, float]]
+"""The content of timings.json: image to operator to milliseconds."""
+
 
 def write_reports(suite: Suite, out: Path) -> Path:
-    """Make report.md and report.html from an evaluation's folder; returns the HTML's path."""
-    content = json.loads((out / "evaluation.json").read_text())
-    timings = json.loads((out / "timings.json").read_text())
+    """Write report.md and report.html in an evaluation's folder; return the HTML file's path."""
+    content: Evaluation = json.loads((out / "evaluation.json").read_text())
+    timings: Timings = json.loads((out / "timings.json").read_text())
     sets = [name for name in SETS if any(image["set"] == name for image in content["images"])] or ["tune"]
     sections = {
         **{f"Delivered by the whole flow, set {name}": tables.delivered_table(content, name) for name in sets},
@@ -30,16 +36,16 @@ def write_reports(suite: Suite, out: Path) -> Path:
         "Milliseconds an image": tables.latency_table(timings),
     }
     warnings = tables.drift_warnings(content)
-    (out / "report.md").write_text(_markdown(content, sections, warnings))
+    (out / "report.md").write_text(_render_markdown(content, sections, warnings))
     page = render_page(
         "evaluation.html.j2",
         {"figure": figure},
         content=content,
         verdicts=tables.verdicts(content),
         sections={title: (list(rows[0]) if rows else [], rows) for title, rows in sections.items()},
-        charts=_charts(content, timings, sets[-1]),
-        pictures=[_pictured(suite, out, image) for image in content["images"]],
-        varying=_varying(out, content),
+        charts=_draw_charts(content, timings, sets[-1]),
+        pictures=[_picture_row(suite, out, image) for image in content["images"]],
+        varying=_varying_fills(out, content),
         warnings=warnings,
     )
     (out / "report.html").write_text(page)
@@ -47,19 +53,15 @@ def write_reports(suite: Suite, out: Path) -> Path:
 
 
 def figure(value: Any) -> str:
-    """A table's value as text: three significant digits, a dash for what could not be measured."""
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124
+    """A table's value as text: three significant digits, a dash if it could not be measured."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _markdown(content: dict[str, Any], sections: dict[str, list[dict[str, Any]]], warnings: Sequence[str]) -> str:
+def _render_markdown(content: Evaluation, sections: Mapping[str, Sequence[TableRow]], warnings: Sequence[str]) -> str:
     suite = content["suite"]
     lines = [
         f"# Evaluation on {suite['name']}",
@@ -75,14 +77,12 @@ def _markdown(content: dict[str, Any], sections: dict[str, list[dict[str, Any]]]
     return "\n".join(lines) + "\n"
 
 
-def _charts(content: dict[str, Any], timings: dict[str, Any], chosen: str) -> list[str]:
+def _draw_charts(content: Evaluation, timings: Timings, chosen: str) -> list[str]:
     rungs, delivered = tables.rung_table(content, chosen), tables.delivered_table(content, chosen)
 
-    def grouped(rows: Sequence[dict[str, Any]], key: str, series: str, value: str) -> dict[str, dict[str, float]]:
-        return {
-            name: {row[series]: row[value] for row in some}
-            for name, some in tables.by(list(rows), lambda row: row[key]).items()
-        }
+    def group(rows: Sequence[TableRow], key: str, series: str, value: str) -> dict[str, dict[str, float]]:
+        groups: dict[str, list[TableRow]] = tables.by(rows, lambda row: row[key])
+        return {name: {row[series]: row[value] for row in members} for name, members in groups.items()}
 
     failures = tables.failure_table(content)
     robust = {
@@ -94,28 +94,28 @@ def _charts(content: dict[str, Any], timings: dict[str, Any], chosen: str) -> li
     return [
         bars(
             f"Quality: perceptual distance to the truth, set {chosen} (lower is better)",
-            grouped(rungs, "bucket", "rung", "perceptual_distance"),
+            group(rungs, "bucket", "rung", "perceptual_distance"),
         ),
-        bars(f"Quality: PSNR, set {chosen}", grouped(rungs, "bucket", "rung", "psnr"), " dB"),
+        bars(f"Quality: PSNR, set {chosen}", group(rungs, "bucket", "rung", "psnr"), " dB"),
         bars("Legibility: share of the texts that are still detected, whole flow", erased),
-        bars("Continuity: seam ratio (1 is none)", grouped(rungs, "bucket", "rung", "seam")),
+        bars("Continuity: seam ratio (1 is none)", group(rungs, "bucket", "rung", "seam")),
         bars(
-            "Naturalness: share of pixels beyond the clean picture's local range", grouped(rungs, "bucket", "rung", "overshoot")
+            "Naturalness: share of pixels beyond the clean picture's local range", group(rungs, "bucket", "rung", "overshoot")
         ),
         bars("Robustness: perceptual distance on worse masks", robust),
         bars(
             "Failure rates by place, with 95 % intervals",
-            grouped(failures, "place", "rung", "bad"),
+            group(failures, "place", "rung", "bad"),
             intervals={
-                name: {row["rung"]: (row["low"], row["high"]) for row in some}
-                for name, some in tables.by(failures, lambda row: row["place"]).items()
+                name: {row["rung"]: (row["low"], row["high"]) for row in members}
+                for name, members in tables.by(failures, lambda row: row["place"]).items()
             },
         ),
         bars("Latency of an image by operator, milliseconds", latencies),
     ]
 
 
-def _pictured(suite: Suite, out: Path, image: dict[str, Any]) -> dict[str, Any]:
+def _picture_row(suite: Suite, out: Path, image: EvaluatedImage) -> JsonObject:
     entry = next(entry for entry in suite.entries if entry.file == image["file"])
     texts = image.get("texts", [])
     return {
@@ -129,13 +129,13 @@ def _pictured(suite: Suite, out: Path, image: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _varying(out: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fills that depend most on the seed, with the picture of where."""
+def _varying_fills(out: Path, content: Evaluation) -> list[JsonObject]:
+    """The fills that depend most on the seed, each with the picture of its variance."""
     fills = [fill for fill in content["fills"] if fill.get("variance_picture")]
     worst = sorted(fills, key=lambda fill: -fill["pixel_deviation"])[: tables.WORST]
     return [{**fill, "shown": data_uri(out / "variance" / fill["variance_picture"])} for fill in worst]
 
 
 def data_uri(path: Path) -> str:
-    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if there is none."""
+    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if the file is missing."""
     return thumbnail(path.read_bytes(), THUMBNAIL) if path.is_file() else ""

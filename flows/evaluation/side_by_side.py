@@ -1,17 +1,17 @@
-"""A quick look at a sample: the same places filled by several generators, and what the gate would
-keep of their fills.
+"""A quick look at a sample: the same places filled by several generators, and which of the fills
+the gate would keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from flows.evaluation.measure import FillJob, crop_of, detect_and_soften, rung_records
+from flows.evaluation.records import EvaluatedFill, TableRow
 from flows.evaluation.suite import Suite
 from flows.evaluation.tables import RUNG_FIGURES, by, mean
 from operators.decisions.gate import model_of
@@ -21,43 +21,43 @@ from operators.rows.table import row_views
 
 
 def sample(suite: Suite, images: int) -> Suite:
-    """A suite of `images` of another one's pictures, evenly spread over it."""
+    """A suite of at most `images` pictures of another suite, evenly spread over it."""
     chosen = np.linspace(0, len(suite.entries) - 1, images).round().astype(int)
     return replace(suite, entries=tuple(suite.entries[place] for place in dict.fromkeys(chosen.tolist())))
 
 
-def measure_generators(suite: Suite, generators: Sequence[str]) -> list[dict[str, Any]]:
-    """One record for every region and generator: how far the fill is from the truth, and what the
-    gate measures of it.
+def measure_generators(suite: Suite, generators: Sequence[str]) -> list[EvaluatedFill]:
+    """One record per region and generator: the fill's distance from the truth, and the gate's
+    measurements.
     """
     return [record for entry in suite.entries for record in rung_records(FillJob(suite, entry, tuple(generators)))]
 
 
-def generator_table(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def generator_table(records: Sequence[EvaluatedFill]) -> list[TableRow]:
     """Mean figures of each generator's fills; see `flows.evaluation.tables.RUNG_FIGURES`."""
     return [
         {
             "generator": generator,
-            "fills": len(some),
-            **{n: mean(record["figures"].get(n) for record in some) for n in RUNG_FIGURES},
+            "fills": len(fills),
+            **{name: mean(fill["figures"].get(name) for fill in fills) for name in RUNG_FIGURES},
         }
-        for generator, some in by(records, lambda record: record["rung"]).items()
+        for generator, fills in by(records, lambda record: record["rung"]).items()
     ]
 
 
-def threshold_table(records: Sequence[dict[str, Any]], thresholds: Sequence[float]) -> list[dict[str, Any]]:
-    """Per generator and threshold of the predicted distance: the share of fills kept, and their
-    mean distance from the truth.
+def threshold_table(records: Sequence[EvaluatedFill], thresholds: Sequence[float]) -> list[TableRow]:
+    """Per generator and threshold of the predicted distance: the share of fills kept, and the
+    mean distances from the truth.
 
     The distances are perceptual (shift-tolerant LPIPS). A generator that the gate is not
     calibrated for has no rows.
     """
-    rows = []
-    for generator, some in by(records, lambda record: record["rung"]).items():
+    rows: list[TableRow] = []
+    for generator, fills in by(records, lambda record: record["rung"]).items():
         if (model := model_of(generator)) is None:
             continue
-        predicted = np.array([model.predicted_distance(record["measured"]) for record in some])
-        true = np.array([record["figures"]["perceptual_distance"] for record in some])
+        predicted = np.array([model.predicted_distance(fill["measured"]) for fill in fills])
+        true = np.array([fill["figures"]["perceptual_distance"] for fill in fills])
         for threshold in thresholds:
             kept = predicted <= threshold
             rows.append(
@@ -73,8 +73,8 @@ def threshold_table(records: Sequence[dict[str, Any]], thresholds: Sequence[floa
 
 
 def side_by_side(suite: Suite, generators: Sequence[str]) -> Image.Image:
-    """A row for each region of the suite: the source, what each generator makes of it, and the
-    truth if there is one.
+    """One row per region of the suite: the source, each generator's result, and the truth if it
+    is known.
     """
     rows = []
     for entry in suite.entries:

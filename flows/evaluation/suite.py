@@ -1,14 +1,12 @@
-"""An evaluation suite: pictures with text whose truth is known, in buckets, in a set to tune on
-and one only reported.
+"""Evaluation suites: pictures with text whose truth is known, sorted into buckets and two sets.
 
-A suite is a folder, so that users bring their own:
+The set `tune` is for choosing settings, the set `report` only for reporting results. A suite is a
+folder, so users can bring their own:
 
-    suite.json      name, and one entry an image: file, set (`tune` or `report`), bucket, prompt, texts (polygons)
-    images/         what is to be cleaned
-    truth/          the clean pictures, same names with `.png`; may be missing
-    masks/          what the text covers, 0..255, same names with `.png`; may be missing
-
-The default suite is drawn from pictures that packages carry, the same to the pixel every time.
+    suite.json      name, and an entry per image: file, set, bucket, prompt, texts (polygons)
+    images/         the pictures to clean
+    truth/          the clean pictures, same names with `.png`; optional
+    masks/          what the text covers, 0..255, same names with `.png`; optional
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 
 SETS = ("tune", "report")
@@ -28,9 +26,7 @@ SETS = ("tune", "report")
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a suite: its file name, its set and bucket, the prompt, and the polygons of
-    its texts.
-    """
+    """One image of a suite: its file name, set, bucket, prompt and the polygons of its texts."""
 
     file: str
     set: str
@@ -41,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as it stands in a folder."""
+    """A suite in a folder."""
 
     name: str
     folder: Path
@@ -57,37 +53,37 @@ class Suite:
         return digest.hexdigest()[:16]
 
     def image(self, entry: Entry) -> Path:
-        """The picture to clean."""
+        """The path of the picture to clean."""
         return self.folder / "images" / entry.file
 
     def truth(self, entry: Entry) -> Pixels | None:
-        """The clean picture (uint8 height x width x 3), if the suite has it."""
+        """The clean picture (uint8 height x width x 3), or None if the suite lacks it."""
         return _read(self.folder / "truth" / entry.file, "RGB")
 
     def mask(self, entry: Entry) -> Pixels | None:
-        """What the text covers (uint8 height x width), if the suite has it."""
+        """What the text covers (uint8 height x width), or None if the suite lacks it."""
         return _read(self.folder / "masks" / entry.file, "L")
 
 
 def _read(path: Path, mode: str) -> Pixels | None:
     path = path.with_suffix(".png")
-    return np.asarray(Image.open(path).convert(mode)) if path.is_file() else None
+    return np.asarray(open_image(path.read_bytes()).convert(mode)) if path.is_file() else None
 
 
 def load(folder: Path) -> Suite:
-    """The suite in a folder. Raises ValueError with one line if it is none."""
+    """The suite in a folder. Raises ValueError with one line if the folder holds no suite."""
     try:
         content = json.loads((folder / "suite.json").read_text())
         suite = Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
-        stems: dict[str, str] = {}
+        file_of_stem: dict[str, str] = {}
         for entry in suite.entries:
-            other = stems.setdefault(str(Path(entry.file).with_suffix("")), entry.file)
+            other = file_of_stem.setdefault(str(Path(entry.file).with_suffix("")), entry.file)
             if other != entry.file:
-                raise ValueError(f"{entry.file} and {other} differ in nothing but their format, and would share a truth")
+                raise ValueError(f"{entry.file} and {other} differ only in their format, so they would share a truth")
             if entry.set not in SETS:
                 raise ValueError(f"{entry.file} is in set {entry.set!r}, not in {' or '.join(SETS)}")
             if not suite.image(entry).is_file():
-                raise ValueError(f"there is no images/{entry.file}")
+                raise ValueError(f"images/{entry.file} is missing")
         return suite
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is not a suite: {error}") from error

@@ -1,18 +1,22 @@
-"""The tables of an evaluation: its records summed up by rung, bucket, place and code."""
+"""The tables of an evaluation: its records summarised by rung, bucket, place and operator."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from flows.evaluation.calibrate import BAD
 from flows.evaluation.measure import finite
+from flows.evaluation.records import EvaluatedFill, Evaluation, TableRow
 from flows.reports.drift import warnings
 from flows.reports.latency import percentiles
+
+Record = TypeVar("Record")
+Key = TypeVar("Key", bound=Hashable)
 
 RUNG_FIGURES = (
     "perceptual_distance",
@@ -26,148 +30,158 @@ RUNG_FIGURES = (
     "overshoot",
     "characters_read",
 )
-"""The figures of a fill that the tables show, in their order."""
+"""The figures of a fill that the tables show, in order."""
 
 PLACES = ("mask_area", "stroke_thickness", "texture", "brightness", "count")
-"""What failure rates are cut by, each at its terciles; and whether the text touches the picture's
-border.
-"""
+"""The figures at whose terciles the table of failures divides the fills."""
 
 WORST = 12
 
 
+class Rate(NamedTuple):
+    """A rate and its 95 % interval, each 0..1."""
+
+    rate: float
+    low: float
+    high: float
+
+
 def mean(values: Iterable[float | None]) -> float:
-    """The mean of the values that are numbers; NaN without any."""
+    """The mean of the finite values; NaN without any."""
     numbers = finite(list(values))
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
-def wilson(bad: int, total: int) -> tuple[float, float, float]:
-    """A rate and its 95 % interval (Wilson 1927), each 0..1."""
+def wilson(bad: int, total: int) -> Rate:
+    """The rate of `bad` in `total` with its interval (Wilson 1927); NaN if `total` is 0."""
     if total == 0:
-        return float("nan"), float("nan"), float("nan")
+        return Rate(float("nan"), float("nan"), float("nan"))
     z, rate = 1.96, bad / total
     centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return rate, max(0.0, centre - half), min(1.0, centre + half)
+    return Rate(rate, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def by(records: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]) -> dict[str, list[dict[str, Any]]]:
-    """The records in groups, in the order in which the groups first appear."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def by(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, list[Record]]:
+    """The records grouped by their key; groups are in the order of their first members."""
+    groups: dict[Key, list[Record]] = defaultdict(list)
     for record in records:
         groups[key(record)].append(record)
     return dict(groups)
 
 
-def rung_table(content: dict[str, Any], chosen: str) -> list[dict[str, Any]]:
+def rung_table(content: Evaluation, chosen: str) -> list[TableRow]:
     """Mean figures of each rung's fills in one set, overall and per bucket."""
     fills = [fill for fill in content["fills"] if fill["set"] == chosen]
-    rows = []
-    for bucket, records in {"all": fills, **by(fills, lambda fill: fill["bucket"])}.items():
-        for rung, some in by(records, lambda fill: fill["rung"]).items():
-            figures = {name: mean(fill["figures"].get(name) for fill in some) for name in RUNG_FIGURES}
-            rows.append({"bucket": bucket, "rung": rung, "fills": len(some), **figures})
+    rows: list[TableRow] = []
+    for bucket, bucket_fills in {"all": fills, **by(fills, lambda fill: fill["bucket"])}.items():
+        for rung, rung_fills in by(bucket_fills, lambda fill: fill["rung"]).items():
+            figures = {name: mean(fill["figures"].get(name) for fill in rung_fills) for name in RUNG_FIGURES}
+            rows.append({"bucket": bucket, "rung": rung, "fills": len(rung_fills), **figures})
     return rows
 
 
-def delivered_table(content: dict[str, Any], chosen: str) -> list[dict[str, Any]]:
-    """What the whole flow delivers in one set, overall and per bucket: at the texts, and by
-    verdict.
-    """
+def delivered_table(content: Evaluation, chosen: str) -> list[TableRow]:
+    """Verdicts of the whole flow in one set and figures at the texts, overall and per bucket."""
     images = [image for image in content["images"] if image["set"] == chosen]
-    rows = []
-    for bucket, some in {"all": images, **by(images, lambda image: image["bucket"])}.items():
-        texts = [text for image in some for text in image.get("texts", [])]
-        edited = [text for image in some if image["verdict"] == "edited" for text in image.get("texts", [])]
-        erased = [image["eraseness"] for image in some if "eraseness" in image]
+    rows: list[TableRow] = []
+    for bucket, members in {"all": images, **by(images, lambda image: image["bucket"])}.items():
+        texts = [text for image in members for text in image.get("texts", [])]
+        edited = [text for image in members if image["verdict"] == "edited" for text in image.get("texts", [])]
+        erased = [image["eraseness"] for image in members if "eraseness" in image]
         rows.append(
             {
                 "bucket": bucket,
-                "images": len(some),
+                "images": len(members),
                 **{
-                    verdict: sum(image["verdict"] == verdict for image in some)
+                    verdict: sum(image["verdict"] == verdict for image in members)
                     for verdict in ("edited", "rolled_back", "untouched")
                 },
                 "perceptual_distance": mean(text["perceptual_distance"] for text in texts),
                 "edited_distance": mean(text["perceptual_distance"] for text in edited),
                 "psnr": mean(text["psnr"] for text in texts),
-                "ms_ssim": mean(image["figures"]["ms_ssim"] for image in some if "figures" in image),
-                "ms_ssim_unscaled": mean(image["figures"]["ms_ssim_unscaled"] for image in some if "figures" in image),
+                "ms_ssim": mean(image["figures"]["ms_ssim"] for image in members if "figures" in image),
+                "ms_ssim_unscaled": mean(image["figures"]["ms_ssim_unscaled"] for image in members if "figures" in image),
                 "recall": mean(erase["recall"] for erase in erased),
                 "recall_before": mean(erase["recall_before"] for erase in erased),
                 "characters_read": mean(text["characters_read"] for text in texts),
-                "fills": sum(image["fills"] for image in some),
+                "fills": sum(image["fills"] for image in members),
             }
         )
     return rows
 
 
-def robustness_table(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per rung: mean perceptual distance with the mask as it is and with worse ones, and its
+def robustness_table(content: Evaluation) -> list[TableRow]:
+    """Per rung, the mean perceptual distance with the mask as found and with worse ones, and the
     deviation across seeds.
     """
-    rows = []
-    for rung, some in by(content["fills"], lambda fill: fill["rung"]).items():
-        perturbed = [fill for fill in some if "perturbed" in fill]
-        names = list(perturbed[0]["perturbed"]) if perturbed else []
+    rows: list[TableRow] = []
+    for rung, fills in by(content["fills"], lambda fill: fill["rung"]).items():
+        perturbed = [fill["perturbed"] for fill in fills if "perturbed" in fill]
+        names = list(perturbed[0]) if perturbed else []
         rows.append(
             {
                 "rung": rung,
-                "as found": mean(fill["figures"].get("perceptual_distance") for fill in some),
-                **{name: mean(fill["perturbed"][name] for fill in perturbed) for name in names},
-                "seed_deviation": mean(fill.get("seed_deviation") for fill in some),
-                "pixel_deviation": mean(fill.get("pixel_deviation") for fill in some),
+                "as found": mean(fill["figures"].get("perceptual_distance") for fill in fills),
+                **{name: mean(distances[name] for distances in perturbed) for name in names},
+                "seed_deviation": mean(fill.get("seed_deviation") for fill in fills),
+                "pixel_deviation": mean(fill.get("pixel_deviation") for fill in fills),
             }
         )
     return rows
 
 
-def failure_table(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """How often each rung's fills are bad, by what kind of place they are in, with 95 %
-    intervals.
+def failure_table(content: Evaluation) -> list[TableRow]:
+    """How often each rung's fills are bad in each kind of place, with 95 % intervals.
+
+    Places are divided at the terciles of PLACES, by whether the text touches the picture's
+    border, and by the source's format.
     """
     bound = content["calibration"]["bad_perceptual_distance"] or BAD
-    rows = []
-    measured = [fill for fill in content["fills"] if fill["figures"].get("perceptual_distance") is not None]
+    rows: list[TableRow] = []
+    measured = [fill for fill in content["fills"] if _distance(fill) is not None]
     for place in PLACES:
         values = [fill["place"][place] for fill in measured]
         low, high = np.percentile(values, [33.3, 66.7]) if values else (0.0, 0.0)
         edges = (-math.inf, low, high, math.inf)
         labels = (f"{place} up to {low:.3g}", f"{place} up to {high:.3g}", f"{place} above")
         for label, above, most in zip(labels, edges, edges[1:], strict=False):
-            rows += _failures(label, [fill for fill in measured if above < fill["place"][place] <= most], bound)
+            rows += _failure_rows(label, [fill for fill in measured if above < fill["place"][place] <= most], bound)
     for label, at_border in (("text at the border", True), ("text inside", False)):
-        rows += _failures(label, [fill for fill in measured if fill["place"]["border"] == at_border], bound)
+        rows += _failure_rows(label, [fill for fill in measured if fill["place"]["border"] == at_border], bound)
     for label, is_jpeg in (("JPEG source", True), ("lossless source", False)):
-        some = [fill for fill in measured if fill["file"].lower().endswith((".jpg", ".jpeg")) == is_jpeg]
-        rows += _failures(label, some, bound)
+        fills = [fill for fill in measured if fill["file"].lower().endswith((".jpg", ".jpeg")) == is_jpeg]
+        rows += _failure_rows(label, fills, bound)
     return rows
 
 
-def _failures(label: str, fills: Sequence[dict[str, Any]], bound: float) -> list[dict[str, Any]]:
-    rows = []
-    for rung, some in by(fills, lambda fill: fill["rung"]).items():
-        bad = sum(fill["figures"]["perceptual_distance"] > bound for fill in some)
-        rate, low, high = wilson(bad, len(some))
-        rows.append({"place": label, "rung": rung, "fills": len(some), "bad": rate, "low": low, "high": high})
+def _distance(fill: EvaluatedFill) -> float | None:
+    return fill["figures"].get("perceptual_distance")
+
+
+def _failure_rows(label: str, fills: Sequence[EvaluatedFill], bound: float) -> list[TableRow]:
+    rows: list[TableRow] = []
+    for rung, members in by(fills, lambda fill: fill["rung"]).items():
+        distances = [distance for fill in members if (distance := _distance(fill)) is not None]
+        rate, low, high = wilson(sum(distance > bound for distance in distances), len(members))
+        rows.append({"place": label, "rung": rung, "fills": len(members), "bad": rate, "low": low, "high": high})
     return rows
 
 
-def latency_table(timings: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    """P50, P95 and P99 in milliseconds an image, and the share of all time, per operator and for
-    the whole image.
+def latency_table(timings: Mapping[str, Mapping[str, float]]) -> list[TableRow]:
+    """P50, P95 and P99 in milliseconds per image, and the share of all time, for every operator
+    and for the whole image.
     """
     return percentiles(timings.values())
 
 
-def drift_warnings(content: dict[str, Any]) -> list[str]:
-    """Where this suite's regions lie outside what the gate was calibrated on; see
+def drift_warnings(content: Evaluation) -> list[str]:
+    """Where this suite's regions lie outside the range that the gate was calibrated on; see
     `flows.reports.drift`.
     """
     return warnings([fill["place"] for fill in content["fills"]], content["rungs"])
 
 
-def verdicts(content: dict[str, Any]) -> dict[str, int]:
-    """Images by verdict."""
+def verdicts(content: Evaluation) -> dict[str, int]:
+    """The number of images per verdict."""
     return dict(Counter(image["verdict"] for image in content["images"]))

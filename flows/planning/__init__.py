@@ -1,1 +1,1 @@
-"""The plan: what a run will take, foretold from a sample."""
+"""Planning: estimate the time, cost and resources of a run from a sample."""

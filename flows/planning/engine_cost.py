@@ -1,5 +1,6 @@
-"""What the engine takes beside the operators: each block is a task in each stage, for the driver
-and for a worker.
+"""The cost of the engine on top of the operators.
+
+Every block is one task in every stage, and each task costs the driver and a worker some time.
 """
 
 from __future__ import annotations
@@ -7,43 +8,43 @@ from __future__ import annotations
 from cluster.balance import Load
 
 DRIVER_SECONDS = 0.0072
-"""Of the driver's core, for each task. This figure and the next three: `python -m
-benchmarks.planning --engine 13`, which gives nearly the same for 4.
+"""Core seconds of the driver for each task.
+
+`python -m benchmarks.planning --engine 13` measures this figure and the next three, and gives
+nearly the same for 4.
 """
 SERVICE_SECONDS = 0.0019
-"""Of a core of the same machine in Ray's own processes, for each task."""
+"""Core seconds of Ray's own processes on the driver's machine for each task."""
 WORKER_SECONDS = 0.0135
-"""Of a worker's core, for each task: taking a block from the object store, calling, putting the
-result back.
+"""Core seconds of a worker for each task: read a block from the object store, call the operator,
+and put the result back.
 """
 IDLE_CORES = 0.12
-"""What Ray takes of a core of its machine while nothing happens."""
+"""Cores that Ray uses on its machine while idle."""
 PROCESS_SECONDS = 2.2
-"""Of a core, until a process that Ray starts does anything: what `ps` shows of one that never got
-a task.
-"""
+"""Core seconds that Ray needs to start a process, as `ps` shows for one that never got a task."""
 
 
 def driver_seconds(stages: int, images_per_block: int) -> float:
-    """Of the driver's core for one image: its share of a task for reading and of one for each
-    stage.
+    """Core seconds of the driver for one image: its share of one task for reading the index and
+    of one for each stage.
     """
     return (stages + 1) * DRIVER_SECONDS / images_per_block
 
 
 def with_engine(load: Load, images_per_block: int) -> Load:
-    """A stage's load with what each of its tasks takes of the worker."""
-    each = WORKER_SECONDS / images_per_block
-    return Load(load.seconds + each, load.cpu_seconds + each, load.gpu_seconds, load.gpus, load.memory)
+    """Add a worker's cost for each task to the load of a stage."""
+    seconds = WORKER_SECONDS / images_per_block
+    return Load(load.seconds + seconds, load.cpu_seconds + seconds, load.gpu_seconds, load.gpus, load.memory)
 
 
 def cores_left(cores: float) -> float:
-    """Cores of a machine that Ray with its driver runs on too, at rest."""
+    """Cores that an idle Ray and its driver leave on the machine that they run on."""
     return max(cores / 2, cores - IDLE_CORES)
 
 
 def engine_load(stages: int, images_per_block: int) -> Load:
-    """Driver and services as one more stage, where they share their machine with the workers."""
+    """The load of the driver and Ray's services, as one more stage on the workers' machine."""
     services = (stages + 1) * SERVICE_SECONDS / images_per_block
     driver = driver_seconds(stages, images_per_block)
     return Load(driver, driver + services)

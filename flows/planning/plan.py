@@ -1,9 +1,8 @@
-"""A plan: from what a sample costs in each stage to balanced pools, and what a run of many images
-will take.
+"""Balance the pools of a profile from the cost of a sample, and predict a run of many images.
 
-The spread comes from the sample: it is drawn again and again from itself (bootstrap), image by
-image, so that an image that is dear in one stage stays dear in all. It says how far another
-sample might have led, not what a noisy machine adds.
+The spread comes from a bootstrap of the sample. Resampling whole images keeps costs correlated
+across stages. The spread shows how much the choice of the sample matters; it does not include the
+noise of the machine.
 """
 
 from __future__ import annotations
@@ -25,23 +24,24 @@ from flows.planning.engine_cost import PROCESS_SECONDS, cores_left, engine_load,
 from flows.planning.sample import Measured
 
 HEADROOM = 0.25
-"""Share of a measured peak of memory that is kept free beside it, for larger images than the
-sample's.
-"""
+"""Memory kept free for larger images than those of the sample, as a share of the measured peak."""
 LEAST_CPUS = 0.05
+"""The fewest cores that a balanced profile reserves for a process."""
 STEP = 256 * 1024**2
-"""Memory is asked for in steps of this many bytes."""
+"""Bytes that reserved memory is a multiple of."""
 RAY_SHARE = 0.7
-"""Of a machine's memory, what Ray leaves to processes; the rest is for its object store."""
+"""Share of a machine's memory that Ray leaves to processes; the rest is for its object store."""
 RESAMPLES = 1000
+"""Bootstrap samples that the spread is taken from."""
 ENGINE = "Ray"
+"""Name of the stage that stands for the engine."""
 SPREAD = (5, 95)
-"""Percentiles between which the spread lies."""
+"""Percentiles of the bootstrapped rates that bound the spread."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What an hour of one core and of one GPU costs, in any currency."""
+    """Price of one core and of one GPU per hour, in any currency."""
 
     cpu: float = 0.0
     gpu: float = 0.0
@@ -49,49 +49,48 @@ class Prices:
 
 @dataclass(frozen=True)
 class Plan:
-    """Balanced pools for a flow on a fleet, and what is expected of them."""
+    """Balanced pools for a flow on a fleet, and their predicted rate."""
 
     profile: Profile
-    """The profile as it is to be used."""
+    """The balanced profile."""
     fleet: Fleet
     loads: Mapping[str, Load]
     measured: Mapping[str, Measured]
-    given: Balance
-    """What the profile as it was comes to, all pools at their most."""
+    original: Balance
+    """The rate of the original profile with all pools at their largest."""
     best: Balance
     gains: tuple[Gain, ...]
     spread: tuple[float, float]
-    """Images a second between which the balanced rate lies in nine of ten samples like this one.
-    """
+    """Images per second: nine of ten samples like this one give a balanced rate between these."""
     remarks: tuple[str, ...]
 
     @property
     def start(self) -> float:
-        """Seconds until all processes are there and the slowest stage is ready."""
+        """Seconds until all processes have started and the slowest stage is ready."""
         starting = sum(self.best.processes.values()) * PROCESS_SECONDS / self.fleet.cores
-        return starting + max(one.opened for one in self.measured.values())
+        return starting + max(stage.opened for stage in self.measured.values())
 
     def hours(self, images: int, rate: float | None = None) -> float:
-        """Hours for a number of images, at the balanced rate or another one."""
+        """Hours for a number of images, at the balanced rate unless `rate` is given."""
         return (self.start + images / (rate or self.best.rate)) / 3600
 
     def cost(self, hours: float, prices: Prices) -> float:
-        """What the whole fleet costs for some hours."""
+        """The cost of the whole fleet for a number of hours."""
         return hours * (self.fleet.cores * prices.cpu + self.fleet.gpus * prices.gpu)
 
 
 def grows(profile: Profile) -> bool:
-    """Whether a profile is made for a cluster that starts small."""
+    """Whether a profile is for a cluster that starts small and grows."""
     return any(machines.count[1] > machines.count[0] for machines in profile.machines.values())
 
 
 def machine_count(profile: Profile) -> int:
-    """How many machines a profile is made for at most."""
+    """The most machines that a profile is for, at least 1."""
     return max(1, sum(machines.count[1] for machines in profile.machines.values()))
 
 
 def fleet_of(profile: Profile) -> Fleet:
-    """The machines that a profile is made for, all of them; this machine where it names none."""
+    """All machines that a profile is for; this machine if it names none."""
     if not profile.machines:
         memory = psutil.virtual_memory().total * RAY_SHARE
         return Fleet(cores(), sum(stage.gpus * stage.least for stage in profile.stages.values()), memory)
@@ -100,34 +99,36 @@ def fleet_of(profile: Profile) -> Fleet:
 
 
 def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gpu_memory: float, images: int) -> Plan:
-    """Balance a profile for a run of `images` by what was measured of a flow's stages, named as
-    in `Flow.lay_out`.
+    """Balance a profile for a run of `images` from the measurements of a flow's stages.
 
-    `gpu_memory` is the memory of one GPU in bytes, 0 if none was at hand. Raises ProfileError if
-    the fleet is too small.
+    `measured` names the stages as `Flow.lay_out` does. `gpu_memory` is the memory of one GPU in
+    bytes, 0 if the sample ran without one. Raises ProfileError if the fleet is too small.
     """
     laid_out, names = flow.lay_out(profile)
     fleet, remarks, plain = fleet_of(profile), [], {}
     for name in names:
-        stage, one = laid_out.stages[name], measured[name]
+        stage, measurement = laid_out.stages[name], measured[name]
         share = stage.gpus
-        if stage.gpus and gpu_memory and one.gpu_memory:
-            share = gpu_share(one.gpu_memory, gpu_memory, HEADROOM)
+        if stage.gpus and gpu_memory and measurement.gpu_memory:
+            share = gpu_share(measurement.gpu_memory, gpu_memory, HEADROOM)
         elif stage.gpus:
-            remarks.append(f"{name} asks for a GPU and found none here: its rate is the CPU's, its share is the profile's")
-        plain[name] = _load(one, stage, share)
+            remarks.append(f"{name} needs a GPU and ran without one: its rate is that of a CPU, its share is the profile's")
+        plain[name] = _load(measurement, stage, share)
     block = images_per_block(laid_out, images)
-    loads, usable = _with_engine(plain, fleet, profile, block)
+    loads, usable = _add_engine(plain, fleet, profile, block)
     most = {
         name: stage.pool[1] if stage.pool else stage.tasks or max(1, math.ceil(fleet.cores))
         for name, stage in laid_out.stages.items()
     }
-    given = rate_of(loads, {ENGINE: 1, **most}, usable)
+    original = rate_of(loads, {ENGINE: 1, **most}, usable)
     try:
         best = balance_pools(loads, usable)
     except ValueError as error:
         raise ProfileError(f"profile {profile.name!r}: {error}") from None
-    stages = {**profile.stages, **{name: _stage(laid_out.stages[name], loads[name], best, name, profile) for name in names}}
+    stages = {
+        **profile.stages,
+        **{name: _balance_stage(laid_out.stages[name], loads[name], best, name, profile) for name in names},
+    }
     return Plan(
         profile.model_copy(
             update={
@@ -140,36 +141,35 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
         fleet,
         {name: loads[name] for name in names},
         measured,
-        given,
+        original,
         best,
         tuple(gains(loads, usable)),
-        _spread(measured, loads, best.processes, usable, block),
+        _estimate_spread(measured, loads, best.processes, usable, block),
         tuple(remarks),
     )
 
 
-def _with_engine(loads: Mapping[str, Load], fleet: Fleet, profile: Profile, block: int) -> tuple[dict[str, Load], Fleet]:
-    """Loads and fleet with what the engine takes of them; on a cluster the driver has the head to
-    itself.
+def _add_engine(loads: Mapping[str, Load], fleet: Fleet, profile: Profile, block: int) -> tuple[dict[str, Load], Fleet]:
+    """Add the engine's cost to the loads, and take it off the fleet unless the driver has a machine
+    for itself, as the head of a cluster.
     """
-    found = {name: with_engine(load, block) for name, load in loads.items()}
+    worker_loads = {name: with_engine(load, block) for name, load in loads.items()}
     if profile.machines:
-        return found, fleet
-    return found | {ENGINE: engine_load(len(loads), block)}, replace(fleet, cores=cores_left(fleet.cores))
+        return worker_loads, fleet
+    return worker_loads | {ENGINE: engine_load(len(loads), block)}, replace(fleet, cores=cores_left(fleet.cores))
 
 
-def _load(one: Measured, stage: Stage, share: float) -> Load:
-    memory = math.ceil(one.memory * (1 + HEADROOM) / STEP) * STEP
-    gpu_seconds = float(one.model_seconds.mean()) if stage.gpus else 0.0
-    return Load(float(one.seconds.mean()), float(one.cpu_seconds.mean()), gpu_seconds, share, memory)
+def _load(measurement: Measured, stage: Stage, share: float) -> Load:
+    memory = math.ceil(measurement.memory * (1 + HEADROOM) / STEP) * STEP
+    gpu_seconds = float(measurement.model_seconds.mean()) if stage.gpus else 0.0
+    return Load(float(measurement.seconds.mean()), float(measurement.cpu_seconds.mean()), gpu_seconds, share, memory)
 
 
-def _stage(stage: Stage, load: Load, best: Balance, name: str, profile: Profile) -> Stage:
-    """A stage as the balance has it: each process reserves the share of a core that it keeps
-    busy.
+def _balance_stage(stage: Stage, load: Load, best: Balance, name: str, profile: Profile) -> Stage:
+    """Apply the balance to a stage: each process reserves the share of a core that it keeps busy.
 
-    Where the profile names machines, the task that reads the index needs its CPU of them too, and
-    all others a little less.
+    If the profile names machines, these also run the task that reads the index, so all other
+    processes reserve a little less.
     """
     processes = best.processes[name]
     busy = best.rate * load.cpu_seconds / processes
@@ -186,24 +186,24 @@ def _stage(stage: Stage, load: Load, best: Balance, name: str, profile: Profile)
     return Stage.model_validate({**stage.model_dump(), **changed})
 
 
-def _spread(
+def _estimate_spread(
     measured: Mapping[str, Measured], loads: Mapping[str, Load], processes: Mapping[str, int], fleet: Fleet, block: int
 ) -> tuple[float, float]:
     count = len(next(iter(measured.values())).seconds)
-    drawn = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+    resamples = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
     rates = []
-    for images in drawn:
+    for images in resamples:
         resampled = {
             name: with_engine(
                 replace(
                     loads[name],
-                    seconds=float(one.seconds[images].mean()),
-                    cpu_seconds=float(one.cpu_seconds[images].mean()),
-                    gpu_seconds=float(one.model_seconds[images].mean()) if loads[name].gpus else 0.0,
+                    seconds=float(stage.seconds[images].mean()),
+                    cpu_seconds=float(stage.cpu_seconds[images].mean()),
+                    gpu_seconds=float(stage.model_seconds[images].mean()) if loads[name].gpus else 0.0,
                 ),
                 block,
             )
-            for name, one in measured.items()
+            for name, stage in measured.items()
         }
         rates.append(rate_of({**loads, **resampled}, processes, fleet).rate)
     low, high = np.percentile(rates, SPREAD)
@@ -211,9 +211,9 @@ def _spread(
 
 
 def profile_yaml(plan: Plan) -> str:
-    """The balanced profile as the YAML that `cluster.profile.load` reads."""
+    """Format the balanced profile as YAML for `cluster.profile.load`."""
     content = plan.profile.model_dump(mode="json", exclude_defaults=True)
-    for sized in (*content["stages"].values(), *content.get("machines", {}).values()):
-        if "memory" in sized:
-            sized["memory"] = f"{sized['memory'] // 1024**2}MiB"
+    for section in (*content["stages"].values(), *content.get("machines", {}).values()):
+        if "memory" in section:
+            section["memory"] = f"{section['memory'] // 1024**2}MiB"
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=128)

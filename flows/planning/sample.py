@@ -1,10 +1,9 @@
-"""A sample of a source through each stage of a flow alone: what an image costs there, and what a
-process holds.
+"""Measure the cost of a sample of a source in each stage of a flow.
 
-A stage is measured in processes of its own, as a run lays it out, so that their memory is the
-stage's. As many of them work at once as the machine has cores, each on its part of the sample: a
-core that shares caches and memory with busy neighbours is slower than one that has the machine to
-itself, and a run keeps all of them busy. A stage that holds a GPU has it alone.
+Each stage runs in separate processes, as in a run, so the memory of these processes is that of the
+stage. One process per core works on its part of the sample at the same time, because a run keeps
+all cores busy and a core is slower when busy neighbours share its caches and memory. A stage that
+holds a GPU runs as a single process.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,16 +34,15 @@ from operators.rows.schema import SCHEMA, check_schema, complete
 from operators.storage.listing import list_source, output_path
 
 IMAGES = 48
+"""Images of a sample at most."""
 LISTED = 4096
-"""Images at the beginning of the listing that the sample is drawn from."""
+"""The sample is drawn from this many images at the beginning of the listing."""
 Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Index rows of some images of a source, in random order, and the seconds a listing takes for
-    one.
-    """
+    """Index rows of some images of a source in random order, and the listing seconds per image."""
 
     rows: pa.Table
     listing_seconds: float
@@ -53,111 +50,112 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a stage of a flow took for each image of a sample (seconds, in the sample's order),
-    and what a process held.
-    """
+    """Seconds that a stage took for each image, in the order of the sample, and its memory."""
 
     seconds: Seconds
-    """Of one process, waiting for storage included, waiting for a core that other processes had
-    not.
-    """
+    """Of one process. Includes waiting for storage but not waiting for a core."""
     cpu_seconds: Seconds
     """Of a core."""
     model_seconds: Seconds
-    """In models: where they run on a GPU, the most that they can have kept it busy."""
+    """In models. If they run on a GPU, an upper bound of the time that they keep it busy."""
     memory: float
-    """Bytes: the largest process at its peak."""
+    """Peak bytes of the largest process."""
     gpu_memory: float
-    """Bytes that the process took of a GPU; 0 where there is none."""
+    """Bytes of GPU memory that the process allocated; 0 without a GPU."""
     opened: float
     """Seconds until a process was ready."""
 
 
 def sample(source: str) -> Sample:
-    """Images drawn at random from the first ones of a listing. Raises RunError as the listing
-    does.
+    """Draw random images from the beginning of a listing; the same ones every time.
+
+    Raises RunError source_missing without images, and as the listing does.
     """
     start = time.perf_counter()
     listed = list(islice(list_source(source, ""), LISTED))
     seconds = (time.perf_counter() - start) / max(1, len(listed))
     if not listed:
         raise RunError("source_missing", f"there are no images under {source}")
-    drawn = random.Random(0).sample(listed, min(IMAGES, len(listed)))
-    values = {
-        "image_id": [item.image_id for item in drawn],
-        "uri": [item.uri for item in drawn],
-        "path": [output_path(item.path) for item in drawn],
-        "shard": [0] * len(drawn),
-        "size": [item.size if item.size >= 0 else None for item in drawn],
-        "etag": [item.etag for item in drawn],
+    images = random.Random(0).sample(listed, min(IMAGES, len(listed)))
+    columns = {
+        "image_id": [image.image_id for image in images],
+        "uri": [image.uri for image in images],
+        "path": [output_path(image.path) for image in images],
+        "shard": [0] * len(images),
+        "size": [image.size if image.size >= 0 else None for image in images],
+        "etag": [image.etag for image in images],
     }
-    return Sample(pa.table({name: pa.array(kept, SCHEMA.field(name).type) for name, kept in values.items()}), seconds)
+    return Sample(pa.table({name: pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()}), seconds)
 
 
 def measure_stages(flow: Flow, profile: Profile, rows: pa.Table, work: Path) -> Iterator[tuple[str, Measured]]:
-    """Every stage of a flow by its name in `Flow.lay_out`, measured on these index rows; `work`
-    holds what goes between.
+    """Measure each stage of a flow on these index rows, and yield it with its name in `lay_out`.
 
-    Raises RunError run_interrupted if a process of a stage dies.
+    The folder `work` holds the rows between stages. Raises RunError run_interrupted if a process
+    of a stage dies.
     """
     laid_out, names = flow.lay_out(profile)
     table = complete(rows)
     for name, (_, operator) in zip(names, flow.stages(profile), strict=True):
         stage = laid_out.stages[name]
-        beside = 1 if stage.gpus else min(cores(), len(table))
-        bounds = [len(table) * part // beside for part in range(beside + 1)]
+        processes = 1 if stage.gpus else min(cores(), len(table))
+        bounds = [len(table) * part // processes for part in range(processes + 1)]
         batch = stage.batch or profile.images_per_block or LARGEST_BLOCK
-        for part in range(beside):
-            _put(table.slice(bounds[part], bounds[part + 1] - bounds[part]), work / f"{part}.arrow")
+        for part in range(processes):
+            _write_table(table.slice(bounds[part], bounds[part + 1] - bounds[part]), work / f"{part}.arrow")
         gpu_before = gpu_memory_used()
         context = get_context("spawn")
-        with ProcessPoolExecutor(beside, context, _meet, (context.Barrier(beside),)) as pool:
-            jobs = [pool.submit(_work, operator, work / f"{part}.arrow", batch, gpu_before) for part in range(beside)]
+        with ProcessPoolExecutor(processes, context, _set_barrier, (context.Barrier(processes),)) as pool:
+            jobs = [
+                pool.submit(_measure_part, operator, work / f"{part}.arrow", batch, gpu_before) for part in range(processes)
+            ]
             try:
                 parts = [job.result() for job in jobs]
             except BrokenProcessPool as error:
                 raise RunError("run_interrupted", f"a process of {name} died on the sample", 3) from error
-        table = pa.concat_tables(_get(work / f"{part}.arrow") for part in range(beside))
-        yield name, _joined(parts)
+        table = pa.concat_tables(_read_table(work / f"{part}.arrow") for part in range(processes))
+        yield name, _join(parts)
 
 
-def _joined(parts: list[Measured]) -> Measured:
-    def all_of(name: str) -> Seconds:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    def most(name: str) -> float:
-        return float(max(getattr(part, name) for part in parts))
-
+def _join(parts: list[Measured]) -> Measured:
     return Measured(
-        all_of("seconds"), all_of("cpu_seconds"), all_of("model_seconds"), most("memory"), most("gpu_memory"), most("opened")
+        seconds=np.concatenate([part.seconds for part in parts]),
+        cpu_seconds=np.concatenate([part.cpu_seconds for part in parts]),
+        model_seconds=np.concatenate([part.model_seconds for part in parts]),
+        memory=float(max(part.memory for part in parts)),
+        gpu_memory=float(max(part.gpu_memory for part in parts)),
+        opened=float(max(part.opened for part in parts)),
     )
 
 
-_together: Any = None
+_together: Barrier | None = None
+"""Set in each process of a stage: they start to work together when all have opened the stage."""
 
 
-def _meet(barrier: Barrier) -> None:
+def _set_barrier(barrier: Barrier) -> None:
     global _together
     _together = barrier
 
 
-def _work(operator: Operator, file: Path, batch: int, gpu_before: float) -> Measured:
-    """One part of the sample through one stage, in a process of its own; the result takes the
-    part's place.
+def _measure_part(operator: Operator, file: Path, batch: int, gpu_before: float) -> Measured:
+    """Run one part of the sample through a stage, in a process of the stage.
+
+    Replaces the rows in `file` with the result.
     """
     start = time.perf_counter()
     use_one_thread()
     operator.open()
-    table = _get(file)
-    operator.apply(table.slice(0, 1))  # what is loaded with the first image is no cost of every image
+    table = _read_table(file)
+    operator.apply(table.slice(0, 1))  # the first image also pays for what is loaded lazily
     opened = time.perf_counter() - start
+    assert _together is not None
     _together.wait()
-    done, seconds, cpu_seconds, model_seconds = [], [], [], []
+    results, seconds, cpu_seconds, model_seconds = [], [], [], []
     for first in range(0, len(table), batch):
         rows = table.slice(first, batch)
-        wall, cpu, queue = time.perf_counter(), time.process_time(), _queued()
+        wall, cpu, queue = time.perf_counter(), time.process_time(), _queue_seconds()
         result = operator.apply(rows)
-        wall, cpu, queue = time.perf_counter() - wall, time.process_time() - cpu, _queued() - queue
+        wall, cpu, queue = time.perf_counter() - wall, time.process_time() - cpu, _queue_seconds() - queue
         wall -= queue
         check_schema(result, operator.name)
         spent, in_models = (_milliseconds(result, kind) - _milliseconds(rows, kind) for kind in ("total", "model"))
@@ -165,33 +163,37 @@ def _work(operator: Operator, file: Path, batch: int, gpu_before: float) -> Meas
         seconds.append(wall * shares)
         cpu_seconds.append(cpu * shares)
         model_seconds.append(wall * shares * np.divide(in_models, spent, out=np.zeros(len(rows)), where=spent > 0))
-        done.append(result)
+        results.append(result)
     gpu_memory = max(0.0, gpu_memory_used() - gpu_before)
-    _put(pa.concat_tables(done), file)
-    whole, core, models = (np.concatenate(figures) for figures in (seconds, cpu_seconds, model_seconds))
-    return Measured(whole, core, models, _peak_memory(), gpu_memory, opened)
+    _write_table(pa.concat_tables(results), file)
+    return Measured(
+        np.concatenate(seconds),
+        np.concatenate(cpu_seconds),
+        np.concatenate(model_seconds),
+        _peak_memory(),
+        gpu_memory,
+        opened,
+    )
 
 
 def _milliseconds(table: pa.Table, kind: str) -> Seconds:
-    """What the operators so far have noted for each row."""
+    """The milliseconds that operators have recorded so far for each row."""
     timings = table["timings"].to_pylist()
     return np.array([sum(timing[kind] for timing in row or ()) for row in timings], np.float64)
 
 
-def _put(table: pa.Table, file: Path) -> None:
+def _write_table(table: pa.Table, file: Path) -> None:
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
-def _get(file: Path) -> pa.Table:
+def _read_table(file: Path) -> pa.Table:
     with pa.OSFile(str(file), "rb") as source:
         return pa.ipc.open_file(source).read_all()
 
 
-def _queued() -> float:
-    """Seconds that this thread has been ready to work while other processes had the cores; 0
-    where Linux does not count.
-    """
+def _queue_seconds() -> float:
+    """Seconds that this thread has waited for a core; 0 if the kernel does not count them."""
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except OSError:
@@ -199,29 +201,27 @@ def _queued() -> float:
 
 
 def _peak_memory() -> float:
-    """Bytes that this process has held at most. `getrusage` would count what its parent held
-    before it was spawned.
-    """
+    """Peak bytes of this process. `getrusage` would count the parent's memory before the spawn."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def gpu_memory_used() -> float:
-    """Bytes in use on the first GPU, by whatever process; 0 without one.
+    """Bytes in use on the first GPU by all processes; 0 without a GPU.
 
-    The whole GPU is asked, not the process: inside a container the driver cannot tell processes
-    apart, and only so is what every library and the context take counted. Frameworks keep what
-    they have held, so it still shows afterwards.
+    Queries the whole GPU, because the driver cannot tell processes apart inside a container, and
+    because this includes the memory of the context and of every library. Frameworks keep memory
+    that they have allocated, so the figure is valid after the work.
     """
-    return _gpu("memory.used")
+    return _query_gpu("memory.used")
 
 
 def gpu_memory() -> float:
-    """Bytes that the first GPU has; 0 without one."""
-    return _gpu("memory.total")
+    """Bytes of memory of the first GPU; 0 without a GPU."""
+    return _query_gpu("memory.total")
 
 
-def _gpu(figure: str) -> float:
+def _query_gpu(figure: str) -> float:
     command = ["nvidia-smi", "--id=0", f"--query-gpu={figure}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)

@@ -1,1 +1,1 @@
-"""What a run reports when it ends: the page, and the figures on it."""
+"""Reports as HTML pages, and the figures, charts and pictures on them."""

@@ -1,6 +1,4 @@
-"""Charts as inline SVG, so that a report is one file that needs no network and no script to be
-seen.
-"""
+"""Draw charts as inline SVG, so that a report is one file without scripts or network access."""
 
 from __future__ import annotations
 
@@ -10,7 +8,9 @@ from html import escape
 
 COLOURS = ("#2a7f62", "#c1666b", "#4a6fa5", "#d4a017", "#7d5ba6", "#5b8e7d")
 WIDTH, ROW, LABEL, VALUE = 640, 15, 190, 60
+"""Pixels: the width of a chart, the height of a bar, and the columns of its label and value."""
 TILE, TILE_LABEL = 19, 250
+"""Pixels: the height of a tile, and the width of the column of its label."""
 
 
 def bars(
@@ -19,11 +19,10 @@ def bars(
     unit: str = "",
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> str:
-    """Horizontal bars: one group of bars per key of `groups`, one bar per series in it, values
-    written at their ends.
+    """Draw horizontal bars: a group per key of `groups`, and in it a bar per series.
 
-    `intervals` draws a whisker from low to high over a bar. Values that are not finite are left
-    out.
+    Each bar ends with its value. `intervals` draws a whisker from low to high over a bar. Values
+    that are not finite have no bar.
     """
     series = list(dict.fromkeys(name for values in groups.values() for name in values))
     highs = [high for values in (intervals or {}).values() for _, high in values.values()]
@@ -34,16 +33,16 @@ def bars(
     for name, values in groups.items():
         middle = y + ROW * len(values) / 2 + 4
         lines.append(f'<text x="{LABEL - 8}" y="{middle:.0f}" text-anchor="end">{escape(str(name))}</text>')
-        for one, value in values.items():
+        for label, value in values.items():
             if not math.isfinite(value):
                 y += ROW
                 continue
-            colour, length = COLOURS[series.index(one) % len(COLOURS)], max(0.5, value * scale)
-            hint = f"<title>{escape(one)}: {value:.4g}{unit}</title>"
+            colour, length = COLOURS[series.index(label) % len(COLOURS)], max(0.5, value * scale)
+            hint = f"<title>{escape(label)}: {value:.4g}{unit}</title>"
             lines.append(f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{ROW - 3}" fill="{colour}">{hint}</rect>')
             end = length
-            if intervals and one in intervals.get(name, {}):
-                low, high = intervals[name][one]
+            if intervals and label in intervals.get(name, {}):
+                low, high = intervals[name][label]
                 end = max(length, high * scale)
                 across = f'x1="{LABEL + low * scale:.1f}" x2="{LABEL + high * scale:.1f}"'
                 lines.append(f'<line {across} y1="{y + 6}" y2="{y + 6}" stroke="currentColor" stroke-width="1.5"/>')
@@ -60,10 +59,10 @@ def bars(
 
 
 def tiles(title: str, rows: Mapping[str, Mapping[str, float]], marked: Mapping[str, Collection[str]] | None = None) -> str:
-    """A grid of shares (0..1): one line per key of `rows`, one column per name in them, darker
-    the less is left.
+    """Draw a grid of shares, 0..1: a line per key of `rows`, and a column per name in them.
 
-    What `marked` names of a line has a frame. A missing share has no tile.
+    Smaller shares are darker. A missing share has no tile. `marked` names the tiles of each line
+    that get a frame.
     """
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     width = min(90, (WIDTH - TILE_LABEL) // max(1, len(names)))
@@ -89,7 +88,7 @@ def tiles(title: str, rows: Mapping[str, Mapping[str, float]], marked: Mapping[s
 
 
 def _shade(share: float) -> str:
-    """Colours of one hue family from dark (0) to light (1), told apart in grey as well."""
+    """A colour from dark (0) to light (1); the lightness differs too, for reading in grey."""
     dark, light = (94, 23, 43), (214, 236, 224)
-    kept = min(1.0, max(0.0, share))
-    return "#" + "".join(f"{round(low + (high - low) * kept):02x}" for low, high in zip(dark, light, strict=True))
+    clipped = min(1.0, max(0.0, share))
+    return "#" + "".join(f"{round(low + (high - low) * clipped):02x}" for low, high in zip(dark, light, strict=True))

@@ -1,5 +1,6 @@
-"""What a report tells of a ledger, taken from it row by row: a run of millions does not fit into
-memory as Python values.
+"""Collect the figures of a run report from the ledger, row by row.
+
+The ledger of a run of millions of images does not fit into memory as Python values.
 """
 
 from __future__ import annotations
@@ -8,16 +9,38 @@ import hashlib
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from flows.reports.drift import Drift
 from flows.reports.latency import Latencies
+from operators.rows.records import FailureRecord, RegionRecord
 
 SHOWN = 10
+"""Images in each gallery of the report."""
+
+
+class TimingRecord(TypedDict):
+    """The part of TIMING that a report reads: the milliseconds that an operator spent."""
+
+    operator: str
+    total: float
+
+
+class LedgerRow(TypedDict):
+    """The columns of the ledger that a report reads, of one image."""
+
+    uri: str
+    path: str
+    verdict: str
+    reasons: list[str] | None
+    failure: FailureRecord | None
+    timings: list[TimingRecord] | None
+    regions: list[RegionRecord] | None
+    output_uri: str | None
 
 
 class Digest:
-    """Counts, latencies and the few images that are shown, of rows as the ledger keeps them."""
+    """Counts, latencies, drift, and the few images that the report shows, of rows of the ledger."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -29,18 +52,18 @@ class Digest:
         self.drift = Drift()
         self.worst = SmallestN(lambda image: (-margin_used(image), image["path"]))
         self.sample = SmallestN(lambda image: hashlib.sha256(image["path"].encode()).digest())
-        """Drawn by the hashes of their paths: the same ones whatever the order of the rows."""
+        """Chosen by the hashes of their paths, so the order of the rows does not matter."""
 
-    def add(self, image: dict[str, Any]) -> None:
-        """One image's row."""
+    def add(self, image: LedgerRow) -> None:
+        """Add the row of one image."""
         self.total += 1
         self.verdicts[image["verdict"]] += 1
         if image["failure"]:
             self.failures[image["failure"]["code"]] += 1
         self.latencies.add(milliseconds_by_operator(image))
         for region in image["regions"] or []:
-            if region.get("metadata"):
-                self.drift.add(dict(region["metadata"]))
+            if metadata := region.get("metadata"):
+                self.drift.add(dict(metadata))
             self.rollbacks.update(
                 f"{check['rung']}: {check['name']}" for check in region["checks"] or [] if not check["passed"]
             )
@@ -50,34 +73,35 @@ class Digest:
 
 
 class SmallestN:
-    """The SHOWN images with the smallest keys."""
+    """Keeps the SHOWN images with the smallest keys."""
 
-    def __init__(self, key: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, key: Callable[[LedgerRow], Any]) -> None:
         self._key = key
-        self._kept: list[dict[str, Any]] = []
+        self._candidates: list[LedgerRow] = []
 
-    def add(self, image: dict[str, Any]) -> None:
+    def add(self, image: LedgerRow) -> None:
         """Consider one more image."""
-        self._kept.append(image)
-        if len(self._kept) >= 2 * SHOWN:
-            self._kept = self.images()
+        self._candidates.append(image)
+        if len(self._candidates) >= 2 * SHOWN:
+            self._candidates = self.images()
 
-    def images(self) -> list[dict[str, Any]]:
-        """Those that are left, in order."""
-        return heapq.nsmallest(SHOWN, self._kept, key=self._key)
+    def images(self) -> list[LedgerRow]:
+        """The images with the smallest keys so far, in the order of their keys."""
+        return heapq.nsmallest(SHOWN, self._candidates, key=self._key)
 
 
-def milliseconds_by_operator(image: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds by operator, those that ran twice added up."""
+def milliseconds_by_operator(image: LedgerRow) -> dict[str, float]:
+    """Sum an image's milliseconds by operator; an operator may run more than once."""
     by_operator: dict[str, float] = defaultdict(float)
     for timing in image["timings"] or []:
         by_operator[timing["operator"]] += timing["total"]
     return by_operator
 
 
-def margin_used(image: dict[str, Any]) -> float:
-    """How near an image's delivered edits came to being refused: the largest share of a limit
-    used up, 0..1 and NaN as 0.
+def margin_used(image: LedgerRow) -> float:
+    """How close the delivered edits of an image came to being refused, 0..1.
+
+    This is the largest share of its limit that any check used up; NaN counts as 0.
     """
     shares = [
         check["value"] / check["limit"]

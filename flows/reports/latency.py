@@ -1,48 +1,54 @@
-"""How long images take, as the percentiles that operations are run by."""
+"""Percentiles of the time that images take."""
 
 from __future__ import annotations
 
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from operators.rows.records import JsonObject
+
+
+class LatencyRow(TypedDict):
+    """Percentiles of one operator's milliseconds per image, and its share of all time, 0..1."""
+
+    operator: str
+    images: int
+    p50: float
+    p95: float
+    p99: float
+    share: float
+
 
 class Latencies:
-    """What operators took of each image, image by image: eight bytes for each figure."""
+    """The time of every operator on every image, in eight bytes per figure."""
 
     def __init__(self) -> None:
         self._spent: dict[str, array[float]] = defaultdict(lambda: array("d"))
 
     def add(self, milliseconds: Mapping[str, float]) -> None:
-        """One image: operator to milliseconds."""
+        """Add one image, as a mapping from operator to milliseconds."""
         for operator, value in milliseconds.items():
             self._spent[operator].append(value)
         self._spent["image"].append(sum(milliseconds.values()))
 
-    def percentiles(self) -> list[dict[str, Any]]:
-        """P50, P95, P99 in milliseconds an image and the share of all time, for every operator
-        and for the whole `image`.
-        """
-        everything = sum(self._spent.get("image", ())) or 1.0
-        return [
-            {
-                "operator": operator,
-                "images": len(values),
-                **{f"p{share}": float(np.percentile(values, share)) for share in (50, 95, 99)},
-                "share": sum(values) / everything,
-            }
-            for operator, values in self._spent.items()
-        ]
+    def percentiles(self) -> list[LatencyRow]:
+        """A row for each operator, and one for the whole image under the name `image`."""
+        total = sum(self._spent.get("image", ())) or 1.0
+        rows = []
+        for operator, values in self._spent.items():
+            p50, p95, p99 = (float(np.percentile(values, rank)) for rank in (50, 95, 99))
+            share = sum(values) / total
+            rows.append(LatencyRow(operator=operator, images=len(values), p50=p50, p95=p95, p99=p99, share=share))
+        return rows
 
 
-def percentiles(images: Iterable[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """`Latencies.percentiles` of images that are all there: one mapping each, operator to
-    milliseconds.
-    """
+def percentiles(images: Iterable[Mapping[str, float]]) -> list[JsonObject]:
+    """`Latencies.percentiles` of images in memory, each a mapping from operator to milliseconds."""
     latencies = Latencies()
     for image in images:
         latencies.add(image)
-    return latencies.percentiles()
+    return [{**row} for row in latencies.percentiles()]

@@ -1,4 +1,4 @@
-"""Pages: one template environment and one thumbnail for every report."""
+"""Render HTML pages and thumbnails for all reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image, ImageOps
+from PIL import ImageOps
+
+from operators.pictures.formats.header import open_image
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
-    """The page that a template of `templates/` makes of these values; text is escaped for HTML.
+    """Render a template of `templates/` with these values, escaping text for HTML.
 
-    `filters` are functions that the template uses by name.
+    `filters` are functions that the template calls by name.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -27,10 +29,11 @@ def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None 
 
 
 def thumbnail(data: bytes, side: int) -> str:
-    """A picture as a JPEG data URI, upright, at most `side` pixels a side. Raises OSError if it
-    cannot be read.
+    """Make an upright JPEG data URI of a picture, at most `side` pixels on each side.
+
+    `data` is the content of the picture's file. Raises OSError if it cannot be read.
     """
-    file = Image.open(io.BytesIO(data))
+    file = open_image(data)
     file.draft(None, (2 * side, 2 * side))
     picture = ImageOps.exif_transpose(file).convert("RGB")
     picture.thumbnail((side, side))

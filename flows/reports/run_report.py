@@ -1,31 +1,49 @@
-"""The report of a run: one self-contained HTML page made from its ledger."""
+"""Write the report of a run: one self-contained HTML page, made from its ledger."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
-from flows.reports.digest import Digest, margin_used
+from flows.reports.digest import Digest, LedgerRow, margin_used
 from flows.reports.page import render_page, thumbnail
 from operators.ledger import ledger
 from operators.rows.failure import Failure
+from operators.rows.records import JsonObject
 from operators.storage import files as storage
 from operators.storage import source_image
 
 THUMBNAIL = 480
-LEDGER_COLUMNS = ("uri", "path", "verdict", "reasons", "failure", "timings", "regions", "output_uri")
+"""Pixels of a thumbnail's longer side at most."""
+LEDGER_COLUMNS = tuple(LedgerRow.__annotations__)
+
+
+@dataclass(frozen=True)
+class EditedImage:
+    """An edited image on the page: before and after as data URIs, and its measurements."""
+
+    path: str
+    before: str
+    after: str
+    rungs: list[tuple[str, int]]
+    """The rungs whose fills were accepted, each with its number of regions."""
+    margin_used: float
+    unedited: int
+    """Regions that were left as they were."""
+    reasons: list[str]
 
 
 def write_report(dest: str) -> str:
-    """Make DEST/report.html from DEST's ledger and run.json, a shard at a time; returns its URI.
-    Raises Failure.
+    """Write DEST/report.html from DEST's ledger and run.json, and return its URI.
+
+    Reads the ledger one shard at a time. Raises Failure.
     """
     digest = Digest()
     for rows in ledger.shard_rows(dest):
         for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
             digest.add(image)
-    run = json.loads(storage.read(storage.joined(dest, "run.json")))
+    run: JsonObject = json.loads(storage.read(storage.joined(dest, "run.json")))
     rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
     page = render_page(
         "report.html.j2",
@@ -36,8 +54,8 @@ def write_report(dest: str) -> str:
         failures=digest.failures.most_common(),
         rollbacks=digest.rollbacks.most_common(),
         latencies=digest.latencies.percentiles(),
-        worst=[_shown(image) for image in digest.worst.images()],
-        sample=[_shown(image) for image in digest.sample.images()],
+        worst=[_prepare_image(image) for image in digest.worst.images()],
+        sample=[_prepare_image(image) for image in digest.sample.images()],
     )
     uri = report_uri(dest)
     storage.write(uri, page.encode())
@@ -45,28 +63,26 @@ def write_report(dest: str) -> str:
 
 
 def report_uri(dest: str) -> str:
-    """Where a destination's report stands."""
+    """The URI of the report of a destination."""
     return storage.joined(dest, "report.html")
 
 
-def _shown(image: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of one image: before and after as small JPEGs, and what was measured."""
+def _prepare_image(image: LedgerRow) -> EditedImage:
     regions = image["regions"] or []
-    return {
-        "path": image["path"],
-        "before": _thumbnail(image["uri"]),
-        "after": _thumbnail(image["output_uri"]),
-        "rungs": Counter(region["rung"] for region in regions if region["state"] == "accepted").most_common(),
-        "closeness": margin_used(image),
-        "kept": sum(region["state"] != "accepted" for region in regions),
-        "reasons": image["reasons"] or [],
-    }
+    accepted = [region for region in regions if region["state"] == "accepted"]
+    return EditedImage(
+        path=image["path"],
+        before=_thumbnail(image["uri"]),
+        after=_thumbnail(image["output_uri"]),
+        rungs=Counter(str(region["rung"]) for region in accepted).most_common(),
+        margin_used=margin_used(image),
+        unedited=len(regions) - len(accepted),
+        reasons=image["reasons"] or [],
+    )
 
 
 def _thumbnail(uri: str | None) -> str:
-    """A picture as a data URI, at most THUMBNAIL pixels a side; empty if it cannot be read any
-    more.
-    """
+    """A picture as a data URI; empty if there is none or it is no longer readable."""
     if uri is None:
         return ""
     try:

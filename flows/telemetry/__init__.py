@@ -1,1 +1,1 @@
-"""What a run reports while it works: progress, metrics and logs."""
+"""Telemetry: what a run reports while it works, as progress, metrics and logs."""

@@ -1,9 +1,8 @@
-"""What the operators do, for Prometheus: counted where a batch is done, and given out by Ray
-beside its own metrics.
+"""The operators' metrics for Prometheus: counted for every batch, and exported by Ray.
 
-Ray puts `ray_` before every name, `_total` behind a counter's, and node and process beside every
-value. It passes on how many values fell into each of a histogram's ranges, but only a guess at
-their sum: whatever is to be summed is a counter.
+Ray puts `ray_` before every name and `_total` after that of a counter, and labels every value
+with node and process. Of a histogram it exports exact counts per bucket, but only an estimate of
+the sum, so every quantity that needs a sum is a counter.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.telemetry.log import FailedRow
 from operators.operator import Operator
 from operators.rows.checks import judged_rungs
 
@@ -25,11 +25,22 @@ if TYPE_CHECKING:
     from ray.util import metrics as ray_metrics
 
 MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000]
+"""Upper bounds of the buckets of operators' times."""
+
+
+class TimingRecord(TypedDict):
+    """TIMING: milliseconds that an operator spent on an image, in all and by kind."""
+
+    operator: str
+    total: float
+    model: float | None
+    codec: float | None
+    io: float | None
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One process's metrics."""
+    """The metrics of one process; `_metrics` describes each."""
 
     operator_milliseconds: ray_metrics.Histogram
     spent_milliseconds: ray_metrics.Counter
@@ -47,25 +58,26 @@ def _metrics() -> Metrics:
     from ray.util.metrics import Counter, Gauge, Histogram
 
     return Metrics(
-        Histogram("cleanplate_operator_milliseconds", "Time an operator spent on an image.", MILLISECONDS, ("operator",)),
+        Histogram("cleanplate_operator_milliseconds", "Time that an operator spent on an image.", MILLISECONDS, ("operator",)),
         Counter(
             "cleanplate_spent_milliseconds",
-            "Where an operator's time went: model, codec, io, or its other work.",
+            "An operator's time by kind: model, codec, io, or other.",
             ("operator", "kind"),
         ),
         Counter("cleanplate_batches", "Calls of a stage.", ("stage",)),
-        Counter("cleanplate_batch_images", "Images that the calls of a stage were given.", ("stage",)),
-        Counter("cleanplate_images", "Images delivered, or not, by verdict.", ("verdict",)),
-        Counter("cleanplate_failures", "Images that an operator could not work, by code.", ("operator", "code")),
-        Counter("cleanplate_fills", "Fills made, by rung, and whether they were good enough.", ("rung", "outcome")),
+        Counter("cleanplate_batch_images", "Images passed to the calls of a stage.", ("stage",)),
+        Counter("cleanplate_images", "Images finished, by verdict.", ("verdict",)),
+        Counter("cleanplate_failures", "Images that failed in an operator, by code.", ("operator", "code")),
+        Counter("cleanplate_fills", "Fills judged, by rung and outcome.", ("rung", "outcome")),
         Counter("cleanplate_bytes", "Bytes of image files, read or written.", ("direction",)),
-        Gauge("cleanplate_gpu_memory_bytes", "The most GPU memory that a worker has held.", ("stage",)),
+        Gauge("cleanplate_gpu_memory_bytes", "Peak GPU memory of a worker.", ("stage",)),
     )
 
 
-def count(operator: Operator, before: pa.Table, after: pa.Table, failed: Iterable[Mapping[str, Any]]) -> None:
-    """Count one batch of a stage: its rows before and after the operator, and those that failed
-    in it.
+def count(operator: Operator, before: pa.Table, after: pa.Table, failed: Iterable[FailedRow]) -> None:
+    """Count one batch of a stage, given its rows before and after the operator.
+
+    `failed` are the rows that failed in this batch.
     """
     metrics = _metrics()
     stage = {"stage": operator.name}
@@ -75,58 +87,58 @@ def count(operator: Operator, before: pa.Table, after: pa.Table, failed: Iterabl
     for timing in _new_timings(before, after):
         name = {"operator": timing["operator"]}
         metrics.operator_milliseconds.observe(timing["total"], name)
-        spent = {kind: timing[kind] or 0.0 for kind in ("model", "codec", "io")}
+        spent = {"model": timing["model"] or 0.0, "codec": timing["codec"] or 0.0, "io": timing["io"] or 0.0}
         for kind, milliseconds in {**spent, "other": max(0.0, timing["total"] - sum(spent.values()))}.items():
             if milliseconds:
                 metrics.spent_milliseconds.inc(milliseconds, {**name, "kind": kind})
     for row in failed:
         metrics.failures.inc(1, {"operator": row["failure"]["operator"], "code": row["failure"]["code"]})
     if "bytes" in operator.adds:
-        _add(metrics.bytes, {("read",): _length(after, "bytes")}, "direction")
+        _add(metrics.bytes, {("read",): _count_bytes(after, "bytes")}, "direction")
     if "output_uri" in operator.adds:
-        _add(metrics.bytes, {("written",): _written(before, after)}, "direction")
+        _add(metrics.bytes, {("written",): _count_written(before, after)}, "direction")
         _add(metrics.images, Counter((verdict,) for verdict in after["verdict"].to_pylist()), "verdict")
-        _add(metrics.fills, _fills(after), "rung", "outcome")
+        _add(metrics.fills, _count_fills(after), "rung", "outcome")
 
 
 def _add(counter: ray_metrics.Counter, amounts: Mapping[tuple[str, ...], int], *tags: str) -> None:
+    """Add amounts by the values of these tags; Ray refuses amounts of zero."""
     for values, amount in amounts.items():
         if amount:
             counter.inc(amount, dict(zip(tags, values, strict=True)))
 
 
-def _new_timings(before: pa.Table, after: pa.Table) -> Iterable[dict[str, Any]]:
-    """What this batch has put behind the timings that its rows came with."""
-    known = pc.fill_null(pc.list_value_length(before["timings"]), 0).to_pylist()
-    for count_before, timings in zip(known, after["timings"].to_pylist(), strict=True):
+def _new_timings(before: pa.Table, after: pa.Table) -> Iterable[TimingRecord]:
+    """The timings that this batch has appended to those that its rows had before."""
+    counts_before = pc.fill_null(pc.list_value_length(before["timings"]), 0).to_pylist()
+    for count_before, timings in zip(counts_before, after["timings"].to_pylist(), strict=True):
         yield from (timings or [])[count_before:]
 
 
-def _length(table: pa.Table, name: str) -> int:
+def _count_bytes(table: pa.Table, name: str) -> int:
     return pc.sum(pc.binary_length(table[name])).as_py() or 0
 
 
-def _written(before: pa.Table, after: pa.Table) -> int:
-    """Bytes of the files that were put: what the image became, or the source's own."""
+def _count_written(before: pa.Table, after: pa.Table) -> int:
+    """Bytes of the files written: the edited image, or the source if it was not edited."""
     lengths = pc.coalesce(pc.binary_length(before["encoded"]), pc.binary_length(before["bytes"]))
     return pc.sum(lengths.filter(pc.is_valid(after["output_uri"]))).as_py() or 0
 
 
-def _fills(table: pa.Table) -> Counter[tuple[str, ...]]:
-    """Fills that were judged, by rung; the last one of an accepted region is the one that was
-    good enough.
-    """
+def _count_fills(table: pa.Table) -> Counter[tuple[str, ...]]:
+    """Judged fills by rung and outcome; the accepted fill of a region is its last one."""
     fills: Counter[tuple[str, ...]] = Counter()
     for regions in table["regions"].to_pylist():
         for region in regions or []:
-            made = judged_rungs(region["checks"] or [])
-            accepted = made[-1:] if region["state"] == "accepted" else []
-            fills.update((rung, "refused") for rung in made[: len(made) - len(accepted)])
+            rungs = judged_rungs(region["checks"] or [])
+            accepted = rungs[-1:] if region["state"] == "accepted" else []
+            fills.update((rung, "refused") for rung in rungs[: len(rungs) - len(accepted)])
             fills.update((rung, "accepted") for rung in accepted)
     return fills
 
 
 def _gpu_memory() -> int:
+    """Peak bytes of GPU memory that torch has reserved in this process; 0 without a GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return 0

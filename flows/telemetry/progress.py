@@ -1,6 +1,4 @@
-"""How far a run is, how fast it goes, and what each operator is doing: figures for the terminal
-and for metrics.
-"""
+"""The progress of a run, its rates, and what each operator is doing, for terminal and metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -17,105 +15,128 @@ if TYPE_CHECKING:
     from flows.flow import Flow
 
 WINDOW_SECONDS = 60.0
-"""Rates are those of the last minute, so that a warm-up and a stop are seen as such."""
+"""Rates cover the last minute, so that they show a warm-up or a standstill."""
 
 
 @dataclass(frozen=True)
 class StageCounts:
-    """What the engine counts of one stage; None where it does not count it, or not yet."""
+    """The engine's counts of one stage; None for a count that is not known, or not yet."""
 
     queued: int | None = None
-    """Images that wait before the stage."""
+    """Images that wait for the stage."""
     at_work: int | None = None
-    """Images that the stage has taken and not yet handed on."""
+    """Images that the stage has taken and not yet passed on."""
     processes: int | None = None
     """Living processes of its pool; None for tasks."""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What one operator is doing."""
+    """The activity of one operator."""
 
     name: str
     stage: str
-    """The pool or kind of task that it is in; several operators share one where they are fused.
-    """
+    """The pool or kind of task to which it belongs; fused operators share one."""
     queued: int | None
-    """Images that wait before its stage; None before Ray has begun."""
+    """Images that wait for its stage; None before Ray has started."""
     at_work: int | None
-    """Images that its stage has taken and not yet handed on."""
+    """Images that its stage has taken and not yet passed on."""
     busy: float
-    """Seconds that it worked on images for each second that went by: how many were worked at a
-    time.
-    """
+    """Working seconds per second, which is how many images it processes at a time."""
     workers: int | None
     """Processes of its pool; None for short tasks."""
     milliseconds: float
-    """For one image, on average."""
+    """Average time per image."""
 
     @property
     def share(self) -> float | None:
-        """The share of its workers' time that it was busy, 0..1; None for short tasks."""
+        """The share of its workers' time that it is busy, 0..1; None for short tasks."""
         return self.busy / self.workers if self.workers else None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at one moment. Counts are over this run and those before it into the same
-    destination.
-    """
+    """A snapshot of a run. Counts include the earlier runs into the same destination."""
 
     total: int
-    """Images of the source; 0 while it is listed for the first time."""
+    """Images of the source; 0 while the source is being listed for the first time."""
     listed: int
+    """Images that the listing has found so far."""
     done: int
     verdicts: Mapping[str, int]
+    """Images by verdict."""
     failures: Mapping[str, int]
+    """Failed images by code."""
     seconds: float
-    """Since the first image was waited for."""
+    """Since the run started to wait for its first image."""
     images_per_second: float
-    """Over the last minute, as the following ones."""
+    """Over the last minute."""
     gigabytes_per_second: float
-    """Of source files, in units of 10^9 bytes."""
+    """Source files over the last minute, in units of 10^9 bytes."""
     seconds_left: float | None
-    """At the rate of the whole run so far; None before the first image."""
+    """Estimated from the rate of the whole run so far; None before the first image."""
     operators: tuple[Activity, ...]
 
 
 @dataclass
-class _Moment:
-    at: float
+class _Arrival:
+    """One block of finished rows."""
+
+    time: float
     images: int
     bytes: int
     milliseconds: Counter[str]
     """By operator."""
 
 
+class _Stage(NamedTuple):
+    """One stage of the flow as the profile lays it out."""
+
+    name: str
+    operators: tuple[str, ...]
+    largest_pool: int | None
+    """None for tasks."""
+
+
+class Rates(NamedTuple):
+    """Rates over the last minute."""
+
+    images_per_second: float
+    bytes_per_second: float
+    milliseconds_per_second: Counter[str]
+    """Working time by operator."""
+
+
 @dataclass
 class Pace:
-    """What a run's blocks tell as they arrive. Times are of a monotonic clock, in seconds."""
+    """The speed of a run, from its blocks as they arrive.
+
+    Times are of a monotonic clock, in seconds.
+    """
 
     started: float | None = None
     worked: int = 0
-    _moments: deque[_Moment] = field(default_factory=deque)
-    _layout: tuple[tuple[str, tuple[str, ...], int | None], ...] = ()
+    """Images that have arrived."""
+    _arrivals: deque[_Arrival] = field(default_factory=deque)
+    """Those of the last minute."""
+    _stages: tuple[_Stage, ...] = ()
     _counts: Callable[[], Sequence[StageCounts]] | None = None
 
     def watch(self, flow: Flow, profile: Profile, counts: Callable[[], Sequence[StageCounts]] | None = None) -> None:
-        """Begin: images of `flow`, laid out by `profile`, will come; `counts` asks the engine for
-        the counts of each stage.
+        """Start the clock for images of `flow`, laid out by `profile`.
+
+        `counts` returns the engine's counts of each stage, in order.
         """
         self.started = time.monotonic()
         self._counts = counts
-        layout = []
+        stages = []
         for name, operator in flow.stages(profile):
-            members = tuple(step.name for step in operator.steps)
             pool = profile.stage(name).pool
-            layout.append((name, members, pool[1] if pool else None))
-        self._layout = tuple(layout)
+            stages.append(_Stage(name, tuple(step.name for step in operator.steps), pool[1] if pool else None))
+        self._stages = tuple(stages)
 
-    def saw(self, block: pa.Table) -> None:
-        """A block of finished rows has arrived."""
+    def add_block(self, block: pa.Table) -> None:
+        """Record the arrival of a block of finished rows."""
         spent: Counter[str] = Counter()
         for timings in block["timings"].to_pylist():
             for timing in timings or []:
@@ -123,44 +144,46 @@ class Pace:
         self.worked += len(block)
         size = sum(value or 0 for value in block["size"].to_pylist())
         now = time.monotonic()
-        self._moments.append(_Moment(now, len(block), size, spent))
-        while self._moments[0].at < now - WINDOW_SECONDS:
-            self._moments.popleft()
+        self._arrivals.append(_Arrival(now, len(block), size, spent))
+        while self._arrivals[0].time < now - WINDOW_SECONDS:
+            self._arrivals.popleft()
 
-    def rates(self) -> tuple[float, float, Counter[str], int]:
-        """Images a second, bytes a second, milliseconds by operator a second, and images, all of
-        the last minute.
-        """
+    def rates(self) -> Rates:
+        """The rates over the last minute."""
         now = time.monotonic()
-        recent = [moment for moment in list(self._moments) if moment.at >= now - WINDOW_SECONDS]
+        # A copy, since another thread may add a block meanwhile.
+        recent = [arrival for arrival in list(self._arrivals) if arrival.time >= now - WINDOW_SECONDS]
         if not recent or self.started is None:
-            return 0.0, 0.0, Counter(), 0
+            return Rates(0.0, 0.0, Counter())
         seconds = max(min(WINDOW_SECONDS, now - self.started), 1e-3)
         spent: Counter[str] = Counter()
-        for moment in recent:
-            spent.update(moment.milliseconds)
-        images = sum(moment.images for moment in recent)
-        per_second = Counter({name: value / seconds for name, value in spent.items()})
-        return images / seconds, sum(moment.bytes for moment in recent) / seconds, per_second, images
+        for arrival in recent:
+            spent.update(arrival.milliseconds)
+        return Rates(
+            images_per_second=sum(arrival.images for arrival in recent) / seconds,
+            bytes_per_second=sum(arrival.bytes for arrival in recent) / seconds,
+            milliseconds_per_second=Counter({name: value / seconds for name, value in spent.items()}),
+        )
 
     def seconds(self) -> float:
-        """Since the first image was waited for."""
+        """Seconds since `watch` was called; 0 before."""
         return 0.0 if self.started is None else time.monotonic() - self.started
 
     def activities(self) -> tuple[Activity, ...]:
-        """One for each operator, in the flow's order."""
-        rate, _, spent, _ = self.rates()
-        counts = self._counts() if self._counts else [StageCounts()] * len(self._layout)
+        """The activity of each operator, in the flow's order."""
+        rates = self.rates()
+        spent, rate = rates.milliseconds_per_second, rates.images_per_second
+        counts = self._counts() if self._counts else [StageCounts()] * len(self._stages)
         return tuple(
             Activity(
-                name=member,
-                stage=stage,
+                name=operator,
+                stage=stage.name,
                 queued=stage_counts.queued,
                 at_work=stage_counts.at_work,
-                busy=spent[member] / 1000,
-                workers=stage_counts.processes or workers,
-                milliseconds=spent[member] / rate if rate else 0.0,
+                busy=spent[operator] / 1000,
+                workers=stage_counts.processes or stage.largest_pool,
+                milliseconds=spent[operator] / rate if rate else 0.0,
             )
-            for (stage, members, workers), stage_counts in zip(self._layout, counts, strict=True)
-            for member in members
+            for stage, stage_counts in zip(self._stages, counts, strict=True)
+            for operator in stage.operators
         )

@@ -1,4 +1,4 @@
-"""What a run did: images by verdict, failures by code, and its pace."""
+"""The result of a run: images by verdict, failures by code, and its pace."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ from operators.rows.failure import CODES
 
 @dataclass
 class Summary:
-    """What a run did: images by verdict, failures by code, and its pace."""
+    """The counts and the pace of a run, updated while it works."""
 
     total: int = 0
+    """Images of the source; 0 until it is listed."""
     before: int = 0
-    """Images that an earlier run had finished."""
+    """Images that earlier runs have finished."""
     listed: int = 0
-    """Images that the listing has met so far."""
+    """Images that the listing has found so far."""
     verdicts: Counter[str] = field(default_factory=Counter)
+    """Images that this run has processed, by verdict."""
     failures: Counter[str] = field(default_factory=Counter)
+    """Those of them that failed, by code."""
     verdicts_before: Counter[str] = field(default_factory=Counter)
     failures_before: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    """Time until the last block arrived."""
     report: str = ""
+    """The address of the report; empty until it is written."""
     pace: Pace = field(default_factory=Pace)
 
     @property
     def worked(self) -> int:
-        """Images worked by this run."""
+        """Images processed by this run."""
         return sum(self.verdicts.values())
 
     @property
@@ -37,44 +42,46 @@ class Summary:
         return sum(count for code, count in self.failures.items() if CODES[code].transient)
 
     def progress(self) -> Progress:
-        """How far the run is now; may be asked by another thread."""
-        images_per_second, bytes_per_second, _, _ = self.pace.rates()
+        """A snapshot of the run. Other threads may call this while the run goes on."""
+        rates = self.pace.rates()
         done, seconds = self.before + self.worked, self.pace.seconds()
         return Progress(
             total=self.total,
             listed=self.listed,
             done=done,
-            verdicts=_together(self.verdicts_before, self.verdicts),
-            failures=_together(self.failures_before, self.failures),
+            verdicts=_add_counts(self.verdicts_before, self.verdicts),
+            failures=_add_counts(self.failures_before, self.failures),
             seconds=seconds,
-            images_per_second=images_per_second,
-            gigabytes_per_second=bytes_per_second / 1e9,
+            images_per_second=rates.images_per_second,
+            gigabytes_per_second=rates.bytes_per_second / 1e9,
             seconds_left=(self.total - done) * seconds / self.worked if self.worked else None,
             operators=self.pace.activities(),
         )
 
     def line(self) -> str:
-        """The one line that ends a run. Verdicts and failures are those of all runs into the
-        destination.
+        """The last line that a run prints.
+
+        Its verdicts and failures are those of all runs into the destination.
         """
         parts = [f"{self.total} images"]
         if self.before:
             parts.append(f"{self.before} done before")
-        parts.append(count_text(_together(self.verdicts_before, self.verdicts)))
-        failures = _together(self.failures_before, self.failures)
+        parts.append(count_text(_add_counts(self.verdicts_before, self.verdicts)))
+        failures = _add_counts(self.failures_before, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         return " | ".join(part for part in (", ".join(filter(None, parts)), codes, pace, self.report) if part)
 
 
-def _together(before: Counter[str], now: Counter[str]) -> Counter[str]:
-    """A sum of copies, each made in one step: the run may be counting meanwhile."""
+def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:
+    """The sum of two counters; copies each in one step, since the run may be counting meanwhile."""
     return Counter(dict(before)) + Counter(dict(now))
 
 
 VERDICTS = ("edited", "untouched", "rolled_back", "skipped", "failed")
+"""Every verdict, in the order in which counts are printed."""
 
 
 def count_text(verdicts: Counter[str]) -> str:
-    """Images by verdict in words."""
+    """The counts in words, such as `3 edited, 1 failed`."""
     return ", ".join(f"{verdicts[name]} {name.replace('_', ' ')}" for name in VERDICTS if verdicts[name])

@@ -1,3 +1,1 @@
-"""Decisions: which rung fills a region first, what a fill may cost, and whether it is good
-enough.
-"""
+"""Decisions: which rung fills a region first, what a fill may cost, and whether it is good."""

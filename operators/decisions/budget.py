@@ -1,8 +1,8 @@
-"""A latency budget: which fills an image can afford, by predicted and not by measured time.
+"""A latency budget: which fills an image can afford, by predicted instead of measured time.
 
-The prediction follows from the crop's area and from rates that were measured once, before the
-run, and are kept in its `run.json`. The clock is never asked while images are worked, so the same
-run gives the same bytes on a busy machine.
+The prediction follows from the crop's area and from rates that are measured once, before the run,
+and stored in its `run.json`. The clock is not read while images are processed, so the same run
+gives the same bytes on a busy machine.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from operators.rows.checks import BUDGET_CHECK, check, judged_rungs
-from operators.rows.records import (
-    CheckRecord,
-)
+from operators.rows.records import CheckRecord
 
 
 class Children(Protocol):
-    """A region, read by the names of its children."""
+    """A region whose children are read by name, such as `table.Region` or a dictionary."""
 
     def __getitem__(self, name: str, /) -> Any:
         """A child as a Python value."""
@@ -26,13 +24,13 @@ class Children(Protocol):
 
 @dataclass(frozen=True)
 class Rate:
-    """What one fill of a rung costs: `region` milliseconds for every crop, `megapixel` for each
-    million of its pixels.
-    """
+    """The cost of one fill of a rung."""
 
     rung: str
     region: float
+    """Milliseconds for every crop."""
     megapixel: float
+    """Milliseconds for each million pixels of a crop."""
 
     def milliseconds(self, area: int) -> float:
         """The predicted cost of one crop of `area` pixels."""
@@ -41,40 +39,37 @@ class Rate:
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many predicted milliseconds of filling for each image.
+    """The most predicted milliseconds that the fills of one image may take.
 
-    Raises KeyError where a rung without a rate is asked for.
+    Its methods raise KeyError for a rung without a rate.
     """
 
     milliseconds: float
     rates: tuple[Rate, ...]
 
     def predicted(self, rung: str, area: int) -> float:
-        """What one fill of a crop of `area` pixels costs, in milliseconds."""
+        """The cost in milliseconds of one fill of a crop of `area` pixels."""
         return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
 
     def spent(self, regions: Sequence[Children]) -> float:
-        """What the fills already made of an image's regions were predicted to cost: their checks
-        name the rungs.
-        """
+        """The predicted cost of the fills that an image has had; the checks name their rungs."""
         return sum(self.predicted(rung, _area(region)) for region in regions for rung in judged_rungs(region["checks"] or []))
 
     def affords(self, regions: Sequence[Children], chosen: Sequence[int], rung: str) -> list[int]:
-        """Which of the `chosen` regions of an image can still be filled by `rung`, the first ones
-        first.
+        """Which of the `chosen` regions of an image `rung` can still fill, taken in their order.
+
+        A region that costs too much is passed over; later, cheaper ones may still be filled.
         """
-        left, kept = self.milliseconds - self.spent(regions), []
+        remaining, affordable = self.milliseconds - self.spent(regions), []
         for number in chosen:
             cost = self.predicted(rung, _area(regions[number]))
-            if cost <= left:
-                kept.append(number)
-                left -= cost
-        return kept
+            if cost <= remaining:
+                affordable.append(number)
+                remaining -= cost
+        return affordable
 
     def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> CheckRecord:
-        """The check of a fill that was not made: what the image would have cost with it, beside
-        the budget.
-        """
+        """The check of a fill that was not made: the image's cost with it, against the budget."""
         value = self.spent(regions) + self.predicted(rung, _area(region))
         return check(rung, BUDGET_CHECK, value, self.milliseconds)
 

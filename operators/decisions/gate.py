@@ -1,9 +1,8 @@
-"""The gate: how far does a fill look from the truth, predicted only from what is known without
-it.
+"""The gate: how far a fill looks from the truth, predicted without knowing the truth.
 
-A linear model per rung over a handful of measurements of the fill and of the ring round it. Its
-weights and its bound are data (`operators/decisions/gate.json`, written by `cleanplate calibrate`
-with the suite and its checksum); the measuring here knows nothing of them.
+Each rung has a linear model over measurements of the fill and of the ring around it; see
+`operators.metrics.fills`. Its weights and its bound are data: `cleanplate calibrate` writes them
+to `operators/decisions/gate.json`, with the suite and its checksum.
 """
 
 from __future__ import annotations
@@ -14,26 +13,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from operators.rows.records import JsonObject
+
 PATH = Path(__file__).parent / "gate.json"
 FARTHEST = 3.0
-"""Standard deviations beyond which a feature says no more: a straight line holds only where it
-was drawn.
+"""Standard deviations at which features are clipped: a linear model holds only in the range of its
+examples.
 """
 OFFSET = 0.01
-"""Added to perceptual distances before their logarithm is taken: differences below it are nothing
-anybody sees.
-"""
+"""Added to a perceptual distance before its logarithm; smaller differences are invisible."""
 Array = npt.NDArray[np.float64]
 
 
 def features(measurements: Mapping[str, float]) -> Array:
-    """The measurements as the model sees them: bands by how far they are off, everything that
-    multiplies as a logarithm.
+    """The measurements as the model's features.
+
+    The ratios of bands lose their sign, and quantities that multiply become logarithms. NaN counts
+    as 0.
     """
     values = {name: 0.0 if math.isnan(value) else value for name, value in measurements.items()}
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
@@ -44,33 +44,31 @@ def features(measurements: Mapping[str, float]) -> Array:
 
 
 def _standardised(x: Array, mean: Array, scale: Array) -> Array:
-    """Features in standard deviations from the calibration's mean, cut where no example ever was."""
+    """Features in standard deviations from the calibration's mean, clipped at FARTHEST."""
     return np.clip((x - mean) / scale, -FARTHEST, FARTHEST)
 
 
 @dataclass(frozen=True)
 class Model:
-    """One rung's linear model of how far its fills look from the truth, and the distance from
-    which they are refused.
-    """
+    """One rung's linear model of how far its fills look from the truth."""
 
     mean: Sequence[float]
     scale: Sequence[float]
     weights: Sequence[float]
     bias: float
     bound: float
+    """The perceptual distance above which a fill is refused."""
 
     def predicted_distance(self, measurements: Mapping[str, float]) -> float:
-        """The perceptual distance (shift-tolerant LPIPS of the padded crop) that a fill with
-        these measurements should have.
-        """
+        """The predicted perceptual distance of a fill: shift-tolerant LPIPS of its padded crop."""
         x = _standardised(features(measurements), np.array(self.mean), np.array(self.scale))
         return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
 
 
 def fit_model(examples: Sequence[Mapping[str, float]], distances: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
-    """The ridge regression of the logarithm of the perceptual distance on the standardised
-    features of known fills.
+    """The model fitted to fills whose perceptual distance is known.
+
+    It is a ridge regression of the distance's logarithm on the standardised features.
     """
     x, y = np.stack([features(example) for example in examples]), np.log2(np.array(distances, np.float64) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
@@ -80,8 +78,9 @@ def fit_model(examples: Sequence[Mapping[str, float]], distances: Sequence[float
 
 
 def area_under_curve(score: Array, bad: npt.NDArray[np.bool_]) -> float:
-    """ROC AUC: the chance that a bad fill scores above a good one, ties counting half. NaN
-    without both kinds.
+    """ROC AUC: the chance that a bad fill scores above a good one; ties count half.
+
+    NaN unless there are both good and bad fills.
     """
     if bad.all() or not bad.any():
         return float("nan")
@@ -90,13 +89,13 @@ def area_under_curve(score: Array, bad: npt.NDArray[np.bool_]) -> float:
 
 
 @cache
-def calibration(path: Path = PATH) -> dict[str, Any]:
-    """The calibration file's content; without a file, no rung is calibrated."""
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"rungs": {}}
+def calibration(path: Path = PATH) -> JsonObject:
+    """The calibration file, read once per process; without a file, no rung is calibrated."""
+    content: JsonObject = json.loads(path.read_text()) if path.is_file() else {"rungs": {}}
     return content
 
 
 def model_of(rung: str) -> Model | None:
-    """The calibrated model of a rung, or None if it was never calibrated."""
-    found = calibration()["rungs"].get(rung)
-    return Model(**found["model"]) if found else None
+    """The calibrated model of a rung; None if the rung is not calibrated."""
+    entry = calibration()["rungs"].get(rung)
+    return Model(**entry["model"]) if entry else None

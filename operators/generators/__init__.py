@@ -1,6 +1,6 @@
-"""Generators: what regenerates the picture behind a region.
+"""Generators regenerate the picture behind a region.
 
-`generator` is the interface, `catalogue` finds the generator of a model card, and `microbatch`
-runs any generator over many regions. A model is data: a card and a folder. Only a new family is
-code.
+`generator` defines the interface, `catalogue` finds the generator for a model card, and
+`microbatch` runs any generator over many regions. A new model needs data only, a card and a
+folder; a new family needs code.
 """

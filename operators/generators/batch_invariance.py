@@ -1,5 +1,6 @@
-"""Whether a region's place in its microbatch matters on this machine: found out, because no
-library promises otherwise.
+"""Test whether a region's place in its microbatch changes its pixels on this machine.
+
+No library promises that it does not.
 """
 
 from __future__ import annotations
@@ -15,28 +16,26 @@ if TYPE_CHECKING:
     import torch
 
 Pictures = Callable[[Sequence[Request]], "torch.Tensor"]
-"""Requests of one shape to the pictures made of them, before they are rounded; the first axis is
-the microbatch.
-"""
+"""Makes pictures from requests of one shape, before rounding; the microbatch is the first axis."""
 
 
 def invariant_microbatch(loaded: Loaded, size: int, kind: Hashable, request: Request, pictures: Pictures) -> int:
-    """`size` if equal requests give bit for bit equal pictures at every place of a microbatch of
-    that size, else 1.
+    """`size` if equal requests give bit-identical pictures at every place of a microbatch, else 1.
 
-    Shapes alone decide in which order a kernel adds up, or which elements it leaves to a loop for
-    the rest (this one was seen on CPUs): one microbatch of the same request tells it once for
-    each `kind`, all that shapes depend on.
+    Shapes alone decide in which order a kernel sums, and which elements it leaves to a remainder
+    loop (seen on CPUs). One microbatch of copies of `request` therefore answers the question for
+    each `kind`, which must hold everything that shapes depend on. If that microbatch does not fit
+    in memory the answer is `size`, so that the caller halves it.
     """
     if size == 1:
         return 1
     key = (size, kind)
     if key not in loaded.places_alike:
         try:
-            made = pictures([request] * size)
+            batch = pictures([request] * size)
         except Exception as error:
             if out_of_memory(error):
                 return size
             raise
-        loaded.places_alike[key] = bool((made == made[:1]).all())
+        loaded.places_alike[key] = bool((batch == batch[:1]).all())
     return size if loaded.places_alike[key] else 1

@@ -1,9 +1,8 @@
-"""From a crop of any size to one of a model's few sizes, and back: the only place where crops are
-resized.
+"""Fit crops of any size to a model's few sizes, and back.
 
-A crop is scaled, keeping its proportions, to the largest size that fits the bucket it covers
-best, and reflected outwards to the bucket's edges. Its hole is reflected with it, so that no
-letter is shown to the model in the margin.
+This is the only place that resizes crops. A crop keeps its proportions: it is scaled to the
+largest size that fits the bucket it covers best, and reflected outwards to the bucket's edges.
+The hole is reflected with it, so that the model sees no letter in the margin.
 """
 
 from __future__ import annotations
@@ -17,14 +16,16 @@ import numpy as np
 from operators.rows.arrays import Pixels
 
 PROPORTIONS = (1.0, 1.5, 2.0, 3.0)
-"""Long side over short side of the buckets, each lying and standing. Lines of text make wide
-crops.
+"""Long side over short side of the buckets, each in landscape and portrait.
+
+Lines of text make wide crops.
 """
 
 
 def buckets(native_size: int, size_multiple: int) -> list[tuple[int, int]]:
-    """The sizes (height, width) that a model is run at: multiples of `size_multiple`, of about
-    `native_size` squared pixels.
+    """The sizes (height, width) in pixels at which a model runs.
+
+    Sides are multiples of `size_multiple`, areas about `native_size` squared pixels.
     """
 
     def side(pixels: float) -> int:
@@ -36,8 +37,10 @@ def buckets(native_size: int, size_multiple: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How one crop lies on one bucket, all in pixels: the scaled crop starts at (`top`, `left`)
-    and is `rows` x `columns`.
+    """How one crop lies on one bucket, all in pixels.
+
+    The bucket is `height` x `width`. The scaled crop starts at (`top`, `left`) and is `rows` x
+    `columns`.
     """
 
     height: int
@@ -51,11 +54,12 @@ class Canvas:
 
     @classmethod
     def of(cls, crop_height: int, crop_width: int, native_size: int, size_multiple: int) -> Canvas:
-        """The crop on the bucket that it covers best; of equally good ones the first. It depends
-        on the crop's size alone.
+        """The crop on the bucket that it covers best, the first of equally good ones.
+
+        The result depends on the crop's size alone.
         """
 
-        def laid(bucket: tuple[int, int]) -> Canvas:
+        def fit(bucket: tuple[int, int]) -> Canvas:
             height, width = bucket
             scale = min(height / crop_height, width / crop_width)
             rows = max(1, min(height, round(crop_height * scale)))
@@ -63,24 +67,23 @@ class Canvas:
             top, left = (height - rows) // 2, (width - columns) // 2
             return cls(height, width, top, left, rows, columns, crop_height, crop_width)
 
-        return max(map(laid, buckets(native_size, size_multiple)), key=lambda it: it.rows * it.columns / (it.height * it.width))
+        def coverage(canvas: Canvas) -> float:
+            return canvas.rows * canvas.columns / (canvas.height * canvas.width)
+
+        return max(map(fit, buckets(native_size, size_multiple)), key=coverage)
 
     def picture(self, pixels: Pixels) -> Pixels:
-        """A crop (height x width x 3) on the canvas: area-averaged where it shrinks, bicubic
-        where it grows.
-        """
+        """A crop (uint8 height x width x 3) on the canvas: shrunk by area, enlarged by bicubic."""
         return self._reflected(_resized(pixels, self.rows, self.columns))
 
     def weights(self, channel: Pixels) -> Pixels:
-        """A mask channel (height x width) on the canvas, each pixel the largest that it stands
-        for: no stroke is lost.
-        """
+        """A mask channel (uint8 height x width) on the canvas, max-pooled so no stroke is lost."""
         return self._reflected(largest(channel, self.rows, self.columns))
 
     def returned(self, canvas: Pixels) -> Pixels:
-        """What the canvas (height x width x 3) shows of the crop, at the crop's own size."""
-        shown = canvas[self.top : self.top + self.rows, self.left : self.left + self.columns]
-        return _resized(np.ascontiguousarray(shown), self.crop_height, self.crop_width)
+        """The part of a canvas (height x width x 3) that holds the crop, at the crop's size."""
+        part = canvas[self.top : self.top + self.rows, self.left : self.left + self.columns]
+        return _resized(np.ascontiguousarray(part), self.crop_height, self.crop_width)
 
     def _reflected(self, scaled: Pixels) -> Pixels:
         bottom, right = self.height - self.top - self.rows, self.width - self.left - self.columns
@@ -89,7 +92,7 @@ class Canvas:
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Lossless where the size stays; OpenCV rounds and clips to 0..255."""
+    """The picture at another size, a copy if the size is the same; rounded, clipped to 0..255."""
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
@@ -98,8 +101,9 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def largest(values: Pixels, height: int, width: int) -> Pixels:
-    """Max-pooling to any size: each pixel of the result is the largest of all that it overlaps,
-    by exact integer arithmetic.
+    """Max-pool to any size by exact integer arithmetic.
+
+    Each pixel of the result is the largest of all pixels that it overlaps.
     """
     for axis, size in ((0, height), (1, width)):
         length = values.shape[axis]

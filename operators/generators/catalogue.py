@@ -1,4 +1,8 @@
-"""Which generator a model card stands for: the families behind one small interface."""
+"""The generator for a model card, by its family.
+
+A new family gets a name in `operators.models.card.Family` and a branch in `_create`. Modules that
+need torch or ONNX Runtime are imported only when a card needs them.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +15,27 @@ from operators.rows.failure import RunError
 
 
 def generator_of(card: ModelCard, folder: Path | None) -> Generator:
-    """The card's generator, its weights loaded from `folder` (None for models that are code) once
-    per process.
+    """The card's generator, with its weights from `folder` (None for models that are code).
 
-    The folder is one that `registry.located` has verified. Raises RunError model_invalid if it
-    does not hold what the card says, package_missing without the packages to run it.
+    The folder must be verified, see `registry.fetch_weights`. Weights are loaded once per process.
+    Raises RunError model_invalid if the folder does not hold what the card says, model_unsafe for
+    pickled weights, package_missing without the packages that run the model.
     """
-    return _made(card, folder, weights=True)
+    return _create(card, folder, weights=True)
 
 
 def check_model(card: ModelCard, folder: Path | None) -> None:
-    """Raise what `generator_of` would, without reading or keeping weights: their names and shapes
-    are in the files' headers.
+    """Raise the RunError that `generator_of` would, without reading or keeping weights.
+
+    The files' headers hold the names and shapes of the weights.
     """
-    _made(card, folder, weights=False)
+    _create(card, folder, weights=False)
 
 
-def _made(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
+def _create(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
     if card.family == "classical":
         if card.alias not in CLASSICAL:
-            raise RunError("model_invalid", f"{card.alias}: there is no such classical fill")
+            raise RunError("model_invalid", f"{card.alias}: no such classical fill")
         return Classical(card.alias)
     if folder is not None and card.family == "pixel_diffusion":
         from operators.generators.pixel_diffusion import PixelDiffusion

@@ -1,4 +1,4 @@
-"""Fills that need no weights: smooth continuation, and texture from the crop's own patches."""
+"""Fills without weights: smooth continuation, and texture from the crop's own patches."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from operators.masks.mask import hole_of
 from operators.rows.arrays import Pixels
 
 Fill = Callable[[Pixels, Pixels, int], Pixels]
-"""Crop (uint8 sRGB height x width x 3), hole (0 or 255 height x width) and seed to the filled
-crop.
+"""Takes a crop (uint8 sRGB height x width x 3), its hole (uint8 0 or 255, height x width) and a
+seed; returns the filled crop.
 """
 
 
 def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Fast marching: smooth continuation from the border inwards (Telea 2004, OpenCV's code).
-    Ignores the seed.
+    """Continue the border smoothly inwards by fast marching (Telea 2004, OpenCV's code).
 
-    OpenCV's code is not exact where the picture is flat: values drift by up to four grey levels.
+    Ignores the seed. OpenCV's code is not exact where the picture is flat: values drift by up to
+    four grey levels.
     """
     result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_TELEA)
     return result
 
 
 def navier_stokes(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Isophotes continued as fluid flow (Bertalmio, Bertozzi and Sapiro 2001, OpenCV's code).
+    """Continue isophotes as fluid flow (Bertalmio, Bertozzi and Sapiro 2001, OpenCV's code).
+
     Ignores the seed.
     """
     result: Pixels = cv2.inpaint(pixels, hole, 5, cv2.INPAINT_NS)
@@ -37,9 +38,7 @@ def navier_stokes(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
 
 
 def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Texture from similar patches of the crop (Barnes et al. 2009, code of the `pypatchmatch`
-    package).
-    """
+    """Copy texture from similar patches of the crop (Barnes et al. 2009, `pypatchmatch`'s code)."""
     from patchmatch import inpaint, set_random_seed
 
     set_random_seed(seed % 2**32)
@@ -48,26 +47,27 @@ def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
 
 
 CLASSICAL: dict[str, Fill] = {"telea": telea, "navier_stokes": navier_stokes, "patchmatch": patchmatch}
-"""The fills by the names they have in flows, ledgers and on the command line."""
+"""The fills by their aliases, as flows, ledgers and the command line name them."""
 
 
 @dataclass(frozen=True)
 class Classical:
-    """One of CLASSICAL as a generator: crop by crop at its own size, exact on one machine, blind
-    to prompts.
+    """One of CLASSICAL as a generator.
+
+    It fills each crop at its own size and ignores prompts. Results repeat exactly on one machine.
     """
 
     name: str
 
     def shape(self, request: Request) -> Hashable:
-        """Any request may follow any other."""
+        """None: requests of any size may share a call."""
         return None
 
     def microbatch(self, request: Request) -> int:
-        """One: they gain nothing from company."""
+        """One: batching does not help."""
         return 1
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
-        """Each crop with its hole filled."""
+        """Fill the hole of each crop."""
         fill = CLASSICAL[self.name]
         return [fill(np.ascontiguousarray(request.pixels), hole_of(request.mask), request.seed) for request in requests]

@@ -1,9 +1,9 @@
-"""Models that run by their own pipeline in diffusers (Flux Fill, and whatever
-AutoPipelineForInpainting loads).
+"""Run models by their own diffusers pipeline (Flux Fill, and all that AutoPipelineForInpainting
+loads).
 
-Crops, masks and the paste-back are ours here too. Where the pipeline matches flows in its
-latents, its steps are joined by differential diffusion; elsewhere the mask alone says what may
-change.
+cleanplate still does the crops, the masks and the paste-back. If the pipeline does flow matching
+in its latents, differential diffusion is added between its steps. Otherwise the mask alone
+decides what may change.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiffusersPipeline:
-    """A diffusers pipeline called with crops of fixed size, masks that survive its resampling,
-    and a generator per region.
+    """A diffusers pipeline as a generator.
+
+    It is called with crops of fixed sizes, masks that survive its resampling, and one random
+    generator per region.
     """
 
     card: ModelCard
@@ -41,8 +43,11 @@ class DiffusersPipeline:
 
     @classmethod
     def of(cls, card: ModelCard, loaded: Loaded) -> DiffusersPipeline:
-        """The pipeline as it is if it inpaints, else the one that inpaints with its networks.
-        Raises RunError model_invalid.
+        """A generator for the loaded pipeline.
+
+        If the pipeline does not inpaint, diffusers' inpainting pipeline for its networks is used.
+        Raises RunError model_invalid if there is none, if the card sets `stochasticity`, and for
+        an unknown scheduler.
         """
         from diffusers import AutoPipelineForInpainting
 
@@ -64,22 +69,22 @@ class DiffusersPipeline:
         return canvas.height, canvas.width
 
     def microbatch(self, request: Request) -> int:
-        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        """The card's `microbatch`, or one if places in it change pixels on this machine."""
         kind = (self.shape(request), self.card.guidance > 1)
         return invariant_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
-        """Each crop regenerated; see `Generator.fill`."""
-        made = unstacked(self.pictures(requests))
-        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+        """Regenerate each crop, see `Generator.fill`."""
+        pictures = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(picture) for request, picture in zip(requests, pictures, strict=True)]
 
     def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
-        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
+        """The requests' regenerated canvases, -1..1, batch x 3 x height x width."""
         import torch
 
         pipeline, canvases = self.loaded.pipeline, [canvas_of(request, self.card) for request in requests]
-        own = pipeline.scheduler
-        pipeline.scheduler = scheduler_class(self.card, own).from_config(own.config)
+        previous = pipeline.scheduler
+        pipeline.scheduler = scheduler_class(self.card, previous).from_config(previous.config)
         pictures = [canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)]
         arguments = {
             "prompt": [request.prompt for request in requests],
@@ -96,28 +101,29 @@ class DiffusersPipeline:
         }
         with torch.inference_mode():
             if self._matches_flows():
-                arguments |= {"callback_on_step_end": self._held(requests), "callback_on_step_end_tensor_inputs": ["latents"]}
-            known = inspect.signature(pipeline.__call__).parameters
-            done = pipeline(**{name: value for name, value in arguments.items() if name in known})
-        made: torch.Tensor = done.images * 2 - 1
-        return made
+                callback = self._differential_callback(requests)
+                arguments |= {"callback_on_step_end": callback, "callback_on_step_end_tensor_inputs": ["latents"]}
+            accepted = inspect.signature(pipeline.__call__).parameters
+            output = pipeline(**{name: value for name, value in arguments.items() if name in accepted})
+        regenerated: torch.Tensor = output.images * 2 - 1
+        return regenerated
 
     def masks(self, requests: Sequence[Request]) -> torch.Tensor:
-        """Holes as the pipeline is given them: float32 0 or 1, batch x 1 x canvas height x width.
+        """The holes for the pipeline: float32 0 or 1, batch x 1 x canvas height x width.
 
-        All but Flux Fill keep every n-th pixel of a mask, n the size of a latent cell: here each
-        cell is uniform already.
+        All pipelines except Flux Fill keep every n-th pixel of a mask, where n is the side of a
+        latent cell. For them each cell of the mask is uniform.
         """
         import torch
 
         pipeline = self.loaded.pipeline
         cell = 1 if type(pipeline).__name__ == "FluxFillPipeline" else getattr(pipeline, "vae_scale_factor", 1)
-        made = []
+        holes = []
         for request in requests:
             canvas = canvas_of(request, self.card)
             cells = largest(canvas.weights(hole_of(request.mask)), canvas.height // cell, canvas.width // cell)
-            made.append(np.kron(cells > 0, np.ones((cell, cell), bool)))
-        return torch.from_numpy(np.stack(made)[:, None].astype(np.float32))
+            holes.append(np.kron(cells > 0, np.ones((cell, cell), bool)))
+        return torch.from_numpy(np.stack(holes)[:, None].astype(np.float32))
 
     def _matches_flows(self) -> bool:
         pipeline = self.loaded.pipeline
@@ -127,9 +133,10 @@ class DiffusersPipeline:
             and "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters
         )
 
-    def _held(self, requests: Sequence[Request]) -> Any:
-        """A callback by which every cell that is not free yet is the smooth source at the next
-        step's noise.
+    def _differential_callback(self, requests: Sequence[Request]) -> Any:
+        """A callback that resets every cell that is not free yet to the smooth source.
+
+        The source has the next step's noise.
         """
         import torch
 
@@ -144,18 +151,19 @@ class DiffusersPipeline:
         ]
         strength = torch.from_numpy(np.stack(maps)[:, None]).to(device).expand(-1, latents.shape[1], -1, -1)
         noise = torch.cat([torch.randn((1, *latents.shape[1:]), generator=generator) for generator in random]).to(device)
-        source, noise, strength = (self._packed(values) for values in (latents, noise, strength))
+        source, noise, strength = (self._pack(values) for values in (latents, noise, strength))
 
         def hold(pipeline: Any, step: int, time: torch.Tensor, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            now, steps, sigmas = values["latents"], len(pipeline.scheduler.timesteps), pipeline.scheduler.sigmas
-            left = float(sigmas[step + 1])
-            held = ((1 - left) * source.float() + left * noise.float()).to(now.dtype)
+            current, steps, sigmas = values["latents"], len(pipeline.scheduler.timesteps), pipeline.scheduler.sigmas
+            sigma = float(sigmas[step + 1])
+            noised_source = ((1 - sigma) * source.float() + sigma * noise.float()).to(current.dtype)
             last = step + 1 == steps
-            return {"latents": torch.where(strength >= threshold(step if last else step + 1, steps), now, held)}
+            free = strength >= threshold(step if last else step + 1, steps)
+            return {"latents": torch.where(free, current, noised_source)}
 
         return hold
 
-    def _packed(self, values: torch.Tensor) -> torch.Tensor:
-        """As the pipeline's loop holds latents: Flux and its kin pack cells by two by two."""
+    def _pack(self, values: torch.Tensor) -> torch.Tensor:
+        """Values in the layout of the pipeline's loop: Flux pipelines pack two by two cells."""
         pack = getattr(self.loaded.pipeline, "_pack_latents", None)
         return values if pack is None else pack(values.contiguous(), *values.shape)

@@ -1,11 +1,10 @@
-"""A fill brought to the colours round its hole: the gradient-domain correction of fills whose
-context has drifted.
+"""Gradient-domain correction: match a fill to the colours around its hole.
 
-Generators that make the whole crop anew (latent diffusion, say) give back its context slightly
-off in colour, and their fill is off by as much. How far off is known round the hole; inside, the
-membrane that joins those values is added to the fill, which keeps its own gradients so (Perez,
-Gangnet and Blake, "Poisson Image Editing", 2003, for a correction in place of the colours; solved
-coarse to fine). Only pixels of the hole change, and fills that keep their context, as the
+Generators that regenerate the whole crop, such as latent diffusion, return its context slightly
+off in colour, and their fill is off by as much. The drift is known around the hole. A membrane
+through those values is added to the fill inside the hole, so the fill keeps its own gradients
+(Perez, Gangnet and Blake, "Poisson Image Editing", 2003, applied to a correction instead of the
+colours; solved coarse to fine). Only pixels of the hole change. Fills that keep their context, as
 classical ones do, stay as they are.
 """
 
@@ -19,15 +18,14 @@ from operators.masks.mask import ring
 from operators.rows.arrays import Pixels
 
 BORDER = 3
-"""Pixels round the hole whose differences are joined: more than one, so that grain does not
-streak into the hole.
+"""Width in pixels of the ring around the hole whose drift counts.
+
+With more than one pixel, grain does not streak into the hole.
 """
 MOST_DRIFT = 32.0
-"""Grey levels from which a difference is the fill's other content and no drift of colour: such
-pixels do not count.
-"""
+"""Grey levels above which a difference is other content, not drift; such pixels do not count."""
 SWEEPS = 12
-"""Relaxation sweeps at each scale; the start comes from the coarser one, so few are needed."""
+"""Relaxation sweeps at each scale; each starts from the coarser scale, so few are enough."""
 
 Plane = npt.NDArray[np.float32]
 
@@ -35,9 +33,9 @@ Plane = npt.NDArray[np.float32]
 def harmonised(pixels: Pixels, fill: Pixels, hole: Pixels) -> Pixels:
     """The fill with its colour drift taken out.
 
-    `pixels` and `fill` are uint8 height x width x 3 and differ only by drift outside `hole` (0 or
-    255, height x width). The result equals `fill` outside the hole, and everywhere if nothing is
-    known of the drift.
+    `pixels` and `fill` are uint8 height x width x 3 and differ only by drift outside `hole` (uint8
+    0 or 255, height x width). The result equals `fill` outside the hole, and everywhere if the
+    drift is unknown or zero.
     """
     inside = hole > 0
     drift: Plane = pixels.astype(np.float32) - fill.astype(np.float32)
@@ -53,8 +51,9 @@ def harmonised(pixels: Pixels, fill: Pixels, hole: Pixels) -> Pixels:
 
 
 def _membrane(weighted: Plane, weight: Plane, known: npt.NDArray[np.bool_]) -> Plane:
-    """The smoothest field (height x width x 3) through the known values, which are `weighted /
-    weight` where `known`.
+    """The smoothest field (height x width x 3) through the known values.
+
+    Where `known`, the value is `weighted / weight`.
     """
     values = weighted / np.maximum(weight, 1e-6)[:, :, None] * known[:, :, None]
     height, width = known.shape

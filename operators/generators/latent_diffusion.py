@@ -1,16 +1,15 @@
-"""Latent diffusion over a U-Net (Stable Diffusion with four or nine channels, SDXL): one
-denoising loop of this project's own.
+"""Latent diffusion over a U-Net (Stable Diffusion with four or nine channels, SDXL).
 
-The pipelines of diffusers bring the networks, the tokenizers and the scheduler; cropping, masks
-and the loop are ours, because theirs make a soft mask hard and drop strokes thinner than a latent
-cell.
+The pipelines of diffusers provide the networks, the tokenizers and the scheduler. cleanplate does
+the cropping, the masks and the denoising loop itself, because those of diffusers harden soft
+masks and drop strokes thinner than a latent cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,22 +27,32 @@ if TYPE_CHECKING:
     import torch
 
 LATENTS = 4
-"""Channels of the latents of every model that this loop runs."""
+"""Latent channels of every model that this loop runs."""
 WITH_MASK = 9
-"""Input channels of a U-Net trained for inpainting: latents, mask, latents of the picture with a
-hole.
-"""
+"""Input channels of an inpainting U-Net: latents, mask, and latents of the picture with a hole."""
+
+
+class Encoded(NamedTuple):
+    """What the denoising loop starts from."""
+
+    source: torch.Tensor
+    """Latents of the smooth sources: float32, batch x 4 x rows x columns of cells."""
+    strength: torch.Tensor
+    """How strongly each cell may change: float32 0..1, batch x 1 x rows x columns."""
+    mask_channels: torch.Tensor | None
+    """The five other input channels of a nine-channel U-Net; None for a U-Net with four."""
 
 
 @dataclass(frozen=True)
 class LatentDiffusion:
     """Differential diffusion (Levin and Fried 2023) with classifier-free guidance over one U-Net.
 
-    On one kind of machine a request always gives the same bytes. Elsewhere sums run in another
-    order: `python -m benchmarks.generator_tolerance` printed, for small networks of random
-    weights on one CPU, at most 1 grey level in 0.01 % of the values between one thread and two
-    and between sizes of microbatch, and between bfloat16 and float32 up to 12 grey levels in a
-    quarter of them (44 in 58 % with Flux).
+    On one kind of machine a request always gives the same bytes. On others sums run in another
+    order. `python -m benchmarks.generator_tolerance` measured the differences for small networks
+    of random weights on one CPU: at most 1 grey level in 0.01 % of the values between one thread
+    and two and between microbatch sizes; up to 12 grey levels in a quarter of the values between
+    bfloat16 and float32 (44 in 58 % with Flux). Raises RunError model_invalid if the card sets
+    `stochasticity` and its scheduler has none.
     """
 
     card: ModelCard
@@ -56,7 +65,7 @@ class LatentDiffusion:
 
     @staticmethod
     def runs(pipeline: Any) -> bool:
-        """Whether this loop has all that the pipeline's U-Net is conditioned on."""
+        """Whether this loop can provide everything that the pipeline's U-Net is conditioned on."""
         unet = getattr(pipeline, "unet", None)
         return (
             unet is not None
@@ -74,52 +83,49 @@ class LatentDiffusion:
         return canvas.height, canvas.width
 
     def microbatch(self, request: Request) -> int:
-        """As the card says, unless places in a microbatch matter on this machine: then one."""
+        """The card's `microbatch`, or one if places in it change pixels on this machine."""
         kind = (self.shape(request), self.card.guidance > 1)
         return invariant_microbatch(self.loaded, self.card.microbatch, kind, request, self.pictures)
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
-        """Each crop regenerated; see `Generator.fill`."""
-        made = unstacked(self.pictures(requests))
-        return [canvas_of(request, self.card).returned(one) for request, one in zip(requests, made, strict=True)]
+        """Regenerate each crop, see `Generator.fill`."""
+        pictures = unstacked(self.pictures(requests))
+        return [canvas_of(request, self.card).returned(picture) for request, picture in zip(requests, pictures, strict=True)]
 
     def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
-        """The requests' canvases regenerated, -1..1, batch x 3 x height x width."""
+        """The requests' regenerated canvases, -1..1, batch x 3 x height x width."""
         import torch
 
         with torch.inference_mode():
-            latents = self.denoised(requests)
+            latents = self.denoise(requests)
             vae = self.loaded.pipeline.vae
             decoded: torch.Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
         return decoded
 
-    def denoised(self, requests: Sequence[Request]) -> torch.Tensor:
-        """The requests' finished latents, float32, batch x 4 x canvas height and width over the
-        VAE's factor.
+    def denoise(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' finished latents: float32, batch x 4 x rows x columns of cells.
 
-        A cell whose strength never reaches the threshold ends as the source's own, exactly.
+        A cell whose strength never reaches the threshold ends exactly as the source's cell.
         """
         import torch
 
-        source, strength, given = self.encoded(requests)
+        source, strength, mask_channels = self.encode(requests)
         scheduler, random = self._scheduler(), generators_of(requests)
         scheduler.set_timesteps(self.card.steps, device=self.loaded.device)
         noise = torch.cat([torch.randn((1, *source.shape[1:]), generator=generator) for generator in random]).to(source.device)
         options: dict[str, Any] = {"eta": self.card.stochasticity} if _takes_eta(scheduler) else {}
         options |= {"generator": random} if "generator" in _parameters(scheduler) else {}
-        conditions = self._conditions(requests, source.shape[-2:])
+        conditions = self._encode_prompts(requests, source.shape[-2:])
         steps, latents = len(scheduler.timesteps), source
         for step, time in enumerate(scheduler.timesteps):
-            held = scheduler.add_noise(source, noise, time.reshape(1))
-            latents = torch.where(strength >= threshold(step, steps), latents, held) if step else held
-            predicted = self._predicted(scheduler.scale_model_input(latents, time), time, given, conditions)
+            noised_source = scheduler.add_noise(source, noise, time.reshape(1))
+            latents = torch.where(strength >= threshold(step, steps), latents, noised_source) if step else noised_source
+            predicted = self._predict_noise(scheduler.scale_model_input(latents, time), time, mask_channels, conditions)
             latents = scheduler.step(predicted, time, latents, **options, return_dict=False)[0]
         return torch.where(strength >= threshold(steps - 1, steps), latents, source)
 
-    def encoded(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """The smooth sources' latents, the cells' strengths (batch x 1 x ...), and what a
-        nine-channel U-Net is given too.
-        """
+    def encode(self, requests: Sequence[Request]) -> Encoded:
+        """The requests' smooth sources and masks as latents and cells."""
         import torch
 
         canvases = [canvas_of(request, self.card) for request in requests]
@@ -132,42 +138,42 @@ class LatentDiffusion:
             return torch.from_numpy(np.stack(maps)[:, None]).to(device)
 
         smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in pairs])
-        source = self._latents(smooth)
+        source = self._encode_pictures(smooth)
         strength = cells([strength_of(request.mask) for request in requests])
         if self.loaded.pipeline.unet.config.in_channels == LATENTS:
-            return source, strength, None
+            return Encoded(source, strength, None)
         holes = np.stack([canvas.weights(hole_of(request.mask)) for canvas, request in pairs]) > 0
-        hidden = self._latents(smooth * torch.from_numpy(~holes[:, None]))
-        return source, strength, torch.cat([cells([hole_of(request.mask) for request in requests]), hidden], dim=1)
+        hidden = self._encode_pictures(smooth * torch.from_numpy(~holes[:, None]))
+        mask_channels = torch.cat([cells([hole_of(request.mask) for request in requests]), hidden], dim=1)
+        return Encoded(source, strength, mask_channels)
 
-    def _latents(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The mode of the VAE's distribution, not a sample of it: encoding draws no random
-        numbers.
-        """
+    def _encode_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The mode of the VAE's distribution instead of a sample: no random numbers are drawn."""
         vae = self.loaded.pipeline.vae
         latents = vae.encode(pictures.to(self.loaded.device, vae.dtype)).latent_dist.mode()
         scaled: torch.Tensor = latents.float() * vae.config.scaling_factor
         return scaled
 
-    def _predicted(
-        self, latents: torch.Tensor, time: torch.Tensor, given: torch.Tensor | None, conditions: dict[str, Any]
+    def _predict_noise(
+        self, latents: torch.Tensor, time: torch.Tensor, mask_channels: torch.Tensor | None, conditions: dict[str, Any]
     ) -> torch.Tensor:
         import torch
 
         unet = self.loaded.pipeline.unet
-        seen = latents if given is None else torch.cat([latents, given], dim=1)
+        inputs = latents if mask_channels is None else torch.cat([latents, mask_channels], dim=1)
         guided = self.card.guidance > 1
-        seen = torch.cat([seen, seen] if guided else [seen]).to(unet.dtype)
-        noise: torch.Tensor = unet(seen, time, **conditions, return_dict=False)[0].float()
+        inputs = torch.cat([inputs, inputs] if guided else [inputs]).to(unet.dtype)
+        noise: torch.Tensor = unet(inputs, time, **conditions, return_dict=False)[0].float()
         if not guided:
             return noise
         without, with_prompt = noise.chunk(2)
         guidance: torch.Tensor = without + self.card.guidance * (with_prompt - without)
         return guidance
 
-    def _conditions(self, requests: Sequence[Request], latent_size: Sequence[int]) -> dict[str, Any]:
-        """The prompts as the U-Net takes them, the negative one's half first where there is
-        guidance.
+    def _encode_prompts(self, requests: Sequence[Request], latent_size: Sequence[int]) -> dict[str, Any]:
+        """The prompts as keyword arguments of the U-Net.
+
+        With guidance, the negative prompt's half of the batch comes first.
         """
         import torch
 
@@ -192,9 +198,9 @@ class LatentDiffusion:
         return conditions
 
     def _scheduler(self) -> Any:
-        """A scheduler of its own for each call: some keep what they saw at the step before."""
-        own = self.loaded.pipeline.scheduler
-        return scheduler_class(self.card, own).from_config(own.config)
+        """A new scheduler for each call, because some keep state between steps."""
+        default = self.loaded.pipeline.scheduler
+        return scheduler_class(self.card, default).from_config(default.config)
 
 
 def _parameters(scheduler: Any) -> set[str]:

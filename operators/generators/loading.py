@@ -1,5 +1,6 @@
-"""A model's folder in diffusers' format as a pipeline: loaded once per process, or built without
-its weights to be checked.
+"""Load a folder in diffusers' format as a pipeline.
+
+A pipeline is loaded once per process, or built without its weights to check the folder.
 """
 
 from __future__ import annotations
@@ -23,26 +24,24 @@ from operators.models.threads import use_one_thread
 from operators.rows.failure import RunError
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
-"""What libraries raise for weights, configurations and tokenizers that are not what they should
-be.
-"""
+"""What the libraries raise for invalid weights, configurations and tokenizers."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pipeline with all its networks in place, and the torch device that they are on."""
+    """A pipeline with all its networks, and the torch device they are on."""
 
     pipeline: Any
     device: str
     places_alike: dict[Hashable, bool] = field(default_factory=dict)
-    """What `places` has found out, by size and kind of microbatch."""
+    """Results of `batch_invariance.invariant_microbatch`, by size and kind of microbatch."""
 
 
 def load(card: ModelCard, folder: Path) -> Loaded:
-    """The folder's pipeline, loaded the first time that this process asks for these files
-    (`registry.pinned` names them).
+    """The folder's pipeline, loaded the first time this process asks for these files.
 
-    Raises RunError model_invalid, model_unsafe; package_missing without the packages to run it.
+    The card's checksums identify the files, see `registry.pin_checksums`. Raises RunError
+    model_invalid, model_unsafe, and package_missing without the packages that run the model.
     """
     _require_packages()
     import torch
@@ -53,19 +52,18 @@ def load(card: ModelCard, folder: Path) -> Loaded:
     ).hexdigest()
     if device == "cpu":
         use_one_thread()
-    return load_once(card.alias, checksum, device, lambda: Loaded(_pipeline(card, folder, device), device))
+    return load_once(card.alias, checksum, device, lambda: Loaded(_load_pipeline(card, folder, device), device))
 
 
 def load_without_weights(card: ModelCard, folder: Path) -> Loaded:
-    """The folder's pipeline without its weights: of their files only the headers are read, and no
-    memory is taken for them.
+    """The folder's pipeline without its weights: only the headers of their files are read.
 
-    Raises as `load` does, so that a run learns in a second what its workers would only find out
-    by reading gigabytes.
+    The weights take no memory. Raises as `load` does, so a run learns in a second what its
+    workers would find only after reading gigabytes.
     """
     _require_packages()
     with _without_weights():
-        return Loaded(_pipeline(card, folder, "meta"), "meta")
+        return Loaded(_load_pipeline(card, folder, "meta"), "meta")
 
 
 def _require_packages() -> None:
@@ -76,41 +74,40 @@ def _require_packages() -> None:
 
 @contextlib.contextmanager
 def _without_weights() -> Iterator[None]:
-    """Every parameter that a network is given meanwhile is moved to torch's `meta` device, which
-    knows shapes only.
+    """Move every parameter that a network registers to torch's `meta` device, which has no data.
 
     transformers refuses to load under `torch.device("meta")`; a hook on parameters serves both
-    libraries. Both map weights from their files, so that what is not copied is not read.
+    libraries. Both map weights from their files, so weights that are not copied are not read.
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    def emptied(module: Any, name: str, parameter: Any) -> Any:
+    def move_to_meta(module: Any, name: str, parameter: Any) -> Any:
         if parameter is None or parameter.is_meta:
             return parameter
         return torch.nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
 
-    hook = register_module_parameter_registration_hook(emptied)
+    hook = register_module_parameter_registration_hook(move_to_meta)
     try:
         yield
     finally:
         hook.remove()
 
 
-def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
+def _load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     index = parse_json((folder / INDEX).read_bytes(), str(folder / INDEX))
-    sets = variants(select_files(list_files(str(folder)), index, card.variant))
-    _quiet()
+    variant_of = variants(select_files(list_files(str(folder)), index, card.variant))
+    _mute_libraries()
     import diffusers
     import torch
 
     dtype = {"cpu": torch.float32, "meta": None}.get(device, getattr(torch, card.dtype))
     try:
-        networks = {name: _network(folder / name, index[name], variant, dtype) for name, variant in sets.items()}
-        given: dict[str, Any] = {**networks, **dict.fromkeys(name for name in UNUSED if name in index)}
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **given)
+        networks = {name: _load_network(folder / name, index[name], variant, dtype) for name, variant in variant_of.items()}
+        components: dict[str, Any] = {**networks, **dict.fromkeys(name for name in UNUSED if name in index)}
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **components)
     except UNREADABLE as error:
-        raise RunError("model_invalid", f"{card.alias}: {_line(error)}") from error
+        raise RunError("model_invalid", f"{card.alias}: {_one_line(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     if device == "cuda":
         torch.backends.cudnn.benchmark = False
@@ -118,7 +115,7 @@ def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
         pipeline.to(device)
         for network in networks.values():
             network.to(memory_format=torch.channels_last)
-        # torch.compile of the denoising network belongs here, once a measurement shows that it
+        # torch.compile of the denoising network belongs here once a measurement shows that it
         # pays for its warm-up.
     vae = getattr(pipeline, "vae", None)
     if vae is not None and getattr(vae.config, "force_upcast", False):
@@ -126,11 +123,12 @@ def _pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     return pipeline
 
 
-def _network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:
-    """One network, with every weight from its file, of `dtype` (None: as in the file).
+def _load_network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:
+    """One network with every weight from its file, as `dtype` (None: as in the file).
 
-    Neither library refuses a file in which some are missing; here one does. Mismatched shapes are
-    let through by the libraries only to be named here, both libraries' alike.
+    Neither library refuses a file that lacks weights, so this function does. It lets mismatched
+    shapes pass through the libraries and names them itself, in the same words for both. Raises
+    ValueError for missing and mismatched weights.
     """
     library, kind = entry
     with warnings.catch_warnings():
@@ -144,15 +142,15 @@ def _network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:
             ignore_mismatched_sizes=True,
             **({"torch_dtype": dtype} if library == "diffusers" else {"dtype": dtype or "auto"}),
         )
-    for what in ("missing_keys", "mismatched_keys"):
-        if report.get(what):
-            first = sorted(report[what], key=str)[0]
-            raise ValueError(f"{folder.name}: {len(report[what])} {what.replace('_', ' ')}, such as {first}")
+    for problem in ("missing_keys", "mismatched_keys"):
+        if report.get(problem):
+            first = sorted(report[problem], key=str)[0]
+            raise ValueError(f"{folder.name}: {len(report[problem])} {problem.replace('_', ' ')}, such as {first}")
     return network.eval().requires_grad_(False)
 
 
-def _quiet() -> None:
-    """No chatter of the libraries: what matters is raised."""
+def _mute_libraries() -> None:
+    """Silence the libraries' warnings and progress bars; errors that matter are raised."""
     import diffusers
     import transformers
 
@@ -161,6 +159,6 @@ def _quiet() -> None:
         library.utils.logging.disable_progress_bar()
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:300]}" if lines else type(error).__name__

@@ -1,5 +1,7 @@
-"""Many requests through one generator: grouped by shape, padded to one size, halved when memory
-ends, each failing alone.
+"""Run many requests through one generator.
+
+Requests are grouped by shape and padded to one size. Microbatches are halved when memory runs
+out, and each request fails alone.
 """
 
 from __future__ import annotations
@@ -15,23 +17,24 @@ from operators.rows.failure import Failure
 
 @dataclass(frozen=True)
 class Filled:
-    """A region's fill (uint8 sRGB, its crop's size), and whether the same request will always
-    give the same bytes here.
-    """
+    """A region's fill."""
 
     pixels: Pixels
+    """uint8 sRGB, height x width x 3, of the crop's size."""
     repeatable: bool
+    """Whether the same request always gives the same bytes on this machine."""
     milliseconds: float
     """The region's even share of its microbatch's time."""
 
 
 def fill_all(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
-    """Every request's fill, or what went wrong with it, in order.
+    """Fill every request; the result holds each one's fill or its exception, in order.
 
     A microbatch holds requests of one shape and is padded by repeating the last, so a region's
-    pixels depend on nothing but its own request. Out of memory, it is halved down to 1; what was
-    filled at another size is not `repeatable`, because sums run in another order there. What
-    fails together is tried once more one by one, so that only the culprit fails.
+    pixels depend only on its request. When memory runs out, the microbatch is halved, down to 1;
+    fills made at another size are not `repeatable`, because sums run in another order there.
+    After any other error the requests of a microbatch run once more one by one, so only the
+    culprit fails. Raises nothing itself.
     """
     groups: dict[Hashable, list[int]] = {}
     outcomes: dict[int, Filled | Exception] = {}
@@ -49,25 +52,26 @@ def fill_all(generator: Generator, requests: Sequence[Request]) -> list[Filled |
                 outcomes[members.pop(0)] = error
         for start in range(0, len(members), max(1, size)):
             chosen = members[start : start + size]
-            outcomes.update(zip(chosen, _isolated(generator, [requests[index] for index in chosen], size), strict=True))
+            outcomes.update(zip(chosen, _fill_isolating(generator, [requests[index] for index in chosen], size), strict=True))
     return [outcomes[index] for index in range(len(requests))]
 
 
-def _isolated(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled | Exception]:
+def _fill_isolating(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled | Exception]:
     try:
-        return [*_halving(generator, requests, size)]
+        return [*_fill_halving(generator, requests, size)]
     except Exception as error:
         if len(requests) == 1:
             return [error]
-    return [outcome for request in requests for outcome in _isolated(generator, [request], size)]
+    return [outcome for request in requests for outcome in _fill_isolating(generator, [request], size)]
 
 
-def _halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled]:
-    """The requests in microbatches of `size`, or of half of it as often as memory asks for.
-    Raises Failure out_of_memory.
+def _fill_halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled]:
+    """Fill in microbatches of `size`, halving the size each time memory runs out.
+
+    Raises Failure out_of_memory if one request alone does not fit.
     """
     done: list[Filled] = []
-    whole = size
+    full_size = size
     while len(done) < len(requests):
         chosen = requests[len(done) : len(done) + size]
         start = time.perf_counter()
@@ -80,26 +84,27 @@ def _halving(generator: Generator, requests: Sequence[Request], size: int) -> li
                 raise Failure("out_of_memory", "not enough memory for a microbatch of one region") from error
         else:
             share = (time.perf_counter() - start) * 1000 / len(chosen)
-            done += [Filled(pixels, size == whole, share) for pixels in fills]
+            done += [Filled(pixels, size == full_size, share) for pixels in fills]
             continue
-        # Outside the handler: there the error's traceback would keep the tensors alive that did
+        # Outside the handler, because the error's traceback would keep the tensors alive that did
         # not fit.
         size //= 2
-        release()
+        _release_cached_memory()
     return done
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether memory ended, the host's or the accelerator's; torch's allocator for the host has
-    no type of its own for it.
+    """Whether the error says that memory ran out, on the host or on the accelerator.
+
+    torch's host allocator raises a plain RuntimeError, so its message decides.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def release() -> None:
-    """Hand the accelerator's cached blocks back, which may be too small for what comes next."""
+def _release_cached_memory() -> None:
+    """Return the accelerator's cached blocks, which may be too small for the next allocation."""
     import sys
 
     torch = sys.modules.get("torch")

@@ -1,16 +1,21 @@
-"""Diffusion in pixels: a PatchMatch fill, corrected by what the soft mask still lets see. It
-needs ONNX Runtime and no torch.
+"""Pixel diffusion: correct a PatchMatch fill by the picture still visible under the soft mask.
 
-What diffuses is the residual between the clean picture and a PatchMatch fill of it. The network
-sees the noisy residual, that fill with its surroundings, a smooth fill, the picture as it is, the
-mask's `core`, `blend` and `confidence`, and how the colours of marks and picture differ near each
-pixel, all packed by an exactly invertible pixel-unshuffle. It estimates the clean residual: a
-free part, shares of the way to the smooth fill and, as far as it trusts it, to the picture as it
-is, and a share of the noisy residual that it keeps. A stroke mask is wider than its strokes and
-strokes may be translucent, so much of what it hides can still be seen there; the mask's
-`confidence` says how surely it cannot. Masks that a user gave hide everything below them. Crops
-of any size are worked in windows of two fixed sizes round the hole only. `training/diffusion.py`
-trains it; `training/diffusion_export.py` writes its folder.
+It runs on ONNX Runtime, without torch. The diffusion acts on the residual between the clean
+picture and a PatchMatch fill of it. The network sees the noisy residual, the fill with its
+surroundings, a smooth fill, the picture as it is, the mask's `core`, `blend` and `confidence`,
+and how the colours of marks and picture differ near each pixel. All of these are packed by an
+exactly invertible pixel-unshuffle.
+
+The network estimates the clean residual as a sum: a free part; a share of the way to the smooth
+fill; the way to the picture as it is, weighted by the network's trust in it; and a share of the
+noisy residual.
+
+A stroke mask is wider than its strokes, and strokes may be translucent. Much of the picture below
+it is therefore still visible; the mask's `confidence` says how surely a pixel is not. Masks from
+the user hide everything below them.
+
+Crops of any size are processed in windows of two fixed sizes, only around the hole.
+`training/diffusion.py` trains the network, `training/diffusion_export.py` writes its folder.
 """
 
 from __future__ import annotations
@@ -33,41 +38,39 @@ from operators.rows.failure import RunError
 from operators.rows.timing import timed
 
 Field = npt.NDArray[np.float32]
-"""Values a pixel, height x width x channels."""
+"""One or more values per pixel: height x width x channels."""
 
 GRAPH = "unet/model.onnx"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-"""Files of a model's folder: the network, and its weights, which the graph reads from there."""
+"""Files in a model's folder: the graph, and the weights that the graph reads."""
 SIDES = (128, 256)
-"""Sides of the windows that the network is run at."""
+"""Sides in pixels of the windows on which the network runs."""
 OVERLAP = 32
-"""Pixels that neighbouring windows share, their estimates fading into each other."""
+"""Pixels, at least, that neighbouring windows share; their estimates fade into each other."""
 PACKING = 2
-"""Pixels a side that are packed into one place with four times the channels."""
+"""Pixels per side that pixel-unshuffle packs into one place with four times the channels."""
 DOUBT = 4
-"""Power of the share of doubt (1 less the mask's confidence) that is the first guess of how far
-the picture as it is can be trusted; the network corrects its logit.
+"""Exponent of the first guess of trust in the picture: (1 - confidence) ** DOUBT.
+
+The network corrects the guess's logit.
 """
 LEAST_TRUST = 0.002
-"""How far from 0 and 1 that guess stays."""
+"""Least distance of that guess from 0 and from 1."""
 CAUTION = 8
-"""Power of the trust with which the picture counts: a ghost of a letter is worse than one more
-pixel invented.
+"""Exponent of the trust in the picture as it is.
+
+A high exponent prefers inventing one more pixel to leaving a ghost of a letter.
 """
 NEAR = 6.0
-"""Sigma in pixels of the neighbourhood in which the colours of marks and picture are told apart.
-"""
+"""Sigma in pixels of the neighbourhood in which the colours of marks and picture are compared."""
 LEAST_WEIGHT = np.float32(1e-3)
+"""Weight of the mean over the whole crop where no pixel nearby has a weight."""
 RESIDUAL_SCALE = 3.0
-"""What residuals (picture values in -1..1) are multiplied by, so that they are about as large as
-the noise.
-"""
+"""Factor on residuals (differences of picture values in -1..1), so that they match the noise."""
 
 
 def space_to_depth(field: Field) -> Field:
-    """Height x width x c to c * 16 x height/4 x width/4, in the order of torch's
-    `pixel_unshuffle`.
-    """
+    """Pack height x width x c into c * 4 x height / 2 x width / 2, as torch's `pixel_unshuffle`."""
     height, width, channels = field.shape
     blocks = field.reshape(height // PACKING, PACKING, width // PACKING, PACKING, channels)
     flat = blocks.transpose(4, 1, 3, 0, 2).reshape(channels * PACKING**2, height // PACKING, width // PACKING)
@@ -75,31 +78,30 @@ def space_to_depth(field: Field) -> Field:
 
 
 def depth_to_space(values: Field) -> Field:
-    """The inverse of `space_to_depth`, exact to the bit."""
+    """Unpack, bit for bit the inverse of `space_to_depth`."""
     depth, rows, columns = values.shape
     blocks = values.reshape(depth // PACKING**2, PACKING, PACKING, rows, columns)
-    whole = blocks.transpose(3, 1, 4, 2, 0).reshape(rows * PACKING, columns * PACKING, depth // PACKING**2)
-    return np.ascontiguousarray(whole)
+    field = blocks.transpose(3, 1, 4, 2, 0).reshape(rows * PACKING, columns * PACKING, depth // PACKING**2)
+    return np.ascontiguousarray(field)
 
 
 def levels(steps: int) -> list[tuple[float, float]]:
-    """Noise levels from 1 (noise) to 0 (clean) in even steps: each step's own and the next one's."""
+    """Each step's noise level and the next step's, evenly from 1 (noise) to 0 (clean)."""
     return [((steps - n) / steps, (steps - n - 1) / steps) for n in range(steps)]
 
 
 def windows(hole: Pixels, side: int) -> list[tuple[int, int]]:
-    """Corners (y, x) of side x side windows that hold every pixel of the hole; none where there
-    is no hole.
+    """Corners (y, x) of side x side windows that cover every pixel of the hole; empty without one.
 
-    Evenly spread over the hole's bounding box, overlapping by OVERLAP at least. No side of `hole`
-    may be shorter.
+    The windows are spread evenly over the hole's bounding box and overlap by at least OVERLAP.
+    Neither side of `hole` may be shorter than `side`.
     """
     corners: list[list[int]] = []
     for axis in (1, 0):
-        there = np.flatnonzero(hole.any(axis=axis))
-        if not len(there):
+        occupied = np.flatnonzero(hole.any(axis=axis))
+        if not len(occupied):
             return []
-        first, last, length = int(there[0]), int(there[-1]) + 1, hole.shape[1 - axis]
+        first, last, length = int(occupied[0]), int(occupied[-1]) + 1, hole.shape[1 - axis]
         extent = last - first
         count = 1 if extent <= side else -(-(extent - OVERLAP) // (side - OVERLAP))
         starts = np.linspace(first, last - side, count) if count > 1 else np.array([(first + last - side) / 2])
@@ -108,25 +110,23 @@ def windows(hole: Pixels, side: int) -> list[tuple[int, int]]:
 
 
 def cheapest_windows(hole: Pixels) -> tuple[int, list[tuple[int, int]]]:
-    """The side and the corners that cover a hole by the fewest pixels; of equals the larger side,
-    which has fewer seams.
+    """The side and the corners of the windows that cover a hole with the fewest pixels.
 
-    Depends on the hole alone. Only sides that fit are tried.
+    Of equal covers the larger side wins, because it has fewer seams. The result depends on the
+    hole alone. Only sides that fit into the crop are tried.
     """
     options = [(side, windows(hole, side)) for side in reversed(SIDES) if side <= min(hole.shape)]
     return min(options, key=lambda option: option[0] ** 2 * len(option[1]))
 
 
-def _fading(side: int) -> Field:
-    """A window's weight at each of its pixels: from near 0 at its edges to 1 from OVERLAP pixels
-    on.
-    """
+def _window_weights(side: int) -> Field:
+    """A window's weight at each pixel, from near 0 at its edges to 1 at OVERLAP pixels inside."""
     ramp = np.minimum(1, (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1) / OVERLAP).astype(np.float32)
     return (ramp[:, None] * ramp)[:, :, None]
 
 
-def _near(values: Field, weight: Field) -> Field:
-    """The weighted mean of values round each pixel; where nothing near has a weight, that of all."""
+def _local_mean(values: Field, weight: Field) -> Field:
+    """The weighted mean of values around each pixel, or over the crop if no weight is near."""
     total = cv2.GaussianBlur(np.dstack([values * weight, weight]), (0, 0), NEAR, borderType=cv2.BORDER_REPLICATE)
     everywhere = (values * weight).sum((0, 1)) / max(float(weight.sum()), 1e-6)
     result: Field = (total[:, :, :-1] + LEAST_WEIGHT * everywhere) / (total[:, :, -1:] + LEAST_WEIGHT)
@@ -134,117 +134,123 @@ def _near(values: Field, weight: Field) -> Field:
 
 
 def hints(seen: Field, confidence: Field) -> Field:
-    """How marks and picture differ near each pixel: height x width x 8 from a picture (-1..1) and
-    the mask's confidence (0..1).
+    """How marks and picture differ near each pixel: float32 height x width x 8.
 
-    Its colour less the one behind the marks, the marks' colour less the one behind them, the
-    share of the marks' colour that explains the first by the second, and what that leaves
-    unexplained.
+    `seen` is a picture (-1..1), `confidence` the mask's channel (0..1). The channels are: the
+    pixel's colour minus the colour behind the marks, times 2 (three channels); the marks' colour
+    minus the colour behind them (three); the share of the second that explains the first; and the
+    largest part that this share leaves unexplained, times 4.
     """
-    marks, behind = _near(seen, confidence**4), _near(seen, (1 - confidence) ** 8)
-    off, apart = seen - behind, marks - behind
-    share = (off * apart).sum(axis=2, keepdims=True) / ((apart**2).sum(axis=2, keepdims=True) + np.float32(0.01))
+    marks, behind = _local_mean(seen, confidence**4), _local_mean(seen, (1 - confidence) ** 8)
+    offset, contrast = seen - behind, marks - behind
+    share = (offset * contrast).sum(axis=2, keepdims=True) / ((contrast**2).sum(axis=2, keepdims=True) + np.float32(0.01))
     share = np.clip(share, -1, 2)
-    left = np.abs(off - share * apart).max(axis=2, keepdims=True)
-    return np.concatenate([2 * off, apart, share, 4 * left], axis=2).astype(np.float32)
+    unexplained = np.abs(offset - share * contrast).max(axis=2, keepdims=True)
+    return np.concatenate([2 * offset, contrast, share, 4 * unexplained], axis=2).astype(np.float32)
 
 
 def first_trust(confidence: Field) -> Field:
-    """How far the picture can be trusted (0..1) before the network has said anything, by the
-    mask's confidence (0..1).
-    """
+    """The trust in the picture (0..1) before the network corrects it, by `confidence` (0..1)."""
     result: Field = np.clip((1 - confidence) ** DOUBT, LEAST_TRUST, 1 - LEAST_TRUST)
     return result
 
 
 def visible(pixels: Pixels, fill: Pixels, mask: Pixels) -> Pixels:
-    """The crop as it is where the network may look through the mask, else the fill: uint8 height
-    x width x 3.
+    """The crop where the network may look through the mask, elsewhere the fill.
 
-    It may where the region's own strokes were found in the picture. A mask that was given (its
-    weights are its confidence: see `soften`) hides what is to go, not strokes on top of it, and
-    strokes of other regions are not judged by this mask.
+    All are uint8, height x width x 3 (`mask` x 4). The network may look through the region's
+    strokes that were found in the picture. A mask from the user covers what must go, not strokes
+    on top of it; `soften` gives such a mask equal `blend` and `confidence`. This mask says nothing
+    about the strokes of other regions, so they stay hidden too.
     """
-    given = np.array_equal(mask[:, :, BLEND], mask[:, :, CONFIDENCE])
-    hidden = (hole_of(mask) > 0) & (given | (mask[:, :, BLEND] == 0))
+    from_user = np.array_equal(mask[:, :, BLEND], mask[:, :, CONFIDENCE])
+    hidden = (hole_of(mask) > 0) & (from_user | (mask[:, :, BLEND] == 0))
     return np.where(hidden[:, :, None], fill, pixels)
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the network is told at every noise level, pictures in -1..1, masks 0..1: height x
-    width x channels.
+    """The network's inputs that are the same at every noise level.
+
+    All are height x width x channels, pictures in -1..1, masks in 0..1.
     """
 
     fill: Field
+    """The PatchMatch fill."""
     smooth: Field
+    """The smooth fill."""
     seen: Field
+    """The picture as far as the network may see it, see `visible`."""
     mask: Field
+    """`core`, `blend` and `confidence`."""
     hints: Field
+    """See `hints`."""
     hole: Field
+    """1 in the hole, else 0; one channel."""
 
     @classmethod
     def of(cls, pixels: Pixels, fill: Pixels, smooth: Pixels, mask: Pixels) -> Start:
-        """From a crop, two fills of it and its mask (all uint8, the mask with its four channels)."""
-        chosen = mask[:, :, [CORE, BLEND, CONFIDENCE]].astype(np.float32) / np.float32(255)
+        """From a crop, two fills of it and its mask, all uint8; the mask has four channels."""
+        channels = mask[:, :, [CORE, BLEND, CONFIDENCE]].astype(np.float32) / np.float32(255)
         hole = (hole_of(mask) > 0)[:, :, None].astype(np.float32)
-        shown = (fill, smooth, visible(pixels, fill, mask))
-        first, second, third = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in shown)
-        return cls(first, second, third, chosen, hints(third, chosen[:, :, 2:]), hole)
+        pictures = (fill, smooth, visible(pixels, fill, mask))
+        first, second, seen = (picture.astype(np.float32) / np.float32(127.5) - 1 for picture in pictures)
+        return cls(first, second, seen, channels, hints(seen, channels[:, :, 2:]), hole)
 
     def cut(self, y: int, x: int, side: int) -> Start:
-        """The same in one window."""
-        there = np.s_[y : y + side, x : x + side]
-        return Start(*(getattr(self, name)[there] for name in ("fill", "smooth", "seen", "mask", "hints", "hole")))
+        """The part in one window."""
+        window = np.s_[y : y + side, x : x + side]
+        return Start(*(getattr(self, name)[window] for name in ("fill", "smooth", "seen", "mask", "hints", "hole")))
 
 
 class Network:
-    """The trained network on one computing thread: the same estimate for the same input."""
+    """The trained network on one computing thread; equal inputs give equal estimates."""
 
     def __init__(self, folder: Path) -> None:
         self._session = onnx_session(folder / GRAPH)
 
     def estimate(self, start: Start, noisy: Field, level: float) -> Field:
-        """The clean residual, height x width x 3, from one with noise (level 0 clean .. 1 noise);
-        0 outside the hole.
+        """The clean residual, height x width x 3, estimated from a noisy one; 0 outside the hole.
+
+        `level` is the noise level of `noisy`, 0 (clean) to 1 (noise).
         """
         smooth, seen = start.smooth - start.fill, start.seen - start.fill
-        shown = np.concatenate([noisy, start.fill, smooth, seen, start.mask, start.hints], axis=2)
-        inputs = {"packed": space_to_depth(shown)[None], "level": np.array([level * 1000], np.float32)}
+        channels = np.concatenate([noisy, start.fill, smooth, seen, start.mask, start.hints], axis=2)
+        inputs = {"packed": space_to_depth(channels)[None], "level": np.array([level * 1000], np.float32)}
         with timed("model"):
-            answer = depth_to_space(self._session.run(None, inputs)[0][0])
-        trust = (1 / (1 + (1 / first_trust(start.mask[:, :, 2:3]) - 1) * np.exp(-answer[:, :, 4:5]))) ** CAUTION
-        towards = (answer[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
-        result: Field = start.hole * (answer[:, :, :3] + towards + answer[:, :, 5:6] * noisy)
+            output = depth_to_space(self._session.run(None, inputs)[0][0])
+        trust = (1 / (1 + (1 / first_trust(start.mask[:, :, 2:3]) - 1) * np.exp(-output[:, :, 4:5]))) ** CAUTION
+        towards = (output[:, :, 3:4] * smooth + trust * seen) * np.float32(RESIDUAL_SCALE)
+        result: Field = start.hole * (output[:, :, :3] + towards + output[:, :, 5:6] * noisy)
         return result
 
 
-def sampled(network: Network, start: Start, seed: int, steps: int) -> Field:
-    """The residual that the model draws for a seed, height x width x 3: deterministic steps
-    (DDIM, Song et al. 2021) along the straight path from noise to the clean residual (rectified
-    flow, Liu et al. 2022).
+def sample(network: Network, start: Start, seed: int, steps: int) -> Field:
+    """Sample the residual for a seed, height x width x 3.
 
-    The noise covers the whole crop, and so do the steps; only the estimates are made window by
-    window.
+    Deterministic steps (DDIM, Song et al. 2021) follow the straight path from noise to the clean
+    residual (rectified flow, Liu et al. 2022). Noise and steps cover the whole crop; only the
+    estimates are made window by window.
     """
     side, corners = cheapest_windows(start.hole[:, :, 0].astype(np.uint8))
     noise = np.random.default_rng(seed).standard_normal(start.fill.shape, np.float32)
-    noisy, fading = noise * start.hole, _fading(side)
-    for now, after in levels(steps):
+    noisy, window_weights = noise * start.hole, _window_weights(side)
+    for level, next_level in levels(steps):
         total, weight = np.zeros_like(noisy), np.full_like(start.hole, 1e-9)
         for y, x in corners:
-            there = np.s_[y : y + side, x : x + side]
-            total[there] += fading * network.estimate(start.cut(y, x, side), noisy[there], now)
-            weight[there] += fading
+            window = np.s_[y : y + side, x : x + side]
+            total[window] += window_weights * network.estimate(start.cut(y, x, side), noisy[window], level)
+            weight[window] += window_weights
         clean = total / weight
-        noisy = (1 - after) * clean + after * (noisy - (1 - now) * clean) / now
+        noisy = (1 - next_level) * clean + next_level * (noisy - (1 - level) * clean) / level
     return noisy
 
 
 @dataclass(frozen=True)
 class PixelDiffusion:
-    """The model in `folder` as a generator: same crop, mask, seed and steps, same bytes; outside
-    the hole nothing changes.
+    """The model in `folder` as a generator.
+
+    The same crop, mask, seed and steps give the same bytes. Nothing outside the hole changes.
     """
 
     folder: Path
@@ -252,47 +258,50 @@ class PixelDiffusion:
 
     @classmethod
     def of(cls, alias: str, folder: Path, steps: int) -> PixelDiffusion:
-        """Of a folder, not read yet. Raises RunError model_invalid if its graph or its weights
-        are missing.
+        """A generator for a folder, which is not read yet.
+
+        Raises RunError model_invalid if the graph or the weights are missing.
         """
         if not (folder / GRAPH).is_file() or not (folder / WEIGHTS).is_file():
             raise RunError("model_invalid", f"{alias}: {folder} needs both {GRAPH} and {WEIGHTS}")
         return cls(folder, steps)
 
     def shape(self, request: Request) -> Hashable:
-        """Any request may follow any other: each is worked alone."""
+        """None: requests of any size may share a call, because each is filled alone."""
         return None
 
     def microbatch(self, request: Request) -> int:
-        """One: they gain nothing from company."""
+        """One: batching does not help."""
         return 1
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
-        """Each crop with its hole filled, uint8 of the crop's own size."""
-        return [self._filled(request) for request in requests]
+        """Fill the hole of each crop, uint8 of the crop's size."""
+        return [self._fill(request) for request in requests]
 
-    def _filled(self, request: Request) -> Pixels:
+    def _fill(self, request: Request) -> Pixels:
         pixels, hole = np.ascontiguousarray(request.pixels), hole_of(request.mask)
         if not hole.any():
             return pixels.copy()
         return self.corrected(pixels, request.mask, patchmatch(pixels, hole, request.seed), request.seed)
 
     def corrected(self, pixels: Pixels, mask: Pixels, fill: Pixels, seed: int) -> Pixels:
-        """A PatchMatch fill of a crop (uint8 height x width x 3; mask x 4), corrected by the
-        model.
+        """A PatchMatch `fill` of a crop, corrected by the model.
+
+        All are uint8, height x width x 3 (`mask` x 4). Crops smaller than the smallest window are
+        continued by reflection.
         """
         hole = hole_of(mask)
         height, width = hole.shape
         missing = [(0, max(0, SIDES[0] - side)) for side in (height, width)]
-        given = (pixels, fill, navier_stokes(pixels, hole, seed), mask)
-        start = Start.of(*(np.pad(one, [*missing, (0, 0)], mode="symmetric") for one in given))
-        residual = sampled(_network(self.folder), start, seed, self.steps)
+        arrays = (pixels, fill, navier_stokes(pixels, hole, seed), mask)
+        start = Start.of(*(np.pad(array, [*missing, (0, 0)], mode="symmetric") for array in arrays))
+        residual = sample(_load_network(self.folder), start, seed, self.steps)
         values = np.clip((start.fill + residual / np.float32(RESIDUAL_SCALE) + 1) * np.float32(127.5), 0, 255)
-        made = np.rint(values[:height, :width]).astype(np.uint8)
-        return np.where(hole[:, :, None] > 0, made, pixels)
+        result = np.rint(values[:height, :width]).astype(np.uint8)
+        return np.where(hole[:, :, None] > 0, result, pixels)
 
 
-def _network(folder: Path) -> Network:
-    """The process's network of that folder."""
+def _load_network(folder: Path) -> Network:
+    """The folder's network, loaded once per process."""
     weights = file_sha256(folder / WEIGHTS)
     return load_once(str(folder), weights, "cpu", lambda: Network(folder))

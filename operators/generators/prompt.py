@@ -1,7 +1,7 @@
-"""What a fill is meant to be, in words of no model in particular, and how each model is told.
+"""Intents and prompts: what a fill should show, and how each model is asked for it.
 
-An intent follows from what `describe` saw and from the user's own words. A card's template
-renders it; another model renders the same intent.
+An intent follows from the figures that `describe` measured and from the user's own words, and
+fits no model in particular. Each card's template renders it into that model's prompt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTINUED = "the same surface continued"
 
 @dataclass(frozen=True)
 class Trait:
-    """Words for a surface one of whose figures in `metadata` lies in [`least`, `most`)."""
+    """Words for a surface whose `figure` in `metadata` lies in [`least`, `most`)."""
 
     figure: str
     least: float
@@ -35,19 +35,18 @@ TRAITS = (
     Trait("blur", 0.6, ANY, "out of focus"),
     Trait("straight_edges", 1.0, ANY, "straight edges carried on"),
 )
-"""What of a region's figures a prompt can say; the figures' units are those of `describe`."""
+"""The figures that a prompt can express; `operators.metrics.surface.FIGURES` has their units."""
 
 
-def describe_surface(figures: Mapping[str, float], wish: str = "") -> str:
-    """The intent for a region: that its surface goes on, the traits that `figures` show, then the
-    user's own `wish`.
+def describe_surface(figures: Mapping[str, float], prompt: str = "") -> str:
+    """The intent for a region: CONTINUED, the traits that `figures` show, then the user's words.
 
-    `figures` may be empty, and names that are missing say nothing; neither do any where nothing
-    was seen.
+    `figures` may be empty; missing names add nothing. If `seen` is 0 no figure adds anything,
+    because no pixel was measured.
     """
     known = figures if figures.get("seen", 1) else {}
     traits = [trait.words for trait in TRAITS if trait.figure in known and trait.least <= known[trait.figure] < trait.most]
-    return ", ".join(part for part in (CONTINUED, *traits, wish.strip()) if part)
+    return ", ".join(part for part in (CONTINUED, *traits, prompt.strip()) if part)
 
 
 def render_prompt(intent: str, card: ModelCard) -> str:
@@ -56,7 +55,5 @@ def render_prompt(intent: str, card: ModelCard) -> str:
 
 
 def prompt_sha256(prompt: str, card: ModelCard) -> str:
-    """SHA-256 (hexadecimal) of all the words that a model is given: the rendered prompt and the
-    card's negative one.
-    """
+    """SHA-256 (hexadecimal) of all words that a model gets: its prompt and its negative prompt."""
     return hashlib.sha256(f"{prompt}\0{card.negative_prompt}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Requests as tensors, and tensors as pictures: what the generators that run on torch share."""
+"""Conversions that the torch generators share: requests to tensors, tensors to pictures."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 
 
 def canvas_of(request: Request, card: ModelCard) -> Canvas:
-    """Where a request's crop lies on the model's sizes."""
+    """How the request's crop lies on one of the model's sizes."""
     height, width = request.pixels.shape[:2]
     return Canvas.of(height, width, card.native_size, card.size_multiple)
 
 
 def smooth_source(request: Request) -> Pixels:
-    """The crop with its hole smoothly filled: what differential diffusion starts from, so that no
-    letter shines through, not even by the kernel that resizes.
+    """The crop with its hole smoothly filled: the start of differential diffusion.
+
+    No letter shows through, not even by way of the kernel that resizes.
     """
     return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
 
 
 def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
-    """Pictures of one size (uint8, height x width x 3) as float32, batch x 3 x height x width,
-    -1..1.
-    """
+    """Stack pictures (uint8 height x width x 3): float32 -1..1, batch x 3 x height x width."""
     import torch
 
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -43,29 +42,29 @@ def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
 
 
 def unstacked(batch: torch.Tensor) -> list[Pixels]:
-    """The reverse of `stacked`, clipped and rounded."""
+    """Pictures from a batch: the inverse of `stacked`, clipped and rounded."""
     pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
     return list(pixels.cpu().numpy().astype(np.uint8))
 
 
 def generators_of(requests: Sequence[Request]) -> list[torch.Generator]:
-    """Each request's own random numbers, drawn on the host so that they are the same on every
-    device.
-    """
+    """A random generator for each request, on the host: every device gets the same numbers."""
     import torch
 
     return [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
 
 
-def scheduler_class(card: ModelCard, own: Any) -> Any:
-    """The class that the card names, or the one of the model's folder. Raises RunError
-    model_invalid.
+def scheduler_class(card: ModelCard, default: Any) -> Any:
+    """The scheduler class that the card names, or else the class of `default`.
+
+    `default` is the scheduler from the model's folder. Raises RunError model_invalid if diffusers
+    has no such scheduler.
     """
     import diffusers
 
     if not card.scheduler:
-        return type(own)
-    found = getattr(diffusers, card.scheduler, None)
-    if found is None or not hasattr(found, "set_timesteps"):
+        return type(default)
+    named = getattr(diffusers, card.scheduler, None)
+    if named is None or not hasattr(named, "set_timesteps"):
         raise RunError("model_invalid", f"{card.alias}: diffusers has no scheduler {card.scheduler!r}")
-    return found
+    return named

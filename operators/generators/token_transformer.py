@@ -1,7 +1,7 @@
 """Amused (Patil et al. 2024, an open MUSE): a transformer over the tokens of a quantised picture.
 
-It predicts all masked tokens at once and keeps the surest of them, round by round, until none is
-masked. That is masked token modelling, decoded in parallel (MaskGIT, Chang et al. 2022); it is
+Each round predicts all masked tokens at once and keeps the most probable of them, until none is
+masked. This is masked token modelling with parallel decoding (MaskGIT, Chang et al. 2022). It is
 not autoregressive: no token waits for its left neighbour.
 """
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     import torch
 
 
-class MaskAsGiven:
-    """Stands in for the pipeline's mask processor, which brings a mask of tokens to multiples of
-    a token's pixels: 13 to 8.
+class UnchangedMask:
+    """Replaces the pipeline's mask processor, which would resize a mask of tokens.
+
+    The processor rounds sides to multiples of a token's pixels, 13 to 8 for example.
     """
 
     def preprocess(self, mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -37,19 +38,20 @@ class MaskAsGiven:
 
 @dataclass(frozen=True)
 class TokenTransformer:
-    """One region at a time: how many tokens a round keeps follows from the masked share of the
-    whole batch.
+    """Amused as a generator, one region at a time.
 
-    Tokens are drawn from their probabilities with the region's own generator; `stochasticity` is
-    the temperature of which of them are kept, falling to 0. A token is either masked or not, so
-    of a soft mask only the hole reaches the model.
+    The pipeline derives how many tokens a round keeps from the masked share of the whole batch,
+    so regions in one batch would change each other. Tokens are drawn from their probabilities
+    with the region's random generator. `stochasticity` is the temperature that decides which of
+    them are kept; it falls to 0. A token is either masked or not, so only the hole of a soft mask
+    reaches the model.
     """
 
     card: ModelCard
     loaded: Loaded
 
     def __post_init__(self) -> None:
-        self.loaded.pipeline.mask_processor = MaskAsGiven()
+        self.loaded.pipeline.mask_processor = UnchangedMask()
 
     def shape(self, request: Request) -> Hashable:
         """The bucket: height and width in pixels."""
@@ -57,16 +59,17 @@ class TokenTransformer:
         return canvas.height, canvas.width
 
     def microbatch(self, request: Request) -> int:
-        """One, whatever the card says."""
+        """One, whatever the card's `microbatch` is."""
         return 1
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
-        """Each crop regenerated; see `Generator.fill`."""
+        """Regenerate each crop, see `Generator.fill`."""
         return [self._fill(request) for request in requests]
 
     def tokens(self, request: Request) -> torch.Tensor:
-        """Which tokens are masked (float32 0 or 1, 1 x 1 x rows x columns of tokens): all that
-        the hole touches.
+        """Which tokens are masked: every token that the hole touches.
+
+        float32 0 or 1, 1 x 1 x rows x columns of tokens.
         """
         import torch
 
@@ -79,7 +82,7 @@ class TokenTransformer:
 
         canvas = canvas_of(request, self.card)
         with torch.inference_mode():
-            done = self.loaded.pipeline(
+            output = self.loaded.pipeline(
                 prompt=request.prompt,
                 negative_prompt=self.card.negative_prompt,
                 image=(stacked([canvas.picture(smooth_source(request))]) + 1) / 2,
@@ -90,4 +93,4 @@ class TokenTransformer:
                 generator=generators_of([request])[0],
                 output_type="pt",
             )
-            return canvas.returned(unstacked(done.images * 2 - 1)[0])
+            return canvas.returned(unstacked(output.images * 2 - 1)[0])

@@ -1,1 +1,1 @@
-"""The ledger and the index: which images there are, and what became of each one."""
+"""The index and the ledger: the images of a run, and the result of each one."""

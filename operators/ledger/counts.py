@@ -1,6 +1,4 @@
-"""What earlier runs into a destination have finished, by verdict and by failure, without reading
-the ledger as a whole.
-"""
+"""Counting the images that earlier runs finished, without reading the whole ledger."""
 
 from __future__ import annotations
 
@@ -21,19 +19,19 @@ COLUMNS = ["verdict", "failure.code"]
 
 
 def count_finished(dest: str, shards: Collection[int]) -> tuple[Counter[str], Counter[str]]:
-    """Images that need no more work, by verdict, and those among them that failed, by code.
-    Raises Failure.
+    """Finished images by verdict, and the failed ones among them by code. Raises Failure.
 
-    Of a finished shard's file only two columns are read; a shard of parts is read as resuming
-    reads it.
+    Only two columns are read of a compacted shard. The parts of any other shard are read as when
+    a run is resumed.
     """
     files = ledger.files_by_shard(dest)
 
-    def counted(shard: int) -> tuple[Counter[str], Counter[str]]:
+    def count_shard(shard: int) -> tuple[Counter[str], Counter[str]]:
         names = files.get(shard, [])
-        complete = ledger.COMPLETE in names
-        rows = _columns(storage.joined(ledger.shard_folder(dest, shard), ledger.COMPLETE)) if complete else None
-        rows = rows if rows is not None else ledger.read_shard(dest, shard, names)
+        if ledger.COMPLETE in names:
+            rows = _read_columns(storage.joined(ledger.shard_folder(dest, shard), ledger.COMPLETE))
+        else:
+            rows = ledger.read_shard(dest, shard, names)
         verdicts, failures = Counter[str](), Counter[str]()
         for verdict, failure in zip(rows["verdict"].to_pylist(), rows["failure"].to_pylist(), strict=True):
             code = failure["code"] if failure else None
@@ -45,13 +43,13 @@ def count_finished(dest: str, shards: Collection[int]) -> tuple[Counter[str], Co
 
     verdicts, failures = Counter[str](), Counter[str]()
     with ThreadPoolExecutor(THREADS) as pool:
-        for shard_verdicts, shard_failures in pool.map(counted, shards):
+        for shard_verdicts, shard_failures in pool.map(count_shard, shards):
             verdicts += shard_verdicts
             failures += shard_failures
     return verdicts, failures
 
 
-def _columns(uri: str) -> pa.Table:
+def _read_columns(uri: str) -> pa.Table:
     files, path = storage.filesystem(uri)
 
     def call() -> pa.Table:

@@ -1,9 +1,9 @@
-"""The index: what is to be worked, in shards of Parquet, made from a listing that streams.
+"""The index: the images to process, in shards of Parquet, built from a streaming listing.
 
-An image's id is a hash of its URI and of its etag (its size and modification time on a local
-disk), so a changed file is a new image, and takes the place of the one it was. Listing again
-finds what is new or changed; everything else keeps its shard. An image that is no longer listed
-keeps its row: its result stands, or its key is found missing when it is worked.
+An image's id is a hash of its URI and its etag (on a local disk, size and modification time). A
+changed file is therefore a new image, which replaces the earlier one. Listing again adds new and
+changed images; all others keep their shards. An image that is no longer listed keeps its row: its
+result remains valid, or its key turns out to be missing when it is processed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from operators.ledger import ledger
 from operators.ledger.id_lookup import Hashes, IdSet, IndexedIds, binary, hashes
-from operators.rows.schema import INDEX_COLUMNS, SCHEMA
+from operators.rows.schema import INDEX_SCHEMA
 from operators.storage import files as storage
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import own_schema
@@ -30,91 +30,97 @@ from operators.storage.source_image import SourceImage
 
 FIRST_SHARD_ROWS = 64
 LARGEST_SHARD_ROWS = 4096
-LOOKED_UP_TOGETHER = 256
+LOOKUP_BATCH = 256
+"""The number of listed images that are looked up in the index together."""
 THREADS = 16
 
 
 def shard_uri(dest: str, shard: int) -> str:
-    """Where the index keeps a shard."""
+    """The URI of a shard's index file."""
     return storage.joined(dest, "index", f"shard={shard:06d}.parquet")
 
 
 def read_shard(dest: str, shard: int) -> pa.Table:
-    """One shard's index rows, the user's own columns last. Raises Failure."""
+    """The index rows of a shard, the user's columns last. Raises Failure."""
     return pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))))
 
 
 def shards(dest: str) -> list[int]:
-    """Numbers of the shards that the destination's index holds. Raises Failure."""
+    """The numbers of the shards in the index of a destination. Raises Failure."""
     names = (re.search(r"shard=(\d+)\.parquet$", name) for name in storage.names(storage.joined(dest, "index")))
     return sorted(int(match[1]) for match in names if match)
 
 
-def shard_sizes(dest: str) -> dict[int, int]:
-    """Rows of every shard that the destination's index holds. Raises Failure."""
+def index_rows(images: Sequence[SourceImage], shard: int) -> pa.Table:
+    """The index rows of listed images, without the user's columns."""
+    columns = {
+        "image_id": [image.image_id for image in images],
+        "uri": [image.uri for image in images],
+        "path": [output_path(image.path) for image in images],
+        "shard": [shard] * len(images),
+        "size": [image.size if image.size >= 0 else None for image in images],
+        "etag": [image.etag for image in images],
+    }
+    return pa.table(columns, schema=INDEX_SCHEMA)
 
-    def rows(shard: int) -> int:
-        return int(pq.ParquetFile(io.BytesIO(storage.read(shard_uri(dest, shard)))).metadata.num_rows)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        numbers = shards(dest)
-        return dict(zip(numbers, pool.map(rows, numbers), strict=True))
+def _read_indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
+    """The ids in the index, and the number of rows by shard.
 
-
-def _indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
-    """What the index holds, and rows by shard. Two columns of each shard are read, several shards
-    at a time.
+    Only two columns of each shard are read, several shards at a time.
     """
 
-    def columns(shard: int) -> tuple[int, Hashes, Hashes]:
+    def read_columns(shard: int) -> tuple[int, Hashes, Hashes]:
         rows = pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))), columns=["image_id", "uri"])
         return shard, hashes(rows["uri"].to_pylist()), binary(rows["image_id"].to_pylist())
 
     with ThreadPoolExecutor(THREADS) as pool:
-        parts = list(pool.map(columns, shards(dest)))
+        parts = list(pool.map(read_columns, shards(dest)))
     return IndexedIds.of(parts), {shard: len(ids) for shard, _, ids in parts}
 
 
 def build(
-    source: str, dest: str, limit: int | None = None, told: Callable[[int], None] = lambda listed: None
+    source: str, dest: str, limit: int | None = None, report_listed: Callable[[int], None] = lambda listed: None
 ) -> dict[int, int]:
-    """Index what the destination's index does not hold yet; returns rows by shard, old and new.
+    """Add the images of SOURCE that the index lacks; return the rows by shard, old and new.
 
-    Shards double from 64 rows to 4,096: a small run is spread over workers, a large one has few
-    files. A shard is put while the listing goes on; memory is a few shards, and 52 bytes an
-    image. `told` hears how many were listed. A URI that comes twice counts once, as it came
-    first. Raises RunError as `list_source` does, Failure as the destination's storage does.
+    Shards double from 64 to 4,096 rows, so that a small run is spread over workers and a large
+    one has few files. A shard is written while the listing continues; memory use is a few shards
+    and 52 bytes per image. `report_listed` is called with the number of images listed so far.
+    Only the first occurrence of a URI counts. Raises RunError as `list_source` does, and Failure
+    as the storage of the destination does.
     """
-    known, sizes = _indexed_ids(dest)
+    indexed, sizes = _read_indexed_ids(dest)
     seen, superseded = IdSet(), defaultdict[int, list[str]](list)
 
-    def new() -> Iterator[SourceImage]:
+    def list_new() -> Iterator[SourceImage]:
         listed = 0
-        for items in _batched(islice(list_source(source, dest), limit), LOOKED_UP_TOGETHER):
-            uris = hashes(item.uri for item in items)
-            for item, first, versions in zip(items, seen.new(uris), known.versions(uris), strict=True):
-                image_id = item.image_id
-                earlier = {_hexadecimal(value): shard for value, shard in versions}
-                if first and image_id not in earlier:
-                    yield item
-                if first:
-                    for other, shard in earlier.items():
-                        if other != image_id:
-                            superseded[shard].append(other)
-            listed += len(items)
-            told(listed)
+        for images in _batch(islice(list_source(source, dest), limit), LOOKUP_BATCH):
+            uris = hashes(image.uri for image in images)
+            for image, first, versions in zip(images, seen.new(uris), indexed.versions(uris), strict=True):
+                if not first:
+                    continue
+                image_id = image.image_id
+                shard_by_id = {_hexadecimal(value): shard for value, shard in versions}
+                if image_id not in shard_by_id:
+                    yield image
+                for indexed_id, shard in shard_by_id.items():
+                    if indexed_id != image_id:
+                        superseded[shard].append(indexed_id)
+            listed += len(images)
+            report_listed(listed)
 
     with ThreadPoolExecutor(2) as pool:
         own: pa.Schema | None = None
-        putting: list[Future[None]] = []
-        for shard, items in zip(itertools.count(max(sizes, default=-1) + 1), _sharded(new()), strict=False):
+        writes: list[Future[None]] = []
+        for shard, images in zip(itertools.count(max(sizes, default=-1) + 1), _split_into_shards(list_new()), strict=False):
             own = own if own is not None else own_schema(source, manifest_files(source))
-            putting.append(pool.submit(_write_shard, dest, shard, items, own))
-            sizes[shard] = len(items)
-            if len(putting) > 2:
-                putting.pop(0).result()
-        for put in putting:
-            put.result()
+            writes.append(pool.submit(_write_shard, dest, shard, images, own))
+            sizes[shard] = len(images)
+            if len(writes) > 2:
+                writes.pop(0).result()
+        for write in writes:
+            write.result()
     for shard, ids in superseded.items():
         sizes[shard] = drop_changed(dest, shard, ids, shard_uri(dest, shard))
     return {shard: size for shard, size in sizes.items() if size}
@@ -124,59 +130,52 @@ def _hexadecimal(value: bytes) -> str:
     return value.ljust(16, b"\0").hex()
 
 
-def _batched(items: Iterable[SourceImage], most: int) -> Iterator[list[SourceImage]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, most)):
+def _batch(images: Iterable[SourceImage], size: int) -> Iterator[list[SourceImage]]:
+    iterator = iter(images)
+    while batch := list(islice(iterator, size)):
         yield batch
 
 
-def _sharded(items: Iterator[SourceImage]) -> Iterator[list[SourceImage]]:
+def _split_into_shards(images: Iterator[SourceImage]) -> Iterator[list[SourceImage]]:
     capacity = FIRST_SHARD_ROWS
-    while shard := list(islice(items, capacity)):
+    while shard := list(islice(images, capacity)):
         yield shard
         capacity = min(2 * capacity, LARGEST_SHARD_ROWS)
 
 
-def _write_shard(dest: str, shard: int, items: list[SourceImage], own: pa.Schema) -> None:
-    values = {
-        "image_id": [item.image_id for item in items],
-        "uri": [item.uri for item in items],
-        "path": [output_path(item.path) for item in items],
-        "shard": [shard] * len(items),
-        "size": [item.size if item.size >= 0 else None for item in items],
-        "etag": [item.etag for item in items],
-    }
-    columns = {name: pa.array(values[name], SCHEMA.field(name).type) for name in INDEX_COLUMNS}
-    extra = {field.name: pa.array([item.own.get(field.name) for item in items], field.type) for field in own}
+def _write_shard(dest: str, shard: int, images: list[SourceImage], own: pa.Schema) -> None:
+    rows = index_rows(images, shard)
+    for field in own:
+        rows = rows.append_column(field.name, pa.array([image.own.get(field.name) for image in images], field.type))
     buffer = io.BytesIO()
-    pq.write_table(pa.table({**columns, **extra}), buffer, compression="zstd")
+    pq.write_table(rows, buffer, compression="zstd")
     storage.write(shard_uri(dest, shard), buffer.getvalue())
 
 
 def drop_changed(dest: str, shard: int, ids: list[str], index_shard: str) -> int:
-    """Take images out of a shard's ledger files and then out of its index file; returns the index
-    rows that are left.
+    """Remove images from the ledger files and then from the index file of a shard.
 
-    The index comes last: dying in between leaves rows that the next indexing finds superseded
-    again. Raises Failure.
+    Return the number of index rows that remain. The index file comes last, so that rows left by a
+    run that dies in between are found superseded by the next indexing. Raises Failure.
     """
-    gone = pa.array(ids, pa.string())
+    dropped = pa.array(ids, pa.string())
     for file in storage.uris(ledger.shard_folder(dest, shard)):
         if file.endswith(".parquet"):
-            _rewrite(file, gone)
-    return _rewrite(index_shard, gone)
+            _rewrite(file, dropped)
+    return _rewrite(index_shard, dropped)
 
 
-def _rewrite(uri: str, gone: pa.Array) -> int:
-    """Put a Parquet file again without the rows of some images, or remove it if it has no others;
-    returns what is left.
+def _rewrite(uri: str, dropped: pa.Array) -> int:
+    """Rewrite a Parquet file without the rows of some images; return the number of other rows.
+
+    A file without other rows is removed.
     """
     rows = pq.read_table(io.BytesIO(storage.read(uri)))
-    kept = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=gone)))
-    if not len(kept):
+    remaining = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=dropped)))
+    if not len(remaining):
         storage.remove(uri)
-    elif len(kept) < len(rows):
+    elif len(remaining) < len(rows):
         buffer = io.BytesIO()
-        pq.write_table(kept, buffer, compression="zstd")
+        pq.write_table(remaining, buffer, compression="zstd")
         storage.write(uri, buffer.getvalue())
-    return len(kept)
+    return len(remaining)

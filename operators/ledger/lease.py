@@ -1,4 +1,4 @@
-"""The lease: one run at a time works a destination."""
+"""The lease: only one run at a time uses a destination."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TypedDict
 
 import psutil
 
@@ -17,16 +17,29 @@ from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 
 
-class Lease:
-    """One driver at a time into a destination.
+class _Content(TypedDict, total=False):
+    """The content of a lease object; a lease that cannot be parsed has only an `owner`."""
 
-    The lease is an object that its holder renews. A driver of the same host whose process is gone
-    has lost it at once; any other one when it has not renewed it for `EXPIRY_SECONDS`, measured
-    by the waiting driver's own clock, so that clocks need not agree.
+    owner: str
+    host: str
+    pid: int
+    started: float
+    renewed: float
+
+
+class Lease:
+    """The right of one driver to use a destination.
+
+    The lease is an object in the destination that its holder renews. A holder on the same host
+    loses it as soon as its process has ended. Any other holder loses it after `EXPIRY_SECONDS`
+    without a renewal, measured by the clock of the waiting driver, so that clocks need not agree.
     """
 
     RENEWAL_SECONDS = 5.0
     EXPIRY_SECONDS = 20.0
+
+    lost: threading.Event
+    """Set when another driver has taken the lease."""
 
     def __init__(self, dest: str) -> None:
         self._uri = storage.joined(dest, "lease.json")
@@ -34,21 +47,20 @@ class Lease:
         self._stop = threading.Event()
         self.lost = threading.Event()
 
-    def _content(self) -> bytes:
+    def _encode(self) -> bytes:
         process = psutil.Process()
-        return json.dumps(
-            {
-                "owner": self._owner,
-                "host": socket.gethostname(),
-                "pid": process.pid,
-                "started": process.create_time(),
-                "renewed": time.time(),
-            }
-        ).encode()
+        content: _Content = {
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": process.pid,
+            "started": process.create_time(),
+            "renewed": time.time(),
+        }
+        return json.dumps(content).encode()
 
-    def _current(self) -> dict[str, Any] | None:
+    def _read(self) -> _Content | None:
         try:
-            content: dict[str, Any] = json.loads(storage.read(self._uri))
+            content: _Content = json.loads(storage.read(self._uri))
         except Failure as failure:
             if failure.code == "key_missing":
                 return None
@@ -58,7 +70,7 @@ class Lease:
         return content
 
     @staticmethod
-    def _abandoned(holder: dict[str, Any]) -> bool:
+    def _is_abandoned(holder: _Content) -> bool:
         if holder.get("host") != socket.gethostname():
             return False
         try:
@@ -67,41 +79,45 @@ class Lease:
             return True
 
     def _acquire(self) -> None:
-        if storage.create(self._uri, self._content()):
+        if storage.create(self._uri, self._encode()):
             return
-        holder = self._current()
-        waited_since = time.monotonic()
-        while holder is not None and not self._abandoned(holder):
+        holder = self._read()
+        start = time.monotonic()
+        while holder is not None and not self._is_abandoned(holder):
             time.sleep(1)
-            if (now := self._current()) is not None and now != holder:
+            if (current := self._read()) is not None and current != holder:
                 raise RunError(
                     "destination_in_use",
-                    f"another run holds this destination (process {holder.get('pid')} on {holder.get('host')})",
+                    f"another run is using this destination (process {holder.get('pid')} on {holder.get('host')})",
                     exit_code=3,
                 )
-            holder = now
-            if time.monotonic() - waited_since > self.EXPIRY_SECONDS:
+            holder = current
+            if time.monotonic() - start > self.EXPIRY_SECONDS:
                 break
-        storage.write(self._uri, self._content())
+        storage.write(self._uri, self._encode())
         time.sleep(0.2)
-        if (now := self._current()) is None or now["owner"] != self._owner:
+        if not self._is_owner():
             raise RunError("destination_in_use", "another run took this destination at the same moment", exit_code=3)
+
+    def _is_owner(self) -> bool:
+        current = self._read()
+        return current is not None and current["owner"] == self._owner
 
     def _renew(self) -> None:
         while not self._stop.wait(self.RENEWAL_SECONDS):
             try:
-                now = self._current()
-                if now is None or now["owner"] != self._owner:
+                if not self._is_owner():
                     self.lost.set()
                     return
-                storage.write(self._uri, self._content())
+                storage.write(self._uri, self._encode())
             except Failure:
                 continue
 
     @contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Hold the lease for the enclosed block; `lost` is set if another driver takes it. Raises
-        RunError.
+        """Hold the lease for the enclosed block; `lost` is set if another driver takes it.
+
+        Raises RunError destination_in_use.
         """
         self._acquire()
         thread = threading.Thread(target=self._renew, name="lease", daemon=True)

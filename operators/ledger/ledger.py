@@ -1,11 +1,10 @@
-"""The ledger: one row per image, without pixels, and the rules by which a run that died is taken
-up again.
+"""The ledger: one row per image, without pixels, and the rules for resuming a run that died.
 
-`write` puts an image under its key first and commits its ledger row afterwards, in a part named
-by the hash of the ids it holds. Dying between the two costs that group once more, with the same
-bytes. A row whose failure is transient is not done: a later part supersedes it. A shard all of
-whose rows are done is compacted to `complete.parquet`, so that a finished run is recognised from
-one listing.
+`write` first puts an image under its key and then commits its ledger row, in a part whose name is
+a hash of the part's ids and of which of them failed. A run that dies between the two repeats that
+batch, with the same bytes. A row with a transient failure is not done: a later part replaces it.
+Once all rows of a shard are done, it is compacted to `complete.parquet`, so that one listing
+shows whether a run is finished.
 """
 
 from __future__ import annotations
@@ -26,50 +25,49 @@ from operators.rows.schema import LEDGER_SCHEMA
 from operators.storage import files as storage
 
 COMPLETE = "complete.parquet"
-TRANSIENT = [code for code, entry in CODES.items() if entry.transient]
+TRANSIENT_CODES = [code for code, entry in CODES.items() if entry.transient]
 
 
 def shard_folder(dest: str, shard: int) -> str:
-    """Where a shard's ledger parts lie."""
+    """The folder of a shard's ledger files."""
     return storage.joined(dest, "ledger", f"shard={shard:06d}")
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _encode_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def commit(dest: str, rows: pa.Table) -> None:
-    """Put one part per shard that `rows` (the ledger's columns) touch. Raises Failure."""
+    """Put one part per shard of `rows`, which have the ledger's columns. Raises Failure."""
     for shard in sorted(set(rows["shard"].to_pylist())):
         part = rows.filter(pc.equal(rows["shard"], shard))
-        ids = sorted(part["image_id"].to_pylist())
-        final = pc.is_null(part["failure"].combine_chunks().field("code")).to_pylist()
-        marker = hashlib.sha256("".join(f"{i}{done}" for i, done in zip(ids, sorted(final), strict=True)).encode()).hexdigest()[
-            :24
-        ]
-        storage.write(storage.joined(shard_folder(dest, shard), f"part-{marker}.parquet"), _parquet(part))
+        succeeded = pc.is_null(pc.struct_field(part["failure"], "code")).to_pylist()
+        content = sorted(zip(part["image_id"].to_pylist(), succeeded, strict=True))
+        name = hashlib.sha256("".join(f"{image_id}{success}" for image_id, success in content).encode()).hexdigest()[:24]
+        storage.write(storage.joined(shard_folder(dest, shard), f"part-{name}.parquet"), _encode_parquet(part))
 
 
 def files_by_shard(dest: str) -> dict[int, list[str]]:
-    """Names of the ledger files of every shard, from one listing. Raises Failure."""
-    found: dict[int, list[str]] = defaultdict(list)
+    """The names of the ledger files of every shard, from one listing. Raises Failure."""
+    files: dict[int, list[str]] = defaultdict(list)
     for name in storage.names(storage.joined(dest, "ledger")):
         match = re.search(r"shard=(\d+)/([^/]+\.parquet)$", name)
         if match:
-            found[int(match[1])].append(match[2])
-    return dict(found)
+            files[int(match[1])].append(match[2])
+    return dict(files)
 
 
 def _is_done(rows: pa.Table) -> pa.ChunkedArray:
     codes = pc.struct_field(rows["failure"], "code")
-    return pc.invert(pc.fill_null(pc.is_in(codes, value_set=pa.array(TRANSIENT, pa.string())), False))
+    return pc.invert(pc.fill_null(pc.is_in(codes, value_set=pa.array(TRANSIENT_CODES, pa.string())), False))
 
 
 def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
-    """A shard's rows, one per image: a done row before one with a transient failure. Raises
-    Failure.
+    """The rows of a shard, one per image; a done row replaces one with a transient failure.
+
+    `files` are the names of the shard's ledger files. Raises Failure.
     """
     names = [COMPLETE] if COMPLETE in files else sorted(files)
     if not names:
@@ -92,18 +90,18 @@ def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
 
 
 def done_ids(dest: str, shard: int) -> set[str]:
-    """Ids of a shard's images that need no more work. Raises Failure."""
+    """The ids of a shard's images that are done. Raises Failure."""
     files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard))]
     return done_in(read_shard(dest, shard, [name for name in files if name.endswith(".parquet")]))
 
 
 def done_in(rows: pa.Table) -> set[str]:
-    """Ids of the images of ledger rows that need no more work."""
+    """The ids of the done images among ledger rows."""
     return set(rows.filter(_is_done(rows))["image_id"].to_pylist()) if len(rows) else set()
 
 
 def shard_rows(dest: str) -> Iterator[pa.Table]:
-    """The ledger's rows, one per image, shard by shard. Raises Failure."""
+    """The rows of the ledger shard by shard, one row per image. Raises Failure."""
     files = files_by_shard(dest)
     for shard in sorted(files):
         yield read_shard(dest, shard, files[shard])
@@ -116,18 +114,17 @@ def read(dest: str) -> pa.Table:
 
 
 def compact(dest: str, shard: int, expected: int) -> bool:
-    """Turn a shard's parts into one file if all its `expected` images are done; whether it is
-    complete now.
+    """Merge a shard's parts into one file if all its `expected` images are done.
 
-    The one file is put before the parts are removed, and readers prefer it, so dying in between
-    loses nothing.
+    Return whether the shard is complete. The merged file is put before the parts are removed, and
+    readers prefer it, so a run that dies in between loses nothing. Raises Failure.
     """
     files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard)) if name.endswith(".parquet")]
     if COMPLETE not in files:
         rows = read_shard(dest, shard, files)
         if len(rows) < expected or not pc.all(_is_done(rows)).as_py():
             return False
-        storage.write(storage.joined(shard_folder(dest, shard), COMPLETE), _parquet(rows.sort_by("image_id")))
+        storage.write(storage.joined(shard_folder(dest, shard), COMPLETE), _encode_parquet(rows.sort_by("image_id")))
     for name in files:
         if name != COMPLETE:
             storage.remove(storage.joined(shard_folder(dest, shard), name))

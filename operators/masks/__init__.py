@@ -1,1 +1,1 @@
-"""Masks: geometry, the four channels, and the masks of strokes."""
+"""Masks: polygon geometry, the four channels of a mask, and the masks of strokes."""

@@ -1,4 +1,4 @@
-"""Polygons and boxes: bounding boxes, rasters, line heights, and which crops are worked as one."""
+"""Polygons and boxes: bounding boxes, rasters, line heights, and the grouping of crops."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 
 Polygon = Sequence[Sequence[float]]
+"""Corners (x, y) in pixels, pixel centres at whole numbers."""
 
 
 def bounding_box(polygons: Sequence[Polygon], width: int, height: int) -> Box:
@@ -23,16 +24,18 @@ def bounding_box(polygons: Sequence[Polygon], width: int, height: int) -> Box:
 
 
 def stroke_height(polygon: Polygon) -> float:
-    """The height of a line of text in pixels: the short side of the smallest rectangle round its
-    polygon.
+    """The height in pixels of a line of text.
+
+    It is the short side of the smallest rectangle around the line's polygon.
     """
     (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     return float(min(sides))
 
 
 def rasterised(polygons: Sequence[Polygon], box: Box) -> Pixels:
-    """The polygons filled (0 or 255) on the box's pixel grid; corners rounded to 1/16 pixel,
-    edges included.
+    """The filled polygons (0 or 255) on the box's pixel grid, edges included.
+
+    Corners are rounded to 1/16 pixel.
     """
     mask = np.zeros((box.height, box.width), np.uint8)
     for polygon in polygons:
@@ -42,26 +45,26 @@ def rasterised(polygons: Sequence[Polygon], box: Box) -> Pixels:
 
 
 def grouped(crops: Sequence[Box], largest: int, frame: Box) -> list[list[int]]:
-    """Indices of crops to be worked as one: overlapping ones whose common box costs no more than
-    they do apart.
+    """Groups of crops that share one box, as indices into `crops`.
 
-    A group's box stays within `largest` pixels a side, so that one bad letter rolls back a
-    paragraph and not a page, unless all groups together would cover more than the frame: then
+    Crops are joined if they overlap and their common box covers no more pixels than they do
+    apart. The box of a group is at most `largest` pixels a side, so that one bad letter rolls
+    back a paragraph and not a page. If all groups together would cover more than the frame,
     neighbours are joined whatever their size.
     """
     groups = [([index], crop) for index, crop in enumerate(crops)]
 
-    def worth(first: int, second: int, limit: int, always: bool) -> bool:
-        one, other = groups[first][1], groups[second][1]
-        union = one.union(other)
+    def joinable(first: int, second: int, limit: int, at_any_cost: bool) -> bool:
+        left, right = groups[first][1], groups[second][1]
+        union = left.union(right)
         fits = max(union.width, union.height) <= limit
-        return one.overlaps(other) and fits and (always or union.area <= one.area + other.area)
+        return left.overlaps(right) and fits and (at_any_cost or union.area <= left.area + right.area)
 
-    def join(limit: int, always: bool, wanted: Callable[[], bool]) -> None:
+    def join(limit: int, at_any_cost: bool, wanted: Callable[[], bool]) -> None:
         first = 0
         while first < len(groups) and wanted():
-            earlier = (number for number in range(first) if worth(number, first, limit, always))
-            later = (number for number in range(first + 1, len(groups)) if worth(first, number, limit, always))
+            earlier = (number for number in range(first) if joinable(number, first, limit, at_any_cost))
+            later = (number for number in range(first + 1, len(groups)) if joinable(first, number, limit, at_any_cost))
             partner = next(chain(earlier, later), None)
             if partner is None:
                 first += 1
@@ -70,6 +73,9 @@ def grouped(crops: Sequence[Box], largest: int, frame: Box) -> list[list[int]]:
             groups[first] = (sorted(groups[first][0] + groups[second][0]), groups[first][1].union(groups[second][1]))
             del groups[second]
 
-    join(largest, always=False, wanted=lambda: True)
-    join(max(frame.width, frame.height), always=True, wanted=lambda: sum(box.area for _, box in groups) > frame.area)
+    def groups_exceed_frame() -> bool:
+        return sum(box.area for _, box in groups) > frame.area
+
+    join(largest, at_any_cost=False, wanted=lambda: True)
+    join(max(frame.width, frame.height), at_any_cost=True, wanted=groups_exceed_frame)
     return [members for members, _ in groups]

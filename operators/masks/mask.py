@@ -1,6 +1,4 @@
-"""Soft masks and context crops: from polygons to the four channels that every fill and every
-paste-back follow.
-"""
+"""A region's mask: its four channels, and how masks grow, fade, move and weigh a fill."""
 
 from __future__ import annotations
 
@@ -14,9 +12,10 @@ from operators.rows.box import Box
 CHANNELS = ("core", "blend", "confidence", "structure")
 """Channel order of a region's mask, each 0..255.
 
-`core`: must be regenerated, the dilated strokes of every region in this crop; `blend`: weight at
-paste-back, this region's own strokes, fading in their rim; `confidence`: how sure the detector
-is; `structure`: edges to keep through the fill.
+- `core`: pixels that must be regenerated, the dilated strokes of every region in this crop.
+- `blend`: weights at paste-back, this region's own strokes, fading in their rim.
+- `confidence`: how sure it is that a pixel belongs to the text.
+- `structure`: edges that the fill should keep.
 """
 CORE, BLEND, CONFIDENCE, STRUCTURE = range(4)
 
@@ -31,17 +30,18 @@ def dilated(mask: Pixels, radius: int) -> Pixels:
 
 
 def feathered(mask: Pixels, radius: int) -> Pixels:
-    """The mask dilated by `radius` and then smoothed over the same radius: full weight everywhere
-    the mask was full.
+    """The mask dilated by `radius`, then smoothed over the same radius.
 
-    Feathering first would lower the weight on the strokes themselves and leave their ghosts.
+    The result keeps full weight wherever the mask has it. Smoothing without dilation would lower
+    the weight on the strokes and leave ghosts of them.
     """
     return np.rint(feathered_weights(mask, radius)).astype(np.uint8)
 
 
 def feathered_weights(mask: Pixels, radius: int) -> npt.NDArray[np.float32]:
-    """What `feathered` rounds to bytes, float32 0..255. OpenCV's blur of bytes would be off by
-    more than a level.
+    """The weights of `feathered` before rounding, float32 0..255.
+
+    OpenCV's blur of bytes would be off by more than one level.
     """
     if radius <= 0:
         return mask.astype(np.float32)
@@ -56,16 +56,14 @@ def ring(inside: npt.NDArray[np.bool_], excluded: npt.NDArray[np.bool_], width: 
 
 
 def moved(data: Pixels, box: Box, crop: Box) -> Pixels:
-    """What `data` (height x width, on `box`) shows of the crop: cut where it reaches out, zero
-    where it does not reach.
-    """
-    placed = np.zeros((crop.height, crop.width), np.uint8)
+    """A map on `box` (height x width) moved to the crop's pixel grid: cut to it, zero elsewhere."""
+    result = np.zeros((crop.height, crop.width), np.uint8)
     left, top = max(box.x, crop.x), max(box.y, crop.y)
     right, bottom = min(box.x + box.width, crop.x + crop.width), min(box.y + box.height, crop.y + crop.height)
     if left < right and top < bottom:
-        there = np.s_[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x]
-        placed[there] = data[top - box.y : bottom - box.y, left - box.x : right - box.x]
-    return placed
+        overlap = np.s_[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x]
+        result[overlap] = data[top - box.y : bottom - box.y, left - box.x : right - box.x]
+    return result
 
 
 def empty_mask(box: Box) -> Pixels:
@@ -74,13 +72,11 @@ def empty_mask(box: Box) -> Pixels:
 
 
 def hole_of(mask: Pixels) -> Pixels:
-    """The pixels that a fill must invent (0 or 255): every stroke in the crop, and whatever the
-    paste-back will weigh.
-    """
+    """The pixels that a fill must invent (0 or 255): every stroke, and every weighted pixel."""
     return np.where((mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), 255, 0).astype(np.uint8)
 
 
 def pasted(pixels: Pixels, fill: Pixels, blend: Pixels) -> Pixels:
-    """The crop with its fill laid over it by `blend` (0..255), rounded to the nearest grey level."""
+    """The crop with its fill blended in by `blend` (0..255), rounded to the nearest grey level."""
     weight: npt.NDArray[np.float32] = blend.astype(np.float32)[:, :, None] / np.float32(255)
     return np.rint(pixels * (1 - weight) + fill * weight).astype(np.uint8)

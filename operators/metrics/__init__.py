@@ -1,3 +1,4 @@
-"""Measurements, apart from any decision made with them: what each number means, its range and its
-source.
+"""Measurements of pictures and edits, each with its meaning, range and source.
+
+The decisions based on them are in `operators.decisions`.
 """

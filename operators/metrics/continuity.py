@@ -1,4 +1,4 @@
-"""Does an edit join the picture round it? Its seam, and its colour beside the ring's."""
+"""Measure how well an edit joins the picture around it: its seam and its colour."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ def luma(rgb: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _steps(values: npt.NDArray[np.float32], chosen: Selection, other: Selection) -> npt.NDArray[np.float32]:
-    """Absolute differences between 4-neighbours of which one is in `chosen` and the other in
-    `other`.
-    """
-    found = []
+    """Absolute differences between 4-neighbours, one in `chosen` and the other in `other`."""
+    steps = []
     for axis in (0, 1):
         step = np.abs(np.diff(values, axis=axis))
         first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
         second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
         pairs = (chosen[first] & other[second]) | (other[first] & chosen[second])
-        found.append(step[pairs])
-    return np.concatenate(found)
+        steps.append(step[pairs])
+    return np.concatenate(steps)
 
 
 def seam_ratio(rgb: Pixels, edited: Selection, ring: Selection) -> float:
-    """Mean luma step across the border of `edited`, over the mean step inside the ring round it.
+    """Mean luma step across the border of `edited` over the mean step inside the ring around it.
 
-    1 where the border is as rough as the picture next to it; above 1 where it shows; range 0 and
-    up. One grey level is added to both means, so that flat pictures do not divide by zero. NaN
-    without a border or without a ring. A measure of our own, in the spirit of the blockiness
+    The range is 0 and up: 1 if the border is as rough as the picture next to it, above 1 if it
+    shows. One grey level is added to both means, so that flat pictures do not divide by zero. NaN
+    without a border or without a ring. The measure is cleanplate's, modelled on the blockiness
     ratio of Wang, Sheikh and Bovik (ICIP 2002).
     """
     values = luma(rgb)
@@ -45,10 +43,10 @@ def seam_ratio(rgb: Pixels, edited: Selection, ring: Selection) -> float:
 
 
 def lab_difference(rgb: Pixels, edited: Selection, ring: Selection) -> float:
-    """CIE76 distance between the mean colours of `edited` and of the ring, in CIELAB units (0 is
-    equal, 2.3 just visible).
+    """CIE76 distance between the mean colours of `edited` and of the ring, in CIELAB units.
 
-    NaN where either is empty. Definition: CIE 1976 L*a*b*, sRGB with D65 white.
+    0 is equal, 2.3 just visible. NaN if either is empty. Definition: CIE 1976 L*a*b*, sRGB with
+    D65 white.
     """
     if not edited.any() or not ring.any():
         return float("nan")

@@ -1,4 +1,4 @@
-"""What is measured of a pasted fill: it, the ring around it, and how hard the place is."""
+"""Measurements of a pasted fill: how it fits its surroundings, and how hard the place is."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from operators.metrics.naturalness import band_energies, band_ratios
 from operators.rows.arrays import Pixels, Selection
 
 LEAST_TRIAL = 32
-"""Pixels below which a trial says nothing."""
+"""Smallest area in pixels over which a side fill is measured."""
 
 RING_WIDTH = 12
-"""Pixels round an edit that stand for the picture it is in."""
+"""Width in pixels of the ring around an edit that represents its surroundings."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Which pixels of a crop are edited, and which ring round them shows the picture without
-    text.
-    """
+    """The edited pixels of a crop, and the pixels around them that show the plain picture."""
 
     edited: Selection
+    """Pixels whose weight at paste-back is more than one half."""
     ring: Selection
+    """Pixels within RING_WIDTH of the edit that neither text nor paste-back touches."""
     border: Selection
+    """The ring and the pixels next to the edit, without the strokes of other regions."""
 
     @classmethod
     def of(cls, mask: Pixels) -> Surroundings:
-        """From a region's mask (uint8 height x width x 4)."""
+        """The surroundings of an edit by this mask (uint8 height x width x 4)."""
         edited = mask[:, :, BLEND] > 127
         around = ring(edited, (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), RING_WIDTH)
         others = (mask[:, :, CORE] > 0) & (mask[:, :, BLEND] == 0)
@@ -39,12 +40,17 @@ class Surroundings:
 
 
 def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
-    """The gate's measurements of one pasted fill, by name.
+    """The gate's measurements of one pasted fill, by name; NaN where one cannot be measured.
 
-    `result` is the crop with its fill (uint8 height x width x 3), `mask` the region's. What the
-    detector and the stroke network still see comes from outside; the ring's energies, the trial
-    and the thickness say how hard the place is, the rest how the fill fits there. NaN where
-    something cannot be measured.
+    `result` is the crop with its fill (uint8 height x width x 3), and `mask` is the region's mask.
+    `residual_text` and `residual_strokes` say what the detector and the stroke network still see;
+    the caller measures them.
+
+    How the fill fits: `seam` and `colour_shift` against the ring, and for each octave band, the
+    finest first, the ratio `band_N` of its energy to the ring's. How hard the place is: the ring's
+    energies `ring_N`, the `spread` of the luma near the edit, the edit's `coverage` of its box,
+    its `thickness` and `area`, and the error of a side fill, `trial`. All but `seam`,
+    `colour_shift`, `spread` and the residuals are base-2 logarithms.
     """
     place = Surroundings.of(mask)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
@@ -67,30 +73,29 @@ def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_st
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:
-    """How badly a smooth fill of the same shape does where the truth is known: just beside the
-    edit.
+    """The error of a smooth fill of the edit's shape beside the edit, where the truth is known.
 
-    The edit's shape is moved next to itself, up, down, left or right, to where most of it meets
-    pixels without text; these are filled smoothly (Navier-Stokes) and compared with what stands
-    there. Base-2 logarithm of the mean squared error in grey levels, plus one; NaN where there is
-    no room.
+    The edit's shape is moved down, up, right or left of itself, or down by half its height; the
+    place where it covers most pixels without text is used. These pixels are filled smoothly
+    (Navier-Stokes) and compared with the picture. The result is the base-2 logarithm of the mean
+    squared error in grey levels, plus one; NaN if there is no room.
     """
     edited = mask[:, :, BLEND] > 127
-    taken = (mask[:, :, BLEND] > 0) | (mask[:, :, CORE] > 0)
+    touched = (mask[:, :, BLEND] > 0) | (mask[:, :, CORE] > 0)
     rows, columns = (np.flatnonzero(edited.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return float("nan")
     down, across = int(rows[-1] - rows[0] + 3), int(columns[-1] - columns[0] + 3)
-    places = [_shifted(edited, y, x) & ~taken for y, x in ((down, 0), (-down, 0), (0, across), (0, -across), (down // 2, 0))]
-    there = max(places, key=lambda place: int(place.sum()))
-    if there.sum() < 0.1 * edited.sum() or there.sum() < LEAST_TRIAL:
+    offsets = ((down, 0), (-down, 0), (0, across), (0, -across), (down // 2, 0))
+    beside = max((_shifted(edited, y, x) & ~touched for y, x in offsets), key=lambda place: int(place.sum()))
+    if beside.sum() < 0.1 * edited.sum() or beside.sum() < LEAST_TRIAL:
         return float("nan")
-    filled = cv2.inpaint(result, there.astype(np.uint8), 3, cv2.INPAINT_NS)
-    return float(np.log2(np.mean((luma(filled)[there] - luma(result)[there]) ** 2) + 1))
+    filled = cv2.inpaint(result, beside.astype(np.uint8), 3, cv2.INPAINT_NS)
+    return float(np.log2(np.mean((luma(filled)[beside] - luma(result)[beside]) ** 2) + 1))
 
 
 def _shifted(selection: Selection, down: int, right: int) -> Selection:
-    """A selection moved by whole pixels; what leaves the crop is lost."""
+    """A selection moved by whole pixels; the part that leaves the crop is dropped."""
     moved = np.zeros_like(selection)
     height, width = selection.shape
     if abs(down) >= height or abs(right) >= width:
@@ -101,7 +106,7 @@ def _shifted(selection: Selection, down: int, right: int) -> Selection:
 
 
 def _covered(mask: Pixels) -> float:
-    """The share of the edit's bounding box, 16 pixels larger on each side, that the edit weighs."""
+    """The mean weight of the edit over its bounding box, grown by 16 pixels on each side."""
     rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return 0.0

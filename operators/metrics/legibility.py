@@ -1,4 +1,4 @@
-"""Can what was erased still be found or read? The detector's and the recogniser's second look."""
+"""Measure whether erased text can still be found or read, by the detector and the recogniser."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from operators.vision.text_detector import Scale, text_detector
 
 @dataclass(frozen=True)
 class Eraseness:
-    """Detection on an edited picture against the texts that were there, net of what the clean
-    picture gives.
+    """Detections on an edited picture compared with the texts that were on it, each 0..1.
 
-    Lower is better for all three, 0..1: a text counts as found if a detected polygon overlaps it
-    by more than half of the smaller area. A detector that fires on the clean picture at the same
-    place does not count against the edit.
+    Lower is better for all three. A text counts as found if a detected polygon overlaps it by
+    more than half of the smaller area. Detections at the same place on the clean picture do not
+    count against the edit.
     """
 
     precision: float
@@ -34,8 +33,8 @@ class Eraseness:
     f: float
 
 
-def _found(polygons: Sequence[Polygon], texts: Sequence[Polygon], frame: Box) -> tuple[list[bool], list[bool]]:
-    """Which texts are found by some polygon, and which polygons find some text."""
+def _match(polygons: Sequence[Polygon], texts: Sequence[Polygon], frame: Box) -> tuple[list[bool], list[bool]]:
+    """Which texts any polygon finds, and which polygons find any text."""
     texts_found, polygons_found = [False] * len(texts), [False] * len(polygons)
     for number, text in enumerate(texts):
         text_box = bounding_box([text], frame.width, frame.height)
@@ -44,8 +43,8 @@ def _found(polygons: Sequence[Polygon], texts: Sequence[Polygon], frame: Box) ->
             if not box.overlaps(text_box):
                 continue
             union = box.union(text_box)
-            one, other = rasterised([text], union) > 0, rasterised([polygon], union) > 0
-            if (one & other).sum() > 0.5 * min(one.sum(), other.sum()):
+            text_area, polygon_area = rasterised([text], union) > 0, rasterised([polygon], union) > 0
+            if (text_area & polygon_area).sum() > 0.5 * min(text_area.sum(), polygon_area.sum()):
                 texts_found[number] = polygons_found[index] = True
     return texts_found, polygons_found
 
@@ -59,30 +58,29 @@ def detected(rgb: Pixels, scale: Scale = Scale()) -> list[Polygon]:
 
 
 def eraseness(edited: Pixels, texts: Sequence[Polygon], clean: Pixels | None = None) -> Eraseness:
-    """How well the detector still finds `texts` in the edited picture; see Eraseness. NaN
-    throughout without texts.
+    """How well the detector still finds `texts` in the edited picture, see Eraseness.
+
+    All three are NaN without texts. `clean` is the true picture without text, if it is known.
     """
     if not texts:
         return Eraseness(*[float("nan")] * 3)
     frame = Box(0, 0, edited.shape[1], edited.shape[0])
-    seen = detected(edited)
-    found, finders = _found(seen, texts, frame)
-    excused, excusers = [False] * len(texts), [False] * len(seen)
+    polygons = detected(edited)
+    texts_found, polygons_hit = _match(polygons, texts, frame)
+    texts_excused, polygons_excused = [False] * len(texts), [False] * len(polygons)
     if clean is not None:
-        there = detected(clean)
-        excused, _ = _found(there, texts, frame)
-        excusers = _found(there, seen, frame)[0]
-    counted = [hit and not excuse for hit, excuse in zip(found, excused, strict=True)]
-    shown = [finder for finder, excuse in zip(finders, excusers, strict=True) if not excuse]
-    recall = sum(counted) / len(texts)
-    precision = sum(shown) / len(shown) if shown else 0.0
+        clean_polygons = detected(clean)
+        texts_excused, _ = _match(clean_polygons, texts, frame)
+        polygons_excused = _match(clean_polygons, polygons, frame)[0]
+    texts_counted = [found and not excused for found, excused in zip(texts_found, texts_excused, strict=True)]
+    polygons_counted = [hit for hit, excused in zip(polygons_hit, polygons_excused, strict=True) if not excused]
+    recall = sum(texts_counted) / len(texts)
+    precision = sum(polygons_counted) / len(polygons_counted) if polygons_counted else 0.0
     return Eraseness(precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0)
 
 
 def recogniser_path() -> Path:
-    """The recogniser's weights (PP-OCRv6 rec small, Apache-2.0) inside the installed `rapidocr`
-    package.
-    """
+    """The recogniser's weights (PP-OCRv6 rec small, Apache-2.0) in the installed `rapidocr`."""
     return Path(str(files("rapidocr"))) / "models" / "PP-OCRv6_rec_small.onnx"
 
 
@@ -90,6 +88,7 @@ class Recogniser:
     """Reads one line of text: PP-OCRv6 with greedy CTC decoding, on one computing thread."""
 
     HEIGHT = 48
+    """Height in pixels to which a line is scaled."""
 
     def __init__(self, path: Path) -> None:
         self._session = onnx_session(path)
@@ -98,27 +97,29 @@ class Recogniser:
         self._characters = ["", *characters, " "]
 
     def read(self, line: Pixels) -> tuple[str, float]:
-        """The text of an upright line (uint8 height x width x 3) and the mean probability of its
-        characters, 0..1.
+        """The text of an upright line and the mean probability of its characters, 0..1.
+
+        `line` is uint8, height x width x 3. The probability is 0 if no character is read.
         """
         width = max(8, min(2400, round(self.HEIGHT * line.shape[1] / line.shape[0])))
-        seen = cv2.resize(line[:, :, ::-1], (width, self.HEIGHT), interpolation=cv2.INTER_LINEAR)
-        values = (seen.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
+        scaled = cv2.resize(line[:, :, ::-1], (width, self.HEIGHT), interpolation=cv2.INTER_LINEAR)
+        values = (scaled.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
         scores: Any = self._session.run(None, {self._input: values})[0][0]
-        best, sure = scores.argmax(axis=1), scores.max(axis=1)
-        kept = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
-        text = "".join(self._characters[index] for index in best[kept])
-        return text, float(sure[kept].mean()) if kept.any() else 0.0
+        best, probability = scores.argmax(axis=1), scores.max(axis=1)
+        is_character = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
+        text = "".join(self._characters[index] for index in best[is_character])
+        return text, float(probability[is_character].mean()) if is_character.any() else 0.0
 
 
 def recogniser() -> Recogniser:
-    """The process's recogniser."""
+    """The recogniser, loaded once per process."""
     return load_once("pp-ocr-v6-rec-small", "rapidocr", "cpu", lambda: Recogniser(recogniser_path()))
 
 
 def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
-    """What lies under a polygon, turned upright: the smallest rectangle round it, its long side
-    across.
+    """The picture under a polygon, turned upright.
+
+    It is the smallest rectangle around the polygon, its long side horizontal.
     """
     (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     if width < height:
@@ -132,8 +133,9 @@ def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
 
 
 def characters_read(rgb: Pixels, polygon: Polygon, least_confidence: float = 0.5) -> int:
-    """How many characters the recogniser still reads under a polygon; 0 if it is less than
-    `least_confidence` sure.
+    """How many characters the recogniser still reads under a polygon, without spaces.
+
+    0 if the mean probability of the characters is below `least_confidence`.
     """
-    text, sure = recogniser().read(straightened(rgb, polygon))
-    return len(text.replace(" ", "")) if sure >= least_confidence else 0
+    text, confidence = recogniser().read(straightened(rgb, polygon))
+    return len(text.replace(" ", "")) if confidence >= least_confidence else 0

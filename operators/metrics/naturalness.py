@@ -1,6 +1,4 @@
-"""Does an edit look like the picture it is in? Its detail, band by band, and whether it
-overshoots.
-"""
+"""Measure whether an edit looks like its picture: its detail in each band, and its overshoot."""
 
 from __future__ import annotations
 
@@ -12,15 +10,14 @@ from operators.metrics.continuity import luma
 from operators.rows.arrays import Pixels, Selection
 
 BANDS = 4
-"""Octave bands that are measured, the finest (half to a quarter of the sampling rate) first."""
+"""Number of octave bands; the finest, half to a quarter of the sampling rate, comes first."""
 
 
 def octave_bands(rgb: Pixels) -> list[npt.NDArray[np.float32]]:
-    """The luma's octave bands at full size, finest first: differences of Gaussians of sigma 0.8
-    that doubles each time.
+    """The luma's octave bands at full size, finest first, in grey levels.
 
-    Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code" (1983), without the
-    thinning.
+    They are differences of Gaussians whose sigma starts at 0.8 pixels and doubles each time (Burt
+    and Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983, without subsampling).
     """
     level, bands = luma(rgb), []
     for octave in range(BANDS):
@@ -31,33 +28,33 @@ def octave_bands(rgb: Pixels) -> list[npt.NDArray[np.float32]]:
 
 
 def band_energies(rgb: Pixels, where: Selection) -> list[float]:
-    """Mean squared value of each octave band over `where`, in squared grey levels, finest first;
-    NaN if it is empty.
+    """Mean squared value of each octave band over `where`, in squared grey levels, finest first.
+
+    NaN if `where` is empty.
     """
     return [float(np.mean(band[where] ** 2)) if where.any() else float("nan") for band in octave_bands(rgb)]
 
 
 def band_ratios(rgb: Pixels, edited: Selection, ring: Selection) -> list[float]:
-    """Base-2 logarithm of the energy in `edited` over that in the ring for each octave band,
-    finest first.
+    """Base-2 logarithm of each octave band's energy in `edited` over that in the ring.
 
-    0 where both are alike; one squared grey level is added to both sides. NaN where either is
-    empty.
+    The finest band comes first. 0 means equal energies; one squared grey level is added to both.
+    NaN if either is empty.
     """
     pairs = zip(band_energies(rgb, edited), band_energies(rgb, ring), strict=True)
     return [float(np.log2((inside + 1) / (around + 1))) for inside, around in pairs]
 
 
 def overshoot_share(result: Pixels, source: Pixels, where: Selection, radius: int = 5) -> float:
-    """Share of `where` in which the result's luma leaves the range that the source has within
-    `radius` pixels, 0..1.
+    """Share of `where`, 0..1, in which the result's luma leaves the source's local range.
 
-    Two grey levels of slack keep rounding out. It counts ringing and oversharpening (after
-    Marziliano et al., 2004). NaN if `where` is empty.
+    The range is that of the source within `radius` pixels, plus two grey levels for rounding. The
+    share counts ringing and oversharpening (after Marziliano et al., 2004). NaN if `where` is
+    empty.
     """
     if not where.any():
         return float("nan")
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    values, given = luma(result), luma(source)
-    outside = (values > cv2.dilate(given, kernel) + 2) | (values < cv2.erode(given, kernel) - 2)
+    values, source_luma = luma(result), luma(source)
+    outside = (values > cv2.dilate(source_luma, kernel) + 2) | (values < cv2.erode(source_luma, kernel) - 2)
     return float(outside[where].mean())

@@ -1,4 +1,4 @@
-"""How different do two pictures look to a viewer? Shift-tolerant LPIPS."""
+"""Measure how different two pictures look to a viewer: shift-tolerant LPIPS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 LEAST_SIDE = 32
-"""Smaller pictures are continued by reflection to this side: the network's last layers see
-nothing of less.
+"""Side in pixels to which smaller pictures are continued by reflection.
+
+The network's last layers are empty for smaller pictures.
 """
 
 
@@ -27,13 +28,13 @@ def weights_path() -> Path:
 
 
 class PerceptualDistance:
-    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu, ECCV 2022): 0 for equal pictures,
-    larger for more visible change.
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu, ECCV 2022).
 
-    A learnt distance between features of five layers, each unit-normalised over its channels.
-    Features are low-passed before they are thinned, so that a shift by a pixel or two, which
-    nobody sees, costs next to nothing. The weights are the authors'; the network round them is
-    written from the paper and their shapes.
+    The distance is 0 for equal pictures and larger for more visible changes. It is a learnt
+    distance between features of five layers, each unit-normalised over its channels. Features are
+    low-passed before they are subsampled, so a shift by a pixel or two, which nobody sees, costs
+    almost nothing. The weights are the authors'; the network was written from the paper and the
+    shapes of the weights.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,25 +71,25 @@ class PerceptualDistance:
         return [first, second, third, fourth, fifth]
 
     def maps(self, first: Pixels, second: Pixels) -> list[npt.NDArray[np.float32]]:
-        """The distance at every place of each of the five layers; `distance` is the sum of their
-        means.
+        """The distance at every place of each of the five layers.
+
+        `distance` is the sum of the maps' means.
         """
         import torch
 
         with torch.inference_mode():
             x = torch.cat([(_as_tensor(picture) - self._shift) / self._scale for picture in (first, second)])
-            found = []
+            maps = []
             for features, weight in zip(self._features(x), self._linear, strict=True):
                 unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
                 squared = (unit[:1] - unit[1:]).square()
-                found.append((squared * weight).sum(1)[0].numpy())
-        return found
+                maps.append((squared * weight).sum(1)[0].numpy())
+        return maps
 
     def distance(self, first: Pixels, second: Pixels) -> float:
-        """The distance of two uint8 pictures of one shape, height x width x 3; exactly 0 if they
-        are equal.
+        """The distance of two uint8 pictures of one shape, height x width x 3.
 
-        Raises ValueError for shapes that differ.
+        It is exactly 0 for equal pictures. Raises ValueError if the shapes differ.
         """
         if first.shape != second.shape:
             raise ValueError(f"{first.shape} and {second.shape} differ")
@@ -107,5 +108,5 @@ def _as_tensor(picture: Pixels) -> Any:
 
 
 def perceptual_distance() -> PerceptualDistance:
-    """The process's perceptual distance."""
+    """The perceptual distance, loaded once per process."""
     return load_once("stlpips-alex", "0.0.2", "cpu", lambda: PerceptualDistance(weights_path()))

@@ -1,15 +1,15 @@
-"""What a surface is like, in a few figures that people can read: of the picture behind a text,
-never of the text.
+"""Describe the surface behind a text, never the text itself, in a few readable figures.
 
-`smoothed_over` replaces what the text has touched by a cheap smooth fill before anything is
-measured, and the figures count only pixels that it has not touched. FIGURES is the list of
-everything that `describe` writes into `metadata`.
+Before measuring, `smoothed_over` replaces the pixels that the text has touched by a cheap smooth
+fill. The figures count only pixels that the text has not touched. FIGURES lists everything that
+`describe` writes into `metadata`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,21 +23,23 @@ from operators.metrics.straight_edges import CANDIDATES, straight_edges
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels, Selection
 
 COLOURS = 3
+"""Number of dominant colours."""
 SAMPLES = 512
-"""Pixels that the dominant colours are taken from."""
+"""Most pixels from which the dominant colours are computed."""
 SAME_COLOUR = 12.0
-"""Distance in sRGB grey levels below which two dominant colours are one."""
+"""Distance in sRGB grey levels below which two dominant colours are merged."""
 ROUGH = 3.0
-"""Grey levels of detail (root mean square) from which a place is textured and not flat; grain and
-noise count as texture.
+"""Grey levels of detail (root mean square) above which a place is textured and not flat.
+
+Grain and noise count as texture.
 """
 EDGE_RING = 24
-"""Pixels round an edit in which straight edges are looked for."""
+"""Pixels around an edit in which straight edges are searched."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One entry of `metadata`: its name, unit and range, and whether it is of regions only."""
+    """One entry of `metadata`: its name, unit, range and meaning."""
 
     name: str
     unit: str
@@ -45,16 +47,17 @@ class Figure:
     most: float
     meaning: str
     region_only: bool = False
+    """Whether only regions have the figure, not whole pictures."""
 
 
 ANY = float("inf")
 FIGURES = (
     Figure("seen", "pixels", 0, ANY, "pixels that were measured; with 0 all surface figures are 0 and mean nothing"),
-    Figure("mask_area", "share", 0, 1, "what is edited, of the crop or the picture"),
+    Figure("mask_area", "share", 0, 1, "edited pixels of the crop or the picture"),
     Figure("size", "pixels", 1, ANY, "the picture's longer side"),
     Figure("brightness", "grey levels", 0, 255, "mean luma"),
     Figure("contrast", "grey levels", 0, 127.5, "standard deviation of the luma"),
-    Figure("noise", "grey levels", 0, ANY, "deviation of the luma's noise; on dense fine texture its detail is counted in"),
+    Figure("noise", "grey levels", 0, ANY, "deviation of the luma's noise; includes the detail of dense fine texture"),
     Figure("blur", "share", 0, 1, "0 sharp to 1 blurred; 0 where nothing varies"),
     Figure("texture", "grey levels", 0, 1020, "mean absolute Laplacian of the luma"),
     Figure("textured", "share", 0, 1, "pixels in whose neighbourhood the detail is above 3 grey levels: 0 flat, 1 textured"),
@@ -69,26 +72,28 @@ FIGURES = (
         for number in range(1, COLOURS + 1)
         for part, unit, most in (("red", "sRGB", 255), ("green", "sRGB", 255), ("blue", "sRGB", 255), ("share", "share", 1))
     ),
-    Figure("stroke_thickness", "pixels", 0, ANY, "across the thickest stroke", True),
+    Figure("stroke_thickness", "pixels", 0, ANY, "width of the thickest stroke", True),
     Figure("text_height", "pixels", 0, ANY, "mean height of the region's lines of text", True),
     Figure(
         "straight_edges",
         "count",
         0,
         CANDIDATES,
-        "straight edges that go in on one side of the text and come out on the other",
+        "straight edges that enter the text on one side and come out on the other",
         True,
     ),
     Figure("edge_steepness", "grey levels per pixel", 0, 255, "mean steepness across those edges", True),
 )
-"""Everything in `metadata`. The figures of a whole picture are measured at no more than
-`describe.FRAME_SIDE` pixels a side.
+"""Everything in `metadata`.
+
+The figures of a whole picture are measured at no more than `describe.FRAME_SIDE` pixels a side.
 """
 
 
 def smoothed_over(pixels: Pixels, hole: Selection) -> Pixels:
-    """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes); grey if
-    nothing else is left.
+    """The pixels (uint8 height x width x 3) with `hole` smoothly filled (Navier-Stokes).
+
+    All grey (128) if the hole covers everything.
     """
     if not hole.any():
         return pixels
@@ -101,9 +106,9 @@ def smoothed_over(pixels: Pixels, hole: Selection) -> Pixels:
 def noise_deviation(rgb: Pixels, where: Selection) -> float:
     """The standard deviation of the luma's noise over `where`, in grey levels; 0 if it is empty.
 
-    The second difference both ways (Immerkaer, "Fast Noise Variance Estimation", 1996), and its
-    median absolute value instead of the mean (Donoho and Johnstone 1994), so that edges do not
-    count.
+    It is the second difference in both directions (Immerkaer, "Fast Noise Variance Estimation",
+    1996), with the median absolute value instead of the mean (Donoho and Johnstone 1994), so that
+    edges do not count.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     values = np.abs(cv2.filter2D(luma(rgb), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101))[where]
@@ -111,25 +116,25 @@ def noise_deviation(rgb: Pixels, where: Selection) -> float:
 
 
 def blur(rgb: Pixels, where: Selection) -> float:
-    """How little of the luma's variation a blur of nine pixels takes away, 0 (sharp) to 1
-    (blurred); 0 where nothing varies.
+    """How little of the luma's variation a blur of nine pixels removes.
 
-    Crété et al., "The blur effect: perception and estimation with a new no-reference perceptual
-    blur metric", 2007.
+    0 is sharp, 1 blurred; 0 if nothing varies. Crété et al., "The blur effect: perception and
+    estimation with a new no-reference perceptual blur metric", 2007.
     """
-    grey, found = luma(rgb), []
+    grey, by_axis = luma(rgb), []
     for axis, size in ((0, (1, 9)), (1, (9, 1))):
         chosen = where[1:] if axis == 0 else where[:, 1:]
         before = np.abs(np.diff(grey, axis=axis))[chosen]
         after = np.abs(np.diff(cv2.blur(grey, size, borderType=cv2.BORDER_REFLECT_101), axis=axis))[chosen]
         if before.sum() > 0:
-            found.append(1 - float(np.maximum(before - after, 0).sum() / before.sum()))
-    return max(found, default=0.0)
+            by_axis.append(1 - float(np.maximum(before - after, 0).sum() / before.sum()))
+    return max(by_axis, default=0.0)
 
 
 def textured_share(rgb: Pixels, where: Selection) -> float:
-    """The share of `where` round which (9 x 9) the luma's detail, slopes taken out, is above
-    ROUGH; 0 if it is empty.
+    """The share of `where` with detail above ROUGH in the 9 x 9 pixels around; 0 if it is empty.
+
+    Detail is the luma without its slopes.
     """
     grey = luma(rgb)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 3.2, borderType=cv2.BORDER_REFLECT_101)
@@ -137,16 +142,25 @@ def textured_share(rgb: Pixels, where: Selection) -> float:
     return float((energy[where] > ROUGH**2).mean()) if where.any() else 0.0
 
 
-def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, float, float]]:
-    """COLOURS times red, green, blue (0..255) and share (0..1), the most frequent first; missing
-    ones are black with share 0.
+class DominantColour(NamedTuple):
+    """A colour (0..255) and its share of the pixels (0..1)."""
 
-    k-means (Lloyd 1982) from the luma's quantiles, so that no random number is drawn.
+    red: float
+    green: float
+    blue: float
+    share: float
+
+
+def dominant_colours(rgb: Pixels, where: Selection) -> list[DominantColour]:
+    """The COLOURS dominant colours over `where`.
+
+    The most frequent comes first; missing ones are black with share 0. k-means (Lloyd 1982) starts
+    from the luma's quantiles, so no random number is drawn.
     """
-    nothing = (0.0, 0.0, 0.0, 0.0)
+    missing = DominantColour(0.0, 0.0, 0.0, 0.0)
     pixels = rgb[where]
     if not len(pixels):
-        return [nothing] * COLOURS
+        return [missing] * COLOURS
     chosen = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLES)).astype(int)].astype(np.float32)
     order = np.argsort(chosen @ np.array(LUMA_WEIGHTS, np.float32), kind="stable")
     centres = np.stack([part.mean(axis=0) for part in np.array_split(chosen[order], min(COLOURS, len(order)))])
@@ -159,7 +173,7 @@ def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, 
     merged: list[tuple[np.ndarray[tuple[int], np.dtype[np.float32]], float]] = []
     for number in np.argsort(-counts, kind="stable"):
         near = next(
-            (at for at, (centre, _) in enumerate(merged) if np.linalg.norm(centre - centres[number]) < SAME_COLOUR), None
+            (index for index, (centre, _) in enumerate(merged) if np.linalg.norm(centre - centres[number]) < SAME_COLOUR), None
         )
         if near is None:
             merged.append((centres[number], counts[number]))
@@ -168,13 +182,14 @@ def dominant_colours(rgb: Pixels, where: Selection) -> list[tuple[float, float, 
             total = max(1.0, count + counts[number])
             merged[near] = ((centre * count + centres[number] * counts[number]) / total, count + counts[number])
     merged.sort(key=lambda entry: -entry[1])
-    found = [(float(c[0]), float(c[1]), float(c[2]), count / len(chosen)) for c, count in merged if count]
-    return [*found, *[nothing] * (COLOURS - len(found))]
+    colours = [DominantColour(float(c[0]), float(c[1]), float(c[2]), count / len(chosen)) for c, count in merged if count]
+    return [*colours, *[missing] * (COLOURS - len(colours))]
 
 
 def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str, float]:
-    """The figures of a surface over `seen`, of a picture whose `hole` is hidden already; every
-    value is finite.
+    """The figures of a surface over the pixels `seen`; every value is finite.
+
+    `shown` is the picture with its `hole` already smoothed over.
     """
     clear = seen & (dilated(hole.astype(np.uint8), 1) == 0)
     clear = clear if clear.any() else seen
@@ -184,7 +199,7 @@ def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str
     colours = {
         f"colour_{number}_{part}": value
         for number, colour in enumerate(dominant_colours(shown, seen), 1)
-        for part, value in zip(("red", "green", "blue", "share"), colour, strict=True)
+        for part, value in colour._asdict().items()
     }
     return {
         "seen": float(seen.sum()),
@@ -200,16 +215,16 @@ def surface_figures(shown: Pixels, seen: Selection, hole: Selection) -> dict[str
 
 
 def text_smoothed_over(pixels: Pixels, mask: Pixels) -> Pixels:
-    """A region's crop with every stroke in it hidden, also those of its neighbours."""
+    """A region's crop with every stroke smoothed over, also those of neighbouring regions."""
     return smoothed_over(np.ascontiguousarray(pixels), hole_of(mask) > 0)
 
 
 def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int) -> dict[str, float]:
-    """Every figure of FIGURES for one region, before any fill: its crop `text_smoothed_over`, its
-    mask, its polygons, and the picture's longer side.
+    """Every figure of FIGURES for one region, before any fill.
 
-    Measured on the ring of `gate.RING_WIDTH` pixels round the edit, straight edges on a wider
-    one.
+    `shown` is the region's crop after `text_smoothed_over`, `frame_side` the picture's longer side
+    in pixels. The figures are measured on the ring of `fills.RING_WIDTH` pixels around the edit,
+    straight edges on the ring of EDGE_RING pixels.
     """
     place, hole = Surroundings.of(mask), hole_of(mask) > 0
     core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)

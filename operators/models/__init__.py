@@ -1,1 +1,1 @@
-"""Models: cards, weights, where they come from, and how a process holds them."""
+"""Models: their cards, their weights, where both come from, and how a process loads them."""

@@ -1,4 +1,7 @@
-"""The JSON and YAML documents of a model: parsed, or refused with one line."""
+"""Parse the YAML and JSON documents of a model, or refuse them with an error of one line.
+
+`where` is the document's name in the error message: a file name, a path or a URL.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from operators.rows.failure import RunError
 
 
 def read_mapping(text: str | bytes, where: str) -> dict[str, Any]:
-    """A YAML mapping. Raises RunError model_card_invalid if it is none."""
+    """Parse a YAML mapping.
+
+    Raises RunError model_card_invalid if the text is not YAML, not UTF-8 or not a mapping.
+    """
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -22,7 +28,7 @@ def read_mapping(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, where: str) -> dict[str, Any]:
-    """A JSON object. Raises RunError model_invalid if it is none."""
+    """Parse a JSON object. Raises RunError model_invalid if `data` is not one."""
     try:
         content = json.loads(data)
     except ValueError as error:

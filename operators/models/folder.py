@@ -1,5 +1,4 @@
-"""A folder in diffusers' format: what it tells about its model, which of its files a pipeline
-loads, whether they are whole.
+"""Read folders in diffusers' format: derive a card, select the files to load, check them.
 
 Such a folder holds `model_index.json`, which names the pipeline's class and its components, and
 one folder per component.
@@ -23,17 +22,17 @@ from operators.storage import files as storage
 Result = TypeVar("Result")
 INDEX = "model_index.json"
 OVERRIDE = "cleanplate.yaml"
-"""A file in the folder with fields of a card, which take the place of what the folder itself
-tells.
-"""
+"""A file in the folder with fields of a card, which override those derived from the folder."""
 WEIGHTS = ".safetensors"
 SETTINGS = frozenset({".json", ".txt", ".model"})
+"""Formats of configurations and vocabularies."""
 GRAPHS = {"PixelDiffusion": frozenset({".onnx"})}
-"""Formats of the graphs that a pipeline of this class runs; other folders hold some that nothing
-here would load.
+"""Formats of graphs by the class of the pipeline that runs them.
+
+Other folders may hold graphs too, but cleanplate does not load those.
 """
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
-"""Formats whose reading can run code that somebody hid in them."""
+"""Formats that can run hidden code when they are read."""
 UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
 """Components that no fill needs; they are neither pulled nor loaded."""
 
@@ -43,90 +42,90 @@ HABITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Flux", {"steps": 28, "guidance": 7.0, "dtype": "bfloat16"}),
     ("", {"steps": 30, "guidance": 4.0, "dtype": "bfloat16"}),
 )
-"""What no folder of a transformer says: settings by the beginning of the pipeline's class name;
-the first that fits counts.
+"""Card fields that no folder of a transformer holds, by the start of the pipeline's class name.
+
+The first match counts.
 """
 UPSCALERS: dict[str, dict[str, Any]] = {
     "StableDiffusionUpscalePipeline": {},
     "LDMSuperResolutionPipeline": {"steps": 100, "guidance": 1.0, "dtype": "float32"},
 }
-"""Pipelines that enlarge a picture and fill nothing, and their own habits."""
+"""Pipelines that enlarge a picture and fill nothing, with card fields that override the others."""
 UNET_HABITS: dict[str, Any] = {"steps": 25, "guidance": 7.5, "dtype": "float16", "scheduler": "DDIMScheduler"}
-"""The same for folders of a U-Net, whose own schedulers often add noise."""
+"""The same for folders of a U-Net; the schedulers that they name often add noise."""
 
 
 def card_of_folder(uri: str) -> ModelCard:
-    """The card of a folder or fsspec URL in diffusers' format; nothing but its small
-    configuration files is read.
+    """The card of a folder or fsspec URL in diffusers' format.
 
-    Raises RunError model_unavailable if there is no such folder, model_invalid if it is not in
-    diffusers' format, model_unsafe if it has pickled weights only, model_card_invalid for a wrong
-    `cleanplate.yaml` in it.
+    Only the small configuration files are read. Raises RunError model_unavailable if there is no
+    such folder, model_invalid if it is not in diffusers' format, model_unsafe if all its weights
+    are pickled, model_card_invalid for an invalid `cleanplate.yaml` in it.
     """
     names = list_files(uri)
     if INDEX not in names:
         raise RunError("model_invalid", f"{uri} has no {INDEX}: not a folder in diffusers' format")
-    index = _object(uri, INDEX)
+    index = _read_json(uri, INDEX)
     alias = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-") or "model"
     fields: dict[str, Any] = {"alias": alias, "licence": "unknown", "source": uri, "variant": _only_variant(names, index)}
-    chosen = select_files(names, index, fields["variant"])
-    fields |= _shape(uri, names, index)
-    stored = _asked(uri, lambda: sum(storage.size(storage.joined(uri, name)) for name in _weights(chosen)))
+    selected = select_files(names, index, fields["variant"])
+    fields |= _derive_fields(uri, index)
+    stored = _call_storage(uri, lambda: sum(storage.size(storage.joined(uri, name)) for name in _weights(selected)))
     fields["memory_gib"] = round(stored / 2**30 + 1, 1)
-    return card_from({**fields, **_override(uri, names), "source": uri}, storage.joined(uri, OVERRIDE))
+    return card_from({**fields, **_read_override(uri, names), "source": uri}, storage.joined(uri, OVERRIDE))
 
 
 def list_files(uri: str) -> tuple[str, ...]:
-    """The files under a folder or URL by their path in it. Raises RunError model_unavailable if
-    there are none.
+    """The files under a folder or URL by their paths in it, sorted.
+
+    Raises RunError model_unavailable if there are none.
     """
-    root = _asked(uri, lambda: storage.filesystem(uri)[1].rstrip("/") + "/")
-    found = _asked(uri, lambda: storage.names(uri))
-    names = tuple(sorted(name.removeprefix(root) for name in found if name.startswith(root)))
+    root = _call_storage(uri, lambda: storage.filesystem(uri)[1].rstrip("/") + "/")
+    paths = _call_storage(uri, lambda: storage.names(uri))
+    names = tuple(sorted(path.removeprefix(root) for path in paths if path.startswith(root)))
     if not names:
-        raise RunError("model_unavailable", f"{uri}: no such folder, or nothing in it")
+        raise RunError("model_unavailable", f"{uri}: no such folder, or it is empty")
     return names
 
 
 def select_files(names: Collection[str], index: Mapping[str, Any], variant: str) -> tuple[str, ...]:
-    """The files that a fill by a model of this `model_index.json` needs, sorted: settings,
-    vocabularies, one set of weights.
+    """The files that a fill needs, sorted: configurations, vocabularies, one set of weights.
 
-    Weights are of the variant where a component has it, else those without one. Raises RunError
-    model_unsafe for a component whose weights are only pickled, model_invalid for one that is not
-    there.
+    `names` are the files present, `index` is the content of `model_index.json`. A component's
+    weights are those of the variant, or those without a variant if it lacks them. Raises RunError
+    model_unsafe for a component with pickled weights only, model_invalid for one without files,
+    weights or config.json.
     """
-    chosen = [INDEX]
+    selected = [INDEX]
     for component in _components(index):
         inside = [name for name in names if PurePosixPath(name).parent == PurePosixPath(component)]
         by_variant = {kind: [name for name in _weights(inside) if _variant(name) == kind] for kind in (variant, "")}
         weights = by_variant[variant] or by_variant[""]
         pickled = [name for name in inside if PurePosixPath(name).suffix in PICKLED]
-        wants_weights = bool(pickled) or f"{component}/config.json" in inside
+        needs_weights = bool(pickled) or f"{component}/config.json" in inside
         if not inside:
             raise RunError("model_invalid", f"component {component} of {INDEX} has no files")
-        if wants_weights and not weights and pickled:
+        if needs_weights and not weights and pickled:
             raise RunError("model_unsafe", f"{pickled[0]} is pickled and could run code; save the model as safetensors")
-        if wants_weights and not weights:
+        if needs_weights and not weights:
             raise RunError("model_invalid", f"component {component} has no weights in safetensors")
         if weights and f"{component}/config.json" not in inside:
             raise RunError("model_invalid", f"component {component} has no config.json")
-        kept = SETTINGS | GRAPHS.get(str(index.get("_class_name")), frozenset())
-        chosen += weights + [name for name in inside if PurePosixPath(name).suffix in kept]
-    return tuple(sorted(chosen))
+        suffixes = SETTINGS | GRAPHS.get(str(index.get("_class_name")), frozenset())
+        selected += weights + [name for name in inside if PurePosixPath(name).suffix in suffixes]
+    return tuple(sorted(selected))
 
 
-def variants(chosen: Collection[str]) -> dict[str, str]:
-    """The variant of the weights (empty for plain ones) of each component that has some among the
-    selected files.
+def variants(selected: Collection[str]) -> dict[str, str]:
+    """The variant of each component's weights among the selected files; "" for plain weights.
+
+    Components without weights are left out.
     """
-    return {PurePosixPath(name).parts[0]: _variant(name) for name in _weights(chosen)}
+    return {PurePosixPath(name).parts[0]: _variant(name) for name in _weights(selected)}
 
 
 def check_whole(folder: Path, names: Collection[str]) -> None:
-    """Raise RunError model_invalid, naming the file, if weights are cut short, misshapen or miss
-    a part of theirs.
-    """
+    """Raise RunError model_invalid, naming the file, for weights that are damaged or incomplete."""
     for name in names:
         if name.endswith(WEIGHTS):
             check_safetensors(folder / name)
@@ -135,7 +134,10 @@ def check_whole(folder: Path, names: Collection[str]) -> None:
 
 
 def card_from(fields: Mapping[str, Any], where: str) -> ModelCard:
-    """The card of these fields. Raises RunError model_card_invalid with the first thing wrong."""
+    """The card with these fields, from the document `where`.
+
+    Raises RunError model_card_invalid with the first error.
+    """
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
@@ -154,12 +156,13 @@ def _weights(names: Collection[str]) -> list[str]:
 
 
 def _variant(name: str) -> str:
-    """`fp16` of `unet/model.fp16-00001-of-00002.safetensors`; empty for `unet/model.safetensors`."""
+    """`fp16` for `unet/model.fp16-00001-of-00002.safetensors`, "" for `unet/model.safetensors`."""
     stem = PurePosixPath(name).name.removesuffix(WEIGHTS)
     return re.sub(r"-\d{5}-of-\d{5}", "", stem).partition(".")[2]
 
 
 def _only_variant(names: Collection[str], index: Mapping[str, Any]) -> str:
+    """The first variant of the first component without plain weights; "" if all have plain ones."""
     for component in _components(index):
         kinds = {_variant(name) for name in _weights(names) if PurePosixPath(name).parent == PurePosixPath(component)}
         if kinds and "" not in kinds:
@@ -167,9 +170,10 @@ def _only_variant(names: Collection[str], index: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[str, Any]:
-    """Family, sizes and habits, as the pipelines of diffusers derive them from the components'
-    configurations.
+def _derive_fields(uri: str, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Family, sizes and sampling settings.
+
+    The sizes follow from the components' configurations as in the pipelines of diffusers.
     """
     pipeline = str(index.get("_class_name", ""))
     components = _components(index)
@@ -177,9 +181,9 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     if core is None:
         raise RunError("model_invalid", f"{uri}: {INDEX} names neither a unet nor a transformer")
     decoder = next((name for name in ("vae", "vqvae", "movq") if name in components), None)
-    network = _object(uri, f"{core}/config.json")
-    scale = 1 if decoder is None else _reduction(_object(uri, f"{decoder}/config.json"))
-    pairs = 2 if network.get("downsample", True) else 1
+    network = _read_json(uri, f"{core}/config.json")
+    scale = 1 if decoder is None else _reduction(_read_json(uri, f"{decoder}/config.json"))
+    patch = 2 if network.get("downsample", True) else 1
     side = network.get("sample_size")
     side = side if isinstance(side, int) and side > 0 else 128
     family = "latent_diffusion" if decoder else "pixel_diffusion"
@@ -188,47 +192,47 @@ def _shape(uri: str, names: Collection[str], index: Mapping[str, Any]) -> dict[s
     habits = UNET_HABITS
     if core == "transformer":
         habits = next(habits for beginning, habits in HABITS if pipeline.startswith(beginning))
-    cells = _reduction(network) if core == "unet" else pairs
+    cells = _reduction(network) if core == "unet" else patch
     if pipeline in UPSCALERS:
         return _upscaler({**habits, **UPSCALERS[pipeline]}, side, cells, scale)
     return {"family": family, "native_size": side * scale, "size_multiple": scale * cells, **habits}
 
 
 def _upscaler(habits: Mapping[str, Any], side: int, cells: int, reduction: int) -> dict[str, Any]:
-    """An upscaler's latent has the size of the picture that it is given, and its decoder enlarges
-    that.
+    """The same for an upscaler, whose latent has the input's size and is enlarged by the decoder.
 
-    Sides are multiples of both factors (powers of two), since some pipelines cut a picture to
-    multiples of the decoder's.
+    Sides are multiples of both factors (powers of two), because some pipelines crop a picture to
+    multiples of the decoder's factor.
     """
     return {"family": "upscaler", "native_size": side, "size_multiple": max(cells, reduction), "scale": reduction, **habits}
 
 
 def _reduction(network: Mapping[str, Any]) -> int:
-    """How many pixels or cells one side of the smallest layer's cells covers: each block but the
-    last halves its input.
+    """How many pixels (or latent cells) per side one cell of the smallest layer covers.
+
+    Each block but the last halves its input.
     """
     blocks = network.get("block_out_channels")
     return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else 8
 
 
-def _override(uri: str, names: Collection[str]) -> dict[str, Any]:
+def _read_override(uri: str, names: Collection[str]) -> dict[str, Any]:
     if OVERRIDE not in names:
         return {}
     where = storage.joined(uri, OVERRIDE)
-    fields = read_mapping(_asked(uri, lambda: storage.read(where)), where)
+    fields = read_mapping(_call_storage(uri, lambda: storage.read(where)), where)
     if "source" in fields:
-        raise RunError("model_card_invalid", f"{where}: the source is the folder itself")
+        raise RunError("model_card_invalid", f"{where}: source cannot be set, it is the folder itself")
     return fields
 
 
-def _object(uri: str, name: str) -> dict[str, Any]:
+def _read_json(uri: str, name: str) -> dict[str, Any]:
     where = storage.joined(uri, name)
-    return parse_json(_asked(uri, lambda: storage.read(where)), where)
+    return parse_json(_call_storage(uri, lambda: storage.read(where)), where)
 
 
-def _asked(uri: str, call: Callable[[], Result]) -> Result:
-    """The result of a storage call; what goes wrong is one line of the run."""
+def _call_storage(uri: str, call: Callable[[], Result]) -> Result:
+    """The result of a storage call; its errors become RunError model_unavailable."""
     try:
         return call()
     except Failure as failure:

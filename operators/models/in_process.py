@@ -1,4 +1,4 @@
-"""Models loaded once per process, shared by every operator that names the same one."""
+"""Load each model once per process; every operator that names the same one shares it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 Model = TypeVar("Model")
 
 _models: dict[tuple[str, str, str], Any] = {}
+"""The loaded models by alias, checksum and device; they stay until the process ends."""
 _lock = threading.Lock()
+"""Held while a model loads, so `load` must not call `load_once` itself."""
 
 
 def load_once(alias: str, checksum: str, device: str, load: Callable[[], Model]) -> Model:
-    """The model under (alias, checksum, device), loaded by `load` the first time this process
-    asks for it.
+    """The model for (alias, checksum, device), loaded by `load` on this process's first request.
+
+    Other threads wait while a model loads. Raises what `load` raises; the next call tries again.
     """
     key = (alias, checksum, device)
     with _lock:

@@ -1,5 +1,6 @@
-"""ONNX models on one computing thread: the same values for the same input, and no threads that
-fight other workers'.
+"""Run ONNX models on one computing thread.
+
+One thread gives the same values for the same input and does not compete with other workers.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from typing import Any
 
 
 def onnx_session(path: Path) -> Any:
-    """An ONNX Runtime session for the model file, on the CPU, without memory arenas that only
-    ever grow.
+    """An ONNX Runtime session for the model file, on the CPU.
+
+    It uses no memory arena, because arenas never shrink.
     """
     import onnxruntime
 

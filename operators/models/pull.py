@@ -1,13 +1,12 @@
-"""Models on this machine: pulled once, by one process at a time, whole or not at all, every file
-checked.
+"""Pull models to this machine: once, by one process at a time, completely, every file checked.
 
-A pulled model is the folder `<cache>/<name>`; beside it lie `<name>.json`, which records the
-checksum of every file, `<name>.lock`, which one process at a time holds, and `<name>.partial`
-while it is being pulled. The rename of that folder is the only moment at which a model appears.
+A pulled model is the folder `<cache>/<name>`. Beside it lie `<name>.json` with the checksum of
+every file, `<name>.lock`, which one process at a time holds, and during a pull the folder
+`<name>.partial`. A model appears in one step, when that folder is renamed.
 
-A card without checksums is trusted on first use: what the first pull brings is recorded, and
-every later pull on this machine must bring the same. `registry.pinned` makes a card of it that
-binds other machines too.
+A card without checksums is trusted on first use: the first pull records the checksums, and every
+later pull on this machine must match them. `registry.pin_checksums` returns a card that binds
+other machines too.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from operators.models.card import ModelCard
 from operators.models.documents import parse_json
 from operators.models.folder import INDEX, check_whole, list_files, select_files
 from operators.models.in_process import file_sha256
-from operators.models.sources import ELSEWHERE, bring, check_names, compare, origin
+from operators.models.sources import ELSEWHERE, check_checksums, check_names, fetch_files, origin
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 
@@ -37,74 +36,69 @@ LISTED = "as its card lists"
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file as it was when its checksum was taken; same size (bytes) and time (ns), same
-    checksum.
-    """
+    """A file when its checksum was computed; with equal size and time the checksum holds."""
 
     sha256: str
+    """64 hexadecimal digits."""
     size: int
+    """Bytes."""
     mtime_ns: int
+    """Time of the last change, nanoseconds since the epoch."""
 
 
 Record = dict[str, Stamp]
-"""The files of one model by their path in it."""
+"""The files of one model by their paths in it."""
 
 
 def cache_folder() -> Path:
-    """Where pulled models lie: the environment's CLEANPLATE_CACHE, else the platform's cache
-    folder of the user.
-    """
+    """The folder of pulled models: the environment's CLEANPLATE_CACHE, else the user's cache."""
     chosen = os.environ.get("CLEANPLATE_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("cleanplate", appauthor=False) / "models"
 
 
 def fetch_weights(card: ModelCard) -> Path:
-    """The folder with the model's files on this machine, pulled if need be; a folder given as
-    source is used where it is.
+    """The folder with the model's verified files on this machine, pulled if necessary.
 
-    Checksums that the card lists are verified; weights are checked for being whole. A pulled file
-    counts as verified while its size and time are those of the pull. Raises RunError
-    model_unavailable, model_checksum, model_invalid, model_unsafe, package_missing; ValueError
-    for a model that is code.
+    If the card's source is a folder, the files stay there. Checksums that the card lists are
+    verified, and weights are checked for completeness. A pulled file counts as verified while
+    its size and time are those of the pull. Raises RunError model_unavailable, model_checksum,
+    model_invalid, model_unsafe, package_missing; ValueError for a model that is code.
     """
     if origin(card) != "folder":
         checksums(card)
-        return _place(card)
+        return _pulled_folder(card)
     if card.files:
         checksums(card)
     else:
         check_whole(*_folder_files(card))
-    return _own_folder(card)
+    return _source_folder(card)
 
 
 def checksums(card: ModelCard) -> dict[str, str]:
-    """SHA-256 of every file of the model by its path in it, in order. Pulls the model and raises
-    as `fetch_weights` does.
+    """SHA-256 of every file of the model by its path in it, sorted.
+
+    Pulls the model and raises as `fetch_weights` does.
     """
     if origin(card) == "code":
         raise ValueError(f"{card.alias} is code and has no files")
-    record = _measured(card) if origin(card) == "folder" else _pulled(card)
+    record = _measure(card) if origin(card) == "folder" else _ensure_pulled(card)
     return {name: stamp.sha256 for name, stamp in sorted(record.items())}
 
 
 def place(card: ModelCard) -> Path | None:
-    """Where the model's files lie or would lie on this machine; None for a model that is code."""
+    """The folder of the model's files on this machine, pulled or not; None if it is code."""
     if origin(card) == "code":
         return None
-    return _own_folder(card) if origin(card) == "folder" else _place(card)
+    return _source_folder(card) if origin(card) == "folder" else _pulled_folder(card)
 
 
 def known_checksums(card: ModelCard) -> dict[str, str]:
-    """What can be said of the files' checksums without reading or pulling them: the card's, else
-    those recorded here.
-    """
+    """The checksums known without reading or pulling files: the card's, else the recorded ones."""
     return dict(card.files) or {name: stamp.sha256 for name, stamp in sorted(_read(card).items())}
 
 
 def bytes_here(card: ModelCard) -> int | None:
-    """Bytes of the model's files if they lie on this machine, 0 for a model that is code, None if
-    it is to be pulled.
-    """
+    """Bytes of the model's files on this machine, 0 for code, None if it is not pulled yet."""
     if origin(card) == "code":
         return 0
     if origin(card) == "folder":
@@ -119,7 +113,7 @@ def _name(card: ModelCard) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', card.alias)}-{key[:12]}"
 
 
-def _place(card: ModelCard) -> Path:
+def _pulled_folder(card: ModelCard) -> Path:
     return cache_folder() / _name(card)
 
 
@@ -127,17 +121,15 @@ def _beside(card: ModelCard, extension: str) -> Path:
     return cache_folder() / f"{_name(card)}.{extension}"
 
 
-def _own_folder(card: ModelCard) -> Path:
-    """Where a folder's files lie: `./` is beside the cards that are shipped, wherever this
-    package lies on a machine.
-    """
+def _source_folder(card: ModelCard) -> Path:
+    """The card's source folder; `./` is this package's folder `weights`, on any machine."""
     if card.source.startswith("./"):
         return Path(__file__).parent / "weights" / card.source
     return Path(card.source.removeprefix("file://")).expanduser().absolute()
 
 
 def _folder_files(card: ModelCard) -> tuple[Path, tuple[str, ...]]:
-    folder = _own_folder(card)
+    folder = _source_folder(card)
     if not folder.is_dir():
         raise RunError("model_unavailable", f"{card.alias}: there is no folder {folder} on this machine")
     present = list_files(str(folder))
@@ -156,10 +148,8 @@ def _stamp(path: Path, sha256: str) -> Stamp:
     return Stamp(sha256, status.st_size, status.st_mtime_ns)
 
 
-def _measured(card: ModelCard) -> Record:
-    """Checksums of files in place; what was measured once is kept in the cache, if that can be
-    written.
-    """
+def _measure(card: ModelCard) -> Record:
+    """Checksums of the files in a source folder, kept in the cache if it can be written."""
     folder, names = _folder_files(card)
     check_whole(folder, names)
     known, record = _read(card), {}
@@ -170,7 +160,7 @@ def _measured(card: ModelCard) -> Record:
     if record != known:
         with contextlib.suppress(RunError):
             _write(card, record)
-    compare(card, card.files, {name: stamp.sha256 for name, stamp in record.items()}, LISTED)
+    check_checksums(card, card.files, {name: stamp.sha256 for name, stamp in record.items()}, LISTED)
     return record
 
 
@@ -183,7 +173,8 @@ def _read(card: ModelCard) -> Record:
 
 
 def _write(card: ModelCard, record: Record) -> None:
-    content = {"source": card.source, "revision": card.revision, "files": {name: asdict(at) for name, at in record.items()}}
+    files = {name: asdict(stamp) for name, stamp in record.items()}
+    content = {"source": card.source, "revision": card.revision, "files": files}
     try:
         storage.write(str(_beside(card, "json")), json.dumps(content, indent=1).encode())
     except Failure as failure:
@@ -195,17 +186,17 @@ def _unwritable(error: Exception) -> RunError:
 
 
 def _fits(card: ModelCard, record: Record) -> bool:
-    """Whether the cache still holds what was recorded, and the card agrees with it."""
+    """Whether the cache still holds the recorded files and the card agrees with the record."""
     if not record or any(name not in record or record[name].sha256 != sha256 for name, sha256 in card.files.items()):
         return False
     try:
-        return all(_stamp(_place(card) / name, stamp.sha256) == stamp for name, stamp in record.items())
+        return all(_stamp(_pulled_folder(card) / name, stamp.sha256) == stamp for name, stamp in record.items())
     except OSError:
         return False
 
 
-def _pulled(card: ModelCard) -> Record:
-    """The record of the model in the cache, pulled if it is not there as recorded."""
+def _ensure_pulled(card: ModelCard) -> Record:
+    """The record of the model in the cache, pulled if the cache does not match its record."""
     record = _read(card)
     if _fits(card, record):
         return record
@@ -219,15 +210,15 @@ def _pulled(card: ModelCard) -> Record:
 
 
 def _pull(card: ModelCard, earlier: Record) -> Record:
-    """Bring the files, check them, and let them appear; the caller holds the lock."""
-    expected, why = dict(card.files), LISTED
+    """Fetch the files, check them, and move them into place; the caller holds the lock."""
+    expected, reason = dict(card.files), LISTED
     if not expected:
         expected = {name: stamp.sha256 for name, stamp in earlier.items()}
-        why = f"as first pulled here; delete {_beside(card, 'json')} to trust the source anew"
+        reason = f"as first pulled here; delete {_beside(card, 'json')} to trust the source again"
     partial = _beside(card, "partial")
     partial.mkdir(exist_ok=True)
     try:
-        sums = bring(card, expected, why, partial)
+        sums = fetch_files(card, expected, reason, partial)
         check_whole(partial, sums)
     except Failure as failure:
         raise RunError("model_unavailable", f"{card.alias}: {failure}; {ELSEWHERE}") from failure
@@ -237,6 +228,6 @@ def _pull(card: ModelCard, earlier: Record) -> Record:
         raise
     record = {name: _stamp(partial / name, sha256) for name, sha256 in sums.items()}
     _write(card, record)
-    shutil.rmtree(_place(card), ignore_errors=True)
-    partial.rename(_place(card))
+    shutil.rmtree(_pulled_folder(card), ignore_errors=True)
+    partial.rename(_pulled_folder(card))
     return record

@@ -1,6 +1,4 @@
-"""Where models come from, and how their files get into a folder of this machine: a hub, or any
-fsspec storage.
-"""
+"""Copy a model's files from their source, a hub or any fsspec storage, to a local folder."""
 
 from __future__ import annotations
 
@@ -25,8 +23,10 @@ ELSEWHERE = "pull it where there is a network and pass its folder instead of the
 
 
 def origin(card: ModelCard) -> Origin:
-    """Where a model comes from: a source with `://` is a URL, one that begins like a path a
-    folder, any other a hub id.
+    """The kind of the card's source.
+
+    An empty source means code, one with another scheme than `file://` a URL. A source that begins
+    like a path or with `file://` is a folder, any other a hub id.
     """
     if not card.source:
         return "code"
@@ -35,30 +35,30 @@ def origin(card: ModelCard) -> Origin:
     return "url"
 
 
-def bring(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
-    """Put the model's files into the folder `target` and return their SHA-256 by name.
+def fetch_files(card: ModelCard, expected: Mapping[str, str], reason: str, target: Path) -> dict[str, str]:
+    """Copy the model's files into the folder `target` and return their SHA-256 by name.
 
-    `expected` says which files and which checksums (empty: those that a pipeline loads, of any
-    checksum), `why` where that is from. Raises RunError model_checksum naming the first file that
-    differs, model_unavailable, model_invalid, model_unsafe, package_missing; Failure of a
-    storage; OSError of the disk under `target`.
+    `expected` names the files and their checksums; if it is empty, the files that a pipeline
+    loads are copied, whatever their checksums. `reason` says where the checksums come from.
+    Raises RunError model_checksum naming the first file that differs, model_unavailable,
+    model_invalid, model_unsafe, package_missing; Failure for storage errors; OSError for errors
+    of the disk under `target`.
     """
     check_names(expected)
-    return (_from_hub if origin(card) == "hub" else _from_url)(card, expected, why, target)
+    return (_fetch_from_hub if origin(card) == "hub" else _fetch_from_url)(card, expected, reason, target)
 
 
-def compare(card: ModelCard, expected: Mapping[str, str], actual: Mapping[str, str], why: str) -> None:
-    """Raise RunError model_checksum with the first file whose SHA-256 is another one than
-    expected.
-    """
-    for name, wanted in expected.items():
-        if actual[name] != wanted:
-            raise RunError("model_checksum", f"{card.alias}: {name} has SHA-256 {actual[name]}, expected is {wanted} {why}")
+def check_checksums(card: ModelCard, expected: Mapping[str, str], actual: Mapping[str, str], reason: str) -> None:
+    """Raise RunError model_checksum, naming the first file whose SHA-256 is not as expected."""
+    for name, sha256 in expected.items():
+        if actual[name] != sha256:
+            raise RunError("model_checksum", f"{card.alias}: {name} has SHA-256 {actual[name]}, expected {sha256} {reason}")
 
 
 def check_names(names: Collection[str]) -> None:
-    """Refuse pickled weights (RunError model_unsafe) and names that lead out of the model's
-    folder (model_invalid).
+    """Refuse pickled weights and names that lead out of the model's folder.
+
+    Raises RunError model_unsafe and model_invalid respectively.
     """
     for name in names:
         path = PurePosixPath(name)
@@ -68,8 +68,11 @@ def check_names(names: Collection[str]) -> None:
             raise RunError("model_unsafe", f"{name} is pickled and could run code; save the model as safetensors")
 
 
-def _from_url(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
-    """Copy a folder of any storage, hashing on the way; what an earlier attempt left is dropped."""
+def _fetch_from_url(card: ModelCard, expected: Mapping[str, str], reason: str, target: Path) -> dict[str, str]:
+    """Copy a folder of any storage and hash its files on the way.
+
+    Files left by an earlier attempt are dropped.
+    """
     shutil.rmtree(target)
     target.mkdir()
     names = sorted(expected)
@@ -82,14 +85,15 @@ def _from_url(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
         check_names(names)
     sums = {}
     for name in names:
-        sums[name] = _copied(storage.joined(card.source, name), target / name)
-        compare(card, {name: expected.get(name, sums[name])}, sums, why)
+        sums[name] = _copy(storage.joined(card.source, name), target / name)
+        check_checksums(card, {name: expected.get(name, sums[name])}, sums, reason)
     return sums
 
 
-def _copied(uri: str, target: Path) -> str:
-    """Copy an object to a local file and return its SHA-256. Raises Failure as `storage.read`
-    does.
+def _copy(uri: str, target: Path) -> str:
+    """Copy an object to a local file and return its SHA-256.
+
+    Raises Failure as `storage.read` does.
     """
     files, path = storage.filesystem(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,14 +109,15 @@ def _copied(uri: str, target: Path) -> str:
     return with_retries(uri, call)
 
 
-def _from_hub(card: ModelCard, expected: Mapping[str, str], why: str, target: Path) -> dict[str, str]:
-    """Download one commit; what an earlier attempt left is gone on with. The hub's own checksums
-    are verified, too.
+def _fetch_from_hub(card: ModelCard, expected: Mapping[str, str], reason: str, target: Path) -> dict[str, str]:
+    """Download one commit, resuming an earlier attempt.
+
+    The checksums that the hub lists are verified too.
     """
-    listing = _reached(card, lambda: _downloaded(card, sorted(expected), target))
+    listing = _call_hub(card, lambda: _download(card, sorted(expected), target))
     sums = {name: file_sha256(target / name) for name in listing}
-    compare(card, expected, sums, why)
-    compare(card, {name: sha256 for name, sha256 in listing.items() if sha256}, sums, "as the hub says")
+    check_checksums(card, expected, sums, reason)
+    check_checksums(card, {name: sha256 for name, sha256 in listing.items() if sha256}, sums, "as the hub says")
     shutil.rmtree(target / ".cache", ignore_errors=True)
     for path in target.rglob("*"):
         if path.is_file() and path.relative_to(target).as_posix() not in listing:
@@ -120,10 +125,8 @@ def _from_hub(card: ModelCard, expected: Mapping[str, str], why: str, target: Pa
     return sums
 
 
-def _downloaded(card: ModelCard, names: list[str], target: Path) -> dict[str, str]:
-    """The files now under `target`, each with the SHA-256 that the hub gives of it (empty where
-    it gives none).
-    """
+def _download(card: ModelCard, names: list[str], target: Path) -> dict[str, str]:
+    """Download files into `target`; return the SHA-256 that the hub lists for each, or ""."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     info = HfApi().model_info(card.source, revision=card.revision or None, files_metadata=True)
@@ -142,17 +145,22 @@ def _downloaded(card: ModelCard, names: list[str], target: Path) -> dict[str, st
     return {name: listing[name] for name in names}
 
 
-def _reached(card: ModelCard, call: Callable[[], Result]) -> Result:
-    """The result of a call to the hub; what goes wrong is one line that says what to do."""
+def _call_hub(card: ModelCard, call: Callable[[], Result]) -> Result:
+    """The result of a call to the hub; errors become one line that says what to do."""
     try:
         from huggingface_hub import errors
     except ModuleNotFoundError:
         raise RunError("package_missing", f"{card.alias} is pulled by huggingface_hub; install cleanplate[diffusion]") from None
+
+    def unreachable(error: Exception) -> str:
+        first_line = str(error).strip().partition("\n")[0]
+        return f"the hub cannot be reached ({type(error).__name__}: {first_line})"
+
     reasons: tuple[tuple[type[Exception], str], ...] = (
         (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set"),
-        (errors.GatedRepoError, "the hub wants its licence accepted, and HF_TOKEN set"),
-        (errors.RevisionNotFoundError, f"the hub knows no revision {card.revision}"),
-        (errors.RepositoryNotFoundError, "the hub knows no such model, or wants HF_TOKEN set"),
+        (errors.GatedRepoError, "accept its licence on the hub and set HF_TOKEN"),
+        (errors.RevisionNotFoundError, f"the hub has no revision {card.revision}"),
+        (errors.RepositoryNotFoundError, "the hub has no such model, or requires HF_TOKEN"),
     )
     try:
         return call()
@@ -161,6 +169,5 @@ def _reached(card: ModelCard, call: Callable[[], Result]) -> Result:
     except Exception as error:
         if isinstance(error, OSError) and storage_failure(error, "").code in ("disk_full", "access_denied"):
             raise
-        unreachable = f"the hub cannot be reached ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
-        reason = next((reason for kind, reason in reasons if isinstance(error, kind)), unreachable)
+        reason = next((reason for kind, reason in reasons if isinstance(error, kind)), unreachable(error))
         raise RunError("model_unavailable", f"{card.alias} ({card.source}): {reason}; {ELSEWHERE}") from error

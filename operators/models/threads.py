@@ -1,4 +1,4 @@
-"""One computing thread in each process."""
+"""Limit each process to one computing thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import cv2
 
 
 def use_one_thread() -> None:
-    """Limit this process to one computing thread.
+    """Limit OpenCV, and torch if it is imported, to one computing thread in this process.
 
-    A run starts as many workers as there are cores. OpenCV and torch each start a thread pool
-    unless they are told not to, and the pools of several workers would compete for the cores.
+    A run starts as many workers as there are cores. OpenCV and torch each start a pool of threads
+    by default, and the pools of several workers would compete for the cores. Call it again after
+    importing torch, as `operators.generators.loading` does.
     """
     cv2.setNumThreads(1)
     if "torch" in sys.modules:

@@ -1,34 +1,70 @@
-"""Encoded bytes to a picture and back, in the source's own format: the one door to
-`operators.pictures.formats`.
+"""Decode encoded bytes to a picture and encode it again in the format of its source.
+
+This module is the only entrance to `operators.pictures.formats`.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from operators.pictures.formats import bmp, gif, jpeg, png, tiff, webp
-from operators.pictures.formats.header import Header, decoding_failure
+from operators.pictures.formats.header import Header, decoding_failure, lift_pillow_limit, open_image
 from operators.pictures.picture import Edited, Picture
 from operators.rows.failure import Failure
 from operators.rows.table import Row
 
-Image.MAX_IMAGE_PIXELS = None
-
 
 @dataclass(frozen=True)
 class Format:
-    """How one file format is read and written."""
+    """How one file format is read and written.
+
+    A format is a module of `operators.pictures.formats` with the functions `header`, `decode` and
+    `encode`, and an entry in FORMATS under the name that its pictures have as `Picture.format`.
+    """
 
     signatures: tuple[bytes, ...]
-    several: str
-    """The failure code of a file of this format that holds more than one picture."""
+    """Leading bytes that identify the format, at most 8 each; one of them is enough."""
+    multiple_code: str
+    """Failure code for a file that holds more than one picture: animated or multi_page."""
     header: Callable[[memoryview | bytes], Header]
+    """`header(data)` reads a file's header without decoding any pixel.
+
+    - Arguments: `data`, the whole file, which starts with one of the signatures; its size in
+      bytes is within the limits, its size in pixels is not known yet.
+    - Result: width and height in stored pixels, the number of pictures, and the reason why an
+      intact file cannot be edited without loss, if there is one. `read_header` compares them with
+      the limits and refuses what is too large, has several pictures or is unsupported.
+    - Kept: in `source`, whatever `decode` needs to go on.
+    - Errors: any Exception for a file that cannot be read. `read_header` turns
+      UnidentifiedImageError and SyntaxError into Failure corrupt, and every other one into the
+      Failure that `decoding_failure` chooses.
+    """
     decode: Callable[[Header, memoryview | bytes], Picture]
+    """`decode(header, data)` decodes the whole picture.
+
+    - Arguments: the result of `header(data)`, which `read_header` has accepted and which serves
+      one call only, and the same `data`.
+    - Result: the picture with its samples as stored: not turned, not converted to another colour
+      space or depth, a palette looked up. `format` is the key in FORMATS, and `size` is upright.
+    - Kept: everything that `encode` cannot read from the file again, such as the palette in
+      `indexed`; a colour profile that cannot be applied is left out of `space` and named in
+      `note`.
+    - Errors: Failure, with the code truncated, corrupt, decompression_bomb or out_of_memory.
+    """
     encode: Callable[[Edited, memoryview | bytes], bytes]
+    """`encode(edited, source)` writes an edited picture as a file of the same format.
+
+    - Arguments: the edited picture, at least one of whose pixels changed, and the whole file from
+      which `decode` made the picture. Neither is modified.
+    - Result: the new file. The same arguments give the same bytes.
+    - Kept: metadata, colour profile, orientation and compression settings; a lossless format
+      keeps every unchanged sample, a lossy one as much as its coding allows. Previews inside the
+      metadata are drawn again from `edited.preview`.
+    - Errors: OSError or ValueError for a file that cannot be written again.
+    """
 
 
 FORMATS = {
@@ -39,33 +75,39 @@ FORMATS = {
     "GIF": Format((b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
     "BMP": Format((b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
 }
-"""The formats that are edited: what starts with their signature and cannot be read is corrupt,
-not another kind of file.
+"""The formats that are edited, by Pillow's names.
+
+A file that starts with one of their signatures and cannot be read is corrupt, not another kind of
+file.
 """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may cost before it is delivered unedited."""
+    """The largest source that is decoded; a larger one fails before any pixel is decoded."""
 
     max_pixels: int = 100_000_000
+    """Width times height."""
     max_bytes: int = 256 * 1024 * 1024
+    """Size of the encoded file."""
 
 
 def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
-    """The file's format and header, checked against the limits before any pixel is decoded.
+    """Read a file's format and header and check them before any pixel is decoded.
 
     Raises Failure: file_empty, bytes_over_limit, not_an_image, corrupt, truncated,
-    decompression_bomb, pixels_over_limit, animated, multi_page or mode_unsupported.
+    decompression_bomb, out_of_memory, pixels_over_limit, animated, multi_page or
+    mode_unsupported.
     """
     if len(data) == 0:
         raise Failure("file_empty", "0 bytes")
     if len(data) > limits.max_bytes:
         raise Failure("bytes_over_limit", f"{len(data)} bytes, limit {limits.max_bytes}")
+    lift_pillow_limit()
     start = bytes(data[:8])
     format = next((format for format in FORMATS.values() if start.startswith(format.signatures)), None)
     if format is None:
-        raise _unknown(data)
+        raise _unknown_format(data)
     try:
         header = format.header(data)
     except (UnidentifiedImageError, SyntaxError):
@@ -75,16 +117,20 @@ def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Heade
     if header.width * header.height > limits.max_pixels:
         raise Failure("pixels_over_limit", f"{header.width} x {header.height} pixels, limit {limits.max_pixels}")
     if header.frames > 1:
-        raise Failure(format.several, f"{header.frames} pictures")
+        raise Failure(format.multiple_code, f"{header.frames} pictures")
     if header.unsupported:
         raise Failure("mode_unsupported", header.unsupported)
     return format, header
 
 
-def _unknown(data: memoryview | bytes) -> Failure:
-    """Why a file of none of the formats is not edited: it is no image, or one of another format."""
+def _unknown_format(data: memoryview | bytes) -> Failure:
+    """The failure of a file without a known signature.
+
+    The code is not_an_image, mode_unsupported for a format that is not edited, or that of
+    `decoding_failure`.
+    """
     try:
-        format = Image.open(io.BytesIO(data)).format
+        format = open_image(data).format
     except UnidentifiedImageError:
         return Failure("not_an_image", "no reader accepts its header")
     except Exception as error:
@@ -93,28 +139,30 @@ def _unknown(data: memoryview | bytes) -> Failure:
 
 
 def decode(data: memoryview | bytes, limits: Limits) -> Picture:
-    """All pixels of a source. Raises Failure as `read_header` does, and truncated or corrupt for
-    its pixel data.
+    """Decode all pixels of a source.
+
+    Raises Failure as `read_header` does, and truncated or corrupt for its pixel data.
     """
     format, header = read_header(data, limits)
     return format.decode(header, data)
 
 
 def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture | None:
-    """A large JPEG at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its
-    size; None for all others.
+    """Decode a large JPEG at 1/2, 1/4 or 1/8 scale; None for every other source.
+
+    The result is at least `factor(width, height)` times the stored size. Raises Failure as
+    `decode` does.
     """
     format, header = read_header(data, limits)
-    return jpeg.reduced(header, factor) if format is FORMATS["JPEG"] else None
+    return jpeg.decode_reduced(header, factor) if format is FORMATS["JPEG"] else None
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """An edited picture as a file of the source's format, with its metadata and its compression
-    settings.
+    """Encode an edited picture in its source's format, metadata and compression settings.
 
-    What no edit changed is as it was: JPEG keeps its coefficients, lossless formats their
-    samples, see `operators.pictures.formats`. Where no edit changed anything it is the source
-    itself. Raises OSError or ValueError for what cannot be written again.
+    Unedited content is preserved: JPEG keeps its coefficients, lossless formats their samples,
+    see `operators.pictures.formats`. If no pixel changed, the result is the source itself. Raises
+    OSError or ValueError for a file that cannot be written again.
     """
     if not edited.changed.any():
         return bytes(source)
@@ -122,8 +170,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 class FrameCache:
-    """The picture decoded last in this process, so that operators that follow one another decode
-    once.
+    """A cache of one decoded picture, so that consecutive operators decode it once.
+
+    It is not safe for use by several threads.
     """
 
     def __init__(self) -> None:
@@ -143,10 +192,13 @@ class FrameCache:
         return self.decode(row["source_sha256"], row.data("bytes") or b"", limits)
 
     def at_least(self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture:
-        """The source at `factor` of its size or larger: a reduced decode where that is cheaper.
-        Raises Failure.
+        """The source at `factor(width, height)` times its size or larger.
+
+        A large JPEG is decoded at reduced scale, which is cheaper and is not cached. Raises
+        Failure as `decode` does.
         """
         return decode_reduced(data, limits, factor) or self.decode(sha256, data, limits)
 
 
 FRAMES = FrameCache()
+"""The cache that all operators of a process share."""

@@ -1,8 +1,7 @@
-"""An enlarged picture as a file: the source's format, mode and metadata, with a new size and
-resolution.
+"""Encode an enlarged picture in its source's format and mode, with its metadata.
 
-The frame is held once in the file's own type; PNG is compressed strip by strip, and nothing here
-makes floats of it.
+Only size and resolution change in the metadata. The frame is held once, in the file's sample
+type, and never converted to floats; PNG is compressed strip by strip.
 """
 
 from __future__ import annotations
@@ -11,70 +10,70 @@ import io
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
+from operators.pictures.colour import Samples
+from operators.pictures.formats import png
 from operators.pictures.formats.header import opened
 from operators.pictures.formats.webp import is_lossless
 from operators.pictures.picture import Picture
 from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
-Stored = npt.NDArray[Any]
-"""uint8 or uint16, height x width x channels, as the file stores them."""
-
 LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}
-"""Pixels that the format can count; others count to 2^31."""
+"""The most pixels a side that a format can store; the limit of the others is 2^31 - 1."""
 QUALITY = 95
-"""Of lossy formats: the source's own quality would print its blocks on what was just rebuilt."""
+"""Quality of lossy formats: the source's would bring compression artefacts back."""
 STRIP = 64
-COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-"""PNG's colour type by number of channels."""
+"""Rows of a strip."""
 REPLACED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"IDAT", b"IEND", b"hIST", b"sBIT", b"bKGD", b"eXIf")
-"""PNG chunks that say something of the old pixels; all others are copied as they stand."""
+"""PNG chunks that describe the old pixels; all others are copied unchanged."""
 RESOLUTION_TAGS = (0x011A, 0x011B, 0x0128)
 SIZE_TAGS = (0x0100, 0x0101, 0xA002, 0xA003)
+"""EXIF tags of width and height, twice."""
 EXIF_POINTER = 0x8769
 TIFF_COPIED = {270: "s", 271: "s", 272: "s", 305: "s", 306: "s", 315: "s", 33432: "s"}
-"""TIFF tags of text that are copied: description, make, model, software, date, artist, copyright.
-"""
-ICC_TAG, ORIENTATION_TAG, XMP_TAG = 34675, 274, 700
+"""TIFF text tags that are copied: description, make, model, software, date, artist, copyright."""
+ORIENTATION_TAG, XMP_TAG = 274, 700
 
 
-def encode_enlarged(picture: Picture, stored: Stored, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
-    """The enlarged pixels as a file like the source, its ICC profile, EXIF, text and transparency
-    kept, EXIF's sizes corrected.
+def encode_enlarged(picture: Picture, stored: Samples, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
+    """Encode enlarged pixels in the format of their source.
 
-    `stored` lies as the file stores it (an orientation tag stays); `dots_per_inch` replaces the
-    source's resolution if it is given. Raises Failure pixels_over_limit for a side that the
-    format cannot count; OSError, TypeError or ValueError for what Pillow cannot read or write.
+    `picture` is the decoded `source`. `stored` are the enlarged samples as the file stores them,
+    not turned. `dots_per_inch` replaces the source's resolution if it is given. ICC profile, EXIF
+    with corrected sizes, text and transparency are kept. Raises Failure pixels_over_limit for a
+    side that the format cannot store, and OSError, TypeError or ValueError for what Pillow cannot
+    read or write.
     """
     height, width = stored.shape[:2]
-    kind, indexed = picture.format, picture.indexed is not None
-    if max(width, height) > LARGEST_SIDE.get(kind, 2**31 - 1):
-        raise Failure("pixels_over_limit", f"{kind} holds {LARGEST_SIDE[kind]} pixels a side, not {max(width, height)}")
-    file: Image.Image = opened(source, kind).source
+    format, indexed = picture.format, picture.indexed is not None
+    if max(width, height) > LARGEST_SIDE.get(format, 2**31 - 1):
+        raise Failure("pixels_over_limit", f"{format} holds {LARGEST_SIDE[format]} pixels a side, not {max(width, height)}")
+    file: Image.Image = opened(source, format).source
     exif = _exif(file, width, height, dots_per_inch)
-    dots = dots_per_inch or _dots(file)
+    dots = dots_per_inch or _dots_per_inch(file)
     with timed("codec"):
-        if kind == "PNG" and not indexed:
+        if format == "PNG" and not indexed:
             return b"".join(_png(stored, source, exif, dots))
-        if kind == "TIFF" and not indexed:
+        if format == "TIFF" and not indexed:
             return _tiff(file, picture, stored, dots)
         return _by_pillow(file, picture, stored, source, exif, dots)
 
 
-def _dots(file: Image.Image) -> float | None:
+def _dots_per_inch(file: Image.Image) -> float | None:
+    """The horizontal resolution; None if the file has none."""
     dots = file.info.get("dpi")
     return float(dots[0]) if dots else None
 
 
 def _exif(file: Image.Image, width: int, height: int, dots_per_inch: float | None) -> bytes:
-    """The source's EXIF with the new size and resolution where it names any; empty if it has
-    none.
+    """The source's EXIF with the new resolution and, where it names a size, the new size.
+
+    Empty if the source has no readable EXIF.
     """
     try:
         exif = file.getexif()
@@ -92,8 +91,9 @@ def _exif(file: Image.Image, width: int, height: int, dots_per_inch: float | Non
 
 
 def _by_pillow(
-    file: Image.Image, picture: Picture, stored: Stored, source: bytes | memoryview, exif: bytes, dots: float | None
+    file: Image.Image, picture: Picture, stored: Samples, source: bytes | memoryview, exif: bytes, dots: float | None
 ) -> bytes:
+    """A JPEG, WebP, GIF, BMP or palette picture, encoded by Pillow."""
     if picture.mode == "CMYK":
         image = Image.frombuffer("CMYK", stored.shape[1::-1], np.ascontiguousarray(stored), "raw", "CMYK", 0, 1)
     else:
@@ -123,13 +123,9 @@ def _by_pillow(
     return output.getvalue()
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _kept_chunks(source: bytes | memoryview) -> Iterator[bytes]:
-    """The source's own chunks that still hold for other pixels, as they stand."""
-    view, position = memoryview(source), 8
+def _copied_chunks(source: bytes | memoryview) -> Iterator[bytes]:
+    """The source's chunks that hold for other pixels too, as the file holds them."""
+    view, position = memoryview(source), len(png.SIGNATURE)
     while position + 12 <= len(view):
         end = position + 12 + int.from_bytes(view[position : position + 4], "big")
         if bytes(view[position + 4 : position + 8]) not in REPLACED_CHUNKS:
@@ -137,60 +133,53 @@ def _kept_chunks(source: bytes | memoryview) -> Iterator[bytes]:
         position = end
 
 
-def _png(stored: Stored, source: bytes | memoryview, exif: bytes, dots: float | None) -> Iterable[bytes]:
-    """A PNG of 8 or 16 bits a sample (PNG specification, third edition), filtered by Paeth's
-    predictor in every row.
-    """
+def _png(stored: Samples, source: bytes | memoryview, exif: bytes, dots: float | None) -> Iterable[bytes]:
+    """The parts of a PNG of 8 or 16 bits a sample, every row filtered by Paeth's predictor."""
     height, width, channels = stored.shape
-    bits = 8 * stored.dtype.itemsize
-    yield b"\x89PNG\r\n\x1a\n"
-    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, COLOUR_TYPES[channels], 0, 0, 0))
-    yield from _kept_chunks(source)
+    depth = 8 * stored.dtype.itemsize
+    yield png.SIGNATURE
+    yield png.framed(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, png.COLOUR_TYPES[channels], 0, 0, 0))
+    yield from _copied_chunks(source)
     if dots:
-        yield _chunk(b"pHYs", struct.pack(">IIB", round(dots / 0.0254), round(dots / 0.0254), 1))
+        dots_per_metre = round(dots / 0.0254)
+        yield png.framed(b"pHYs", struct.pack(">IIB", dots_per_metre, dots_per_metre, 1))
     if exif:
-        yield _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    packer, pixel = zlib.compressobj(6), channels * stored.dtype.itemsize
-    above = np.zeros((1, width * pixel), np.uint8)
+        yield png.framed(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    packer, step = zlib.compressobj(6), channels * stored.dtype.itemsize
+    above = np.zeros((1, width * step), np.uint8)
     for top in range(0, height, STRIP):
-        rows = np.ascontiguousarray(stored[top : top + STRIP]).astype(f">u{stored.dtype.itemsize}", copy=False)
-        raw = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), width * pixel)
-        data = packer.compress(_paeth(raw, above, pixel).tobytes())
-        above = raw[-1:].copy()
+        lines = np.concatenate([above, png.pack_rows(stored[top : top + STRIP], depth)])
+        data = packer.compress(png.paeth_filtered(lines, step).tobytes())
+        above = lines[-1:].copy()
         if data:
-            yield _chunk(b"IDAT", data)
-    yield _chunk(b"IDAT", packer.flush())
-    yield _chunk(b"IEND", b"")
+            yield png.framed(b"IDAT", data)
+    yield png.framed(b"IDAT", packer.flush())
+    yield png.framed(b"IEND", b"")
 
 
-def _paeth(raw: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8], pixel: int) -> npt.NDArray[np.uint8]:
-    """Filtered rows, each led by its filter's number (4)."""
-    up = np.concatenate([above, raw[:-1]]).astype(np.int16)
-    left = np.zeros_like(up)
-    left[:, pixel:] = raw[:, :-pixel]
-    corner = np.zeros_like(up)
-    corner[:, pixel:] = up[:, :-pixel]
-    to_left, to_up, to_corner = np.abs(up - corner), np.abs(left - corner), np.abs(left + up - 2 * corner)
-    nearest = np.where(to_up <= to_corner, up, corner)
-    predicted = np.where((to_left <= to_up) & (to_left <= to_corner), left, nearest)
-    filtered = np.full((len(raw), raw.shape[1] + 1), 4, np.uint8)
-    filtered[:, 1:] = raw - predicted.astype(np.uint8)
-    return filtered
+class ExtraTag(NamedTuple):
+    """A tag that `tifffile.imwrite` adds to a file."""
+
+    code: int
+    kind: str
+    """The field type, as a `struct` letter."""
+    length: int
+    """Number of values; 0 lets tifffile count a text."""
+    value: str | int | bytes
+    write_once: bool = True
 
 
-def _tiff(file: Image.Image, picture: Picture, stored: Stored, dots: float | None) -> bytes:
-    """A TIFF of any depth; what was compressed in whatever way is compressed without loss."""
+def _tiff(file: Image.Image, picture: Picture, stored: Samples, dots: float | None) -> bytes:
+    """A TIFF of any depth, compressed without loss if the source is compressed in any way."""
     import tifffile
 
     source: Any = vars(file)["tag_v2"]
     channels = stored.shape[2]
-    extra: list[tuple[int, str | int, int, Any, bool]] = [
-        (tag, kind, 0, str(source[tag]), True) for tag, kind in TIFF_COPIED.items() if tag in source
-    ]
+    extra = [ExtraTag(tag, kind, 0, str(source[tag])) for tag, kind in TIFF_COPIED.items() if tag in source]
     if ORIENTATION_TAG in source:
-        extra.append((ORIENTATION_TAG, "H", 1, int(source[ORIENTATION_TAG]), True))
+        extra.append(ExtraTag(ORIENTATION_TAG, "H", 1, int(source[ORIENTATION_TAG])))
     if XMP_TAG in source:
-        extra.append((XMP_TAG, "B", len(source[XMP_TAG]), bytes(source[XMP_TAG]), True))
+        extra.append(ExtraTag(XMP_TAG, "B", len(source[XMP_TAG]), bytes(source[XMP_TAG])))
     output = io.BytesIO()
     tifffile.imwrite(
         output,

@@ -1,16 +1,15 @@
-"""A decoded source: its samples as the file stores them, what operators see of it, and what edits
-make of it.
+"""A decoded source: its stored samples, how operators see them, and how edits change them.
 
-Operators see a picture upright and in 8-bit sRGB; edits come back as soft replacements of upright
-rectangles and are blended in the source's own space and depth. What no edit weighs keeps its
-value exactly.
+Operators see a picture upright and in 8-bit sRGB. Edits are soft replacements of upright
+rectangles, which are blended in the source's colour space and depth. A sample to which no edit
+gives weight keeps its value exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -20,67 +19,76 @@ from operators.pictures.colour import Samples, Space
 from operators.rows.arrays import Pixels
 
 BAND = 256
-"""Rows that are converted or blended at once, so that floats never take more than a few of them.
-"""
-TURNS: dict[int, tuple[bool, int, int]] = {
-    1: (False, 1, 1),
-    2: (False, 1, -1),
-    3: (False, -1, -1),
-    4: (False, -1, 1),
-    5: (True, 1, 1),
-    6: (True, 1, -1),
-    7: (True, -1, -1),
-    8: (True, -1, 1),
+"""Rows that are converted or blended at once; it bounds the memory that floats take."""
+
+
+class Turn(NamedTuple):
+    """How stored pixels are viewed upright."""
+
+    swap_axes: bool
+    down: int
+    """Step along the upright rows: 1, or -1 to reverse them."""
+    right: int
+    """Step along the upright columns: 1, or -1 to reverse them."""
+
+
+TURNS = {
+    1: Turn(False, 1, 1),
+    2: Turn(False, 1, -1),
+    3: Turn(False, -1, -1),
+    4: Turn(False, -1, 1),
+    5: Turn(True, 1, 1),
+    6: Turn(True, 1, -1),
+    7: Turn(True, -1, -1),
+    8: Turn(True, -1, 1),
 }
-"""EXIF orientation to (axes swapped, step down, step right): how stored pixels are viewed upright
-(EXIF 2.32, tag 0x0112).
-"""
+"""The turn for each EXIF orientation (EXIF 2.32, tag 0x0112)."""
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A soft replacement: `fill` (uint8 sRGB height x width x 3) with `weight` (0..1) at the
-    upright corner (x, y).
-    """
+    """A soft replacement of an upright rectangle."""
 
     x: int
+    """Left edge of the rectangle in upright pixels."""
     y: int
+    """Top edge of the rectangle in upright pixels."""
     fill: Pixels
+    """uint8 sRGB, height x width x 3."""
     weight: npt.NDArray[np.float32]
+    """How much of the fill replaces the source, height x width, 0..1."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """A palette picture as stored: `indices` (uint8 height x width) into `entries` (uint8 RGBA,
-    number x 4).
-    """
+    """A palette picture as stored."""
 
     indices: Pixels
+    """Numbers of entries, uint8, height x width."""
     entries: Pixels
+    """The palette, uint8 RGBA, number of entries x 4."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded source. `stored` is height x width x samples in the meaning of `space`, a palette
-    looked up, unturned.
-    """
+    """A decoded source."""
 
     format: str
+    """The key in `operators.pictures.codec.FORMATS`."""
     mode: str
-    """The pixel format in Pillow's naming: of the modes and, for what has no mode, of the raw
-    modes (`RGB;16`, `L;4`).
-    """
+    """Pillow's mode of the samples, or its raw mode (`RGB;16`, `L;4`) if there is no mode."""
     stored: Samples
+    """Height x width x samples, interpreted by `space`, not turned, a palette looked up."""
     space: Space
     orientation: int
+    """The EXIF orientation, 1..8."""
     size: tuple[int, int]
-    """Upright width and height of the whole picture, also where it was decoded at a reduced
-    scale.
-    """
+    """Upright width and height of the whole picture, even if it was decoded at reduced scale."""
     indexed: Indexed | None = None
+    """The palette and its indices; None for a picture without a palette."""
     note: str | None = None
-    """What of the source could not be followed: a broken colour profile."""
+    """Why a part of the source was ignored: a broken colour profile."""
 
     @property
     def upright(self) -> Samples:
@@ -88,20 +96,22 @@ class Picture:
         return turned(self.stored, self.orientation)
 
     def rgb(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
-        """An upright rectangle as uint8 sRGB height x width x 3; alpha is dropped, grey is
-        repeated.
+        """An upright rectangle as uint8 sRGB, height x width x 3.
+
+        Alpha is dropped and grey is repeated. Without a width or height the rectangle extends to
+        the picture's edge.
         """
         part = self.upright[y : None if height is None else y + height, x : None if width is None else x + width]
         result = np.empty((*part.shape[:2], 3), np.uint8)
         for top in range(0, part.shape[0], BAND):
-            result[top : top + BAND] = self.space.shown(part[top : top + BAND])
+            result[top : top + BAND] = self.space.to_srgb(part[top : top + BAND])
         return result
 
     def edited(self, edits: Sequence[Edit]) -> Edited:
-        """The picture with all edits applied; alpha and whatever no edit weighs stay as they are.
+        """The picture with all edits applied; alpha and samples without weight stay unchanged.
 
-        Where edits overlap, each counts by its weight and the strongest weight decides how much
-        of the source remains, so their order does not matter. Each sample is rounded once.
+        Where edits overlap, each contributes by its weight, and the largest weight decides how
+        much of the source remains; so their order does not matter. Each sample is rounded once.
         """
         stored = self.stored.copy()
         changed = np.zeros(stored.shape[:2], bool)
@@ -112,25 +122,26 @@ class Picture:
         return Edited(self, stored, changed)
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:
-        """Blend the edits into the rows of the upright picture from `top` on, in place, and mark
-        what they changed.
+        """Blend edits into a band of upright rows that starts at row `top`.
+
+        Writes to `band` in place and sets `marked` for the pixels that change.
         """
         bottom = top + band.shape[0]
-        here = [edit for edit in edits if edit.y < bottom and edit.y + edit.fill.shape[0] > top]
-        if not here:
+        touching = [edit for edit in edits if edit.y < bottom and edit.y + edit.fill.shape[0] > top]
+        if not touching:
             return
-        left = min(edit.x for edit in here)
-        right = min(band.shape[1], max(edit.x + edit.fill.shape[1] for edit in here))
+        left = min(edit.x for edit in touching)
+        right = min(band.shape[1], max(edit.x + edit.fill.shape[1] for edit in touching))
         total = np.zeros((band.shape[0], right - left, 1), np.float32)
         strongest = np.zeros_like(total)
         mixed = np.zeros((band.shape[0], right - left, self.space.colours), np.float32)
-        for edit in here:
+        for edit in touching:
             first, last = max(0, edit.y - top), min(bottom, edit.y + edit.fill.shape[0]) - top
             area = np.s_[first:last, edit.x - left : edit.x - left + edit.fill.shape[1]]
             rows = np.s_[first + top - edit.y : last + top - edit.y]
             weight = edit.weight[rows, :, None]
             source = band[first:last, edit.x : edit.x + edit.fill.shape[1]]
-            mixed[area] += weight * self.space.stored(edit.fill[rows], source)
+            mixed[area] += weight * self.space.from_srgb(edit.fill[rows], source)
             total[area] += weight
             strongest[area] = np.maximum(strongest[area], weight)
         target = band[:, left:right, : self.space.colours]
@@ -142,17 +153,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Edited:
-    """A picture after its edits: samples as stored, and which pixels (bool height x width) differ
-    from the source's.
-    """
+    """A picture after its edits."""
 
     picture: Picture
+    """The picture before its edits."""
     stored: Samples
+    """The new samples, laid out as `picture.stored`."""
     changed: npt.NDArray[np.bool_]
+    """Stored pixels that differ from the source, height x width."""
 
     def preview(self, width: int, height: int) -> Pixels:
-        """The edited picture as stored (not turned), in sRGB, scaled into width x height on
-        black, its shape kept.
+        """The edited picture scaled to fit width x height, uint8 sRGB, not turned.
+
+        It is centred on black. The proportions are kept, except that a difference of up to 2% is
+        stretched to fill the preview.
         """
         rows, columns = self.stored.shape[:2]
         across, down = width, height
@@ -160,20 +174,21 @@ class Edited:
             scale = min(width / columns, height / rows)
             across, down = max(1, round(columns * scale)), max(1, round(rows * scale))
         small = cv2.resize(self.stored, (across, down), interpolation=cv2.INTER_AREA)
-        shown = np.zeros((height, width, 3), np.uint8)
+        canvas = np.zeros((height, width, 3), np.uint8)
         top, left = (height - down) // 2, (width - across) // 2
-        shown[top : top + down, left : left + across] = self.picture.space.shown(small.reshape(down, across, -1))
-        return shown
+        canvas[top : top + down, left : left + across] = self.picture.space.to_srgb(small.reshape(down, across, -1))
+        return canvas
 
 
 def turned(pixels: Array, orientation: int) -> Array:
-    """Stored pixels (height x width, channels or none) viewed upright; writing to the view writes
-    to `pixels`.
+    """Stored pixels (height x width, with or without channels) viewed upright.
+
+    The result is a view: writing to it writes to `pixels`.
     """
-    swapped, down, right = TURNS[orientation]
-    return (pixels.swapaxes(0, 1) if swapped else pixels)[::down, ::right]  # type: ignore[return-value]
+    turn = TURNS[orientation]
+    return (pixels.swapaxes(0, 1) if turn.swap_axes else pixels)[:: turn.down, :: turn.right]  # type: ignore[return-value]
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Width and height of a picture once it is turned."""
-    return (height, width) if TURNS[orientation][0] else (width, height)
+    """Upright width and height of a picture whose stored size is given."""
+    return (height, width) if TURNS[orientation].swap_axes else (width, height)

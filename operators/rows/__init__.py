@@ -1,1 +1,1 @@
-"""The row: its Arrow schema, the views that operators read it through, and its records."""
+"""The row: its Arrow schema, the views through which operators read it, and its records."""

@@ -1,4 +1,4 @@
-"""The arrays that pictures and masks are made of."""
+"""The array types of pictures and masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in the luma (ITU-R BT.601)."""
-
 Selection = npt.NDArray[np.bool_]
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma (ITU-R BT.601)."""

@@ -1,4 +1,4 @@
-"""Which fills a region has had: read from its checks, which every fill that was judged has left."""
+"""The checks of a region's fills: how one is recorded, and what a list of them says."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from collections.abc import Sequence
 from operators.rows.records import CheckRecord
 
 BUDGET_CHECK = "budget"
-"""The check that stands for a fill that was not made because it would have cost too much."""
+"""The name of the check that records a fill skipped because it exceeded the budget."""
 
 
 def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
-    """The rungs whose fills were judged, in order, a rung once for each of its fills.
+    """The rungs whose fills were judged, in order, each rung once per fill.
 
-    Every fill leaves each of its checks once, so a name that comes again under the same rung
-    begins another fill.
+    Every fill leaves each of its checks once, so a name that repeats under the same rung starts
+    the checks of another fill.
     """
     rungs: list[str] = []
-    seen: set[str] = set()
-    for made in checks:
-        if made["name"] == BUDGET_CHECK:
+    names_of_fill: set[str] = set()
+    for record in checks:
+        if record["name"] == BUDGET_CHECK:
             continue
-        if not rungs or made["rung"] != rungs[-1] or made["name"] in seen:
-            rungs.append(made["rung"])
-            seen = set()
-        seen.add(made["name"])
+        if not rungs or record["rung"] != rungs[-1] or record["name"] in names_of_fill:
+            rungs.append(record["rung"])
+            names_of_fill = set()
+        names_of_fill.add(record["name"])
     return rungs
 
 
 def check(rung: str, name: str, value: float, limit: float) -> CheckRecord:
-    """The record of one measurement; a value that is not above its limit passes, and so does NaN."""
+    """The record of a measurement; a value passes unless it exceeds its limit, so NaN passes."""
     return {"rung": rung, "name": name, "value": value, "limit": limit, "passed": not value > limit}
 
 
 def reasons_of(checks: Sequence[CheckRecord]) -> list[str]:
-    """One line for every check that did not pass, naming rung, measurement, value and limit."""
+    """One line per check that did not pass, with its rung, name, value and limit."""
     return [
-        f"{made['rung']}: {made['name']} {made['value']:.3g} > {made['limit']:.3g}" for made in checks if not made["passed"]
+        f"{record['rung']}: {record['name']} {record['value']:.3g} > {record['limit']:.3g}"
+        for record in checks
+        if not record["passed"]
     ]

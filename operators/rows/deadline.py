@@ -1,9 +1,9 @@
-"""Deadlines for the work on an image, kept by the kernel: what hangs in native code cannot be
-ended from within.
+"""Deadlines for the work on an image, enforced by the kernel.
 
-A process that hangs past a deadline is ended by SIGALRM, which needs neither the interpreter nor
-its lock, after writing the stacks of its threads to standard error. Whoever started it then knows
-what to do with the image; see `flows.engine.quarantine`.
+Code that hangs in a native library cannot be interrupted from Python. A process that exceeds a
+deadline is therefore ended by SIGALRM, which needs neither the interpreter nor its lock. Before
+it ends, the process writes the stacks of its threads to standard error. The parent process then
+decides what happens to the image; see `flows.engine.quarantine`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ _numbers = itertools.count()
 
 
 def keep_deadlines(seconds_in: Callable[[str], float] | None) -> None:
-    """End this process from now on when one image takes longer in an operator than `seconds_in`
-    says; None ends nothing.
+    """End this process whenever an image takes longer in an operator than `seconds_in` returns.
+
+    With None, no deadline applies.
     """
     global _seconds_in
     if _seconds_in is None and seconds_in is not None:
-        with suppress(ValueError, OSError, AttributeError):  # standard error may be no file: then nothing is written
+        # Where standard error is not a file, no stacks are written.
+        with suppress(ValueError, OSError, AttributeError):
             faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
     _seconds_in = seconds_in
 
 
 @contextmanager
 def deadline(*operators: str, images: int = 1) -> Iterator[None]:
-    """Let the enclosed work on `images` images in these operators take no longer than allowed.
-    May be nested, in any thread.
+    """Limit the enclosed work on `images` images to the time allowed in these operators.
+
+    Deadlines may be nested and may be set in any thread.
     """
     if _seconds_in is None:
         yield

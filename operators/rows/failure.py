@@ -1,9 +1,9 @@
-"""Why an image could not be worked: stable codes, and whether trying again can help.
+"""Why an image could not be processed: stable codes, and whether a retry can help.
 
-A `Failure` raised while one row is worked ends that row, never the batch. `final` codes are the
-image's own fault and stay in the ledger for good; `transient` ones (storage, memory, a lost
-worker) are redone by the next run. `skipped` images are delivered unedited because they are not
-ours to edit; `failed` ones are not delivered.
+A `Failure` raised while a row is processed ends that row, never the batch. Final codes are the
+image's fault and stay in the ledger. The next run retries images with a transient code (storage,
+memory, a lost worker). `skipped` images are not eligible for editing and are delivered unchanged;
+`failed` images are not delivered.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """One failure code: does a later run try again, is the source delivered, and what it means."""
+    """A failure code: is it retried by a later run, is the source delivered, what it means."""
 
     transient: bool
     delivered: bool
@@ -21,45 +21,45 @@ class Code:
 
     @property
     def verdict(self) -> str:
-        """The verdict on an image with this code: `skipped` if its source is delivered, else `failed`."""
+        """The verdict on the image: `skipped` if its source is delivered, `failed` otherwise."""
         return "skipped" if self.delivered else "failed"
 
 
 CODES: dict[str, Code] = {
-    "file_empty": Code(False, False, "the file has no bytes"),
-    "not_an_image": Code(False, False, "the bytes are no image format that can be read"),
+    "file_empty": Code(False, False, "the file is empty"),
+    "not_an_image": Code(False, False, "the bytes are not in a readable image format"),
     "truncated": Code(False, False, "the image data ends early"),
-    "corrupt": Code(False, False, "the image data contradicts itself (a wrong checksum, say)"),
-    "decompression_bomb": Code(False, False, "a small file unpacks to far more than an image of its size holds"),
-    "key_missing": Code(False, False, "the source has no such object"),
-    "mask_missing": Code(False, True, "no mask file stands beside the image"),
-    "mask_unreadable": Code(False, True, "the mask file cannot be decoded or has another size than the image"),
-    "animated": Code(False, True, "the file holds an animation"),
-    "multi_page": Code(False, True, "the file holds several pages or pictures (a gain map, a stereo pair)"),
-    "pixels_over_limit": Code(False, True, "more pixels than the limit set for this run"),
-    "bytes_over_limit": Code(False, True, "more bytes than the limit set for this run"),
+    "corrupt": Code(False, False, "the image data contradicts itself, for example by a wrong checksum"),
+    "decompression_bomb": Code(False, False, "a small file unpacks to far more data than an image of its size can hold"),
+    "key_missing": Code(False, False, "the source does not contain the object"),
+    "mask_missing": Code(False, True, "there is no mask file for the image"),
+    "mask_unreadable": Code(False, True, "the mask file cannot be decoded or differs in size from the image"),
+    "animated": Code(False, True, "the file contains an animation"),
+    "multi_page": Code(False, True, "the file contains several pages or pictures, for example a gain map or a stereo pair"),
+    "pixels_over_limit": Code(False, True, "the image has more pixels than the limit of the run"),
+    "bytes_over_limit": Code(False, True, "the file has more bytes than the limit of the run"),
     "mode_unsupported": Code(
-        False, True, "a format or pixel format that is not edited: floats, Lab, 12-bit or arithmetic JPEG"
+        False, True, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
     ),
-    "output_path_conflict": Code(False, False, "a file of the destination stands where a folder is needed, or the reverse"),
-    "operator_error": Code(False, False, "an operator failed on this image in a way it does not know"),
-    "worker_crashed": Code(False, False, "working on it, alone in a process of its own, ended that process"),
-    "time_limit": Code(False, False, "an operator took longer for it than the profile allows"),
-    "memory_limit": Code(False, False, "it took more memory than the profile allows, alone in a process of its own"),
-    "access_denied": Code(True, False, "the storage refuses this object"),
-    "storage_error": Code(True, False, "the storage did not answer, or broke off"),
-    "disk_full": Code(True, False, "no space left where the image should be written"),
-    "out_of_memory": Code(True, False, "not enough memory for this image at that moment"),
-    "worker_lost": Code(True, False, "the processes that worked on this image were ended from outside, again and again"),
+    "output_path_conflict": Code(False, False, "the destination has a file where a folder is needed, or the reverse"),
+    "operator_error": Code(False, False, "an operator raised an unexpected error on this image"),
+    "worker_crashed": Code(False, False, "a process that worked on nothing but the image crashed"),
+    "time_limit": Code(False, False, "an operator took longer than the profile allows"),
+    "memory_limit": Code(False, False, "the image, processed alone, took more memory than the profile allows"),
+    "access_denied": Code(True, False, "the storage denies access to the object"),
+    "storage_error": Code(True, False, "the storage did not answer, or the connection broke"),
+    "disk_full": Code(True, False, "no space is left at the destination"),
+    "out_of_memory": Code(True, False, "there was not enough memory for the image at that moment"),
+    "worker_lost": Code(True, False, "the processes that worked on the image were repeatedly ended from outside"),
 }
-"""Every code that a ledger row can hold."""
+"""Every code that can appear in a ledger row."""
 
 
 class Failure(Exception):
-    """Ends the work on one row with a stable code.
+    """The error that ends the work on one row with a stable code.
 
-    Raises KeyError when built with a code that is not in CODES, so that no unlisted code reaches
-    a ledger.
+    The constructor raises KeyError for a code that is not in CODES, so that no unlisted code
+    reaches a ledger.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -69,13 +69,14 @@ class Failure(Exception):
         self.message = message
 
     def __reduce__(self) -> tuple[type[Failure], tuple[str, str]]:
-        """Keep the code on the way from a worker process to the driver."""
+        """Keep the code when the error travels from a worker process to the driver."""
         return Failure, (self.code, self.message)
 
 
 class RunError(Exception):
-    """Ends a run with one line on the terminal: a stable code, a sentence, and the process's exit
-    code.
+    """The error that ends a run with one line on the terminal.
+
+    The line holds a stable code and a sentence; the process ends with `exit_code`.
     """
 
     def __init__(self, code: str, message: str, exit_code: int = 2) -> None:
@@ -85,18 +86,18 @@ class RunError(Exception):
         self.exit_code = exit_code
 
     def __reduce__(self) -> tuple[type[RunError], tuple[str, str, int]]:
-        """Keep code and exit code on the way from a worker process to the driver."""
+        """Keep both codes when the error travels from a worker process to the driver."""
         return RunError, (self.code, self.message, self.exit_code)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message that is not empty; the error's type if there is none."""
+    """The first non-empty line of an error's message, or the error's type if there is none."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line), type(error).__name__)
 
 
 def failure_of(error: Exception) -> Failure:
-    """The failure that an exception met while working one row amounts to."""
+    """The failure that corresponds to an exception raised while a row was processed."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, MemoryError):

@@ -1,5 +1,4 @@
-"""The nested records of the row as typed dictionaries: what operators hand to Arrow, and what
-Arrow hands back.
+"""The nested records of the row as typed dictionaries, as operators pass them to and from Arrow.
 
 Each mirrors the Arrow struct of the same name in `operators.rows.schema`, which documents units
 and ranges.
@@ -10,9 +9,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 JsonObject = dict[str, Any]
-"""An object of a JSON or YAML document whose keys are not fixed, such as the settings of an
-operator.
-"""
+"""An object of a JSON or YAML document without fixed keys, such as an operator's settings."""
 
 
 class BoxRecord(TypedDict):
@@ -25,7 +22,7 @@ class BoxRecord(TypedDict):
 
 
 class ProbabilityRecord(TypedDict):
-    """PROBABILITY: a uint8 map, height x width, that spans `box`."""
+    """PROBABILITY: a uint8 height x width map that spans `box`."""
 
     data: bytes
     width: int
@@ -42,7 +39,7 @@ class FillRecord(TypedDict):
 
 
 class CheckRecord(TypedDict):
-    """CHECK: one measurement of one fill beside its limit."""
+    """CHECK: one measurement of a fill, with its limit."""
 
     rung: str
     name: str
@@ -52,16 +49,27 @@ class CheckRecord(TypedDict):
 
 
 class FailureRecord(TypedDict):
-    """FAILURE: why a row could not be worked."""
+    """FAILURE: why a row could not be processed."""
 
     operator: str
     code: str
     message: str
 
 
+class TimingRecord(TypedDict, total=False):
+    """TIMING: milliseconds that an operator spent on a row."""
+
+    operator: str
+    total: float
+    model: float
+    codec: float
+    io: float
+
+
 class RegionRecord(TypedDict, total=False):
-    """REGION: one context crop and what is to be erased in it; children that no operator has
-    filled yet are missing or None.
+    """REGION: one context crop and the text or mask to erase in it.
+
+    Children that no operator has filled yet are missing or None.
     """
 
     polygons: list[list[list[float]]]

@@ -1,15 +1,13 @@
-"""What a region is when it is new: the columns that finding fills, and the record it starts from."""
+"""New regions: the columns that a detection fills, and the record that a region starts from."""
 
 from __future__ import annotations
 
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.rows.records import (
-    RegionRecord,
-)
+from operators.rows.records import RegionRecord
 
 FOUND_COLUMNS = ("width", "height", "mode", "regions")
-"""The columns that a detection replaces as a whole."""
+"""The columns that a detection replaces."""
 
 DETECTED = (
     "width",
@@ -20,11 +18,11 @@ DETECTED = (
     "regions.kind",
     "regions.probability",
 )
-"""What stands in the row after a detection, given masks included."""
+"""The columns that are filled after a detection; given masks fill the same ones."""
 
 
 def new_region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> RegionRecord:
-    """A new region: its polygons, and the uint8 probability `data` that spans `box`."""
+    """A new region with its polygons and its uint8 probability map `data`, which spans `box`."""
     return {
         "polygons": polygons,
         "score": score,

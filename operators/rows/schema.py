@@ -1,26 +1,27 @@
 """The row: the one Arrow schema that every operator reads and writes, complete from `fetch` on.
 
 Columns are null until an operator fills them. The schema is checked after every operator, because
-a distributed engine that concatenates blocks promotes drifting types silently.
+a distributed engine that concatenates blocks silently promotes types that differ.
 
-What the stored types may lose:
+The stored types can lose this much:
 
-- `polygons` are float32: exact for whole pixels up to 16,777,216, a rounding of at most 2^-24
-  relative beyond.
-- `probability` is the detector's map quantised to 1/255 and kept at the detector's own
-  resolution; nothing is thresholded. After `detect` it holds whole cells of that map, the first
-  being the one whose corner is nearest to the corner of `box`; cells and source pixels share only
-  some edges, so the map may lie beside `box` by 1/16 cell, by more where no shared edge is near.
-- `embedding` is float16: each value is off by at most 2^-11 of itself, the cosine of two
-  embeddings by less than 0.001.
-- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space: colours beyond
-  sRGB are clipped, and an edit of a deeper picture has 256 steps a channel, of sRGB or of its own
-  profile's space, before it is blended in the source's depth. The source's own samples outside
-  the mask are never rebuilt from them.
-- `mask` weights are quantised to 1/255: a paste-back is off by at most 1/510 of the difference
-  between fill and source.
+- `polygons` are float32: exact for whole pixels up to 16,777,216; beyond that, the relative
+  rounding error is at most 2^-24.
+- `probability` is the detector's map, quantised to 1/255, at the detector's resolution and
+  without a threshold. After `detect` it holds whole cells of that map, starting with the cell
+  whose corner is nearest to the corner of `box`. Only some cell edges coincide with edges of
+  source pixels, so the map may be offset from `box` by 1/16 cell, or by more where no shared edge
+  is near.
+- `embedding` is float16: the relative error of each value is at most 2^-11, and the error of the
+  cosine of two embeddings is less than 0.001.
+- `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space. Colours
+  outside sRGB are clipped. An edit of a deeper picture has 256 steps per channel, in sRGB or in
+  the space of the picture's profile, before it is blended at the source's depth. Source samples
+  outside the mask are never rebuilt from `pixels` or `fill`.
+- `mask` weights are quantised to 1/255: the error of a paste-back is at most 1/510 of the
+  difference between fill and source.
 
-`flows.audit.contracts` holds these losses as bounds, and those of the conversions on the way;
+`flows.audit.contracts` states these losses, and those of the conversions in between, as bounds;
 `cleanplate audit` measures them.
 """
 
@@ -36,21 +37,18 @@ POLYGON = pa.list_(pa.list_(pa.float32(), 2))
 """Corners (x, y) in upright source pixels, clockwise, pixel centres at whole numbers."""
 
 PROBABILITY = pa.struct([("data", pa.large_binary()), ("width", pa.int32()), ("height", pa.int32()), ("box", BOX)])
-"""uint8, height x width, 0..255 for 0..1, spanning `box`; at the detector's resolution or the
-given mask's.
+"""uint8, height x width, 0..255 for 0..1, spanning `box`.
+
+The resolution is that of the detector or of the given mask.
 """
 
 FILL = pa.struct([("data", pa.large_binary()), ("width", pa.int32()), ("height", pa.int32())])
-"""uint8 sRGB, height x width x 3, spanning the crop; may be smaller than the crop until it is
-upscaled.
-"""
+"""uint8 sRGB, height x width x 3, spanning the crop; it may be smaller until it is upscaled."""
 
 CHECK = pa.struct(
     [("rung", pa.string()), ("name", pa.string()), ("value", pa.float32()), ("limit", pa.float32()), ("passed", pa.bool_())]
 )
-"""One measurement of one fill, beside the limit it was held to; NaN where the fill could not be
-measured.
-"""
+"""One measurement of a fill, with its limit; the value is NaN if the fill cannot be measured."""
 
 REGION = pa.struct(
     [
@@ -77,20 +75,27 @@ REGION = pa.struct(
         ("metadata", pa.map_(pa.string(), pa.float32())),
     ]
 )
-"""One context crop and what is to be erased in it: a single text after `detect`, a group of
-neighbours after `soften`.
+"""One context crop and the text or mask to erase in it.
 
-`kind` is `text` or `mask`; `strokes` says where the mask is from: `found` by the stroke network,
-the `polygon` where no strokes could be told, or `given`; `prompt` is what the model was told,
-null for those that take no words, its hash with the negative prompt's in `prompt_sha256`;
-`repeatable` is false where another run may give other bytes; `state` is `open` or `accepted`;
-`mask` is uint8, crop height x width x 4, its channels in the order of
-`operators.masks.mask.CHANNELS`; `checks` holds every rung's measurements in the order they were
-made.
+After `detect` a region is a single text, after `soften` a group of neighbours.
+
+- `kind` is `text` or `mask`.
+- `strokes` names the origin of the mask: `found` by the stroke network, `polygon` where it could
+  not tell strokes apart, or `given`.
+- `prompt` is the model's prompt, null for models that take none; `prompt_sha256` is the hash of
+  the prompt and the negative prompt.
+- `repeatable` is false where another run may give other bytes.
+- `state` is `open` or `accepted`.
+- `mask` is uint8, crop height x width x 4, with channels in the order of
+  `operators.masks.mask.CHANNELS`.
+- `checks` holds the measurements of every rung in the order in which they were made.
 """
 
 FAILURE = pa.struct([("operator", pa.string()), ("code", pa.string()), ("message", pa.string())])
-"""Null while all is well; `code` is a key of `operators.rows.failure.CODES`."""
+"""Why the row could not be processed, null otherwise.
+
+`code` is a key of `operators.rows.failure.CODES`.
+"""
 
 TIMING = pa.struct(
     [
@@ -101,8 +106,9 @@ TIMING = pa.struct(
         ("io", pa.float32()),
     ]
 )
-"""Milliseconds an operator spent on this image, and how much of it in models, image codecs and
-storage.
+"""Milliseconds that an operator spent on the image.
+
+`total` includes the time in models (`model`), image codecs (`codec`) and storage (`io`).
 """
 
 SCHEMA = pa.schema(
@@ -130,32 +136,39 @@ SCHEMA = pa.schema(
         ("output_sha256", pa.string()),
     ]
 )
-"""Every column of the row; the user's own columns follow it unchanged.
+"""Every column of the row; the user's columns follow unchanged.
 
-`path` is where the image goes under the destination's `images/`; `shard` is the index shard it
-came from; `width`, `height` are upright pixels; `mode` is the source's pixel format in Pillow's
-naming, of its modes or, where it has none, its raw modes (`RGB;16`, `L;4`); `metadata` holds
-figures of the image's surroundings, and `profile_ignored` where its colour profile is broken.
+- `path` is the image's path under `images/` of the destination.
+- `shard` is the number of its index shard.
+- `width` and `height` are upright pixels.
+- `mode` is the source's pixel format as Pillow names its modes or, for formats without a mode,
+  its raw modes (`RGB;16`, `L;4`).
+- `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
+  profile is broken.
 """
 
 INDEX_COLUMNS = ("image_id", "uri", "path", "shard", "size", "etag")
 """The columns that the index writes and `fetch` starts from."""
 
+INDEX_SCHEMA = pa.schema([SCHEMA.field(name) for name in INDEX_COLUMNS])
+"""The schema of index rows; the user's columns follow."""
+
 PIXEL_COLUMNS = ("bytes", "encoded")
+"""The columns that hold pixels; the ledger omits them."""
+
 PIXEL_CHILDREN = ("pixels", "mask", "fill", "probability", "embedding")
-"""What the ledger leaves out: all that holds pixels, and the regions' embeddings (the picture's
-own is kept).
+"""The region children that the ledger omits: those that hold pixels, and the embedding.
+
+The ledger keeps the embedding of the whole picture.
 """
 
 
 class SchemaError(TypeError):
-    """An operator returned a table that is not a row table."""
+    """The error for an operator that returned a table other than a row table."""
 
 
 def complete(index_rows: pa.Table) -> pa.Table:
-    """Index rows with every missing column of the schema added as nulls; the user's own columns
-    last.
-    """
+    """Index rows with every missing column of SCHEMA added as nulls, the user's columns last."""
     columns = {
         field.name: index_rows[field.name].cast(field.type)
         if field.name in index_rows.column_names
@@ -167,14 +180,16 @@ def complete(index_rows: pa.Table) -> pa.Table:
 
 
 _sound: pa.Schema = SCHEMA
-"""The last schema that was found sound: comparing with it as a whole costs a hundredth of looking
-at every column.
+"""The last schema that passed the check.
+
+Comparing a whole schema with it costs a hundredth of checking every column.
 """
 
 
 def check_schema(table: pa.Table, producer: str) -> None:
-    """Raise SchemaError, naming producer and column, unless `table` starts with exactly the
-    columns of SCHEMA.
+    """Raise SchemaError unless `table` starts with exactly the columns of SCHEMA.
+
+    The error names the producer and the column.
     """
     global _sound
     if table.schema.equals(_sound):
@@ -189,9 +204,7 @@ def check_schema(table: pa.Table, producer: str) -> None:
 
 
 def column(path: str) -> bool:
-    """Whether a dotted path such as `regions.mask` names a column of the row or a child of its
-    regions.
-    """
+    """Whether a dotted path such as `regions.mask` names a column or a child of the regions."""
     name, _, child = path.partition(".")
     if name not in SCHEMA.names:
         return False
@@ -206,20 +219,18 @@ LEDGER_SCHEMA = pa.schema(
         if field.name not in PIXEL_COLUMNS
     ]
 )
-"""What a ledger file holds, the user's own columns after it."""
+"""The schema of ledger files; the user's columns follow."""
 
 
 def ledger_rows(table: pa.Table) -> pa.Table:
-    """Row tables as the ledger keeps them: without `bytes`, `encoded` and the regions' pixel
-    children.
-    """
+    """A row table without PIXEL_COLUMNS and without the PIXEL_CHILDREN of the regions."""
     regions = table["regions"].combine_chunks()
     regions = pa.concat_arrays(regions.chunks) if isinstance(regions, pa.ChunkedArray) else regions
     flat = regions.flatten()
-    slim = pa.StructArray.from_arrays([flat.field(field.name) for field in LEDGER_REGION], fields=list(LEDGER_REGION))
+    structs = pa.StructArray.from_arrays([flat.field(field.name) for field in LEDGER_REGION], fields=list(LEDGER_REGION))
     lengths = [length or 0 for length in regions.value_lengths().to_pylist()]
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     nulls = regions.is_null() if regions.null_count else None
-    kept = pa.ListArray.from_arrays(offsets, slim, type=LEDGER_SCHEMA.field("regions").type, mask=nulls)
+    slim = pa.ListArray.from_arrays(offsets, structs, type=LEDGER_SCHEMA.field("regions").type, mask=nulls)
     table = table.drop_columns(list(PIXEL_COLUMNS))
-    return table.set_column(table.schema.names.index("regions"), "regions", kept)
+    return table.set_column(table.schema.names.index("regions"), "regions", slim)

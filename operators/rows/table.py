@@ -1,10 +1,9 @@
-"""How operators read and write the row table: views without copies, and new columns beside
-untouched ones.
+"""How operators read and write the row table: views without copies, and replaced columns.
 
-An operator's work on one image is a function from a `Row` to the values it adds. `map_rows` calls
-it for every row that has not failed, turns what it raises into the row's `failure`, times it, and
-puts the new values in place. Columns and region children that the operator does not add keep
-their buffers: nothing is rebuilt through Python lists.
+An operator's work on one image is a function from a `Row` to the values that the operator adds.
+`map_rows` calls it for every row without a failure, turns an exception into the row's `failure`,
+times the call, and puts the new values in place. Columns and region children that the operator
+does not add keep their buffers: nothing is rebuilt through Python lists.
 """
 
 from __future__ import annotations
@@ -22,11 +21,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.deadline import deadline
 from operators.rows.failure import failure_of
-from operators.rows.records import (
-    FailureRecord,
-    FillRecord,
-    RegionRecord,
-)
+from operators.rows.records import BoxRecord, FailureRecord, FillRecord, RegionRecord, TimingRecord
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
 from operators.rows.timing import row_timing
 
@@ -42,7 +37,7 @@ def _view(array: pa.Array, index: int) -> memoryview:
 
 
 def as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """A column as one contiguous array, copied only if it has several chunks."""
+    """A column as one contiguous array; it is copied only if it has several chunks."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     if column.num_chunks == 1:
@@ -58,7 +53,7 @@ class Region:
     position: int
 
     def __getitem__(self, name: str) -> Any:
-        """A child as a Python value; for pixel children use `array` or `fill`."""
+        """A child as a Python value; use `array` or `fill` for children that hold pixels."""
         return self.fields[name][self.position].as_py()
 
     @property
@@ -67,37 +62,39 @@ class Region:
         return Box(**self["crop"])
 
     def polygons_on_crop(self) -> list[list[list[float]]]:
-        """The region's polygons in pixels of its crop."""
+        """The region's polygons in pixels of the crop."""
         crop = self.crop
         return [[[x - crop.x, y - crop.y] for x, y in polygon] for polygon in self["polygons"]]
 
     def array(self, name: str, channels: int) -> Pixels:
-        """`pixels` (3 channels) or `mask` (4) as uint8 height x width x channels; read only, no
-        copy.
+        """`pixels` (3 channels) or `mask` (4 channels) as uint8 height x width x channels.
+
+        The array is a read-only view.
         """
         crop = self.crop
         flat = np.frombuffer(_view(self.fields[name], self.position), np.uint8)
         return flat.reshape(crop.height, crop.width, channels)
 
     def fill(self) -> Pixels | None:
-        """The fill as uint8 height x width x 3 at its own size; None before `inpaint` made one."""
+        """The fill as uint8 height x width x 3 at the size of the fill; None if there is none."""
         fills = self.fields["fill"]
         if not fills[self.position].is_valid:
             return None
         width, height = fills.field("width")[self.position].as_py(), fills.field("height")[self.position].as_py()
         return np.frombuffer(_view(fills.field("data"), self.position), np.uint8).reshape(height, width, 3)
 
-    def probability(self) -> tuple[Pixels, dict[str, int]]:
-        """The detector's map (uint8 height x width, read only) and the box it spans in upright
-        source pixels.
+    def probability(self) -> tuple[Pixels, BoxRecord]:
+        """The probability map and the box that it spans in upright source pixels.
+
+        The map is a read-only view, uint8 height x width.
         """
         maps = self.fields["probability"]
         width, height = maps.field("width")[self.position].as_py(), maps.field("height")[self.position].as_py()
         data = np.frombuffer(_view(maps.field("data"), self.position), np.uint8).reshape(height, width)
-        return data, maps.field("box")[self.position].as_py()
+        return data, cast(BoxRecord, maps.field("box")[self.position].as_py())
 
     def record(self) -> RegionRecord:
-        """All children as Python values, pixels copied; for operators that regroup regions."""
+        """All children as Python values, pixels copied, for operators that regroup regions."""
         return cast(RegionRecord, {name: self[name] for name in self.fields})
 
 
@@ -111,17 +108,17 @@ class Row:
     position: int
 
     def __getitem__(self, name: str) -> Any:
-        """A column as a Python value; for `bytes` and `encoded` use `data`."""
+        """A column as a Python value; use `data` for `bytes` and `encoded`."""
         return self.columns[name][self.position].as_py()
 
     def data(self, name: str) -> memoryview | None:
-        """`bytes` or `encoded`, without a copy; None where the column is null."""
+        """`bytes` or `encoded` without a copy; None if the column is null."""
         column = self.columns[name]
         return _view(column, self.position) if column[self.position].is_valid else None
 
     @property
     def regions(self) -> list[Region]:
-        """The row's regions in order; empty before `detect` and where it found nothing."""
+        """The row's regions in order; empty before `detect` and if `detect` found nothing."""
         first, last = int(self.starts[self.position]), int(self.starts[self.position + 1])
         return [Region(self.fields, position) for position in range(first, last)]
 
@@ -137,13 +134,14 @@ def row_views(batch: pa.Table) -> list[Row]:
     return [Row(columns, fields, starts, position) for position in range(len(batch))]
 
 
-def _set(batch: pa.Table, name: str, values: pa.Array) -> pa.Table:
+def _set_column(batch: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return batch.set_column(batch.schema.names.index(name), name, values)
 
 
 def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table:
-    """The batch with some children of its regions replaced; each array has one value per region
-    of the whole batch.
+    """The batch with some children of its regions replaced.
+
+    Each array has one value per region of the whole batch.
     """
     regions = as_array(batch["regions"])
     flat = regions.flatten()
@@ -152,15 +150,24 @@ def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     nulls = regions.is_null() if regions.null_count else None
     struct = pa.StructArray.from_arrays(arrays, fields=list(REGION))
-    return _set(
-        batch, "regions", pa.ListArray.from_arrays(pa.array(offsets), struct, type=SCHEMA.field("regions").type, mask=nulls)
-    )
+    lists = pa.ListArray.from_arrays(pa.array(offsets), struct, type=SCHEMA.field("regions").type, mask=nulls)
+    return _set_column(batch, "regions", lists)
 
 
 Additions = Mapping[str, Any]
-"""What an operator adds to one row: column name to value, or `regions.child` to one value per
-region of the row.
+"""The values that an operator adds to one row.
+
+A column name maps to its value, `regions.child` to one value per region of the row.
 """
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The result of the work on one row; without a timing, the row was passed over."""
+
+    added: Additions | None = None
+    failure: FailureRecord | None = None
+    timing: TimingRecord | None = None
 
 
 def map_rows(
@@ -172,19 +179,18 @@ def map_rows(
     threads: int = 1,
     failed_too: bool = False,
 ) -> pa.Table:
-    """Apply `work` to every row without a failure and put what it returns in the columns named by
-    `adds`.
+    """Apply `work` to every row without a failure, and put the results in the columns of `adds`.
 
-    `work` returns the new values, or None to leave the row as it is; it raises `Failure` (or
-    anything else, recorded as `operator_error`) to end the row. With several `threads` the rows
-    of the batch are worked at the same time, which pays for storage only. `failed_too` hands rows
-    with a failure to `work` as well.
+    `work` returns the new values, or None to leave the row as it is. It raises `Failure` to end
+    the row; any other exception is recorded as `operator_error`. With several `threads` the rows
+    of the batch are processed concurrently, which only helps operators that wait for storage.
+    With `failed_too`, rows with a failure are passed to `work` as well.
     """
     rows = row_views(batch)
 
-    def attempt(row: Row) -> tuple[Additions | None, FailureRecord | None, dict[str, object] | None]:
+    def attempt(row: Row) -> _Outcome:
         if row.columns["failure"][row.position].is_valid and not failed_too:
-            return None, None, None
+            return _Outcome()
         failure: FailureRecord | None = None
         with row_timing(name) as timing, deadline(name):
             try:
@@ -192,7 +198,7 @@ def map_rows(
             except Exception as error:
                 reason = failure_of(error)
                 added, failure = None, {"operator": name, "code": reason.code, "message": reason.message}
-        return added, failure, timing
+        return _Outcome(added, failure, timing)
 
     if threads > 1 and len(rows) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -200,48 +206,48 @@ def map_rows(
     else:
         outcomes = [attempt(row) for row in rows]
 
-    batch = _assembled(batch, rows, adds, [added for added, _, _ in outcomes])
-    failures = [failure or row["failure"] for row, (_, failure, _) in zip(rows, outcomes, strict=True)]
+    batch = _put_additions(batch, rows, adds, [outcome.added for outcome in outcomes])
+    failures = [outcome.failure or row["failure"] for row, outcome in zip(rows, outcomes, strict=True)]
     timings = [
-        (row["timings"] or []) + ([timing] if timing else []) for row, (_, _, timing) in zip(rows, outcomes, strict=True)
+        (row["timings"] or []) + ([outcome.timing] if outcome.timing else [])
+        for row, outcome in zip(rows, outcomes, strict=True)
     ]
-    batch = _set(batch, "failure", pa.array(failures, SCHEMA.field("failure").type))
-    return _set(batch, "timings", pa.array(timings, SCHEMA.field("timings").type))
+    batch = _set_column(batch, "failure", pa.array(failures, SCHEMA.field("failure").type))
+    return _set_column(batch, "timings", pa.array(timings, SCHEMA.field("timings").type))
 
 
 def derive(batch: pa.Table, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
-    """Like `map_rows` for what follows from the row itself: every row, failed or not, neither
-    timed nor able to fail.
+    """Like `map_rows`, for values that follow from the row alone.
+
+    `work` is called for every row, failed or not. It is not timed, and its exceptions are raised.
     """
     rows = row_views(batch)
-    return _assembled(batch, rows, adds, [work(row) for row in rows])
+    return _put_additions(batch, rows, adds, [work(row) for row in rows])
 
 
-def _assembled(batch: pa.Table, rows: Sequence[Row], adds: Sequence[str], added: Sequence[Additions | None]) -> pa.Table:
-    """The batch with the rows' additions in place; where a row adds nothing, its old values stay."""
+def _put_additions(batch: pa.Table, rows: Sequence[Row], adds: Sequence[str], added: Sequence[Additions | None]) -> pa.Table:
+    """The batch with the additions in place; a row without additions keeps its values."""
     children = {}
     for path in adds:
         column, _, child = path.partition(".")
         if child:
-            values = [value for row, new in zip(rows, added, strict=True) for value in _child(row, new, child)]
+            values = [value for row, new in zip(rows, added, strict=True) for value in _child_values(row, new, child)]
             children[child] = pa.array(values, REGION.field(child).type)
         else:
             values = [new[column] if new and column in new else row[column] for row, new in zip(rows, added, strict=True)]
-            batch = _set(batch, column, pa.array(values, SCHEMA.field(column).type))
+            batch = _set_column(batch, column, pa.array(values, SCHEMA.field(column).type))
     return swap_children(batch, children) if children else batch
 
 
-def _child(row: Row, added: Additions | None, child: str) -> Iterable[Any]:
-    new = None if added is None else added.get(f"regions.{child}")
-    return new if new is not None else (region[child] for region in row.regions)
+def _child_values(row: Row, added: Additions | None, child: str) -> Iterable[Any]:
+    values = None if added is None else added.get(f"regions.{child}")
+    return values if values is not None else (region[child] for region in row.regions)
 
 
 def without_pixels(batch: pa.Table) -> pa.Table:
-    """The batch with null in place of all that holds pixels: what is left once an image is
-    delivered.
-    """
+    """The batch with nulls in place of pixels and region embeddings, for delivered images."""
     for name in PIXEL_COLUMNS:
-        batch = _set(batch, name, pa.nulls(len(batch), SCHEMA.field(name).type))
+        batch = _set_column(batch, name, pa.nulls(len(batch), SCHEMA.field(name).type))
     regions = len(as_array(batch["regions"]).flatten())
     return swap_children(batch, {name: pa.nulls(regions, REGION.field(name).type) for name in PIXEL_CHILDREN})
 

@@ -1,6 +1,4 @@
-"""Where an image's milliseconds go: in models, in image codecs, in storage, or in the rest of an
-operator.
-"""
+"""Where an image's milliseconds go: models, image codecs, storage, or the rest of an operator."""
 
 from __future__ import annotations
 
@@ -10,23 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from operators.rows.records import TimingRecord
+
 Kind = Literal["model", "codec", "io"]
 
 
-class _Spent(threading.local):
+class _RowTime(threading.local):
+    """The time spent so far on the row that this thread processes."""
+
     def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = {}
-        self.elsewhere = 0.0
+        self.milliseconds: dict[Kind, float] = {}
+        self.before_turn = 0.0
 
 
-_spent = _Spent()
+_spent = _RowTime()
 
 
 @contextmanager
 def timed(kind: Kind) -> Iterator[None]:
-    """Count the time of the enclosed block towards `kind`, for the row that this thread is
-    working on.
-    """
+    """Add the time of the enclosed block to `kind`, for the row that this thread processes."""
     start = time.perf_counter()
     try:
         yield
@@ -36,24 +36,24 @@ def timed(kind: Kind) -> Iterator[None]:
 
 
 def add_time(kind: Kind, milliseconds: float) -> None:
-    """Count time that was spent on this thread's row before its turn, together with other rows,
-    as its own.
-    """
+    """Add time that was spent on this thread's row before its turn, together with other rows."""
     _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + milliseconds
-    _spent.elsewhere += milliseconds
+    _spent.before_turn += milliseconds
 
 
 @contextmanager
-def row_timing(operator: str) -> Iterator[dict[str, object]]:
-    """Time the enclosed work on one row; the yielded dictionary is a TIMING struct once the block
-    has ended.
+def row_timing(operator: str) -> Iterator[TimingRecord]:
+    """Time the enclosed work on one row.
+
+    The yielded record is complete once the block has ended.
     """
-    timing: dict[str, object] = {"operator": operator}
-    _spent.milliseconds, _spent.elsewhere = {}, 0.0
+    timing: TimingRecord = {"operator": operator}
+    _spent.milliseconds, _spent.before_turn = {}, 0.0
     start = time.perf_counter()
     try:
         yield timing
     finally:
-        timing["total"] = (time.perf_counter() - start) * 1000 + _spent.elsewhere
-        for kind in ("model", "codec", "io"):
-            timing[kind] = _spent.milliseconds.get(kind, 0.0)
+        timing["total"] = (time.perf_counter() - start) * 1000 + _spent.before_turn
+        timing["model"] = _spent.milliseconds.get("model", 0.0)
+        timing["codec"] = _spent.milliseconds.get("codec", 0.0)
+        timing["io"] = _spent.milliseconds.get("io", 0.0)

@@ -1,1 +1,1 @@
-"""Object storage: reading, writing, retrying and listing, the same for a folder and for a bucket."""
+"""Object storage: reading, writing, retrying and listing, for folders and buckets alike."""

@@ -1,4 +1,4 @@
-"""Bytes in and out of any fsspec storage, with storage errors turned into stable codes."""
+"""Reading and writing objects in any fsspec storage, with errors turned into stable codes."""
 
 from __future__ import annotations
 
@@ -16,46 +16,48 @@ from fsspec.implementations.local import LocalFileSystem
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
 
 COPY_BYTES = 8 * 1024 * 1024
+"""The size of the pieces in which a copy streams through this machine."""
 PART_BYTES = 16 * 1024 * 1024
-"""An object from twice this size on goes to S3 in parts of it."""
+"""The part size of multipart uploads to S3, used for objects of at least twice this size."""
 
 _S3: Mapping[str, Mapping[str, Any]] = {
     "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
 }
 OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"s3": _S3, "s3a": _S3}
-"""How each kind of store is opened, beside what the user's own fsspec settings say. In botocore's
-adaptive mode the requests of a process are slowed down as soon as the store answers SlowDown, and
-become faster again by and by.
+"""The options that open each kind of store; the user's fsspec settings take precedence.
+
+In botocore's adaptive mode, a process slows its requests down as soon as the store answers
+SlowDown, and speeds them up again gradually.
 """
 READING: Mapping[str, Mapping[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
-"""One request an object: with more, s3fs asks for the size of every object first."""
+"""One request per object: with more, s3fs first asks for the size of every object."""
 WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3a": {"chunksize": PART_BYTES}}
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system of a path or URL, and the path inside it. A name with `#` or `%` is taken
-    literally.
+    """The file system of a path or URL, and the path inside it.
 
-    Object-store listings and metadata are never cached: another worker may have just written
-    there.
+    A name that contains `#` or `%` is taken literally. Listings and metadata of object stores are
+    never cached, because another worker may have just written there.
     """
     if is_local(uri):
         return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
     kind = uri.partition("://")[0]
-    options = {name: {**ours, **fsspec.config.conf.get(kind, {}).get(name, {})} for name, ours in OPTIONS.get(kind, {}).items()}
+    settings = fsspec.config.conf.get(kind, {})
+    options = {name: {**defaults, **settings.get(name, {})} for name, defaults in OPTIONS.get(kind, {}).items()}
     files = fsspec.filesystem(kind, use_listings_cache=False, **options)
     if kind in OPTIONS:
-        files.retries = 1  # botocore and `with_retries` are enough layers
+        files.retries = 1  # botocore and `with_retries` already retry
     return files, str(files._strip_protocol(uri))
 
 
 def scheme(uri: str) -> str:
-    """The kind of store of a URI, such as `s3`; empty for a path of this machine."""
+    """The kind of store of a URI, such as `s3`; empty for a path on this machine."""
     return "" if is_local(uri) else uri.partition("://")[0]
 
 
 def is_local(uri: str) -> bool:
-    """Whether a SOURCE or DEST is a plain path (or a file:// URL) of this machine."""
+    """Whether a SOURCE or DEST is a plain path or a file:// URL on this machine."""
     return "://" not in uri or uri.startswith("file://")
 
 
@@ -65,15 +67,16 @@ def joined(uri: str, *parts: str) -> str:
 
 
 def reach(uri: str) -> None:
-    """Raise Failure soon if the storage of a URI does not answer at all; whether there is an
-    object does not matter.
+    """Raise Failure quickly if the storage of a URI does not answer.
+
+    The object need not exist.
     """
     files, path = filesystem(uri)
     with_retries(uri, lambda: files.exists(path), FIRST_CONTACT_SECONDS)
 
 
 def read(uri: str) -> bytes:
-    """The object's bytes. Raises Failure: key_missing, access_denied or storage_error."""
+    """The object's bytes. Raises Failure key_missing, access_denied or storage_error."""
     files, path = filesystem(uri)
 
     def call() -> bytes:
@@ -84,18 +87,17 @@ def read(uri: str) -> bytes:
 
 
 def size(uri: str) -> int:
-    """The object's bytes, without reading them. Raises Failure as `read` does."""
+    """The object's size in bytes, without reading it. Raises Failure as `read` does."""
     files, path = filesystem(uri)
     return with_retries(uri, lambda: int(files.size(path) or 0))
 
 
 def write(uri: str, data: bytes | memoryview) -> None:
-    """Put an object in one atomic step: readers see the old one or the whole new one. Raises
-    Failure.
+    """Put an object atomically: readers see the old one or the whole new one. Raises Failure.
 
-    On a local disk the bytes go to a hidden neighbour first, which is then renamed; object stores
-    put atomically. Parts of a large object that could not be finished are removed, now or by the
-    next attempt at the same key.
+    On a local disk the bytes first go to a hidden file in the same folder, which is then renamed;
+    object stores put atomically. The parts of an upload that did not finish are removed, either
+    immediately or by the next attempt at the same key.
     """
     files, path = filesystem(uri)
 
@@ -105,14 +107,15 @@ def write(uri: str, data: bytes | memoryview) -> None:
         else:
             files.pipe_file(path, bytes(data), **WRITING.get(scheme(uri), {}))
 
-    with _no_parts_left(uri, len(data)):
+    with _remove_leftover_parts(uri, len(data)):
         with_retries(uri, call)
 
 
 @contextlib.contextmanager
-def _no_parts_left(uri: str, size: int | None) -> Iterator[None]:
-    """However the block ends, no parts of an unfinished upload stay behind under an S3 key: they
-    are invisible, and paid.
+def _remove_leftover_parts(uri: str, size: int | None) -> Iterator[None]:
+    """Abort unfinished uploads to an S3 key when the block ends, with or without an error.
+
+    Their parts would be invisible but charged for. `size` is None if it is unknown.
     """
     try:
         yield
@@ -127,14 +130,15 @@ def _no_parts_left(uri: str, size: int | None) -> Iterator[None]:
 
 
 def _write_local(path: Path, data: bytes | memoryview) -> None:
-    with _appearing(path) as file:
+    with _open_atomically(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file that stands under its name once the block has ended well, with all its bytes on the
-    disk, and never before.
+def _open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name only after the block has ended without an error.
+
+    By then all its bytes are on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{uuid.uuid4().hex}.partial"
@@ -150,11 +154,10 @@ def _appearing(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy(source: str, target: str) -> None:
-    """Put an object's bytes elsewhere without holding them in memory. Raises Failure as `read`
-    and `write` do.
+    """Copy an object without holding it in memory. Raises Failure as `read` and `write` do.
 
-    A store that holds both copies by itself. Elsewhere the bytes stream through, and the target
-    appears when the last one has arrived.
+    A store that holds both source and target copies by itself. Otherwise the bytes stream through
+    this machine, and the target appears when the last byte has arrived.
     """
     source_files, source_path = filesystem(source)
     target_files, target_path = filesystem(target)
@@ -163,18 +166,19 @@ def copy(source: str, target: str) -> None:
         if type(source_files) is type(target_files) and not isinstance(target_files, LocalFileSystem):
             target_files.cp_file(source_path, target_path)
         elif isinstance(target_files, LocalFileSystem):
-            with source_files.open(source_path, "rb") as reader, _appearing(Path(target_path)) as file:
+            with source_files.open(source_path, "rb") as reader, _open_atomically(Path(target_path)) as file:
                 shutil.copyfileobj(reader, file, COPY_BYTES)
         else:
             _stream(source_files, source_path, target_files, target_path)
 
-    with _no_parts_left(target, None):
+    with _remove_leftover_parts(target, None):
         with_retries(target, call)
 
 
 def _stream(source_files: Any, source_path: str, target_files: Any, target_path: str) -> None:
-    """Without `autocommit=False` fsspec would put what has arrived so far when the source breaks
-    off.
+    """Copy an object between stores through this machine.
+
+    Without `autocommit=False`, fsspec would put an incomplete object when the source breaks off.
     """
     with source_files.open(source_path, "rb") as reader:
         writer = target_files.open(target_path, "wb", autocommit=False, block_size=PART_BYTES)
@@ -182,18 +186,18 @@ def _stream(source_files: Any, source_path: str, target_files: Any, target_path:
             shutil.copyfileobj(reader, writer, COPY_BYTES)
             writer.close()
         except BaseException:
-            writer.closed = True  # or the garbage collector closes, and so puts, what is half written
+            # Otherwise the garbage collector closes the writer and so puts an incomplete object.
+            writer.closed = True
             writer.discard()
             raise
         writer.commit()
 
 
 def create(uri: str, data: bytes) -> bool:
-    """Put an object only if there is none yet; False if there is one with other bytes. Raises
-    Failure as `write` does.
+    """Put an object only if there is none yet. Raises Failure as `write` does.
 
-    The bytes tell whether the object is this caller's own: a store may have put it and not come
-    to say so.
+    Return False if there is an object with other bytes. An object with the same bytes is the
+    caller's: the store may have saved it although the reply was lost.
     """
     files, path = filesystem(uri)
 
@@ -218,37 +222,36 @@ def create(uri: str, data: bytes) -> bool:
 
 
 def names(uri: str) -> list[str]:
-    """Full paths of all objects under a URI, as `filesystem` names them; empty if there are none.
-    Raises Failure.
+    """The full paths, as in `filesystem`, of all objects under a URI. Raises Failure.
+
+    The list is empty if there are none.
     """
     files, path = filesystem(uri)
 
     def call() -> list[str]:
         try:
-            found: list[str] = files.find(path)
+            paths: list[str] = files.find(path)
         except FileNotFoundError:
             return []
-        return found
+        return paths
 
     return with_retries(uri, call)
 
 
 def uris(folder: str) -> list[str]:
-    """URIs of all objects under a folder. Raises Failure."""
+    """The URIs of all objects under a folder. Raises Failure."""
     root = filesystem(folder)[1]
     return [joined(folder, name[len(root) :].lstrip("/")) for name in names(folder)]
 
 
 def exists(uri: str) -> bool:
-    """Whether an object stands at the URI. Raises Failure."""
+    """Whether there is an object at the URI. Raises Failure."""
     files, path = filesystem(uri)
     return with_retries(uri, lambda: bool(files.exists(path)))
 
 
 def remove(uri: str) -> None:
-    """Delete an object or everything under a URI; nothing happens if there is none. Raises
-    Failure.
-    """
+    """Delete an object or everything under a URI, if there is any. Raises Failure."""
     files, path = filesystem(uri)
 
     def call() -> None:

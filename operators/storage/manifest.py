@@ -1,11 +1,11 @@
-"""Manifests: a user's own list of images, as Parquet, CSV or JSON lines, or images inside Parquet
-files.
+"""Manifests: the user's list of images as Parquet, CSV or JSON lines, or images inside Parquet.
 
-A list has a column `uri`, may have an `etag` by which a changed image is recognised, and any
-other columns, which are the user's own and reach the ledger with their types (those of CSV are
-texts). A Parquet file without `uri` holds the images themselves (see
-`operators.storage.parquet_images`) in its one column of images, or in the one that SOURCE names:
-`FILE.parquet#column=image`. A glob of files is one manifest; their own columns must be the same.
+A list has a column `uri` and may have an `etag`, by which a changed image is recognised. All
+other columns are the user's and reach the ledger with their types; those of CSV are strings. A
+Parquet file without `uri` contains the images themselves (see
+`operators.storage.parquet_images`), in its only column of images or in the column that SOURCE
+names: `FILE.parquet#column=image`. A glob of files is one manifest; all its files must have the
+same user columns.
 """
 
 from __future__ import annotations
@@ -31,63 +31,67 @@ from operators.storage.retries import storage_failure, with_retries
 from operators.storage.source_image import SourceImage
 
 ROWS = 4096
+"""Rows per batch that is read from a Parquet manifest."""
 JSON_BLOCK_BYTES = 16 * 1024**2
-"""The types of a JSON manifest's columns are found in this much of it; no line may be longer."""
+"""The start of a JSON manifest that decides the column types; no line may be longer."""
+
+LIST_COLUMNS = ("uri", "etag")
+"""The columns of a list that describe an image; all others are the user's."""
 
 
 @dataclass(frozen=True)
 class _Table:
-    """An opened manifest file: its columns and its rows, batch by batch."""
+    """An open manifest file: its columns, and its rows batch by batch."""
 
     schema: pa.Schema
     batches: Callable[[list[str]], Iterable[pa.RecordBatch]]
-    """Reads the columns of these names, dotted for a child of a struct."""
+    """Reads the columns with these names; a dotted name is a child of a struct."""
 
 
-def _parquet(handle: BinaryIO) -> _Table:
+def _open_parquet(handle: BinaryIO) -> _Table:
     file = pq.ParquetFile(handle)
     return _Table(file.schema_arrow, lambda names: file.iter_batches(ROWS, columns=names))
 
 
-def _csv(handle: BinaryIO) -> _Table:
+def _open_csv(handle: BinaryIO) -> _Table:
     parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
     names = pyarrow.csv.open_csv(handle, parse_options=parsing).schema.names
     handle.seek(0)
-    texts = pyarrow.csv.ConvertOptions(
+    strings = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
     )
-    reader = pyarrow.csv.open_csv(handle, parse_options=parsing, convert_options=texts)
+    reader = pyarrow.csv.open_csv(handle, parse_options=parsing, convert_options=strings)
     return _Table(reader.schema, lambda names: (batch.select(names) for batch in reader))
 
 
-def _json(handle: BinaryIO) -> _Table:
+def _open_json(handle: BinaryIO) -> _Table:
     reader = pyarrow.json.open_json(handle, read_options=pyarrow.json.ReadOptions(block_size=JSON_BLOCK_BYTES))
     return _Table(reader.schema, lambda names: (batch.select(names) for batch in reader))
 
 
 FORMATS: dict[str, Callable[[BinaryIO], _Table]] = {
-    ".parquet": _parquet,
-    ".csv": _csv,
-    ".jsonl": _json,
-    ".ndjson": _json,
+    ".parquet": _open_parquet,
+    ".csv": _open_csv,
+    ".jsonl": _open_json,
+    ".ndjson": _open_json,
 }
-"""How a manifest is read, by the end of its name."""
+"""How a manifest is opened, by its extension."""
 
 
-def _named(source: str) -> tuple[str, str | None]:
-    """A SOURCE without the column of images that it names, and that column."""
+def _split_column(source: str) -> tuple[str, str | None]:
+    """A SOURCE without its `#column=` suffix, and the column of images that the suffix names."""
     match = re.fullmatch(r"(.+\.parquet)#column=(.+)", source, re.IGNORECASE | re.DOTALL)
     return (match[1], match[2]) if match else (source, None)
 
 
 def is_manifest(source: str) -> bool:
-    """Whether a SOURCE names a manifest, or a glob of them."""
-    return _named(source)[0].lower().endswith(tuple(FORMATS))
+    """Whether a SOURCE names a manifest or a glob of manifests."""
+    return _split_column(source)[0].lower().endswith(tuple(FORMATS))
 
 
 @contextmanager
-def _opened(file: SourceImage) -> Iterator[_Table]:
-    """A manifest file, read as it is iterated. Raises RunError."""
+def _open(file: SourceImage) -> Iterator[_Table]:
+    """Open a manifest file, which is read as it is iterated. Raises RunError."""
     files, path = storage.filesystem(file.uri)
     with with_retries(file.uri, lambda: files.open(path, "rb")) as handle:
         try:
@@ -103,62 +107,62 @@ def _opened(file: SourceImage) -> Iterator[_Table]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What a manifest's columns are: its column of images, or None for a list of URIs, and the
-    user's own.
-    """
+    """The columns of a manifest."""
 
     images: str | None
+    """The column of images, or None for a list of URIs."""
     own: pa.Schema
+    """The user's columns."""
 
 
-def _columns(table: _Table, file: str, named: str | None) -> _Columns:
+def _find_columns(table: _Table, file: str, requested: str | None) -> _Columns:
     schema = table.schema
     images = None
-    if named is not None or "uri" not in schema.names:
-        candidates = [field.name for field in schema if holds_images(field)]
-        if named is not None and named not in candidates:
-            raise RunError("manifest_invalid", f"{file} has no column {named!r} of images; there are: {', '.join(candidates)}")
-        if not candidates:
+    if requested is not None or "uri" not in schema.names:
+        names = [field.name for field in schema if holds_images(field)]
+        listed = ", ".join(names)
+        if requested is not None and requested not in names:
+            raise RunError("manifest_invalid", f"{file} has no column {requested!r} of images; there are: {listed}")
+        if not names:
             raise RunError("manifest_invalid", f"{file} has no column 'uri'")
-        if named is None and len(candidates) > 1:
-            raise RunError("manifest_invalid", f"{file} has several columns of images; add #column=: {', '.join(candidates)}")
-        images = named or candidates[0]
-    given = ("uri", "etag") if images is None else ()
-    own = pa.schema([field for field in schema if not holds_images(field) and field.name not in given])
-    taken = [field.name for field in own if field.name in SCHEMA.names]
-    if taken:
-        raise RunError("manifest_invalid", f"{file}: the column names {', '.join(taken)} are cleanplate's own")
+        if requested is None and len(names) > 1:
+            raise RunError("manifest_invalid", f"{file} has several columns of images; add #column=: {listed}")
+        images = requested or names[0]
+    described = LIST_COLUMNS if images is None else ()
+    own = pa.schema([field for field in schema if not holds_images(field) and field.name not in described])
+    reserved = [field.name for field in own if field.name in SCHEMA.names]
+    if reserved:
+        raise RunError("manifest_invalid", f"{file}: cleanplate reserves the column names {', '.join(reserved)}")
     return _Columns(images, own)
 
 
 def own_schema(source: str, files: Iterable[SourceImage]) -> pa.Schema:
-    """The user's own columns of a manifest, with the types they have in its first file; empty for
-    every other source.
+    """The user's columns of a manifest, with the types that they have in its first file.
+
+    The schema is empty for every other source.
     """
     if not is_manifest(source):
         return pa.schema([])
     file = next(iter(files))
-    with _opened(file) as table:
-        return _columns(table, file.uri, _named(source)[1]).own
+    with _open(file) as table:
+        return _find_columns(table, file.uri, _split_column(source)[1]).own
 
 
 def manifest_rows(source: str, files: Iterable[SourceImage]) -> Iterator[SourceImage]:
-    """The rows of a manifest's files. Raises RunError manifest_invalid, and source_missing and
-    others as `files` does.
-    """
-    named, first = _named(source)[1], None
+    """The images of a manifest's files. Raises RunError manifest_invalid, and as `files` does."""
+    requested, previous = _split_column(source)[1], None
     for file in files:
-        with _opened(file) as table:
-            columns = _columns(table, file.uri, named)
-            if first is not None and set(columns.own.names) != set(first.names):
-                raise RunError("manifest_invalid", f"{file.uri} has other columns of your own than the files before it")
-            first = columns.own
-            yield from _listed(file, table, columns) if columns.images is None else _cells(file, table, columns)
+        with _open(file) as table:
+            columns = _find_columns(table, file.uri, requested)
+            if previous is not None and set(columns.own.names) != set(previous.names):
+                raise RunError("manifest_invalid", f"{file.uri} has other user columns than the files before it")
+            previous = columns.own
+            yield from _read_list(file, table, columns) if columns.images is None else _read_cells(file, table, columns)
 
 
-def _listed(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
-    given = [name for name in ("uri", "etag") if name in table.schema.names]
-    for batch in table.batches([*given, *columns.own.names]):
+def _read_list(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
+    described = [name for name in LIST_COLUMNS if name in table.schema.names]
+    for batch in table.batches([*described, *columns.own.names]):
         for record in batch.to_pylist():
             uri = record.pop("uri")
             if uri is None:
@@ -167,22 +171,22 @@ def _listed(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[Sou
             yield SourceImage(str(uri), _manifest_path(str(uri)), -1, "" if etag is None else str(etag), record)
 
 
-def _cells(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
-    """One image for each row; only their names are read, not the images."""
+def _read_cells(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
+    """One image per row; only the names of the images are read."""
     column = str(columns.images)
     kind = table.schema.field(column).type
     has_name = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
     names = [*columns.own.names, *([f"{column}.path"] if has_name else [])]
     rows = itertools.count()
-    for record in _records(file, table, names):
+    for record in _read_records(file, table, names):
         row = next(rows)
         name = (record.pop(column, None) or {}).get("path") or ""
-        place = f"{file.path}/{row}/{posixpath.basename(name)}" if posixpath.basename(name) else f"{file.path}/{row}"
-        yield SourceImage(cell_uri(file.uri, row, column), place, -1, file.etag, record)
+        path = f"{file.path}/{row}/{posixpath.basename(name)}" if posixpath.basename(name) else f"{file.path}/{row}"
+        yield SourceImage(cell_uri(file.uri, row, column), path, -1, file.etag, record)
 
 
-def _records(file: SourceImage, table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
-    """Rows of some columns; where none is wanted, as many empty ones as the file has."""
+def _read_records(file: SourceImage, table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of some columns; without columns, one empty record per row of the file."""
     if names:
         for batch in table.batches(names):
             yield from batch.to_pylist()
@@ -195,7 +199,7 @@ def _records(file: SourceImage, table: _Table, names: list[str]) -> Iterator[dic
 
 
 def _manifest_path(uri: str) -> str:
-    """The path of a manifest's URI: its scheme, bucket and key, or `local` and the whole path."""
+    """The path for a URI of a manifest: scheme, bucket and key, or `local` and the whole path."""
     if storage.is_local(uri):
         return f"local/{storage.filesystem(uri)[1].lstrip('/')}"
     scheme, _, rest = uri.partition("://")

@@ -1,9 +1,8 @@
-"""Images inside Parquet files: a column of bytes, or of structs of `bytes` and `path` as datasets
-on hubs have them.
+"""Images inside Parquet files, in a column of bytes or of structs with `bytes` and `path`.
 
-Such an image is addressed as `FILE.parquet#row=17&column=image`. A row group is the least that
-can be read of a Parquet file, so each process keeps those that it read last: neighbours are
-worked one after the other, and are in them.
+Dataset hubs use such structs. The address of an image is `FILE.parquet#row=17&column=image`. A
+row group is the smallest readable unit of a Parquet file, so each process keeps the row groups
+that it read last: they contain the neighbouring images, which are processed next.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ from operators.storage.retries import with_retries
 
 ADDRESS = re.compile(r"(?P<file>.+\.parquet)#row=(?P<row>\d+)&column=(?P<column>.+)", re.IGNORECASE | re.DOTALL)
 CACHED_BYTES = 256 * 1024**2
-"""Of row groups beside the one that was read last, which is kept whatever its size."""
+"""The limit of the cached row groups; the last one read is kept whatever its size."""
 CACHED_FILES = 64
+"""The number of files whose footers are cached."""
 
 
 def cell_uri(file: str, row: int, column: str) -> str:
@@ -39,7 +39,7 @@ def is_cell(uri: str) -> bool:
 
 
 def holds_images(field: pa.Field) -> bool:
-    """Whether a Parquet column may hold encoded images: bytes, or a struct that has `bytes`."""
+    """Whether a Parquet column may hold encoded images: bytes, or a struct with `bytes`."""
     kind = field.type
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type)
@@ -51,58 +51,60 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 @dataclass(frozen=True)
-class _File:
-    """What a file's footer says: its metadata and the number of the row that ends each row group."""
+class _Footer:
+    """The footer of a file."""
 
     metadata: pq.FileMetaData
     ends: list[int]
+    """For each row group, the number of rows up to its end."""
 
 
 class RowGroupCache:
-    """The row groups that this process read last. Threads that want the same one wait for its
-    first reader.
+    """The row groups that this process read last.
+
+    Threads that need the same row group wait for its first reader.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: OrderedDict[tuple[str, str | None], _File] = OrderedDict()
+        self._footers: OrderedDict[tuple[str, str | None], _Footer] = OrderedDict()
         self._groups: OrderedDict[tuple[str, str | None, str, int], pa.ChunkedArray] = OrderedDict()
 
     def read(self, file: str, row: int, column: str, etag: str | None) -> bytes:
-        """The bytes of one cell. Raises Failure as `read` does."""
+        """The bytes of one cell. Raises Failure as the module's `read` does."""
         with self._lock:
-            if (file, etag) not in self._files:
-                self._files[file, etag] = with_retries(file, lambda: _footer(file))
-                while len(self._files) > CACHED_FILES:
-                    self._files.popitem(last=False)
-            known = self._files[file, etag]
-            group = bisect.bisect_right(known.ends, row)
-            if group == len(known.ends):
-                raise Failure("key_missing", f"{file} has {known.ends[-1] if known.ends else 0} rows, not row {row}")
+            if (file, etag) not in self._footers:
+                self._footers[file, etag] = with_retries(file, lambda: _read_footer(file))
+                while len(self._footers) > CACHED_FILES:
+                    self._footers.popitem(last=False)
+            footer = self._footers[file, etag]
+            group = bisect.bisect_right(footer.ends, row)
+            if group == len(footer.ends):
+                raise Failure("key_missing", f"{file} has {footer.ends[-1] if footer.ends else 0} rows, not row {row}")
             key = (file, etag, column, group)
             if key not in self._groups:
-                self._groups[key] = with_retries(file, lambda: _column(file, known.metadata, group, column))
-                while len(self._groups) > 1 and sum(held.nbytes for held in self._groups.values()) > CACHED_BYTES:
+                self._groups[key] = with_retries(file, lambda: _read_column(file, footer.metadata, group, column))
+                while len(self._groups) > 1 and sum(cells.nbytes for cells in self._groups.values()) > CACHED_BYTES:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(key)
-            value = self._groups[key][row - (known.ends[group - 1] if group else 0)].as_py()
+            value = self._groups[key][row - (footer.ends[group - 1] if group else 0)].as_py()
         if value is None:
             raise Failure("key_missing", f"{file}: column {column!r} of row {row} is null")
         data: bytes = value
         return data
 
 
-def _footer(file: str) -> _File:
+def _read_footer(file: str) -> _Footer:
     files, path = storage.filesystem(file)
     with files.open(path, "rb") as handle:
         try:
             metadata = pq.read_metadata(handle)
         except pa.ArrowInvalid as error:
             raise Failure("corrupt", f"{file}: {error}"[:500]) from error
-    return _File(metadata, list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))))
+    return _Footer(metadata, list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))))
 
 
-def _column(file: str, metadata: pq.FileMetaData, group: int, column: str) -> pa.ChunkedArray:
+def _read_column(file: str, metadata: pq.FileMetaData, group: int, column: str) -> pa.ChunkedArray:
     """The bytes of a column in one row group."""
     files, path = storage.filesystem(file)
     with files.open(path, "rb", cache_type="none") as handle:
@@ -117,13 +119,16 @@ def _column(file: str, metadata: pq.FileMetaData, group: int, column: str) -> pa
 
 
 ROW_GROUPS = RowGroupCache()
+"""The cache of this process."""
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
-    """The bytes at a cell's address. Raises Failure: key_missing for no such file, row or bytes,
-    corrupt for a bad file.
+    """The bytes at the address of a cell.
+
+    Raises Failure key_missing if the file, the row or the bytes are missing, and corrupt if the
+    file cannot be parsed or lacks the column.
     """
-    found = ADDRESS.fullmatch(uri)
-    if found is None:
-        raise Failure("key_missing", f"{uri} is no address of a cell")
-    return ROW_GROUPS.read(found["file"], int(found["row"]), found["column"], etag)
+    address = ADDRESS.fullmatch(uri)
+    if address is None:
+        raise Failure("key_missing", f"{uri} is not the address of an image in a Parquet file")
+    return ROW_GROUPS.read(address["file"], int(address["row"]), address["column"], etag)

@@ -1,11 +1,11 @@
-"""How long a storage that does not answer is waited for.
+"""Retrying calls to a storage that does not answer.
 
-A storage that refuses connections, breaks them off, or says that it is busy (429, 500 and above)
-is asked again for up to `RETRY_SECONDS`, with waits that grow and are drawn by chance, so that
-many workers do not come back at the same moment. The time counts for all calls of a process
-together: once a store has been silent for that long, nobody waits again until it has answered.
-Any other error of a storage is tried a few times; what the storage has decided (no such key, no
-right to it, no space) is not tried again.
+A call is retried for up to `RETRY_SECONDS` if the storage refuses the connection, breaks it off,
+or reports that it is busy (429, or 500 and above). The waits between attempts grow and are
+random, so that many workers do not return at the same moment. All calls of a process share the
+limit: once a store has been silent for that long, no call waits for it again until it has
+answered. Any other storage error is retried a few times. Decisions of the storage (no such key,
+no permission, no space) are not retried.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from operators.rows.failure import Failure
 Result = TypeVar("Result")
 
 RETRY_SECONDS = 90.0
-"""Three times as long as the outages that a run must sit out."""
+"""Three times as long as the outages that a run must survive."""
 FIRST_CONTACT_SECONDS = 10.0
-"""For the first call of a run: a wrong address is to be told soon."""
+"""The limit for the first call of a run, to report a wrong address quickly."""
 LEAST_ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 8.0
@@ -42,47 +42,52 @@ SILENT = frozenset(
         "TimeoutError",
     }
 )
-"""Classes by name, of Python, aiohttp, botocore and fsspec, that say that no whole answer came;
-their heirs do too.
+"""Names of exception classes for a missing or incomplete answer; subclasses count as well.
+
+They come from Python, aiohttp, botocore and fsspec.
 """
 BUSY = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Throttling"})
-"""What S3 also says with other statuses."""
+"""S3 error codes for a busy store that may come with other statuses."""
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, its cause, the cause of the cause, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _status(error: BaseException) -> int:
-    """The HTTP status that an error of S3, Google or Azure carries; 0 without one."""
+    """The HTTP status of an error from S3, Google or Azure; 0 if it has none."""
     response = getattr(error, "response", None)
-    told = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-    for status in (told, getattr(error, "status_code", None), getattr(error, "status", None), getattr(error, "code", None)):
+    s3_status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    for status in (
+        s3_status,
+        getattr(error, "status_code", None),
+        getattr(error, "status", None),
+        getattr(error, "code", None),
+    ):
         if isinstance(status, int | str) and str(status).isdigit():
             return int(status)
     return 0
 
 
 def unavailable(error: BaseException) -> bool:
-    """Whether an exception says that the storage does not answer now, and not what it thinks of
-    the request.
-    """
-    for one in _chain(error):
-        if SILENT & {base.__name__ for base in type(one).__mro__}:
+    """Whether an exception means that the storage cannot answer now, rather than a decision."""
+    for cause in _causes(error):
+        if SILENT & {base.__name__ for base in type(cause).__mro__}:
             return True
-        status = _status(one)
+        status = _status(cause)
         if status == 429 or (status >= 500 and status != 501):
             return True
-        response = getattr(one, "response", None)
+        response = getattr(cause, "response", None)
         if isinstance(response, dict) and response.get("Error", {}).get("Code") in BUSY:
             return True
     return False
 
 
 def storage_failure(error: Exception, uri: str) -> Failure:
-    """The failure that an exception of a storage call amounts to."""
+    """The failure that corresponds to an exception of a storage call."""
     if isinstance(error, Failure):
         return error
     if unavailable(error):
@@ -106,61 +111,65 @@ def storage_failure(error: Exception, uri: str) -> Failure:
 
 
 class StoreOutages:
-    """Since when each store has answered nobody of this process."""
+    """The stores that currently answer no call of this process, and since when."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since: dict[str, tuple[float, float]] = {}
+        self._first_and_last: dict[str, tuple[float, float]] = {}
 
     def seconds_silent(self, store: str) -> float:
-        """Seconds of silence, this moment included. A silence that nobody met for long is
-        forgotten.
+        """Record an unanswered call, and return the seconds since the first one.
+
+        An outage without an unanswered call for `RETRY_SECONDS` is forgotten.
         """
         now = time.monotonic()
         with self._lock:
-            since, last = self._since.get(store, (now, now))
-            since = since if now - last < RETRY_SECONDS else now
-            self._since[store] = (since, now)
-        return now - since
+            first, last = self._first_and_last.get(store, (now, now))
+            first = first if now - last < RETRY_SECONDS else now
+            self._first_and_last[store] = (first, now)
+        return now - first
 
     def end(self, store: str) -> None:
-        """The store has answered."""
-        if self._since:
+        """Record that the store has answered."""
+        if self._first_and_last:
             with self._lock:
-                self._since.pop(store, None)
+                self._first_and_last.pop(store, None)
 
 
 STORE_OUTAGES = StoreOutages()
+"""The outages that this process has noticed."""
 
 
 def wait(attempt: int) -> float:
-    """Seconds before the next attempt: half of what doubles each time, and up to as much again by
-    chance.
+    """Seconds before the next attempt: random, between half of a limit and the limit.
+
+    The limit doubles with each attempt, up to `LONGEST_WAIT_SECONDS`.
     """
-    most = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
-    return random.uniform(most / 2, most)
+    limit = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
+    return random.uniform(limit / 2, limit)
 
 
 def with_retries(uri: str, call: Callable[[], Result], patience: float | None = None) -> Result:
-    """The call's result, tried again while the storage does not answer, for up to `patience`
-    seconds. Raises Failure.
+    """The result of a call, retried while the storage is unavailable. Raises Failure.
+
+    The retries end after `patience` seconds, by default `RETRY_SECONDS`.
     """
     store = "/".join(uri.split("/")[:3]) if "://" in uri else ""
     patience = RETRY_SECONDS if patience is None else patience
-    begun = time.monotonic()
+    start = time.monotonic()
     for attempt in itertools.count():
         try:
             result = call()
         except Exception as error:
             failure = storage_failure(error, uri)
-            enough = attempt >= LEAST_ATTEMPTS - 1
+            tried_enough = attempt >= LEAST_ATTEMPTS - 1
             if unavailable(error):
                 silent = STORE_OUTAGES.seconds_silent(store)
-                if time.monotonic() - begun >= patience or (enough and silent >= patience):
+                if time.monotonic() - start >= patience or (tried_enough and silent >= patience):
                     raise failure from error
             else:
                 STORE_OUTAGES.end(store)
-                if failure.code != "storage_error" or enough:
+                if failure.code != "storage_error" or tried_enough:
                     raise failure from error
         else:
             STORE_OUTAGES.end(store)

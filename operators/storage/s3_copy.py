@@ -1,4 +1,4 @@
-"""Copies that an S3 store makes by itself, where what is to be delivered is the source as it was."""
+"""Copies within an S3 store, for images that are delivered unchanged."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from operators.storage import files as storage
 from operators.storage.retries import unavailable, with_retries
 
 LARGEST_BYTES = 5 * 1024**3
-"""What S3 copies in one request."""
+"""The largest object that S3 copies in one request."""
 
 _unable: set[tuple[str, str]] = set()
-"""Pairs of buckets between which the store refused a copy, or made one that could not be told to
-be right.
-"""
+"""Pairs of buckets between which the store refused a copy or made one that cannot be verified."""
 
 
 def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, target: str) -> bool:
-    """Whether the store has put at `target` a copy of `source` that holds exactly `data`. Raises
-    Failure storage_error.
+    """Let the store copy `source` to `target`; return whether the copy holds exactly `data`.
 
-    It is asked to copy the version named by `etag` and no other, and its copy's own etag must be
-    the MD5 of `data`: a source that was changed since it was read, and a store that ignores the
-    condition or has other etags (encrypted by a key of the user's, say), both end in False. So
-    does whatever the store refuses; the caller puts the bytes then.
+    The store is asked to copy only the version with `etag`, and the etag of the copy must be the
+    MD5 of `data`. The result is False if the source has changed since it was read, if the store
+    ignores the condition or uses other etags (for example with encryption by a user's key), or if
+    it refuses the copy; the caller then puts the bytes. Raises Failure storage_error.
     """
     if not {storage.scheme(source), storage.scheme(target)} <= {"s3", "s3a"} or not etag or len(data) > LARGEST_BYTES:
         return False
@@ -32,7 +29,7 @@ def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, targ
     to_bucket, to_key, _ = files.split_path(path)
     if (from_bucket, to_bucket) in _unable:
         return False
-    wanted = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    data_md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def call() -> bool:
         try:
@@ -49,9 +46,10 @@ def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, targ
             if not isinstance(error, FileNotFoundError) and "PreconditionFailed" not in repr(error.__cause__):
                 _unable.add((from_bucket, to_bucket))
             return False
-        if str(answer["CopyObjectResult"]["ETag"]).strip('"') == wanted:
+        if str(answer["CopyObjectResult"]["ETag"]).strip('"') == data_md5:
             return True
-        if "-" not in etag:  # the etag of an object that was uploaded in parts is no MD5, and its copy's need not be
+        # The etag of an object uploaded in parts is not an MD5, and neither need its copy's be.
+        if "-" not in etag:
             _unable.add((from_bucket, to_bucket))
         return False
 

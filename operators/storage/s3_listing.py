@@ -1,10 +1,10 @@
-"""Listing an S3 prefix page by page, with many pages on their way at once.
+"""Listing an S3 prefix with many pages in flight at once.
 
-S3 gives a thousand keys an answer, and the next answer must be asked for by the last one's token:
-a bucket of millions takes as long as that many round trips. So a prefix with more than one page
-is first taken apart at its folders, level by level, until there are enough of them to be listed
-side by side. The parts are read in turns, a page of each, so that the order follows from the keys
-alone and each part is one page ahead.
+S3 returns a thousand keys per answer, and the request for the next answer needs the token of the
+last: one after the other, millions of keys take thousands of round trips. A prefix with more than
+one page is therefore first split at its folders, level by level, until there are enough parts to
+list side by side. The parts are read in turns, one page of each, so that the order depends only
+on the keys and the next page of each part is already requested.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Object = Mapping[str, Any]
 PARTS_AT_ONCE = 16
 ENOUGH_PARTS = PARTS_AT_ONCE
 MOST_PARTS = 1024
-"""A level with more folders than this is not taken apart: each of them would cost a request."""
+"""A split into more parts than this is not made, because each part costs a request."""
 MOST_LEVELS = 8
 
 
@@ -32,16 +32,16 @@ class _Page:
     objects: list[Object]
     folders: list[str]
     next: str | None
-    """What the next page is asked for by; None after the last one."""
+    """The token of the next page; None on the last one."""
 
 
 @dataclass
 class _Part:
-    """A prefix, or keys that are known already, and the pages that are on their way."""
+    """A prefix that is still to be listed, or objects that are already known."""
 
     prefix: str
     known: list[Object] | None = None
-    coming: Future[_Page] | None = None
+    next_page: Future[_Page] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,28 @@ class _Bucket:
     name: str
 
     def page(self, prefix: str, delimiter: str, token: str | None) -> _Page:
-        """One answer to a listing, keys as `BUCKET/KEY`. Raises Failure."""
-        more = {"ContinuationToken": token} if token else {}
+        """One page of a listing, with names as `BUCKET/KEY`. Raises Failure."""
+        continuation = {"ContinuationToken": token} if token else {}
 
         def call() -> Mapping[str, Any]:
             answer: Mapping[str, Any] = self.files.call_s3(
-                "list_objects_v2", Bucket=self.name, Prefix=prefix, Delimiter=delimiter, **self.files.req_kw, **more
+                "list_objects_v2", Bucket=self.name, Prefix=prefix, Delimiter=delimiter, **self.files.req_kw, **continuation
             )
             return answer
 
         answer = with_retries(f"s3://{self.name}", call)
         objects: list[Object] = [
-            {"name": f"{self.name}/{one['Key']}", "size": one["Size"], "ETag": one["ETag"]}
-            for one in answer.get("Contents", [])
+            {"name": f"{self.name}/{entry['Key']}", "size": entry["Size"], "ETag": entry["ETag"]}
+            for entry in answer.get("Contents", [])
         ]
-        folders = [one["Prefix"] for one in answer.get("CommonPrefixes", [])]
+        folders = [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
         return _Page(objects, folders, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
 
 
 def s3_objects(files: Any, root: str, source: str) -> Iterator[Object]:
     """Every object under `root` (`BUCKET/PREFIX`) with `name`, `size` and `ETag`. Raises Failure.
 
-    An object that stands exactly there is the listing if there is nothing under it.
+    If there is nothing under `root` but an object with exactly that key, that object is listed.
     """
     name, key, _ = files.split_path(root)
     bucket = _Bucket(files, name)
@@ -83,12 +83,13 @@ def s3_objects(files: Any, root: str, source: str) -> Iterator[Object]:
         yield from first.objects
         return
     with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="listing") as pool:
-        yield from _in_turns(bucket, _taken_apart(bucket, prefix, pool), pool)
+        yield from _interleave(bucket, _split(bucket, prefix, pool), pool)
 
 
-def _taken_apart(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list[_Part]:
-    """Parts that together hold every key under a prefix once: a folder's own objects before the
-    folders in it.
+def _split(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list[_Part]:
+    """Parts that together contain every key under a prefix exactly once.
+
+    The objects of a folder come before its subfolders.
     """
     parts = [_Part(prefix)]
     closed: set[str] = set()
@@ -104,23 +105,26 @@ def _taken_apart(bucket: _Bucket, prefix: str, pool: ThreadPoolExecutor) -> list
             )
         )
         closed |= {prefix for prefix, page in pages.items() if page.next is not None or not page.folders}
-        finer = [finer for part in parts for finer in _finer(part, None if part.prefix in closed else pages.get(part.prefix))]
+        finer = [
+            piece for part in parts for piece in _split_part(part, None if part.prefix in closed else pages.get(part.prefix))
+        ]
         if len(finer) > MOST_PARTS:
             break
         parts = finer
     return parts
 
 
-def _finer(part: _Part, page: _Page | None) -> list[_Part]:
+def _split_part(part: _Part, page: _Page | None) -> list[_Part]:
     if part.known is not None or page is None:
         return [part]
-    own = [_Part(part.prefix, page.objects)] if page.objects else []
-    return [*own, *(_Part(folder) for folder in page.folders)]
+    objects = [_Part(part.prefix, page.objects)] if page.objects else []
+    return [*objects, *(_Part(folder) for folder in page.folders)]
 
 
-def _in_turns(bucket: _Bucket, parts: list[_Part], pool: ThreadPoolExecutor) -> Iterator[Object]:
-    """The objects of all parts: one page of each of the first ones in turn, the next part in the
-    place of one that ends.
+def _interleave(bucket: _Bucket, parts: list[_Part], pool: ThreadPoolExecutor) -> Iterator[Object]:
+    """The objects of all parts, one page of each active part in turn.
+
+    The first parts are active; when one ends, the next one replaces it.
     """
     waiting = iter(parts)
     active = deque(itertools.islice(waiting, PARTS_AT_ONCE))
@@ -128,9 +132,9 @@ def _in_turns(bucket: _Bucket, parts: list[_Part], pool: ThreadPoolExecutor) -> 
         _start(bucket, part, pool)
     while active:
         part = active.popleft()
-        page = part.coming.result() if part.coming else _Page(part.known or [], [], None)
+        page = part.next_page.result() if part.next_page else _Page(part.known or [], [], None)
         if page.next is not None:
-            part.coming = pool.submit(bucket.page, part.prefix, "", page.next)
+            part.next_page = pool.submit(bucket.page, part.prefix, "", page.next)
             active.append(part)
         elif (following := next(waiting, None)) is not None:
             _start(bucket, following, pool)
@@ -140,4 +144,4 @@ def _in_turns(bucket: _Bucket, parts: list[_Part], pool: ThreadPoolExecutor) -> 
 
 def _start(bucket: _Bucket, part: _Part, pool: ThreadPoolExecutor) -> None:
     if part.known is None:
-        part.coming = pool.submit(bucket.page, part.prefix, "", None)
+        part.next_page = pool.submit(bucket.page, part.prefix, "", None)

@@ -1,4 +1,4 @@
-"""Bytes of an indexed image, which is an object of its own or a cell of a Parquet file."""
+"""A source image, which is either a separate object or a cell of a Parquet file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from operators.storage import parquet_images
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
-    """The image's bytes. Raises Failure as `storage.read` does, and corrupt where a Parquet file
-    cannot be read.
+    """The image's bytes.
 
-    `etag` is what the index knows of the version; cells of another one are read anew.
+    `etag` is the version in the index; cached cells of another version are not used. Raises
+    Failure as `storage.read` does, and corrupt if a Parquet file cannot be read.
     """
     return parquet_images.read(uri, etag) if parquet_images.is_cell(uri) else storage.read(uri)
 
 
 def size(uri: str, etag: str | None = None) -> int:
-    """How many bytes it has; an object of its own is not read for that. Raises Failure as `read`
-    does.
-    """
+    """The image's size in bytes; a separate object is not read. Raises Failure as `read` does."""
     return len(parquet_images.read(uri, etag)) if parquet_images.is_cell(uri) else storage.size(uri)
 
 
 def copy(uri: str, target: str) -> None:
-    """Put it elsewhere as it is. Raises Failure as `read` and `storage.write` do."""
+    """Copy the image unchanged. Raises Failure as `read` and `storage.write` do."""
     if parquet_images.is_cell(uri):
         storage.write(target, parquet_images.read(uri))
     else:
@@ -37,16 +35,17 @@ def copy(uri: str, target: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """One image of a listing: its URI, its path under the source's root, its size in bytes (-1
-    unknown), its version.
-    """
+    """One image of a listing."""
 
     uri: str
     path: str
+    """The path under the root of the source."""
     size: int
+    """The size in bytes, -1 if unknown."""
     etag: str
+    """The version of the object."""
     own: Mapping[str, Any] = field(default_factory=dict)
-    """The user's own columns of a manifest."""
+    """The user's columns of a manifest."""
 
     @property
     def image_id(self) -> str:

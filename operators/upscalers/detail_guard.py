@@ -1,13 +1,13 @@
-"""The guard that every upscaler's result passes: no band louder than the source predicts, no
-value beyond its neighbourhood.
+"""Limit the detail that an upscaler adds to what the source makes plausible.
 
-What a network adds is judged octave by octave against the source resampled. Octaves that the
-source holds completely are taken from the source, so that nothing shifts in colour or brightness.
-In its finest octave and in those beyond, which the source cannot hold, the energy round each
-pixel may reach what the source's own spectrum leads to expect there, and what is louder is turned
-down. Last, each value is kept within the range that the source has round it: no halo, no ringing.
-A stroke that stands alone on flat ground is the exception: thinner than a source pixel, it is
-paler there than it was, and may get its ink back.
+The detail is compared octave by octave with the resampled source. Octaves that the source holds
+completely are taken from the source, so that colours and brightness do not shift. In the source's
+finest octave and in those beyond it, the energy around each pixel is limited to what the source's
+spectrum predicts; louder bands are turned down. Finally each value is kept within the range of
+the source around it, which prevents halos and ringing.
+
+An isolated stroke on flat ground is the exception: if it was thinner than a source pixel, it is
+paler in the source than it was, and may become darker (or lighter) again.
 """
 
 from __future__ import annotations
@@ -28,71 +28,74 @@ Plane = npt.NDArray[np.float32]
 LUMA = np.array([LUMA_WEIGHTS], np.float32)
 """Rec. 601 luma."""
 FINEST_SIGMA = 0.8
-"""Sigma of the Gaussian that leaves out the finest octave; it doubles with each octave (as
-`octave_bands`).
+"""Sigma in pixels of the Gaussian that removes the finest octave.
+
+It doubles with each octave, as in `operators.metrics.naturalness.octave_bands`.
 """
 WINDOW = 2.0
 """Sigma, in source pixels, of the neighbourhood over which energy is averaged."""
 FLOOR = (0.5 / 255) ** 2
-"""Energy below which a band is not looked at: half a grey level."""
+"""Least energy that is assumed of a band: half a grey level, squared."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """How much louder than predicted a band may be, and how far a value may leave the source's
-    local range.
-    """
+    """Limits on the energy of bands and on values outside the source's local range."""
 
     loudness: float = 4.0
-    """Times the predicted energy that a band may have. The prediction is off by a factor of two,
-    on letters by more.
+    """Most energy of a band, as a multiple of the predicted energy.
+
+    The prediction is off by a factor of two, on letters by more.
     """
     fall: float = 0.75
-    """How the spectrum goes on: the next octaves have the finest one's energy times (finest /
-    next coarser) to this power.
+    """Exponent by which the spectrum is continued beyond the source.
+
+    The next octaves are predicted to have the finest octave's energy times (finest / next
+    coarser) ** `fall`.
     """
     overshoot: float = 0.0
-    """How far a value may leave the range that the source has round it, as a share of that range.
-    """
+    """How far a value may leave the source's local range, as a share of that range."""
     stroke_overshoot: float = 3.0
-    """By how many times what it stands out a stroke alone on flat ground may do so more: one a
-    quarter of a pixel wide by 3.
+    """How much an isolated stroke on flat ground may gain, as a multiple of its contrast.
+
+    A stroke a quarter of a pixel wide needs 3.
     """
     flatness: float = 10.0
-    """How flat: times the local deviation over the local range, from which on nothing counts as a
-    stroke.
+    """How flat the ground must be: factor on (local deviation / local range).
+
+    Where the product reaches 1 nothing counts as an isolated stroke.
     """
     radius: int = 1
-    """Source pixels each way that make up that range."""
+    """Source pixels in each direction that make up the local range."""
 
     def limit_bands(self, result: Colour, source: Colour, scale: int, base: Colour | None = None) -> Colour:
-        """`result` (`scale` times `source` in size, values 0..1) with its bands turned down and
-        its values kept in range.
+        """`result` with its bands turned down and its values kept in range.
 
-        `base` is the source resampled to the result's size, if it is at hand.
+        `result` has values 0..1 and is `scale` times as large as `source`. `base` is the source
+        resampled to the result's size; without it, it is computed.
         """
         if base is None:
             base = resampled(source, (result.shape[1], result.shape[0]))
-        return self.in_range(self._turned_down(result, base, scale), source, scale)
+        return self.in_range(self._turn_down(result, base, scale), source, scale)
 
-    def _turned_down(self, result: Colour, base: Colour, scale: int) -> Colour:
+    def _turn_down(self, result: Colour, base: Colour, scale: int) -> Colour:
         finest = round(math.log2(scale))
-        known = _bands(_luma(base), finest + 2)
-        own, coarser = (_energy(known[octave], scale) for octave in (finest, finest + 1))
-        fall = np.minimum(own / coarser, 1.0) ** self.fall
-        kept = _blurred(base, finest)
+        base_bands = _bands(_luma(base), finest + 2)
+        finest_energy, coarser_energy = (_energy(base_bands[octave], scale) for octave in (finest, finest + 1))
+        fall = np.minimum(finest_energy / coarser_energy, 1.0) ** self.fall
+        limited = _blurred(base, finest)
         level = result
         for octave in range(finest + 1):
             smooth = _blurred(result, octave)
             band: Colour = level - smooth
             level = smooth
-            allowed = self.loudness * (own if octave == finest else own * fall)
+            allowed = self.loudness * (finest_energy if octave == finest else finest_energy * fall)
             gain = np.sqrt(np.minimum(1.0, allowed / _energy(_luma(band), scale)))
-            kept = kept + band * cv2.resize(gain, band.shape[1::-1], interpolation=cv2.INTER_LINEAR)[:, :, None]
-        return kept
+            limited = limited + band * cv2.resize(gain, band.shape[1::-1], interpolation=cv2.INTER_LINEAR)[:, :, None]
+        return limited
 
     def in_range(self, values: Colour, source: Colour, scale: int) -> Colour:
-        """Values kept within the range that the source has round them; any number of channels."""
+        """Values clipped to the range of the source around them; any number of channels."""
         size, side = (values.shape[1], values.shape[0]), 2 * self.radius + 1
         kernel = np.ones((side, side), np.uint8)
         low, high = cv2.erode(source, kernel).reshape(source.shape), cv2.dilate(source, kernel).reshape(source.shape)
@@ -102,26 +105,25 @@ class Guard:
             cv2.resize(edge, size, interpolation=cv2.INTER_NEAREST).reshape(values.shape)
             for edge in (low - slack - darker, high + slack + paler)
         )
-        kept: Colour = np.clip(values, np.maximum(low, 0), np.minimum(high, 1))
-        return kept
+        clipped: Colour = np.clip(values, np.maximum(low, 0), np.minimum(high, 1))
+        return clipped
 
     def _strokes(self, source: Colour, local_range: Colour) -> tuple[Colour, Colour]:
-        """By how much a pale stroke may become paler and a dark one darker, round each source
-        pixel.
+        """How much paler a pale stroke and how much darker a dark one may become at each pixel.
 
-        A stroke is what a closing or an opening of 3 x 3 pixels fills. It is alone where the
-        median deviation from the median of the 5 x 5 pixels round it is next to nothing; in
-        texture it is a part of the local range.
+        A stroke is what a closing or an opening with 3 x 3 pixels fills. It is isolated if the
+        median deviation from the median of the 5 x 5 pixels around it is almost zero; in texture
+        it is part of the local range.
         """
         planes = [np.ascontiguousarray(source[:, :, channel]) for channel in range(source.shape[2])]
         spread = [cv2.medianBlur(np.abs(plane - cv2.medianBlur(plane, 5)), 5) for plane in planes]
         deviation = np.stack(spread, axis=2)
-        alone = np.clip(1 - self.flatness * deviation / np.maximum(local_range, np.float32(1e-3)), 0, 1)
+        isolated = np.clip(1 - self.flatness * deviation / np.maximum(local_range, np.float32(1e-3)), 0, 1)
         kernel = np.ones((3, 3), np.uint8)
-        filled = source - cv2.morphologyEx(source, cv2.MORPH_OPEN, kernel).reshape(source.shape)
-        cleared = cv2.morphologyEx(source, cv2.MORPH_CLOSE, kernel).reshape(source.shape) - source
+        pale = source - cv2.morphologyEx(source, cv2.MORPH_OPEN, kernel).reshape(source.shape)
+        dark = cv2.morphologyEx(source, cv2.MORPH_CLOSE, kernel).reshape(source.shape) - source
         paler, darker = (
-            self.stroke_overshoot * alone * cv2.dilate(found, kernel).reshape(source.shape) for found in (filled, cleared)
+            self.stroke_overshoot * isolated * cv2.dilate(strokes, kernel).reshape(source.shape) for strokes in (pale, dark)
         )
         return paler, darker
 
@@ -146,9 +148,7 @@ def _bands(luma: Plane, count: int) -> list[Plane]:
 
 
 def _energy(band: Plane, scale: int) -> Plane:
-    """Mean squared value round each source pixel, never below the floor; at the source's
-    resolution.
-    """
+    """The mean squared value around each source pixel, at least FLOOR."""
     squared = np.ascontiguousarray(band.reshape(band.shape[:2]) ** 2)
     small = cv2.resize(squared, (band.shape[1] // scale, band.shape[0] // scale), interpolation=cv2.INTER_AREA)
     result: Plane = cv2.GaussianBlur(small, (0, 0), WINDOW, borderType=cv2.BORDER_REFLECT_101)

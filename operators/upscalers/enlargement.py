@@ -1,5 +1,6 @@
-"""A picture enlarged tile by tile: a network where resampling would lose something, resampling
-elsewhere.
+"""Enlarge a picture tile by tile.
+
+A network works on the blocks where resampling would lose detail; the rest is resampled.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from operators.upscalers.tiles import grid, pixels_seen, upscale_boxes
 from operators.upscalers.upscaler import Colour, Upscaler
 
 TILE = 256
-"""Source pixels a side of what is worked at once, a multiple of BLOCK."""
+"""Source pixels per side of a tile, which is processed at once; a multiple of BLOCK."""
 GUARD_MARGIN = 8
-"""Source pixels round a tile that the guard looks at."""
+"""Source pixels around a tile that the guard takes into account."""
 
 Stored = npt.NDArray[Any]
-"""uint8 or uint16, height x width x channels."""
+"""A picture as stored: uint8 or uint16, height x width x channels."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the channels of a picture are: groups of colours a network sees as red, green and
-    blue, and its alpha channel.
-    """
+    """What the channels of a picture mean."""
 
     colours: tuple[tuple[int, ...], ...]
+    """Groups of channels; a network sees each group as one picture of red, green and blue."""
     alpha: int | None = None
+    """The alpha channel."""
     inks: bool = False
     """Whether larger values are darker."""
 
@@ -49,30 +50,34 @@ LAYOUTS: dict[tuple[bool, int], Layout] = {
     (False, 4): Layout(((0, 1, 2),), alpha=3),
     (True, 4): Layout(((0, 1, 2), (3,)), inks=True),
 }
-"""By whether the channels are inks (CMYK), and their number. The three inks of colour go through
-a network together, as the picture that they would be without black; black goes alone, as a grey
-one.
+"""The layouts by whether the channels are inks (CMYK), and by their number.
+
+The three coloured inks go through a network together, as the picture that they would print
+without black. Black goes alone, as a grey picture.
 """
 
 
 @dataclass(frozen=True)
 class Routing:
-    """The settings by which an enlarged picture is made."""
+    """The settings for enlarging a picture."""
 
     model: str = "animevideov3"
-    """Name of an upscaler, see `UPSCALERS`."""
+    """Name of an upscaler, see `catalogue.upscaler`."""
     threshold: float = 2.0
-    """Loss by resampling, in grey levels, above which a block goes to the network; 0 sends all
-    there, infinity none.
+    """Loss by resampling, in grey levels, above which a block goes to the network.
+
+    A negative threshold sends all blocks there, infinity none.
     """
     least_noise: float = 1.0
-    """Deviation of the noise, in grey levels, below which nothing is done against it."""
+    """Deviation of the noise, in grey levels, below which it is not removed."""
     guard: Guard = Guard()
+    """Limits for the network's result."""
 
 
 class Enlargement:
-    """One picture on its way to a larger size; `tiles` gives the result piece by piece, so no
-    whole frame is held as floats.
+    """One picture and the size to which it is enlarged.
+
+    `tiles` yields the result piece by piece, so that no whole picture is in memory as floats.
     """
 
     def __init__(self, stored: Stored, inks: bool, size: tuple[int, int], routing: Routing = Routing()) -> None:
@@ -83,7 +88,7 @@ class Enlargement:
         self.upscaler: Upscaler = upscaler(routing.model, max(size[0] / self.width, size[1] / self.height))
 
     def _grey(self, group: tuple[int, ...]) -> Plane:
-        """A colour group's luma in grey levels of 0..255."""
+        """A colour group's luma in grey levels 0..255."""
         weights = (LUMA[0] if len(group) == 3 else np.ones(1, np.float32)) * np.float32(255 / self._top)
         total = np.zeros((self.height, self.width), np.float32)
         for channel, weight in zip(group, weights, strict=True):
@@ -91,7 +96,7 @@ class Enlargement:
         return total
 
     @cached_property
-    def _measured(self) -> tuple[float, Plane]:
+    def _noise_and_loss(self) -> tuple[float, Plane]:
         greys = [self._grey(group) for group in self._layout.colours]
         noise = noise_level(greys[0])
         noise = noise if noise >= self._routing.least_noise else 0.0
@@ -106,15 +111,16 @@ class Enlargement:
 
     @property
     def noise(self) -> float:
-        """The measured deviation of the noise in grey levels; 0 where it is below the setting."""
-        return self._measured[0]
+        """The measured deviation of the noise in grey levels; 0 if below `least_noise`."""
+        return self._noise_and_loss[0]
 
     @property
     def loss(self) -> Plane:
-        """What resampling would lose in each block of BLOCK x BLOCK source pixels, in grey
-        levels.
+        """The detail that resampling would lose in each block, in grey levels.
+
+        A block is BLOCK x BLOCK source pixels.
         """
-        return self._measured[1]
+        return self._noise_and_loss[1]
 
     @property
     def routed(self) -> npt.NDArray[np.bool_]:
@@ -123,99 +129,98 @@ class Enlargement:
         return chosen if self.upscaler.weights else np.zeros_like(chosen)
 
     def network_pixels(self) -> int:
-        """Source pixels that the network works, those that it sees twice counted twice: what the
-        routing costs.
+        """The cost of the routing: source pixels that the network processes.
+
+        Pixels that it sees twice count twice.
         """
         reaches = (self._reach(tile)[0] for tile in grid(self.width, self.height, TILE))
         boxes = [box for reach in reaches for box in self._boxes(reach)]
         return len(self._layout.colours) * pixels_seen(self.upscaler, boxes, self.width, self.height)
 
     def tiles(self) -> Iterator[tuple[int, int, Stored]]:
-        """Left, top and pixels (the source's type and channels) of every part of the result, row
-        by row of tiles.
+        """Left, top and pixels of every part of the result, row by row.
+
+        The pixels have the source's type and channels.
         """
         right, down = self.size[0] / self.width, self.size[1] / self.height
         for tile in grid(self.width, self.height, TILE):
             left, top = round(tile.x * right), round(tile.y * down)
             last_x, last_y = round((tile.x + tile.width) * right), round((tile.y + tile.height) * down)
             if last_x > left and last_y > top:
-                yield left, top, self._tile(tile, Box(left, top, last_x - left, last_y - top))
+                yield left, top, self._enlarge_tile(tile, Box(left, top, last_x - left, last_y - top))
 
     def _reach(self, tile: Box) -> tuple[Box, Box]:
-        """What the guard looks at for a tile, and what the network sees for that."""
+        """The source pixels that the guard uses for a tile, and those that the network sees."""
         reach = tile.grown(GUARD_MARGIN, self.width, self.height)
         return reach, reach.grown(self.upscaler.overlap, self.width, self.height)
 
     def _boxes(self, reach: Box) -> list[Box]:
-        """The parts of a reach that go to the network, in source pixels."""
+        """The parts of the reach that go to the network, in source pixels."""
         last_x, last_y = -(-(reach.x + reach.width) // BLOCK), -(-(reach.y + reach.height) // BLOCK)
         chosen = np.zeros_like(self.routed)
         area = np.s_[reach.y // BLOCK : last_y, reach.x // BLOCK : last_x]
         chosen[area] = self.routed[area]
         boxes = in_pixels(covering(chosen, self.upscaler.overlap), self.width, self.height)
-        return [_cut(box, reach) for box in boxes]
+        return [_intersection(box, reach) for box in boxes]
 
-    def _tile(self, tile: Box, out: Box) -> Stored:
+    def _enlarge_tile(self, tile: Box, out: Box) -> Stored:
         reach, outer = self._reach(tile)
         scale = self.upscaler.scale
         part = self._stored[outer.y : outer.y + outer.height, outer.x : outer.x + outer.width].astype(np.float32) / self._top
         part = 1 - part if self._layout.inks else part
         boxes = [Box(box.x - outer.x, box.y - outer.y, box.width, box.height) for box in self._boxes(reach)]
-        made = np.empty((outer.height * scale, outer.width * scale, part.shape[2]), np.float32)
+        enlarged = np.empty((outer.height * scale, outer.width * scale, part.shape[2]), np.float32)
         colours = part
         if self._layout.alpha is not None:
             alpha = part[:, :, self._layout.alpha :]
-            made[:, :, self._layout.alpha :] = self._plain(alpha)
+            enlarged[:, :, self._layout.alpha :] = self._resample_in_range(alpha)
             colours = _without_hidden(part[:, :, : self._layout.alpha], alpha)
         for group in self._layout.colours:
             values = colours[:, :, list(group)]
             values = denoised(values, self._channel_noise[list(group)]) if self.noise else values
-            made[:, :, list(group)] = self._group(values, boxes)
-        shown = self._fitted(made, outer, out, scale)
-        shown = 1 - shown if self._layout.inks else shown
-        pixels: Stored = np.rint(np.clip(shown, 0, 1) * self._top).astype(self._stored.dtype)
+            enlarged[:, :, list(group)] = self._enlarge_group(values, boxes)
+        fitted = self._fit(enlarged, outer, out, scale)
+        fitted = 1 - fitted if self._layout.inks else fitted
+        pixels: Stored = np.rint(np.clip(fitted, 0, 1) * self._top).astype(self._stored.dtype)
         return pixels
 
-    def _group(self, values: Colour, boxes: list[Box]) -> Colour:
-        """One colour group of a part, enlarged: resampled, the boxes by the network, all of it
-        guarded.
-        """
+    def _enlarge_group(self, values: Colour, boxes: list[Box]) -> Colour:
+        """One colour group of a part: the boxes by the network, the rest resampled, all guarded."""
         if not boxes:
-            return self._plain(values)
+            return self._resample_in_range(values)
         source: Colour = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
-        base = self._resampled(source)
+        base = self._resample(source)
         network, weight = upscale_boxes(self.upscaler, source, boxes)
         result = self._routing.guard.limit_bands(base + weight * (network - base), source, self.upscaler.scale, base)
         return result if values.shape[2] == 3 else result.mean(axis=2, keepdims=True)
 
-    def _plain(self, values: Colour) -> Colour:
-        """Resampled, and kept within the source's range."""
-        return self._routing.guard.in_range(self._resampled(values), np.ascontiguousarray(values), self.upscaler.scale)
+    def _resample_in_range(self, values: Colour) -> Colour:
+        """The values resampled and kept within the source's local range."""
+        return self._routing.guard.in_range(self._resample(values), np.ascontiguousarray(values), self.upscaler.scale)
 
-    def _resampled(self, values: Colour) -> Colour:
+    def _resample(self, values: Colour) -> Colour:
         return resampled(values, (values.shape[1] * self.upscaler.scale, values.shape[0] * self.upscaler.scale))
 
-    def _fitted(self, made: Colour, outer: Box, out: Box, scale: int) -> Colour:
-        """The part of an enlarged reach that a tile of the result shows, brought to the result's
-        size.
-        """
+    def _fit(self, enlarged: Colour, outer: Box, out: Box, scale: int) -> Colour:
+        """The part of the enlarged `outer` that shows `out`, at the result's size."""
         right, down = self.width * scale / self.size[0], self.height * scale / self.size[1]
         left, top = out.x * right - outer.x * scale, out.y * down - outer.y * scale
         if right == down == 1:
-            return made[round(top) : round(top) + out.height, round(left) : round(left) + out.width]
-        shown = resampled(made, (out.width, out.height), (left, top, left + out.width * right, top + out.height * down))
-        return np.clip(shown, 0, 1)
+            return enlarged[round(top) : round(top) + out.height, round(left) : round(left) + out.width]
+        fitted = resampled(enlarged, (out.width, out.height), (left, top, left + out.width * right, top + out.height * down))
+        return np.clip(fitted, 0, 1)
 
 
-def _cut(box: Box, frame: Box) -> Box:
+def _intersection(box: Box, frame: Box) -> Box:
     x, y = max(box.x, frame.x), max(box.y, frame.y)
     right, bottom = min(box.x + box.width, frame.x + frame.width), min(box.y + box.height, frame.y + frame.height)
     return Box(x, y, right - x, bottom - y)
 
 
 def _without_hidden(colours: Colour, alpha: Colour) -> Colour:
-    """Colours under full transparency replaced by what is visible beside them, so that none of
-    them comes to the edges.
+    """The colours, with those under full transparency replaced by visible ones beside them.
+
+    Otherwise hidden colours would show at the edges.
     """
     if alpha.min() > 0:
         return colours

@@ -1,5 +1,6 @@
-"""ncnn on the CPU, one thread: half the time of ONNX Runtime and of torch for these networks of 3
-x 3 convolutions.
+"""Run upscaling networks by ncnn on one CPU thread.
+
+For these networks of 3 x 3 convolutions it takes half the time of ONNX Runtime and of torch.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from operators.upscalers.upscaler import Colour, Upscale
 
 
 def ncnn_session(graph: Path, weights: Path) -> Upscale:
-    """The network of a `.param` and a `.bin` file, in float32 (its 16-bit modes are off by up to
-    six grey levels).
+    """The network of a `.param` and a `.bin` file, in float32.
+
+    ncnn's 16-bit modes are off by up to six grey levels.
     """
     import ncnn
 

@@ -1,4 +1,4 @@
-"""Resampling in float32 at any factor, larger or smaller: Lanczos of three lobes, Pillow's code."""
+"""Resample in float32 at any factor, up or down: Lanczos with three lobes, Pillow's code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ def resampled(
     box: tuple[float, float, float, float] | None = None,
     method: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Values:
-    """`values` (float32 height x width x channels) as `size` = (width, height) pixels, not
-    clipped.
+    """`values` (float32 height x width x channels) at `size` (width, height), not clipped.
 
-    `box` is the part of it, in its own pixels and fractions of them, that the result spans: left,
-    top, right, bottom. Pixels round the box are seen, so that tiles cut from one picture with
-    enough of their neighbours join without a seam.
+    `box` is the part that the result spans: left, top, right, bottom, in pixels of `values` and
+    fractions of them. Pixels around the box contribute, so tiles that were cut with enough of
+    their neighbours join without a seam.
     """
     height, width = values.shape[:2]
     if box is None and size == (width, height):
@@ -35,6 +34,6 @@ def resampled(
 
 
 def enlarged(values: Values, scale: int) -> Values:
-    """`values` at `scale` times its sides, clipped to 0..1."""
+    """`values` enlarged to `scale` times their sides, clipped to 0..1."""
     size = (values.shape[1] * scale, values.shape[0] * scale)
     return np.clip(resampled(values, size), 0, 1)

@@ -1,1 +1,1 @@
-"""Networks that look at a picture: the text detector, the stroke network and the image encoder."""
+"""Networks that look at pictures: the text detector, the stroke network, the image encoder."""

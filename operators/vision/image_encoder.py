@@ -1,9 +1,9 @@
-"""What is in a picture, as a vector: an image encoder and everything that must be known to use
-its embeddings.
+"""The image encoder: the content of a picture as a vector, and how that vector was made.
 
-`efficientnet-lite0` is shipped (`operators/models/weights/encoder`, its model card says where
-from) and needs no torch. Any other name is a folder or a hub id in the transformers layout: CLIP,
-SigLIP, DINOv2, and whatever else `AutoModel` loads that takes pixels alone.
+`efficientnet-lite0` is shipped and needs no torch; the model card in
+`operators/models/weights/encoder` says where it comes from. Any other name is a folder or a hub
+id in the transformers layout: CLIP, SigLIP, DINOv2, or any other model that `AutoModel` loads and
+that takes pixels only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +22,7 @@ from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError, first_line
+from operators.rows.records import JsonObject
 from operators.rows.timing import timed
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "encoder" / "efficientnet_lite0.onnx"
@@ -34,31 +34,30 @@ Embedding = npt.NDArray[np.float16]
 
 @dataclass(frozen=True)
 class EncoderDescriptor:
-    """What an embedding was made by; two embeddings can be compared only if all of this is the
-    same.
-    """
+    """How an embedding is made; only embeddings with equal descriptors can be compared."""
 
     alias: str
     licence: str
     sha256: str
+    """Checksum of the weights."""
     layer: str
-    """The output that is the embedding."""
+    """The network's output that is the embedding."""
     length: int
+    """Number of values in the embedding."""
     side: int
-    """Pixels a side at which a whole picture is seen."""
+    """Side in pixels to which a whole picture is scaled."""
     region_side: int
-    """Pixels a side at which a region is seen: smaller where the network takes any size."""
+    """Side in pixels to which a region is scaled; smaller if the network takes any size."""
     receptive_field: int
-    """Pixels of the input that one cell of the pooled map sees; not smaller than `side` means:
-    everything.
-    """
+    """Input pixels that one cell of the pooled map sees; at least `side` if it sees everything."""
     step: int
-    """Pixels between neighbouring cells."""
+    """Input pixels between neighbouring cells of the pooled map."""
     mean: tuple[float, float, float]
+    """Subtracted from red, green and blue, whose values are 0..255."""
     deviation: tuple[float, float, float]
-    """Taken off and divided by, per channel, of values 0..255 in the order red, green, blue."""
+    """Divides red, green and blue after that."""
     stored: str = "float16"
-    """Type in the row: a value is off by at most 2^-11 of itself."""
+    """Type in the row; it changes a value by at most 2^-11 of itself."""
 
 
 SHIPPED_DESCRIPTOR = EncoderDescriptor(
@@ -78,17 +77,17 @@ SHIPPED_DESCRIPTOR = EncoderDescriptor(
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A descriptor and the network: float32 1 x 3 x side x side to a float32 vector. One picture
-    at a time, so that no embedding depends on its neighbours.
+    """A network and the descriptor of its embeddings.
+
+    It encodes one picture at a time, so that no embedding depends on other pictures.
     """
 
     descriptor: EncoderDescriptor
     network: Callable[[Array], Array]
+    """Maps float32 1 x 3 x side x side to a float32 vector."""
 
     def embedding(self, rgb: Pixels, side: int) -> Embedding:
-        """The embedding of a picture (uint8 height x width x 3) that is seen at `side` pixels a
-        side.
-        """
+        """The embedding of a picture (uint8 height x width x 3), scaled to `side` pixels a side."""
         values = prepared(rgb, side, self.descriptor)
         with timed("model"):
             vector = self.network(values)
@@ -97,11 +96,10 @@ class ImageEncoder:
 
 
 def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
-    """A picture as the network takes it: its longer side brought to `side`, the rest mirrored,
-    float32 1 x 3 x side x side.
+    """A picture as the network's input, float32 1 x 3 x side x side.
 
-    Nothing is cut off, nothing changes its shape, and no border appears that the picture does not
-    have.
+    The longer side is scaled to `side`, and the shorter one is padded by mirroring. The picture is
+    neither cropped nor distorted, and the padding adds no border that it does not have.
     """
     factor = side / max(rgb.shape[:2])
     height, width = (min(side, max(1, round(length * factor))) for length in rgb.shape[:2])
@@ -114,27 +112,28 @@ def prepared(rgb: Pixels, side: int, descriptor: EncoderDescriptor) -> Array:
 
 
 def image_encoder(name: str = SHIPPED) -> ImageEncoder:
-    """The process's encoder of that name. Raises RunError encoder_unreadable, in one line, if it
-    cannot be loaded.
+    """The process's encoder of that name.
+
+    Raises RunError encoder_unreadable, in one line, if it cannot be loaded.
     """
-    return load_once(f"encoder {name}", "", "", lambda: _shipped() if name == SHIPPED else _transformers(name))
+    return load_once(f"encoder {name}", "", "", lambda: _load_shipped() if name == SHIPPED else _load_transformers(name))
 
 
-def image_encoder_identity(name: str = SHIPPED) -> dict[str, Any]:
-    """What run.json says of the encoder: its descriptor."""
+def image_encoder_identity(name: str = SHIPPED) -> JsonObject:
+    """What run.json records of the encoder: its descriptor."""
     return asdict(SHIPPED_DESCRIPTOR if name == SHIPPED else image_encoder(name).descriptor)
 
 
-def _shipped() -> ImageEncoder:
+def _load_shipped() -> ImageEncoder:
     session = onnx_session(PATH)
     return ImageEncoder(SHIPPED_DESCRIPTOR, lambda values: session.run(None, {"pixels": values})[0][0])
 
 
-def _transformers(name: str) -> ImageEncoder:
+def _load_transformers(name: str) -> ImageEncoder:
     """An encoder in the transformers layout.
 
-    Its normalisation is read from `preprocessor_config.json` and done here, so that no image
-    processor, and with it torchvision, is needed.
+    Its normalisation is read from `preprocessor_config.json` and applied here. That avoids the
+    image processor, which needs torchvision.
     """
     try:
         import torch
@@ -151,21 +150,26 @@ def _transformers(name: str) -> ImageEncoder:
     except ImportError as error:
         raise RunError("encoder_unreadable", f"{name} needs the packages torch and transformers: {error}") from error
     except Exception as error:
-        raise RunError("encoder_unreadable", f"{name} is no image encoder: {first_line(error)}") from error
+        raise RunError("encoder_unreadable", f"{name} is not an image encoder: {first_line(error)}") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
-    pooled = hasattr(model, "get_image_features") or not loading["missing_keys"]
+    project = getattr(model, "get_image_features", None)
+    pooled = project is not None or not loading["missing_keys"]
 
     def network(values: Array) -> Array:
         pixels = torch.from_numpy(values).to(device)
         with torch.inference_mode():
-            projected = getattr(model, "get_image_features", None)
-            output = projected(pixel_values=pixels) if projected else model(pixel_values=pixels)
-        vector = (
-            output if isinstance(output, torch.Tensor) else output.pooler_output if pooled else output.last_hidden_state[:, 0]
-        )
+            output = project(pixel_values=pixels) if project else model(pixel_values=pixels)
+        if isinstance(output, torch.Tensor):
+            vector = output
+        else:
+            vector = output.pooler_output if pooled else output.last_hidden_state[:, 0]
         result: Array = vector[0].float().flatten().cpu().numpy()
         return result
+
+    layer = "image features"
+    if project is None:
+        layer = "pooler" if pooled else "first token"
 
     vision = getattr(model.config, "vision_config", model.config)
     sizes = settings.get("crop_size") or settings.get("size") or vision.image_size
@@ -176,7 +180,7 @@ def _transformers(name: str) -> ImageEncoder:
         alias=name,
         licence="as its source says",
         sha256=hashlib.sha256("".join(file_sha256(Path(file)) for file in weights if file).encode()).hexdigest(),
-        layer="image features" if hasattr(model, "get_image_features") else "pooler" if pooled else "first token",
+        layer=layer,
         length=0,
         side=side,
         region_side=side,

@@ -1,10 +1,9 @@
-"""Which pixels the text has touched: a small network that looks at one line of text and its
-polygon.
+"""The stroke network: which pixels near a polygon has the text touched?
 
-The network is this project's own (`operators/models/weights/strokes`, its model card says how it
-was trained): a U-Net of 0.37 million weights that was shown rendered text whose every pixel is
-known. It sees the line at a fixed height, so its cost follows the length of the text and not the
-size of its letters.
+The network belongs to this project; the model card in `operators/models/weights/strokes` says how
+it was trained. It is a U-Net of 0.37 million weights, trained on rendered text of which every
+pixel is known. It sees each line at a fixed height, so its cost grows with the length of the text
+and not with the size of its letters.
 """
 
 from __future__ import annotations
@@ -22,21 +21,20 @@ from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.rows.records import (
-    ModelRecord,
-)
+from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "strokes" / "strokes.onnx"
 LINE_HEIGHT = 62
-"""Pixels that a line's polygon is high when the network sees it."""
+"""Height in pixels of a line's polygon when the network sees it."""
 MULTIPLE = 16
+"""The network halves its input four times, so sides are padded to this multiple."""
 MOST_PIXELS = 1 << 20
-"""Largest input; a line longer than that is shown smaller."""
+"""Largest input in pixels; a line that would exceed it is scaled down further."""
 
 
 class StrokeNetwork:
-    """The network on one computing thread; the same map for the same pixels."""
+    """The network on one thread, so that the same pixels always give the same map."""
 
     def __init__(self, path: Path) -> None:
         self._session = onnx_session(path)
@@ -44,11 +42,11 @@ class StrokeNetwork:
     def probability(
         self, rgb: Pixels, polygon: Pixels, line_height: float, seen_height: int = LINE_HEIGHT
     ) -> npt.NDArray[np.float32]:
-        """How likely text has changed each pixel, 0..1, float32 height x width.
+        """The probability that text has touched each pixel, 0..1, float32 height x width.
 
-        `rgb` is uint8 height x width x 3 round one line, `polygon` the detector's polygon on it
-        (0 or 255), `line_height` the polygon's height in pixels, `seen_height` the one at which
-        the network is shown it.
+        `rgb` is uint8 height x width x 3 around one line, and `polygon` the detector's polygon on
+        the same pixels (0 or 255). `line_height` is the polygon's height in pixels, and
+        `seen_height` the height to which it is scaled for the network.
         """
         height, width = rgb.shape[:2]
         factor = min(seen_height / line_height, (MOST_PIXELS / (height * width)) ** 0.5)
@@ -59,39 +57,37 @@ class StrokeNetwork:
         values = seen.astype(np.float32).transpose(2, 0, 1)[None] / 255
         values[:, :3] = values[:, :3] * 2 - 1
         with timed("model"):
-            found: npt.NDArray[np.float32] = self._session.run(None, {"crop": values})[0][0, 0]
-        found = found[:small_height, :small_width]
-        result: npt.NDArray[np.float32] = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+            output: npt.NDArray[np.float32] = self._session.run(None, {"crop": values})[0][0, 0]
+        unpadded = output[:small_height, :small_width]
+        result: npt.NDArray[np.float32] = cv2.resize(unpadded, (width, height), interpolation=cv2.INTER_LINEAR)
         return result
 
     def line_probability(self, rgb: Pixels, line: Line, seen_height: int = LINE_HEIGHT) -> npt.NDArray[np.float32]:
-        """`probability` of the pixels `rgb` on the line's `reach`."""
+        """The same for a `Line`; `rgb` holds the pixels of its `reach`."""
         return self.probability(np.ascontiguousarray(rgb), line.inside, line.height, seen_height)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One text as the network is shown it."""
+    """One text as the network sees it."""
 
     height: float
-    """The line's height in pixels; the lowest one where a text has several polygons."""
+    """The line's height in pixels; the smallest if the text has several polygons; at least 1."""
     reach: Box
-    """Where the network looks: the polygons' bounding box and 0.6 of the line's height on each
-    side, cut to the picture.
-    """
+    """The pixels that the network sees; see `around_line`."""
     inside: Pixels
     """The filled polygons (0 or 255) on `reach`."""
 
     @classmethod
     def of(cls, polygons: Sequence[Polygon], width: int, height: int) -> Line:
-        """From the polygons of a text in a width x height picture."""
+        """The line with these polygons in a width x height picture."""
         line_height = max(1.0, min(stroke_height(polygon) for polygon in polygons))
         reach = around_line(bounding_box(polygons, width, height), line_height, width, height)
         return cls(line_height, reach, rasterised(polygons, reach))
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """Rows and columns of `reach` in the picture."""
+        """The rows and columns of `reach`, as an index into the picture."""
         box = self.reach
         return np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
 
@@ -102,10 +98,10 @@ def stroke_network() -> StrokeNetwork:
 
 
 def stroke_network_identity() -> ModelRecord:
-    """What run.json says of the network."""
+    """What run.json records of the network."""
     return {"alias": "strokes", "licence": "Apache-2.0", "sha256": file_sha256(PATH)}
 
 
 def around_line(box: Box, line_height: float, width: int, height: int) -> Box:
-    """A line's box and 0.6 of its height on each side, cut to the picture."""
+    """A line's box, grown by 0.6 of its height and 2 pixels on each side, cut to the picture."""
     return box.grown(round(0.6 * line_height) + 2, width, height)

@@ -1,9 +1,8 @@
-"""Where text is: the PP-OCR detector as a map of probabilities, and the polygons round its
-maxima.
+"""The text detector: a map of text probabilities, and polygons around the texts.
 
 Model: PP-OCRv6 det small (PaddleOCR, Apache-2.0), the ONNX file that the `rapidocr` package
-carries. Method: differentiable binarisation, Liao et al., "Real-time Scene Text Detection with
-Differentiable Binarization", AAAI 2020; the map's post-processing is rapidocr's.
+contains. Method: differentiable binarisation, Liao et al., "Real-time Scene Text Detection with
+Differentiable Binarization", AAAI 2020. The post-processing of the map is rapidocr's.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ import numpy.typing as npt
 from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
-from operators.rows.records import (
-    ModelRecord,
-)
+from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
 
 MULTIPLE = 32
@@ -30,9 +27,10 @@ MULTIPLE = 32
 TEXT_THRESHOLD = 0.3
 """Probability above which a pixel of the detector's map counts as text."""
 LEAST_CONTRAST = 6
-"""Grey levels below which letters do not stand out from what is behind them."""
+"""Grey levels by which letters must differ from their background to be legible."""
 
 Probability = npt.NDArray[np.float32]
+"""The detector's map, 0..1, at the detector's resolution."""
 
 
 def detector_path() -> Path:
@@ -42,21 +40,22 @@ def detector_path() -> Path:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a picture is shown to the detector: shorter side at least `shortest`, longer at
-    most `longest` pixels.
-    """
+    """The size of a picture when the detector sees it; the longer side has priority."""
 
     shortest: int = 736
+    """Shortest permitted shorter side in pixels; smaller pictures are enlarged."""
     longest: int = 1536
+    """Longest permitted longer side in pixels; larger pictures are reduced."""
 
     def factor(self, width: int, height: int) -> float:
-        """Pixels of the detector per pixel of a width x height picture."""
+        """The detector's pixels per pixel of a width x height picture."""
         return min(max(1.0, self.shortest / min(width, height)), self.longest / max(width, height))
 
 
 def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels: nobody reads anything
-    where it does not.
+    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels.
+
+    Nothing is legible elsewhere.
     """
     grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
     varied: npt.NDArray[np.bool_] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel) > LEAST_CONTRAST
@@ -64,8 +63,9 @@ def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
 
 
 class TextDetector:
-    """The detector's network and its post-processing; one thread, the same map for the same
-    pixels.
+    """The detector's network and its post-processing.
+
+    It runs on one thread, so the same pixels always give the same map.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,16 +76,15 @@ class TextDetector:
         self._polygons = DBPostProcess(thresh=TEXT_THRESHOLD, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
 
     def probability(self, rgb: Pixels, factor: float) -> Probability:
-        """The text probability (0..1, float32) of an RGB picture, at `factor` times its size,
-        padding cut off.
-        """
+        """The text probability (0..1, float32) of an RGB picture, at `factor` times its size."""
         height, width = (max(1, round(side * factor)) for side in rgb.shape[:2])
         if (width, height) != rgb.shape[1::-1]:
             rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         down, right = -height % MULTIPLE, -width % MULTIPLE
         padded = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REPLICATE)
         values = np.empty((1, 3, *padded.shape[:2]), np.float32)
-        for channel in range(3):  # into place: whole copies of this array are what a process needs most memory for
+        # In place, because whole copies of this array would set the process's peak memory.
+        for channel in range(3):
             np.divide(padded[:, :, 2 - channel], 127.5, out=values[0, channel], dtype=np.float32)
         values -= 1
         with timed("model"):
@@ -93,8 +92,9 @@ class TextDetector:
         return result[:height, :width]
 
     def polygons(self, probability: Probability, width: int, height: int) -> tuple[list[list[list[float]]], list[float]]:
-        """Polygons (four corners each, in pixels of a width x height picture) and their scores
-        (0..1).
+        """The polygons in a map, and their scores (0..1).
+
+        Each polygon has four corners, in pixels of a width x height picture.
         """
         boxes, scores = self._polygons(probability[None, None], (height, width))
         return [[[float(x), float(y)] for x, y in box] for box in boxes], [float(score) for score in scores]
@@ -116,5 +116,5 @@ def _checksum(path: Path) -> str:
 
 
 def text_detector_identity() -> ModelRecord:
-    """What run.json says of the detector."""
+    """What run.json records of the detector."""
     return {"alias": "pp-ocr-v6-small", "licence": "Apache-2.0", "sha256": _checksum(detector_path())}

@@ -1,4 +1,4 @@
-"""The bench against other ways: its manifest, its functions, its accounts and its page."""
+"""The benchmark against other tools: its manifest, functions, measurements and page."""
 
 import sys
 import time
@@ -11,9 +11,9 @@ from PIL import Image
 
 from benchmarks.peers import functions, notes
 from benchmarks.peers.contenders import CONTENDERS
-from benchmarks.peers.manifest import Manifest, drawn, size_of
-from benchmarks.peers.page import OURS, Target, paired
-from benchmarks.peers.watch import watched
+from benchmarks.peers.manifest import Manifest, draw_manifest, size_of
+from benchmarks.peers.page import OURS, Target, ratio_of
+from benchmarks.peers.watch import watch
 from flows.flow import Flow
 from operators.compose import Compose
 from operators.detect import Detect
@@ -28,7 +28,7 @@ from operators.write import Write
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return drawn(tmp_path_factory.mktemp("peers") / "manifest", 5)
+    return draw_manifest(tmp_path_factory.mktemp("peers") / "manifest", 5)
 
 
 def test_the_manifest_spans_its_sizes_and_formats_and_leaves_every_fifth_picture_without_text(manifest: Manifest) -> None:
@@ -51,7 +51,7 @@ def test_the_functions_of_all_contenders_make_the_same_bytes_as_the_flow(manifes
     index.build(str(manifest.images), ours)
     flow = Flow((Fetch(), Detect(), Soften(), Inpaint(functions.FILL), Verify(), Compose(), Write(ours)))
     flow.run(complete(index.read_shard(ours, 0)))
-    results = {path.name: functions.cleaned(str(path), theirs) for path in manifest.paths}
+    results = {path.name: functions.clean(str(path), theirs) for path in manifest.paths}
     rows = ledger.read(ours).to_pylist()
     assert {row["path"]: row["verdict"] for row in rows} == {name: result["verdict"] for name, result in results.items()}
     assert "edited" in {row["verdict"] for row in rows}
@@ -62,9 +62,11 @@ def test_the_functions_of_all_contenders_make_the_same_bytes_as_the_flow(manifes
 def test_a_frame_of_another_decoder_is_coded_again_as_the_file_it_came_from(manifest: Manifest) -> None:
     path = manifest.paths[1]
     data = path.read_bytes()
-    picture = functions.framed(np.asarray(Image.open(path)), data)
-    regions = functions.erased(picture, functions.detected(picture))
-    assert functions.encoded(picture, regions, data) == functions.encoded(functions.looked_at(data), regions, data)
+    picture = functions.picture_of_frame(np.asarray(Image.open(path)), data)
+    regions = functions.erase(picture, functions.detect(picture))
+    assert functions.encode_edited(picture, regions, data) == functions.encode_edited(
+        functions.decode_to_detect(data), regions, data
+    )
 
 
 SPENDS_AND_LEAVES_A_CHILD = """
@@ -81,22 +83,22 @@ time.sleep(2.5)
 
 def test_a_watched_command_is_seen_with_its_memory_its_time_and_what_it_wrote_and_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SPENDS_AND_LEAVES_A_CHILD, str(tmp_path / "written"), str(tmp_path / "pid")]
-    seen = watched(command, {}, tmp_path / "errors")
-    assert seen.code == 0
-    assert 200 < seen.peak("memory") < 300
-    assert seen.peak("processor") == pytest.approx(1.7, abs=0.6)
-    assert seen.peak("written") == pytest.approx(50, abs=2)
+    watched = watch(command, {}, tmp_path / "errors")
+    assert watched.code == 0
+    assert 200 < watched.peak("memory") < 300
+    assert watched.peak("processor") == pytest.approx(1.7, abs=0.6)
+    assert watched.peak("written") == pytest.approx(50, abs=2)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_what_comes_before_the_first_and_after_the_last_picture_is_not_in_the_window(tmp_path: Path) -> None:
     before = time.monotonic()
-    notes.begun(str(tmp_path))
-    notes.begun(str(tmp_path))
+    notes.note_start(str(tmp_path))
+    notes.note_start(str(tmp_path))
     (tmp_path / "picture").write_bytes(b"1")
     after = time.monotonic()
     time.sleep(0.2)
-    notes.ended(str(tmp_path))
+    notes.note_end(str(tmp_path))
     first, last, done = notes.window(tmp_path, [tmp_path / "picture"])
     assert before <= first <= last + 0.05 <= after + 0.1 < done
 
@@ -106,11 +108,11 @@ def test_a_target_is_a_median_of_ratios_within_rounds_and_for_memory_one_of_the_
         {OURS: {"images_per_second": ours, "peak_megabytes": peak}, "pool": {"images_per_second": 1.0, "peak_megabytes": 100.0}}
         for ours, peak in ((0.5, 40.0), (0.9, 60.0), (2.0, 50.0))
     ]
-    assert paired(rounds, Target(OURS, "pool", "images_per_second")) == 0.9
-    assert paired(rounds, Target(OURS, "pool", "peak_megabytes")) == 0.6
+    assert ratio_of(rounds, Target(OURS, "pool", "images_per_second")) == 0.9
+    assert ratio_of(rounds, Target(OURS, "pool", "peak_megabytes")) == 0.6
 
 
 def test_every_contender_names_its_outputs_as_it_writes_them(manifest: Manifest, tmp_path: Path) -> None:
-    names = {one.name: [path.name for path in one.outputs(manifest, tmp_path)] for one in CONTENDERS}
+    names = {peer.name: [path.name for path in peer.outputs(manifest, tmp_path)] for peer in CONTENDERS}
     assert names["IOPaint"] == [f"{number:04d}.png" for number in range(5)]
     assert names["plain loop"] == ["0000.jpg", "0001.png", "0002.jpg", "0003.jpg", "0004.png"]

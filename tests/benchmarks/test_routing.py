@@ -1,4 +1,4 @@
-"""The benchmark of routing finds the rule that is in its records, and its sums are right."""
+"""The routing benchmark finds the rule in its records, and its sums are right."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, Climb, climbed, compared, gain, learnt
+from benchmarks.routing import CLASSICAL, GENERATIVE, OF_THE_PLACE, Climb, climb, compare_ways, gain, learn_rule
 from operators.decisions.routing import Rule
 
 
 def place(texture: float, classical: tuple[float, bool], generative: tuple[float, bool]) -> dict[str, Any]:
-    """A region by its texture, and the distance and acceptance of both fills; they cost 10 and
-    100 ms.
+    """A region's record: its texture, and the distance and acceptance of both fills, which cost
+    10 and 100 ms.
     """
     fills = {CLASSICAL: (*classical, 10.0), GENERATIVE: (*generative, 100.0)}
     return {
@@ -32,22 +32,22 @@ def test_the_gain_is_how_much_nearer_the_generative_fill_is() -> None:
 
 
 def test_the_rule_takes_the_figure_that_tells_the_places_apart_and_cuts_between_them() -> None:
-    rule, how = learnt([FLAT] * 6 + [ROUGH] * 4)
+    rule, evidence = learn_rule([FLAT] * 6 + [ROUGH] * 4)
     assert rule == Rule("texture", 5.0)
-    assert how["auc"]["texture"] == 1.0
-    assert how["gaining"] == 0.4
+    assert evidence["auc"]["texture"] == 1.0
+    assert evidence["gaining"] == 0.4
 
 
 def test_a_ladder_ends_at_the_first_fill_that_is_accepted() -> None:
-    assert climbed(FLAT, (CLASSICAL, GENERATIVE)) == Climb(CLASSICAL, 10.0, 0)
-    assert climbed(ROUGH, (CLASSICAL, GENERATIVE)) == Climb(GENERATIVE, 110.0, 1)
-    assert climbed(ROUGH, (GENERATIVE, CLASSICAL)) == Climb(GENERATIVE, 100.0, 1)
-    assert climbed(HOPELESS, (GENERATIVE, CLASSICAL)) == Climb(None, 110.0, 1)
+    assert climb(FLAT, (CLASSICAL, GENERATIVE)) == Climb(CLASSICAL, 10.0, 0)
+    assert climb(ROUGH, (CLASSICAL, GENERATIVE)) == Climb(GENERATIVE, 110.0, 1)
+    assert climb(ROUGH, (GENERATIVE, CLASSICAL)) == Climb(GENERATIVE, 100.0, 1)
+    assert climb(HOPELESS, (GENERATIVE, CLASSICAL)) == Climb(None, 110.0, 1)
 
 
 def test_what_routing_saves_and_loses_is_summed_up_right() -> None:
-    found = compared([FLAT, ROUGH, HOPELESS, FLAT], Rule("texture", 5.0))
-    ways = found["ways"]
+    comparison = compare_ways([FLAT, ROUGH, HOPELESS, FLAT], Rule("texture", 5.0))
+    ways = comparison["ways"]
     assert {name: way["milliseconds_per_region"] for name, way in ways.items()} == {
         "classical only": 10.0,
         "classical first": 60.0,
@@ -62,5 +62,5 @@ def test_what_routing_saves_and_loses_is_summed_up_right() -> None:
     assert ways["generative first"]["time_saved_by_routing"] == pytest.approx(1 - 57.5 / 102.5)
     assert ways["classical first"]["time_saved_with_describe_counted"] == pytest.approx(1 - 62.5 / 60)
     assert ways["generative first"]["distance_lost_by_routing"] == 0.0
-    assert found["sent_to_generative"] == 0.5
-    assert found["right"] == 1.0
+    assert comparison["sent_to_generative"] == 0.5
+    assert comparison["right"] == 1.0

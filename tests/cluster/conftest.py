@@ -1,8 +1,7 @@
-"""Ray clusters that are the tests' own: a head with a job server, and heads with nodes, all on
-this machine.
+"""Ray clusters for tests on this machine: a head with a job server, and a head with nodes.
 
-Nothing here calls `ray stop`, which would end every Ray of the machine: a cluster is ended by its
-own processes, which all carry the path of its folder.
+Nothing here calls `ray stop`, which would end every Ray on the machine. A cluster is ended
+through its own processes, all of which carry the path of its folder.
 """
 
 from __future__ import annotations
@@ -49,47 +48,43 @@ class Head:
     folder: str
 
     def nodes(self) -> int:
-        """Nodes that are up, the head among them."""
+        """The number of running nodes, including the head."""
         return sum(process.name() == "raylet" for process in processes_of(self.folder))
 
     def environment(self) -> dict[str, str]:
-        """What makes `cleanplate` find this cluster by its job server."""
+        """The environment in which `cleanplate` finds this cluster by its job server."""
         return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **TOKEN}
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
-    """Every process that was started for a cluster: its folder is on the command line or in the
-    environment.
-    """
-    found = []
+    """Every process of a cluster: one with its folder on the command line or in the environment."""
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if folder in " ".join([*process.cmdline(), process.environ().get("RAY_TMPDIR", "")]):
-                found.append(process)
-    return [process for process in found if process.pid != os.getpid()]
+                processes.append(process)
+    return [process for process in processes if process.pid != os.getpid()]
 
 
 @dataclass(frozen=True)
 class Watch:
-    """The notes of `tests.cluster.watched`: which processes have been opened for an operator, and
-    which of them are alive.
-    """
+    """The notes of `tests.cluster.watched` about the processes that opened an operator."""
 
     folder: Path
 
     def notes(self, operator: str) -> dict[int, dict[str, Any]]:
-        """What each process noted when it was opened, by its number."""
+        """The note of each process, by its process id."""
         files = self.folder.glob(f"{operator}-*")
         return {int(file.name.rpartition("-")[2]): json.loads(file.read_text() or "{}") for file in files}
 
     def alive(self, operator: str) -> int:
-        """How many of them there are now."""
+        """The number of these processes that are alive."""
         return sum(psutil.pid_exists(process) for process in self.notes(operator))
 
 
 @contextmanager
 def ray_head(*options: str, environment: dict[str, str] | None = None, cpus: float = 4, port: int = 0) -> Iterator[Head]:
-    """`ray start --head` with ports and a folder of its own."""
+    """`ray start --head` with its own ports and folder."""
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     port, jobs, agent = port or free_port(), free_port(), free_port()
     command = [
@@ -134,7 +129,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             opener.open(url, timeout=5)
             return
         except urllib.error.HTTPError:
-            return  # it asks for the token that Ray's own clients bring
+            return  # the server is up, and requires the token
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"Ray did not start: {log.read_text()[-2000:]}")
@@ -142,17 +137,18 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @dataclass(frozen=True)
 class Nodes:
-    """A cluster of several nodes on this machine, pretended resources and all; see
-    `tests.cluster.nodes`.
+    """A cluster of several nodes with simulated resources on this machine.
+
+    See `tests.cluster.nodes`.
     """
 
     process: subprocess.Popen[str]
     address: str
 
-    def __call__(self, **told: object) -> list[dict[str, Any]]:
-        """Tell the cluster to `add` or `remove` a node; the nodes that it has then."""
+    def __call__(self, **command: object) -> list[dict[str, Any]]:
+        """Make the cluster `add` or `remove` a node; return the nodes that it then has."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(told) + "\n")
+        self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         answer: list[dict[str, Any]] = json.loads(self.process.stdout.readline())
         return answer
@@ -162,7 +158,7 @@ class Nodes:
 def ray_nodes() -> Iterator[Nodes]:
     """A head without CPUs, to which nodes can be added."""
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    Path(folder, "ray").mkdir()  # where Ray's `Cluster` writes its address, and expects a folder
+    Path(folder, "ray").mkdir()  # Ray's `Cluster` writes its address into this folder, which must exist
     own = {
         "RAY_TMPDIR": folder,
         "RAY_AUTH_MODE": "disabled",

@@ -1,9 +1,7 @@
-"""The configuration of a cluster that grows by Ray's own autoscaler, its nodes pretended on this
-machine.
+"""The configuration of a cluster that Ray's autoscaler grows, with simulated nodes.
 
-Ray's `AutoscalingCluster` makes such a configuration from a file that its wheel does not carry,
-and ends every Ray on the machine when it starts; so the configuration is written here, and `ray
-start` does the rest.
+Ray's `AutoscalingCluster` makes such a configuration from a file that Ray's wheel lacks, and ends
+every Ray on the machine when it starts. So the configuration is written here for `ray start`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HEAD = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
-"""The name that Ray's pretended provider knows the head by."""
+"""The name of the head in Ray's simulated provider."""
 ENVIRONMENT = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "RAY_FAKE_CLUSTER": "1",
@@ -24,15 +22,16 @@ ENVIRONMENT = {
 
 
 def configuration(file: Path, gcs: str, groups: dict[str, dict[str, Any]], idle_minutes: float) -> Path:
-    """Write the configuration: `groups` by name with `resources`, `labels`, `min_workers`,
-    `max_workers`.
+    """Write the configuration and return its file.
+
+    Each group has a name, `resources`, `labels`, `min_workers` and `max_workers`.
     """
     types = {name: {"node_config": {}, **group} for name, group in groups.items()}
     content = {
-        "cluster_name": "pretended",
+        "cluster_name": "simulated",
         "max_workers": sum(group["max_workers"] for group in groups.values()),
         "provider": {
-            "type": "external",  # by this name Ray asks for no file of defaults, which its wheel lacks too
+            "type": "external",  # this type needs no file of defaults, which Ray's wheel lacks as well
             "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "use_node_id_as_ip": True,
             "disable_node_updaters": True,

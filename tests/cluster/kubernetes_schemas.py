@@ -1,4 +1,4 @@
-"""Checks of manifests against the schemas that a Kubernetes server would hold them to."""
+"""Checks of manifests against the schemas that a Kubernetes server enforces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ CRDS_VARIABLE = "CLEANPLATE_KUBERAY_CRDS"
 
 
 def faults(manifest: dict[str, Any]) -> list[str]:
-    """What Kubernetes' own schema has against a manifest of one of its own kinds; unknown fields
-    are faults.
-    """
+    """The faults of a manifest by Kubernetes' schema for its own kinds; unknown fields count."""
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -29,7 +27,7 @@ def faults(manifest: dict[str, Any]) -> list[str]:
 
 
 def kuberay_faults(manifest: dict[str, Any]) -> list[str]:
-    """What KubeRay's definition of its kind has against a manifest; unknown fields are faults."""
+    """The faults of a manifest by KubeRay's definition of its kind; unknown fields count."""
     kind, version = manifest["kind"], manifest["apiVersion"].rpartition("/")[2]
     validator = Draft202012Validator(_closed_schema(kind, version))
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in validator.iter_errors(manifest)]
@@ -41,16 +39,14 @@ def _closed_schema(kind: str, version: str) -> dict[str, Any]:
     if not folder:
         pytest.skip(f"{CRDS_VARIABLE} names no folder with KubeRay's definitions")
     definition = yaml.load((Path(folder) / f"ray.io_{kind.lower()}s.yaml").read_text(), Loader=yaml.CSafeLoader)
-    found = next(entry for entry in definition["spec"]["versions"] if entry["name"] == version)
-    schema = copy.deepcopy(found["schema"]["openAPIV3Schema"])
+    version_entry = next(entry for entry in definition["spec"]["versions"] if entry["name"] == version)
+    schema = copy.deepcopy(version_entry["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}
     return _closed(schema)
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with nothing allowed beside what it names, and Kubernetes' own words in JSON
-    Schema's.
-    """
+    """The schema without unnamed fields, and with Kubernetes' keywords as those of JSON Schema."""
     if isinstance(schema, list):
         return [_closed(entry) for entry in schema]
     if not isinstance(schema, dict):

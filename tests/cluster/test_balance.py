@@ -1,4 +1,4 @@
-"""Balanced pools use up what limits them, and no other pools on the same fleet are faster."""
+"""Balanced pools use up the limiting resource, and no other pools on the fleet are faster."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ LOADS = {
 
 
 def test_where_cores_limit_all_of_them_are_used() -> None:
-    found = balance_pools({"detect": Load(0.5, 0.5), "verify": Load(0.25, 0.25)}, Fleet(cores=6))
-    assert found.rate == pytest.approx(8.0)
-    assert found.processes == {"detect": 4, "verify": 2}
-    assert found.limit == "cores"
+    balance = balance_pools({"detect": Load(0.5, 0.5), "verify": Load(0.25, 0.25)}, Fleet(cores=6))
+    assert balance.rate == pytest.approx(8.0)
+    assert balance.processes == {"detect": 4, "verify": 2}
+    assert balance.limit == "cores"
 
 
-def test_what_waits_gets_processes_and_no_cores() -> None:
-    found = balance_pools({"fetch": Load(seconds=1.0, cpu_seconds=0.0), "detect": Load(0.5, 0.5)}, Fleet(cores=1))
-    assert found.rate == pytest.approx(2.0)
-    assert found.processes == {"fetch": 2, "detect": 1}
+def test_a_stage_that_waits_gets_processes_and_no_cores() -> None:
+    balance = balance_pools({"fetch": Load(seconds=1.0, cpu_seconds=0.0), "detect": Load(0.5, 0.5)}, Fleet(cores=1))
+    assert balance.rate == pytest.approx(2.0)
+    assert balance.processes == {"fetch": 2, "detect": 1}
 
 
 def test_gpus_limit_by_their_seconds_and_not_by_their_shares() -> None:
-    found = balance_pools(LOADS, Fleet(cores=100, gpus=1))
-    assert found.rate == pytest.approx(2.0)
-    assert found.limit == "GPUs"
-    assert found.processes == {"fetch": 1, "detect": 1, "inpaint": 2}
+    balance = balance_pools(LOADS, Fleet(cores=100, gpus=1))
+    assert balance.rate == pytest.approx(2.0)
+    assert balance.limit == "GPUs"
+    assert balance.processes == {"fetch": 1, "detect": 1, "inpaint": 2}
 
 
 def test_shares_limit_where_processes_mostly_wait_for_their_own_core() -> None:
-    found = balance_pools({"inpaint": Load(seconds=1.0, cpu_seconds=0.9, gpu_seconds=0.1, gpus=0.25)}, Fleet(cores=100, gpus=1))
-    assert found.rate == pytest.approx(4.0)
-    assert found.limit == "GPU shares"
+    balance = balance_pools(
+        {"inpaint": Load(seconds=1.0, cpu_seconds=0.9, gpu_seconds=0.1, gpus=0.25)}, Fleet(cores=100, gpus=1)
+    )
+    assert balance.rate == pytest.approx(4.0)
+    assert balance.limit == "GPU shares"
 
 
 def test_memory_limits() -> None:
-    found = balance_pools({"detect": Load(seconds=1.0, cpu_seconds=1.0, memory=3.0)}, Fleet(cores=100, memory=10.0))
-    assert found.processes == {"detect": 3}
-    assert found.rate == pytest.approx(3.0)
-    assert found.limit == "memory"
+    balance = balance_pools({"detect": Load(seconds=1.0, cpu_seconds=1.0, memory=3.0)}, Fleet(cores=100, memory=10.0))
+    assert balance.processes == {"detect": 3}
+    assert balance.rate == pytest.approx(3.0)
+    assert balance.limit == "memory"
 
 
 def test_a_fleet_too_small_for_one_process_of_each_is_refused_with_the_sum() -> None:
@@ -56,8 +58,8 @@ def test_a_fleet_too_small_for_one_process_of_each_is_refused_with_the_sum() -> 
 
 
 def test_given_pools_are_as_fast_as_their_slowest() -> None:
-    found = rate_of(LOADS, {"fetch": 1, "detect": 1, "inpaint": 4}, Fleet(cores=100, gpus=1))
-    assert (found.rate, found.limit) == (pytest.approx(2.0), "detect")
+    balance = rate_of(LOADS, {"fetch": 1, "detect": 1, "inpaint": 4}, Fleet(cores=100, gpus=1))
+    assert (balance.rate, balance.limit) == (pytest.approx(2.0), "detect")
     more = rate_of(LOADS, {"fetch": 4, "detect": 4, "inpaint": 4}, Fleet(cores=100, gpus=1))
     assert (more.rate, more.limit) == (pytest.approx(2.0), "GPUs")
     cores = rate_of(LOADS, {"fetch": 4, "detect": 4, "inpaint": 4}, Fleet(cores=0.76, gpus=1))
@@ -87,28 +89,28 @@ load = st.builds(
 
 @given(st.lists(load, min_size=1, max_size=3), st.integers(1, 6), st.integers(3, 4), st.integers(6, 12))
 def test_no_pools_are_faster_on_the_same_fleet(loads: list[Load], cores: int, gpus: int, memory: int) -> None:
-    named, fleet = {str(number): one for number, one in enumerate(loads)}, Fleet(cores, gpus, memory)
-    found = balance_pools(named, fleet)
-    taken = needs(named, found.processes, found.rate)
+    named, fleet = {str(number): each for number, each in enumerate(loads)}, Fleet(cores, gpus, memory)
+    balance = balance_pools(named, fleet)
+    taken = needs(named, balance.processes, balance.rate)
     room = {"cores": fleet.cores, "GPUs": fleet.gpus, "GPU shares": fleet.gpus, "memory": fleet.memory}
     assert all(amount <= room[name] * (1 + 1e-6) for name, amount in taken.items())
-    assert found.rate <= rate_of(named, found.processes, fleet).rate * (1 + 1e-6)
+    assert balance.rate <= rate_of(named, balance.processes, fleet).rate * (1 + 1e-6)
     for pools in itertools.product(range(1, 8), repeat=len(named)):
-        tried = dict(zip(named, pools, strict=True))
-        held = needs(named, tried, 0.0)
+        processes = dict(zip(named, pools, strict=True))
+        held = needs(named, processes, 0.0)
         if held["GPU shares"] <= fleet.gpus and held["memory"] <= fleet.memory:
-            assert rate_of(named, tried, fleet).rate <= found.rate * (1 + 1e-6)
+            assert rate_of(named, processes, fleet).rate <= balance.rate * (1 + 1e-6)
 
 
 @pytest.mark.parametrize(
     ("peak", "share"), [(1, 1 / 8), (5, 1 / 8), (6, 1 / 6), (7.5, 1 / 5), (10, 1 / 4), (16, 1 / 2), (30, 1.0), (70, 2.0)]
 )
 def test_a_share_of_a_gpu_is_one_over_a_whole_number_and_has_headroom(peak: float, share: float) -> None:
-    found = gpu_share(max(peak, 5), 50, 0.2)
-    assert found == pytest.approx(share)
-    assert found * 50 >= max(peak, 5) * 1.2
+    share_found = gpu_share(max(peak, 5), 50, 0.2)
+    assert share_found == pytest.approx(share)
+    assert share_found * 50 >= max(peak, 5) * 1.2
 
 
-def test_what_takes_no_gpu_memory_gets_no_share() -> None:
+def test_a_process_without_gpu_memory_gets_no_share() -> None:
     with pytest.raises(ValueError, match="no share"):
         gpu_share(0, 50, 0.2)

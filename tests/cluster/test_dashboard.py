@@ -1,4 +1,4 @@
-"""The dashboard that is shipped is the one that is described, and its parts fit together."""
+"""The shipped dashboard is the one that the code describes, and its parts fit together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cluster.dashboard import PATH, ROWS, dashboard
 CHARTS = [panel for panel in dashboard()["panels"] if panel["type"] == "timeseries"]
 
 
-def test_the_shipped_file_is_what_the_description_says() -> None:
+def test_the_shipped_file_is_up_to_date() -> None:
     assert json.loads(PATH.read_text()) == dashboard()
 
 
@@ -20,9 +20,9 @@ def test_every_panel_is_there_once_and_none_covers_another() -> None:
     assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
     cells = [
         (x, y)
-        for place in (panel["gridPos"] for panel in panels)
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
+        for position in (panel["gridPos"] for panel in panels)
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
@@ -37,7 +37,7 @@ def test_every_query_asks_the_chosen_source_for_the_chosen_session() -> None:
             assert target["expr"].count("ray_") == target["expr"].count('SessionName=~"$session"')
 
 
-def test_operators_and_ray_stand_side_by_side() -> None:
+def test_operators_and_ray_have_separate_rows() -> None:
     ours = {
         title for title, panels in ROWS.items() if any("cleanplate" in query for panel in panels for query, _ in panel.queries)
     }

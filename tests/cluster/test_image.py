@@ -1,6 +1,4 @@
-"""The image's recipe: it copies what is there, installs what pyproject names at pinned versions,
-and runs as nobody special.
-"""
+"""The Dockerfile copies existing files, installs pinned versions, and runs as an ordinary user."""
 
 from __future__ import annotations
 
@@ -21,14 +19,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def stages() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {}
     for line in RECIPE:
         if match := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
-            found[match[2]] = []
-            of = match[2]
+            lines[match[2]] = []
+            stage = match[2]
         elif not line.startswith("ARG"):
-            found[of].append(line)
-    return found
+            lines[stage].append(line)
+    return lines
 
 
 def parents() -> dict[str, str]:
@@ -45,7 +43,7 @@ def test_every_file_that_is_copied_exists() -> None:
     assert [source for source in copied() if not (ROOT / source).exists()] == []
 
 
-def test_what_is_copied_is_all_that_reaches_the_builder() -> None:
+def test_only_copied_files_reach_the_builder() -> None:
     everything, *admitted, junk = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")
     ]

@@ -27,7 +27,7 @@ from operators.ledger import ledger
 from tests.cluster.conftest import BIN, ROOT, Head
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 IMAGES = 60
 MOST_SECONDS = 500
@@ -198,7 +198,7 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
 
 def test_a_stopped_job_ends_with_three_and_says_how_to_go_on(story: Story) -> None:
     assert story.stopped.code == 3
-    assert "the same command takes up where it ended" in story.stopped.err
+    assert "run the same command to continue where it stopped" in story.stopped.err
     assert 0 < story.rows_when_stopped < IMAGES
 
 
@@ -210,12 +210,12 @@ def test_a_broken_connection_is_said_once_and_mended(story: Story) -> None:
 def test_control_c_lets_the_job_go_on_and_says_how_to_follow_and_stop_it(story: Story) -> None:
     assert story.let_go.code == 3
     (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
-    assert f"{job} goes on; the same command follows it, `ray job stop {job}` ends it" in story.let_go.err
+    assert f"{job} keeps running; run the same command to follow it, or `ray job stop {job}` to stop it" in story.let_go.err
 
 
 def test_the_same_command_follows_the_job_that_is_at_work_and_ends_as_it_does(story: Story) -> None:
     (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
-    assert f"job {job} is at work on this already" in story.followed.err
+    assert f"job {job} already runs this command" in story.followed.err
     assert story.followed.code == 0
     assert re.search(rf"^{IMAGES} images, {story.rows_when_stopped} done before, ", story.followed.out, re.M)
 

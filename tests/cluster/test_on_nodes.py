@@ -25,7 +25,7 @@ from tests.cluster.growing import ENVIRONMENT, configuration
 from tests.cluster.watched import IMAGES
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 MOST_SECONDS = 500
 NO_TOKEN, WITH_TOKEN = {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token"}

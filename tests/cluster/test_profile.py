@@ -1,4 +1,4 @@
-"""A profile says where a flow runs, and refuses what cannot work before anything starts."""
+"""A profile says where a flow runs, and refuses a flow that does not fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHIPPED = sorted(file.stem for file in PROFILES.glob("*.yaml"))
 WHOLE_FLOW = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
 
 
-def profile(**stages: Stage) -> Profile:
+def staged_profile(**stages: Stage) -> Profile:
     return Profile(name="own", placement="staged", stages=stages)
 
 
@@ -61,75 +61,77 @@ def test_a_profile_refuses_impossible_values_and_unknown_fields(fields: dict[str
 
 def test_an_operator_finds_its_stage_by_name_then_family_then_default() -> None:
     named, family, default = Stage(cpus=3), Stage(cpus=2), Stage(cpus=1)
-    one = profile(inpaint_telea=named, inpaint=family, default=default)
-    assert one.stage("inpaint_telea") is named
-    assert one.stage("inpaint_patchmatch") is family
-    assert one.stage("fetch") is default
+    profile = staged_profile(inpaint_telea=named, inpaint=family, default=default)
+    assert profile.stage("inpaint_telea") is named
+    assert profile.stage("inpaint_patchmatch") is family
+    assert profile.stage("fetch") is default
 
 
 def test_an_operator_without_a_stage_is_named() -> None:
     with pytest.raises(ProfileError, match=r"'own' has no stage 'fetch' and no 'default'"):
-        profile(detect=Stage()).stage("fetch")
+        staged_profile(detect=Stage()).stage("fetch")
 
 
 def test_a_refusal_names_the_sum() -> None:
-    one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
-    refusal = one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 2.0})])
+    profile = staged_profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
+    refusal = profile.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 2.0})])
     assert refusal == (
         "profile 'own' needs 3.5 CPU (fetch 1 x 0.25 + detect 2 x 0.5 + inpaint 1 x 1 + write 1 x 0.25 + index 1), "
         "the cluster has 2"
     )
 
 
-def test_what_exactly_fits_is_not_refused() -> None:
-    one = profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
-    assert one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.5})]) is None
-    assert one.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.4})]) is not None
+def test_an_exact_fit_is_not_refused() -> None:
+    profile = staged_profile(detect=Stage(cpus=0.5, pool=(2, 4)), inpaint=Stage(cpus=1, pool=(1, 1)), default=Stage(cpus=0.25))
+    assert profile.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.5})]) is None
+    assert profile.refusal(["fetch", "detect", "inpaint", "write"], [Node({"CPU": 3.4})]) is not None
 
 
 def test_gpus_are_summed_like_cpus() -> None:
-    one = profile(inpaint=Stage(cpus=1, gpus=0.5, pool=(3, 3)), default=Stage(cpus=0.25))
-    assert one.refusal(["inpaint"], [Node({"CPU": 8.0})]) == "profile 'own' needs 1.5 GPU (inpaint 3 x 0.5), the cluster has 0"
-    assert one.refusal(["inpaint"], [Node({"CPU": 8.0, "GPU": 2.0})]) is None
+    profile = staged_profile(inpaint=Stage(cpus=1, gpus=0.5, pool=(3, 3)), default=Stage(cpus=0.25))
+    assert (
+        profile.refusal(["inpaint"], [Node({"CPU": 8.0})]) == "profile 'own' needs 1.5 GPU (inpaint 3 x 0.5), the cluster has 0"
+    )
+    assert profile.refusal(["inpaint"], [Node({"CPU": 8.0, "GPU": 2.0})]) is None
 
 
 def test_memory_is_read_with_its_unit_and_summed_in_gibibytes() -> None:
-    one = profile(detect=Stage(memory="1.5GiB", pool=(2, 8)), default=Stage(cpus=0.25))
-    assert one.stage("detect").memory == 1610612736
-    assert one.demand(["fetch", "detect"]) == {"CPU": 3.25, "GPU": 0.0, "memory": 3 * 2**30}
-    assert one.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 2.5 * 2**30})]) == (
+    profile = staged_profile(detect=Stage(memory="1.5GiB", pool=(2, 8)), default=Stage(cpus=0.25))
+    assert profile.stage("detect").memory == 1610612736
+    assert profile.demand(["fetch", "detect"]) == {"CPU": 3.25, "GPU": 0.0, "memory": 3 * 2**30}
+    assert profile.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 2.5 * 2**30})]) == (
         "profile 'own' needs 3 GiB memory (detect 2 x 1.5 GiB), the cluster has 2.5 GiB"
     )
-    assert one.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 3.0 * 2**30})]) is None
+    assert profile.refusal(["fetch", "detect"], [Node({"CPU": 8.0, "memory": 3.0 * 2**30})]) is None
 
 
 def test_a_process_that_no_single_node_holds_is_refused_although_the_sum_fits() -> None:
-    one = profile(inpaint=Stage(cpus=6, gpus=1, pool=(1, 1)))
+    profile = staged_profile(inpaint=Stage(cpus=6, gpus=1, pool=(1, 1)))
     nodes = [Node({"CPU": 4.0, "GPU": 1.0}, count=2)]
-    assert one.refusal(["inpaint"], nodes) == (
+    assert profile.refusal(["inpaint"], nodes) == (
         "profile 'own' needs 1 x (6 CPU + 1 GPU) for inpaint on single nodes, which hold 0"
     )
-    assert one.refusal(["inpaint"], [*nodes, Node({"CPU": 8.0, "GPU": 1.0})]) is None
+    assert profile.refusal(["inpaint"], [*nodes, Node({"CPU": 8.0, "GPU": 1.0})]) is None
 
 
 def test_a_stage_is_refused_where_no_node_carries_one_of_its_labels() -> None:
     spot, paid = {"ray.io/market-type": "spot"}, {"ray.io/market-type": "on-demand"}
-    one = profile(detect=Stage(pool=(2, 4), nodes=(spot, paid)))
-    assert one.refusal(["detect"], [Node({"CPU": 8.0})]) == (
+    profile = staged_profile(detect=Stage(pool=(2, 4), nodes=(spot, paid)))
+    assert profile.refusal(["detect"], [Node({"CPU": 8.0})]) == (
         "profile 'own' needs 2 x (1 CPU) for detect on nodes with ray.io/market-type=spot or ray.io/market-type=on-demand, "
         "which hold 0"
     )
-    assert one.refusal(["detect"], [Node({"CPU": 2.0}, spot), Node({"CPU": 2.0}, paid)]) is None
-    assert one.refusal(["detect"], [Node({"CPU": 8.0}), Node({"CPU": 1.0}, paid)]) is not None
-    anywhere = profile(detect=Stage(pool=(2, 4), nodes=(spot, paid, {})))
+    assert profile.refusal(["detect"], [Node({"CPU": 2.0}, spot), Node({"CPU": 2.0}, paid)]) is None
+    assert profile.refusal(["detect"], [Node({"CPU": 8.0}), Node({"CPU": 1.0}, paid)]) is not None
+    anywhere = staged_profile(detect=Stage(pool=(2, 4), nodes=(spot, paid, {})))
     assert anywhere.refusal(["detect"], [Node({"CPU": 8.0})]) is None
 
 
 def test_machines_that_can_grow_count_with_what_they_can_grow_to() -> None:
     grown = Machines(count=(0, 3), cpus=4, gpus=1, memory="8GiB")
-    one = profile(inpaint=Stage(gpus=0.5, pool=(6, 6)))
-    growing = one.model_copy(update={"machines": {"gpu": grown}})
-    fixed = one.model_copy(update={"machines": {"gpu": grown.model_copy(update={"count": (3, 3)})}})
+    profile = staged_profile(inpaint=Stage(gpus=0.5, pool=(6, 6)))
+    growing = profile.model_copy(update={"machines": {"gpu": grown}})
+    fixed = profile.model_copy(update={"machines": {"gpu": grown.model_copy(update={"count": (3, 3)})}})
     head = Node({"CPU": 0.0})
     assert growing.refusal(["inpaint"], [head]) is None
     assert growing.refusal(["inpaint"], [head, Node({"CPU": 4.0, "GPU": 1.0}, count=3)]) is None
@@ -152,7 +154,7 @@ def test_labels_are_spelt_as_on_a_node(labels: dict[str, str]) -> None:
         Stage(nodes=(labels,))
 
 
-def test_ray_is_told_the_preferred_labels_and_the_others_as_its_fallback() -> None:
+def test_ray_gets_the_preferred_labels_and_the_others_as_its_fallback() -> None:
     spot, paid = {"ray.io/market-type": "spot"}, {"ray.io/market-type": "on-demand"}
     stage = Stage(gpus=0.25, memory="2GiB", pool=(1, 4), nodes=(spot, paid))
     assert stage.ray_options() == {
@@ -165,29 +167,29 @@ def test_ray_is_told_the_preferred_labels_and_the_others_as_its_fallback() -> No
 
 
 def test_the_laptop_profile_is_one_worker_per_core_and_fits_the_ray_that_it_starts() -> None:
-    one = laptop()
-    assert one.placement == "fused"
-    assert one.stage("worker").pool == (cores(), cores()) == (len(os.sched_getaffinity(0)),) * 2
-    assert one.stage("fetch").tasks == one.stage("write").tasks == max(1, cores() // 8)
-    assert one.local_cpus is not None
-    assert WHOLE_FLOW.refusal(one, [Node({"CPU": one.local_cpus})]) is None
+    profile = laptop()
+    assert profile.placement == "fused"
+    assert profile.stage("worker").pool == (cores(), cores()) == (len(os.sched_getaffinity(0)),) * 2
+    assert profile.stage("fetch").tasks == profile.stage("write").tasks == max(1, cores() // 8)
+    assert profile.local_cpus is not None
+    assert WHOLE_FLOW.refusal(profile, [Node({"CPU": profile.local_cpus})]) is None
 
 
 @pytest.mark.parametrize("name", ["laptop", *SHIPPED])
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])
 def test_with_workers_sets_every_pool_and_nothing_else(name: str, workers: int) -> None:
     before = load(name)
-    one = before.with_workers(workers)
-    for stage, settings in one.stages.items():
+    profile = before.with_workers(workers)
+    for stage, settings in profile.stages.items():
         assert settings.pool == (None if before.stages[stage].pool is None else (workers, workers))
         assert settings.cpus == before.stages[stage].cpus
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])
 def test_the_laptop_profile_with_workers_fits_the_ray_that_it_starts(workers: int) -> None:
-    one = laptop().with_workers(workers)
-    assert one.local_cpus is None
-    assert WHOLE_FLOW.refusal(one, [Node(WHOLE_FLOW.demand(one))]) is None
+    profile = laptop().with_workers(workers)
+    assert profile.local_cpus is None
+    assert WHOLE_FLOW.refusal(profile, [Node(WHOLE_FLOW.demand(profile))]) is None
 
 
 def test_a_stage_has_a_pool_or_tasks_and_not_both() -> None:
@@ -208,32 +210,32 @@ def test_there_are_shipped_profiles() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_shipped_profile_fits_the_machines_that_it_is_made_for(name: str, preset: str) -> None:
-    one = load(name)
-    nodes = [machines.nodes(machines.count[1]) for machines in one.machines.values()]
+    profile = load(name)
+    nodes = [machines.nodes(machines.count[1]) for machines in profile.machines.values()]
     if nodes:
         flow = erase_text(Fills(PRESETS[preset])).then(Write("out"))
-        assert flow.refusal(one, nodes) is None
-        assert one.refusal(["inpaint_some_model"], nodes) is None
-        assert one.refusal(["enlarge"], nodes) is None
+        assert flow.refusal(profile, nodes) is None
+        assert profile.refusal(["inpaint_some_model"], nodes) is None
+        assert profile.refusal(["enlarge"], nodes) is None
 
 
 def test_the_autoscaling_profile_asks_for_spot_machines_first_and_for_gpus_only_where_models_fill() -> None:
-    one = load("autoscaling")
-    for stage in one.stages.values():
+    profile = load("autoscaling")
+    for stage in profile.stages.values():
         assert [labels.get("ray.io/market-type") for labels in stage.nodes] == ["spot", "on-demand", None]
-    assert [name for name, stage in one.stages.items() if stage.gpus] == ["inpaint"]
-    assert {name for name, machines in one.machines.items() if machines.gpus} == {"gpu", "gpu-spot"}
-    assert WHOLE_FLOW.refusal(one, [Node({"CPU": 0.0})]) is None
+    assert [name for name, stage in profile.stages.items() if stage.gpus] == ["inpaint"]
+    assert {name for name, machines in profile.machines.items() if machines.gpus} == {"gpu", "gpu-spot"}
+    assert WHOLE_FLOW.refusal(profile, [Node({"CPU": 0.0})]) is None
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_profile_loads_under_its_name_and_fits_the_ray_that_it_starts(name: str) -> None:
-    one = load(name)
-    assert one.name == name
+    profile = load(name)
+    assert profile.name == name
     for preset in PRESETS.values():
         flow: Flow = erase_text(Fills(preset)).then(Write("out"))
-        if one.local_cpus is not None:
-            assert flow.refusal(one, [Node({"CPU": one.local_cpus})]) is None
+        if profile.local_cpus is not None:
+            assert flow.refusal(profile, [Node({"CPU": profile.local_cpus})]) is None
 
 
 def test_a_profile_of_ones_own_is_a_yaml_file(tmp_path: Path) -> None:
@@ -242,8 +244,8 @@ def test_a_profile_of_ones_own_is_a_yaml_file(tmp_path: Path) -> None:
     assert load(str(file)) == Profile(name="mine", placement="fused", images_per_block=4, stages={"default": Stage(cpus=0.5)})
 
 
-def test_an_unknown_profile_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ProfileError, match=r"no profile 'mainframe'; there are laptop, .*staged"):
+def test_the_error_about_an_unknown_profile_lists_the_shipped_ones() -> None:
+    with pytest.raises(ProfileError, match=r"no profile 'mainframe'; use laptop, .*staged"):
         load("mainframe")
 
 

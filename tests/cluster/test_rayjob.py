@@ -1,6 +1,4 @@
-"""A command line as a RayJob: the shipped description with the command put in, and nothing else
-changed.
-"""
+"""A RayJob is the shipped description with the command line inserted and nothing else changed."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ def shipped() -> dict[str, Any]:
     return next(item for item in yaml.safe_load(BASE.read_text())["items"] if item["kind"] == "RayJob")
 
 
-def written(name: str = "letters", base: Path | None = None, image: str = "", **environment: str) -> dict[str, Any]:
+def rayjob_of(name: str = "letters", base: Path | None = None, image: str = "", **environment: str) -> dict[str, Any]:
     job: dict[str, Any] = yaml.safe_load(rayjob(name, COMMAND, base, image, environment))
     return job
 
@@ -35,24 +33,24 @@ def test_only_name_and_command_differ_from_the_shipped_job() -> None:
     expected = shipped()
     expected["metadata"]["name"] = "letters"
     expected["spec"]["entrypoint"] = COMMAND
-    assert written() == expected
+    assert rayjob_of() == expected
 
 
-def test_the_command_line_arrives_as_it_was_given() -> None:
-    assert shlex.split(written()["spec"]["entrypoint"]) == shlex.split(COMMAND)
+def test_the_command_line_arrives_unchanged() -> None:
+    assert shlex.split(rayjob_of()["spec"]["entrypoint"]) == shlex.split(COMMAND)
 
 
 def test_the_environment_is_the_runs_own_and_its_values_stay_texts() -> None:
-    job = written(AWS_REGION="eu-central-1", LIMIT="1", YES="true")
+    job = rayjob_of(AWS_REGION="eu-central-1", LIMIT="1", YES="true")
     assert yaml.safe_load(job["spec"]["runtimeEnvYAML"]) == {
         "env_vars": {"AWS_REGION": "eu-central-1", "LIMIT": "1", "YES": "true"}
     }
 
 
 def test_one_image_name_stands_for_both_variants() -> None:
-    assert images(written()) == ["cleanplate:0.1.0-cpu"] * 3 + ["cleanplate:0.1.0-cuda"] * 2
+    assert images(rayjob_of()) == ["cleanplate:0.1.0-cpu"] * 3 + ["cleanplate:0.1.0-cuda"] * 2
     name = "registry:5000/team/cleanplate:9"
-    assert images(written(image=name)) == [f"{name}-cpu"] * 3 + [f"{name}-cuda"] * 2
+    assert images(rayjob_of(image=name)) == [f"{name}-cpu"] * 3 + [f"{name}-cuda"] * 2
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_a_base_of_ones_own_is_taken_whole_but_for_foreign_images(tmp_path: Path
     )
     file = tmp_path / "rendered.yaml"
     file.write_text(yaml.safe_dump_all([{"kind": "ServiceAccount", "metadata": {"name": "x"}}, own]))
-    job = written(base=file, image="team/cleanplate:9")
+    job = rayjob_of(base=file, image="team/cleanplate:9")
     assert job["spec"]["backoffLimit"] == 9
     assert images(job) == [f"team/cleanplate:9-{kind}" for kind in ("cpu", "cpu", "cpu")] + [
         "mirror/shipper:1-cpu",
@@ -92,7 +90,7 @@ def test_a_base_of_ones_own_is_taken_whole_but_for_foreign_images(tmp_path: Path
     ]
 
 
-def test_what_is_written_needs_no_anchors() -> None:
+def test_the_yaml_has_no_anchors() -> None:
     text = rayjob("letters", COMMAND, None, "", {})
     assert "&" not in text and "*" not in text
 
@@ -100,12 +98,12 @@ def test_what_is_written_needs_no_anchors() -> None:
 @pytest.mark.parametrize("name", ["", "A", "1st", "-a", "a-", "a_b", "a.b", "a" * 48, "a\n"])
 def test_a_name_that_kubernetes_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(RayJobError, match="a job's name"):
-        written(name)
+        rayjob_of(name)
 
 
 @pytest.mark.parametrize("name", ["a", "a1", "erase-2026-11", "a" * 47])
 def test_other_names_are_taken(name: str) -> None:
-    assert written(name)["metadata"]["name"] == name
+    assert rayjob_of(name)["metadata"]["name"] == name
 
 
 @pytest.mark.parametrize(
@@ -122,4 +120,4 @@ def test_a_base_without_a_rayjob_is_refused(tmp_path: Path, content: str | None,
     if content is not None:
         file.write_text(content)
     with pytest.raises(RayJobError, match=message):
-        written(base=file)
+        rayjob_of(base=file)

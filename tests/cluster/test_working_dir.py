@@ -1,6 +1,4 @@
-"""A job brings the packages and the files that its command line names, under names that it finds
-them by.
-"""
+"""A job uploads the packages and the files of its command line, and refers to their new names."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ def test_the_packages_run_where_they_are_unpacked(tmp_path: Path) -> None:
         assert {entry.name for entry in folder.iterdir()} == {"cluster", "flows", "operators", "mine.yaml"}
         assert not list(folder.rglob("*.pyc"))
         code = "import flows, operators; print(flows.__file__, operators.__file__)"
-        answer = subprocess.run([sys.executable, "-c", code], cwd=folder, env={}, capture_output=True, text=True, check=True)
-        assert all(Path(file).is_relative_to(folder) for file in answer.stdout.split())
+        result = subprocess.run([sys.executable, "-c", code], cwd=folder, env={}, capture_output=True, text=True, check=True)
+        assert all(Path(file).is_relative_to(folder) for file in result.stdout.split())
     assert not folder.exists()
 
 
@@ -28,7 +26,7 @@ def test_a_package_stays_small(tmp_path: Path) -> None:
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50e6
 
 
-def test_values_are_renamed_wherever_a_command_line_may_hold_them() -> None:
+def test_values_are_renamed_wherever_a_command_line_has_them() -> None:
     names = {"a/mine.yaml": "mine.yaml", "a/f.py:flow": "f.py:flow"}
     command = ["run", "a/f.py:flow", "s3://a/mine.yaml", "--profile=a/mine.yaml", "--profile", "a/mine.yaml", "--seed=1"]
     assert renamed(command, names) == [

@@ -1,8 +1,7 @@
-"""Flows whose processes leave a note when they start: for `cleanplate run`, so that tests see who
-works where.
+"""Flows for `cleanplate run` whose processes leave a note when they start.
 
-The folder for the notes is named by the environment of the driver, WATCHED. A note is a file
-`OPERATOR-PROCESS`.
+Tests read from the notes which process works on which node. The driver's environment variable
+WATCHED names the folder of the notes. A note is a file `OPERATOR-PROCESS`.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ from operators.soften import Soften
 
 FOLDER = os.environ.get("WATCHED", "")
 IMAGES = 64
-"""One shard of the index, so that images come in the order of their names."""
+"""Few enough for one shard of the index, so that images come in the order of their names."""
 EARLY_SECONDS, LATE_SECONDS = 0.6, 1.2
-"""What an image of the first half costs `early`, and one of the second half `late`; the other
-half costs nothing.
+"""Time of `early` for an image of the first half, and of `late` for one of the second half.
+
+The other half takes no time.
 """
 
 
@@ -39,16 +39,16 @@ def note(folder: str, operator: str) -> None:
     import ray
 
     if not ray.is_initialized():
-        return  # a second attempt, in a process of its own
-    here = ray.get_runtime_context()
-    seen = {"gpus": ray.get_gpu_ids(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": here.get_node_id()}
-    seen["labels"] = here.get_node_labels()
-    Path(folder, f"{operator}-{os.getpid()}").write_text(json.dumps(seen))
+        return  # a second attempt, in a child process without Ray
+    context = ray.get_runtime_context()
+    content = {"gpus": ray.get_gpu_ids(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": context.get_node_id()}
+    content["labels"] = context.get_node_labels()
+    Path(folder, f"{operator}-{os.getpid()}").write_text(json.dumps(content))
 
 
 @dataclass(frozen=True)
 class WatchedDetect(Detect):
-    """The detector itself, and a note."""
+    """The detector, which leaves a note."""
 
     folder: str = ""
 
@@ -63,7 +63,7 @@ class WatchedDetect(Detect):
 
 @dataclass(frozen=True)
 class Waits(Operator):
-    """Changes nothing, and takes its time for the images of one half."""
+    """Changes nothing, and waits at the images of one half."""
 
     reads: ClassVar[tuple[str, ...]] = ("path",)
     adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict")
@@ -80,16 +80,16 @@ class Waits(Operator):
         note(self.folder, self.called)
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        return map_rows(batch, self.name, ("verdict",), self._waited)
+        return map_rows(batch, self.name, ("verdict",), self._wait)
 
-    def _waited(self, row: Row) -> Additions:
+    def _wait(self, row: Row) -> Additions:
         if (int(Path(row["path"]).stem) < IMAGES // 2) == self.first_half:
             time.sleep(self.seconds)
         return {"verdict": "untouched"}
 
 
 erasing = Flow((Fetch(), WatchedDetect(folder=FOLDER), Soften(), Describe(), *ladder(Fills(PRESETS["fast"])), Compose()))
-"""The erasing flow, its detectors watched."""
+"""The flow that erases text, with watched detectors."""
 
 waiting = Flow((Fetch(), Waits("early", True, EARLY_SECONDS, FOLDER), Waits("late", False, LATE_SECONDS, FOLDER)))
-"""Two stages that have their work one after the other."""
+"""Two stages, of which the second has its work after the first."""

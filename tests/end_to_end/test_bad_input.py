@@ -1,6 +1,4 @@
-"""Bad input is data: every file and every key gets its ledger row and its code, and the run goes
-on.
-"""
+"""Bad input is data: every file and key gets a ledger row and a code, and the run continues."""
 
 from __future__ import annotations
 
@@ -21,7 +19,9 @@ from PIL import Image
 from operators.ledger import index, ledger
 
 if TYPE_CHECKING:
-    from tests.conftest import S3, Command, Ended, Pictures
+    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.pictures import Pictures
+    from tests.fixtures.s3 import S3
 
 MAX_PIXELS = 400_000
 MAX_BYTES = 1_000_000
@@ -68,21 +68,19 @@ EXPECTED: dict[str, tuple[str, str | None]] = {
     "%empty/%dot.png": ("untouched", None),
     "folder # 1/folder % 2/deep.png": ("untouched", None),
 }
-"""Every file of the folder: its verdict and its failure code."""
+"""Verdict and failure code of every file in the folder."""
 
 
 def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
-    """A PNG chunk, with its right checksum unless another one is given."""
-    right = zlib.crc32(kind + data)
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", right if checksum is None else checksum)
+    """Make a PNG chunk with its correct checksum, unless another is given."""
+    correct = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", correct if checksum is None else checksum)
 
 
 def png(
     width: int, height: int, extra: bytes = b"", late: bytes = b"", header_sum: int | None = None, data_sum: int | None = None
 ) -> bytes:
-    """A grey PNG of one value, with more chunks before or after its pixels, or with wrong
-    checksums.
-    """
+    """Make a PNG of one grey value, with optional extra chunks (`late` follows the pixels)."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + b"\xb4" * width for _ in range(height)))
     chunks = chunk(b"IHDR", header, header_sum) + extra + chunk(b"IDAT", pixels, data_sum) + late
@@ -90,6 +88,7 @@ def png(
 
 
 def fill(folder: Path, pictures: Pictures, encode: Callable[..., bytes]) -> None:
+    """Write every file of EXPECTED."""
     bomb = zlib.compress(b"\0" * 50_000_000, 9)
     plain, other = pictures.strip(1), pictures.strip(2)
     whole_png = encode(plain, "PNG")
@@ -141,7 +140,7 @@ def fill(folder: Path, pictures: Pictures, encode: Callable[..., bytes]) -> None
 
 @dataclass(frozen=True)
 class Run:
-    """A run over all of it."""
+    """A finished run over the whole folder."""
 
     source: Path
     dest: Path
@@ -180,19 +179,19 @@ def test_a_file_gets_its_verdict_and_its_code(ran: Run, name: str, verdict: str,
     assert row["reasons"] == ([code] if code else [])
 
 
-def test_what_is_not_edited_is_delivered_byte_for_byte(ran: Run) -> None:
+def test_images_that_are_not_edited_are_delivered_byte_for_byte(ran: Run) -> None:
     for name, (verdict, _) in EXPECTED.items():
         if verdict in {"skipped", "untouched"}:
             assert output(ran, name).read_bytes() == (ran.source / name).read_bytes(), name
 
 
-def test_what_failed_is_not_delivered(ran: Run) -> None:
+def test_failed_images_are_not_delivered(ran: Run) -> None:
     failed = [name for name, (verdict, _) in EXPECTED.items() if verdict == "failed"]
     assert [ran.rows[name]["output_uri"] for name in failed] == [None] * len(failed)
     assert [ran.rows[name]["output_sha256"] for name in failed] == [None] * len(failed)
 
 
-def test_every_output_has_a_row_of_its_own(ran: Run) -> None:
+def test_every_output_has_its_own_row(ran: Run) -> None:
     outputs = [file for file in (ran.dest / "images").rglob("*") if file.is_file()]
     named = [Path(str(row["output_uri"])) for row in ran.rows.values() if row["output_uri"]]
     assert sorted(outputs) == sorted(named)
@@ -206,7 +205,7 @@ def test_the_report_counts_every_code(ran: Run) -> None:
         assert f'<td>{code}</td><td class="number">{count}</td>' in page
 
 
-def test_a_second_run_takes_all_of_it_for_done(ran: Run, cleanplate: Command, tmp_path: Path) -> None:
+def test_a_second_run_finds_every_image_done(ran: Run, cleanplate: Command, tmp_path: Path) -> None:
     dest = shutil.copytree(ran.dest, tmp_path / "out")
     limits = ("--max-pixels", MAX_PIXELS, "--max-bytes", MAX_BYTES)
     ended = cleanplate("erase", ran.source, dest, "--preset", "fast", *limits)
@@ -218,7 +217,7 @@ def test_a_second_run_takes_all_of_it_for_done(ran: Run, cleanplate: Command, tm
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest's run over a manifest of good, missing and forbidden keys."""
+    """A run with a guest's keys over a manifest of valid, missing and forbidden objects."""
 
     ended: Ended
     rows: dict[str, dict[str, object]]
@@ -276,7 +275,7 @@ COLLIDING = (
     ("s3://bucket//a.png", "s3://bucket/%empty/a.png"),
     ("s3://bucket/../a.png", "s3://a.png"),
 )
-"""Pairs of sources that are easily taken for one another when they become paths."""
+"""Pairs of sources that could collide when they are turned into output paths."""
 
 
 @pytest.mark.parametrize("pair", COLLIDING, ids=" and ".join)

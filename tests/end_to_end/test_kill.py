@@ -1,6 +1,4 @@
-"""A driver that is killed costs a few images, never a row: the same command takes up where it
-died.
-"""
+"""A killed driver costs a few images and never a ledger row: the same command resumes the run."""
 
 from __future__ import annotations
 
@@ -27,24 +25,25 @@ from flows.telemetry.summary import count_text
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
-    from tests.conftest import Command, Ended, Pictures
+    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.pictures import Pictures
 
 IMAGES = 24
 WORKERS = 2
 KILLED_AFTER = 4
-"""Ledger parts."""
+"""How many ledger parts exist when the driver is killed."""
 
 
 @dataclass(frozen=True)
 class Story:
-    """A run that was killed, the one that took it up, and the one after that."""
+    """A killed run, the run that resumed it, and a third run."""
 
     source: Path
     dest: Path
     committed: set[str]
-    """Paths with a ledger row when the driver and all its processes were gone."""
+    """Paths that had a ledger row once the driver and all its processes had ended."""
     delivered: dict[str, int]
-    """Modification times of the outputs that stood there then, in nanoseconds."""
+    """Modification times of the outputs that existed at that moment, in nanoseconds."""
     resumed: Ended
     resumed_times: dict[str, int]
     third: Ended
@@ -52,17 +51,19 @@ class Story:
 
 
 def times(dest: Path) -> dict[str, int]:
+    """Modification times of all outputs, in nanoseconds."""
     return {file.name: file.stat().st_mtime_ns for file in (dest / "images").iterdir() if not file.name.startswith(".")}
 
 
 def parts(dest: Path) -> int:
+    """How many ledger parts exist."""
     return len(list((dest / "ledger").rglob("part-*.parquet")))
 
 
 def kill(process: psutil.Process) -> None:
-    """Kill the driver alone, as the kernel would, and wait until all that worked for it is gone.
+    """Kill the driver alone, as the kernel would, and wait for its processes to end.
 
-    Ray's own agents notice late and touch no image; they are ended by hand.
+    Ray's agents, which never touch an image, end much later; this function kills them.
     """
     started = process.children(recursive=True)
     agents = [child for child in started if child.name().endswith("Agent")]
@@ -127,7 +128,7 @@ def test_an_image_with_a_ledger_row_is_not_redone(story: Story) -> None:
     assert story.resumed.out.startswith(f"{IMAGES} images, {len(story.committed)} done before, ")
 
 
-def test_the_line_that_ends_the_resumed_run_counts_the_images_of_both(story: Story) -> None:
+def test_the_last_line_of_the_resumed_run_counts_the_images_of_both(story: Story) -> None:
     counted = Counter(ledger.read(str(story.dest))["verdict"].to_pylist())
     verdicts = story.resumed.out.partition("done before, ")[2].partition(" | ")[0]
     assert verdicts == count_text(counted)
@@ -135,12 +136,12 @@ def test_the_line_that_ends_the_resumed_run_counts_the_images_of_both(story: Sto
 
 
 def test_at_most_a_few_images_per_worker_are_redone(story: Story) -> None:
-    redone = [name for name, written in story.delivered.items() if story.resumed_times[name] != written]
+    redone = [name for name, modified in story.delivered.items() if story.resumed_times[name] != modified]
     assert len(redone) <= 3 * WORKERS
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_after_the_kill_every_output_is_what_an_undisturbed_run_delivers(
+def test_after_the_kill_every_output_equals_that_of_an_undisturbed_run(
     story: Story, tmp_path: Path, sums: Callable[[Path], dict[str, str]]
 ) -> None:
     run(erase_text(Fills(PRESETS["fast"])), str(story.source), str(tmp_path / "out"), laptop().with_workers(WORKERS))

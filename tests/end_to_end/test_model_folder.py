@@ -1,4 +1,4 @@
-"""A folder in diffusers' format as a rung: from the command line's word to pixels and ledger."""
+"""A folder in diffusers' format as a rung: from the command line to pixels and ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operators.rows.failure import RunError
 from tests.operators.generators.tiny import saved
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_weights_that_do_not_fit_are_one_line_before_ray_starts(source: Path, tm
     broken = saved("sd9", tmp_path / "broken")
     file = broken / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
-    kept = {} if missing else {"conv_in.bias": np.zeros(3, np.float32)}
-    save_file({**{name: tensors[name] for name in tensors if name != "conv_in.bias"}, **kept}, file, {"format": "pt"})
+    misfit = {} if missing else {"conv_in.bias": np.zeros(3, np.float32)}
+    save_file({**{name: tensors[name] for name in tensors if name != "conv_in.bias"}, **misfit}, file, {"format": "pt"})
     flow = erase_text(Fills((Rung(str(broken)),)))
     with pytest.raises(
         RunError, match=r"^model_invalid: broken: .*unet: 1 (missing|mismatched) keys.*conv_in\.bias"
@@ -89,7 +89,7 @@ def test_weights_that_do_not_fit_are_one_line_before_ray_starts(source: Path, tm
 
 
 def profile_of_no_machine() -> Profile:
-    """Refused as soon as a run asks for its processes."""
+    """A profile that no machine can satisfy: a run that asks for its processes is refused."""
     return laptop().with_workers(100).model_copy(update={"local_cpus": 1})
 
 

@@ -1,5 +1,6 @@
-"""A real run on a real Ray, scraped by a real Prometheus: the counts are the ledger's, the
-dashboard's metrics exist, the log names run and image.
+"""A real Prometheus scrapes a real run on Ray.
+
+The counts equal the ledger's, the dashboard's metrics exist, and the log names run and image.
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 from cluster.dashboard import ROWS
 from operators.ledger import ledger
 from operators.rows.checks import judged_rungs
-from tests.conftest import BIN, MOST_SECONDS, free_ports
+from tests.fixtures.cli import BIN, MOST_SECONDS
+from tests.fixtures.s3 import free_ports
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 EXPRESSIONS = [query for panels in ROWS.values() for panel in panels for query, _ in panel.queries]
 GPU_ONLY = {"ray_node_gpus_utilization", "ray_node_gram_used"}
-"""Ray's, given out by nodes that have a GPU."""
+"""Metrics of Ray that only nodes with a GPU export."""
 
 LINGERING = """
 import sys
@@ -47,8 +49,9 @@ try:
 finally:
     sys.stdin.read()
 """
-"""The command, with its driver kept until its input ends: what a process has not reported when it
-ends is never known.
+"""The command, whose driver lingers until its input ends.
+
+Metrics that a process has not exported when it ends are lost.
 """
 
 BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -56,37 +59,36 @@ BROWSER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Watched:
-    """A run that has ended, the Prometheus that watched it, and the folder of Ray's logs."""
+    """A finished run, the Prometheus that scraped it, and the folder of Ray's logs."""
 
     source: Path
     dest: Path
     prometheus: str
     logs: Path
     began: float
+    """Seconds since the epoch."""
 
     def ask(self, expression: str, **over: float | str) -> list[dict[str, Any]]:
-        """What PromQL answers: now, or from `start` to `end` (seconds since the epoch) in steps."""
+        """Evaluate PromQL now, or from `start` to `end` (seconds since the epoch) in steps."""
         kind, query = "query_range" if over else "query", urllib.parse.urlencode({"query": expression, **over})
         answer = json.loads(BROWSER.open(f"{self.prometheus}/api/v1/{kind}?{query}", timeout=10).read())
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
     def numbers(self, metric: str, *by: str) -> dict[tuple[str, ...], float]:
-        """The last value of a metric over all processes of the run, also those that are gone,
-        summed by labels.
-        """
-        found = self.ask(f"sum by ({', '.join(by)}) (max_over_time({metric}[10m]))")
-        return {tuple(entry["metric"][name] for name in by): float(entry["value"][1]) for entry in found}
+        """The last values of a metric, summed by labels over all processes, even ended ones."""
+        series = self.ask(f"sum by ({', '.join(by)}) (max_over_time({metric}[10m]))")
+        return {tuple(entry["metric"][name] for name in by): float(entry["value"][1]) for entry in series}
 
     def complete(self) -> bool:
-        """Whether driver and workers have been heard of to their last image."""
+        """Whether the scraped metrics of driver and workers include the last image."""
         done = self.numbers("ray_cleanplate_run_images", "state").get(("done",))
         return done == 5.0 and self.numbers("ray_cleanplate_images_total") == {(): 5.0}
 
 
 @contextmanager
 def running(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, ended with everything that it has started."""
+    """Run a server, and end it together with all processes that it has started."""
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
     try:
@@ -101,14 +103,15 @@ def running(command: list[str], log: Path, environment: dict[str, str]) -> Itera
         server.wait()
 
 
-def until(answer: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def until(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers at a URL. Raises RuntimeError after 180 seconds."""
     deadline = time.monotonic() + 180
     while server.poll() is None and time.monotonic() < deadline:
         with suppress(OSError, urllib.error.URLError):
-            BROWSER.open(answer, timeout=3)
+            BROWSER.open(url, timeout=3)
             return
         time.sleep(0.3)
-    raise RuntimeError(f"{answer} does not answer: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"{url} does not answer: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +126,8 @@ def watched(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (source / "broken.jpg").write_bytes(b"these are words")
     ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     port, dashboard, agent, metrics, client, prometheus = free_ports(6)
-    patience = {"RAY_metrics_report_interval_ms": "1000", "RAY_raylet_start_wait_time_s": "180"}
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | patience
+    intervals = {"RAY_metrics_report_interval_ms": "1000", "RAY_raylet_start_wait_time_s": "180"}
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | intervals
     start = [
         f"{BIN}/ray",
         "start",
@@ -158,32 +161,32 @@ def watched(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Ite
         f"--storage.tsdb.path={folder}/samples",
         f"--web.listen-address=127.0.0.1:{prometheus}",
     ]
-    here = f"http://127.0.0.1:{prometheus}"
+    prometheus_url = f"http://127.0.0.1:{prometheus}"
     try:
         with (
             running(start, folder / "ray.log", environment) as ray,
             running(scrape, folder / "prometheus.log", environment) as server,
         ):
             until(f"http://127.0.0.1:{agent}/api/healthz", ray, folder / "ray.log")
-            until(f"{here}/-/ready", server, folder / "prometheus.log")
+            until(f"{prometheus_url}/-/ready", server, folder / "prometheus.log")
             began = time.time()
             address = {"RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_AUTH_MODE": "disabled"}
             erase = [sys.executable, "-c", LINGERING, "erase", str(source), str(dest), "--preset", "quality", "--workers", "1"]
             driver = subprocess.Popen(erase, env=os.environ | address, stdin=subprocess.PIPE)
-            found = Watched(source, dest, here, Path(ray_folder) / "session_latest" / "logs", began)
+            run = Watched(source, dest, prometheus_url, Path(ray_folder) / "session_latest" / "logs", began)
             deadline = time.monotonic() + MOST_SECONDS
-            while time.monotonic() < deadline and not found.complete():
+            while time.monotonic() < deadline and not run.complete():
                 time.sleep(0.5)
             driver.communicate(timeout=MOST_SECONDS)
             assert driver.returncode == 0
-            yield found
+            yield run
     finally:
         shutil.rmtree(ray_folder, ignore_errors=True)
 
 
 def rows(watched: Watched) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ledger.read(str(watched.dest)).to_pylist()
-    return found
+    records: list[dict[str, Any]] = ledger.read(str(watched.dest)).to_pylist()
+    return records
 
 
 def test_images_are_counted_by_the_ledgers_verdicts(watched: Watched) -> None:
@@ -200,15 +203,15 @@ def test_failures_are_counted_by_operator_and_code(watched: Watched) -> None:
 def test_fills_are_counted_by_rung_and_outcome(watched: Watched) -> None:
     expected: Counter[tuple[str, str]] = Counter()
     for region in (region for row in rows(watched) for region in row["regions"] or []):
-        made = judged_rungs(region["checks"])
+        rungs = judged_rungs(region["checks"])
         accepted = region["state"] == "accepted"
-        expected.update((rung, "refused") for rung in (made[:-1] if accepted else made))
-        expected.update((rung, "accepted") for rung in (made[-1:] if accepted else []))
+        expected.update((rung, "refused") for rung in (rungs[:-1] if accepted else rungs))
+        expected.update((rung, "accepted") for rung in (rungs[-1:] if accepted else []))
     assert watched.numbers("ray_cleanplate_fills_total", "rung", "outcome") == expected
     assert ("builtin", "accepted") in expected
 
 
-def test_bytes_are_those_of_the_files(watched: Watched) -> None:
+def test_bytes_read_and_written_equal_the_files_sizes(watched: Watched) -> None:
     read = sum(file.stat().st_size for file in watched.source.rglob("*") if file.is_file())
     written = sum(file.stat().st_size for file in (watched.dest / "images").rglob("*") if file.is_file())
     assert watched.numbers("ray_cleanplate_bytes_total", "direction") == {("read",): read, ("written",): written}
@@ -216,14 +219,14 @@ def test_bytes_are_those_of_the_files(watched: Watched) -> None:
 
 def test_every_timing_of_the_ledger_is_in_the_latencies_histogram(watched: Watched) -> None:
     timings = [timing for row in rows(watched) for timing in row["timings"]]
-    # The ledger is committed inside `write`, whose own time is known only afterwards.
+    # `write` commits the ledger, so its own time is known only after the commit.
     expected = Counter((timing["operator"],) for timing in timings if timing["operator"] != "write")
     counted = watched.numbers("ray_cleanplate_operator_milliseconds_count", "operator")
     assert counted.pop(("write",)) == 5
     assert counted == expected
 
 
-def test_where_the_time_went_adds_up_to_the_ledgers_milliseconds(watched: Watched) -> None:
+def test_time_by_operator_and_kind_adds_up_to_the_ledgers_milliseconds(watched: Watched) -> None:
     counted = watched.numbers("ray_cleanplate_spent_milliseconds_total", "operator", "kind")
     expected: Counter[tuple[str, str]] = Counter()
     for timing in (timing for row in rows(watched) for timing in row["timings"] if timing["operator"] != "write"):
@@ -242,7 +245,7 @@ def test_every_image_passed_each_stage_once_in_as_many_batches_as_calls(watched:
     assert all(1 <= count <= 5 for count in batches.values())
 
 
-def test_the_runs_progress_is_that_of_the_driver(watched: Watched) -> None:
+def test_progress_gauges_equal_the_drivers_progress(watched: Watched) -> None:
     images = watched.numbers("ray_cleanplate_run_images", "state")
     assert images.pop(("total",)) == images.pop(("done",)) == 5.0
     assert images == Counter((row["verdict"],) for row in rows(watched))
@@ -269,14 +272,15 @@ def test_every_metric_of_the_dashboard_exists(watched: Watched) -> None:
 
 @pytest.mark.parametrize("expression", [query for query in EXPRESSIONS if not any(name in query for name in GPU_ONLY)])
 def test_every_query_of_the_dashboard_has_an_answer(watched: Watched, expression: str) -> None:
-    asked = expression.replace("$__rate_interval", "30s").replace("$session", ".*")
-    deadline = time.monotonic() + 20  # a rate needs two scrapes, and the last process to speak may have been scraped once
-    while not (answer := watched.ask(asked, start=watched.began, end=time.time(), step="1s")) and time.monotonic() < deadline:
+    query = expression.replace("$__rate_interval", "30s").replace("$session", ".*")
+    # A rate needs two scrapes, and the process that exported last may have been scraped only once.
+    deadline = time.monotonic() + 20
+    while not (answer := watched.ask(query, start=watched.began, end=time.time(), step="1s")) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert answer
 
 
-def test_the_log_names_run_image_operator_and_code_of_what_failed(watched: Watched) -> None:
+def test_the_log_names_run_image_operator_and_code_of_a_failure(watched: Watched) -> None:
     (row,) = (row for row in rows(watched) if row["failure"])
     lines = [line for file in watched.logs.glob("worker-*.err") for line in file.read_text().splitlines()]
     events = [json.loads(line) for line in lines if line.startswith("{")]

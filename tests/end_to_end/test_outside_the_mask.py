@@ -1,6 +1,4 @@
-"""Outside the blend mask nothing changes: bit for bit in lossless formats, alpha and format
-included.
-"""
+"""Outside the blend mask, lossless files stay bit-identical, including alpha and format."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ from operators.rows.table import row_views
 from operators.soften import Soften
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 LOSSLESS = {
     "RGB PNG": ("RGB", "PNG", {}),
@@ -52,9 +50,7 @@ LOSSLESS = {
 
 @dataclass(frozen=True)
 class Worked:
-    """A source's samples, its output's samples, and the weight of every pixel, all as stored in
-    the file.
-    """
+    """Samples of a source and its output, and blend weights, all in the file's orientation."""
 
     before: npt.NDArray[Any]
     after: npt.NDArray[Any]
@@ -64,27 +60,28 @@ class Worked:
 
 
 def with_alpha(picture: Image.Image) -> Image.Image:
-    """The picture with an alpha that falls from left to right and holds every value."""
+    """Give the picture an alpha channel that falls from 255 on the left to 0 on the right."""
     alpha = np.tile(np.linspace(255, 0, picture.width).round().astype(np.uint8), (picture.height, 1))
     picture.putalpha(Image.fromarray(alpha))
     return picture
 
 
 def weights(rows: pa.Table, accepted: list[bool], width: int, height: int) -> npt.NDArray[np.uint8]:
-    """The largest blend weight of the accepted regions at every upright pixel."""
+    """The largest blend weight of the accepted regions at every pixel of the upright picture."""
     weight = np.zeros((height, width), np.uint8)
     (row,) = row_views(rows)
-    for region, counts in zip(row.regions, accepted, strict=True):
-        if counts:
+    for region, is_accepted in zip(row.regions, accepted, strict=True):
+        if is_accepted:
             crop = region["crop"]
             area = weight[crop["y"] : crop["y"] + crop["height"], crop["x"] : crop["x"] + crop["width"]]
             np.maximum(area, region.array("mask", 4)[:, :, BLEND], out=area)
     return weight
 
 
-def saved(picture: Image.Image, mode: str, format: str, file: Path, **options: Any) -> None:
-    """Write the picture in a mode; sixteen bits get low bits of their own, so that none can be
-    lost unseen.
+def save(picture: Image.Image, mode: str, format: str, file: Path, **options: Any) -> None:
+    """Write the picture in a mode.
+
+    Samples of 16 bits get random low bits, so that the tests notice when those are lost.
     """
     if not mode.endswith(";16"):
         picture.convert(mode).save(file, format, **options)
@@ -100,8 +97,9 @@ def saved(picture: Image.Image, mode: str, format: str, file: Path, **options: A
 
 
 def samples_of(data: bytes, mode: str, format: str) -> npt.NDArray[Any]:
-    """The samples of a file in its own depth, by a reader that the product does not use for it
-    where there is one.
+    """Read the samples of a file in its own depth.
+
+    Where possible, the reader is one that cleanplate does not use for the format.
     """
     if not mode.endswith(";16"):
         return np.asarray(Image.open(io.BytesIO(data)))
@@ -113,7 +111,7 @@ def samples_of(data: bytes, mode: str, format: str) -> npt.NDArray[Any]:
 
 
 def work(file: Path, index_rows: Callable[..., pa.Table], mode: str = "", turn: int = 0) -> Worked:
-    """Works a file whole, and its masks once more by a flow that ends at `soften`."""
+    """Work a file by the whole flow, and compute its masks by a flow that ends at `soften`."""
     softened = Flow((Fetch(), Detect(), Soften())).run(index_rows(file))
     (row,) = erase_text(Fills((Rung("telea"), Rung("patchmatch")))).run(index_rows(file)).to_pylist()
     weight = weights(softened, [region["state"] == "accepted" for region in row["regions"]], row["width"], row["height"])
@@ -144,7 +142,7 @@ def worked(
         exif[0x0112] = 6
         options["exif"] = exif
     file = tmp_path_factory.mktemp("outside") / f"picture.{format.lower()}"
-    saved(picture, mode, format, file, **options)
+    save(picture, mode, format, file, **options)
     return work(file, index_rows, mode, turn)
 
 
@@ -176,7 +174,9 @@ def test_a_palette_keeps_its_colours_and_its_pixels_outside_the_mask(
     assert (worked.before[outside] == worked.after[outside]).all()
 
 
-def test_what_is_not_accepted_keeps_every_byte(pictures: Pictures, index_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+def test_a_picture_without_text_keeps_every_byte(
+    pictures: Pictures, index_rows: Callable[..., pa.Table], tmp_path: Path
+) -> None:
     file = tmp_path / "plain.png"
     pictures.plain(3).save(file)
     (row,) = erase_text(Fills((Rung("telea"),))).run(index_rows(file)).to_pylist()

@@ -21,7 +21,9 @@ from operators.storage.listing import list_source
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import S3, Command, Ended, Pictures
+    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.pictures import Pictures
+    from tests.fixtures.s3 import S3
 
 NAMES = ("sign.png", "deep/er/photo.jpg", "deep/plain.png", "odd # 100 % names/été + a&b=c.png", "what?/[1] *.png")
 COMMAND = ("erase", "s3://source-images", "s3://results/run", "--preset", "fast", "--workers", 1)
@@ -35,15 +37,15 @@ class Moved:
     sources: dict[str, bytes]
     first: Ended
     objects: dict[str, tuple[str, str]]
-    """Every object under the destination after the first run: its ETag and when it was last put.
-    """
+    """ETag and time of modification of every object under the destination after the first run."""
     second: Ended
     objects_after: dict[str, tuple[str, str]]
 
 
 def listing(files: Any) -> dict[str, tuple[str, str]]:
-    found = files.find("results/run", detail=True)
-    return {key.removeprefix("results/run/"): (info["ETag"], str(info["LastModified"])) for key, info in found.items()}
+    """ETag and time of modification of every object under the destination."""
+    objects = files.find("results/run", detail=True)
+    return {key.removeprefix("results/run/"): (info["ETag"], str(info["LastModified"])) for key, info in objects.items()}
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +94,9 @@ def test_every_output_in_the_bucket_is_what_the_ledger_says(moved: Moved) -> Non
             assert data == moved.sources[name]
 
 
-def test_a_bucket_holds_what_a_folder_would(moved: Moved) -> None:
-    others = {key for key in moved.objects if not key.startswith("images/")}
-    assert others == {"run.json", "report.html", "index/shard=000000.parquet", "ledger/shard=000000/complete.parquet"}
+def test_a_bucket_contains_the_same_files_as_a_folder_would(moved: Moved) -> None:
+    other_keys = {key for key in moved.objects if not key.startswith("images/")}
+    assert other_keys == {"run.json", "report.html", "index/shard=000000.parquet", "ledger/shard=000000/complete.parquet"}
     assert json.loads(moved.files.cat_file("results/run/run.json"))["source"] == "s3://source-images"
     assert "data:image/jpeg;base64," in moved.files.cat_file("results/run/report.html").decode() or "No image was edited." in (
         moved.files.cat_file("results/run/report.html").decode()
@@ -119,8 +121,9 @@ def test_a_second_run_does_nothing(moved: Moved) -> None:
 
 
 def test_a_lost_ledger_part_costs_its_images_only(moved: Moved, cleanplate: Command) -> None:
-    """As a driver leaves it that died before its last commits: parts for some images, and no
-    complete shard.
+    """The ledger is as a driver leaves it that dies before its last commits.
+
+    There are parts for some images, and no complete shard.
     """
     complete = ledger.read("s3://results/run")
     ledger.commit("s3://results/run", complete.filter([path != "sign.png" for path in complete["path"].to_pylist()]))
@@ -160,8 +163,9 @@ def test_one_driver_at_a_time_into_a_bucket(bucket: str) -> None:
     assert not storage.exists(f"{bucket}/lease.json")
 
 
-def test_the_lease_of_a_driver_that_is_gone_is_taken_over(bucket: str) -> None:
-    content = json.loads(Lease(bucket)._content())
+def test_the_lease_of_a_dead_driver_is_taken_over(bucket: str) -> None:
+    with Lease(bucket).hold():
+        content = json.loads(storage.read(f"{bucket}/lease.json"))
     storage.write(f"{bucket}/lease.json", json.dumps(content | {"owner": "gone", "pid": 2**22 - 1, "started": 1.0}).encode())
     with Lease(bucket).hold() as lease:
         assert not lease.lost.is_set()
@@ -196,16 +200,16 @@ def test_a_missing_key_is_not_a_missing_server(bucket: str) -> None:
     assert missing.value.code == "key_missing"
 
 
-def test_a_listing_leaves_out_the_destination_and_what_is_no_image(bucket: str) -> None:
+def test_a_listing_leaves_out_the_destination_and_files_that_are_no_images(bucket: str) -> None:
     for key in ("a.png", "b/c.JPG", "b/notes.txt", "out/images/a.png", "outer/d.png"):
         storage.write(f"{bucket}/{key}", key.encode())
-    found = {item.path: item for item in list_source(bucket, f"{bucket}/out")}
-    assert sorted(found) == ["a.png", "b/c.JPG", "outer/d.png"]
-    assert (found["b/c.JPG"].uri, found["b/c.JPG"].size) == (f"{bucket}/b/c.JPG", 7)
+    listed = {item.path: item for item in list_source(bucket, f"{bucket}/out")}
+    assert sorted(listed) == ["a.png", "b/c.JPG", "outer/d.png"]
+    assert (listed["b/c.JPG"].uri, listed["b/c.JPG"].size) == (f"{bucket}/b/c.JPG", 7)
     assert [item.path for item in list_source(f"{bucket}/b/*", f"{bucket}/out")] == ["c.JPG", "notes.txt"]
 
 
-def test_a_listing_goes_on_after_its_first_page(bucket: str, s3: S3) -> None:
+def test_a_listing_continues_after_its_first_page(bucket: str, s3: S3) -> None:
     files: Any = s3.files()
     files.pipe({f"{bucket.removeprefix('s3://')}/{number:04d}.png": b"x" for number in range(1005)})
     assert [item.path for item in list_source(bucket, "/elsewhere")] == [f"{number:04d}.png" for number in range(1005)]

@@ -1,4 +1,4 @@
-"""The same images give the same bytes wherever and however they are worked."""
+"""The same images give the same bytes, whatever the layout and the order of work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flows.ladder import PRESETS, Fills
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
-    from tests.conftest import Finished
+    from tests.fixtures.ray import Finished
 
 FLOW = erase_text(Fills(PRESETS["quality"]))
 LAYOUTS = {
@@ -29,9 +29,7 @@ LAYOUTS = {
 
 
 def findings(dest: Path) -> dict[str, tuple[object, ...]]:
-    """What a run decided on every image: verdict, reasons, failure, and each region's box, rung,
-    seed and measurements.
-    """
+    """A run's decisions on every image and region, and the checksums of its outputs, by path."""
     return {
         row["path"]: (
             row["verdict"],
@@ -47,7 +45,7 @@ def findings(dest: Path) -> dict[str, tuple[object, ...]]:
     }
 
 
-def test_the_images_at_hand_are_worth_comparing(finished: Finished) -> None:
+def test_the_compared_images_include_edits_of_the_first_rung(finished: Finished) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
     assert any(row["verdict"] == "edited" for row in rows)
     assert any(region["rung"] == "builtin" for row in rows for region in row["regions"] or [])
@@ -73,7 +71,7 @@ def test_in_process_in_any_order_the_bytes_are_the_same(finished: Finished, inde
 
 def test_another_seed_may_change_edited_images_only(finished: Finished, index_rows: Callable[..., pa.Table]) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
-    spared = [row for row in rows if row["verdict"] == "untouched"]
-    result = erase_text(Fills(PRESETS["quality"], seed=99)).run(index_rows(*(Path(row["uri"]) for row in spared)))
-    assert result["verdict"].to_pylist() == ["untouched"] * len(spared)
-    assert result["encoded"].to_pylist() == [None] * len(spared)
+    untouched = [row for row in rows if row["verdict"] == "untouched"]
+    result = erase_text(Fills(PRESETS["quality"], seed=99)).run(index_rows(*(Path(row["uri"]) for row in untouched)))
+    assert result["verdict"].to_pylist() == ["untouched"] * len(untouched)
+    assert result["encoded"].to_pylist() == [None] * len(untouched)

@@ -1,8 +1,7 @@
-"""A cheap flow for faults: given masks, a classical fill, every fill accepted; a few milliseconds
-an image.
+"""A cheap flow for fault tests: given masks, a classical fill, and every fill accepted.
 
-Every image that is worked leaves one line in the folder that CLEANPLATE_COUNTS names, if it names
-one.
+It takes a few milliseconds an image. If CLEANPLATE_COUNTS names a folder, every worked image adds
+one line to a file there.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MASKS = "CLEANPLATE_MASKS"
 
 @dataclass(frozen=True)
 class Count(Operator):
-    """Leaves a line for every image that is worked, in a file of this process's own."""
+    """Append the path of every worked image to a file named after this process's ID."""
 
     reads: ClassVar[tuple[str, ...]] = ("path",)
 
@@ -43,7 +42,7 @@ class Count(Operator):
 
 @dataclass(frozen=True)
 class Accept(Operator):
-    """Takes every fill as it is."""
+    """Accept every fill."""
 
     reads: ClassVar[tuple[str, ...]] = ("regions.fill",)
     adds: ClassVar[tuple[str, ...]] = ("regions.state",)
@@ -56,7 +55,7 @@ class Accept(Operator):
 
 
 def cheap(masks: str) -> Flow:
-    """The flow over masks of the same relative paths under `masks`."""
+    """The flow over the masks that have the images' relative paths under `masks`."""
     return Flow((Fetch(), Count(), GivenMasks(masks), Soften(), Inpaint(), Accept(), Compose()))
 
 

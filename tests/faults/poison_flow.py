@@ -1,6 +1,4 @@
-"""A flow with a decoder of the worst kind: words at the end of a file make it crash, hang, or
-take all memory.
-"""
+"""A flow whose decoder crashes, hangs or uses up all memory if a file's last word says so."""
 
 from __future__ import annotations
 
@@ -19,11 +17,12 @@ from operators.operator import Operator
 from operators.rows.table import Additions, Row, map_rows
 
 POISONS = {b"crash": "worker_crashed", b"hang": "time_limit", b"fill": "memory_limit"}
+"""Last word of a file, and the failure code that it causes."""
 
 
 @dataclass(frozen=True)
 class Decoder(Operator):
-    """Does what the file says."""
+    """Obey the last word of the file."""
 
     reads: ClassVar[tuple[str, ...]] = ("bytes",)
     adds: ClassVar[tuple[str, ...]] = (
@@ -44,9 +43,9 @@ class Decoder(Operator):
             ctypes.string_at(0)
         while words.endswith(b"hang"):
             time.sleep(60)
-        taken = []
+        ballast = []
         while words.endswith(b"fill"):
-            taken.append(np.ones(2**24, np.uint8))
+            ballast.append(np.ones(2**24, np.uint8))
         return {"width": len(words)}
 
 

@@ -1,5 +1,6 @@
-"""A destination that takes no more ends the run with a clear line; nothing is half written, and
-the run goes on later.
+"""A destination that refuses writes ends the run with a clear line.
+
+Nothing is half written, and the same command resumes the run.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from PIL import Image
 
 from operators.ledger import ledger
 from operators.storage import files as storage
-from tests.conftest import Ended, encoded
 from tests.faults.cheap_flow import MASKS
+from tests.fixtures.cli import Ended
+from tests.fixtures.pictures import encoded
 
 if TYPE_CHECKING:
-    from tests.conftest import S3, Command
+    from tests.fixtures.cli import Command
+    from tests.fixtures.s3 import S3
 
 IMAGES = 40
 FLOW = Path(__file__).parent / "cheap_flow.py"
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of noise, 20 KB each, and masks for all of them."""
+    """Pictures of noise, about 20 kB each, and a mask for each of them."""
     root = tmp_path_factory.mktemp("source")
     (root / "in").mkdir()
     (root / "masks").mkdir()
@@ -61,7 +64,7 @@ def run(cleanplate: Command, source: Path) -> Callable[..., Ended]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A small disk; asking again changes its options."""
+    """Mount a small disk with the given options; a second call remounts it with new ones."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk")
     folder, mounted = tmp_path / "disk", False
@@ -70,11 +73,11 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     def with_options(options: str) -> Path:
         nonlocal mounted
         options = f"remount,{options}" if mounted else options
-        made = subprocess.run(
+        mount = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True, check=False
         )
-        if made.returncode:
-            pytest.skip(f"no disk can be mounted here: {made.stderr.strip()}")
+        if mount.returncode:
+            pytest.skip(f"no disk can be mounted here: {mount.stderr.strip()}")
         mounted = True
         return folder
 
@@ -83,15 +86,15 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def ended_clearly(ended: Ended, code: str) -> None:
-    """Exit code 3, and one line that names what was wrong."""
+def assert_clear_end(ended: Ended, code: str) -> None:
+    """Assert exit code 3 and a last line that names the fault."""
     assert (ended.code, ended.out) == (3, ""), ended
     assert ended.err.splitlines()[-1].startswith(f"error: {code}: "), ended.err
     assert "Traceback" not in ended.err
 
 
 def whole(dest: str) -> set[str]:
-    """Names of the images of a destination, after opening all that lies there."""
+    """Names of a destination's images, after opening every file in it."""
     names = storage.uris(dest)
     assert not [name for name in names if name.endswith(".partial")]
     for name in names:
@@ -103,7 +106,8 @@ def whole(dest: str) -> set[str]:
     return {name.rpartition("/")[2] for name in names if name.endswith(".png")}
 
 
-def finished(dest: str) -> None:
+def assert_finished(dest: str) -> None:
+    """Assert that every image is edited, recorded once and delivered."""
     rows = ledger.read(dest)
     assert rows["verdict"].to_pylist() == ["edited"] * IMAGES
     assert len(set(rows["path"].to_pylist())) == IMAGES
@@ -112,26 +116,26 @@ def finished(dest: str) -> None:
 
 def test_a_full_disk(disk: Callable[[str], Path], run: Callable[..., Ended]) -> None:
     dest = disk("size=600k") / "out"
-    ended_clearly(run(dest), "disk_full")
+    assert_clear_end(run(dest), "disk_full")
     before = whole(str(dest))
     assert 0 < len(before) < IMAGES
     disk("size=64m")
     ended = run(dest)
     assert ended.code == 0, ended.err
-    finished(str(dest))
+    assert_finished(str(dest))
 
 
 def test_a_read_only_destination(disk: Callable[[str], Path], run: Callable[..., Ended]) -> None:
     dest = disk("size=64m,ro") / "out"
     ended = run(dest)
-    ended_clearly(ended, "access_denied")
+    assert_clear_end(ended, "access_denied")
     assert not ended.used_ray
     disk("size=64m,rw")
     assert run(dest).code == 0
-    finished(str(dest))
+    assert_finished(str(dest))
 
 
-def test_credentials_that_are_revoked_in_the_middle(
+def test_credentials_that_are_revoked_during_the_run(
     s3: S3, cleanplate: Command, source: Path, run: Callable[..., Ended]
 ) -> None:
     files: Any = s3.files()
@@ -151,7 +155,7 @@ def test_credentials_that_are_revoked_in_the_middle(
             time.sleep(0.1)
         s3.grant("Read:elsewhere")
         out, err = driver.communicate(timeout=400)
-        ended_clearly(Ended(driver.returncode, out, err, True), "access_denied")
+        assert_clear_end(Ended(driver.returncode, out, err, True), "access_denied")
         assert 3 <= len(whole("s3://revoked/out")) < IMAGES
     finally:
         s3.grant("Read", "List", "Write")
@@ -159,4 +163,4 @@ def test_credentials_that_are_revoked_in_the_middle(
         shutil.rmtree(ray_folder, ignore_errors=True)
     ended = run("s3://revoked/out", **s3.temporary)
     assert ended.code == 0, ended.err
-    finished("s3://revoked/out")
+    assert_finished("s3://revoked/out")

@@ -1,7 +1,7 @@
-"""One run loses a worker, a node, its storage for half a minute and its driver; nothing is lost
-and little is done twice.
+"""One run loses a worker, a node, its storage for half a minute, and its driver.
 
-500 images as a rule; `make faults` sets CLEANPLATE_FAULT_IMAGES to 10,000.
+No image is lost, and little work is repeated. The run has 500 images by default; `make faults` sets
+CLEANPLATE_FAULT_IMAGES to 10,000.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from flows.engine.backpressure import LEAST_WAITING, WAITING_PER_TASK
 from flows.engine.session import IDLE_MILLISECONDS
 from operators.ledger import ledger
 from operators.storage import files as storage
-from tests.conftest import encoded
 from tests.faults.cheap_flow import COUNTS, MASKS
+from tests.fixtures.pictures import encoded
 
 if TYPE_CHECKING:
-    from tests.conftest import S3, Command, Ended
+    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.s3 import S3
 
 IMAGES = int(os.environ.get("CLEANPLATE_FAULT_IMAGES", "500"))
 WORKERS = 2
@@ -40,8 +41,9 @@ IMAGES_PER_BLOCK = 2 if IMAGES <= 500 else 8
 TASK_CPUS = 0.25
 WRITERS = int((NODES * CPUS - WORKERS) / TASK_CPUS)
 IN_FLIGHT = IMAGES_PER_BLOCK * (2 * WORKERS + LEAST_WAITING + int(WAITING_PER_TASK * WRITERS) + WRITERS)
-"""Most images between `fetch` and their ledger row: two blocks a worker, those that wait for a
-writer, and the writers'.
+"""The most images between `fetch` and their ledger row.
+
+Each worker holds two blocks, some blocks wait for a writer, and each writer holds one.
 """
 OUTAGE_SECONDS = 30
 FLOW = Path(__file__).parent / "cheap_flow.py"
@@ -60,9 +62,7 @@ pytestmark = pytest.mark.timeout(3 * MOST_SECONDS)
 
 @dataclass
 class Nodes:
-    """A Ray cluster of several nodes on this machine: a head without CPUs and nodes of two CPUs
-    each.
-    """
+    """A Ray cluster on this machine: a head without CPUs, and nodes with two CPUs each."""
 
     folder: str
     cluster: Any = None
@@ -81,12 +81,12 @@ class Nodes:
         self.workers.append(self.cluster.add_node(num_cpus=CPUS, object_store_memory=2 * 10**8))
 
     def processes(self, node: Any) -> list[psutil.Process]:
-        """The node's own processes and the workers that it started."""
+        """The processes of a node: its own and the workers that it started."""
         own = [psutil.Process(info.process.pid) for infos in node.all_processes.values() for info in infos]
         return [*own, *(child for process in own for child in process.children(recursive=True))]
 
     def kill_a_worker(self) -> None:
-        """Kill a process that works images, as the kernel would."""
+        """Kill one process that works on images, as the kernel would."""
         for process in (process for node in self.workers for process in self.processes(node)):
             with suppress(psutil.Error):
                 if "MapWorker" in " ".join(process.cmdline()):
@@ -95,7 +95,7 @@ class Nodes:
         raise AssertionError("no worker to kill")
 
     def kill_a_node(self) -> None:
-        """Kill all processes of the node that was started first, at once."""
+        """Kill all processes of the oldest node at once."""
         node = self.workers.pop(0)
         for process in self.processes(node):
             with suppress(psutil.Error):
@@ -128,7 +128,7 @@ def nodes(s3: S3, counts: Path) -> Iterator[Nodes]:
 
 
 def picture(number: int) -> bytes:
-    """A picture unlike all others, with something to fill."""
+    """A PNG file whose first pixel encodes its number, so that no two pictures are equal."""
     across = np.linspace(60, 200, SIZE[0])[None, :, None] + np.linspace(0, 40, SIZE[1])[:, None, None]
     pixels = np.clip(across + np.array([number % 41, number % 37, number % 29]), 0, 255).astype(np.uint8)
     pixels[0, 0] = [number % 256, number // 256 % 256, number // 65536]
@@ -153,14 +153,16 @@ def source(s3: S3) -> str:
 
 @dataclass
 class Story:
-    """What was left behind when all faults had been, and where."""
+    """The state after all faults: the resumed run, a third run, and the work of all runs."""
 
     resumed: Ended | None = None
     third: Ended | None = None
     worked: Counter[str] = field(default_factory=Counter)
+    """How often each path was worked, until the end of the resumed run."""
     in_flight: int = 0
-    """Images that had been begun and had no ledger row when the driver was killed."""
+    """Images that had been started but had no ledger row when the driver was killed."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """When each fault happened, from the start of the first run."""
 
 
 def worked(folder: Path) -> Counter[str]:
@@ -199,21 +201,21 @@ def story(
         wait_for(0.9, "driver killed")
         os.kill(driver.pid, signal.SIGKILL)
         driver.communicate()
-        begun = len(worked(counts))
+        started = len(worked(counts))
     finally:
         s3.go_on()
         with suppress(ProcessLookupError):
             os.killpg(driver.pid, signal.SIGKILL)
     story.resumed = cleanplate(*arguments, environment=environment, most_seconds=MOST_SECONDS)
     story.seconds["resumed"] = time.monotonic() - start
-    story.in_flight = begun - int(story.resumed.out.split(" done before")[0].split()[-1])
+    story.in_flight = started - int(story.resumed.out.split(" done before")[0].split()[-1])
     story.worked = worked(counts)
     story.third = cleanplate(*arguments, environment=environment, most_seconds=MOST_SECONDS)
     print({name: round(seconds, 1) for name, seconds in story.seconds.items()}, story.resumed.out)
     return story
 
 
-def test_the_run_that_lost_its_driver_is_taken_up_and_ends_well(story: Story) -> None:
+def test_the_run_that_lost_its_driver_resumes_and_ends_well(story: Story) -> None:
     assert story.resumed is not None
     assert story.resumed.code == 0, story.resumed.err
     assert f"{IMAGES} images, " in story.resumed.out
@@ -233,14 +235,14 @@ def test_every_shard_is_one_file_and_nothing_else_is_left(story: Story) -> None:
     assert not [name for name in names if name.endswith(("lease.json", ".partial"))]
 
 
-def test_work_was_redone_for_what_was_in_flight_only(story: Story) -> None:
+def test_only_images_in_flight_are_worked_again(story: Story) -> None:
     assert len(story.worked) == IMAGES
     redone = sum(story.worked.values()) - IMAGES
     print(f"{redone} of {IMAGES} images were worked again, {story.in_flight} of them in flight when the driver was killed")
     assert redone <= 0.02 * IMAGES + story.in_flight + 2 * IN_FLIGHT
 
 
-def test_no_more_was_in_flight_than_the_stages_may_hold(story: Story) -> None:
+def test_no_more_images_were_in_flight_than_the_stages_may_hold(story: Story) -> None:
     assert story.in_flight <= IN_FLIGHT
 
 
@@ -250,7 +252,7 @@ def test_a_third_run_finds_nothing_to_do(story: Story) -> None:
     assert story.third.out.startswith(f"{IMAGES} images, {IMAGES} done before, {IMAGES} edited | ")
 
 
-def test_every_output_is_what_an_undisturbed_run_delivers(
+def test_every_output_equals_that_of_an_undisturbed_run(
     story: Story, s3: S3, source: str, nodes: Nodes, cleanplate: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "faults.yaml").write_text(PROFILE)
@@ -261,8 +263,8 @@ def test_every_output_is_what_an_undisturbed_run_delivers(
     files: Any = s3.files()
 
     def etags(run: str) -> dict[str, str]:
-        found = files.find(f"faults-out/{run}/images", detail=True)
-        return {name.partition("/images/")[2]: entry["ETag"] for name, entry in found.items()}
+        objects = files.find(f"faults-out/{run}/images", detail=True)
+        return {name.partition("/images/")[2]: entry["ETag"] for name, entry in objects.items()}
 
     assert len(etags("calm")) == IMAGES
     assert etags("disturbed") == etags("calm")

@@ -1,6 +1,4 @@
-"""An operator of known cost, for tests of planning; in a file of its own, since other processes
-import it.
-"""
+"""Operators of known cost for tests, in a file that other processes can import."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ HELD: list[bytearray] = []
 
 @dataclass(frozen=True)
 class Busy(Operator):
-    """Computes and waits for a while with every image, and holds some memory; changes nothing."""
+    """Computes and waits for a time at every image, and holds some memory; changes nothing."""
 
     reads: ClassVar[tuple[str, ...]] = ("bytes",)
     adds: ClassVar[tuple[str, ...]] = ()
@@ -31,11 +29,11 @@ class Busy(Operator):
         HELD.append(bytearray(b"1") * (self.megabytes * 10**6))
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        return map_rows(batch, self.name, (), self._worked)
+        return map_rows(batch, self.name, (), self._work)
 
-    def _worked(self, row: Row) -> Additions:
-        until = time.process_time() + self.seconds
-        while time.process_time() < until:
+    def _work(self, row: Row) -> Additions:
+        end = time.process_time() + self.seconds
+        while time.process_time() < end:
             pass
         time.sleep(self.waits)
         return {}
@@ -43,14 +41,14 @@ class Busy(Operator):
 
 @dataclass(frozen=True)
 class Noting(Operator):
-    """Writes down in `folder` when it began and ended a batch, and takes its time for it."""
+    """Takes half a second for a batch, and writes its start and end into `folder`."""
 
     reads: ClassVar[tuple[str, ...]] = ("uri",)
     adds: ClassVar[tuple[str, ...]] = ()
     folder: str = ""
 
     def apply(self, batch: pa.Table) -> pa.Table:
-        begun = time.monotonic()
+        start = time.monotonic()
         time.sleep(0.5)
-        (Path(self.folder) / batch["image_id"][0].as_py()).write_text(f"{begun} {time.monotonic()}")
+        (Path(self.folder) / batch["image_id"][0].as_py()).write_text(f"{start} {time.monotonic()}")
         return batch

@@ -1,4 +1,4 @@
-"""Enlarging as a run: sizes on paper, wrong usage in one line, and files that keep their names."""
+"""A run that enlarges: print sizes, wrong usage in one line, and files that keep their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_paper_has_its_size_in_centimetres(text: str, centimetres: tuple[float
 
 
 @pytest.mark.parametrize("text", ["20x30", "20cm", "0x30cm", "-1x2cm", "20x30 furlongs", ""])
-def test_what_is_no_paper_is_refused(text: str) -> None:
+def test_an_invalid_print_size_is_refused(text: str) -> None:
     with pytest.raises(RunError, match="option_invalid: --print"):
         paper_of(text, 300)
 

@@ -1,6 +1,4 @@
-"""The ladder: presets as data, each fill judged before the next one, and no region filled by a
-rung that is not its own.
-"""
+"""The ladder: each fill is judged before the next one, and each rung fills only its own regions."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from operators.upscale import Upscale
 from operators.verify import Limits, Verify
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,7 @@ def test_every_fill_is_judged_before_the_next_one(preset: str) -> None:
     operators = ladder(Fills(PRESETS[preset]))
     for position, operator in enumerate(operators):
         if isinstance(operator, Inpaint):
-            following = [one for one in operators[position + 1 :] if not isinstance(one, Upscale)]
+            following = [later for later in operators[position + 1 :] if not isinstance(later, Upscale)]
             assert isinstance(following[0], Verify)
 
 
@@ -84,10 +82,10 @@ def test_fills_made_to_fail_go_down_rung_by_rung_to_the_original(
         assert row["encoded"] is None
         assert row["regions"]
         for region in row["regions"]:  # type: ignore[attr-defined]
-            tried = judged_rungs(region["checks"])
-            wanted = [rung.model for rung in PRESETS[preset] if not rung.takes or region["route"] in rung.takes]
-            assert list(dict.fromkeys(tried)) == list(dict.fromkeys(wanted))
-            assert region["passes"] == len(tried)
+            rungs = judged_rungs(region["checks"])
+            expected = [rung.model for rung in PRESETS[preset] if not rung.takes or region["route"] in rung.takes]
+            assert list(dict.fromkeys(rungs)) == list(dict.fromkeys(expected))
+            assert region["passes"] == len(rungs)
             assert region["state"] == "open"
 
 
@@ -99,7 +97,7 @@ def test_a_rung_leaves_other_routes_alone(signs: list[Path], index_rows: Callabl
 RATES = (Rate("navier_stokes", 1.0, 1.0), Rate("patchmatch", 10_000.0, 0.0))
 
 
-def test_what_the_budget_forbids_is_delivered_unedited_and_says_so(
+def test_a_fill_beyond_the_budget_is_skipped_and_the_reason_recorded(
     signs: list[Path], index_rows: Callable[..., pa.Table]
 ) -> None:
     fills = Fills((Rung("patchmatch"),), budget=Budget(50, RATES))

@@ -1,6 +1,4 @@
-"""One picture after every operator: what is known of it is laid over it, and the last picture is
-the delivered one.
-"""
+"""Each step shows the picture with an overlay, and the last one shows the delivered picture."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from operators.masks.mask import CORE
 from operators.rows.table import row_views
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 FLOW = erase_text(Fills(PRESETS["fast"]))
 
@@ -60,8 +58,8 @@ def test_the_veil_lies_on_the_masks_core_and_makes_room_for_the_fill(source: Pat
     row = row_views(FLOW.run(index_row(source)))[0]
     (region,) = row.regions
     box, core = region["crop"], region.array("mask", 4)[:, :, CORE] > 0
-    place = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
-    before, veiled, filled = (np.asarray(by_name[name].picture)[place] for name in ("fetch", "soften", "inpaint_navier_stokes"))
+    crop = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
+    before, veiled, filled = (np.asarray(by_name[name].picture)[crop] for name in ("fetch", "soften", "inpaint_navier_stokes"))
     expected = before[core] + (200 / 255) * (np.array(VEIL, np.float64) - before[core])
     assert np.abs(veiled[core] - expected).max() <= 1
     assert np.abs(filled[core].astype(int) - VEIL).sum(axis=1).min() > 100

@@ -1,5 +1,5 @@
-"""The notebooks run from top to bottom without a network, show what they promise, and hold no
-logic of their own.
+"""The notebooks run from top to bottom without a network, show the promised results, and contain no
+logic.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from flows.ladder import PRESETS, Fills
 from flows.step_by_step import VEIL
 
 if TYPE_CHECKING:
-    from tests.conftest import Finished
+    from tests.fixtures.ray import Finished
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def executed(name: str, **parameters: object) -> Any:
-    """The notebook with its outputs; `parameters` take the place of what its cell with that tag
-    says.
-    """
+    """The notebook with its outputs; `parameters` override those of the cell with that tag."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
@@ -72,16 +70,16 @@ def test_a_notebook_calls_flows_and_decides_nothing(file: Path) -> None:
 def test_one_picture_is_shown_after_each_operator_with_its_mask() -> None:
     notebook = executed("1_one_picture")
     flow = erase_text(Fills(PRESETS["quality"]))
-    titles, shown = outputs(notebook, "text/markdown"), pictures(notebook)
+    titles, steps = outputs(notebook, "text/markdown"), pictures(notebook)
     assert [title.split("**")[1] for title in titles] == [operator.name for operator in flow.operators]
-    assert {picture.shape for picture in shown} == {(512, 512, 3)}
+    assert {picture.shape for picture in steps} == {(512, 512, 3)}
 
     def veiled(picture: np.ndarray[Any, Any]) -> float:
         return float((np.abs(picture.astype(int) - VEIL).sum(axis=2) < 130).mean())
 
     masked = [operator.name for operator in flow.operators].index("soften")
-    assert veiled(shown[masked]) > 0.01
-    assert veiled(shown[0]) < 0.001
+    assert veiled(steps[masked]) > 0.01
+    assert veiled(steps[0]) < 0.001
     assert titles[-1].endswith("edited")
 
 

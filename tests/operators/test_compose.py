@@ -1,3 +1,5 @@
+"""`compose` pastes accepted fills, changes nothing else, and gives the verdict."""
+
 import io
 
 import numpy as np
@@ -31,14 +33,14 @@ def region(photo, open_region, hole):
     return make
 
 
-def composed(rows, data, *regions, **more):
+def compose(rows, data, *regions, **more):
     done = Compose().apply(rows({"bytes": data, "regions": list(regions), **more}))
     check_schema(done, "compose")
     return done.to_pylist()[0]
 
 
 def test_an_accepted_fill_is_pasted_and_nothing_else_changes(rows, saved, photo, region, hole):
-    row = composed(rows, saved(photo, "PNG"), region("accepted"))
+    row = compose(rows, saved(photo, "PNG"), region("accepted"))
     expected = photo.copy()
     expected[50:90, 100:160][hole] = (1, 2, 3)
     assert (row["verdict"], row["reasons"]) == ("edited", [])
@@ -49,7 +51,7 @@ def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
     soft = region("accepted")
     mask = np.zeros((40, 60, 4), np.uint8)
     mask[hole, BLEND] = 51
-    row = composed(rows, saved(photo, "PNG"), {**soft, "mask": mask.tobytes()})
+    row = compose(rows, saved(photo, "PNG"), {**soft, "mask": mask.tobytes()})
     expected = photo.copy()
     part = expected[50:90, 100:160]
     part[hole] = np.rint(part[hole] * 0.8 + np.array([1, 2, 3]) * 0.2)
@@ -57,9 +59,9 @@ def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
 
 
 def test_a_region_left_open_keeps_its_original_pixels(rows, saved, photo, region, hole):
-    other = region("open", checks=[SEAM])
-    other["crop"] = {**other["crop"], "x": 300}
-    row = composed(rows, saved(photo, "PNG"), region("accepted"), other)
+    open_region = region("open", checks=[SEAM])
+    open_region["crop"] = {**open_region["crop"], "x": 300}
+    row = compose(rows, saved(photo, "PNG"), region("accepted"), open_region)
     expected = photo.copy()
     expected[50:90, 100:160][hole] = (1, 2, 3)
     assert (row["verdict"], row["reasons"]) == ("edited", ["telea: seam 3 > 2"])
@@ -67,7 +69,7 @@ def test_a_region_left_open_keeps_its_original_pixels(rows, saved, photo, region
 
 
 def test_without_an_accepted_fill_the_image_is_rolled_back_with_its_reasons(rows, saved, photo, region):
-    row = composed(rows, saved(photo, "PNG"), region("open", checks=[SEAM]))
+    row = compose(rows, saved(photo, "PNG"), region("open", checks=[SEAM]))
     assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["telea: seam 3 > 2"])
 
 
@@ -98,7 +100,7 @@ def test_a_failure_has_its_verdict_and_its_code_as_the_reason(rows, code, verdic
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_the_format_and_the_size_stay(rows, saved, photo, region, kind):
     image = Image.fromarray(photo)
-    row = composed(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
+    row = compose(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
     assert row["verdict"] == "edited"
     after = Image.open(io.BytesIO(row["encoded"]))
     assert (after.format, after.size) == (kind, (512, 512))
@@ -108,13 +110,13 @@ def test_the_order_of_regions_does_not_matter(rows, saved, photo, region):
     first, second = region("accepted"), region("accepted", colour=(200, 100, 50))
     second["crop"] = {**second["crop"], "x": 110, "y": 55}
     data = saved(photo, "PNG")
-    assert composed(rows, data, first, second)["encoded"] == composed(rows, data, second, first)["encoded"]
+    assert compose(rows, data, first, second)["encoded"] == compose(rows, data, second, first)["encoded"]
 
 
 def test_a_fill_lands_upright_in_a_turned_file(rows, saved, photo, region, hole):
     exif = Image.Exif()
     exif[0x0112] = 6
-    row = composed(rows, saved(photo, "PNG", exif=exif), region("accepted"))
+    row = compose(rows, saved(photo, "PNG", exif=exif), region("accepted"))
     stored = np.asarray(Image.open(io.BytesIO(row["encoded"])))
     upright = np.rot90(photo, -1).copy()
     upright[50:90, 100:160][hole] = (1, 2, 3)

@@ -1,6 +1,4 @@
-"""`describe` says what is in an image and behind each text, and costs nothing where nothing was
-found.
-"""
+"""`describe` describes an image and the surface behind each text, and skips images without text."""
 
 from __future__ import annotations
 
@@ -69,9 +67,9 @@ def test_an_image_is_described_the_same_in_any_batch(softened: pa.Table, describ
     for table, position in ((alone, 0), (twice, 1), (twice, 2)):
         for column in ("embedding", "metadata"):
             assert table[column][position] == described[column][0]
-        here, there = row_views(table)[position].regions, row_views(described)[0].regions
-        assert [region["embedding"] for region in here] == [region["embedding"] for region in there]
-        assert [region["metadata"] for region in here] == [region["metadata"] for region in there]
+        regions, expected = row_views(table)[position].regions, row_views(described)[0].regions
+        assert [region["embedding"] for region in regions] == [region["embedding"] for region in expected]
+        assert [region["metadata"] for region in regions] == [region["metadata"] for region in expected]
 
 
 def test_other_columns_are_left_alone(softened: pa.Table, described: pa.Table) -> None:
@@ -84,21 +82,22 @@ def test_other_columns_are_left_alone(softened: pa.Table, described: pa.Table) -
 
 
 def test_the_surface_is_described_and_not_the_letters(described: pa.Table, softened: pa.Table, photo: np.ndarray) -> None:
-    """The same masks over the photograph without its text give nearly the same: detection and
-    masks are the product's own.
+    """The same masks over the photograph without its text give nearly the same figures.
+
+    Detection and masks are those of the product.
     """
     clean = _with_pixels(softened, photo)
     truth = row_views(Describe().apply(clean))[0]
-    for region, other in zip(row_views(described)[0].regions, truth.regions, strict=True):
-        here, there = dict(region["metadata"]), dict(other["metadata"])
-        assert here["brightness"] == pytest.approx(there["brightness"], abs=2)
-        assert here["contrast"] == pytest.approx(there["contrast"], abs=3)
-        assert here["textured"] == pytest.approx(there["textured"], abs=0.05)
-        assert _cosine(region["embedding"], other["embedding"]) > 0.98
+    for region, true_region in zip(row_views(described)[0].regions, truth.regions, strict=True):
+        figures, true_figures = dict(region["metadata"]), dict(true_region["metadata"])
+        assert figures["brightness"] == pytest.approx(true_figures["brightness"], abs=2)
+        assert figures["contrast"] == pytest.approx(true_figures["contrast"], abs=3)
+        assert figures["textured"] == pytest.approx(true_figures["textured"], abs=0.05)
+        assert _cosine(region["embedding"], true_region["embedding"]) > 0.98
         crop, hole = region.array("pixels", 3), region.array("mask", 4)[:, :, 0] > 0
         with_letters = image_encoder().embedding(np.ascontiguousarray(crop), image_encoder().descriptor.region_side)
         assert hole.any()
-        assert _cosine(with_letters, other["embedding"]) < _cosine(region["embedding"], other["embedding"])
+        assert _cosine(with_letters, true_region["embedding"]) < _cosine(region["embedding"], true_region["embedding"])
 
 
 def _with_pixels(table: pa.Table, picture: np.ndarray) -> pa.Table:
@@ -110,8 +109,8 @@ def _with_pixels(table: pa.Table, picture: np.ndarray) -> pa.Table:
     return swap_children(table.slice(0, 1), {"pixels": pa.array(parts, pa.large_binary())})
 
 
-def _cosine(one: list[float], other: list[float]) -> float:
-    a, b = np.array(one, np.float64), np.array(other, np.float64)
+def _cosine(first: list[float], second: list[float]) -> float:
+    a, b = np.array(first, np.float64), np.array(second, np.float64)
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
@@ -130,16 +129,16 @@ def test_the_settings_of_a_run_hold_the_whole_descriptor() -> None:
     assert setting["encoder"]["receptive_field"] == 851
 
 
-def test_it_stands_behind_soften() -> None:
+def test_it_must_follow_soften() -> None:
     Flow((Fetch(), Detect(), Soften(), Describe()))
     with pytest.raises(FlowError, match=r"describe reads 'regions.crop'"):
         Flow((Fetch(), Detect(), Describe()))
 
 
-def test_a_broken_colour_profile_is_said_in_the_metadata(
+def test_a_broken_colour_profile_is_noted_in_the_metadata(
     rows: Callable[..., pa.Table], saved: Callable[..., bytes], captioned: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    for options, said in (({}, None), ({"icc_profile": b"no profile"}, 1.0)):
-        found = Detect().apply(rows({"bytes": saved(captioned[0], "PNG", **options)}))
-        metadata = Describe().apply(Soften().apply(found))["metadata"].to_pylist()[0]
-        assert dict(metadata).get("profile_ignored") == said
+    for options, expected in (({}, None), ({"icc_profile": b"no profile"}, 1.0)):
+        detected = Detect().apply(rows({"bytes": saved(captioned[0], "PNG", **options)}))
+        metadata = Describe().apply(Soften().apply(detected))["metadata"].to_pylist()[0]
+        assert dict(metadata).get("profile_ignored") == expected

@@ -1,3 +1,5 @@
+"""`detect` covers every text, in upright source pixels, with the detector's map of each."""
+
 import io
 
 import numpy as np
@@ -10,7 +12,6 @@ from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_c
 from operators.masks.geometry import bounding_box, rasterised
 from operators.pictures.codec import Limits, decode
 from operators.rows.box import Box
-from operators.rows.regions import new_region
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
 
@@ -43,13 +44,13 @@ def detected(captioned, saved, rows):
     return done
 
 
-def found_in(detected, position):
+def regions_of(detected, position):
     return row_views(detected)[position].regions
 
 
 def test_every_line_of_text_is_covered(detected, captioned):
     _, text = captioned
-    polygons = [polygon for region in found_in(detected, 0) for polygon in region["polygons"]]
+    polygons = [polygon for region in regions_of(detected, 0) for polygon in region["polygons"]]
     covered = rasterised(polygons, Box(0, 0, 512, 512)) > 0
     assert covered[text].mean() > 0.97
     assert covered.mean() < 0.25
@@ -61,25 +62,25 @@ def test_a_picture_without_text_has_no_regions(detected):
 
 
 def test_regions_lie_upright_whatever_the_file_says(detected):
-    upright, turned = found_in(detected, 0), found_in(detected, 1)
+    upright, turned = regions_of(detected, 0), regions_of(detected, 1)
     assert len(upright) == len(turned)
-    for one, other in zip(upright, turned, strict=True):
-        assert np.allclose(one["polygons"], other["polygons"], atol=1)
+    for region, turned_region in zip(upright, turned, strict=True):
+        assert np.allclose(region["polygons"], turned_region["polygons"], atol=1)
 
 
-def test_a_probability_is_the_detectors_own_map_over_its_box(detected):
-    for found in found_in(detected, 0):
-        data, box = found.probability()
+def test_a_probability_is_the_detectors_map_over_its_box(detected):
+    for region in regions_of(detected, 0):
+        data, box = region.probability()
         assert len(np.unique(data)) > 2
         assert data.max() > 127
         assert 0 <= box["x"] < box["x"] + box["width"] <= 512
         assert 0 <= box["y"] < box["y"] + box["height"] <= 512
-        corners = np.concatenate(found["polygons"])
+        corners = np.concatenate(region["polygons"])
         inside = np.clip(corners, 0, 511)
         assert (inside.min(axis=0) >= [box["x"], box["y"]]).all()
         assert (inside.max(axis=0) <= [box["x"] + box["width"] - 1, box["y"] + box["height"] - 1]).all()
-        assert (found["kind"], found["state"]) == ("text", None)
-        assert 0.5 <= found["score"] <= 1
+        assert (region["kind"], region["state"]) == ("text", None)
+        assert 0.5 <= region["score"] <= 1
 
 
 @settings(deadline=None, max_examples=60)
@@ -124,7 +125,7 @@ def test_a_large_jpeg_is_detected_in_its_own_pixels(captioned, saved, rows):
     text = np.asarray(image).max(axis=2) > 200
     done = Detect().apply(rows({"bytes": saved(image, "JPEG", quality=92)}))
     assert (done["width"].to_pylist(), done["height"].to_pylist()) == ([3200], [1600])
-    polygons = [polygon for found in row_views(done)[0].regions for polygon in found["polygons"]]
+    polygons = [polygon for region in row_views(done)[0].regions for polygon in region["polygons"]]
     assert (rasterised(polygons, Box(0, 0, 3200, 1600)) > 0)[text].mean() > 0.97
 
 
@@ -148,14 +149,3 @@ def test_the_size_is_that_of_the_upright_picture(saved, kind, orientation):
     data = saved(np.zeros((20, 30, 3), np.uint8), kind, exif=oriented(orientation))
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert decode(data, Limits()).size == shown.size
-
-
-def test_a_new_region_holds_its_map_and_nothing_of_later_operators():
-    made = new_region([[[0.0, 0.0]]], 0.5, "text", np.array([[1, 2, 3]], np.uint8), Box(4, 5, 6, 7))
-    assert made["probability"] == {
-        "data": b"\x01\x02\x03",
-        "width": 3,
-        "height": 1,
-        "box": {"x": 4, "y": 5, "width": 6, "height": 7},
-    }
-    assert "state" not in made

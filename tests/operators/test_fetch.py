@@ -1,3 +1,5 @@
+"""`fetch` reads the bytes of each source; a failure concerns its row alone."""
+
 import hashlib
 
 import pyarrow as pa
@@ -50,7 +52,7 @@ def test_the_order_of_rows_is_kept(three, threads):
     assert Fetch(threads=threads).apply(index_rows(*three * 10))["uri"].to_pylist() == three * 10
 
 
-def test_own_columns_survive(three):
+def test_the_users_own_columns_survive(three):
     own = pa.array(["CC0", None, "BY"]).dictionary_encode()
     done = Fetch().apply(index_rows(*three, licence=own))
     assert done["licence"].type == own.type
@@ -75,14 +77,14 @@ def test_an_object_of_unknown_size_meets_the_byte_limit_too(three):
     assert done["bytes"].to_pylist() == [b"first", None]
 
 
-def test_time_in_storage_is_told_apart(three):
+def test_time_in_storage_is_measured_separately(three):
     [timing] = Fetch().apply(index_rows(three[0]))["timings"].to_pylist()[0]
     assert timing["operator"] == "fetch"
     assert 0 < timing["io"] <= timing["total"]
     assert timing["model"] == timing["codec"] == 0
 
 
-def test_an_image_inside_a_parquet_file_is_fetched_and_gets_the_end_of_its_name(tmp_path, saved):
+def test_an_image_inside_a_parquet_file_is_fetched_and_gets_a_file_extension(tmp_path, saved):
     import numpy as np
     import pyarrow.parquet as pq
 

@@ -1,3 +1,5 @@
+"""`given_masks` turns mask files into regions without losing a pixel or a grey level."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,9 +84,7 @@ def test_an_empty_mask_has_no_regions_and_is_no_failure(masked, saved):
     assert done["failure"].to_pylist() == [None]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
-)
+@pytest.mark.parametrize(("name", "kind"), FORMATS)
 def test_a_mask_may_have_any_format(masked, saved, name, kind):
     mask = marks((5, 5, 10, 4))
     options = {"lossless": True} if kind == "WEBP" else {}

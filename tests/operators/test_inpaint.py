@@ -1,3 +1,5 @@
+"""`inpaint` fills the open regions; no byte of a fill depends on its batch."""
+
 import hashlib
 import itertools
 import json
@@ -12,7 +14,6 @@ from operators.generators.generator import Request
 from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import fill_all
 from operators.inpaint import Inpaint, seed_of
-from operators.masks.mask import BLEND, CORE, hole_of, pasted
 from operators.models.registry import pin_checksums, resolve
 from operators.rows.failure import RunError
 from operators.rows.schema import check_schema, ledger_rows
@@ -117,7 +118,7 @@ def test_a_region_is_filled_the_same_alone_or_in_a_batch(batch, rung):
 
 
 @pytest.mark.parametrize("rung", CLASSICAL)
-def test_what_stands_in_the_hole_does_not_shine_through(crop, hole, rung):
+def test_the_pixels_in_the_hole_do_not_affect_the_fill(crop, hole, rung):
     marked = crop.copy()
     marked[hole] = (255, 0, 255)
     mask = np.where(hole, 255, 0).astype(np.uint8)
@@ -198,7 +199,7 @@ def test_classical_fills_take_no_words_and_repeat_themselves(batch):
         assert (region["prompt"], region["prompt_sha256"], region["repeatable"]) == (None, None, True)
 
 
-def test_a_models_fill_is_brought_to_the_colours_round_its_hole(rows, open_region, photo, tiny):
+def test_a_models_fill_is_brought_to_the_colours_around_its_hole(rows, open_region, photo, tiny):
     hole = np.zeros((60, 80), bool)
     hole[20:34, 10:-10] = True
     pixels = np.ascontiguousarray(photo[100:160, 100:180])
@@ -270,21 +271,21 @@ def test_an_operator_with_a_model_is_data(tiny):
     assert json.loads(json.dumps(operator.settings()))["card"]["files"] == model_card(tiny).files
 
 
+def test_the_check_of_an_operator_refuses_a_model_that_cannot_be_loaded(tmp_path):
+    folder = saved("sd9", tmp_path / "broken")
+    operator = Inpaint(rung="x", card=model_card(folder))
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(RunError, match="is truncated"):
+        operator.check()
+
+
+def test_a_sound_model_passes_the_check(tiny):
+    Inpaint(rung="x", card=model_card(tiny)).check()
+    Inpaint(rung="telea").check()
+
+
 def test_a_folder_that_is_no_model_is_refused_when_it_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(RunError, match="model_invalid"):
         Inpaint(rung=str(tmp_path))
-
-
-# --- holes and pastes
-
-
-def test_the_hole_is_every_stroke_and_whatever_is_weighed():
-    mask = np.zeros((1, 4, 4), np.uint8)
-    mask[0, 1, CORE], mask[0, 2, BLEND] = 255, 1
-    assert hole_of(mask).tolist() == [[0, 255, 255, 0]]
-
-
-def test_a_paste_keeps_what_is_not_weighed_and_takes_what_is():
-    pixels, fill = np.full((1, 3, 3), 100, np.uint8), np.full((1, 3, 3), 201, np.uint8)
-    assert pasted(pixels, fill, np.array([[0, 255, 51]], np.uint8))[0, :, 0].tolist() == [100, 201, 120]

@@ -1,5 +1,8 @@
+"""Operators, their settings, and chains of them."""
+
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pytest
 
 from operators.operator import Chain, Operator
@@ -10,7 +13,7 @@ from operators.rows.table import map_rows
 
 @dataclass(frozen=True)
 class Shout(Operator):
-    """Raises the mode's letters."""
+    """Appends its text to the mode."""
 
     text: str = "a"
     limits: Limits = Limits()
@@ -32,16 +35,16 @@ seen = []
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
+def forget_seen():
     seen.clear()
 
 
-def test_an_operator_is_called_by_its_class():
+def test_an_operator_is_named_after_its_class():
     assert Shout().name == "shout"
     assert Chain((Shout(), Drift())).name == "shout+drift"
 
 
-def test_settings_are_the_fields_that_can_change_what_is_delivered():
+def test_settings_are_the_fields_that_can_change_the_delivered_images():
     limits = {"max_pixels": Limits.max_pixels, "max_bytes": Limits.max_bytes}
     assert Shout("b").settings() == {"operator": "shout", "text": "b", "limits": limits}
 
@@ -64,8 +67,6 @@ def test_a_chain_names_the_operator_whose_columns_drift(rows):
 
 
 def test_a_chain_keeps_own_columns_and_takes_an_empty_batch(rows):
-    import pyarrow as pa
-
     table = rows({"uri": "one"}, {"uri": "two"}).append_column("year", pa.array([1, 2], pa.int8()))
     assert Chain((Shout(),)).apply(table)["year"].equals(table["year"])
     assert len(Chain((Shout(),)).apply(table.slice(0, 0))) == 0

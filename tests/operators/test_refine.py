@@ -1,6 +1,4 @@
-"""What the mask missed is found in the fill, and only there: the mask grows where strokes remain,
-and nowhere else.
-"""
+"""`refine` grows the mask where a fill still shows strokes, and nowhere else."""
 
 from __future__ import annotations
 
@@ -30,8 +28,9 @@ def residual(rung, passed):
 
 @pytest.fixture(scope="module")
 def half_masked(place, rows, open_region):
-    """The region after refining, whose mask covered the left half of its strokes only and whose
-    fill is perfect there.
+    """A refined region whose mask covered only the left half of its strokes.
+
+    Its fill is perfect there.
     """
     pixels, truth, strokes = place
 
@@ -79,7 +78,7 @@ def test_the_mask_never_shrinks(half_masked):
         {"fill": None},
         {"checks": []},
     ],
-    ids=["nothing was left", "another rung's fill", "accepted", "a given mask", "no fill", "not judged"],
+    ids=["no text left", "another rung's fill", "accepted", "a given mask", "no fill", "not judged"],
 )
 def test_other_regions_pass_as_they_are(half_masked, more):
     region, hole = half_masked(**more)

@@ -1,12 +1,10 @@
+"""`soften` covers every stroke, pastes back a region's own, and lets neighbours share crops."""
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
-from operators.masks.stroke_mask import StrokeMask
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
 from operators.soften import Soften
@@ -54,6 +52,26 @@ def softened(rows, saved, captioned, text_region):
     return work(rows, saved, captioned[0], text_region(*FIRST), text_region(*SECOND))
 
 
+def test_the_row_says_that_the_strokes_were_found(softened):
+    assert {region["strokes"] for region in row_views(softened)[0].regions} == {"found"}
+
+
+def test_without_separable_strokes_the_whole_polygon_is_masked(rows, saved, captioned, text_region):
+    [region] = row_views(work(rows, saved, captioned[0], text_region(*FIRST), least_share=0.99))[0].regions
+    x, y, width, height = FIRST
+    left, top = x - region["crop"]["x"], y - region["crop"]["y"]
+    mask = region.array("mask", 4)
+    assert region["strokes"] == "polygon"
+    for channel_index in (CORE, BLEND, CONFIDENCE):
+        assert (mask[top : top + height, left : left + width, channel_index] == 255).all()
+
+
+def test_a_region_of_several_sources_names_each(rows, saved, captioned, text_region):
+    weights = np.full((20, 60), 255, np.uint8)
+    [region] = row_views(work(rows, saved, captioned[0], text_region(*FIRST), drawn_region(weights, 40, 90)))[0].regions
+    assert region["strokes"] == "found+given"
+
+
 def test_every_text_pixel_must_be_regenerated_and_is_replaced_whole(softened, captioned):
     _, text = captioned
     assert (channel(softened, CORE)[text] == 255).all()
@@ -73,33 +91,11 @@ def test_the_blend_fades_to_nothing_away_from_the_text(softened):
     assert ((blend > 0) & (blend < 255)).any()
 
 
-@given(
-    arrays(np.uint8, (6, 7), elements=st.sampled_from((0, 255))),
-    arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)),
-    st.floats(0.05, 1.0),
-)
-def test_found_strokes_fade_within_their_core_by_how_likely_they_are(core, probability, certain):
-    strokes = StrokeMask(certain=certain)
-    weight = strokes.weight(core, strokes.certainty(probability), "found")
-    assert (weight[core == 0] == 0).all()
-    inside = core > 0
-    assert (np.abs(weight[inside] - np.minimum(255.0, 255 * probability[inside] / certain)) <= 0.501).all()
-
-
-def test_a_polygon_that_is_replaced_as_a_whole_fades_outside():
-    core = np.zeros((20, 20), np.uint8)
-    core[5:15, 5:15] = 255
-    weight = StrokeMask().weight(core, np.zeros_like(core), "polygon")
-    assert (weight[core > 0] == 255).all()
-    assert 0 < weight[4, 10] < 255
-    assert weight[2, 10] == 0
-
-
 def test_nothing_outside_the_core_of_found_strokes_is_replaced(softened):
     assert (channel(softened, BLEND)[channel(softened, CORE) == 0] == 0).all()
 
 
-def test_a_crop_shows_the_source_and_some_of_what_is_round_the_text(softened, captioned):
+def test_a_crop_shows_the_source_and_some_of_the_picture_around_the_text(softened, captioned):
     for region in row_views(softened)[0].regions:
         crop, mask = region["crop"], region.array("mask", 4)
         assert 0 <= crop["x"] < crop["x"] + crop["width"] <= 512
@@ -128,7 +124,7 @@ def test_confidence_is_high_on_text_and_low_far_from_it(softened, captioned):
     assert (confidence[~near_text()] < 128).all()
 
 
-def test_distant_texts_have_crops_of_their_own(softened):
+def test_distant_texts_have_separate_crops(softened):
     assert len(row_views(softened)[0].regions) == 2
 
 
@@ -189,8 +185,9 @@ def test_rows_without_regions_pass(rows, saved, photo):
 
 
 def test_the_same_image_is_softened_the_same_in_any_batch(rows, saved, captioned, text_region):
-    one = {"bytes": saved(captioned[0], "PNG"), "width": 512, "height": 512, "regions": [text_region(*FIRST)]}
-    other = {"bytes": saved(captioned[0][::-1].copy(), "PNG"), "width": 512, "height": 512, "regions": [text_region(*SECOND)]}
-    together = Soften().apply(rows(one, other))["regions"].to_pylist()
-    assert together == Soften().apply(rows(one))["regions"].to_pylist() + Soften().apply(rows(other))["regions"].to_pylist()
-    assert together[::-1] == Soften().apply(rows(other, one))["regions"].to_pylist()
+    first = {"bytes": saved(captioned[0], "PNG"), "width": 512, "height": 512, "regions": [text_region(*FIRST)]}
+    second = {"bytes": saved(captioned[0][::-1].copy(), "PNG"), "width": 512, "height": 512, "regions": [text_region(*SECOND)]}
+    together = Soften().apply(rows(first, second))["regions"].to_pylist()
+    alone = [Soften().apply(rows(row))["regions"].to_pylist()[0] for row in (first, second)]
+    assert together == alone
+    assert together[::-1] == Soften().apply(rows(second, first))["regions"].to_pylist()

@@ -1,3 +1,5 @@
+"""`upscale` brings fills to their crop's size, and keeps detail only if it suits the ring."""
+
 import cv2
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def mask_of(hole, confidence=255):
     return mask
 
 
-def worked(rows, region, **settings):
+def upscaled(rows, region, **settings):
     done = Upscale(**settings).apply(rows({"width": 512, "height": 512, "regions": [region]}))
     check_schema(done, "upscale")
     assert done["failure"].to_pylist() == [None]
@@ -42,7 +44,7 @@ def figures(region):
 
 def test_a_fill_smaller_than_its_crop_comes_out_at_crop_size_and_its_numbers_are_kept(rows, open_region, crop, half):
     fill = fill_record(half)
-    region = worked(rows, open_region(240, 320, *crop, fill=fill, rung="diffusion"))
+    region = upscaled(rows, open_region(240, 320, *crop, fill=fill, rung="diffusion"))
     assert region.fill().shape == (SIDE, SIDE, 3)
     assert {check["rung"] for check in region["checks"]} == {"diffusion"}
     assert all(check["passed"] for check in region["checks"])
@@ -54,7 +56,7 @@ def test_a_fill_smaller_than_its_crop_comes_out_at_crop_size_and_its_numbers_are
 @pytest.mark.parametrize("threshold", [-1.0, 1e9])
 def test_whatever_its_shape_a_fill_gets_its_crops_size(rows, open_region, crop, shape, threshold):
     fill = fill_record(np.full((*shape, 3), 99, np.uint8))
-    region = worked(rows, open_region(240, 320, *crop, fill=fill, rung="x"), threshold=threshold)
+    region = upscaled(rows, open_region(240, 320, *crop, fill=fill, rung="x"), threshold=threshold)
     assert region.fill().shape == (SIDE, SIDE, 3)
 
 
@@ -68,26 +70,26 @@ def test_fills_of_full_size_and_accepted_regions_pass_untouched(rows, open_regio
 
 def test_a_lost_detail_is_rebuilt_and_comes_closer_to_the_ring(crop, half):
     pixels, hole = crop
-    fill, found = Upscale(threshold=0.0).rebuild(pixels, mask_of(hole), half)
-    assert found["deficit"] > 0
-    assert found["kept"] == 1
-    assert found["bands_rebuilt"] < found["bands_plain"]
-    assert found["overshoot"] <= 0
-    assert found["colour_shift"] <= Upscale.most_colour_shift
+    fill, measurements = Upscale(threshold=0.0).rebuild(pixels, mask_of(hole), half)
+    assert measurements["deficit"] > 0
+    assert measurements["kept"] == 1
+    assert measurements["bands_rebuilt"] < measurements["bands_plain"]
+    assert measurements["overshoot"] <= 0
+    assert measurements["colour_shift"] <= Upscale.most_colour_shift
     plain, _ = Upscale(threshold=1e9).rebuild(pixels, mask_of(hole), half)
     assert not np.array_equal(fill[hole], plain[hole])
 
 
 def test_below_the_threshold_nothing_is_tried(crop, half):
-    _, found = Upscale(threshold=1e9).rebuild(crop[0], mask_of(crop[1]), half)
-    assert set(found) == {"deficit", "kept"}
-    assert found["kept"] == 0
+    _, measurements = Upscale(threshold=1e9).rebuild(crop[0], mask_of(crop[1]), half)
+    assert set(measurements) == {"deficit", "kept"}
+    assert measurements["kept"] == 0
 
 
 def test_in_a_flat_picture_nothing_is_missing(crop):
     flat = np.full((SIDE, SIDE, 3), 120, np.uint8)
-    fill, found = Upscale().rebuild(flat, mask_of(crop[1]), flat[::2, ::2])
-    assert found["kept"] == 0
+    fill, measurements = Upscale().rebuild(flat, mask_of(crop[1]), flat[::2, ::2])
+    assert measurements["kept"] == 0
     assert (fill == 120).all()
 
 
@@ -95,30 +97,30 @@ def test_letters_left_in_the_ring_do_not_make_a_smooth_picture_detailed(crop):
     smooth = np.full((SIDE, SIDE, 3), 120, np.uint8)
     smooth[22:28, 20:76:6] = 0
     fill = np.full((SIDE // 2, SIDE // 2, 3), 120, np.uint8)
-    _, found = Upscale().rebuild(smooth, mask_of(crop[1]), fill)
-    assert found["deficit"] == 0
+    _, measurements = Upscale().rebuild(smooth, mask_of(crop[1]), fill)
+    assert measurements["deficit"] == 0
 
 
 def test_detail_that_leads_away_from_the_ring_is_not_kept(crop, half):
     pixels, hole = crop
     smooth = cv2.GaussianBlur(pixels, (0, 0), 6)
     smooth[hole] = pixels[hole]
-    fill, found = Upscale(threshold=-1e9).rebuild(smooth, mask_of(hole), half)
+    fill, measurements = Upscale(threshold=-1e9).rebuild(smooth, mask_of(hole), half)
     plain, _ = Upscale(threshold=1e9).rebuild(smooth, mask_of(hole), half)
-    assert found["kept"] == 0
-    assert found["bands_rebuilt"] >= found["bands_plain"]
+    assert measurements["kept"] == 0
+    assert measurements["bands_rebuilt"] >= measurements["bands_plain"]
     assert np.array_equal(fill, plain)
 
 
 def test_a_shift_of_colour_is_not_kept(crop, half):
-    _, found = Upscale(threshold=-1e9, most_colour_shift=-1.0).rebuild(crop[0], mask_of(crop[1]), half)
-    assert found["kept"] == 0
+    _, measurements = Upscale(threshold=-1e9, most_colour_shift=-1.0).rebuild(crop[0], mask_of(crop[1]), half)
+    assert measurements["kept"] == 0
 
 
 def test_new_text_is_not_kept(crop, half):
-    _, found = Upscale(threshold=-1e9, most_text=-2.0).rebuild(crop[0], mask_of(crop[1]), half)
-    assert found["kept"] == 0
-    assert "text" in found
+    _, measurements = Upscale(threshold=-1e9, most_text=-2.0).rebuild(crop[0], mask_of(crop[1]), half)
+    assert measurements["kept"] == 0
+    assert "text" in measurements
 
 
 def test_detail_counts_by_the_masks_confidence(crop, half):
@@ -132,9 +134,9 @@ def test_detail_counts_by_the_masks_confidence(crop, half):
 
 def test_without_a_ring_nothing_is_judged(half):
     everywhere = np.ones((SIDE, SIDE), bool)
-    _, found = Upscale().rebuild(np.zeros((SIDE, SIDE, 3), np.uint8), mask_of(everywhere), half)
-    assert np.isnan(found["deficit"])
-    assert found["kept"] == 0
+    _, measurements = Upscale().rebuild(np.zeros((SIDE, SIDE, 3), np.uint8), mask_of(everywhere), half)
+    assert np.isnan(measurements["deficit"])
+    assert measurements["kept"] == 0
 
 
 @pytest.mark.parametrize(

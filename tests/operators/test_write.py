@@ -1,3 +1,5 @@
+"""`write` delivers each image under its path, and commits the ledger rows after it."""
+
 import hashlib
 import os
 
@@ -26,7 +28,7 @@ def dest(tmp_path):
     return str(tmp_path / "dest")
 
 
-def written(dest, table):
+def deliver(dest, table):
     done = Write(dest=dest).apply(table)
     check_schema(done, "write")
     return done.to_pylist()
@@ -38,7 +40,7 @@ def delivered(dest, path):
 
 
 def test_an_edited_image_is_delivered_as_composed(rows, dest):
-    [row] = written(dest, rows({"path": "sub/a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "verdict": "edited"}))
+    [row] = deliver(dest, rows({"path": "sub/a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "verdict": "edited"}))
     assert delivered(dest, "sub/a.jpg") == COMPOSED
     assert row["output_uri"] == f"{dest}/images/sub/a.jpg"
     assert row["output_sha256"] == hashlib.sha256(COMPOSED).hexdigest()
@@ -46,14 +48,14 @@ def test_an_edited_image_is_delivered_as_composed(rows, dest):
 
 @pytest.mark.parametrize("verdict", ["untouched", "rolled_back"])
 def test_rollback_delivers_the_original_bytes(rows, dest, verdict):
-    [row] = written(dest, rows({"path": "a.jpg", "bytes": ORIGINAL, "verdict": verdict}))
+    [row] = deliver(dest, rows({"path": "a.jpg", "bytes": ORIGINAL, "verdict": verdict}))
     assert delivered(dest, "a.jpg") == ORIGINAL
     assert row["output_sha256"] == row["source_sha256"]
 
 
-def test_a_skipped_image_is_delivered_as_it_is(rows, dest):
+def test_a_skipped_image_is_delivered_unchanged(rows, dest):
     table = failed(rows({"path": "a.gif", "bytes": ORIGINAL}), "animated")
-    [row] = written(dest, table)
+    [row] = deliver(dest, table)
     assert delivered(dest, "a.gif") == ORIGINAL
     assert (row["verdict"], row["failure"]["code"]) == ("skipped", "animated")
 
@@ -61,14 +63,14 @@ def test_a_skipped_image_is_delivered_as_it_is(rows, dest):
 def test_a_skipped_image_that_was_never_read_is_copied(rows, dest, tmp_path):
     (tmp_path / "vast #%.jpg").write_bytes(ORIGINAL)
     table = failed(rows({"path": "a.jpg", "uri": str(tmp_path / "vast #%.jpg")}), "bytes_over_limit")
-    [row] = written(dest, table)
+    [row] = deliver(dest, table)
     assert delivered(dest, "a.jpg") == ORIGINAL
     assert (row["verdict"], row["output_uri"]) == ("skipped", f"{dest}/images/a.jpg")
 
 
 @pytest.mark.parametrize("code", ["truncated", "storage_error"])
 def test_a_failed_image_is_not_delivered(rows, dest, code):
-    [row] = written(dest, failed(rows({"path": "a.jpg", "bytes": ORIGINAL}), code))
+    [row] = deliver(dest, failed(rows({"path": "a.jpg", "bytes": ORIGINAL}), code))
     assert (row["verdict"], row["output_uri"], row["output_sha256"]) == ("failed", None, None)
     assert not os.path.exists(f"{dest}/images")
 
@@ -78,7 +80,7 @@ def test_every_row_reaches_the_ledger_without_pixels(rows, dest, text_region):
         {"path": "a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "verdict": "edited", "regions": [text_region(1, 2, 3, 4)]},
         {"path": "b.jpg", "bytes": ORIGINAL, "verdict": "untouched", "shard": 3},
     ).append_column("licence", pa.array(["CC0", "BY"]))
-    written(dest, table)
+    deliver(dest, table)
     rows_kept = {row["path"]: row for row in ledger.read(dest).to_pylist()}
     assert set(rows_kept) == {"a.jpg", "b.jpg"}
     assert rows_kept["a.jpg"]["licence"] == "CC0"
@@ -89,20 +91,20 @@ def test_every_row_reaches_the_ledger_without_pixels(rows, dest, text_region):
 
 
 def test_a_failed_row_reaches_the_ledger_too(rows, dest):
-    written(dest, failed(rows({"path": "a.jpg", "bytes": ORIGINAL}), "truncated"))
+    deliver(dest, failed(rows({"path": "a.jpg", "bytes": ORIGINAL}), "truncated"))
     [row] = ledger.read(dest).to_pylist()
     assert (row["verdict"], row["failure"]["code"], row["reasons"]) == ("failed", "truncated", ["truncated"])
 
 
-def test_what_leaves_holds_no_pixels(rows, dest, text_region):
+def test_rows_leave_without_pixels(rows, dest, text_region):
     table = rows({"path": "a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "regions": [text_region(1, 2, 3, 4)]})
-    [row] = written(dest, table)
+    [row] = deliver(dest, table)
     assert row["bytes"] is None
     assert row["encoded"] is None
     assert row["regions"][0]["probability"] is None
 
 
-def test_an_image_that_cannot_be_put_fails_alone_and_says_why(rows, dest):
+def test_an_image_that_cannot_be_stored_fails_alone_and_says_why(rows, dest):
     table = rows(
         {"path": "a.jpg", "bytes": ORIGINAL, "verdict": "untouched"},
         {"path": "a.jpg/b.jpg/c.jpg", "bytes": ORIGINAL, "verdict": "untouched"},
@@ -111,20 +113,20 @@ def test_an_image_that_cannot_be_put_fails_alone_and_says_why(rows, dest):
     os.makedirs(f"{dest}/images")
     with open(f"{dest}/images/a.jpg", "wb"):
         pass
-    done = written(dest, table)
+    done = deliver(dest, table)
     assert [row["verdict"] for row in done] == ["untouched", "failed", "untouched"]
     assert done[1]["reasons"] == ["output_path_conflict"]
     assert done[1]["output_uri"] is None
     assert ledger.done_ids(dest, 0) == {row["image_id"] for row in done}
 
 
-def test_a_skipped_image_that_cannot_be_put_is_redone_or_failed_but_not_called_delivered(rows, dest, tmp_path):
+def test_a_skipped_image_that_cannot_be_stored_is_redone_or_failed_but_not_called_delivered(rows, dest, tmp_path):
     table = failed(rows({"path": "a.jpg", "uri": str(tmp_path / "gone.jpg")}), "bytes_over_limit")
-    [row] = written(dest, table)
+    [row] = deliver(dest, table)
     assert (row["verdict"], row["failure"]["code"], row["output_uri"]) == ("failed", "key_missing", None)
 
 
-def test_images_are_put_before_their_ledger_rows(rows, dest):
+def test_images_are_stored_before_their_ledger_rows(rows, dest):
     os.makedirs(dest)
     with open(f"{dest}/ledger", "wb"):
         pass
@@ -135,8 +137,8 @@ def test_images_are_put_before_their_ledger_rows(rows, dest):
 
 def test_doing_a_group_again_leaves_the_same_files(rows, dest):
     table = rows(*({"path": f"{number}.jpg", "bytes": bytes([number]), "verdict": "untouched"} for number in range(20)))
-    written(dest, table)
+    deliver(dest, table)
     before = sorted(os.path.join(folder, name) for folder, _, names in os.walk(dest) for name in names)
-    written(dest, table)
+    deliver(dest, table)
     assert sorted(os.path.join(folder, name) for folder, _, names in os.walk(dest) for name in names) == before
     assert len(ledger.read(dest)) == 20

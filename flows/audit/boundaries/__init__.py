@@ -1,6 +1,4 @@
-"""The boundaries of the pipeline: each a function from a sample to what the sample lost in
-crossing it.
-"""
+"""The boundaries of the pipeline: each is a function that measures what a sample loses there."""
 
 from __future__ import annotations
 
@@ -29,4 +27,4 @@ BOUNDARIES: tuple[Callable[[Sample], Iterator[Crossing]], ...] = (
     colour_there_and_back,
     file_encoding,
 )
-"""Every boundary, in the order an image meets them."""
+"""Every boundary, in the order an image crosses them."""

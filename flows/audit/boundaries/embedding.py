@@ -1,8 +1,9 @@
-"""What an image's embedding keeps: its stored type, and which parts of the picture it still sees."""
+"""Measure the loss of storing an embedding, and which parts of a picture it sees."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flows.audit.boundaries.crossing import BAND_NAMES, Crossing, of_values
+from flows.audit.boundaries.crossing import BAND_NAMES, Crossing, compare_values
 from flows.audit.boundaries.sample import Sample
 from operators.masks.geometry import bounding_box, stroke_height
 from operators.rows.arrays import Pixels
@@ -22,11 +23,11 @@ STORED_TYPE: Any = SCHEMA.field("embedding").type.value_type.to_pandas_dtype()
 """The NumPy type of a stored embedding's values."""
 
 LEAST_REMOVED = 0.5
-"""Root mean square in grey levels below which nothing was removed that anybody could see."""
+"""Root mean square in grey levels below which the removal of a thing is invisible."""
 
 
 def as_row(vector: Vector) -> Vector:
-    """The embedding as the row gives it back."""
+    """The embedding as the row returns it."""
     column = pa.array([vector.astype(STORED_TYPE)], SCHEMA.field("embedding").type)
     return np.array(column[0].as_py(), np.float32)
 
@@ -37,45 +38,43 @@ def as_float16(vector: Vector) -> Vector:
 
 
 def as_uint8(vector: Vector) -> Vector:
-    """The embedding in 255 even steps from its least to its greatest value."""
+    """The embedding in 255 even steps from its smallest to its largest value."""
     low, high = float(vector.min()), float(vector.max())
     step = (high - low) / 255 or 1.0
     result: Vector = (np.rint((vector - low) / step) * step + low).astype(np.float32)
     return result
 
 
-STORED = {"stored type": as_row, "float16": as_float16, "uint8": as_uint8}
+STORAGE_TYPES = {"stored type": as_row, "float16": as_float16, "uint8": as_uint8}
 
 
 def embedding_stored(sample: Sample) -> Iterator[Crossing]:
-    """The model's output against what the row keeps of it, and what smaller types would; errors
-    against its largest value.
+    """Compare the output of the encoder with its stored form, and with smaller types.
+
+    Errors are relative to the largest value of the output.
     """
     if sample.embed is None:
         return
     vector = sample.embed(sample.rgb)
     full_range = float(np.abs(vector).max()) or 1.0
-    for name, stored in STORED.items():
-        yield of_values(f"embedding to {name}", vector, stored(vector), full_range)
+    for name, store in STORAGE_TYPES.items():
+        yield compare_values(f"embedding to {name}", vector, store(vector), full_range)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """How far an embedding moves when one thing is blurred away.
-
-    `removed` is the root mean square of what was removed, in grey levels; `moved` the embedding's
-    relative change (Euclidean, as a share of its length).
-    """
+    """How far an embedding moves when one thing is blurred away."""
 
     thing: str
+    """The name of an octave band, or `text`."""
     removed: float
+    """Root mean square of the removed part, in grey levels."""
     moved: float
+    """Euclidean move of the embedding, as a share of its length."""
 
 
-def sights(sample: Sample) -> Iterator[Sight]:
-    """The embedding's change when each octave band, and the text alone, is taken out of the
-    picture.
-    """
+def measure_sights(sample: Sample) -> Iterator[Sight]:
+    """Measure how the embedding moves without each octave band, and without the text."""
     if sample.embed is None:
         return
     rgb = sample.rgb
@@ -89,19 +88,17 @@ def sights(sample: Sample) -> Iterator[Sight]:
 
 
 def _without_bands(rgb: Pixels) -> dict[str, Pixels]:
-    """The picture without one octave band (in every channel), by the band's name; the bands of
-    `octave_bands`.
-    """
-    level, found = rgb.astype(np.float32), {}
+    """The picture without each octave band of `octave_bands`, in every channel, by band name."""
+    level, pictures = rgb.astype(np.float32), {}
     for octave, name in enumerate(BAND_NAMES):
         smooth = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 0.8 * 2**octave, borderType=cv2.BORDER_REFLECT_101)
-        found[name] = np.clip(np.rint(rgb - (level - smooth)), 0, 255).astype(np.uint8)
+        pictures[name] = np.clip(np.rint(rgb - (level - smooth)), 0, 255).astype(np.uint8)
         level = smooth
-    return found
+    return pictures
 
 
 def _without_text(sample: Sample) -> dict[str, Pixels]:
-    """The picture with every text blurred until no letter is left: by half its line's height."""
+    """The picture with every text blurred beyond legibility: by half the height of its line."""
     if not sample.found:
         return {}
     picture = sample.rgb.copy()
@@ -114,14 +111,12 @@ def _without_text(sample: Sample) -> dict[str, Pixels]:
     return {"text": picture}
 
 
-def seen(all_sights: list[Sight]) -> dict[str, float]:
-    """How well each thing is seen, 0..1: the embedding's move for each grey level removed, best
-    seen thing at 1.
-    """
-    sums: dict[str, list[float]] = {}
-    for sight in all_sights:
-        total = sums.setdefault(sight.thing, [0.0, 0.0])
-        total[0], total[1] = total[0] + sight.moved, total[1] + sight.removed
-    gains = {thing: moved / removed for thing, (moved, removed) in sums.items()}
+def visibility(sights: Sequence[Sight]) -> dict[str, float]:
+    """How well the embedding sees each thing: its move per removed grey level, the best at 1."""
+    moved, removed = defaultdict[str, float](float), defaultdict[str, float](float)
+    for sight in sights:
+        moved[sight.thing] += sight.moved
+        removed[sight.thing] += sight.removed
+    gains = {thing: moved[thing] / removed[thing] for thing in moved}
     best = max(gains.values(), default=0.0) or 1.0
     return {thing: gain / best for thing, gain in gains.items()}

@@ -1,6 +1,4 @@
-"""What a latent model sees: the mask on its grid of 8 pixels a cell, and pixels through its
-autoencoder.
-"""
+"""Measure the loss of shrinking a mask to latent cells, and of a model's autoencoder."""
 
 from __future__ import annotations
 
@@ -12,46 +10,46 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flows.audit.boundaries.crossing import Crossing, of_cells, of_pictures
+from flows.audit.boundaries.crossing import Crossing, compare_cells, compare_pictures
 from flows.audit.boundaries.sample import RoundTrip, Sample
 from operators.generators.canvas import largest
 from operators.masks.mask import CORE
 from operators.rows.arrays import Pixels
 
 CELL = 8
-"""Source pixels of a latent cell's side in the common 8-fold autoencoders."""
+"""Source pixels on each side of a latent cell of the common 8-fold autoencoders."""
 
 Cells = npt.NDArray[np.bool_]
 
 
 def _blocks(strokes: Cells) -> npt.NDArray[np.bool_]:
-    """The mask as latent rows x 8 x latent columns x 8, padded with nothing to whole cells."""
+    """The mask as latent rows x 8 x latent columns x 8, padded with False to whole cells."""
     down, across = -strokes.shape[0] % CELL, -strokes.shape[1] % CELL
     padded = np.pad(strokes, ((0, down), (0, across)))
     return padded.reshape(padded.shape[0] // CELL, CELL, padded.shape[1] // CELL, CELL)
 
 
 def touched(strokes: Cells) -> Cells:
-    """The truth: the cells that any stroke touches."""
+    """The cells that any stroke touches: the truth."""
     return np.asarray(_blocks(strokes).any(axis=(1, 3)))
 
 
 def max_pooled(strokes: Cells) -> Cells:
-    """A cell is what the generators make of it."""
+    """Sample the cells as the generators do."""
     height, width = (side + -side % CELL for side in strokes.shape)
     padded = np.pad(strokes, ((0, height - strokes.shape[0]), (0, width - strokes.shape[1])))
     return largest(padded.view(np.uint8), height // CELL, width // CELL) > 0
 
 
 def nearest(strokes: Cells) -> Cells:
-    """A cell is what its first pixel is: nearest sampling as the usual latent pipelines do it
+    """Take the first pixel of each cell, as nearest sampling in the usual latent pipelines does
     (diffusers 0.42, torch).
     """
     return _blocks(strokes)[:, 0, :, 0]
 
 
 def mean_thresholded(strokes: Cells) -> Cells:
-    """A cell is masked if at least half of its pixels are."""
+    """Mask a cell if at least half of its pixels are masked."""
     return np.asarray(_blocks(strokes).mean(axis=(1, 3)) >= 0.5)
 
 
@@ -59,29 +57,27 @@ SAMPLERS = {"max-pooled": max_pooled, "nearest": nearest, "mean at 0.5": mean_th
 
 
 def latent_mask(sample: Sample) -> Iterator[Crossing]:
-    """Real strokes on the latent grid; cells are the latent cells that a stroke touches."""
+    """Shrink real strokes to the latent grid; the cells are those that a stroke touches."""
     for _, mask in sample.crops:
         strokes = mask[:, :, CORE] > 0
         for name, sampler in SAMPLERS.items():
-            yield of_cells(f"strokes to latent cells, {name}", touched(strokes), sampler(strokes))
+            yield compare_cells(f"strokes to latent cells, {name}", touched(strokes), sampler(strokes))
 
 
 def latent_round_trip(sample: Sample) -> Iterator[Crossing]:
-    """Every real crop through the chosen model's autoencoder, without any generation between; its
-    own size is kept.
-    """
+    """Take every real crop through the model's autoencoder at its own size, without generation."""
     if sample.autoencoder is None:
         return
     for pixels, _ in sample.crops:
-        yield of_pictures("latent round trip", pixels, sample.autoencoder(pixels))
+        yield compare_pictures("latent round trip", pixels, sample.autoencoder(pixels))
 
 
 def autoencoder(folder: Path) -> RoundTrip:
-    """The round trip through the `vae/` of a model folder in diffusers' layout (AutoencoderKL),
-    its mean, in float32.
+    """Load the round trip through the `vae/` of a model folder in the layout of diffusers.
 
-    Crops are continued to whole latent cells and cut again. Raises OSError or ValueError where
-    the folder holds none.
+    The autoencoder is an AutoencoderKL; the round trip uses the mean of its latents, in float32.
+    Crops are padded to whole latent cells and cropped again. Raises OSError or ValueError if the
+    folder has no autoencoder.
     """
     import torch
     from diffusers import AutoencoderKL

@@ -1,6 +1,4 @@
-"""What the boundaries are measured on: one real picture with everything that the pipeline has
-made of it.
-"""
+"""A sample for the boundaries: one real picture with all intermediate results of the pipeline."""
 
 from __future__ import annotations
 
@@ -26,23 +24,25 @@ from operators.storage.source_image import SourceImage
 from operators.vision.text_detector import Probability, text_detector
 
 RoundTrip = Callable[[Pixels], Pixels]
-"""A picture (uint8 height x width x 3) into a model's latent space and back, of the same size."""
+"""Takes a picture (uint8 height x width x 3) to a model's latent space and back, at its size."""
 
 Embed = Callable[[Pixels], npt.NDArray[np.float32]]
-"""A picture (uint8 height x width x 3) to its embedding."""
+"""Embeds a picture (uint8 height x width x 3)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture: its file, its pixels, the detector's float map of it, its regions after
-    `detect` and after `soften`.
-    """
+    """One picture with its intermediate results, and the models that some boundaries need."""
 
     data: bytes
+    """The file."""
     picture: Picture
     probability: Probability
+    """The detector's map, as float."""
     found: Sequence[Region]
+    """The regions after `detect`."""
     softened: Sequence[Region]
+    """The regions after `soften`."""
     autoencoder: RoundTrip | None = None
     embed: Embed | None = None
 
@@ -53,14 +53,12 @@ class Sample:
 
     @cached_property
     def crops(self) -> list[tuple[Pixels, Pixels]]:
-        """Pixels and four-channel mask of every region that `soften` made."""
+        """The pixels and the four-channel mask of every region after `soften`."""
         return [(region.array("pixels", 3), region.array("mask", 4)) for region in self.softened]
 
     @cached_property
     def fills(self) -> list[Pixels | None]:
-        """A fill of every region, as the cheapest rung makes it; None where the crop shows
-        nothing to continue.
-        """
+        """The fill of every region by the cheapest rung; None if the mask covers the whole crop."""
         holes = [hole_of(mask) for _, mask in self.crops]
         fill = CLASSICAL["navier_stokes"]
         return [
@@ -70,7 +68,7 @@ class Sample:
 
     @cached_property
     def edits(self) -> list[Edit]:
-        """The edits that `compose` would make if every fill were accepted."""
+        """The edits of `compose` if every fill were accepted."""
         return [
             Edit(region["crop"]["x"], region["crop"]["y"], fill, mask[:, :, BLEND].astype(np.float32) / np.float32(255))
             for region, (_, mask), fill in zip(self.softened, self.crops, self.fills, strict=True)
@@ -79,10 +77,10 @@ class Sample:
 
 
 def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
-    """A listed picture, fetched, detected and softened. Raises Failure as those operators meet
-    it.
+    """Fetch a listed picture, detect its text, and soften the regions.
 
-    The detector's map is made again, as `detect` makes it, since the row keeps only parts of it.
+    Runs the detector a second time, as `detect` does, because the row keeps only parts of its map.
+    Raises Failure as these operators do.
     """
     size = pa.array([item.size if item.size >= 0 else None], pa.int64())
     operator = Detect()
@@ -91,9 +89,9 @@ def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Em
     if softened["failure"] is not None:
         raise Failure(softened["failure"]["code"], softened["failure"]["message"])
     data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
-    shown = FRAMES.at_least(sha256, data, operator.limits, operator.scale.factor)
-    width, height = shown.size
-    rgb = shown.rgb()
+    frame = FRAMES.at_least(sha256, data, operator.limits, operator.scale.factor)
+    width, height = frame.size
+    rgb = frame.rgb()
     probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
     picture = FRAMES.decode(sha256, data, operator.limits)
     return Sample(data, picture, probability, detected.regions, softened.regions, autoencoder, embed)

@@ -1,6 +1,4 @@
-"""How strongly each pixel is replaced: from weights in float to the mask's bytes, and the
-paste-back that follows them.
-"""
+"""Measure the loss of storing the weights of a mask as bytes, and of pasting with them."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from flows.audit.boundaries.crossing import Crossing, of_values
+from flows.audit.boundaries.crossing import Crossing, compare_values
 from flows.audit.boundaries.sample import Sample
 from operators.masks.mask import BLEND
 from operators.masks.stroke_mask import StrokeMask
@@ -22,34 +20,32 @@ Weights = npt.NDArray[np.float32]
 
 
 def soft_mask(sample: Sample) -> Iterator[Crossing]:
-    """The weights that real strokes are pasted back with, 0..255, against what the mask keeps of
-    them.
-    """
+    """Compare the weights that real strokes are pasted back with, 0..255, with the mask's bytes."""
     for region in sample.softened:
         exact, stored, soft = _weights(region)
-        yield of_values("soft mask to bytes", exact[soft], stored[soft], 255)
+        yield compare_values("soft mask to bytes", exact[soft], stored[soft], 255)
 
 
 def paste_back(sample: Sample) -> Iterator[Crossing]:
-    """The composed pixels before rounding, by weights of bytes against weights of float, where
-    the mask is soft.
+    """Compare the composed pixels by float weights and by byte weights, before rounding.
+
+    Only pixels where the mask is soft count.
     """
     for region, fill in zip(sample.softened, sample.fills, strict=True):
         if fill is None:
             continue
         exact, stored, soft = _weights(region)
         change = fill[soft].astype(np.float64) - region.array("pixels", 3)[soft]
-        yield of_values(
+        yield compare_values(
             "paste-back by bytes", change * (exact[soft][:, None] / 255), change * (stored[soft][:, None] / 255.0), 255
         )
 
 
 def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
-    """A region's weights in float and as its mask keeps them, and where its own strokes are
-    pasted softly.
+    """The weights of a region as floats and as stored in its mask, and where strokes are soft.
 
-    Only of lines that stand alone: neighbours share a mask. The stroke network looks again, since
-    a mask keeps no floats.
+    Only a region of a single line counts, because neighbours share a mask. Runs the stroke network
+    again, because a mask keeps no floats.
     """
     crop, stored = region.crop, region.array("mask", 4)[:, :, BLEND].astype(np.float32)
     exact = np.zeros_like(stored)

@@ -1,4 +1,4 @@
-"""GIF: the source's blocks byte for byte, around newly compressed pixels (CompuServe GIF89a).
+"""GIF: the blocks of the source, unchanged, around newly compressed pixels (CompuServe GIF89a).
 
 The palette keeps its length; entries that no pixel uses may take new colours, see
 `operators.pictures.formats.palette`.
@@ -14,79 +14,103 @@ from PIL import Image
 
 from operators.pictures.colour import Space
 from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, loaded, opened
+from operators.pictures.formats.header import Header, load_pixels, opened
 from operators.pictures.formats.thumbnails import xmp_redrawn
 from operators.pictures.picture import Edited, Picture
 from operators.rows.timing import timed
 
 EXTENSION, DESCRIPTOR, TABLE_FLAG, INTERLACED = 0x21, 0x2C, 0x80, 0x40
 LEAST_INTERLACED = 16
-"""Pillow's encoder interlaces no picture with a side below this."""
+"""Pillow's encoder does not interlace a picture with a side below this."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the only frame of a file stands: its descriptor, its colours, its compressed pixels
-    and what follows them.
-    """
+    """Where the parts of a file's only frame are, as offsets into the file."""
 
     descriptor: int
     table: int
+    """The colour table, local or global."""
     table_bits: int
+    """Bits of an index into the colour table."""
     pixels: int
+    """The compressed pixels, from their code size on."""
     end: int
+    """The first byte after the compressed pixels."""
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header. Raises what Pillow raises."""
+    """Read the header of a GIF file.
+
+    - Arguments: `data`, the whole file.
+    - Result: width and height in stored pixels, and the number of frames.
+    - Kept: Pillow's image, its pixels not decoded yet.
+    - Errors: whatever Pillow raises.
+    """
     return opened(data, "GIF")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure as `loaded` does."""
-    file = loaded(header.source)
-    indexed = palette.of(file.convert("P") if file.mode == "L" else file)
-    return Picture("GIF", "P", palette.looked_up(indexed), Space("rgb"), 1, (header.width, header.height), indexed)
+    """Decode the pixels of a GIF file.
+
+    - Arguments: the `header` of the file, and `data`, the whole file.
+    - Result: the picture in RGB or RGBA, its palette looked up.
+    - Kept: the palette.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
+    """
+    file = load_pixels(header.source)
+    indexed = palette.indexed_of(file.convert("P") if file.mode == "L" else file)
+    size = (header.width, header.height)
+    return Picture("GIF", "P", palette.looked_up(indexed), Space("rgb"), orientation=1, size=size, indexed=indexed)
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited pixels in place of its own. Raises ValueError."""
+    """Write an edited picture as a GIF file.
+
+    - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
+    - Result: the new file; its frame covers the whole screen.
+    - Kept: the index of every unchanged pixel, transparency, interlacing unless a side is below
+      LEAST_INTERLACED, and every other block except for thumbnails.
+    - Errors: ValueError for a file without a frame.
+    """
     content, before = bytes(source), edited.picture.indexed
     assert before is not None
-    frame = _frame(content)
-    found = palette.refitted(before, edited, reserved=(content[11],))
-    assert found is not None
+    frame = _first_frame(content)
+    background = content[11]
+    refitted = palette.refitted(before, edited, reserved=(background,))
+    assert refitted is not None
     result = bytearray(content[: frame.pixels])
-    for number in np.flatnonzero((found.entries != before.entries).any(axis=1)).tolist():
-        result[frame.table + 3 * number : frame.table + 3 * number + 3] = found.entries[number, :3].tobytes()
-    height, width = found.indices.shape
+    for number in np.flatnonzero((refitted.entries != before.entries).any(axis=1)).tolist():
+        result[frame.table + 3 * number : frame.table + 3 * number + 3] = refitted.entries[number, :3].tobytes()
+    height, width = refitted.indices.shape
     interlaced = bool(content[frame.descriptor + 9] & INTERLACED) and min(width, height) >= LEAST_INTERLACED
     result[frame.descriptor + 1 : frame.descriptor + 9] = struct.pack("<4H", 0, 0, width, height)
     result[frame.descriptor + 9] = content[frame.descriptor + 9] & ~INTERLACED | INTERLACED * interlaced
     bits = max(2, frame.table_bits)
     with timed("codec"):
-        pixels = Image.fromarray(found.indices).tobytes("gif", "L", bits, int(interlaced))
+        pixels = Image.fromarray(refitted.indices).tobytes("gif", "L", bits, int(interlaced))
     rest = xmp_redrawn(content[frame.end :], edited.preview)
     return xmp_redrawn(bytes(result), edited.preview) + bytes([bits]) + pixels + b"\0" + rest
 
 
-def _frame(data: bytes) -> Frame:
-    """The first frame. Raises ValueError for a file without one."""
+def _first_frame(data: bytes) -> Frame:
+    """Find the first frame. Raises ValueError for a file without one."""
     table, bits = 13, (data[10] & 7) + 1
     position = 13 + (3 << bits if data[10] & TABLE_FLAG else 0)
     while position + 10 < len(data) and data[position] == EXTENSION:
-        position = _behind(data, position + 2)
+        position = _end_of_sub_blocks(data, position + 2)
     if position + 10 >= len(data) or data[position] != DESCRIPTOR:
         raise ValueError("no frame")
-    pixels, packed = position + 10, data[position + 9]
-    if packed & TABLE_FLAG:
-        table, bits = pixels, (packed & 7) + 1
+    pixels, flags = position + 10, data[position + 9]
+    if flags & TABLE_FLAG:
+        table, bits = pixels, (flags & 7) + 1
         pixels += 3 << bits
-    return Frame(position, table, bits, pixels, _behind(data, pixels + 1))
+    end = _end_of_sub_blocks(data, pixels + 1)
+    return Frame(descriptor=position, table=table, table_bits=bits, pixels=pixels, end=end)
 
 
-def _behind(data: bytes, position: int) -> int:
-    """The offset behind a chain of sub-blocks."""
+def _end_of_sub_blocks(data: bytes, position: int) -> int:
+    """The offset after a chain of sub-blocks that starts at a position."""
     while position < len(data) and data[position]:
         position += 1 + data[position]
     return position + 1

@@ -17,27 +17,51 @@ ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """A file's size in stored pixels and its number of pictures; `source` is what its format's
-    module decodes from.
-    """
+    """What a file says of itself before any pixel is decoded."""
 
     width: int
+    """Width in stored pixels, before the orientation turns them."""
     height: int
     source: Any
+    """Whatever the `decode` of the same format module needs; its type is the module's affair."""
     frames: int = 1
+    """How many pictures the file holds."""
     unsupported: str | None = None
-    """Why a file that is whole cannot be edited."""
+    """Why an intact file cannot be edited; None if it can."""
+
+
+def lift_pillow_limit() -> None:
+    """Let Pillow open pictures of any size in this process.
+
+    Pillow warns above `Image.MAX_IMAGE_PIXELS` (89 megapixels unless changed) and refuses
+    pictures of twice that. A run sets its own limit, `Limits.max_pixels`, which may be higher and
+    which `read_header` checks before any pixel is decoded; so Pillow's limit would only reject
+    pictures that the run allows. Pillow has one setting for the whole process and all its
+    threads. Therefore decoding lifts the limit when it opens a file, importing a module leaves it
+    alone, and it is never set back, because another thread may be decoding.
+    """
+    Image.MAX_IMAGE_PIXELS = None
+
+
+def open_image(data: memoryview | bytes, *formats: str) -> Image.Image:
+    """Open a file in Pillow, whatever its size, without decoding it.
+
+    With `formats`, only these are tried. Raises what Pillow raises.
+    """
+    lift_pillow_limit()
+    return Image.open(io.BytesIO(data), formats=formats or None)
 
 
 def opened(data: memoryview | bytes, format: str) -> Header:
     """A file's header as Pillow reads it. Raises what Pillow raises."""
-    file = Image.open(io.BytesIO(data), formats=[format])
+    file = open_image(data, format)
     return Header(file.width, file.height, file, int(getattr(file, "n_frames", 1)))
 
 
-def loaded(file: Image.Image) -> Image.Image:
-    """The file with its pixels decoded. Raises Failure: truncated, corrupt, decompression_bomb or
-    out_of_memory.
+def load_pixels(file: Image.Image) -> Image.Image:
+    """Decode the pixels of an opened file and return the same file.
+
+    Raises Failure: truncated, corrupt, decompression_bomb or out_of_memory.
     """
     with timed("codec"):
         try:
@@ -48,7 +72,7 @@ def loaded(file: Image.Image) -> Image.Image:
 
 
 def orientation_of(file: Image.Image) -> int:
-    """The EXIF orientation, 1 where it is missing or out of range."""
+    """The EXIF orientation (1..8); 1 if it is missing, unreadable or out of range."""
     try:
         value = file.getexif().get(ORIENTATION_TAG, 1)
     except Exception:
@@ -57,7 +81,11 @@ def orientation_of(file: Image.Image) -> int:
 
 
 def decoding_failure(error: Exception) -> Failure:
-    """The failure that an exception of a decoder amounts to."""
+    """The Failure that corresponds to an exception of a decoder.
+
+    Its code is decompression_bomb, out_of_memory, truncated or corrupt; a Failure is returned
+    unchanged.
+    """
     if isinstance(error, Failure):
         return error
     text = str(error)

@@ -1,12 +1,11 @@
-"""JPEG without generation loss: only the blocks that an edit touches are coded again, all others
-keep their coefficients.
+"""JPEG without generation loss: only the blocks that an edit touches are coded again.
 
-A JPEG stores 8 x 8 cosine coefficients per component, quantised; chroma components are usually
-stored at half the width and height, so that one of their blocks spans 16 x 16 pixels. An edit
-replaces the coefficients of every block in whose span a pixel changed, computed with the source's
-own quantisation tables and subsampling, and copies the rest as integers (ITU-T T.81; the
-coefficients are read and written by `jpeglib`, which carries libjpeg; a progressive file is made
-so again by `mozjpeg-lossless-optimization`). Markers stay byte for byte, but for thumbnails, see
+A JPEG stores 8 x 8 quantised cosine coefficients per component (ITU-T T.81). Chroma components
+are usually stored at half the width and height, so that one of their blocks spans 16 x 16 pixels.
+An edit recomputes the coefficients of every block in whose span a pixel changed, with the
+source's quantisation tables and subsampling, and copies all others as integers. `jpeglib`, which
+contains libjpeg, reads and writes the coefficients; `mozjpeg-lossless-optimization` makes a
+progressive file progressive again. Markers keep their bytes except for thumbnails, see
 `operators.pictures.formats.jpeg_markers`.
 """
 
@@ -24,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
-from operators.pictures.colour import Space, black_generation, followed
-from operators.pictures.formats.header import Header, loaded, orientation_of
+from operators.pictures.colour import Model, Space, black_generation, profile_to_apply
+from operators.pictures.formats.header import Header, load_pixels, orientation_of
 from operators.pictures.formats.jpeg_markers import (
     component_ids,
     end_of_image,
@@ -44,24 +43,33 @@ from operators.rows.timing import timed
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
 MOST_GROWTH = 1.05
+"""The largest size of an edited picture, relative to the source."""
 LEAST_STEPS = (0.5, *(2 ** (power / 2) for power in range(-1, 16)), 1e9)
-"""Quantisation steps from which a new coefficient is kept: plain rounding, or the finest of the
-rest that keeps the file small.
+"""Thresholds in quantisation steps, below which a new coefficient is dropped.
 
-A file that was once compressed harder than it is now says little in its blocks; new ones at its
-present steps would say more.
+The first is plain rounding; if it makes the file too large, the finest of the others that does
+not is used. A file that was once compressed harder has little detail in its blocks, so that new
+blocks with its present tables would take more bytes than the old ones.
 """
 BAND = 32
-"""Rows of largest blocks that are transformed at once."""
+"""Rows of blocks, of the component with the largest ones, that are transformed at once."""
 COMPONENTS = ("Y", "Cb", "Cr", "K")
-"""What `jpeglib` calls a file's components, whatever they are."""
+"""The names that `jpeglib` gives to a file's components, whatever they are."""
 Plane = npt.NDArray[np.float32]
 Coefficients = npt.NDArray[np.int16]
 SHARED_MEMORY = Path("/dev/shm")
+"""A file system in memory on Linux."""
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header; previews that cameras append (CIPA DC-007) are no pictures of their own."""
+    """Read the header of a JPEG file.
+
+    - Arguments: `data`, the whole file.
+    - Result: width and height in stored pixels, the number of pictures (previews that cameras
+      append, CIPA DC-007, do not count), and why its coding or bit depth is unsupported.
+    - Kept: Pillow's image, its pixels not decoded yet.
+    - Errors: whatever Pillow raises.
+    """
     content = bytes(data)
     frame = frame_of(content)
     if frame is not None and (frame.marker not in HUFFMAN_FRAMES or frame.precision != 8):
@@ -72,52 +80,69 @@ def header(data: memoryview | bytes) -> Header:
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure as `loaded` does."""
-    return _picture(loaded(header.source), header)
+    """Decode the pixels of a JPEG file.
+
+    - Arguments: the `header` of the file, and `data`, the whole file.
+    - Result: the picture in grey, RGB or CMYK.
+    - Kept: the ICC profile, the EXIF orientation and the black generation of CMYK.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
+    """
+    return _picture(load_pixels(header.source), header)
 
 
-def reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | None:
-    """The picture at 1/2, 1/4 or 1/8 scale, no smaller than `factor(width, height)` times its
-    size; None above one half.
+def decode_reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | None:
+    """Decode a JPEG file at 1/2, 1/4 or 1/8 scale.
+
+    The result is at least `factor(width, height)` times the stored size; None if that is above
+    one half. Raises Failure as `decode` does.
     """
     width, height = header.width, header.height
     scale = factor(width, height)
     if scale > 0.5:
         return None
     header.source.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-    return _picture(loaded(header.source), header)
+    return _picture(load_pixels(header.source), header)
 
 
 def _picture(file: Image.Image, header: Header) -> Picture:
-    """The picture of a loaded file. Inks are taken for inverted in the file, as Adobe's are, with
-    or without its marker.
+    """The picture of a loaded file.
+
+    The file's inks are taken for inverted, as Adobe writes them, with or without its marker.
     """
     stored, orientation = np.asarray(file), orientation_of(file)
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     size = upright_size(header.width, header.height, orientation)
-    model = {1: "grey", 3: "rgb", 4: "cmyk"}[stored.shape[2]]
-    profile, note = followed(file.info.get("icc_profile"), model)  # type: ignore[arg-type]
+    models: dict[int, Model] = {1: "grey", 3: "rgb", 4: "cmyk"}
+    model = models[stored.shape[2]]
+    profile, note = profile_to_apply(file.info.get("icc_profile"), model)
     black = black_generation(stored) if model == "cmyk" else 1.0
-    space = Space(model, profile=profile, black=black)  # type: ignore[arg-type]
+    space = Space(model, profile=profile, black=black)
     return Picture("JPEG", file.mode, stored, space, orientation, size, note=note)
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited blocks coded again and its thumbnails drawn again, at most 5%
-    larger.
+    """Write an edited picture as a JPEG file.
 
-    Raises OSError or ValueError for a file that cannot be written again.
+    - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
+    - Result: the new file; its picture takes at most 5% more bytes, if dropping coefficients of
+      new blocks can achieve that.
+    - Kept: the coefficients of every block without a changed pixel, quantisation tables,
+      subsampling, the progressive flag, every marker except for thumbnails, and what follows the
+      picture except for previews.
+    - Errors: OSError or ValueError for components or sampling that are not supported, and for an
+      appended preview that cannot be drawn again.
     """
     content = bytes(source)
     end = end_of_image(content)
     with timed("codec"):
-        result = _small_enough(content[:end], edited)
+        result = _rewrite_within_growth(content[:end], edited)
     return with_trailer(with_markers(result, content, edited.preview), content, end, edited.preview)
 
 
-def _small_enough(source: bytes, edited: Edited) -> bytes:
-    """The picture rewritten with the finest of LEAST_STEPS that keeps it within MOST_GROWTH; with
-    the coarsest if none does.
+def _rewrite_within_growth(source: bytes, edited: Edited) -> bytes:
+    """Rewrite the picture with the finest of LEAST_STEPS that keeps it within MOST_GROWTH.
+
+    If none does, the coarsest is used.
     """
     result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[0])
     if len(result) <= MOST_GROWTH * len(source):
@@ -135,25 +160,24 @@ def _small_enough(source: bytes, edited: Edited) -> bytes:
 
 
 def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float = 0.5) -> bytes:
-    """The source file with the blocks under `changed` (height x width) coded from `stored`
-    (height x width x 1, 3 or 4).
+    """The source file with the blocks under `changed` coded again.
 
-    New coefficients of fewer than `least` quantisation steps are dropped, a block's mean
-    excepted. Pixels are as stored, unturned, inks as Pillow gives them: inverted against what the
-    file holds. Every marker (EXIF, ICC, XMP, comments) and the progressive flag stay. Raises
-    OSError or ValueError for a file whose components are neither grey, YCbCr, RGB, CMYK nor YCCK,
-    or are sampled at an uneven rate.
+    `stored` are the new pixels, height x width x 1, 3 or 4, not turned, inks as Pillow decodes
+    them, which is inverted compared with the file. `changed` is height x width. New coefficients
+    of fewer than `least` quantisation steps are dropped, except the mean of a block. All markers
+    (EXIF, ICC, XMP, comments) and the progressive flag are kept. Raises OSError or ValueError for
+    components other than grey, YCbCr, RGB, CMYK and YCCK, or sampled at an uneven rate.
     """
     import mozjpeg_lossless_optimization
 
     content = bytes(source)
     new, progressive = _coefficients(content, stored, changed, least)
     if len(new) == 4:
-        # jpeglib writes the first three components only, and copies the fourth from the file it
-        # read.
-        content = _saved(with_component_order(content, (3, 0, 1, 2)), {"Y": new.pop("K")})
+        # jpeglib writes only the first three components and copies the fourth from the file that
+        # it read.
+        content = _with_coefficients(with_component_order(content, (3, 0, 1, 2)), {"Y": new.pop("K")})
         content = with_component_order(content, (1, 2, 3, 0))
-    result = _saved(content, new)
+    result = _with_coefficients(content, new)
     if progressive:
         result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
     return with_component_ids(with_markers(result, bytes(source)), component_ids(bytes(source)))
@@ -162,12 +186,10 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
 def _coefficients(
     source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float
 ) -> tuple[dict[str, Coefficients], bool]:
-    """The coefficients of every component, those of touched blocks computed anew; and whether the
-    file is progressive.
-    """
+    """Coefficients of every component, touched blocks recomputed, and the progressive flag."""
     import jpeglib
 
-    with _file(source) as path:
+    with _temporary_file(source) as path:
         jpeg = jpeglib.read_dct(str(path))
         names = COMPONENTS[: jpeg.num_components]
         if jpeg.num_components != stored.shape[2]:
@@ -177,7 +199,7 @@ def _coefficients(
     tallest, widest = max(down for down, _ in factors), max(across for _, across in factors)
     if any(tallest % down or widest % across for down, across in factors):
         raise ValueError(f"components sampled at {factors}")
-    as_is = "RGB" in str(jpeg.jpeg_color_space) or (len(names) == 4 and not luma_and_black(source))
+    without_luma = "RGB" in str(jpeg.jpeg_color_space) or (len(names) == 4 and not luma_and_black(source))
     step, unit = 8 * tallest * BAND, 8 * widest
     for top in range(0, stored.shape[0], step):
         columns = np.flatnonzero(changed[top : top + step].any(axis=0))
@@ -185,7 +207,7 @@ def _coefficients(
             continue
         left, right = columns[0] // unit * unit, (columns[-1] // unit + 1) * unit
         marked = changed[top : top + step, left:right]
-        planes = _planes(stored[top : top + step, left:right], as_is)
+        planes = _planes(stored[top : top + step, left:right], without_luma)
         for number, (name, (down, across)) in enumerate(zip(names, factors, strict=True)):
             spans = (8 * tallest // down, 8 * widest // across)
             part = coefficients[name][top // spans[0] : (top + step) // spans[0], left // spans[1] : right // spans[1]]
@@ -193,11 +215,11 @@ def _coefficients(
     return coefficients, bool(jpeg.progressive_mode)
 
 
-def _saved(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
-    """The file with some components' coefficients replaced, its entropy coding made to measure."""
+def _with_coefficients(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
+    """The file with some components' coefficients replaced and its entropy coding optimised."""
     import jpeglib
 
-    with _file(source) as read, _file(b"") as target:
+    with _temporary_file(source) as read, _temporary_file(b"") as target:
         jpeg = jpeglib.read_dct(str(read))
         for name, values in coefficients.items():
             setattr(jpeg, name, values)
@@ -205,16 +227,17 @@ def _saved(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
         return target.read_bytes()
 
 
-def _planes(stored: Pixels, as_is: bool) -> list[Plane]:
-    """The components of the pixels, centred on zero: as they are, or three of them as luma and
-    colour differences (JFIF).
+def _planes(stored: Pixels, without_luma: bool) -> list[Plane]:
+    """The components of the pixels, centred on zero.
+
+    The first three of several become luma and colour differences (JFIF) unless `without_luma`.
     """
     values = stored.astype(np.float32)
     if values.shape[2] == 4:
-        inverted = slice(0, 4) if as_is else slice(3, 4)
+        inverted = slice(0, 4) if without_luma else slice(3, 4)
         values[:, :, inverted] = 255 - values[:, :, inverted]
     planes = [values[:, :, channel] - 128 for channel in range(values.shape[2])]
-    if len(planes) == 1 or as_is:
+    if len(planes) == 1 or without_luma:
         return planes
     red, green, blue = values[:, :, 0], values[:, :, 1], values[:, :, 2]
     luma = LUMA_WEIGHTS[0] * red + LUMA_WEIGHTS[1] * green + LUMA_WEIGHTS[2] * blue
@@ -229,8 +252,9 @@ def _recoded(
     table: npt.NDArray[np.uint16],
     least: float,
 ) -> Coefficients:
-    """Coefficients (rows x columns of blocks x 8 x 8), new where a block has a changed pixel; a
-    block spans `spans` pixels.
+    """Coefficients (rows x columns of blocks x 8 x 8), recomputed in blocks with changed pixels.
+
+    `spans` are the height and width of a block in pixels, `table` its quantisation steps.
     """
     rows, columns = coefficients.shape[:2]
     height, width = rows * spans[0], columns * spans[1]
@@ -242,10 +266,10 @@ def _recoded(
     small = cv2.resize(part, (columns * 8, rows * 8), interpolation=cv2.INTER_AREA)
     blocks = small.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)[touched].astype(np.float64)
     steps = COSINES @ blocks @ COSINES.T / table
-    kept = np.abs(steps) >= least
-    kept[:, 0, 0] = True
+    large_enough = np.abs(steps) >= least
+    large_enough[:, 0, 0] = True
     result = coefficients.copy()
-    result[touched] = np.rint(steps * kept).astype(np.int16)
+    result[touched] = np.rint(steps * large_enough).astype(np.int16)
     return result
 
 
@@ -261,10 +285,8 @@ COSINES = _cosines()
 
 
 @contextmanager
-def _file(content: bytes) -> Iterator[Path]:
-    """The content as a file for a library that wants a path, in memory where the system has such
-    a place.
-    """
+def _temporary_file(content: bytes) -> Iterator[Path]:
+    """A temporary file for a library that needs a path, in memory if the system allows it."""
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
     handle, name = tempfile.mkstemp(suffix=".jpg", dir=folder)
     try:

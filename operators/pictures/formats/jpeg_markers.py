@@ -1,9 +1,8 @@
-"""The marker segments of a JPEG: kept byte for byte and in order, whatever writes the
-coefficients.
+"""The marker segments of a JPEG, kept unchanged and in order whatever writes the coefficients.
 
-Only thumbnails that would show what was erased are drawn again, in place. What follows the
-picture's end (a camera's previews, a motion photo's film, a maker's own data) is kept; the index
-of appended previews (CIPA DC-007) follows where they move.
+Only thumbnails are drawn again, in place, because they would show erased content. Data after the
+end of the picture (a camera's previews, the film of a motion photo, a maker's private data) is
+kept, and the index of appended previews (CIPA DC-007) is updated.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from operators.pictures.formats.thumbnails import Draw, exif_redrawn, photoshop_redrawn, redrawn, xmp_redrawn
 from operators.pictures.formats.tiff_directory import Directory, first_directory
@@ -22,23 +22,44 @@ WITHOUT_LENGTH = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
 EXIF, XMP, PHOTOSHOP, INDEX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"MPF\0"
 INDEX_ENTRIES = 0xB002
 PREVIEW = 1
-"""The kind of an appended picture that is a smaller copy of the first (CIPA DC-007, 5.2.3.3.1).
-"""
+"""The kind of an appended smaller copy of the first picture (CIPA DC-007, 5.2.3.3.1)."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame header says: its marker, bits a sample, and size."""
+    """A frame header."""
 
     marker: int
+    """Which kind of frame, one of FRAMES."""
     precision: int
+    """Bits of a sample."""
     width: int
     height: int
 
 
+class IndexedPicture(NamedTuple):
+    """One picture in an index of appended pictures."""
+
+    attributes: int
+    """Flags and, in the middle bits, the kind of picture."""
+    size: int
+    """Length in bytes."""
+    offset: int
+    """Where it starts, counted from the index's byte order mark; 0 for the first picture."""
+
+
+class Index(NamedTuple):
+    """The index of appended pictures."""
+
+    start: int
+    """Offset of its byte order mark in the file."""
+    directory: Directory
+
+
 def segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and offset of every segment with a length, scans included; their entropy-coded data
-    is passed over.
+    """Marker and offset of every segment that has a length, scans included.
+
+    Entropy-coded data is skipped.
     """
     position = 2
     while (position := data.find(0xFF, position)) >= 0 and position + 4 <= len(data):
@@ -53,19 +74,19 @@ def segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def end_of_image(data: bytes) -> int:
-    """The offset behind the end marker of the first picture; the data's length where it has none."""
+    """The offset after the first picture's end marker; the data's length without a marker."""
     last = 2
-    for _, at in segments(data):
-        last = at + 2 + _length(data, at)
+    for _, offset in segments(data):
+        last = offset + 2 + _length(data, offset)
     end = data.find(b"\xff\xd9", last)
     return len(data) if end < 0 else end + 2
 
 
 def frame_of(data: bytes) -> Frame | None:
-    """The first frame header; None where there is none."""
-    for marker, at in segments(data):
-        if marker in FRAMES and at + 9 <= len(data):
-            precision, height, width = struct.unpack(">BHH", data[at + 4 : at + 9])
+    """The first frame header; None if there is none."""
+    for marker, offset in segments(data):
+        if marker in FRAMES and offset + 9 <= len(data):
+            precision, height, width = struct.unpack(">BHH", data[offset + 4 : offset + 9])
             return Frame(marker, precision, width, height)
         if marker == START_OF_SCAN:
             break
@@ -73,74 +94,82 @@ def frame_of(data: bytes) -> Frame | None:
 
 
 def component_ids(data: bytes) -> bytes:
-    """The numbers by which a file calls its components: by convention 1, 2, 3, but any will do."""
-    for marker, at in segments(data):
+    """The numbers of a file's components: usually 1, 2, 3, but any are allowed.
+
+    Raises ValueError for a file without a frame header.
+    """
+    for marker, offset in segments(data):
         if marker in FRAMES:
-            return bytes(data[at + 10 + 3 * number] for number in range(data[at + 9]))
+            return bytes(data[offset + 10 + 3 * number] for number in range(data[offset + 9]))
     raise ValueError("no frame header")
 
 
 def luma_and_black(data: bytes) -> bool:
-    """Whether Adobe's marker says that four components are luma, two colour differences and black
-    (YCCK).
-    """
-    for marker, at in segments(data):
-        if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe":
-            return data[at + 15 : at + 16] == b"\x02"
+    """Whether Adobe's marker declares YCCK: luma, two colour differences and black."""
+    for marker, offset in segments(data):
+        if marker == 0xEE and data[offset + 4 : offset + 9] == b"Adobe":
+            return data[offset + 15 : offset + 16] == b"\x02"
     return False
 
 
 def with_component_order(data: bytes, order: tuple[int, ...]) -> bytes:
-    """The file with the components of its frame header in another order; its scans are left
-    alone.
+    """The file with the components of its frame header in another order; scans stay unchanged.
+
+    Raises ValueError for a file without a frame header.
     """
-    for marker, at in segments(data):
+    for marker, offset in segments(data):
         if marker in FRAMES:
-            entries = [data[at + 10 + 3 * number : at + 13 + 3 * number] for number in order]
-            return data[: at + 10] + b"".join(entries) + data[at + 10 + 3 * len(order) :]
+            entries = [data[offset + 10 + 3 * number : offset + 13 + 3 * number] for number in order]
+            return data[: offset + 10] + b"".join(entries) + data[offset + 10 + 3 * len(order) :]
     raise ValueError("no frame header")
 
 
 def with_component_ids(data: bytes, ids: bytes) -> bytes:
-    """The file with its components called by other numbers, in its frame header and in every
-    scan.
+    """The file with its components renumbered, in the frame header and in every scan.
+
+    Raises ValueError for a file without a frame header.
     """
-    renamed, own = bytearray(data), component_ids(data)
-    if own == ids:
+    renamed, old_ids = bytearray(data), component_ids(data)
+    if old_ids == ids:
         return data
-    for marker, at in segments(data):
+    for marker, offset in segments(data):
         if marker in FRAMES:
             for number, new in enumerate(ids):
-                renamed[at + 10 + 3 * number] = new
+                renamed[offset + 10 + 3 * number] = new
         elif marker == START_OF_SCAN:
-            for number in range(data[at + 4]):
-                place = at + 5 + 2 * number
-                renamed[place] = ids[own.index(data[place])]
+            for number in range(data[offset + 4]):
+                place = offset + 5 + 2 * number
+                renamed[place] = ids[old_ids.index(data[place])]
     return bytes(renamed)
 
 
 def with_markers(data: bytes, source: bytes, draw: Draw | None = None) -> bytes:
-    """The file with exactly the application and comment segments of the source, in their order.
+    """The file with the application and comment segments of the source, in their order.
 
-    With `draw`, the thumbnails in them show what it draws.
+    They replace all of its own. With `draw`, the thumbnails in them are drawn again.
     """
-    kept = [source[at : at + 2 + _length(source, at)] for marker, at in segments(source) if marker in APPLICATION_OR_COMMENT]
+    metadata = [
+        source[offset : offset + 2 + _length(source, offset)]
+        for marker, offset in segments(source)
+        if marker in APPLICATION_OR_COMMENT
+    ]
     if draw is not None:
-        kept = _with_thumbnails(kept, draw)
+        metadata = _with_thumbnails(metadata, draw)
     stripped, position = b"", 2
-    for marker, at in segments(data):
+    for marker, offset in segments(data):
         if marker in APPLICATION_OR_COMMENT:
-            stripped += data[position:at]
-            position = at + 2 + _length(data, at)
-    return data[:2] + b"".join(kept) + stripped + data[position:]
+            stripped += data[position:offset]
+            position = offset + 2 + _length(data, offset)
+    return data[:2] + b"".join(metadata) + stripped + data[position:]
 
 
-def _with_thumbnails(kept: list[bytes], draw: Draw) -> list[bytes]:
-    """Application segments of the same lengths whose thumbnails are drawn again; Photoshop's may
-    span several of them.
+def _with_thumbnails(metadata: list[bytes], draw: Draw) -> list[bytes]:
+    """Metadata segments of the same lengths with redrawn thumbnails.
+
+    Photoshop's resources may span several segments.
     """
-    result = list(kept)
-    for number, segment in enumerate(kept):
+    result = list(metadata)
+    for number, segment in enumerate(metadata):
         if segment[1] == 0xE1 and segment[4:].startswith(EXIF):
             result[number] = segment[:10] + exif_redrawn(segment[10:], draw)
         elif segment[1] == 0xE1 and segment[4:].startswith(XMP):
@@ -156,64 +185,63 @@ def _with_thumbnails(kept: list[bytes], draw: Draw) -> list[bytes]:
 
 
 def other_pictures(data: bytes) -> int:
-    """How many pictures a file holds beside its first and smaller copies of that: gain maps,
-    stereo pairs, panoramas.
+    """How many pictures a file holds besides the first and smaller copies of it.
+
+    These are gain maps, stereo pairs and panoramas.
     """
     index = _index(data)
     if index is None:
         return 0
-    return sum(entry[0] >> 16 & 0xFF != PREVIEW for entry in _pictures(index[1])[1:])
+    return sum(picture.attributes >> 16 & 0xFF != PREVIEW for picture in _pictures(index.directory)[1:])
 
 
 def with_trailer(data: bytes, source: bytes, end: int, draw: Draw) -> bytes:
-    """An edited file (`data`) followed by what stood behind the source's first picture, its
-    previews drawn again.
+    """An edited file (`data`) followed by what follows the source's first picture.
 
-    Raises ValueError where a preview that the source's index names cannot be drawn again.
+    `end` is where that starts in the source. Appended previews are drawn again. Raises ValueError
+    for a preview in the source's index that cannot be drawn again.
     """
     trailer, index = bytearray(source[end:]), _index(source)
-    moved = _index(data)
-    if index is None or moved is None:
+    new_index = _index(data)
+    if index is None or new_index is None:
         return data + bytes(trailer)
-    result, header = bytearray(data), moved[0]
-    place, order = header + index[1].entries[INDEX_ENTRIES].at, index[1].order
-    for number, (_, size, offset) in enumerate(_pictures(index[1])):
-        start = index[0] + offset - end
+    result, order = bytearray(data), index.directory.order
+    entries = new_index.start + index.directory.entries[INDEX_ENTRIES].offset
+    for number, picture in enumerate(_pictures(index.directory)):
+        start = index.start + picture.offset - end
         if number == 0:
-            struct.pack_into(f"{order}I", result, place + 4, len(data))
-        elif offset:
-            new = redrawn(bytes(trailer[start : start + size]), draw) if start >= 0 else None
+            struct.pack_into(f"{order}I", result, entries + 4, len(data))
+        elif picture.offset:
+            new = redrawn(bytes(trailer[start : start + picture.size]), draw) if start >= 0 else None
             if new is None:
                 raise ValueError("an appended preview cannot be drawn again")
-            trailer[start : start + size] = new.ljust(size, b"\0")
-            struct.pack_into(f"{order}I", result, place + 16 * number + 8, len(data) + start - header)
+            trailer[start : start + picture.size] = new.ljust(picture.size, b"\0")
+            struct.pack_into(f"{order}I", result, entries + 16 * number + 8, len(data) + start - new_index.start)
     return bytes(result + trailer)
 
 
-def _index(data: bytes) -> tuple[int, Directory] | None:
-    """The index of appended pictures and the offset of its byte order mark, from which its own
-    offsets count.
-    """
-    for marker, at in segments(data):
+def _index(data: bytes) -> Index | None:
+    """The index of appended pictures; None if there is none that can be read."""
+    for marker, offset in segments(data):
         if marker == START_OF_SCAN:
             return None
-        if marker == 0xE2 and data[at + 4 : at + 8] == INDEX:
+        if marker == 0xE2 and data[offset + 4 : offset + 8] == INDEX:
             try:
-                found = first_directory(data[at + 8 : at + 2 + _length(data, at)])
-                found.content(INDEX_ENTRIES)
+                directory = first_directory(data[offset + 8 : offset + 2 + _length(data, offset)])
+                directory.content(INDEX_ENTRIES)
             except ValueError:
                 return None
-            return (at + 8, found) if INDEX_ENTRIES in found.entries else None
+            return Index(offset + 8, directory) if INDEX_ENTRIES in directory.entries else None
     return None
 
 
-def _pictures(index: Directory) -> list[tuple[int, int, int]]:
-    """Attributes, size and offset of every picture that an index names, the first one included."""
+def _pictures(index: Directory) -> list[IndexedPicture]:
+    """Every picture that an index names, the first one included."""
     content = index.content(INDEX_ENTRIES) or b""
-    entries = [content[at : at + 12] for at in range(0, len(content) // 16 * 16, 16)]
-    return [struct.unpack(f"{index.order}3I", entry) for entry in entries]
+    entries = [content[offset : offset + 12] for offset in range(0, len(content) // 16 * 16, 16)]
+    return [IndexedPicture(*struct.unpack(f"{index.order}3I", entry)) for entry in entries]
 
 
-def _length(data: bytes, at: int) -> int:
-    """The length of a segment, its two length bytes included."""
-    return int.from_bytes(data[at + 2 : at + 4], "big")
+def _length(data: bytes, offset: int) -> int:
+    """The length of the segment at an offset, without the marker, with the two length bytes."""
+    return int.from_bytes(data[offset + 2 : offset + 4], "big")

@@ -1,13 +1,15 @@
-"""Palettes: edited colours as indices, as long as they fit.
+"""Edited colours as indices into a palette, as long as they fit.
 
 An edited pixel takes the nearest of the colours that the picture uses. A palette fits if at least
-95% of the edited pixels are within 6 CIELAB units of theirs, a step that is hardly seen in a
-picture of so few colours. Where it does not, entries that no pixel uses take the colours that are
-farthest off (median cut); where they are too few, it is for the format to say what happens: PNG
-leaves the palette, the others take the nearest colours.
+95% of the edited pixels are within 6 CIELAB units of their entry, a difference that is hardly
+visible in a picture of so few colours. If it does not fit, unused entries take the colours that
+are farthest off, reduced by median cut. If there are too few of them, the format decides: PNG
+leaves the palette, the others use the nearest colours.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,15 +20,26 @@ from operators.pictures.picture import Edited, Indexed
 from operators.rows.arrays import Pixels
 
 NEAR = 6.0
-"""CIELAB distance (CIE 1976) within which an entry stands for a colour."""
+"""CIELAB distance (CIE 1976) within which an entry represents a colour."""
 SHARE = 0.95
-"""Share of the edited pixels that have to be near their entry."""
+"""Share of the edited pixels that must be near their entry."""
 CHUNK = 4096
+"""Colours that are compared with the palette at once."""
 
 
-def of(file: Image.Image) -> Indexed:
-    """A loaded palette picture's indices and entries; indices beyond the palette are looked up as
-    black.
+class Nearest(NamedTuple):
+    """For each of several colours, the nearest palette entry."""
+
+    entries: npt.NDArray[np.intp]
+    """Numbers of the entries."""
+    distances: npt.NDArray[np.float32]
+    """CIELAB distance of each colour from its entry."""
+
+
+def indexed_of(file: Image.Image) -> Indexed:
+    """Indices and entries of a palette picture that is loaded.
+
+    Indices beyond the palette become black entries.
     """
     indices = np.asarray(file)
     colours = np.array(file.getpalette() or [], np.uint8).reshape(-1, 3)
@@ -43,22 +56,22 @@ def of(file: Image.Image) -> Indexed:
 
 
 def looked_up(indexed: Indexed) -> Pixels:
-    """The picture's colours, height x width x 3, or x 4 where an entry is transparent."""
+    """The picture's colours, height x width x 3, or x 4 if an entry is not opaque."""
     channels = 3 if (indexed.entries[:, 3] == 255).all() else 4
     return indexed.entries[:, :channels][indexed.indices]
 
 
 def depth_of(entries: int) -> int:
-    """The bits of an index into so many entries."""
+    """The bits (1, 2, 4 or 8) of an index into a palette of this many entries."""
     return next(bits for bits in (1, 2, 4, 8) if entries <= 2**bits)
 
 
 def refitted(indexed: Indexed, edited: Edited, room: int | None = None, reserved: tuple[int, ...] = ()) -> Indexed | None:
-    """The edited picture in its palette, unchanged pixels with their index; alpha stays.
+    """The edited picture as indices; unchanged pixels keep their index, all pixels their alpha.
 
-    With `room`, the palette may grow to so many entries, and None says that even then it does not
-    fit; without, it keeps its length, and the nearest colours have to do. `reserved` entries are
-    not given other colours.
+    With `room`, the palette may grow to this many entries, and the result is None if the colours
+    do not fit even then. Without it, the palette keeps its length and the nearest colours are
+    used where they do not fit. `reserved` entries keep their colours.
     """
     indices, entries = indexed.indices.copy(), indexed.entries.copy()
     alpha = entries[indices[edited.changed], 3]
@@ -66,45 +79,45 @@ def refitted(indexed: Indexed, edited: Edited, room: int | None = None, reserved
     wanted, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
     counts = np.where(wanted[:, 3] > 0, counts, 0)
     used = np.bincount(indices.ravel(), minlength=len(entries))[: len(entries)] > 0
-    nearest, distance = _nearest(wanted, entries, used)
-    far = (distance > NEAR) & (wanted[:, 3] == 255)
-    if counts[distance > NEAR].sum() > (1 - SHARE) * counts.sum():
+    nearest = _nearest(wanted, entries, used)
+    if not _fits(nearest, counts):
+        far = (nearest.distances > NEAR) & (wanted[:, 3] == 255)
         free = [number for number in np.flatnonzero(~used).tolist() if number not in reserved]
         free += list(range(len(entries), room or 0))
-        new = _few(wanted[far], counts[far], len(free))
+        new = _reduced(wanted[far], counts[far], len(free))
         slots = free[: len(new)]
         added = max([0, *[slot + 1 - len(entries) for slot in slots]])
         entries, used = np.pad(entries, ((0, added), (0, 0))), np.pad(used, (0, added))
         entries[slots], used[slots] = new, True
-        nearest, distance = _nearest(wanted, entries, used)
-        if room is not None and counts[distance > NEAR].sum() > (1 - SHARE) * counts.sum():
+        nearest = _nearest(wanted, entries, used)
+        if room is not None and not _fits(nearest, counts):
             return None
-    chosen = nearest[inverse.ravel()]
+    chosen = nearest.entries[inverse.ravel()]
     indices[edited.changed] = np.where(alpha > 0, chosen, indices[edited.changed])
     return Indexed(indices, entries)
 
 
-def _nearest(
-    wanted: Pixels, entries: Pixels, used: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """For each colour the used entry of its alpha that is nearest in CIELAB, and how far that is."""
-    found = np.zeros(len(wanted), np.intp)
-    distance = np.zeros(len(wanted), np.float32)
+def _fits(nearest: Nearest, counts: npt.NDArray[np.int64]) -> bool:
+    """Whether enough pixels are near their entry; `counts` are the pixels of each colour."""
+    return bool(counts[nearest.distances > NEAR].sum() <= (1 - SHARE) * counts.sum())
+
+
+def _nearest(wanted: Pixels, entries: Pixels, used: npt.NDArray[np.bool_]) -> Nearest:
+    """For each colour (RGBA), the nearest used entry of the same alpha."""
+    nearest = Nearest(np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.float32))
     for alpha in np.unique(wanted[:, 3]):
         group, choice = np.flatnonzero(wanted[:, 3] == alpha), np.flatnonzero(used & (entries[:, 3] == alpha))
-        there = _lab(entries[choice, :3])
+        choice_lab = _lab(entries[choice, :3])
         for start in range(0, len(group), CHUNK):
             part = group[start : start + CHUNK]
-            apart = np.linalg.norm(_lab(wanted[part, :3])[:, None] - there[None], axis=2)
-            best = apart.argmin(axis=1)
-            found[part], distance[part] = choice[best], apart[np.arange(len(part)), best]
-    return found, distance
+            distances = np.linalg.norm(_lab(wanted[part, :3])[:, None] - choice_lab[None], axis=2)
+            best = distances.argmin(axis=1)
+            nearest.entries[part], nearest.distances[part] = choice[best], distances[np.arange(len(part)), best]
+    return nearest
 
 
-def _few(colours: Pixels, counts: npt.NDArray[np.int64], number: int) -> Pixels:
-    """At most `number` opaque colours that stand for the given ones, those that are seen more
-    often counting more.
-    """
+def _reduced(colours: Pixels, counts: npt.NDArray[np.int64], number: int) -> Pixels:
+    """At most `number` opaque colours that represent the given ones, weighted by their counts."""
     if number == 0 or len(colours) == 0:
         return np.zeros((0, 4), np.uint8)
     if len(colours) <= number:
@@ -117,5 +130,6 @@ def _few(colours: Pixels, counts: npt.NDArray[np.int64], number: int) -> Pixels:
 
 
 def _lab(colours: Pixels) -> npt.NDArray[np.float32]:
+    """Colours (uint8 sRGB, number x 3) in CIELAB."""
     lab: npt.NDArray[np.float32] = cv2.cvtColor(colours[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
     return lab

@@ -1,10 +1,9 @@
-"""PNG: every chunk of the source byte for byte and in order, around newly compressed pixels (W3C
-PNG, third edition).
+"""PNG: every chunk of the source, unchanged and in order, around newly compressed pixels.
 
-Bit depth and colour type stay; interlaced pictures are written without interlacing. A palette
-stays as long as its colours are close enough to the edited ones or has room for more, see
-`operators.pictures.formats.palette`; else the pixels become RGB or RGBA, and the chunks that
-speak of the palette go or follow.
+Source: W3C PNG, third edition. Bit depth and colour type are kept; interlaced pictures are
+written without interlacing. A palette stays while its colours are close enough to the edited ones
+or it has room for more, see `operators.pictures.formats.palette`. Otherwise the pixels become RGB
+or RGBA, and the chunks that refer to the palette are dropped or adapted.
 """
 
 from __future__ import annotations
@@ -17,64 +16,85 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from operators.pictures.colour import Samples, Space, followed
+from operators.pictures.colour import Model, Samples, Space, profile_to_apply
 from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, loaded, opened, orientation_of
+from operators.pictures.formats.header import Header, load_pixels, opened, orientation_of
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+COLOUR_TYPES = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}
+"""The colour type of pictures without a palette, by their number of channels."""
 MODES = {(GREY, 1): "1", (GREY, 16): "I;16"}
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 NAMES = {GREY: "L", RGB: "RGB", PALETTE: "P", GREY_ALPHA: "LA", RGBA: "RGBA"}
 XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"
 LEVELS = {0: 1, 1: 3, 2: 6, 3: 9}
-"""Compression level by the two bits in which a stream says how hard its maker tried (RFC 1950).
-"""
+"""Compression level by the two bits in which a zlib stream records its level (RFC 1950)."""
 BAND_BYTES = 4_000_000
+"""Bytes of scan lines that are filtered at once."""
+PAETH = 4
+"""The number of Paeth's filter."""
 
 Chunk = tuple[bytes, bytes]
 """A chunk's name and data."""
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header. Raises what Pillow raises."""
+    """Read the header of a PNG file.
+
+    - Arguments: `data`, the whole file.
+    - Result: width and height in stored pixels, and the number of frames.
+    - Kept: Pillow's image, its pixels not decoded yet.
+    - Errors: whatever Pillow raises.
+    """
     return opened(data, "PNG")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure as `loaded` does, and corrupt for a wrong checksum
-    anywhere.
+    """Decode the pixels of a PNG file.
+
+    - Arguments: the `header` of the file, and `data`, the whole file.
+    - Result: the picture in its own bit depth, with a palette looked up.
+    - Kept: the palette, the ICC profile and the EXIF orientation.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory; corrupt also for a
+      wrong checksum in any chunk.
     """
-    _check(data)
-    file, depth, colour = loaded(header.source), int(data[24]), int(data[25])
-    profile, note = followed(file.info.get("icc_profile"), "grey" if colour in (GREY, GREY_ALPHA) else "rgb")
+    _check_checksums(data)
+    file, depth, colour = load_pixels(header.source), int(data[24]), int(data[25])
+    model: Model = "grey" if colour in (GREY, GREY_ALPHA) else "rgb"
+    profile, note = profile_to_apply(file.info.get("icc_profile"), model)
     orientation = orientation_of(file)
     size = upright_size(header.width, header.height, orientation)
     mode = MODES.get((colour, depth)) or NAMES[colour] + ("" if depth == 8 or colour == PALETTE else f";{depth}")
-    model = "grey" if colour in (GREY, GREY_ALPHA) else "rgb"
-    space = Space(model, 2**depth - 1 if colour != PALETTE else 255, profile)  # type: ignore[arg-type]
+    space = Space(model, 2**depth - 1 if colour != PALETTE else 255, profile)
+    indexed = None
+    stored: Samples
     if colour == PALETTE:
-        indexed = palette.of(file)
-        stored: Samples = palette.looked_up(indexed)
-        return Picture("PNG", mode, stored, space, orientation, size, indexed, note)
-    stored = _sixteen_bits(data, colour) if depth == 16 else _samples(file, space.peak)
-    return Picture("PNG", mode, stored, space, orientation, size, note=note)
+        indexed = palette.indexed_of(file)
+        stored = palette.looked_up(indexed)
+    elif depth == 16:
+        stored = _sixteen_bits(data, colour)
+    else:
+        stored = _samples(file, space.peak)
+    return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note)
 
 
 def _samples(file: Image.Image, peak: int) -> Pixels:
-    """Samples of up to 8 bits, as stored: Pillow scales 2 and 4 bits to 8."""
+    """Samples of up to 8 bits, as stored: Pillow scales those of 2 and 4 bits to 8."""
     pixels = np.asarray(file).astype(np.uint8, copy=False)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     return pixels if peak in (1, 255) else pixels // np.uint8(255 // peak)
 
 
 def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
-    """Samples of 16 bits: Pillow has no mode for most of them. OpenCV is shown nothing but the
-    pixels.
+    """Samples of 16 bits, for most of which Pillow has no mode.
+
+    OpenCV decodes them from a file without metadata. Raises Failure corrupt.
     """
     bare = assembled([chunk for chunk in chunks(data) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     with timed("codec"):
@@ -90,20 +110,28 @@ def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited pixels in place of its own."""
+    """Write an edited picture as a PNG file.
+
+    - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
+    - Result: the new file, its pixels compressed at the level of the source.
+    - Kept: every unchanged sample, bit depth, colour type, transparency, every other chunk except
+      for thumbnails, and what follows the end chunk; a palette only as the module's docstring
+      says.
+    - Errors: ValueError if the palette cannot be written again.
+    """
     depth, colour = int(source[24]), int(source[25])
     parts = list(chunks(source))
     indexed = edited.picture.indexed
     stored = edited.stored
     if indexed is not None:
-        found = palette.refitted(indexed, edited, 256)
-        if found is None:
+        refitted = palette.refitted(indexed, edited, 256)
+        if refitted is None:
             depth, colour = 8, RGB if stored.shape[2] == 3 else RGBA
             parts = _without_palette(parts, indexed, colour)
         else:
-            depth = max(depth, palette.depth_of(len(found.entries)))
-            parts = _with_entries(parts, found, len(indexed.entries))
-            stored = found.indices[:, :, None]
+            depth = max(depth, palette.depth_of(len(refitted.entries)))
+            parts = _with_entries(parts, refitted, len(indexed.entries))
+            stored = refitted.indices[:, :, None]
     elif any(name == b"tRNS" for name, _ in parts):
         stored = _without_key(edited, dict(parts)[b"tRNS"])
     level = LEVELS[next((data[1] >> 6 for name, data in parts if name == b"IDAT" and len(data) > 1), 2)]
@@ -124,6 +152,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 def _with_preview(name: bytes, data: bytes, edited: Edited) -> bytes:
+    """A chunk's data, its thumbnails drawn again if it holds EXIF or XMP."""
     if name == b"eXIf":
         return exif_redrawn(data, edited.preview)
     if name == b"iTXt" and data.startswith(XMP_KEYWORD):
@@ -132,22 +161,25 @@ def _with_preview(name: bytes, data: bytes, edited: Edited) -> bytes:
 
 
 def _without_key(edited: Edited, transparent: bytes) -> Samples:
-    """The edited samples where one colour stands for transparency: no pixel became that colour,
-    and none ceased to be.
+    """The edited samples of a picture in which one colour, the key, means transparency.
+
+    A pixel that had the key's colour keeps it. A pixel that would newly take it gets a last
+    sample that differs by one.
     """
     key = np.frombuffer(transparent, ">u2")[: edited.stored.shape[2]].astype(edited.stored.dtype)
     before, stored, changed = edited.picture.stored, edited.stored.copy(), edited.changed
     hidden = changed & (before == key).all(axis=2)
     stored[hidden] = before[hidden]
-    struck = changed & ~hidden & (stored == key).all(axis=2)
-    last = stored[struck, -1]
-    stored[struck, -1] = np.where(last == edited.picture.space.peak, last - 1, last + 1)
+    colliding = changed & ~hidden & (stored == key).all(axis=2)
+    last = stored[colliding, -1]
+    stored[colliding, -1] = np.where(last == edited.picture.space.peak, last - 1, last + 1)
     return stored
 
 
 def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chunk]:
-    """The chunks with the palette's present entries; those that describe another number of
-    entries go.
+    """The chunks with new palette entries; `before` is how many the source has.
+
+    A histogram is dropped if their number changes. Raises ValueError for fewer entries.
     """
     if len(indexed.entries) < before:
         raise ValueError("a palette cannot lose entries")
@@ -159,7 +191,7 @@ def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chu
 
 
 def _without_palette(parts: list[Chunk], indexed: Indexed, colour: int) -> list[Chunk]:
-    """The chunks of a palette picture that becomes RGB or RGBA."""
+    """The chunks of a palette picture that becomes RGB or RGBA (`colour`)."""
     result = []
     for name, data in parts:
         if name == b"bKGD" and data and data[0] < len(indexed.entries):
@@ -172,8 +204,8 @@ def _without_palette(parts: list[Chunk], indexed: Indexed, colour: int) -> list[
 
 
 def chunks(data: memoryview | bytes) -> Iterator[Chunk]:
-    """The chunks of a file up to its end chunk; a chunk that is cut short ends them."""
-    position, view = 8, memoryview(data)
+    """The chunks of a file up to its end chunk or the first truncated one."""
+    position, view = len(SIGNATURE), memoryview(data)
     while position + 12 <= len(view):
         end = position + 8 + int.from_bytes(view[position : position + 4], "big")
         if end + 4 > len(view):
@@ -185,15 +217,19 @@ def chunks(data: memoryview | bytes) -> Iterator[Chunk]:
         position = end + 4
 
 
+def framed(name: bytes, data: bytes) -> bytes:
+    """A chunk as a file holds it, with its length and checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def assembled(parts: list[Chunk]) -> bytes:
-    """A file of the given chunks."""
-    framed = [struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+    """A file that consists of the chunks."""
+    return SIGNATURE + b"".join(framed(name, data) for name, data in parts)
 
 
-def _check(data: memoryview | bytes) -> None:
-    """Raise Failure corrupt for a chunk whose checksum is wrong: decoders only look at some."""
-    position, view = 8, memoryview(data)
+def _check_checksums(data: memoryview | bytes) -> None:
+    """Raise Failure corrupt for a chunk with a wrong checksum; decoders check only some."""
+    position, view = len(SIGNATURE), memoryview(data)
     while position + 12 <= len(view):
         end = position + 8 + int.from_bytes(view[position : position + 4], "big")
         if end + 4 > len(view):
@@ -204,7 +240,7 @@ def _check(data: memoryview | bytes) -> None:
 
 
 def pack_rows(stored: Samples, depth: int) -> Pixels:
-    """Samples (height x width x channels) as the bytes of scan lines, uint8 height x bytes."""
+    """Samples (height x width x channels) as the bytes of scan lines, uint8, height x bytes."""
     if depth == 16:
         return np.ascontiguousarray(stored, ">u2").view(np.uint8).reshape(stored.shape[0], -1)
     if depth == 8:
@@ -214,10 +250,9 @@ def pack_rows(stored: Samples, depth: int) -> Pixels:
 
 
 def compressed(lines: Pixels, step: int, level: int) -> bytes:
-    """Scan lines as the content of an IDAT chunk, `step` bytes from one pixel to the next.
+    """Scan lines as the content of an IDAT chunk; a pixel takes `step` bytes, at least 1.
 
-    Each line takes the filter whose differences are smallest in sum (PNG, 12.7); lines of fewer
-    than 8 bits a pixel take none.
+    Each line takes the filter with the smallest sum of absolute differences (PNG, 12.7).
     """
     packer = zlib.compressobj(level)
     height, width = lines.shape
@@ -230,17 +265,14 @@ def compressed(lines: Pixels, step: int, level: int) -> bytes:
 
 
 def filtered(lines: Pixels, step: int) -> Pixels:
-    """Scan lines (the first one is only looked back at) filtered, each behind its filter's
-    number.
+    """Scan lines filtered, each with the best filter and preceded by the filter's number.
+
+    The first line is only the one above the others and is left out of the result.
     """
     line, up = lines[1:], lines[:-1]
-    left, corner = np.zeros_like(line), np.zeros_like(line)
-    left[:, step:], corner[:, step:] = line[:, :-step], up[:, :-step]
-    a, b, c = left.astype(np.int16), up.astype(np.int16), corner.astype(np.int16)
-    near_a, near_b, near_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
-    nearest = np.where((near_a <= near_b) & (near_a <= near_c), left, np.where(near_b <= near_c, up, corner))
-    average = ((a + b) >> 1).astype(np.uint8)
-    candidates = [line, line - left, line - up, line - average, line - nearest]
+    left, corner = _shifted(line, step), _shifted(up, step)
+    average = ((left.astype(np.int16) + up) >> 1).astype(np.uint8)
+    candidates = [line, line - left, line - up, line - average, line - _paeth_predictor(left, up, corner)]
     costs = [np.abs(candidate.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64) for candidate in candidates]
     best = np.argmin(costs, axis=0)
     result = np.empty((len(line), line.shape[1] + 1), np.uint8)
@@ -248,3 +280,26 @@ def filtered(lines: Pixels, step: int) -> Pixels:
     for number, candidate in enumerate(candidates):
         result[best == number, 1:] = candidate[best == number]
     return result
+
+
+def paeth_filtered(lines: Pixels, step: int) -> Pixels:
+    """Scan lines filtered as by `filtered`, but all by Paeth's filter, which is faster."""
+    line, up = lines[1:], lines[:-1]
+    result = np.full((len(line), line.shape[1] + 1), PAETH, np.uint8)
+    result[:, 1:] = line - _paeth_predictor(_shifted(line, step), up, _shifted(up, step))
+    return result
+
+
+def _shifted(lines: Pixels, step: int) -> Pixels:
+    """For every byte the one `step` bytes to its left; 0 at the left edge."""
+    result = np.zeros_like(lines)
+    result[:, step:] = lines[:, :-step]
+    return result
+
+
+def _paeth_predictor(left: Pixels, up: Pixels, corner: Pixels) -> Pixels:
+    """The neighbour nearest to left + up - corner; ties go to left, then to up (PNG, 9.4)."""
+    a, b, c = left.astype(np.int16), up.astype(np.int16), corner.astype(np.int16)
+    to_left, to_up, to_corner = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
+    up_or_corner = np.where(to_up <= to_corner, up, corner)
+    return np.where((to_left <= to_up) & (to_left <= to_corner), left, up_or_corner)

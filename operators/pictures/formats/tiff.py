@@ -1,9 +1,8 @@
-"""TIFF: the source file itself, with only those strips or tiles written again in which a sample
-changed (Adobe TIFF 6.0).
+"""TIFF: the source file itself, with only the strips or tiles that changed written again.
 
-A strip or tile keeps its compression, predictor, byte order and planes. New ones take the place
-of the old ones; what finds no room there goes to the end of the file, and its offset follows. So
-every tag, known or not, with its sub-directories, stays byte for byte.
+Source: Adobe TIFF 6.0. A strip or tile keeps its compression, predictor, byte order and planes.
+New ones take the place of the old ones; those that do not fit go to the end of the file, and
+their offsets are updated. So every tag, known or not, with its sub-directories, keeps its bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from operators.pictures.colour import COLOURS, Model, Samples, Space, black_generation, followed
+from operators.pictures.colour import COLOURS, Model, Samples, Space, black_generation, profile_to_apply
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, decoding_failure
 from operators.pictures.formats.thumbnails import photoshop_redrawn, xmp_redrawn
@@ -38,7 +37,7 @@ from operators.pictures.formats.tiff_strips import (
     compressed,
     decompressed,
     layout_of,
-    placed,
+    place,
 )
 from operators.pictures.picture import TURNS, Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
@@ -49,25 +48,31 @@ XMP, PHOTOSHOP, PROFILE = 700, 34377, 34675
 MODELS: dict[int, Model] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk"}
 """The meaning of samples by photometric interpretation; 3 is a palette of RGB colours."""
 WHITE_IS_ZERO, INDEXED = 0, 3
+"""Photometric interpretations."""
 NAMES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
 MOST_SAMPLES = 8
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header; further pages and smaller copies of the first one count as frames. Raises
-    ValueError.
+    """Read the header of a TIFF file.
+
+    - Arguments: `data`, the whole file.
+    - Result: width and height in stored pixels, the number of pictures (a further page and
+      smaller copies of the first count), and why the file's layout or colours are unsupported.
+    - Kept: the first directory.
+    - Errors: ValueError for a directory that is damaged or names no size.
     """
     directory = first_directory(data)
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
-    frames = (
-        1 + (directory.next != 0) + (directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0)
-    )
+    sub_directories = directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0
+    frames = 1 + (directory.next_offset != 0) + sub_directories
     return Header(width, height, directory, frames, _unsupported(directory))
 
 
 def _unsupported(directory: Directory) -> str | None:
+    """Why a file cannot be edited; None if it can. Raises ValueError for damaged tags."""
     bits = directory.numbers(BITS, (1,))
     samples, photometric = directory.number(SAMPLES, 1), directory.number(PHOTOMETRIC, 1)
     compression, predictor = directory.number(COMPRESSION, PLAIN), directory.number(PREDICTOR, 1)
@@ -90,7 +95,13 @@ def _unsupported(directory: Directory) -> str | None:
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure truncated or corrupt."""
+    """Decode the pixels of a TIFF file.
+
+    - Arguments: the `header` of the file, and `data`, the whole file.
+    - Result: the picture in its own bit depth and colour model, with a palette looked up.
+    - Kept: the palette, the ICC profile and the orientation tag.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
+    """
     directory: Directory = header.source
     try:
         with timed("codec"):
@@ -101,27 +112,41 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
 
 
 def _picture(directory: Directory, stored: Samples) -> Picture:
+    """The picture of decoded samples. Raises ValueError for damaged tags."""
     photometric, bits = directory.number(PHOTOMETRIC, 1), directory.number(BITS, 1)
     model = MODELS[photometric]
     orientation = directory.number(ORIENTATION, 1)
     orientation = orientation if orientation in TURNS else 1
     size = upright_size(stored.shape[1], stored.shape[0], orientation)
-    profile, note = followed(directory.content(PROFILE), model)
+    profile, note = profile_to_apply(directory.content(PROFILE), model)
     if photometric == INDEXED:
         indexed = Indexed(stored[:, :, 0], _entries(directory))
-        return Picture("TIFF", "P", palette.looked_up(indexed), Space("rgb", 255, profile), orientation, size, indexed, note)
-    extra = directory.numbers(EXTRA_SAMPLES)[:1]
-    beyond = stored.shape[2] - COLOURS[model]
-    mode = NAMES[model] + ("A" if beyond == 1 and extra in ((1,), (2,)) else "X" * beyond) + (f";{bits}" if bits != 8 else "")
+        colours, space = palette.looked_up(indexed), Space("rgb", profile=profile)
+        return Picture("TIFF", "P", colours, space, orientation, size, indexed=indexed, note=note)
+    first_extra = directory.numbers(EXTRA_SAMPLES)[:1]
+    extra = stored.shape[2] - COLOURS[model]
+    mode = NAMES[model] + ("A" if extra == 1 and first_extra in ((1,), (2,)) else "X" * extra)
+    mode += f";{bits}" if bits != 8 else ""
     mode = {"L;1": "1", "L;16": "I;16"}.get(mode, mode)
-    black = black_generation(stored if bits == 8 else (stored >> 8).astype(np.uint8)) if model == "cmyk" else 1.0
-    inverted, premultiplied = photometric == WHITE_IS_ZERO, extra == (1,) and beyond > 0
-    space = Space(model, 2**bits - 1, profile, inverted, premultiplied, black)
+    black = 1.0
+    if model == "cmyk":
+        black = black_generation(stored if bits == 8 else (stored >> 8).astype(np.uint8))
+    space = Space(
+        model,
+        2**bits - 1,
+        profile,
+        inverted=photometric == WHITE_IS_ZERO,
+        premultiplied=first_extra == (1,) and extra > 0,
+        black=black,
+    )
     return Picture("TIFF", mode, stored, space, orientation, size, note=note)
 
 
 def _entries(directory: Directory) -> Pixels:
-    """A palette of 16-bit colours as uint8 RGBA entries."""
+    """The palette, whose colours have 16 bits, as uint8 RGBA entries.
+
+    If all of them are below 256, they are taken for 8 bits.
+    """
     colours = np.array(directory.numbers(COLOUR_MAP), np.uint32).reshape(3, -1).T
     colours = colours if colours.max(initial=0) < 256 else (colours + 128) // 257
     entries = np.full((len(colours), 4), 255, np.uint8)
@@ -130,60 +155,65 @@ def _entries(directory: Directory) -> Pixels:
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with every strip and tile written again that holds a changed sample. Raises
-    OSError or ValueError.
+    """Write an edited picture as a TIFF file.
+
+    - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
+    - Result: the new file; strips and tiles with a changed sample are compressed as they were.
+    - Kept: every unchanged sample, every other strip and tile, and every tag except the offsets
+      and lengths of what was written, changed palette entries, and thumbnails in Photoshop's
+      resources and XMP.
+    - Errors: OSError or ValueError for damaged data and parts that overlap.
     """
     directory = first_directory(source)
     layout, indexed = layout_of(directory), edited.picture.indexed
     result = bytearray(source)
     before, after = edited.picture.stored, edited.stored
     if indexed is not None:
-        found = palette.refitted(indexed, edited)
-        assert found is not None
-        before, after = indexed.indices[:, :, None], found.indices[:, :, None]
-        _put_colours(result, directory, indexed, found)
+        refitted = palette.refitted(indexed, edited)
+        assert refitted is not None
+        before, after = indexed.indices[:, :, None], refitted.indices[:, :, None]
+        _write_entries(result, directory, indexed, refitted)
     with timed("codec"):
-        offsets, counts = placed(result, layout, dict(_changed_parts(layout, edited.changed, before, after)))
+        offsets, counts = place(result, layout, dict(_changed_parts(layout, edited.changed, before, after)))
     tiled = layout.tile is not None
-    _put_numbers(result, directory, TILE_OFFSETS if tiled else STRIP_OFFSETS, offsets)
+    _write_numbers(result, directory, TILE_OFFSETS if tiled else STRIP_OFFSETS, offsets)
     if layout.compression != PLAIN:
-        _put_numbers(result, directory, TILE_COUNTS if tiled else STRIP_COUNTS, counts)
+        _write_numbers(result, directory, TILE_COUNTS if tiled else STRIP_COUNTS, counts)
     for tag, redrawn in ((XMP, xmp_redrawn), (PHOTOSHOP, photoshop_redrawn)):
         if tag in directory.entries:
             entry, content = directory.entries[tag], directory.content(tag) or b""
-            result[entry.at : entry.at + entry.size] = redrawn(content, edited.preview)
-    _check(bytes(result), after)
+            result[entry.offset : entry.offset + entry.size] = redrawn(content, edited.preview)
+    _check_samples(bytes(result), after)
     return bytes(result)
 
 
 def _changed_parts(
     layout: Layout, changed: npt.NDArray[np.bool_], before: Samples, after: Samples
 ) -> Iterator[tuple[int, bytes]]:
-    """The number and the new content of every strip or tile in which a sample changed."""
+    """Number and new content of every strip or tile with a changed sample."""
     for number, segment in enumerate(layout.segments()):
         area = np.s_[segment.top : segment.top + segment.height, segment.left : segment.left + segment.width]
         if changed[area].any() and not np.array_equal(before[area][:, :, segment.plane], after[area][:, :, segment.plane]):
             yield number, compressed(layout, segment, after[area][:, :, segment.plane])
 
 
-def _check(result: bytes, after: Samples) -> None:
-    """Raise ValueError unless the file holds the edited samples: parts of a file may lie over one
-    another.
-    """
+def _check_samples(result: bytes, after: Samples) -> None:
+    """Raise ValueError unless a file holds these samples; in a damaged one, parts may overlap."""
     if not np.array_equal(decompressed(layout_of(first_directory(result))), after):
         raise ValueError("the file's parts overlap")
 
 
-def _put_numbers(result: bytearray, directory: Directory, tag: int, numbers: list[int]) -> None:
+def _write_numbers(result: bytearray, directory: Directory, tag: int, numbers: list[int]) -> None:
+    """Write a tag's first numbers; the tag keeps the numbers beyond them."""
     old = directory.numbers(tag)
     entry = directory.entries[tag]
-    result[entry.at : entry.at + entry.size] = directory.packed(tag, (*numbers, *old[len(numbers) :]))
+    result[entry.offset : entry.offset + entry.size] = directory.packed(tag, (*numbers, *old[len(numbers) :]))
 
 
-def _put_colours(result: bytearray, directory: Directory, before: Indexed, after: Indexed) -> None:
-    """Write the palette entries that have other colours now; the rest keep their 16 bits."""
+def _write_entries(result: bytearray, directory: Directory, before: Indexed, after: Indexed) -> None:
+    """Write the palette entries that changed; the others keep their 16 bits."""
     colours = np.array(directory.numbers(COLOUR_MAP), np.uint32).reshape(3, -1)
     scale = 1 if colours.max(initial=0) < 256 else 257
-    other = (before.entries != after.entries).any(axis=1)
-    colours[:, other] = after.entries[other, :3].T.astype(np.uint32) * scale
-    _put_numbers(result, directory, COLOUR_MAP, colours.ravel().tolist())
+    changed = (before.entries != after.entries).any(axis=1)
+    colours[:, changed] = after.entries[changed, :3].T.astype(np.uint32) * scale
+    _write_numbers(result, directory, COLOUR_MAP, colours.ravel().tolist())

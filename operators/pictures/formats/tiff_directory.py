@@ -1,7 +1,6 @@
-"""Tag directories as TIFF, EXIF and multi-picture files hold them: which tags there are, and
-where their values stand.
+"""Tag directories of TIFF, EXIF and multi-picture files: their tags and where the values are.
 
-TIFF 6.0 (Adobe, 1992) and BigTIFF; EXIF (CIPA DC-008) and MPF (CIPA DC-007) use the same
+Sources: TIFF 6.0 (Adobe, 1992) and BigTIFF. EXIF (CIPA DC-008) and MPF (CIPA DC-007) use the same
 structure inside a JPEG marker. Offsets count from the first byte of the structure.
 """
 
@@ -13,36 +12,44 @@ from dataclasses import dataclass
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of one value of each field type."""
 WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Field types that hold whole numbers without a sign, by their `struct` letters."""
+"""Field types of unsigned whole numbers, with their `struct` letters."""
 MOST_ENTRIES = 4096
+"""A directory that claims more entries is damaged."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A tag's values: `count` of field type `kind`, at byte `at`, `size` bytes in all."""
+    """Where the values of one tag are."""
 
     kind: int
+    """The field type, a key of SIZES."""
     count: int
-    at: int
+    """Number of values."""
+    offset: int
+    """Where the values start."""
     size: int
+    """Bytes of all values."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One directory of a file: its entries by tag, and where the next directory's offset stands
-    (0: there is none).
-    """
+    """One directory of a file."""
 
     data: memoryview
+    """The whole structure."""
     order: str
+    """Byte order as `struct` writes it, `<` or `>`."""
     entries: dict[int, Entry]
-    next: int
-    next_at: int
+    """The entries by tag."""
+    next_offset: int
+    """Where the next directory starts; 0 if there is none."""
+    next_pointer: int
+    """Where `next_offset` itself is stored."""
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """A tag's whole numbers; the default where it is missing.
+        """A tag's whole numbers; the default if the tag is missing.
 
-        Raises ValueError where it holds anything else or lies outside of the file.
+        Raises ValueError for values of another type or outside of the file.
         """
         entry = self.entries.get(tag)
         if entry is None:
@@ -52,23 +59,25 @@ class Directory:
         return struct.unpack(f"{self.order}{entry.count}{WHOLE[entry.kind]}", self.content(tag) or b"")
 
     def number(self, tag: int, default: int) -> int:
-        """A tag's first whole number."""
+        """A tag's first whole number; the default if there is none. Raises as `numbers` does."""
         return next(iter(self.numbers(tag)), default)
 
     def content(self, tag: int) -> bytes | None:
-        """A tag's bytes as they stand in the file; None where it is missing. Raises ValueError
-        where they lie outside of it.
+        """A tag's bytes as the file stores them; None if the tag is missing.
+
+        Raises ValueError for values outside of the file.
         """
         entry = self.entries.get(tag)
         if entry is None:
             return None
-        if entry.at + entry.size > len(self.data):
+        if entry.offset + entry.size > len(self.data):
             raise ValueError(f"truncated: tag {tag} lies outside of the file")
-        return bytes(self.data[entry.at : entry.at + entry.size])
+        return bytes(self.data[entry.offset : entry.offset + entry.size])
 
     def packed(self, tag: int, numbers: tuple[int, ...]) -> bytes:
-        """Whole numbers in the type that the tag has in this file. Raises ValueError where one
-        does not fit.
+        """Whole numbers in the type that the tag has in this file.
+
+        Raises ValueError for a number that does not fit.
         """
         try:
             return struct.pack(f"{self.order}{len(numbers)}{WHOLE[self.entries[tag].kind]}", *numbers)
@@ -77,7 +86,7 @@ class Directory:
 
 
 def first_directory(data: memoryview | bytes) -> Directory:
-    """The first directory of a TIFF structure. Raises ValueError for what is none, or ends early."""
+    """The first directory of a TIFF structure. Raises ValueError if it is missing or cut."""
     view = memoryview(data)
     orders = {b"II": "<", b"MM": ">"}
     order = orders.get(bytes(view[:2]))
@@ -90,28 +99,30 @@ def first_directory(data: memoryview | bytes) -> Directory:
     return directory_at(view, int(first), order, version == 43)
 
 
-def directory_at(data: memoryview | bytes, at: int, order: str, big: bool = False) -> Directory:
-    """The directory at an offset. Raises ValueError where it is truncated; values are looked at
-    when they are asked for.
+def directory_at(data: memoryview | bytes, offset: int, order: str, big: bool = False) -> Directory:
+    """The directory at an offset; `big` for BigTIFF.
+
+    Values are read and checked when they are asked for. Raises ValueError for a truncated
+    directory, or one of more than MOST_ENTRIES.
     """
     view = memoryview(data)
-    count_size, entry_size, offset = (8, 20, "Q") if big else (2, 12, "I")
-    inline = struct.calcsize(offset)
+    count_size, entry_size, letter = (8, 20, "Q") if big else (2, 12, "I")
+    inline = struct.calcsize(letter)
     try:
-        (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", view[at : at + count_size])
+        (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", view[offset : offset + count_size])
         if count > MOST_ENTRIES:
             raise ValueError(f"a directory of {count} entries")
         entries: dict[int, Entry] = {}
         for number in range(count):
-            start = at + count_size + number * entry_size
-            tag, kind, values = struct.unpack(f"{order}HH{offset}", view[start : start + 4 + inline])
+            start = offset + count_size + number * entry_size
+            tag, kind, values = struct.unpack(f"{order}HH{letter}", view[start : start + 4 + inline])
             size = values * SIZES.get(kind, 1)
             place = start + 4 + inline
             if size > inline:
-                (place,) = struct.unpack(f"{order}{offset}", view[place : place + inline])
+                (place,) = struct.unpack(f"{order}{letter}", view[place : place + inline])
             entries.setdefault(tag, Entry(kind, values, int(place), size))
-        next_at = at + count_size + count * entry_size
-        (following,) = struct.unpack(f"{order}{offset}", view[next_at : next_at + inline])
+        next_pointer = offset + count_size + count * entry_size
+        (next_offset,) = struct.unpack(f"{order}{letter}", view[next_pointer : next_pointer + inline])
     except struct.error as error:
         raise ValueError(f"truncated directory: {error}") from error
-    return Directory(view, order, entries, int(following), next_at)
+    return Directory(view, order, entries, int(next_offset), next_pointer)

@@ -1,8 +1,7 @@
-"""Strips and tiles: how a TIFF's samples lie in its file, and how other samples take their place
-(Adobe TIFF 6.0).
+"""Strips and tiles: how a TIFF stores its samples, and how others replace them (Adobe TIFF 6.0).
 
-Pixels are compressed and decompressed by libtiff, as Pillow carries it, as plain bytes: bit
-depth, byte order, planes and differences are undone here.
+The libtiff that comes with Pillow compresses and decompresses plain bytes; this module handles
+bit depth, byte order, planes and differences.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Samples
+from operators.pictures.formats.header import open_image
 from operators.pictures.formats.tiff_directory import Directory, first_directory
 from operators.rows.arrays import Pixels
 
@@ -34,39 +34,52 @@ COMPRESSIONS = FAX | {
     34925: "lzma",
     50000: "zstd",
 }
-"""Compressions without loss, by Pillow's names."""
+"""Lossless compressions, with Pillow's names."""
 DIFFERENCES = 2
+"""The predictor that stores each sample as its difference from the one to its left."""
 REVERSED = np.array([int(f"{value:08b}"[::-1], 2) for value in range(256)], np.uint8)
+"""Every byte with its bits in reverse order."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One strip or tile: its place in the picture, and which samples it holds."""
+    """One strip or tile: its rectangle in stored pixels and which samples it holds."""
 
     top: int
     left: int
     height: int
     width: int
     plane: slice
+    """The samples of a pixel that the segment holds."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file's samples lie in it."""
+    """How a file stores its samples."""
 
     directory: Directory
     width: int
     height: int
     bits: int
+    """Bits of a sample: 1, 2, 4, 8 or 16."""
     samples: int
+    """Samples of a pixel."""
     compression: int
+    """PLAIN or a key of COMPRESSIONS."""
     differences: bool
+    """Whether the predictor is DIFFERENCES."""
     reversed: bool
+    """Whether the bits of every byte are in reverse order."""
     tile: tuple[int, int] | None
+    """Height and width of a tile; None for strips."""
     strip_rows: int
+    """Rows of a strip; the last one may be shorter."""
     planes: int
+    """1 if a segment holds all samples of its pixels, else the number of samples."""
     offsets: tuple[int, ...]
+    """Where each segment starts in the file."""
     counts: tuple[int, ...]
+    """Bytes of each segment."""
 
     @property
     def order(self) -> str:
@@ -74,8 +87,9 @@ class Layout:
         return self.directory.order
 
     def segments(self) -> Iterator[Segment]:
-        """Every strip or tile in the order of its offset; tiles may reach over the picture's
-        right and lower edge.
+        """Every strip or tile, in the order of `offsets`.
+
+        Tiles may extend beyond the right and lower edges of the picture.
         """
         height, width = self.tile or (self.strip_rows, self.width)
         for plane in range(self.planes):
@@ -87,9 +101,7 @@ class Layout:
 
 
 def layout_of(directory: Directory) -> Layout:
-    """How a supported file's samples lie in it. Raises ValueError where that is contradictory or
-    data is missing.
-    """
+    """The layout of a supported file. Raises ValueError if it is inconsistent or incomplete."""
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     tiled = TILE_OFFSETS in directory.entries
     tile = (directory.number(TILE_LENGTH, 0), directory.number(TILE_WIDTH, 0)) if tiled else None
@@ -113,13 +125,24 @@ def layout_of(directory: Directory) -> Layout:
     if any(offset + count > len(directory.data) for offset, count in zip(offsets, counts, strict=True)):
         raise ValueError("truncated: pixels lie outside of the file")
     return Layout(
-        directory, width, height, bits, samples, compression, directory.number(PREDICTOR, 1) == DIFFERENCES,
-        directory.number(FILL_ORDER, 1) == 2, tile, strip_rows, planes, offsets, counts,
-    )  # fmt: skip
+        directory=directory,
+        width=width,
+        height=height,
+        bits=bits,
+        samples=samples,
+        compression=compression,
+        differences=directory.number(PREDICTOR, 1) == DIFFERENCES,
+        reversed=directory.number(FILL_ORDER, 1) == 2,
+        tile=tile,
+        strip_rows=strip_rows,
+        planes=planes,
+        offsets=offsets,
+        counts=counts,
+    )
 
 
 def _rows(height: int, down: int, expected: int, tiled: bool) -> list[int]:
-    """The rows of every strip or tile, in order; a strip ends with the picture."""
+    """The number of rows of every strip or tile, in order; the last strip may be shorter."""
     if tiled:
         return [down] * expected
     strips = [min(down, height - top) for top in range(0, height, down)]
@@ -127,18 +150,22 @@ def _rows(height: int, down: int, expected: int, tiled: bool) -> list[int]:
 
 
 def _row_bytes(width: int, samples: int, bits: int) -> int:
+    """Bytes of an uncompressed row."""
     return (width * samples * bits + 7) // 8
 
 
 def decompressed(layout: Layout) -> Samples:
-    """Samples, height x width x samples, uint8 or uint16. Raises OSError or ValueError."""
-    inside = layout.samples // layout.planes
+    """All samples of a file, height x width x samples, uint8 or uint16.
+
+    Raises OSError or ValueError for damaged data.
+    """
+    samples = layout.samples // layout.planes
     parts = len(layout.offsets) // layout.planes
-    row = _row_bytes(layout.width, inside, layout.bits)
+    row = _row_bytes(layout.width, samples, layout.bits)
     planes = []
     for plane in range(layout.planes):
-        lines = _lines(layout, slice(plane * parts, (plane + 1) * parts), row, inside)
-        planes.append(_unpacked(layout, lines, inside))
+        lines = _lines(layout, slice(plane * parts, (plane + 1) * parts), row, samples)
+        planes.append(_unpacked(layout, lines, samples))
     stored = planes[0] if layout.planes == 1 else np.concatenate(planes, axis=2)
     if layout.differences:
         across = layout.tile[1] if layout.tile else layout.width
@@ -148,13 +175,17 @@ def decompressed(layout: Layout) -> Samples:
     return stored
 
 
-def _lines(layout: Layout, parts: slice, row: int, inside: int) -> Pixels:
-    """One plane's decompressed lines, uint8 height x bytes: the file once more, its pixels
-    declared to be bytes.
+def _lines(layout: Layout, parts: slice, row: int, samples: int) -> Pixels:
+    """The decompressed lines of one plane, uint8, height x `row` bytes.
+
+    `parts` are the plane's strips or tiles, `samples` those of a pixel in it. Pillow decodes a
+    copy of the file with a directory that declares the pixels to be plain bytes.
     """
     offsets, counts = layout.offsets[parts], layout.counts[parts]
     if layout.compression == PLAIN and not layout.tile:
-        lines = b"".join(bytes(layout.directory.data[at : at + count]) for at, count in zip(offsets, counts, strict=True))
+        lines = b"".join(
+            bytes(layout.directory.data[offset : offset + count]) for offset, count in zip(offsets, counts, strict=True)
+        )
         plain = np.frombuffer(lines, np.uint8).reshape(layout.height, row)
         return REVERSED[plain] if layout.reversed else plain
     fax = layout.compression in FAX
@@ -168,31 +199,32 @@ def _lines(layout: Layout, parts: slice, row: int, inside: int) -> Pixels:
         SAMPLES: (1,),
     }
     if layout.tile:
-        across = layout.tile[1] if fax else _row_bytes(layout.tile[1], inside, layout.bits)
+        across = layout.tile[1] if fax else _row_bytes(layout.tile[1], samples, layout.bits)
         tags |= {TILE_WIDTH: (across,), TILE_LENGTH: (layout.tile[0],), TILE_OFFSETS: offsets, TILE_COUNTS: counts}
     else:
         tags |= {STRIP_OFFSETS: offsets, STRIP_ROWS: (layout.strip_rows,), STRIP_COUNTS: counts}
     if GROUP_3_OPTIONS in layout.directory.entries:
         tags[GROUP_3_OPTIONS] = layout.directory.numbers(GROUP_3_OPTIONS)
-    file = Image.open(io.BytesIO(_with_directory(layout.directory.data, tags)), formats=["TIFF"])
+    file = open_image(_with_directory(layout.directory.data, tags), "TIFF")
     return np.frombuffer(file.tobytes(), np.uint8).reshape(layout.height, row)
 
 
 def _with_directory(data: memoryview, tags: dict[int, tuple[int, ...]]) -> bytes:
-    """The file's bytes under another, little-endian header with one directory of 32-bit numbers."""
-    at = len(data) + len(data) % 2
-    place = at + 2 + 12 * len(tags) + 4
+    """The file's bytes with a little-endian header and one new directory of 32-bit numbers."""
+    directory = len(data) + len(data) % 2
+    values_start = directory + 2 + 12 * len(tags) + 4
     entries, values = b"", b""
     for tag in sorted(tags):
         numbers = struct.pack(f"<{len(tags[tag])}I", *tags[tag])
-        stands = len(numbers) > 4
-        entries += struct.pack("<HHI", tag, 4, len(tags[tag])) + (struct.pack("<I", place + len(values)) if stands else numbers)
-        values += numbers if stands else b""
+        inline = len(numbers) <= 4
+        value_field = numbers if inline else struct.pack("<I", values_start + len(values))
+        entries += struct.pack("<HHI", tag, 4, len(tags[tag])) + value_field
+        values += b"" if inline else numbers
     return b"".join(
         [
-            struct.pack("<2sHI", b"II", 42, at),
+            struct.pack("<2sHI", b"II", 42, directory),
             data[8:],
-            bytes(at - len(data)),
+            bytes(directory - len(data)),
             struct.pack("<H", len(tags)),
             entries,
             bytes(4),
@@ -201,9 +233,9 @@ def _with_directory(data: memoryview, tags: dict[int, tuple[int, ...]]) -> bytes
     )
 
 
-def _unpacked(layout: Layout, lines: Pixels, inside: int) -> Samples:
+def _unpacked(layout: Layout, lines: Pixels, samples: int) -> Samples:
     """Lines of bytes as samples, height x width x samples."""
-    shape = (layout.height, layout.width, inside)
+    shape = (layout.height, layout.width, samples)
     if layout.bits == 16:
         return lines.view(f"{layout.order}u2").astype(np.uint16).reshape(shape)
     if layout.bits == 8:
@@ -213,8 +245,10 @@ def _unpacked(layout: Layout, lines: Pixels, inside: int) -> Samples:
 
 
 def compressed(layout: Layout, segment: Segment, samples: Samples) -> bytes:
-    """A strip's or tile's samples as they stand in the file; a tile is filled up with its last
-    row and column.
+    """A strip's or tile's samples as the file stores them.
+
+    A tile that extends beyond the picture repeats its last row and column. Raises OSError or
+    ValueError if libtiff cannot compress them.
     """
     missing = ((0, segment.height - samples.shape[0]), (0, segment.width - samples.shape[1]), (0, 0))
     whole = np.pad(samples, missing, mode="edge")
@@ -233,10 +267,10 @@ def compressed(layout: Layout, segment: Segment, samples: Samples) -> bytes:
         options = {GROUP_3_OPTIONS: layout.directory.number(GROUP_3_OPTIONS, 0)} if layout.compression == 3 else {}
         image.save(buffer, "TIFF", compression=COMPRESSIONS[layout.compression], strip_size=lines.size + 1, tiffinfo=options)
         small = first_directory(buffer.getvalue())
-        at, count = small.numbers(STRIP_OFFSETS), small.numbers(STRIP_COUNTS)
-        if len(at) != 1:
-            raise ValueError(f"{len(at)} strips in place of one")
-        content = buffer.getvalue()[at[0] : at[0] + count[0]]
+        offsets, counts = small.numbers(STRIP_OFFSETS), small.numbers(STRIP_COUNTS)
+        if len(offsets) != 1:
+            raise ValueError(f"{len(offsets)} strips instead of one")
+        content = buffer.getvalue()[offsets[0] : offsets[0] + counts[0]]
     return REVERSED[np.frombuffer(content, np.uint8)].tobytes() if layout.reversed else content
 
 
@@ -250,42 +284,47 @@ def _packed(layout: Layout, samples: Samples) -> Pixels:
     return np.packbits(bits.reshape(samples.shape[0], -1), axis=1)
 
 
-def placed(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[list[int], list[int]]:
-    """Put new strips or tiles into the file: where the old ones stood if there is room, else at
-    its end.
+def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[list[int], list[int]]:
+    """Write new strips or tiles (content by number) to a file, in place.
 
-    Returns the offsets and lengths of all strips or tiles.
+    They go where the old ones were if there is room, else to the end of the file. Returns the
+    offsets and lengths of all strips or tiles.
     """
     offsets, counts = list(layout.offsets), list(layout.counts)
-    rooms = _rooms(layout, list(parts))
+    gaps = _gaps(layout, list(parts))
     for number, content in parts.items():
         counts[number] = len(content)
-        room = next(
-            (room for room in rooms if room[1] - room[0] >= len(content) or room[1] == len(layout.directory.data)), None
-        )
-        if room is None:
-            room = [len(result) + len(result) % 2, 0]
-        at = offsets[number] = room[0]
-        result += bytes(max(0, at + len(content) - len(result)))
-        result[at : at + len(content)] = content
-        room[0] += len(content) + len(content) % 2
+        gap = next((gap for gap in gaps if gap.end - gap.start >= len(content) or gap.end == len(layout.directory.data)), None)
+        if gap is None:
+            gap = Gap(len(result) + len(result) % 2, 0)
+        offset = offsets[number] = gap.start
+        result += bytes(max(0, offset + len(content) - len(result)))
+        result[offset : offset + len(content)] = content
+        gap.start += len(content) + len(content) % 2
     return offsets, counts
 
 
-def _rooms(layout: Layout, replaced: list[int]) -> list[list[int]]:
-    """Start and end of the places that strips or tiles leave which are replaced, neighbours
-    joined.
+@dataclass
+class Gap:
+    """Free bytes of a file between two offsets; `start` advances as they are used."""
 
-    A place that two strips or tiles share is left alone: some writers store equal ones once.
+    start: int
+    end: int
+
+
+def _gaps(layout: Layout, replaced: list[int]) -> list[Gap]:
+    """The gaps that replaced strips or tiles leave, adjacent ones joined.
+
+    Bytes that two strips or tiles share are no gap: some writers store equal ones once.
     """
-    spans = sorted((at, at + count) for at, count in zip(layout.offsets, layout.counts, strict=True) if count)
-    shared = {span for one, other in pairwise(spans) if other[0] < one[1] for span in (one, other)}
-    rooms: list[list[int]] = []
-    for at, until in sorted((layout.offsets[number], layout.offsets[number] + layout.counts[number]) for number in replaced):
-        if (at, until) in shared:
+    spans = sorted((offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True) if count)
+    shared = {span for first, second in pairwise(spans) if second[0] < first[1] for span in (first, second)}
+    gaps: list[Gap] = []
+    for start, end in sorted((layout.offsets[number], layout.offsets[number] + layout.counts[number]) for number in replaced):
+        if (start, end) in shared:
             continue
-        if rooms and rooms[-1][1] <= at <= rooms[-1][1] + at % 2:
-            rooms[-1][1] = until
+        if gaps and gaps[-1].end <= start <= gaps[-1].end + start % 2:
+            gaps[-1].end = end
         else:
-            rooms.append([at, until])
-    return rooms
+            gaps.append(Gap(start, end))
+    return gaps

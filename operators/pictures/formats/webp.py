@@ -1,9 +1,8 @@
-"""WebP: every chunk of the source byte for byte and in order, around newly coded pixels (RFC
-9649).
+"""WebP: every chunk of the source, unchanged and in order, around newly coded pixels (RFC 9649).
 
-A lossless file stays lossless, its hidden colours included. A lossy one is coded again as a
-whole: VP8 has no coefficients of its own to keep apart from their neighbours, every block being
-predicted from the ones before it.
+A lossless file stays lossless, including the colours under full transparency. A lossy one is
+coded again as a whole: VP8 predicts every block from earlier ones, so that single blocks cannot
+be kept.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from operators.pictures.colour import Space, followed
-from operators.pictures.formats.header import Header, loaded, opened, orientation_of
+from operators.pictures.colour import Space, profile_to_apply
+from operators.pictures.formats.header import Header, load_pixels, opened, orientation_of
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
@@ -23,29 +22,49 @@ from operators.rows.timing import timed
 PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
 LOSSY_QUALITY = 92
 LOSSLESS_EFFORT = 50
-"""Pillow takes the effort for a quality; above this, a lossless file grows no smaller and takes
-three times as long.
+"""Effort of lossless coding, which Pillow takes as `quality`.
+
+Above this value files do not shrink further and coding takes three times as long.
 """
 JPEG_PREFIX = b"Exif\0\0"
-"""What some writers put before the EXIF structure, as JPEG has it."""
+"""A prefix from JPEG that some writers put before the EXIF structure."""
 
 
 def header(data: memoryview | bytes) -> Header:
-    """A file's header. Raises what Pillow raises."""
+    """Read the header of a WebP file.
+
+    - Arguments: `data`, the whole file.
+    - Result: width and height in stored pixels, and the number of frames.
+    - Kept: Pillow's image, its pixels not decoded yet.
+    - Errors: whatever Pillow raises.
+    """
     return opened(data, "WEBP")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
-    """The whole picture. Raises Failure as `loaded` does."""
-    file = loaded(header.source)
-    profile, note = followed(file.info.get("icc_profile"), "rgb")
+    """Decode the pixels of a WebP file.
+
+    - Arguments: the `header` of the file, and `data`, the whole file.
+    - Result: the picture in RGB or RGBA.
+    - Kept: the ICC profile and the EXIF orientation.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
+    """
+    file = load_pixels(header.source)
+    profile, note = profile_to_apply(file.info.get("icc_profile"), "rgb")
     orientation = orientation_of(file)
     size = upright_size(header.width, header.height, orientation)
     return Picture("WEBP", file.mode, np.asarray(file), Space("rgb", profile=profile), orientation, size, note=note)
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
-    """The source with the edited pixels in place of its own."""
+    """Write an edited picture as a WebP file.
+
+    - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
+    - Result: the new file, lossless if the source is.
+    - Kept: every other chunk except for thumbnails; every unchanged sample if the file is
+      lossless.
+    - Errors: OSError or ValueError if Pillow cannot write the pixels.
+    """
     parts = list(_chunks(bytes(source)))
     lossless = is_lossless(source)
     with timed("codec"):
@@ -68,8 +87,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
 
 def is_lossless(source: memoryview | bytes) -> bool:
-    """Whether the file keeps its pixels without loss; they may stand behind a profile of any
-    length.
+    """Whether a file stores its pixels without loss.
+
+    All chunks are searched, because the pixels may follow a profile of any length.
     """
     return any(name == b"VP8L" for name, _ in _chunks(bytes(source)))
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows.audit.audit import Audit, Measured, Models, audit, models
+from flows.audit.audit import Audit, MeasuredPicture, Models, audit, load_models
 from flows.audit.boundaries.crossing import Crossing
 from flows.audit.boundaries.embedding import Sight
 from flows.audit.contracts import BOUNDS, Bound
@@ -100,7 +100,7 @@ def test_a_models_autoencoder_is_crossed(run, tiny_model):
 
 
 def test_a_model_without_an_autoencoder_is_not_crossed(tmp_path):
-    found = models(tmp_path)
+    found = load_models(tmp_path)
     assert found.autoencoder is None
     assert found.no_autoencoder.endswith("has no autoencoder (no vae/)")
 
@@ -145,12 +145,12 @@ def test_an_encoder_is_given_every_picture_and_what_it_no_longer_sees_is_broken(
     embed = lambda rgb: rgb.mean(axis=(0, 1)).astype("float32")  # noqa: E731
     found = audit(str(source), "", Models(embed=embed))
     assert found.pooled("embedding to stored type").grey_levels <= 255 * 2**-11
-    assert found.seen()
+    assert found.visibility()
 
 
 def test_a_starved_band_is_one_line():
     found = Audit("here", Models())
-    found.measured.append(Measured("a.png", (), (Sight("2-4 px", 10, 0.001), Sight("16-32 px", 10, 0.5))))
+    found.measured.append(MeasuredPicture("a.png", (), (Sight("2-4 px", 10, 0.001), Sight("16-32 px", 10, 0.5))))
     assert found.broken_bounds() == ["embedding: 2-4 px seen at 0.002 of the best seen, bound 0.1"]
 
 
@@ -158,6 +158,6 @@ def test_bounds_are_held_to_each_picture_and_not_to_the_mean():
     found = Audit("here", Models())
     fine = Crossing("latent round trip", values=10**6, squared=1.0)
     poor = Crossing("latent round trip", values=10, squared=1.0)
-    found.measured += [Measured("fine.png", (fine,)), Measured("poor.png", (poor,))]
+    found.measured += [MeasuredPicture("fine.png", (fine,)), MeasuredPicture("poor.png", (poor,))]
     assert found.pooled("latent round trip").psnr > 50
     assert found.broken_bounds() == ["latent round trip: 1 of 2 pictures, such as poor.png: PSNR 10 dB, bound 23.4 dB"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flows.audit.boundaries import BOUNDARIES
-from flows.audit.boundaries.crossing import Crossing, of_cells, of_values
+from flows.audit.boundaries.crossing import Crossing, compare_cells, compare_values
 from flows.audit.contracts import BOUNDS, breaches, psnr_of
 
 
@@ -17,7 +17,7 @@ def test_every_boundary_that_is_crossed_has_its_bound_and_every_bound_says_why(s
 def test_an_identity_breaks_no_bound():
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     for boundary in BOUNDS:
-        assert list(breaches(of_values(boundary, picture, picture, 255))) == []
+        assert list(breaches(compare_values(boundary, picture, picture, 255))) == []
 
 
 def test_what_was_not_measured_breaks_no_bound():
@@ -26,8 +26,8 @@ def test_what_was_not_measured_breaks_no_bound():
 
 def test_half_a_level_is_allowed_and_a_whole_one_is_not():
     zero = np.zeros(4)
-    assert list(breaches(of_values("soft mask to bytes", zero, zero + 0.5, 255))) == []
-    broken = list(breaches(of_values("soft mask to bytes", zero, zero + 1, 255)))
+    assert list(breaches(compare_values("soft mask to bytes", zero, zero + 0.5, 255))) == []
+    broken = list(breaches(compare_values("soft mask to bytes", zero, zero + 1, 255)))
     assert [str(breach) for breach in broken] == [
         "PSNR 48.1 dB, bound 54.2 dB",
         "largest error 1 levels, bound 0.501 levels",
@@ -38,9 +38,9 @@ def test_a_single_lost_cell_breaks_the_latent_masks_bound():
     before = np.ones(100, bool)
     after = before.copy()
     after[7] = False
-    (breach,) = breaches(of_cells("strokes to latent cells, max-pooled", before, after))
+    (breach,) = breaches(compare_cells("strokes to latent cells, max-pooled", before, after))
     assert (breach.figure, breach.value, breach.limit) == ("cells", pytest.approx(0.99), 1)
-    assert list(breaches(of_cells("strokes to latent cells, nearest", before, after))) == []
+    assert list(breaches(compare_cells("strokes to latent cells, nearest", before, after))) == []
 
 
 def test_a_band_below_its_bound_is_named():

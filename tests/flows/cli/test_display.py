@@ -1,4 +1,4 @@
-"""What a user sees of a run: figures on a terminal, lines elsewhere."""
+"""The progress of a run: a panel on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from flows.cli.display import EVERY, duration, line, panel, show_progress
+from flows.cli.display import SECONDS_VARIABLE, duration, line, panel, show_progress
 from flows.telemetry.progress import Activity, Progress
 from flows.telemetry.summary import Summary
 from operators.rows.failure import RunError
@@ -33,9 +33,9 @@ MIDDLE = Progress(
 )
 
 
-def printed(what: object) -> list[str]:
+def printed(content: object) -> list[str]:
     console = Console(file=io.StringIO(), width=140)
-    console.print(what)
+    console.print(content)
     return [" ".join(text.split()) for text in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -47,21 +47,21 @@ def test_a_duration_has_two_units_at_most(seconds: float | None, words: str) -> 
     assert duration(seconds) == words
 
 
-def test_a_line_tells_counts_rates_the_end_and_the_busiest() -> None:
+def test_a_line_has_counts_rates_the_time_left_and_the_busiest_operators() -> None:
     assert line(MIDDLE) == (
         "3,000 of 12,000 images (25%) | 2000 edited, 990 rolled back, 10 failed | 5.25 images/s, 0.012 GB/s | 1 h 30 min left"
         " | detect 75%, verify 25%, fetch 0.2 at a time"
     )
 
 
-def test_a_listing_tells_how_far_it_is() -> None:
+def test_a_listing_shows_how_far_it_is() -> None:
     assert line(replace(MIDDLE, total=0, listed=1234)) == "listing: 1,234 images"
 
 
 def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> None:
-    head, told, columns, *operators = printed(panel(MIDDLE))
-    assert head.endswith("3,000 of 12,000 images 10 min 0 s gone, 1 h 30 min left 5.25 images/s, 0.012 GB/s")
-    assert told == "2000 edited, 990 rolled back, 10 failed | corrupt 10"
+    head, counts, columns, *operators = printed(panel(MIDDLE))
+    assert head.endswith("3,000 of 12,000 images 10 min 0 s elapsed, 1 h 30 min left 5.25 images/s, 0.012 GB/s")
+    assert counts == "2000 edited, 990 rolled back, 10 failed | corrupt 10"
     assert columns == "operator busy ms/image waiting at work workers"
     assert operators == [
         "fetch 0.2 at a time 48 40 3 tasks",
@@ -71,13 +71,13 @@ def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> N
     ]
 
 
-def test_before_the_workers_have_begun_there_are_no_operators_to_tell_of() -> None:
+def test_before_the_workers_start_the_panel_has_no_operators() -> None:
     _, *below = printed(panel(replace(MIDDLE, operators=(), verdicts={}, failures={})))
     assert below == ["starting workers"]
 
 
-def test_where_there_is_no_terminal_a_line_comes_as_often_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EVERY, "0.05")
+def test_without_a_terminal_lines_come_at_the_interval_of_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECONDS_VARIABLE, "0.05")
     console = Console(file=io.StringIO(), width=200)
     with show_progress(console) as update:
         update(Summary(listed=3))
@@ -94,9 +94,10 @@ def test_a_short_run_without_a_terminal_prints_nothing() -> None:
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("given", ["soon", "0", "-1", "nan", ""])
-def test_what_is_no_number_of_seconds_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EVERY, given)
-    with pytest.raises(RunError, match=f"{EVERY}={given}: a number") as refused, show_progress(Console(file=io.StringIO())):
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", ""])
+def test_what_is_no_number_of_seconds_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECONDS_VARIABLE, text)
+    message = f"{SECONDS_VARIABLE}={text}: expected a number of seconds above 0"
+    with pytest.raises(RunError, match=message) as refused, show_progress(Console(file=io.StringIO())):
         pass
     assert refused.value.code == "option_invalid"

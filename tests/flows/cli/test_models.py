@@ -1,4 +1,4 @@
-"""`cleanplate models`: listing, showing and pulling."""
+"""`cleanplate models`: list, show and pull."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def models(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["models", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
-def test_list_shows_every_alias_its_licence_and_whether_it_is_here() -> None:
+def test_list_shows_every_alias_its_licence_and_whether_it_is_downloaded() -> None:
     result = models("list")
     assert result.exit_code == 0
     rows = {line.split()[0]: line for line in result.output.splitlines()[1:]}
@@ -32,7 +32,7 @@ def test_list_shows_every_alias_its_licence_and_whether_it_is_here() -> None:
     assert rows["telea"].split()[-1] == "code"
 
 
-def test_show_tells_everything_of_an_alias() -> None:
+def test_show_prints_the_card_of_an_alias() -> None:
     result = models("show", "flux-fill")
     card = resolve("flux-fill")
     lines = dict(line.partition(": ")[::2] for line in result.output.splitlines())
@@ -40,13 +40,11 @@ def test_show_tells_everything_of_an_alias() -> None:
     assert lines["licence"] == card.licence
     assert lines["note"] == card.note
     assert lines["steps"] == str(card.steps)
-    assert lines["here"] == "no"
-    assert lines["sha256"] == "unknown until it is pulled"
+    assert lines["downloaded"] == "no"
+    assert lines["sha256"] == "unknown until the model is downloaded"
 
 
-def test_show_of_a_folder_tells_where_it_lies_its_checksums_and_that_nothing_pins_it(
-    model_folder: Folder, tmp_path: Path
-) -> None:
+def test_show_of_a_folder_prints_its_place_its_checksums_and_that_nothing_pins_it(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     result = models("show", folder)
     assert f"folder: {folder}\n" in result.output
@@ -66,7 +64,7 @@ def test_pull_prints_the_checksums_that_a_card_lacks(s3: object, model_folder: F
     assert first.startswith("tiny: 33.4 kB verified in ")
     assert yaml.safe_load(rest) == {"files": checksums(resolve("s3://pulled/tiny"))}
     shown = models("show", "s3://pulled/tiny").output
-    assert "here: 33.4 kB\n" in shown
+    assert "downloaded: 33.4 kB\n" in shown
     for name, sha256 in checksums(resolve(str(folder))).items():
         assert f"  {sha256}  {name}\n" in shown
 
@@ -76,7 +74,7 @@ def test_pull_of_code_and_of_a_folder_leaves_them_as_they_are(model_folder: Fold
     result = models("pull", "telea", folder)
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        "telea: code of an installed package, nothing to pull",
+        "telea: code of an installed package, nothing to download",
         f"model: 33.4 kB verified in {folder}",
     ]
 
@@ -85,4 +83,4 @@ def test_pull_of_code_and_of_a_folder_leaves_them_as_they_are(model_folder: Fold
 def test_an_unknown_model_is_one_line_and_exit_code_2(command: str) -> None:
     result = models(command, "teela")
     assert result.exit_code == 2
-    assert result.output == "error: model_unknown: 'teela' is no alias and no folder; there are: telea\n"
+    assert result.output == "error: model_unknown: 'teela' is neither an alias nor a folder; there are: telea\n"

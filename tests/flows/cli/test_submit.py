@@ -1,6 +1,4 @@
-"""What `cleanplate submit` refuses before anything is sent, and the RayJob that it prints
-instead.
-"""
+"""`cleanplate submit`: what it refuses before sending anything, and the RayJob that it prints."""
 
 from __future__ import annotations
 
@@ -28,9 +26,9 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         (["erase", "photos", "s3://b/out"], "source photos: a cluster needs a URL, or an absolute path"),
         (["erase", "s3://b/in", "cleaned"], "dest cleaned: a cluster needs a URL, or an absolute path"),
         (["inpaint", "s3://b/in", "s3://b/out", "--masks", "masks"], "masks masks: a cluster needs a URL"),
-        (["models", "list"], "'models' is no command that can be submitted"),
-        (["plan", "s3://b/in", "--images", "5"], "'plan' is no command that can be submitted"),
-        (["--image", "x", "erase", "s3://b/in", "s3://b/out"], "--image and --base belong to --kubernetes"),
+        (["models", "list"], "'models' cannot be submitted"),
+        (["plan", "s3://b/in", "--images", "5"], "'plan' cannot be submitted"),
+        (["--image", "x", "erase", "s3://b/in", "s3://b/out"], "--image and --base require --kubernetes"),
         (["erase", "s3://b/in", "s3://b/out"], "RAY_ADDRESS must name the cluster's job server"),
     ],
 )
@@ -62,9 +60,9 @@ def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
     assert again["metadata"]["name"] == job["metadata"]["name"]
 
 
-def test_a_ray_job_takes_no_files_of_this_machine_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_job_cannot_include_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("name: mine\nplacement: fused\nstages: {}\n")
     answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--profile", "mine.yaml"])
     assert answer.exit_code == 2
-    assert "mine.yaml: a RayJob takes no files of this machine along" in answer.output
+    assert "mine.yaml: a RayJob cannot include files of this machine" in answer.output

@@ -16,8 +16,8 @@ SIZES = some.lists(some.none() | some.integers(0, 2 * LARGEST_BLOCK_BYTES), max_
 
 
 def lengths(sizes: list[int | None], images: int) -> list[int]:
-    found = [0, *ends(sizes, images)]
-    return [end - start for start, end in pairwise(found)]
+    positions = [0, *ends(sizes, images)]
+    return [end - start for start, end in pairwise(positions)]
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_every_file_is_in_one_block_and_no_block_is_too_large(sizes: list[int | 
     assert sum(lengths(sizes, images)) == len(sizes)
     start = 0
     for length in lengths(sizes, images):
-        held = [UNKNOWN_BYTES if size is None else size for size in sizes[start : start + length]]
+        block_sizes = [UNKNOWN_BYTES if size is None else size for size in sizes[start : start + length]]
         assert 1 <= length <= images
-        assert length == 1 or sum(held) <= LARGEST_BLOCK_BYTES
+        assert length == 1 or sum(block_sizes) <= LARGEST_BLOCK_BYTES
         start += length
 
 
@@ -57,7 +57,7 @@ def test_blocks_hold_the_rows_as_they_were_the_users_columns_too(sizes: list[int
     blocks = pack_blocks(rows, 3)
     assert blocks.num_rows == len(ends(sizes, 3))
     assert unpack_blocks(blocks).equals(rows)
-    assert pa.concat_tables([unpack_blocks(blocks.slice(at, 1)) for at in range(blocks.num_rows)]).equals(rows)
+    assert pa.concat_tables([unpack_blocks(blocks.slice(row, 1)) for row in range(blocks.num_rows)]).equals(rows)
 
 
 def test_a_table_of_rows_is_left_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""The batches of a dataset as they arrive, and a look round while none does."""
+"""Batches arrive in between polls, and None arrives while there is no batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import time
 import pyarrow as pa
 import pytest
 
-from cluster.profile import Profile, Stage
-from flows.engine import lost_nodes, polling
-from flows.engine.lost_nodes import NodeWatch
+from flows.engine import polling
 from flows.engine.polling import batches_or_none
-from flows.flow import Flow
-from operators.fetch import Fetch
-from operators.rows.failure import RunError
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -28,7 +23,7 @@ def never(batch: pa.Table) -> pa.Table:
     raise ValueError("never")
 
 
-def test_every_batch_arrives_and_none_stands_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_batch_arrives_and_none_arrives_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray.data
 
     monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
@@ -56,23 +51,3 @@ def test_a_caller_that_leaves_early_leaves_no_thread_behind(monkeypatch: pytest.
     while any(thread.name == "arrivals" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def profile(cpus: float) -> Profile:
-    return Profile(name="own", placement="staged", stages={"default": Stage(cpus=cpus)})
-
-
-def test_nodes_that_are_too_few_are_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost_nodes, "CHECK_SECONDS", 0.0)
-    short = NodeWatch(Flow((Fetch(),)), profile(1000), patience=0.3)
-    short.check()
-    time.sleep(0.4)
-    with pytest.raises(RunError, match="needs 1001 CPU") as ended:
-        short.check()
-    assert (ended.value.code, ended.value.exit_code) == ("nodes_lost", 3)
-
-
-def test_nodes_that_are_enough_are_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost_nodes, "CHECK_SECONDS", 0.0)
-    enough = NodeWatch(Flow((Fetch(),)), profile(0.25), patience=0.0)
-    assert [enough.check() for _ in range(3)] == [None] * 3

@@ -1,4 +1,4 @@
-"""Rows that are worked one by one in a process of their own, which they may end."""
+"""Rows that are processed one by one in a child process, which they may end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from operators.rows.table import Additions, Row, map_rows
 from tests.faults.poison_flow import Decoder
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 BOUNDS = Bounds.model_validate({"seconds": {"decoder": 8, "killed": 60}, "memory": "300MiB"})
 
 
 @dataclass(frozen=True)
 class Killed(Operator):
-    """Is killed from outside at an image, as often as a file says."""
+    """Is killed from outside at an image, as many times as a file has characters."""
 
     reads: ClassVar[tuple[str, ...]] = ("bytes",)
     adds: ClassVar[tuple[str, ...]] = ("width",)
@@ -41,16 +41,16 @@ class Killed(Operator):
         return map_rows(batch, self.name, self.adds, self._work)
 
     def _work(self, row: Row) -> Additions:
-        left = Path(self.times).read_text()
-        if left:
-            Path(self.times).write_text(left[1:])
+        kills_left = Path(self.times).read_text()
+        if kills_left:
+            Path(self.times).write_text(kills_left[1:])
             os.kill(os.getpid(), signal.SIGKILL)
         return {"width": 1}
 
 
 @dataclass(frozen=True)
 class Refusing(Operator):
-    """Cannot work a batch at all, as `write` where its ledger cannot be put."""
+    """Cannot process a batch at all, as `write` without access to the ledger."""
 
     def apply(self, batch: pa.Table) -> pa.Table:
         raise Failure("disk_full", "no space left")
@@ -64,11 +64,9 @@ class Unopened(Refusing):
 
 @pytest.fixture
 def rows(tmp_path: Path, pictures: Pictures, index_rows: Callable[..., pa.Table]) -> Callable[..., pa.Table]:
-    """Fetched rows, a healthy picture for each None and one with that word at its end for each
-    word.
-    """
+    """Makes fetched rows: a healthy picture for None, or one whose file ends in a word."""
 
-    def made(*words: bytes | None) -> pa.Table:
+    def make(*words: bytes | None) -> pa.Table:
         files = []
         for number, word in enumerate(words):
             pictures.plain(number, (16, 16)).save(tmp_path / f"{number}.png")
@@ -77,7 +75,7 @@ def rows(tmp_path: Path, pictures: Pictures, index_rows: Callable[..., pa.Table]
             files.append(tmp_path / f"{number}.png")
         return Flow((Fetch(),)).run(index_rows(*files))
 
-    return made
+    return make
 
 
 def codes(table: pa.Table) -> list[str | None]:
@@ -86,16 +84,16 @@ def codes(table: pa.Table) -> list[str | None]:
 
 def test_healthy_rows_come_out_as_they_do_in_this_process(rows: Callable[..., pa.Table]) -> None:
     operator, batch = Chain((Decoder(), Compose())), rows(None, None)
-    alone = work_isolated(operator, batch, BOUNDS)
-    check_schema(alone, "alone")
-    assert alone.drop_columns("timings").equals(operator.apply(batch).drop_columns("timings"))
+    isolated = work_isolated(operator, batch, BOUNDS)
+    check_schema(isolated, "isolated")
+    assert isolated.drop_columns("timings").equals(operator.apply(batch).drop_columns("timings"))
 
 
 def test_a_poison_ends_its_row_and_passes_through_what_follows(rows: Callable[..., pa.Table]) -> None:
-    worked = work_isolated(Chain((Decoder(), Compose())), rows(None, b"crash", None, b"hang", b"fill"), BOUNDS)
-    assert codes(worked) == [None, "worker_crashed", None, "time_limit", "memory_limit"]
-    assert worked["verdict"].to_pylist() == ["untouched", "failed", "untouched", "failed", "failed"]
-    assert {failure["operator"] for failure in worked["failure"].to_pylist() if failure} == {"decoder"}
+    result = work_isolated(Chain((Decoder(), Compose())), rows(None, b"crash", None, b"hang", b"fill"), BOUNDS)
+    assert codes(result) == [None, "worker_crashed", None, "time_limit", "memory_limit"]
+    assert result["verdict"].to_pylist() == ["untouched", "failed", "untouched", "failed", "failed"]
+    assert {failure["operator"] for failure in result["failure"].to_pylist() if failure} == {"decoder"}
 
 
 def test_a_row_that_failed_before_is_not_touched(rows: Callable[..., pa.Table]) -> None:
@@ -104,14 +102,14 @@ def test_a_row_that_failed_before_is_not_touched(rows: Callable[..., pa.Table]) 
 
 
 @pytest.mark.parametrize("kills", range(KILLS_BELIEVED + 1))
-def test_a_kill_from_outside_is_believed_when_it_comes_again(tmp_path: Path, rows: Callable[..., pa.Table], kills: int) -> None:
+def test_a_kill_from_outside_is_believed_when_it_is_repeated(tmp_path: Path, rows: Callable[..., pa.Table], kills: int) -> None:
     (tmp_path / "times").write_text("x" * kills)
-    worked = work_isolated(Killed(str(tmp_path / "times")), rows(None), BOUNDS)
-    assert codes(worked) == ["memory_limit" if kills == KILLS_BELIEVED else None]
+    result = work_isolated(Killed(str(tmp_path / "times")), rows(None), BOUNDS)
+    assert codes(result) == ["memory_limit" if kills == KILLS_BELIEVED else None]
 
 
 @pytest.mark.parametrize(("operator", "error"), [(Refusing(), Failure), (Unopened(), FileNotFoundError)], ids=["apply", "open"])
-def test_what_no_image_is_to_blame_for_is_raised(
+def test_an_error_that_no_image_caused_is_raised(
     rows: Callable[..., pa.Table], operator: Operator, error: type[Exception]
 ) -> None:
     with pytest.raises(error):

@@ -1,6 +1,4 @@
-"""The reader of a run: what is pending, in blocks, and the same blocks whenever they are read
-again.
-"""
+"""The reader of a run yields pending rows in blocks, and the same blocks when it reads again."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def dest(tmp_path: Path) -> str:
 
 
 def commit(dest: str, rows: pa.Table) -> None:
-    """As `write` does for rows that were worked well."""
+    """Commit successful rows, as `write` does."""
     records: list[dict[str, Any]] = [
         {"image_id": image_id, "shard": 0, "verdict": "edited", "regions": []} for image_id in rows["image_id"].to_pylist()
     ]
@@ -36,24 +34,24 @@ def commit(dest: str, rows: pa.Table) -> None:
 
 def blocks(dest: str, files: list[str]) -> list[list[str]]:
     items = pa.table({"shard": [0], "files": pa.array([files], pa.list_(pa.string()))})
-    tables = [table.slice(at, 1) for table in read_pending(dest, 4, items) for at in range(table.num_rows)]
+    tables = [table.slice(row, 1) for table in read_pending(dest, 4, items) for row in range(table.num_rows)]
     return [unpack_blocks(table)["image_id"].to_pylist() for table in tables]
 
 
-def test_what_is_done_is_left_out(dest: str) -> None:
+def test_finished_images_are_left_out(dest: str) -> None:
     rows = index.read_shard(dest, 0)
     commit(dest, rows.slice(0, 5))
     expected = rows["image_id"].to_pylist()[5:]
     assert blocks(dest, ledger.files_by_shard(dest)[0]) == [expected[:4], expected[4:]]
 
 
-def test_what_is_committed_meanwhile_does_not_change_the_blocks(dest: str) -> None:
+def test_later_commits_do_not_change_the_blocks(dest: str) -> None:
     first = blocks(dest, [])
     assert [len(block) for block in first] == [4, 4, 2]
     commit(dest, index.read_shard(dest, 0).slice(0, 7))
     assert blocks(dest, []) == first
 
 
-def test_where_all_is_done_there_is_no_block(dest: str) -> None:
+def test_a_finished_shard_has_no_block(dest: str) -> None:
     commit(dest, index.read_shard(dest, 0))
     assert blocks(dest, ledger.files_by_shard(dest)[0]) == []

@@ -1,4 +1,4 @@
-"""A run works every image once, leaves a ledger, and does nothing where nothing is to be done."""
+"""A run processes every image once, writes a ledger, and does nothing if all images are done."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from operators.rows.schema import LEDGER_SCHEMA
 from operators.write import Write
 
 if TYPE_CHECKING:
-    from tests.conftest import Finished, Pictures
+    from tests.fixtures.pictures import Pictures
+    from tests.fixtures.ray import Finished
 
 FAST = erase_text(Fills(PRESETS["fast"]))
 QUALITY = erase_text(Fills(PRESETS["quality"]))
@@ -41,10 +42,10 @@ QUALITY = erase_text(Fills(PRESETS["quality"]))
 
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends the test if Ray is asked for."""
+    """Fails the test if the run connects to Ray."""
 
     def refuse(flow: Flow, profile: Profile) -> None:
-        raise AssertionError("Ray is asked for")
+        raise AssertionError("the run connects to Ray")
 
     monkeypatch.setattr(run_module, "connect", refuse)
 
@@ -83,7 +84,7 @@ def test_a_run_leaves_images_ledger_settings_and_report_and_no_lease(finished: F
     assert not [file for file in finished.dest.rglob("*") if file.name.endswith(".partial")]
 
 
-def test_every_output_stands_under_its_sources_path_with_the_sum_that_the_ledger_names(
+def test_every_output_has_its_sources_path_and_the_checksum_in_the_ledger(
     finished: Finished, sums: Callable[[Path], dict[str, str]]
 ) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
@@ -138,17 +139,23 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
     content = json.loads((finished.dest / "run.json").read_text())
     assert content["source"] == str(finished.source)
     assert content["seed"] == 0
-    assert [entry["operator"] for entry in content["settings"]] == [*(one.name for one in QUALITY.operators), "write"]
+    assert [entry["operator"] for entry in content["settings"]] == [
+        *(operator.name for operator in QUALITY.operators),
+        "write",
+    ]
     assert {"ray", "numpy", "opencv-python-headless", "onnxruntime", "cleanplate"} <= set(content["versions"])
     assert [model["alias"] for model in content["models"]] == [
         "pp-ocr-v6-small",
         "strokes",
         "efficientnet-lite0",
         "builtin",
+        "realesrgan-animevideov3-x4",
         "patchmatch",
         "navier_stokes",
     ]
-    assert [len(model["sha256"]) for model in content["models"]] == [64, 64, 64, 64, 0, 0]
+    checksums = {model["alias"]: model["sha256"] for model in content["models"]}
+    assert [len(checksum) for checksum in checksums.pop("realesrgan-animevideov3-x4").values()] == [64, 64]
+    assert [len(checksum) for checksum in checksums.values()] == [64, 64, 64, 64, 0, 0]
 
 
 def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:
@@ -187,7 +194,7 @@ def test_a_second_run_leaves_the_report_and_makes_one_that_is_gone(finished: Fin
 @pytest.mark.usefixtures("no_ray")
 def test_a_run_that_dies_on_its_way_leaves_no_report_of_an_earlier_one(finished: Finished, copy_of_finished: Path) -> None:
     shutil.rmtree(copy_of_finished / "ledger")
-    with pytest.raises(AssertionError, match="Ray is asked for"):
+    with pytest.raises(AssertionError, match="the run connects to Ray"):
         run(QUALITY, str(finished.source), str(copy_of_finished), laptop())
     assert not (copy_of_finished / "report.html").exists()
 
@@ -253,7 +260,7 @@ def test_a_profile_that_does_not_fit_is_refused_with_the_sum(finished: Finished,
 
 
 class Started(BaseException):
-    """Stands in for a started Ray; carries what it was asked for."""
+    """Raised instead of starting Ray; carries the number of CPUs."""
 
 
 @pytest.mark.parametrize("workers", [None, 1, 3])
@@ -303,14 +310,16 @@ def test_new_and_changed_images_are_worked_and_the_others_are_not(
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_progress_is_told_after_every_block(pictures: Pictures, tmp_path: Path) -> None:
+def test_progress_is_reported_after_every_block(pictures: Pictures, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", pictures, 3)
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
+
+    def report(summary: Summary) -> None:
+        reports.append((summary.total, summary.worked))
+
     profile = laptop().with_workers(1).model_copy(update={"images_per_block": 1})
-    run(
-        FAST, str(source), str(tmp_path / "out"), profile, progress=lambda summary: told.append((summary.total, summary.worked))
-    )
-    assert told == [(0, 0), (3, 0), (3, 1), (3, 2), (3, 3)]
+    run(FAST, str(source), str(tmp_path / "out"), profile, progress=report)
+    assert reports == [(0, 0), (3, 0), (3, 1), (3, 2), (3, 3)]
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -359,7 +368,7 @@ def test_a_transient_failure_ends_in_exit_code_3_and_only_that_image_is_redone(p
 
 
 def stages_before(stage: Any, kind: str) -> Any:
-    """The first stage of a plan of that kind, seen from its end."""
+    """The last operator of a kind in a plan, at or before `stage`."""
     while type(stage).__name__ != kind:
         (stage,) = stage.input_dependencies
     return stage

@@ -1,4 +1,4 @@
-"""The gate's calibration: fitted on one set, judged on the other, kept as a file that `verify`
+"""The gate's calibration: fitted on one set, judged on the other, written to the file that `verify`
 reads.
 """
 
@@ -26,8 +26,7 @@ from flows.evaluation.calibrate import (
     without_nan,
     write_calibration,
 )
-from flows.evaluation.default_suite import polygon_round
-from flows.evaluation.draw_text import Caption, draw
+from flows.evaluation.draw_text import Caption, draw, polygon_around
 from flows.evaluation.suite import Entry, Suite, load
 from operators.decisions.gate import Model, calibration, features
 from operators.metrics.fills import measure_fill
@@ -37,7 +36,7 @@ Content = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """Two pictures to tune on, one easy and one hard, and one that is only reported."""
+    """Two pictures to tune on, one easy and one hard, and one picture to report on."""
     folder = tmp_path_factory.mktemp("suite")
     entries = []
     for part in ("images", "truth"):
@@ -51,7 +50,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         picture, coverage = draw(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
         Image.fromarray(picture).save(folder / "images" / f"{name}.png")
         Image.fromarray(clean).save(folder / "truth" / f"{name}.png")
-        entries.append(asdict(Entry(f"{name}.png", chosen, name, "", [polygon_round(coverage)])))
+        entries.append(asdict(Entry(f"{name}.png", chosen, name, "", [polygon_around(coverage)])))
     (folder / "suite.json").write_text(json.dumps({"name": "mine", "entries": entries}))
     return load(folder)
 

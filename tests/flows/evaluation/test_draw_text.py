@@ -1,4 +1,4 @@
-"""Text drawn on a picture, and what it covers to the pixel."""
+"""Text drawn on a picture, and its coverage to the pixel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from font_roboto import RobotoBold
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluation.draw_text import Caption, draw, draw_all
+from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
 
 check = settings(deadline=None, max_examples=25)
 PICTURE = skimage.data.coffee()[:240, :360]
@@ -64,9 +64,9 @@ def test_a_pixel_changes_by_no_more_than_it_is_covered(caption: Caption) -> None
 @check
 @given(captions)
 def test_the_same_caption_gives_the_same_pixels(caption: Caption) -> None:
-    (one, covered), (other, again) = draw(PICTURE, caption), draw(PICTURE, caption)
-    assert np.array_equal(one, other)
-    assert np.array_equal(covered, again)
+    (first, first_coverage), (second, second_coverage) = draw(PICTURE, caption), draw(PICTURE, caption)
+    assert np.array_equal(first, second)
+    assert np.array_equal(first_coverage, second_coverage)
 
 
 @pytest.mark.parametrize("opacity", [1.0, 0.35])
@@ -122,7 +122,7 @@ def test_text_turns_anticlockwise_about_its_middle() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_caption_stands_where_it_is_put(style: str) -> None:
+def test_a_caption_is_drawn_where_it_is_put(style: str) -> None:
     for x, y in ((0.5, 0.5), (0.4, 0.7)):
         rows, columns = np.nonzero(draw(PICTURE, replace(STYLES[style], x=x, y=y))[1])
         assert (columns.min() + columns.max()) / 2 == pytest.approx(360 * x, abs=8)
@@ -147,3 +147,11 @@ def test_without_captions_the_picture_is_as_it_was() -> None:
     picture, coverage = draw_all(PICTURE, [])
     assert np.array_equal(picture, PICTURE)
     assert not coverage.any()
+
+
+def test_the_polygon_around_a_coverage_is_its_smallest_rectangle() -> None:
+    coverage = np.zeros((50, 80), np.float32)
+    coverage[10:20, 30:60] = 1
+    coverage[40, 5] = 0.05
+    polygon = polygon_around(coverage)
+    assert sorted((round(x), round(y)) for x, y in polygon) == [(30, 10), (30, 19), (59, 10), (59, 19)]

@@ -1,4 +1,4 @@
-"""A sample's places filled by several generators, and what the gate keeps of the fills at each
+"""A sample's places filled by several generators, and the fills that the gate keeps at each
 threshold.
 """
 
@@ -41,17 +41,17 @@ def test_every_region_is_tried_by_every_generator(records: list[dict[str, Any]])
     table = generator_table(records)
     assert [(row["generator"], row["fills"]) for row in table] == [("navier_stokes", len(places)), ("telea", len(places))]
     for row in table:
-        some = [record["figures"]["psnr"] for record in records if record["rung"] == row["generator"]]
-        assert row["psnr"] == pytest.approx(np.mean(some))
+        fills = [record["figures"]["psnr"] for record in records if record["rung"] == row["generator"]]
+        assert row["psnr"] == pytest.approx(np.mean(fills))
 
 
 def test_a_higher_threshold_keeps_more_down_to_nothing_and_up_to_all(records: list[dict[str, Any]]) -> None:
-    some = [record for record in records if record["rung"] == "telea"]
-    rows = threshold_table(some, (-1.0, 0.02, 0.04, math.inf))
+    fills = [record for record in records if record["rung"] == "telea"]
+    rows = threshold_table(fills, (-1.0, 0.02, 0.04, math.inf))
     assert [row["threshold"] for row in rows] == [-1.0, 0.02, 0.04, math.inf]
     kept = [row["kept"] for row in rows]
     assert kept == sorted(kept) and (kept[0], kept[-1]) == (0.0, 1.0)
-    everything = np.mean([record["figures"]["perceptual_distance"] for record in some])
+    everything = np.mean([record["figures"]["perceptual_distance"] for record in fills])
     assert rows[0]["distance_of_refused"] == rows[-1]["distance_of_kept"] == pytest.approx(everything)
     assert math.isnan(rows[0]["distance_of_kept"]) and math.isnan(rows[-1]["distance_of_refused"])
 

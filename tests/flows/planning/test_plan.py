@@ -1,6 +1,4 @@
-"""A plan from measured figures: pools, their shares of cores and GPUs, hours and cost, and what
-else gives out.
-"""
+"""A plan from measured figures: pools, shares of cores and GPUs, hours, cost, and other needs."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 
 from cluster.nodes import Node
 from cluster.profile import Machines, Profile, ProfileError, Stage, load
-from flows.cli.plan import lines, prices_of
+from flows.cli.plan import parse_prices, summary_lines
 from flows.flow import Flow
 from flows.planning.engine_cost import IDLE_CORES, PROCESS_SECONDS, SERVICE_SECONDS, WORKER_SECONDS, driver_seconds
 from flows.planning.limits import Traffic, limits
@@ -77,7 +75,7 @@ def test_short_runs_have_smaller_blocks_and_so_more_of_the_engine() -> None:
 
 def test_the_profile_as_it_was_is_held_by_its_own_pools() -> None:
     found = plan()
-    assert (found.given.rate, found.given.limit) == (pytest.approx(2.0), "detect")
+    assert (found.original.rate, found.original.limit) == (pytest.approx(2.0), "detect")
 
 
 def test_each_process_reserves_what_it_keeps_busy_and_the_index_has_its_own() -> None:
@@ -96,7 +94,7 @@ def test_pools_of_a_growing_fleet_start_small() -> None:
 def test_where_no_gpu_was_found_the_share_stays_and_it_is_said() -> None:
     found = make_plan(FLOW, profile(), {"fetch": measured(1.0, 0.1), "detect": measured(1.0, 0.5, model=0.25)}, 0.0, 10**6)
     assert found.profile.stages["detect"].gpus == 0.5
-    assert found.remarks == ("detect asks for a GPU and found none here: its rate is the CPU's, its share is the profile's",)
+    assert found.remarks == ("detect needs a GPU and ran without one: its rate is that of a CPU, its share is the profile's",)
 
 
 def test_a_fleet_that_cannot_hold_one_process_of_each_is_refused() -> None:
@@ -126,11 +124,11 @@ def test_the_written_profile_is_read_back_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_lines_say_what_holds_the_flow_and_what_the_next_core_or_gpu_brings() -> None:
-    said = lines(plan(), 1_000_000, Prices(cpu=0.05, gpu=2.0))
+    said = summary_lines(plan(), 1_000_000, Prices(cpu=0.05, gpu=2.0))
     assert said[1] == "blocks of 16 images"
-    assert said[2] == "as the profile is: 2 images/s, held by detect"
+    assert said[2] == "profile as given: 2 images/s, limited by detect"
     assert said[3].startswith("balanced: 4 images/s (")
-    assert said[4:6] == ["one more GPU: +4 images/s, for fetch, detect", "one more core: +0 images/s"]
+    assert said[4:6] == ["one more GPU: +4 images/s, used by fetch, detect", "one more core: +0 images/s"]
     assert said[6].startswith("1,000,000 images: 69.4 hours (")
     assert "at a cost of 170.14 (" in said[6]
 
@@ -138,8 +136,8 @@ def test_the_lines_say_what_holds_the_flow_and_what_the_next_core_or_gpu_brings(
 @pytest.mark.parametrize("text", ["cpu", "cpu=", "cpu=-1", "tpu=3", "gpu=much"])
 def test_a_price_is_an_amount_for_a_core_or_a_gpu(text: str) -> None:
     with pytest.raises(RunError, match="option_invalid"):
-        prices_of([text])
-    assert prices_of(["cpu=0.04", "gpu=1.90"]) == Prices(0.04, 1.90)
+        parse_prices([text])
+    assert parse_prices(["cpu=0.04", "gpu=1.90"]) == Prices(0.04, 1.90)
 
 
 def test_what_gives_out_first_is_named_first() -> None:
@@ -147,5 +145,5 @@ def test_what_gives_out_first_is_named_first() -> None:
     slow = limits(10_000, rate=2.0, stages=3, machines=1, traffic=traffic)
     many = limits(10**9, rate=10_000.0, stages=11, machines=500, traffic=traffic)
     assert max(limit.share for limit in slow) < 0.01
-    assert [limit.what for limit in many if limit.share > 1] == ["driver", "index", "storage"]
+    assert [limit.resource for limit in many if limit.share > 1] == ["driver", "index", "storage"]
     assert many == sorted(many, key=lambda limit: -limit.share)

@@ -18,7 +18,7 @@ from operators.rows.failure import RunError
 from tests.flows.busy import Busy
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 
 @pytest.fixture(scope="module")

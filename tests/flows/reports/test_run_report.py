@@ -21,7 +21,7 @@ from flows.reports.run_report import THUMBNAIL, write_report
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
-    from tests.conftest import Finished
+    from tests.fixtures.ray import Finished
 
 
 ADDRESSES = {"src", "srcset", "href", "data", "action"}
@@ -100,7 +100,7 @@ def test_the_page_counts_failures_by_code(page: Page) -> None:
 
 
 def test_the_page_gives_percentiles_for_every_operator_and_the_whole_image(page: Page, finished: Finished) -> None:
-    heading, *rows = page.rows["Milliseconds an image"]
+    heading, *rows = page.rows["Milliseconds per image"]
     assert heading[1:5] == ["images", "P50", "P95", "P99"]
     operators = {row[0] for row in rows}
     assert {"fetch", "detect", "soften", "inpaint_patchmatch", "verify", "compose", "write", "image"} <= operators

@@ -1,4 +1,4 @@
-"""A finished batch is told of where Ray runs, and where it does not, nothing happens."""
+"""A finished batch is reported if Ray is running, and otherwise nothing happens."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ FAILURE = {"operator": "detect", "code": "truncated", "message": "ends early"}
 
 
 def table(*failures: dict[str, Any] | None) -> pa.Table:
-    rows = [{"image_id": str(place), "uri": f"{place}.png", "failure": failure} for place, failure in enumerate(failures)]
+    rows = [{"image_id": str(number), "uri": f"{number}.png", "failure": failure} for number, failure in enumerate(failures)]
     return complete(pa.Table.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in rows[0]])))
 
 
-def test_only_what_failed_in_this_batch_is_told_of() -> None:
+def test_only_rows_that_failed_in_this_batch_are_reported() -> None:
     before, after = table(None, FAILURE, None), table(None, FAILURE, FAILURE)
     assert newly_failed(before, after) == [{"image_id": "2", "uri": "2.png", "failure": FAILURE}]
     assert newly_failed(after, after) == []
 
 
-def test_without_ray_nothing_is_told_and_ray_is_not_loaded() -> None:
+def test_without_ray_nothing_is_reported_and_ray_is_not_loaded() -> None:
     program = """
 import sys
 import pyarrow as pa
-from flows.telemetry.batch import batch_observed
+from flows.telemetry.batch import observe_batch
 from operators.fetch import Fetch
 from operators.rows.schema import complete
 rows = complete(pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
                           "size": [1], "etag": ["1"]}))
 result = Fetch().apply(rows)
-batch_observed(Fetch(), rows, result)
+observe_batch(Fetch(), rows, result)
 print(result["failure"].to_pylist()[0]["code"], "ray" in sys.modules)
 """
     done = subprocess.run(

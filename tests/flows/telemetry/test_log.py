@@ -1,6 +1,4 @@
-"""A line of the log is one JSON object; that workers write it is seen in
-end_to_end/test_observability.py.
-"""
+"""A line of the log is one JSON object; end_to_end/test_observability.py sees workers write it."""
 
 from __future__ import annotations
 

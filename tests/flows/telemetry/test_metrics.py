@@ -1,5 +1,6 @@
-"""What a batch adds to the metrics; that Ray and Prometheus keep it is seen in
-end_to_end/test_observability.py.
+"""The amounts that a batch adds to the metrics.
+
+end_to_end/test_observability.py sees Ray and Prometheus keep them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 
 
 def timed(*names: str) -> list[dict[str, Any]]:
-    return [{"operator": name, "total": float(place), **TIMING} for place, name in enumerate(names)]
+    return [{"operator": name, "total": float(number), **TIMING} for number, name in enumerate(names)]
 
 
 def check(rung: str, name: str) -> dict[str, Any]:
@@ -38,14 +39,14 @@ def test_rows_that_come_without_timings_are_timed_from_their_first_operator_on()
     assert list(metrics._new_timings(before, before)) == []
 
 
-def test_of_an_accepted_regions_fills_the_last_was_good_enough_and_of_others_none() -> None:
+def test_the_last_fill_of_an_accepted_region_is_accepted_and_all_others_are_refused() -> None:
     checks = [check("patchmatch", "seam"), check("patchmatch", "seam"), check("telea", "seam")]
     regions = [{"checks": checks, "state": "accepted"}, {"checks": checks, "state": "open"}, {"checks": [], "state": "open"}]
-    fills = metrics._fills(table({"regions": regions}, {"regions": None}))
+    fills = metrics._count_fills(table({"regions": regions}, {"regions": None}))
     assert fills == {("patchmatch", "refused"): 4, ("telea", "accepted"): 1, ("telea", "refused"): 1}
 
 
-def test_written_bytes_are_the_edited_files_or_the_sources_where_something_was_delivered() -> None:
+def test_written_bytes_are_those_of_the_edited_file_or_of_the_source_if_it_was_delivered() -> None:
     before = table(
         {"bytes": b"12345", "encoded": b"123"},
         {"bytes": b"12345", "encoded": None},
@@ -53,6 +54,6 @@ def test_written_bytes_are_the_edited_files_or_the_sources_where_something_was_d
         {"bytes": None, "encoded": None},
     )
     uris: list[dict[str, Any]] = [{"output_uri": "a"}, {"output_uri": "b"}, {"output_uri": None}, {"output_uri": "copied"}]
-    assert metrics._written(before, table(*uris)) == 3 + 5
-    assert metrics._length(before, "bytes") == 15
-    assert metrics._length(table({"bytes": None}), "bytes") == 0
+    assert metrics._count_written(before, table(*uris)) == 3 + 5
+    assert metrics._count_bytes(before, "bytes") == 15
+    assert metrics._count_bytes(table({"bytes": None}), "bytes") == 0

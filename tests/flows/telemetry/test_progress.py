@@ -1,4 +1,4 @@
-"""What a run's blocks tell: rates of the last minute, what each operator does, and what is left."""
+"""A run's blocks give the rates of the last minute, each operator's activity and the time left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operators.fetch import Fetch
 from operators.rows.schema import SCHEMA
 
 if TYPE_CHECKING:
-    from tests.conftest import Pictures
+    from tests.fixtures.pictures import Pictures
 
 FLOW = Flow((Fetch(), Detect()))
 PROFILE = Profile(
@@ -33,7 +33,7 @@ PROFILE = Profile(
 
 
 def block(images: int, size: int, **milliseconds: float) -> pa.Table:
-    """Finished rows of one size, each of which took so many milliseconds in each operator."""
+    """Finished rows of one file size and one time in each operator."""
     timings = [
         {"operator": name, "total": value, "model": 0.0, "codec": 0.0, "io": 0.0} for name, value in milliseconds.items()
     ]
@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def summary(clock: list[float]) -> Summary:
-    """A run of 1,000 images, 400 of them done before, that has just begun."""
+    """A run of 1,000 images, 400 of them done before, that has just started."""
     summary = Summary(total=1000, before=400)
     summary.verdicts_before.update(edited=300, untouched=99, failed=1)
     summary.failures_before.update(corrupt=1)
@@ -59,11 +59,11 @@ def summary(clock: list[float]) -> Summary:
 
 
 def arrive(summary: Summary, rows: pa.Table, verdict: str = "edited") -> None:
-    summary.pace.saw(rows)
+    summary.pace.add_block(rows)
     summary.verdicts[verdict] += len(rows)
 
 
-def test_rates_and_what_is_left_follow_from_the_blocks(summary: Summary, clock: list[float]) -> None:
+def test_rates_and_the_time_left_follow_from_the_blocks(summary: Summary, clock: list[float]) -> None:
     for _ in range(5):
         clock[0] += 4
         arrive(summary, block(10, 3_000_000))
@@ -91,7 +91,7 @@ def test_an_operators_share_is_of_the_time_of_its_pool(summary: Summary, clock: 
     assert (fetch.busy, fetch.share) == (pytest.approx(1.0), None)
 
 
-def test_what_is_longer_ago_than_a_minute_does_not_count(summary: Summary, clock: list[float]) -> None:
+def test_blocks_older_than_a_minute_do_not_count(summary: Summary, clock: list[float]) -> None:
     arrive(summary, block(600, 1_000_000, detect=100))
     clock[0] += 61
     assert summary.progress().images_per_second == 0
@@ -99,7 +99,7 @@ def test_what_is_longer_ago_than_a_minute_does_not_count(summary: Summary, clock
     progress = summary.progress()
     assert progress.images_per_second == pytest.approx(6 / 60)
     assert progress.operators[1].milliseconds == pytest.approx(100)
-    assert len(summary.pace._moments) == 1
+    assert len(summary.pace._arrivals) == 1
 
 
 def test_before_the_first_image_nothing_is_claimed() -> None:
@@ -113,30 +113,37 @@ def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path:
     (tmp_path / "in").mkdir()
     for number in range(12):
         pictures.strip(number).save(tmp_path / "in" / f"{number:02d}.png")
-    seen = []
+    snapshots = []
     flow = erase_text(Fills(PRESETS["fast"]))
     profile = laptop().with_workers(1).model_copy(update={"images_per_block": 2})
     start = time.monotonic()
-    run(flow, str(tmp_path / "in"), str(tmp_path / "out"), profile, progress=lambda summary: seen.append(summary.progress()))
+    run(
+        flow,
+        str(tmp_path / "in"),
+        str(tmp_path / "out"),
+        profile,
+        progress=lambda summary: snapshots.append(summary.progress()),
+    )
     seconds = time.monotonic() - start
-    working = [progress for progress in seen if 0 < progress.done < 12]
-    stages = {one.stage: one for progress in working for one in progress.operators if one.queued is not None}
+    working = [progress for progress in snapshots if 0 < progress.done < 12]
+    activities = [activity for progress in working for activity in progress.operators]
+    stages = {activity.stage: activity for activity in activities if activity.queued is not None}
     assert set(stages) == {"fetch", "worker", "write"}
     assert stages["worker"].workers == 1
     for progress in working:
-        behind = {one.stage: (one.queued or 0) + (one.at_work or 0) for one in progress.operators}
-        assert sum(behind.values()) <= 12 - progress.done
-    assert max(one.queued or 0 for progress in working for one in progress.operators) > 0
-    detect = [one for one in seen[-1].operators if one.name == "detect"]
-    assert 0 < (detect[0].share or 0) <= 1
-    assert seen[-1].seconds_left == 0
-    assert seen[-1].images_per_second >= 12 / max(seconds, 60)
+        unfinished = {activity.stage: (activity.queued or 0) + (activity.at_work or 0) for activity in progress.operators}
+        assert sum(unfinished.values()) <= 12 - progress.done
+    assert max(activity.queued or 0 for activity in activities) > 0
+    (detect,) = [activity for activity in snapshots[-1].operators if activity.name == "detect"]
+    assert 0 < (detect.share or 0) <= 1
+    assert snapshots[-1].seconds_left == 0
+    assert snapshots[-1].images_per_second >= 12 / max(seconds, 60)
 
 
 def test_pace_without_a_dataset_has_no_queues() -> None:
     pace = Pace()
     pace.watch(FLOW, PROFILE)
-    assert [(one.name, one.queued, one.at_work) for one in pace.activities()] == [
+    assert [(activity.name, activity.queued, activity.at_work) for activity in pace.activities()] == [
         ("fetch", None, None),
         ("detect", None, None),
     ]

@@ -1,4 +1,4 @@
-"""A latency budget: predicted from the crop's area, spent fill by fill, never asked of the clock."""
+"""A latency budget is predicted from the crops' areas and spent fill by fill, without a clock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from operators.decisions.budget import Budget, Rate
 RATES = (Rate("cheap", 1.0, 10.0), Rate("costly", 20.0, 1000.0))
 
 
-def region(width: int, height: int, *made: str) -> dict[str, Any]:
-    checks = [{"rung": rung, "name": name, "passed": False} for rung in made for name in ("residual_text", "seam")]
+def region(width: int, height: int, *rungs: str) -> dict[str, Any]:
+    checks = [{"rung": rung, "name": name, "passed": False} for rung in rungs for name in ("residual_text", "seam")]
     return {"crop": {"x": 0, "y": 0, "width": width, "height": height}, "checks": checks}
 
 
@@ -53,7 +53,7 @@ def test_a_rung_without_a_rate_is_an_error() -> None:
 
 
 @given(limit=st.floats(0, 5000), sides=st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), max_size=8))
-def test_what_is_afforded_never_exceeds_the_budget(limit: float, sides: list[tuple[int, int]]) -> None:
+def test_the_afforded_fills_never_exceed_the_budget(limit: float, sides: list[tuple[int, int]]) -> None:
     budget, regions = Budget(limit, RATES), [region(*side) for side in sides]
-    kept = budget.affords(regions, range(len(regions)), "costly")
-    assert sum(budget.predicted("costly", sides[number][0] * sides[number][1]) for number in kept) <= limit + 1e-6
+    affordable = budget.affords(regions, range(len(regions)), "costly")
+    assert sum(budget.predicted("costly", sides[number][0] * sides[number][1]) for number in affordable) <= limit + 1e-6

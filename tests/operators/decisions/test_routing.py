@@ -1,6 +1,4 @@
-"""Routing is a pure function of a place's figures: flat places to a classical rung, textured ones
-to a generative one.
-"""
+"""Routing depends only on a region's figures: flat ones are classical, textured ones generative."""
 
 from __future__ import annotations
 
@@ -22,16 +20,16 @@ def figures_of(picture: np.ndarray) -> dict[str, float]:
     return region_figures(text_smoothed_over(picture, mask), mask, [[[40, 60], [160, 60], [160, 80], [40, 80]]], 512)
 
 
-def test_above_the_threshold_a_place_is_generative_and_at_it_it_is_not() -> None:
-    cut = Rule("texture", 2.0)
-    assert [cut({"texture": value}) for value in (0.0, 2.0, 2.001, 90.0)] == ["classical"] * 2 + ["generative"] * 2
+def test_a_region_above_the_threshold_is_generative_and_one_at_it_is_not() -> None:
+    rule_at_two = Rule("texture", 2.0)
+    assert [rule_at_two({"texture": value}) for value in (0.0, 2.0, 2.001, 90.0)] == ["classical"] * 2 + ["generative"] * 2
 
 
-def test_a_place_without_the_figure_is_generative() -> None:
+def test_a_region_without_the_figure_is_generative() -> None:
     assert Rule("texture", 2.0)({"noise": 1.0}) == "generative"
 
 
-def test_the_shipped_rule_is_made_of_a_figure_that_describe_writes() -> None:
+def test_the_shipped_rule_uses_a_figure_that_describe_writes() -> None:
     content = json.loads(Path(PATH).read_text())
     assert rule() == Rule(content["figure"], content["threshold"])
     assert content["figure"] in {figure.name for figure in FIGURES}

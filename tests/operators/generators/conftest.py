@@ -1,4 +1,4 @@
-"""Tiny models as folders, their generators, and requests cut from a photograph."""
+"""Fixtures: folders of tiny models, their generators, and requests cut from a photograph."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Cards = Callable[..., ModelCard]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model by its kind, see `tiny.MAKERS`; made when it is first asked for,
-    and not to be changed.
+    """The folder of a tiny model by its kind, see `tiny.MAKERS`.
+
+    It is made on first use. Tests must not change it.
     """
     root = tmp_path_factory.mktemp("models")
 
@@ -33,8 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def card(folder: Callable[[str], Path]) -> Cards:
-    """The card of a tiny model: 64 pixels a side, few steps, three regions at once, and whatever
-    else is given.
+    """The card of a tiny model: 64 pixels a side, three steps, three regions per call.
+
+    Keyword arguments change fields of the card.
     """
 
     def of(kind: str, **more: Any) -> ModelCard:
@@ -57,7 +59,7 @@ def generator(card: Cards) -> Callable[..., Generator]:
 
 @pytest.fixture(scope="session")
 def request_of(photo: np.ndarray) -> Callable[..., Request]:
-    """A request for a crop of the photograph with a horizontal stroke of two pixels in it."""
+    """A request for a crop of the photograph that has a horizontal stroke two pixels high."""
 
     def of(height: int = 60, width: int = 60, seed: int = 1, x: int = 150, y: int = 60, **mask: int) -> Request:
         pixels = np.ascontiguousarray(photo[y : y + height, x : x + width])

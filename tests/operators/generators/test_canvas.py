@@ -1,3 +1,5 @@
+"""Crops fit onto buckets and come back, and max-pooling loses no stroke."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def test_a_crop_of_a_buckets_size_goes_there_and_back_unchanged(photo):
 
 
 @given(SIDES, SIDES)
-def test_what_is_returned_has_the_crops_size_and_a_flat_colour_stays_itself(height, width):
+def test_the_returned_picture_has_the_crops_size_and_a_flat_colour_is_unchanged(height, width):
     flat = np.full((height, width, 3), (30, 120, 210), np.uint8)
     canvas = Canvas.of(height, width, 64, 8)
     laid = canvas.picture(flat)

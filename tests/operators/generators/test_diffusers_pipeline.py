@@ -1,6 +1,4 @@
-"""Flux by its own pipeline: masks that survive its resampling, and differential diffusion at each
-of its steps.
-"""
+"""Flux by its own pipeline: masks survive its resampling, each step is differential diffusion."""
 
 import numpy as np
 import pytest
@@ -11,13 +9,6 @@ from operators.generators.diffusers_pipeline import DiffusersPipeline
 from operators.generators.loading import Loaded
 from operators.generators.strength import threshold
 from operators.rows.failure import RunError
-
-
-@pytest.mark.parametrize("kind", ["flux_fill", "flux"])
-def test_flux_is_run_by_a_pipeline_of_its_own(generator, kind):
-    chosen = generator(kind)
-    assert isinstance(chosen, DiffusersPipeline)
-    assert type(chosen.loaded.pipeline).__name__ == ("FluxFillPipeline" if kind == "flux_fill" else "FluxInpaintPipeline")
 
 
 @pytest.mark.parametrize("kind", ["flux_fill", "flux"])
@@ -32,7 +23,7 @@ def test_a_stroke_of_two_pixels_is_still_in_the_mask_when_every_eighth_pixel_is_
         assert cells.amax((3, 5)).sum() < mask.sum() < 64 * cells.amax((3, 5)).sum()
 
 
-def test_flux_fill_is_shown_the_stroke(generator, request_of):
+def test_flux_fill_sees_the_stroke(generator, request_of):
     chosen, shown = generator("flux_fill"), []
     transformer = chosen.loaded.pipeline.transformer
     hook = transformer.register_forward_pre_hook(
@@ -59,7 +50,7 @@ def test_cells_outside_the_change_map_end_as_the_source(generator, request_of, k
         hook.remove()
     latents = (decoded[0] - vae.config.shift_factor) * vae.config.scaling_factor
     with torch.inference_mode():
-        hold = chosen._held([request])
+        hold = chosen._differential_callback([request])
         chosen.loaded.pipeline.scheduler.set_timesteps(4)
         source = hold(chosen.loaded.pipeline, 3, None, {"latents": torch.zeros(1, 16, 16)})["latents"]
     source = chosen.loaded.pipeline._unpack_latents(source, 64, 64, 8)
@@ -75,7 +66,7 @@ def test_a_cell_is_held_until_the_threshold_has_fallen_to_its_strength(generator
     free = torch.full((1, 16, 16), 7.0)
     with torch.inference_mode():
         chosen.loaded.pipeline.scheduler.set_timesteps(steps)
-        hold = chosen._held([request_of(64, 64, core=0, blend=128)])
+        hold = chosen._differential_callback([request_of(64, 64, core=0, blend=128)])
         counts = [
             int((hold(chosen.loaded.pipeline, step, None, {"latents": free})["latents"] == 7).sum()) for step in range(steps)
         ]
@@ -83,7 +74,7 @@ def test_a_cell_is_held_until_the_threshold_has_fallen_to_its_strength(generator
     assert [count > 0 for count in counts] == [step + 1 >= held_until for step in range(steps)]
 
 
-def test_a_pipeline_that_cannot_inpaint_is_one_clear_line(card, folder):
+def test_a_pipeline_that_cannot_inpaint_is_refused_with_one_line(card, folder):
     from diffusers import DDPMPipeline, DDPMScheduler
 
     blind = DDPMPipeline(generator_of(card("sd4"), folder("sd4")).loaded.pipeline.unet, DDPMScheduler())

@@ -1,6 +1,4 @@
-"""The gradient-domain correction: drift goes, the fill's own texture stays, and nothing outside
-the hole changes.
-"""
+"""The gradient-domain correction removes drift, keeps texture, and changes only the hole."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Our denoising loop: what the U-Net is shown, what differential diffusion keeps, samplers, and
-memory.
-"""
+"""The denoising loop: the U-Net's inputs, the cells that stay, samplers, and memory."""
 
 from dataclasses import replace
 
@@ -24,7 +22,7 @@ SAMPLERS = [
 
 
 def seen_by(network, work):
-    """What `work` shows to a network, call by call, and what it returns."""
+    """The inputs of a network during `work`, call by call, and the result of `work`."""
     shown = []
     hook = network.register_forward_pre_hook(lambda module, values: shown.append(values[0].clone()))
     try:
@@ -35,7 +33,7 @@ def seen_by(network, work):
 
 @pytest.fixture
 def half_sure(request_of):
-    """A request whose blend falls from left to right, sure in the upper half only."""
+    """A request whose blend falls from left to right and whose upper part alone is sure."""
     request = request_of(64, 64)
     mask = np.zeros((64, 64, 4), np.uint8)
     mask[8:56, 8:56, BLEND] = np.linspace(255, 0, 48).astype(np.uint8)
@@ -55,7 +53,7 @@ def test_a_stroke_of_two_pixels_reaches_the_networks_mask_and_hides_the_picture_
     assert stroke_rows.unique().tolist() == [2] and stroke_columns.unique().tolist() == [2, 3, 4, 5]
 
 
-def test_the_pictures_own_mask_would_have_lost_that_stroke(request_of):
+def test_resizing_the_mask_as_a_picture_would_have_lost_that_stroke(request_of):
     request = request_of(200, 200)
     canvas = canvas_of(request, type("Card", (), {"native_size": 64, "size_multiple": 8}))
     hard = canvas.picture(np.repeat(hole_of(request.mask)[:, :, None], 3, axis=2))[:, :, 0] > 127
@@ -67,8 +65,8 @@ def test_latents_outside_the_change_map_are_the_sources_own(generator, half_sure
     chosen = generator(kind, steps=4)
     with torch.inference_mode():
         for request in (half_sure, request_of(64, 64)):
-            source, strength, _ = chosen.encoded([request])
-            latents = chosen.denoised([request])
+            source, strength, _ = chosen.encode([request])
+            latents = chosen.denoise([request])
             free = (strength >= 1 / 4).expand_as(latents)
             assert torch.equal(latents[~free], source[~free])
             assert (latents[free] != source[free]).all()
@@ -78,8 +76,8 @@ def test_latents_outside_the_change_map_are_the_sources_own(generator, half_sure
 def test_at_each_step_a_cell_is_free_only_once_the_threshold_has_fallen_to_its_strength(generator, half_sure, kind):
     chosen, steps = generator(kind, steps=4, guidance=1.0), 4
     with torch.inference_mode():
-        source, strength, _ = chosen.encoded([half_sure])
-        shown, _ = seen_by(chosen.loaded.pipeline.unet, lambda: chosen.denoised([half_sure]))
+        source, strength, _ = chosen.encode([half_sure])
+        shown, _ = seen_by(chosen.loaded.pipeline.unet, lambda: chosen.denoise([half_sure]))
     scheduler = chosen._scheduler()
     scheduler.set_timesteps(steps)
     noise = torch.randn((1, *source.shape[1:]), generator=torch.Generator().manual_seed(half_sure.seed))
@@ -93,14 +91,14 @@ def test_at_each_step_a_cell_is_free_only_once_the_threshold_has_fallen_to_its_s
             assert not torch.equal(latents[~kept], held[~kept])
 
 
-def test_what_is_sure_changes_more_than_what_is_not(generator, request_of):
+def test_sure_pixels_change_more_than_unsure_ones(generator, request_of):
     chosen = generator("sd4", steps=8)
     changes = []
     for confidence in (0, 255):
         request = request_of(64, 64, confidence=confidence)
         with torch.inference_mode():
-            source, _, _ = chosen.encoded([request])
-            changes.append(float((chosen.denoised([request]) - source).abs().sum()))
+            source, _, _ = chosen.encode([request])
+            changes.append(float((chosen.denoise([request]) - source).abs().sum()))
     assert changes[0] < changes[1]
 
 
@@ -129,17 +127,15 @@ def test_stochasticity_changes_the_fill_and_is_drawn_by_the_regions_own_generato
     assert np.array_equal(noisy[0], again[1]) and np.array_equal(noisy[1], again[0])
 
 
-def test_a_card_may_not_ask_a_sampler_for_what_it_does_not_have(generator):
+def test_a_card_may_not_set_what_its_sampler_lacks(generator):
     with pytest.raises(RunError, match="EulerDiscreteScheduler has no stochasticity"):
         generator("sd9", scheduler="EulerDiscreteScheduler", stochasticity=0.5)
     with pytest.raises(RunError, match="no scheduler 'AutoencoderKL'"):
         generator("sd9", scheduler="AutoencoderKL")
 
 
-def test_a_network_that_does_not_fit_at_four_is_run_at_two_and_says_so(generator, request_of):
-    """The allocation that fails is real; when it comes is arranged, for want of an accelerator to
-    fill.
-    """
+def test_a_network_that_does_not_fit_with_four_regions_runs_with_two_and_is_not_repeatable(generator, request_of):
+    """The failing allocation is real; a hook decides when it happens."""
     chosen = generator("sd9", microbatch=4, guidance=1.0)
 
     def too_large(module, values):
@@ -157,7 +153,7 @@ def test_a_network_that_does_not_fit_at_four_is_run_at_two_and_says_so(generator
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_microbatch_stays_whole_only_where_places_in_it_are_alike(generator, request_of, kind):
+def test_a_microbatch_stays_full_only_if_results_do_not_depend_on_places(generator, request_of, kind):
     chosen = generator(kind, microbatch=3)
     request = request_of()
     with torch.inference_mode():
@@ -166,7 +162,7 @@ def test_a_microbatch_stays_whole_only_where_places_in_it_are_alike(generator, r
     assert chosen.microbatch(request) == (3 if alike else 1)
 
 
-def test_a_network_to_which_places_matter_gets_one_region_at_a_time(generator, request_of):
+def test_a_network_whose_results_depend_on_places_gets_one_region_at_a_time(generator, request_of):
     chosen, request = generator("sd9", microbatch=2), request_of()
     first_is_better = torch.tensor([1.0, 1.001]).reshape(2, 1, 1, 1)
     hook = chosen.loaded.pipeline.vae.decoder.register_forward_hook(

@@ -1,6 +1,4 @@
-"""Folders in diffusers' format: refused with one line where they do not fit, with or without
-their weights; loaded once.
-"""
+"""Folders in diffusers' format are loaded once, or refused with one line."""
 
 import importlib.util
 import json
@@ -32,7 +30,7 @@ def card_of(folder):
 
 @pytest.fixture(params=[generator_of, check_model], ids=["loaded", "checked"])
 def opened(request):
-    """A folder's model made in full, or checked without its weights: both refuse the same."""
+    """A folder's model, loaded in full or checked without its weights; both refuse the same."""
 
     def of(folder):
         card = card_of(folder)
@@ -60,7 +58,7 @@ def test_a_folder_is_described_by_its_own_configurations(folder, kind, expected)
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])
 @pytest.mark.parametrize("kind", ["sd9", "flux_fill", "amused"])
-def test_a_truncated_weight_file_is_one_line_that_names_it(copy, kind, kept):
+def test_a_truncated_weight_file_is_refused_by_name_in_one_line(copy, kind, kept):
     broken = copy(kind)
     file = sorted(broken.rglob("*.safetensors"))[-1]
     file.write_bytes(file.read_bytes()[:kept])
@@ -96,7 +94,7 @@ def changed(file, change):
     ],
     ids=["wrong_shape", "missing"],
 )
-def test_weights_of_wrong_shapes_or_missing_ones_are_one_line_that_names_one(copy, opened, part, change):
+def test_missing_weights_and_weights_of_wrong_shape_are_refused_by_name_in_one_line(copy, opened, part, change):
     broken = copy("sd9")
     name = changed(broken / f"{part}.safetensors", change)
     with pytest.raises(RunError) as refusal:
@@ -106,7 +104,7 @@ def test_weights_of_wrong_shapes_or_missing_ones_are_one_line_that_names_one(cop
 
 
 @pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
-def test_a_configuration_that_is_missing_is_one_line(copy, opened, component):
+def test_a_missing_configuration_is_refused_with_one_line(copy, opened, component):
     broken = copy("sd9")
     (broken / component / "config.json").unlink()
     with pytest.raises(RunError, match=f"^model_invalid: component {component} has no config.json$"):
@@ -114,7 +112,7 @@ def test_a_configuration_that_is_missing_is_one_line(copy, opened, component):
 
 
 @pytest.mark.parametrize("entry", [["diffusers", "NoSuchNetwork"], ["no_such_library", "UNet2DConditionModel"], ["diffusers"]])
-def test_a_network_that_nobody_knows_is_one_line(copy, opened, entry):
+def test_an_unknown_network_is_refused_with_one_line(copy, opened, entry):
     broken = copy("sd9")
     index = json.loads((broken / "model_index.json").read_text())
     (broken / "model_index.json").write_text(json.dumps({**index, "unet": entry}))
@@ -124,7 +122,7 @@ def test_a_network_that_nobody_knows_is_one_line(copy, opened, entry):
 
 
 @pytest.mark.parametrize("kind", ["sd9", "sd4", "sdxl", "flux_fill", "flux", "amused"])
-def test_a_model_that_can_be_loaded_passes_and_no_weight_of_it_is_kept(card, folder, kind):
+def test_a_loadable_model_passes_the_check_and_no_weight_is_kept(card, folder, kind):
     check_model(card(kind), folder(kind))
     networks = [
         part
@@ -166,7 +164,7 @@ def test_a_component_has_the_variants_weights_or_else_the_plain_ones(copy, reque
     assert not np.array_equal(made(), sound)
 
 
-def test_a_model_is_loaded_once_in_a_process_and_again_when_a_file_changes(copy):
+def test_a_model_is_loaded_once_per_process_and_again_when_a_file_changes(copy):
     model = copy("sd9")
     first = load(card_of(model), model)
     assert load(card_of(model), model) is first
@@ -175,7 +173,7 @@ def test_a_model_is_loaded_once_in_a_process_and_again_when_a_file_changes(copy)
     assert load(card_of(model), model) is not first
 
 
-def test_a_missing_package_is_one_line_that_says_what_to_install(folder, opened, monkeypatch):
+def test_a_missing_package_is_reported_in_one_line_that_says_what_to_install(folder, opened, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "diffusers" else found(name, *more))
     with pytest.raises(RunError, match=r"^package_missing: diffusers; install cleanplate\[diffusion\]$"):

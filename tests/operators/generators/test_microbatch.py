@@ -1,5 +1,7 @@
-"""Grouping, padding, halving. Memory ends by a real allocation that no machine can serve: there
-is no accelerator to fill.
+"""Requests are grouped, padded and halved.
+
+Memory runs out by a real allocation that no machine can serve, because there is no accelerator to
+fill.
 """
 
 from dataclasses import dataclass, field
@@ -30,9 +32,7 @@ def accelerators_memory():
 
 @dataclass
 class Limited:
-    """Inverts crops; more than `most` at once do not fit into memory, and a black crop cannot be
-    worked at all.
-    """
+    """Inverts crops; more than `most` at once do not fit in memory, and black crops fail."""
 
     size: int = 4
     most: int = 4
@@ -121,7 +121,7 @@ def test_a_crop_without_a_shape_fails_alone():
     assert str(outcomes[1]) == "no pixels"
 
 
-def test_a_crop_by_which_the_size_cannot_be_told_fails_alone():
+def test_a_crop_that_microbatch_rejects_fails_alone():
     generator = Limited()
     outcomes = fill_all(generator, [crop(1), crop(2), crop(3)])
     assert values(outcomes)[1:] == [253, 252] and str(outcomes[0]) == "cannot be tried"
@@ -133,6 +133,6 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(error):
     assert not out_of_memory(error)
 
 
-def test_classical_fills_are_worked_one_by_one(request_of):
+def test_classical_fills_are_made_one_by_one(request_of):
     outcomes = fill_all(Classical("telea"), [request_of(), request_of(33, 90)])
     assert [outcome.pixels.shape for outcome in outcomes] == [(60, 60, 3), (33, 90, 3)]

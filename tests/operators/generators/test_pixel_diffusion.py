@@ -1,6 +1,4 @@
-"""Diffusion in pixels: what it promises of packing, windows, seeds and pixels, on a small
-untrained network.
-"""
+"""Pixel diffusion: packing, windows, seeds and pixels, on a small untrained network."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ from operators.generators.pixel_diffusion import (
     depth_to_space,
     hints,
     levels,
-    sampled,
+    sample,
     space_to_depth,
     visible,
     windows,
@@ -48,9 +46,7 @@ from training.diffusion_export import export
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported folder of a narrower network of the same architecture, its weights as they are
-    drawn: not zero anywhere.
-    """
+    """The exported folder of a narrower network of the same architecture, with random weights."""
     root = tmp_path_factory.mktemp("pixel_diffusion")
     torch.manual_seed(0)
     network = diffusers.UNet2DModel(**ARCHITECTURE | {"block_out_channels": (16, 16, 32)})
@@ -59,9 +55,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "model"
 
 
-def asked(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Request:
-    """A crop of the photograph with a soft line across it, as `soften` leaves one: `blend` fades
-    outside `core`.
+def line_request(photo: np.ndarray, height: int, width: int, seed: int = 5) -> Request:
+    """A crop of the photograph with a soft line across it, as `soften` makes one.
+
+    `blend` fades outside `core`.
     """
     mask = np.zeros((height, width, 4), np.uint8)
     middle = height // 2
@@ -100,7 +97,7 @@ def test_the_picture_shows_through_a_mask_of_strokes_but_not_where_other_regions
 
 
 @pytest.mark.parametrize("weight", [255, 130])
-def test_what_lies_below_a_given_mask_is_not_seen(weight: int) -> None:
+def test_the_picture_below_a_users_mask_is_not_seen(weight: int) -> None:
     pixels, fill = np.full((20, 20, 3), 90, np.uint8), np.full((20, 20, 3), 30, np.uint8)
     mask = np.zeros((20, 20, 4), np.uint8)
     mask[4:8, 4:16] = (255, weight, weight, 0)
@@ -141,7 +138,7 @@ def test_levels_lead_from_noise_to_clean_in_even_steps() -> None:
 
 @pytest.mark.parametrize("size", [(128, 128), (40, 61), (131, 300), (260, 257)])
 def test_outside_the_hole_every_pixel_is_the_crops_own(model: Path, photo: np.ndarray, size: tuple[int, int]) -> None:
-    request = asked(photo, *size)
+    request = line_request(photo, *size)
     (fill,) = PixelDiffusion(model, 1).fill([request])
     outside = hole_of(request.mask) == 0
     assert fill.shape == request.pixels.shape and fill.dtype == np.uint8
@@ -150,7 +147,7 @@ def test_outside_the_hole_every_pixel_is_the_crops_own(model: Path, photo: np.nd
 
 
 def test_the_same_seed_gives_the_same_bytes_alone_or_among_others(model: Path, photo: np.ndarray) -> None:
-    one, other = asked(photo, 130, 150), asked(photo, 128, 128, seed=9)
+    one, other = line_request(photo, 130, 150), line_request(photo, 128, 128, seed=9)
     generator = PixelDiffusion(model, 2)
     (alone,) = generator.fill([one])
     _, among, _ = generator.fill([other, one, other])
@@ -158,7 +155,7 @@ def test_the_same_seed_gives_the_same_bytes_alone_or_among_others(model: Path, p
 
 
 def test_another_seed_draws_another_residual_from_the_same_start(model: Path, photo: np.ndarray) -> None:
-    request = asked(photo, 128, 128)
+    request = line_request(photo, 128, 128)
     hole = hole_of(request.mask)
     start = patchmatch(request.pixels, hole, 1)
     first, again, second = (PixelDiffusion(model, 2).corrected(request.pixels, request.mask, start, seed) for seed in (1, 1, 2))
@@ -167,16 +164,16 @@ def test_another_seed_draws_another_residual_from_the_same_start(model: Path, ph
 
 
 def test_the_residual_is_zero_outside_the_hole_and_corrects_the_start_inside(model: Path, photo: np.ndarray) -> None:
-    request = asked(photo, 128, 128)
+    request = line_request(photo, 128, 128)
     hole = hole_of(request.mask)
     start = Start.of(request.pixels, patchmatch(request.pixels, hole, 1), request.pixels, request.mask)
-    residual = sampled(Network(model), start, 3, 2)
+    residual = sample(Network(model), start, 3, 2)
     assert (residual[hole == 0] == 0).all()
     assert (residual[hole > 0] != 0).any()
 
 
 def test_an_empty_mask_returns_the_crop(model: Path, photo: np.ndarray) -> None:
-    request = asked(photo, 64, 64)
+    request = line_request(photo, 64, 64)
     (fill,) = PixelDiffusion(model, 4).fill([replace(request, mask=np.zeros_like(request.mask))])
     assert np.array_equal(fill, request.pixels)
 
@@ -195,7 +192,7 @@ def test_the_graph_runs_the_weights_of_its_safetensors_file(model: Path) -> None
 def test_an_exported_folder_is_a_generator_by_its_path_alone(model: Path, photo: np.ndarray) -> None:
     card = pin_checksums(resolve(str(model))).model_copy(update={"steps": 2})
     assert card.family == "pixel_diffusion"
-    generator, request = generator_of(card, fetch_weights(card)), asked(photo, 128, 128)
+    generator, request = generator_of(card, fetch_weights(card)), line_request(photo, 128, 128)
     assert (generator.shape(request), generator.microbatch(request)) == (None, 1)
     assert np.array_equal(generator.fill([request])[0], PixelDiffusion(model, 2).fill([request])[0])
 
@@ -218,9 +215,10 @@ def test_the_built_in_model_is_one_by_its_alias_and_small(photo: np.ndarray) -> 
         assert {weights.get_tensor(name).dtype for name in weights.keys()} == {np.dtype(np.float16)}  # noqa: SIM118
 
 
-def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_grew_over(photo: np.ndarray) -> None:
-    """The strokes are 4 pixels wide, the mask 12: PatchMatch invents all of it, the model what
-    was behind the strokes.
+def test_the_built_in_model_restores_the_picture_around_letters_under_the_grown_mask(photo: np.ndarray) -> None:
+    """The strokes are 4 pixels wide, the mask is wider.
+
+    PatchMatch invents all of it, the model only the picture behind the strokes.
     """
     clean = np.ascontiguousarray(photo[40:168, 60:188])
     strokes = np.zeros((128, 128), np.uint8)
@@ -238,7 +236,7 @@ def test_the_built_in_model_gives_back_the_picture_round_letters_that_the_mask_g
 
 
 def test_training_and_use_make_the_same_estimate(model: Path, photo: np.ndarray) -> None:
-    request = asked(photo, 128, 128)
+    request = line_request(photo, 128, 128)
     hole = hole_of(request.mask)
     fill, smooth = (paint(request.pixels, hole, 3) for paint in (patchmatch, navier_stokes))
     shown = (request.pixels, visible(request.pixels, fill, request.mask), fill, smooth, request.mask[:, :, :3], 0 * hole)
@@ -252,7 +250,7 @@ def test_training_and_use_make_the_same_estimate(model: Path, photo: np.ndarray)
     assert np.abs(found - expected[0].permute(1, 2, 0).numpy()).max() < 2e-3
 
 
-def test_hints_tell_marks_from_what_is_behind_them() -> None:
+def test_hints_distinguish_marks_from_the_picture_behind_them() -> None:
     seen = np.full((64, 64, 3), -0.5, np.float32)
     confidence = np.zeros((64, 64, 1), np.float32)
     seen[20:24], confidence[20:24] = 0.9, 1.0

@@ -12,7 +12,7 @@ def card(**more):
     return ModelCard(alias="x", family="latent_diffusion", licence="", **more)
 
 
-def test_without_anything_seen_or_wished_the_surface_goes_on():
+def test_without_figures_and_words_the_surface_continues():
     assert describe_surface({}) == CONTINUED
 
 
@@ -29,7 +29,7 @@ def test_without_anything_seen_or_wished_the_surface_goes_on():
         ({"something_else": 5.0}, None),
     ],
 )
-def test_what_was_seen_is_said(figures, words):
+def test_figures_add_their_traits(figures, words):
     assert describe_surface(figures) == (CONTINUED if words is None else f"{CONTINUED}, {words}")
 
 
@@ -41,9 +41,9 @@ FIGURES = st.dictionaries(st.sampled_from([trait.figure for trait in TRAITS] + [
 
 
 @given(FIGURES, st.text())
-def test_an_intent_depends_on_nothing_but_what_it_is_made_of_and_always_begins_alike(figures, wish):
-    assert describe_surface(figures, wish) == describe_surface(dict(reversed(figures.items())), wish)
-    assert describe_surface(figures, wish).startswith(CONTINUED)
+def test_an_intent_depends_on_figures_and_prompt_alone_and_always_starts_the_same(figures, prompt):
+    assert describe_surface(figures, prompt) == describe_surface(dict(reversed(figures.items())), prompt)
+    assert describe_surface(figures, prompt).startswith(CONTINUED)
 
 
 @given(st.text(), st.sampled_from(["{intent}", "a photo of {intent}, high quality", "no place for it"]))

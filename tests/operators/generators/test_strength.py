@@ -1,3 +1,5 @@
+"""Soft masks reach latent cells without losing strokes; strength follows weight and confidence."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,7 +62,7 @@ def test_more_blend_or_more_confidence_never_weakens(blend, more_blend, confiden
     assert weak <= strong
 
 
-def test_a_border_grown_round_a_sure_stroke_is_as_sure_as_the_stroke():
+def test_a_border_grown_around_a_sure_stroke_is_as_sure_as_the_stroke():
     mask = np.zeros((32, 32, 4), np.uint8)
     mask[15:17, :, CORE] = mask[15:17, :, CONFIDENCE] = 255
     mask[12:20, :, BLEND] = 255

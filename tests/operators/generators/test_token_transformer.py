@@ -1,3 +1,5 @@
+"""Amused fills one region at a time and changes only tokens that the hole touches."""
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_tokens_that_are_not_masked_stay_those_of_the_picture(generator, request
     assert left == sorted(left, reverse=True) and left[-1] < left[0]
 
 
-def test_it_is_worked_one_region_at_a_time_whatever_the_card_says(generator, request_of):
+def test_regions_are_filled_one_at_a_time_whatever_the_card_says(generator, request_of):
     assert generator("amused", microbatch=8).microbatch(request_of()) == 1
 
 

@@ -1,6 +1,4 @@
-"""Folders in diffusers' format with tiny networks of random weights: the real classes, a few
-thousand weights each.
-"""
+"""Folders in diffusers' format with tiny networks: real classes, a few thousand random weights."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 WORDS = 77
-"""Tokens of a prompt, as CLIP has them."""
+"""Tokens of a prompt, as in CLIP."""
 
 
 def _clip_tokenizer() -> Any:
@@ -266,7 +264,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
 
 
 def saved(kind: str, folder: Path) -> Path:
-    """The folder of a tiny model, made unless it is there; the same weights every time."""
+    """The folder of a tiny model, made if it is missing, with the same weights every time."""
     if not folder.exists():
         import torch
         from diffusers.utils import logging

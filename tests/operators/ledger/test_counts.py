@@ -1,4 +1,4 @@
-"""What earlier runs have finished is counted from the ledger, each image once."""
+"""Finished images are counted from the ledger, each image once."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Sets of hashes, and the lookup of indexed versions of a URI."""
+
 import os
 
 import numpy as np
@@ -14,7 +16,7 @@ def test_equal_texts_have_equal_hashes_of_sixteen_bytes():
     assert hashes(["x"]).dtype.itemsize == 16
 
 
-def test_a_set_tells_what_is_new_and_of_equal_ones_the_first():
+def test_a_set_reports_new_hashes_and_of_equal_ones_the_first():
     seen = IdSet()
     assert seen.new(hashes(["a", "b", "a"])) == [True, True, False]
     assert seen.new(hashes(["b", "c"])) == [False, True]
@@ -29,11 +31,11 @@ def test_a_large_set_forgets_nothing(monkeypatch):
         assert not any(seen.new(values[start : start + 333]))
 
 
-def test_an_index_is_asked_for_the_versions_of_a_uri():
+def test_an_index_gives_the_versions_of_a_uri():
     ids = {uri: ENDING_IN_ZEROS if uri == "b" else uri.encode().hex() * 16 for uri in "abc"}
     index = IndexedIds.of([(3, hashes("ab"), binary([ids["a"], ids["b"]])), (5, hashes("cb"), binary([ids["c"], "11" * 16]))])
-    found = index.versions(hashes("abcd"))
-    assert [[(value.ljust(16, b"\0").hex(), shard) for value, shard in versions] for versions in found] == [
+    versions_by_uri = index.versions(hashes("abcd"))
+    assert [[(value.ljust(16, b"\0").hex(), shard) for value, shard in versions] for versions in versions_by_uri] == [
         [(ids["a"], 3)],
         [(ENDING_IN_ZEROS, 3), ("11" * 16, 5)],
         [(ids["c"], 5)],
@@ -41,5 +43,5 @@ def test_an_index_is_asked_for_the_versions_of_a_uri():
     ]
 
 
-def test_an_empty_index_knows_nothing():
+def test_an_empty_index_has_no_versions():
     assert IndexedIds.of([]).versions(hashes("ab")) == [[], []]

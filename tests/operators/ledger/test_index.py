@@ -1,3 +1,5 @@
+"""The index: shards of new images, and images that a changed version replaces."""
+
 import os
 
 import pyarrow as pa
@@ -6,10 +8,14 @@ import pytest
 
 from operators.ledger import index, ledger
 from operators.ledger.index import FIRST_SHARD_ROWS, LARGEST_SHARD_ROWS, build, drop_changed, read_shard, shard_uri
-from operators.rows.schema import INDEX_COLUMNS, LEDGER_SCHEMA, SCHEMA
+from operators.rows.schema import INDEX_SCHEMA, LEDGER_SCHEMA
 from operators.storage import files as storage
 
 NAMES = ["plain.jpg", "two words.png", "a#b.webp", "50%25.tif", "Größe 漢字.bmp", "[1].gif", "UPPER.JPEG"]
+
+
+def sizes_of(dest):
+    return {shard: len(read_shard(dest, shard)) for shard in index.shards(dest)}
 
 
 def indexed(dest, sizes):
@@ -30,13 +36,12 @@ def test_a_name_that_is_not_utf_8_does_not_end_the_run(tree, tmp_path):
     assert "a.jpg" in [row["path"] for row in indexed(str(tmp_path / "dest"), sizes)]
 
 
-def test_the_index_holds_what_the_row_starts_from(tree, tmp_path):
+def test_the_index_holds_the_columns_that_a_row_starts_from(tree, tmp_path):
     source, dest = tree(*NAMES), str(tmp_path / "dest")
     sizes = build(source, dest)
     assert sizes == {0: len(NAMES)}
     table = read_shard(dest, 0)
-    assert table.schema.names == list(INDEX_COLUMNS)
-    assert table.schema.types == [SCHEMA.field(name).type for name in INDEX_COLUMNS]
+    assert table.schema.equals(INDEX_SCHEMA)
     assert sorted(table["path"].to_pylist()) == sorted(NAMES)
     assert set(table["shard"].to_pylist()) == {0}
 
@@ -52,13 +57,13 @@ def test_indexing_again_adds_only_what_is_new(tree, tmp_path):
     assert read_shard(dest, 1)["path"].to_pylist() == ["c.jpg"]
 
 
-def test_a_changed_image_takes_the_place_of_the_one_it_was(tree, tmp_path):
+def test_a_changed_image_replaces_its_earlier_version(tree, tmp_path):
     source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
     build(source, dest)
     os.utime(f"{source}/b.jpg", ns=(1, 1))
     sizes = build(source, dest)
     assert sizes == {0: 1, 1: 1}
-    assert index.shard_sizes(dest) == sizes
+    assert sizes_of(dest) == sizes
     assert [row["path"] for row in indexed(dest, sizes)] == ["a.jpg", "b.jpg"]
     assert read_shard(dest, 1)["etag"].to_pylist() == ["1-1"]
     assert build(source, dest) == sizes
@@ -79,17 +84,17 @@ def test_an_image_that_is_gone_keeps_its_row(tree, tmp_path):
     assert build(source, dest) == {0: 2}
 
 
-def test_a_change_half_recorded_is_recorded_wholly_by_the_next_indexing(tree, tmp_path, monkeypatch):
-    """As a driver leaves it that died when the new row was put and the old one not yet taken out."""
+def test_the_next_indexing_completes_a_change_that_was_half_recorded(tree, tmp_path, monkeypatch):
+    """As after a driver that died between putting the new row and removing the old one."""
     source, dest = tree("a.jpg", "b.jpg"), str(tmp_path / "dest")
     build(source, dest)
     os.utime(f"{source}/b.jpg", ns=(1, 1))
     with monkeypatch.context() as patch:
-        patch.setattr(index, "forget", lambda *arguments: 2)
+        patch.setattr(index, "drop_changed", lambda *arguments: 2)
         build(source, dest)
-    assert index.shard_sizes(dest) == {0: 2, 1: 1}
+    assert sizes_of(dest) == {0: 2, 1: 1}
     assert build(source, dest) == {0: 1, 1: 1}
-    assert index.shard_sizes(dest) == {0: 1, 1: 1}
+    assert sizes_of(dest) == {0: 1, 1: 1}
 
 
 def test_a_limit_takes_the_first_of_the_listing(tree, tmp_path):
@@ -110,7 +115,7 @@ def test_shards_double_in_size_and_never_exceed_the_largest(tmp_path):
     assert sizes[0] == FIRST_SHARD_ROWS
     full = [sizes[shard] for shard in sorted(sizes)][:-1]
     assert full == [min(FIRST_SHARD_ROWS * 2**position, LARGEST_SHARD_ROWS) for position in range(len(full))]
-    assert index.shard_sizes(str(tmp_path / "dest")) == sizes
+    assert sizes_of(str(tmp_path / "dest")) == sizes
 
 
 def test_every_image_is_indexed_once_with_its_shard(tmp_path):
@@ -124,13 +129,13 @@ def test_every_image_is_indexed_once_with_its_shard(tmp_path):
 
 @pytest.fixture
 def dest(tree, tmp_path):
-    """A destination whose index holds four images, all of them worked."""
+    """A destination whose index holds four images."""
     dest = str(tmp_path / "dest")
     build(tree("a.jpg", "b.jpg", "c.jpg", "d.jpg"), dest)
     return dest
 
 
-def worked(dest, paths):
+def commit(dest, paths):
     rows = [row for row in read_shard(dest, 0).to_pylist() if row["path"] in paths]
     ledger.commit(dest, pa.Table.from_pylist([{**row, "verdict": "untouched"} for row in rows], schema=LEDGER_SCHEMA))
 
@@ -144,28 +149,28 @@ def paths_of(table):
 
 
 def test_an_image_leaves_index_and_ledger_and_the_others_stay(dest):
-    worked(dest, ["a.jpg", "b.jpg"])
-    worked(dest, ["c.jpg"])
+    commit(dest, ["a.jpg", "b.jpg"])
+    commit(dest, ["c.jpg"])
     assert drop_changed(dest, 0, ids(dest, "b.jpg", "c.jpg"), shard_uri(dest, 0)) == 2
     assert paths_of(read_shard(dest, 0)) == ["a.jpg", "d.jpg"]
     assert paths_of(ledger.read(dest)) == ["a.jpg"]
 
 
 def test_a_compacted_shard_stays_complete(dest):
-    worked(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    commit(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
     assert ledger.compact(dest, 0, 4)
     assert drop_changed(dest, 0, ids(dest, "b.jpg"), shard_uri(dest, 0)) == 3
     assert ledger.files_by_shard(dest) == {0: [ledger.COMPLETE]}
     assert paths_of(ledger.read(dest)) == ["a.jpg", "c.jpg", "d.jpg"]
 
 
-def test_an_image_that_was_not_worked_yet_leaves_the_index(dest):
+def test_an_image_without_a_ledger_row_leaves_the_index(dest):
     assert drop_changed(dest, 0, ids(dest, "a.jpg"), shard_uri(dest, 0)) == 3
     assert ledger.files_by_shard(dest) == {}
 
 
 def test_a_shard_without_images_is_gone(dest):
-    worked(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    commit(dest, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
     assert drop_changed(dest, 0, ids(dest, "a.jpg", "b.jpg", "c.jpg", "d.jpg"), shard_uri(dest, 0)) == 0
     assert index.shards(dest) == []
     assert ledger.files_by_shard(dest) == {}

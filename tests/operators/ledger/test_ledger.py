@@ -1,17 +1,9 @@
-import json
-import multiprocessing
-import os
-import socket
-import threading
-import time
+"""The ledger's parts, their order of precedence, and compaction."""
 
-import psutil
 import pyarrow as pa
 import pytest
 
-from operators.ledger.lease import Lease
 from operators.ledger.ledger import COMPLETE, commit, compact, done_ids, files_by_shard, read, shard_folder
-from operators.rows.failure import RunError
 from operators.rows.schema import LEDGER_SCHEMA
 from operators.storage import files as storage
 
@@ -46,7 +38,7 @@ def test_an_empty_destination_has_an_empty_ledger(dest):
     assert files_by_shard(dest) == {}
 
 
-def test_what_is_committed_is_read_back(dest):
+def test_committed_rows_are_read_back(dest):
     rows = pa.concat_tables([entries("a", "b"), entries("c", code="not_an_image", verdict="failed")])
     commit(dest, rows)
     assert read(dest).sort_by("image_id").equals(rows)
@@ -60,13 +52,20 @@ def test_a_batch_of_several_shards_becomes_a_part_in_each(dest):
     assert done_ids(dest, 7) == {"b"}
 
 
-def test_a_part_is_named_by_its_ids_whatever_their_order(dest):
+def test_the_name_of_a_part_does_not_depend_on_the_order_of_its_rows(dest):
     commit(dest, entries("a", "b"))
     first = files_by_shard(dest)
     commit(dest, entries("b", "a"))
     assert files_by_shard(dest) == first
     commit(dest, entries("a", "c"))
     assert len(files_by_shard(dest)[0]) == 2
+
+
+def test_parts_that_differ_only_in_which_image_failed_are_both_kept(dest):
+    commit(dest, pa.concat_tables([entries("a"), entries("b", code="storage_error", verdict="failed")]))
+    commit(dest, pa.concat_tables([entries("a", code="storage_error", verdict="failed"), entries("b")]))
+    assert len(files_by_shard(dest)[0]) == 2
+    assert verdicts(dest) == {"a": "edited", "b": "edited"}
 
 
 def test_own_columns_reach_the_ledger(dest):
@@ -164,85 +163,3 @@ def test_a_half_written_part_is_not_seen(dest):
     storage.write(storage.joined(shard_folder(dest, 0), ".0123.partial"), b"PAR1 half")
     assert done_ids(dest, 0) == {"a"}
     assert len(read(dest)) == 1
-
-
-# --- the lease
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(Lease, "RENEWAL_SECONDS", 0.2)
-    monkeypatch.setattr(Lease, "EXPIRY_SECONDS", 0.5)
-
-
-def lease_of(dest, **content):
-    holder = {"owner": "other", "host": socket.gethostname(), "pid": os.getpid(), "started": 0.0, "renewed": 0.0, **content}
-    storage.write(storage.joined(dest, "lease.json"), json.dumps(holder).encode())
-
-
-def test_a_lease_is_there_while_it_is_held_and_gone_afterwards(dest):
-    with Lease(dest).hold():
-        holder = json.loads(storage.read(storage.joined(dest, "lease.json")))
-        assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
-    assert not storage.exists(storage.joined(dest, "lease.json"))
-    with Lease(dest).hold():
-        pass
-
-
-def test_a_second_holder_is_refused_while_the_first_renews(dest, quick):
-    with Lease(dest).hold() as first:
-        with pytest.raises(RunError) as caught, Lease(dest).hold():
-            pass
-        assert (caught.value.code, caught.value.exit_code) == ("destination_in_use", 3)
-        assert not first.lost.is_set()
-    with Lease(dest).hold():
-        pass
-
-
-def test_the_lease_of_a_dead_process_is_taken_at_once(dest):
-    process = multiprocessing.get_context("spawn").Process(target=int)
-    process.start()
-    started = psutil.Process(process.pid).create_time()
-    pid = process.pid
-    process.join()
-    lease_of(dest, pid=pid, started=started)
-    before = time.monotonic()
-    with Lease(dest).hold():
-        assert time.monotonic() - before < 1
-
-
-def test_a_process_that_only_inherited_the_number_does_not_hold_the_lease(dest):
-    lease_of(dest, pid=os.getpid(), started=psutil.Process().create_time() - 3600)
-    before = time.monotonic()
-    with Lease(dest).hold():
-        assert time.monotonic() - before < 1
-
-
-def test_the_lease_of_another_host_expires_when_it_is_not_renewed(dest, quick):
-    lease_of(dest, host="elsewhere")
-    with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
-
-
-def test_a_lease_given_back_while_another_run_waits_is_free(dest):
-    lease_of(dest, host="elsewhere")
-    threading.Timer(0.3, lambda: storage.remove(storage.joined(dest, "lease.json"))).start()
-    with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
-
-
-def test_an_unreadable_lease_does_not_lock_the_destination_for_good(dest, quick):
-    storage.write(storage.joined(dest, "lease.json"), b"half a le")
-    with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
-
-
-def test_a_holder_learns_that_it_lost_its_lease_and_leaves_the_other_one_alone(dest, quick):
-    with Lease(dest).hold() as held:
-        lease_of(dest, owner="usurper")
-        assert held.lost.wait(timeout=5)
-    assert json.loads(storage.read(storage.joined(dest, "lease.json")))["owner"] == "usurper"
-
-
-def test_the_real_lease_is_renewed_well_before_it_expires():
-    assert Lease.RENEWAL_SECONDS * 3 <= Lease.EXPIRY_SECONDS

@@ -1,4 +1,4 @@
-"""Whether text can still be found and read: the detector's and the recogniser's second look."""
+"""The detector and the recogniser find and read text that is left, and none that is gone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from font_roboto import Roboto, RobotoBold
 
-from flows.evaluation.default_suite import polygon_round
-from flows.evaluation.draw_text import Caption, draw, draw_all
+from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
 from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
 from operators.vision.text_detector import Scale
 
@@ -20,7 +19,7 @@ LINES = (Caption("Copyright 2024", RobotoBold, 36, 0.5, 0.3), Caption("Do not co
 def on_paper(text: str, angle: float = 0.0, size: int = 40) -> tuple[np.ndarray, list[list[float]]]:
     """A line on paper, and the polygon round it."""
     picture, coverage = draw(PAPER, Caption(text, Roboto, size, colour=(20, 20, 20), angle=angle))
-    return picture, polygon_round(coverage)
+    return picture, polygon_around(coverage)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def marked(photo: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def texts(photo: np.ndarray) -> list[list[list[float]]]:
-    return [polygon_round(draw(photo, line)[1]) for line in LINES]
+    return [polygon_around(draw(photo, line)[1]) for line in LINES]
 
 
 @pytest.mark.parametrize("text", ["Hello World", "From $ 9.99", "SOLD OUT", "Page 17"])
@@ -57,7 +56,7 @@ def test_an_upright_rectangle_is_cut_out_as_it_is() -> None:
     assert np.abs(cut.astype(int) - picture[120:180, 100:300]).mean() < 1
 
 
-def test_a_polygon_that_is_hardly_anything_still_gives_a_picture() -> None:
+def test_a_degenerate_polygon_still_gives_a_picture() -> None:
     assert straightened(PAPER, [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]).shape == (1, 1, 3)
 
 
@@ -67,7 +66,7 @@ def test_nothing_is_read_where_nothing_is_written(photo: np.ndarray, texts: list
     assert [characters_read(photo, text) for text in texts] == [0, 0]
 
 
-def test_what_is_read_without_confidence_does_not_count() -> None:
+def test_characters_read_without_confidence_do_not_count() -> None:
     picture, polygon = on_paper("Hello World")
     assert characters_read(picture, polygon, least_confidence=1.01) == 0
 
@@ -100,7 +99,7 @@ def test_text_somewhere_else_lowers_the_precision_only(marked: np.ndarray, texts
     assert (found.precision, found.recall) == (0.5, 1.0)
 
 
-def test_what_the_detector_sees_on_the_clean_picture_too_does_not_count(
+def test_detections_on_the_clean_picture_too_do_not_count(
     marked: np.ndarray, photo: np.ndarray, texts: list[list[list[float]]]
 ) -> None:
     assert eraseness(marked, texts, clean=photo) == eraseness(marked, texts)

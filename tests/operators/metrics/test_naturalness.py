@@ -21,9 +21,7 @@ RING[2:18, 22:38] = True
 
 
 def boards(inside, outside):
-    """Two chess boards of the given contrast in grey levels: the mean absolute Laplacian of each
-    is 4 times it.
-    """
+    """Two chess boards side by side, by their contrasts in grey levels."""
     phase = np.indices((20, 40)).sum(axis=0) % 2
     contrast = np.where(np.arange(40) < 20, inside, outside)
     return np.repeat((100 + phase * contrast).astype(np.uint8)[:, :, None], 3, axis=2)

@@ -1,6 +1,4 @@
-"""The perceptual distance: nothing for equal pictures, little for a shift that nobody sees, much
-for a blur.
-"""
+"""The perceptual distance: zero for equal pictures, small for slight shifts, large for blurs."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from operators.metrics.perceptual import LEAST_SIDE, perceptual_distance, weights_path
 
 CONVOLUTIONS = (("slice1.0", 2), ("slice2.5", 2), ("slice3.9", 1), ("slice4.11", 1), ("slice5.13", 1))
-"""The five convolutions by their names in the weights, and the zeros on each of their sides."""
+"""The five convolutions by their names in the weights, with their zero padding per side."""
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -45,9 +43,7 @@ def pooled(x: np.ndarray) -> np.ndarray:
 
 
 def by_hand(first: np.ndarray, second: np.ndarray) -> float:
-    """The distance in float64 and numpy alone, from the paper's description and the published
-    weights.
-    """
+    """The distance in float64 by numpy, from the paper's description and the published weights."""
     state = torch.load(weights_path(), map_location="cpu", weights_only=True)
     weights = {name: value.double().numpy() for name, value in state.items()}
     features: list[list[np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""Straight edges are counted where they go in on one side of a text and come out on the other."""
+"""Straight edges count if they enter a text on one side and come out on the other."""
 
 from __future__ import annotations
 

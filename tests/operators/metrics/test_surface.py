@@ -1,6 +1,4 @@
-"""The figures of a surface: exact where a picture is flat, near the truth where one is planted,
-and blind to the text.
-"""
+"""The figures of a surface are exact on flat pictures, near planted truths, and ignore the text."""
 
 from __future__ import annotations
 
@@ -11,8 +9,7 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluation.default_suite import polygon_round
-from flows.evaluation.draw_text import Caption, draw_all
+from flows.evaluation.draw_text import Caption, draw_all, polygon_around
 from operators.masks.mask import BLEND, CORE, dilated, feathered, hole_of
 from operators.metrics.surface import FIGURES, blur, dominant_colours, noise_deviation, region_figures, text_smoothed_over
 
@@ -101,13 +98,11 @@ def test_strokes_and_lines_are_measured_in_pixels() -> None:
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "grass", "chelsea", "rocket"])
 def test_a_place_is_described_exactly_the_same_with_and_without_its_text(name: str) -> None:
-    """Where the mask covers all of the text; a naive description of the same box sees the
-    letters.
-    """
+    """This holds if the mask covers the whole text; plain statistics of the box see the letters."""
     clean = np.ascontiguousarray(photo(name)[40:240, 60:380])
     caption = Caption("Summer sale", _font(), 44, 0.5, 0.5, colour=(255, 240, 60), outline=2)
     picture, coverage = draw_all(clean, (caption,))
-    mask, polygons = mask_over(coverage > 0), [polygon_round(coverage)]
+    mask, polygons = mask_over(coverage > 0), [polygon_around(coverage)]
     assert described(picture, mask, polygons) == described(clean, mask, polygons)
     rows, columns = (np.flatnonzero((coverage > 0).any(axis=axis)) for axis in (1, 0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -1,4 +1,4 @@
-"""A model appears on a machine whole and checked, or not at all."""
+"""A model appears on a machine complete and checked, or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def card(source: object, **fields: object) -> ModelCard:
 
 
 def put(s3: object, folder: Path, prefix: str) -> str:
-    """The folder's files in the bucket, under a prefix of this test's own."""
+    """Upload the folder's files to the bucket, under a prefix that only this test uses."""
     files = s3.files()  # type: ignore[attr-defined]
     files.makedirs(BUCKET, exist_ok=True)
     contents = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -49,7 +49,7 @@ def code_of(model: ModelCard) -> tuple[str, str]:
     return caught.value.code, caught.value.message
 
 
-def test_a_model_comes_from_s3_with_what_a_pipeline_loads(
+def test_a_model_is_pulled_from_s3_with_the_files_that_a_pipeline_loads(
     s3: object, model_folder: Folder, tmp_path: Path, model_cache: Path, sums: Sums
 ) -> None:
     folder = model_folder(tmp_path / "model")
@@ -69,7 +69,7 @@ def test_a_model_comes_from_s3_with_what_a_pipeline_loads(
     assert entries(model_cache) == [".json", ".lock", "folder"]
 
 
-def test_a_pulled_model_needs_its_source_no_more(s3: object, model_folder: Folder, tmp_path: Path) -> None:
+def test_a_pulled_model_no_longer_needs_its_source(s3: object, model_folder: Folder, tmp_path: Path) -> None:
     url = put(s3, model_folder(tmp_path / "model"), "gone")
     model = resolve(url)
     here = fetch_weights(model)
@@ -85,7 +85,7 @@ def test_a_wrong_checksum_is_an_error_that_names_the_file(
     listed = {name: sums(folder)[name] for name in ("model_index.json", UNET)} | {UNET: "0" * 64}
     code, message = code_of(card(url, files=listed))
     assert code == "model_checksum"
-    assert message == f"tiny: {UNET} has SHA-256 {sums(folder)[UNET]}, expected is {'0' * 64} as its card lists"
+    assert message == f"tiny: {UNET} has SHA-256 {sums(folder)[UNET]}, expected {'0' * 64} as its card lists"
     assert entries(model_cache) == [".lock"]
 
 
@@ -96,7 +96,7 @@ def test_a_card_with_checksums_pulls_exactly_its_files(s3: object, model_folder:
     assert sums(fetch_weights(card(url, files=listed))) == listed
 
 
-def test_without_checksums_the_first_pull_is_what_later_ones_must_bring(
+def test_without_checksums_later_pulls_must_match_the_first(
     s3: object, model_folder: Folder, tmp_path: Path, model_cache: Path
 ) -> None:
     model = card(put(s3, model_folder(tmp_path / "model"), "moving"))
@@ -108,7 +108,7 @@ def test_without_checksums_the_first_pull_is_what_later_ones_must_bring(
     assert code == "model_checksum"
     record = here.parent / f"{here.name}.json"
     assert f"{UNET} has SHA-256" in message
-    assert f"as first pulled here; delete {record} to trust the source anew" in message
+    assert f"as first pulled here; delete {record} to trust the source again" in message
     record.unlink()
     fetch_weights(model)
     assert checksums(model)[UNET] != first[UNET]
@@ -140,7 +140,7 @@ def test_a_file_damaged_in_the_cache_is_pulled_again(s3: object, model_folder: F
     assert (fetch_weights(model) / UNET).read_bytes() == whole
 
 
-def test_what_a_killed_pull_left_is_no_part_of_the_model(
+def test_files_left_by_a_killed_pull_are_not_part_of_the_model(
     s3: object, model_folder: Folder, tmp_path: Path, model_cache: Path
 ) -> None:
     model = card(put(s3, model_folder(tmp_path / "model"), "stale"))
@@ -165,7 +165,7 @@ def test_truncated_weights_never_enter_the_cache(s3: object, model_folder: Folde
     assert entries(model_cache) == [".lock"]
 
 
-def test_a_bucket_that_is_not_there_or_not_ours_is_one_line(s3: object, tmp_path: Path) -> None:
+def test_a_missing_or_forbidden_bucket_is_reported_in_one_line(s3: object, tmp_path: Path) -> None:
     assert code_of(card("s3://no-such-bucket/model"))[0] == "model_unavailable"
     with pytest.raises(RunError, match="model_unavailable"):
         resolve("s3://no-such-bucket/model")
@@ -189,7 +189,7 @@ def test_pickled_weights_are_refused_even_if_listed(s3: object, model_folder: Fo
         assert code_of(card(source, files=listed))[0] == "model_unsafe"
 
 
-def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "file"))
     code, message = code_of(card("s3://models/any"))
@@ -229,13 +229,13 @@ def test_a_folder_with_a_file_that_differs_from_its_card_is_refused(model_folder
     assert code_of(model) == ("model_unavailable", f"tiny: {folder / UNET} is missing")
 
 
-def test_truncated_weights_in_a_folder_are_one_line_that_names_the_file(model_folder: Folder, tmp_path: Path) -> None:
+def test_truncated_weights_in_a_folder_are_refused_by_name(model_folder: Folder, tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     (folder / UNET).write_bytes((folder / UNET).read_bytes()[:5000])
     assert code_of(card(folder)) == ("model_invalid", f"{folder / UNET} is truncated: 5000 bytes of 16532")
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     assert code_of(card(tmp_path / "none")) == (
         "model_unavailable",
         f"tiny: there is no folder {tmp_path / 'none'} on this machine",

@@ -1,4 +1,4 @@
-"""Aliases stay, revisions move; folders and URLs are models, too."""
+"""Aliases are stable, revisions move on, and folders and URLs are models too."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_an_alias_names_its_first_revision_and_earlier_ones_by_name(moved: Path)
 
 
 @pytest.mark.parametrize("reference", ["mover@", "mover@older", "mover@ol"])
-def test_an_unknown_revision_is_told_with_the_known_ones(moved: Path, reference: str) -> None:
+def test_an_unknown_revision_is_refused_with_the_known_ones(moved: Path, reference: str) -> None:
     with pytest.raises(RunError, match=r"model_unknown: mover has no revision .*: new, old$"):
         resolve(reference, moved)
 
 
-def test_an_unknown_alias_is_told_with_the_nearest() -> None:
+def test_an_unknown_alias_is_refused_with_the_nearest() -> None:
     with pytest.raises(RunError) as caught:
         resolve("sdxl-inpaint")
     assert caught.value.code == "model_unknown"
@@ -100,7 +100,7 @@ def test_an_unknown_alias_is_told_with_the_nearest() -> None:
         "alias: [\n",
     ],
 )
-def test_a_wrong_card_file_is_one_line_that_names_it(tmp_path: Path, content: str) -> None:
+def test_an_invalid_card_file_is_refused_by_name_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "mover.yaml").write_text(content)
     with pytest.raises(RunError, match=r"^model_card_invalid: mover\.yaml: ") as caught:
         cards(tmp_path)
@@ -144,7 +144,7 @@ def test_every_revision_stays_reachable(tmp_path_factory: pytest.TempPathFactory
     assert [resolve(f"{alias}@{name}", folder).revision for name in revisions] == revisions
 
 
-def test_identity_is_what_sha256sum_prints_of_the_files(model_folder: Folder, tmp_path: Path, model_cache: Path) -> None:
+def test_identity_is_the_hash_of_the_output_of_sha256sum(model_folder: Folder, tmp_path: Path, model_cache: Path) -> None:
     folder = model_folder(tmp_path / "model")
     names = pin_checksums(resolve(str(folder))).files
     printed = "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names))

@@ -1,5 +1,6 @@
-"""Pulling from a hub: a server that speaks its protocol, the hub's own client, several processes,
-one that is killed.
+"""Models are pulled from a hub, by the hub's client from a local server that speaks its protocol.
+
+Several processes pull at once, and one is killed.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ Sums = Callable[[Path], dict[str, str]]
 LOCATE = """
 import sys
 from operators.rows.failure import RunError
-from operators.models.registry import resolve, located
+from operators.models.registry import fetch_weights, resolve
 from pathlib import Path
 try:
-    print(located(resolve(sys.argv[1], Path(sys.argv[2]))))
+    print(fetch_weights(resolve(sys.argv[1], Path(sys.argv[2]))))
 except RunError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -44,8 +45,9 @@ except RunError as error:
 
 @dataclass
 class Hub:
-    """One model behind the routes that huggingface_hub asks; `stall` holds a file back after its
-    first half.
+    """One model behind the routes that huggingface_hub requests.
+
+    The file named `stall` stops after its first half until `released` is set.
     """
 
     folder: Path
@@ -146,7 +148,7 @@ def hub(model_folder: Folder, tmp_path: Path) -> Iterator[Hub]:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine with its own cache and cards, on which processes ask for the model `tiny`."""
+    """A machine with its own cache and cards, whose processes request the model `tiny`."""
 
     folder: Path
 
@@ -175,11 +177,11 @@ class Machine:
         )
 
     def locate(self, endpoint: str, **environment: str) -> tuple[int, str]:
-        """Exit code, and the folder or the error."""
-        return self.ended(self.start(endpoint, **environment))
+        """Pull the model; return the exit code, and the folder or the error."""
+        return self.wait(self.start(endpoint, **environment))
 
     @staticmethod
-    def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    def wait(process: subprocess.Popen[str]) -> tuple[int, str]:
         out, err = process.communicate(timeout=100)
         assert "Traceback" not in err
         return process.returncode, out.strip()
@@ -197,7 +199,7 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_a_model_comes_from_the_hub_with_what_a_pipeline_loads(hub: Hub, machine: Machine, sums: Sums) -> None:
+def test_a_model_is_pulled_from_the_hub_with_the_files_that_a_pipeline_loads(hub: Hub, machine: Machine, sums: Sums) -> None:
     code, folder = machine.locate(hub.url)
     assert code == 0, folder
     got = sums(Path(folder))
@@ -207,7 +209,7 @@ def test_a_model_comes_from_the_hub_with_what_a_pipeline_loads(hub: Hub, machine
     assert set(hub.downloads) == set(got)
 
 
-def test_a_pulled_model_needs_the_hub_no_more(hub: Hub, machine: Machine) -> None:
+def test_a_pulled_model_no_longer_needs_the_hub(hub: Hub, machine: Machine) -> None:
     first = machine.locate(hub.url)
     assert machine.locate(closed_port()) == first
     assert machine.locate(hub.url, HF_HUB_OFFLINE="1") == first
@@ -219,13 +221,13 @@ def test_processes_that_pull_at_once_download_once(hub: Hub, machine: Machine) -
     assert hub.stalled.wait(60)
     time.sleep(1)
     hub.released.set()
-    ended = [machine.ended(process) for process in processes]
-    assert len(set(ended)) == 1
-    assert ended[0][0] == 0, ended[0]
+    results = [machine.wait(process) for process in processes]
+    assert len(set(results)) == 1
+    assert results[0][0] == 0, results[0]
     assert set(hub.downloads.values()) == {1}
 
 
-def test_a_pull_killed_in_the_middle_leaves_no_model_and_the_next_one_brings_it(hub: Hub, machine: Machine, sums: Sums) -> None:
+def test_a_killed_pull_leaves_no_model_and_the_next_pull_completes_it(hub: Hub, machine: Machine, sums: Sums) -> None:
     hub.stall = UNET
     process = machine.start(hub.url)
     assert hub.stalled.wait(60)
@@ -247,19 +249,19 @@ def test_a_file_that_differs_from_the_card_is_named(hub: Hub, machine: Machine, 
     machine.card(files={UNET: "0" * 64})
     code, message = machine.locate(hub.url)
     assert code == 2
-    assert message == (f"model_checksum: tiny: {UNET} has SHA-256 {actual}, expected is {'0' * 64} as its card lists")
+    assert message == (f"model_checksum: tiny: {UNET} has SHA-256 {actual}, expected {'0' * 64} as its card lists")
     assert [path.suffix for path in machine.cache.iterdir()] == [".lock"]
 
 
-def test_a_file_that_differs_from_what_the_hub_says_is_named(hub: Hub, machine: Machine) -> None:
+def test_a_file_that_differs_from_the_hubs_checksum_is_named(hub: Hub, machine: Machine) -> None:
     hub.lies[UNET] = "1" * 64
     code, message = machine.locate(hub.url)
     assert code == 2
     assert message.startswith(f"model_checksum: tiny: {UNET} has SHA-256 ")
-    assert message.endswith(f"expected is {'1' * 64} as the hub says")
+    assert message.endswith(f"expected {'1' * 64} as the hub says")
 
 
-def test_no_network_is_one_line_that_says_what_to_do(machine: Machine) -> None:
+def test_a_missing_network_is_reported_in_one_line_that_says_what_to_do(machine: Machine) -> None:
     code, message = machine.locate(closed_port())
     assert code == 2
     assert message.startswith("model_unavailable: tiny (owner/tiny): the hub cannot be reached (")
@@ -276,17 +278,17 @@ def test_offline_is_honoured(hub: Hub, machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "reason"),
     [
-        (403, "GatedRepo", "the hub wants its licence accepted, and HF_TOKEN set"),
-        (404, "RevisionNotFound", f"the hub knows no revision {COMMIT}"),
-        (401, "RepoNotFound", "the hub knows no such model, or wants HF_TOKEN set"),
+        (403, "GatedRepo", "accept its licence on the hub and set HF_TOKEN"),
+        (404, "RevisionNotFound", f"the hub has no revision {COMMIT}"),
+        (401, "RepoNotFound", "the hub has no such model, or requires HF_TOKEN"),
     ],
 )
-def test_what_the_hub_refuses_is_one_line(hub: Hub, machine: Machine, status: int, kind: str, reason: str) -> None:
+def test_a_refusal_of_the_hub_is_reported_in_one_line(hub: Hub, machine: Machine, status: int, kind: str, reason: str) -> None:
     hub.refusal = (status, kind)
     code, message = machine.locate(hub.url)
     assert (code, message.partition(";")[0]) == (2, f"model_unavailable: tiny (owner/tiny): {reason}")
 
 
-def test_a_listed_file_that_the_hub_has_not_is_named(hub: Hub, machine: Machine) -> None:
+def test_a_listed_file_that_the_hub_lacks_is_named(hub: Hub, machine: Machine) -> None:
     machine.card(files={"unet/other.safetensors": "0" * 64})
     assert machine.locate(hub.url) == (2, "model_unavailable: tiny: owner/tiny has no unet/other.safetensors")

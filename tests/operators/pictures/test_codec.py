@@ -1,9 +1,9 @@
-"""Bytes to a picture: what is refused and why, before and while pixels are decoded; decoding
-once, or at reduced scale.
-"""
+"""Decoding: refused sources and their codes, limits, reduced scale, and the cache."""
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -144,9 +144,9 @@ def test_other_formats_cut_short_are_truncated_or_corrupt(photo, saved, kind, op
 
 
 def with_frame(jpeg, marker, precision=8):
-    """The file with another frame header's marker or precision; its data would no longer fit."""
-    at = jpeg.index(b"\xff\xc0")
-    return jpeg[: at + 1] + bytes([marker]) + jpeg[at + 2 : at + 4] + bytes([precision]) + jpeg[at + 5 :]
+    """The file with another marker or precision in its frame header than its data has."""
+    offset = jpeg.index(b"\xff\xc0")
+    return jpeg[: offset + 1] + bytes([marker]) + jpeg[offset + 2 : offset + 4] + bytes([precision]) + jpeg[offset + 5 :]
 
 
 def unsupported():
@@ -172,7 +172,7 @@ UNSUPPORTED = unsupported()
 
 
 @pytest.mark.parametrize("data", UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_what_cannot_be_edited_without_loss_is_skipped(data):
+def test_a_source_that_cannot_be_edited_without_loss_is_unsupported(data):
     assert code_of(data) == "mode_unsupported"
     with pytest.raises(Failure, match="mode_unsupported"):
         reduced_to(data, 16)
@@ -192,7 +192,7 @@ def test_a_tiff_with_pictures_below_the_first_is_several_pages():
     assert code_of(buffer.getvalue()) == "multi_page"
 
 
-def test_the_codes_say_what_is_not_supported():
+def test_the_message_names_the_unsupported_feature():
     with pytest.raises(Failure, match="12 bits a sample"):
         decode(UNSUPPORTED["12-bit JPEG"], LIMITS)
     with pytest.raises(Failure, match="frame type 9"):
@@ -213,6 +213,29 @@ def test_five_hundred_megapixels_are_over_the_limit_of_a_run(saved):
     assert code_of(png[:8] + vast + png[33:]) == "pixels_over_limit"
 
 
+KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]
+
+
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_limit_of_a_run_alone_decides_on_a_size_that_pillow_refuses(monkeypatch, photo, saved, kind):
+    data = saved(photo, kind)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert decode(data, Limits(max_pixels=512 * 512)).size == (512, 512)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert code_of(data, Limits(max_pixels=512 * 512 - 1)) == "pixels_over_limit"
+
+
+def test_importing_the_decoder_leaves_pillows_limit_alone():
+    statements = (
+        "from PIL import Image",
+        "limit = Image.MAX_IMAGE_PIXELS",
+        "import operators.pictures.codec, operators.pictures.enlarged_file",
+        "assert Image.MAX_IMAGE_PIXELS == limit != None",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(statements)], check=True)
+
+
 def test_the_byte_limit_is_met_before_the_header_is_read():
     assert code_of(b"not an image", Limits(max_bytes=11)) == "bytes_over_limit"
     assert code_of(b"not an image", Limits(max_bytes=12)) == "not_an_image"
@@ -220,7 +243,7 @@ def test_the_byte_limit_is_met_before_the_header_is_read():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("frames", [1, 2])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_no_damage_raises_anything_but_a_failure_with_a_code(saved, small, kind, frames, data):
@@ -228,12 +251,12 @@ def test_no_damage_raises_anything_but_a_failure_with_a_code(saved, small, kind,
     if frames > 1 and kind not in {"JPEG", "BMP"}:
         options |= {"save_all": True, "append_images": [Image.fromarray(small[32:, :32].copy())]}
     whole = saved(small[:32, :32], kind, **options)
-    hurt = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
     for _ in range(data.draw(st.integers(0, 3))):
-        if hurt:
-            hurt[data.draw(st.integers(0, min(len(hurt) - 1, 400)))] = data.draw(st.integers(0, 255))
+        if damaged:
+            damaged[data.draw(st.integers(0, min(len(damaged) - 1, 400)))] = data.draw(st.integers(0, 255))
     try:
-        decode(bytes(hurt), Limits(max_pixels=1_000_000))
+        decode(bytes(damaged), Limits(max_pixels=1_000_000))
     except Failure as failure:
         assert failure.code in CODES
 

@@ -1,3 +1,5 @@
+"""Enlarged files: exact pixels in lossless formats, kept metadata, new sizes and resolution."""
+
 import io
 
 import cv2
@@ -110,9 +112,9 @@ def test_a_palette_picture_stays_one_and_its_transparency_too(saved, kind, trans
         stored[:, 16:, 3] = 255
     after = reopened(encode_enlarged(decode(source, Limits()), stored, source))
     assert (after.format, after.mode) == (kind, "P")
-    shown = np.asarray(after.convert("RGBA"))
-    assert tuple(shown[0, -1]) == (200, 0, 0, 255)
-    assert shown[0, 0, 3] == (0 if transparent else 255)
+    rendered = np.asarray(after.convert("RGBA"))
+    assert tuple(rendered[0, -1]) == (200, 0, 0, 255)
+    assert rendered[0, 0, 3] == (0 if transparent else 255)
 
 
 @pytest.mark.parametrize("profile", [b"", PROFILE], ids=["plain", "with a profile before its pixels"])

@@ -1,6 +1,4 @@
-"""What operators see of a picture, and what edits make of it: upright, in the source's depth,
-whatever their order.
-"""
+"""Pictures and edits: the upright view, blending in the source's depth, independence of order."""
 
 import io
 import tracemalloc
@@ -37,11 +35,11 @@ def small(photo):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_upright_is_what_a_viewer_shows(small, saved, orientation):
     data = saved(small, "PNG", exif=exif_of(orientation))
-    shown = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    rendered = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     picture = decode(data, LIMITS)
     assert picture.orientation == orientation
-    assert np.array_equal(picture.upright, shown)
-    assert np.array_equal(picture.rgb(5, 7, 20, 30), shown[7:37, 5:25])
+    assert np.array_equal(picture.upright, rendered)
+    assert np.array_equal(picture.rgb(5, 7, 20, 30), rendered[7:37, 5:25])
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -50,8 +48,8 @@ def test_writing_to_the_upright_view_writes_the_stored_pixels(orientation):
     upright = turned(stored, orientation)
     assert np.shares_memory(upright, stored)
     upright[0, 1] = 9
-    shown = ImageOps.exif_transpose(reopened_with(stored, orientation))
-    assert np.asarray(shown)[0, 1] == 9
+    rendered = ImageOps.exif_transpose(reopened_with(stored, orientation))
+    assert np.asarray(rendered)[0, 1] == 9
     assert np.count_nonzero(stored) == 1
 
 
@@ -208,7 +206,7 @@ def test_rows_are_blended_alike_wherever_the_bands_begin(kind, orientation):
     whole = picture.edited([Edit(0, 0, fill, weight)])
     expected = picture.upright.copy()
     colours = picture.space.colours
-    target = picture.space.stored(fill, picture.upright)
+    target = picture.space.from_srgb(fill, picture.upright)
     blended = expected[:, :, :colours] * (1 - weight[:, :, None]) + weight[:, :, None] * target
     expected[:, :, :colours] = np.clip(np.rint(blended), 0, picture.space.peak)
     expected[weight == 0] = picture.upright[weight == 0]

@@ -1,28 +1,46 @@
-"""Which fills a region has had, read from the checks that they left."""
+"""How checks are recorded, which fills they belong to, and the reasons that they give."""
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.rows.checks import judged_rungs
+from operators.rows.checks import check, judged_rungs, reasons_of
+from operators.rows.records import CheckRecord
 
 NAMES = ("residual_text", "colour_shift", "seam", "predicted_distance")
 
 
-def checks(*rungs: str, names: tuple[str, ...] = NAMES) -> list[dict[str, str]]:
-    return [{"rung": rung, "name": name} for rung in rungs for name in names]
+def checks(*rungs: str, names: tuple[str, ...] = NAMES) -> list[CheckRecord]:
+    return [check(rung, name, 0.0, 1.0) for rung in rungs for name in names]
 
 
 @given(st.lists(st.sampled_from(["telea", "patchmatch", "builtin"]), max_size=6), st.integers(1, len(NAMES)))
-def test_every_fill_counts_once_also_where_a_rung_filled_several_times_in_a_row(rungs: list[str], count: int) -> None:
+def test_every_fill_counts_once_even_if_a_rung_fills_several_times_in_a_row(rungs: list[str], count: int) -> None:
     assert judged_rungs(checks(*rungs, names=NAMES[:count])) == rungs
 
 
-def test_a_missing_fill_was_an_attempt() -> None:
-    assert judged_rungs([*checks("telea"), {"rung": "patchmatch", "name": "missing"}]) == ["telea", "patchmatch"]
+def test_a_missing_fill_counts() -> None:
+    assert judged_rungs([*checks("telea"), check("patchmatch", "missing", 1.0, 0.0)]) == ["telea", "patchmatch"]
 
 
-def test_a_fill_that_the_budget_forbade_was_none() -> None:
-    forbidden = {"rung": "patchmatch", "name": "budget"}
-    assert judged_rungs([forbidden, *checks("telea"), forbidden]) == ["telea"]
+def test_a_fill_that_exceeded_the_budget_does_not_count() -> None:
+    refused = check("patchmatch", "budget", 2.0, 1.0)
+    assert judged_rungs([refused, *checks("telea"), refused]) == ["telea"]
+
+
+@pytest.mark.parametrize(("value", "passed"), [(0.9, True), (1.0, True), (1.1, False), (math.nan, True)])
+def test_a_value_passes_unless_it_exceeds_its_limit(value: float, passed: bool) -> None:
+    assert check("telea", "seam", value, 1.0)["passed"] is passed
+
+
+def test_reasons_name_rung_measurement_value_and_limit() -> None:
+    records: list[CheckRecord] = [
+        {"rung": "telea", "name": "seam", "value": 3.14159, "limit": 2.0, "passed": False},
+        {"rung": "telea", "name": "colour_shift", "value": 1.0, "limit": 20.0, "passed": True},
+        {"rung": "patchmatch", "name": "detail_loss", "value": 1.25, "limit": 0.8, "passed": False},
+    ]
+    assert reasons_of(records) == ["telea: seam 3.14 > 2", "patchmatch: detail_loss 1.25 > 0.8"]

@@ -1,4 +1,4 @@
-"""A process that hangs past a deadline is ended by the kernel, even where Python cannot run."""
+"""The kernel ends a process that exceeds a deadline, even where Python cannot run."""
 
 import signal
 import subprocess
@@ -22,14 +22,14 @@ def run(body):
 
 
 @pytest.mark.parametrize("hang", ["time.sleep(60)", HANG_WITH_THE_LOCK], ids=["sleeps", "holds the interpreter's lock"])
-def test_a_hang_is_ended_and_its_stack_told(hang):
-    code, said, seconds = run(f"with deadline('quick'):\n    {hang}")
+def test_a_hang_is_ended_and_its_stack_is_written(hang):
+    code, errors, seconds = run(f"with deadline('quick'):\n    {hang}")
     assert code == -signal.SIGALRM
-    assert 'File "<string>", line 6 in <module>' in said
+    assert 'File "<string>", line 6 in <module>' in errors
     assert seconds < 25
 
 
-def test_the_earliest_of_nested_deadlines_counts_and_the_later_one_afterwards():
+def test_the_earliest_of_nested_deadlines_applies_and_the_later_one_afterwards():
     body = (
         "with deadline('slow'):\n    with deadline('quick'): time.sleep(0.1)\n    time.sleep(1)\nprint('well', file=sys.stderr)"
     )
@@ -45,7 +45,7 @@ def test_a_hang_in_another_thread_is_ended_too():
 
 
 def test_several_images_may_take_several_times_as_long():
-    assert run("with deadline('quick', 4): time.sleep(1)")[:2] == (0, "")
+    assert run("with deadline('quick', images=4): time.sleep(1)")[:2] == (0, "")
 
 
 def test_after_the_work_nothing_is_ended():

@@ -1,3 +1,5 @@
+"""Failure codes, and the errors that carry them."""
+
 import pickle
 import re
 
@@ -22,7 +24,7 @@ def test_codes_are_plain_words_with_a_meaning():
         assert entry.meaning
 
 
-def test_what_another_run_redoes_was_never_delivered():
+def test_images_that_another_run_retries_were_never_delivered():
     assert not [code for code, entry in CODES.items() if entry.transient and entry.delivered]
 
 
@@ -38,7 +40,7 @@ def test_an_image_that_cannot_be_read_is_final_and_not_delivered(code):
 
 
 @pytest.mark.parametrize("code", ["animated", "multi_page", "pixels_over_limit", "bytes_over_limit", "mode_unsupported"])
-def test_an_image_that_is_not_ours_to_edit_is_delivered(code):
+def test_an_image_that_is_not_eligible_for_editing_is_delivered(code):
     assert CODES[code].delivered
 
 

@@ -1,8 +1,11 @@
+"""The row's schema, its check, and the rows of the index and the ledger."""
+
 import pyarrow as pa
 import pytest
 
 from operators.rows.schema import (
     INDEX_COLUMNS,
+    INDEX_SCHEMA,
     LEDGER_SCHEMA,
     PIXEL_CHILDREN,
     PIXEL_COLUMNS,
@@ -19,7 +22,7 @@ INDEX_ROW = {"image_id": ["a"], "uri": ["/a.png"], "path": ["a.png"], "shard": [
 
 
 def test_index_rows_become_complete_rows():
-    table = complete(pa.table(INDEX_ROW))
+    table = complete(pa.table(INDEX_ROW, schema=INDEX_SCHEMA))
     assert table.schema.names == SCHEMA.names
     assert table.schema.types == SCHEMA.types
     assert table.to_pylist()[0] == {name: INDEX_ROW[name][0] if name in INDEX_COLUMNS else None for name in SCHEMA.names}
@@ -103,14 +106,14 @@ def test_the_ledger_holds_everything_but_pixels():
 
 
 def test_ledger_rows_keep_regions_row_by_row(rows, text_region):
-    one, other = {**text_region(1, 2, 3, 4), "rung": "telea"}, {**text_region(5, 6, 7, 8), "rung": "patchmatch"}
+    first, second = {**text_region(1, 2, 3, 4), "rung": "telea"}, {**text_region(5, 6, 7, 8), "rung": "patchmatch"}
     table = rows(
-        {"bytes": b"a", "regions": [one, other]}, {"regions": None}, {"regions": []}, {"regions": [other], "encoded": b"b"}
+        {"bytes": b"a", "regions": [first, second]}, {"regions": None}, {"regions": []}, {"regions": [second], "encoded": b"b"}
     )
     for batch in (table, table.slice(1), pa.concat_tables([table.slice(0, 2), table.slice(2)])):
-        kept = ledger_rows(batch)
-        assert kept.schema.names == LEDGER_SCHEMA.names
-        assert kept.schema.types == LEDGER_SCHEMA.types
-        rungs = [None if regions is None else [region["rung"] for region in regions] for regions in kept["regions"].to_pylist()]
+        slim = ledger_rows(batch)
+        assert slim.schema.names == LEDGER_SCHEMA.names
+        assert slim.schema.types == LEDGER_SCHEMA.types
+        rungs = [None if regions is None else [region["rung"] for region in regions] for regions in slim["regions"].to_pylist()]
         assert rungs == [["telea", "patchmatch"], None, [], ["patchmatch"]][-len(batch) :]
-        assert "probability" not in str(kept["regions"].to_pylist())
+        assert "probability" not in str(slim["regions"].to_pylist())

@@ -1,3 +1,5 @@
+"""Views of rows, new values in their places, and buffers that stay the same."""
+
 import threading
 
 import numpy as np
@@ -11,7 +13,7 @@ from operators.rows.table import as_array, derive, fill_record, map_rows, row_vi
 
 @pytest.fixture
 def batch(rows, text_region, open_region):
-    """Four rows: two regions, none yet, none found, one region."""
+    """Four rows: with two regions, before detection, without text, and with one region."""
     pixels = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
     hole = np.zeros((5, 6), bool)
     hole[1:3, 2:5] = True
@@ -25,7 +27,7 @@ def batch(rows, text_region, open_region):
 
 
 def layouts(table):
-    """The same rows as one chunk, as several, and as slices of something longer."""
+    """The same rows as one chunk, as several, and as slices of a longer table."""
     padded = pa.concat_tables([table.slice(2), table, table.slice(0, 1)]).combine_chunks()
     return {
         "one chunk": table,
@@ -80,7 +82,7 @@ def test_a_fill_may_be_smaller_than_its_crop(batch):
     assert np.array_equal(row_views(done)[3].regions[0].fill(), small)
 
 
-def test_new_values_go_where_they_belong(laid_out):
+def test_new_values_are_put_in_their_columns(laid_out):
     done = map_rows(laid_out, "measure", ("width", "regions.rung"), lambda row: {
         "width": ord(row["uri"]),
         "regions.rung": [f"{row['uri']}{number}" for number, _ in enumerate(row.regions)],
@@ -91,7 +93,7 @@ def test_new_values_go_where_they_belong(laid_out):
     assert rungs == [["a0", "a1"], None, [], ["d0"]]
 
 
-def test_what_an_operator_does_not_add_stays_as_it_was(laid_out):
+def test_values_that_an_operator_does_not_add_stay_the_same(laid_out):
     done = map_rows(laid_out, "measure", ("width", "regions.rung"), lambda row: {"regions.rung": ["x" for _ in row.regions]})
     for before, after in zip(laid_out.to_pylist(), done.to_pylist(), strict=True):
         for record in (before, after):
@@ -203,7 +205,7 @@ def test_the_number_of_regions_may_change(laid_out, text_region):
     assert [len(found) for found in done["regions"].to_pylist()] == [97, 98, 99, 100]
 
 
-def test_what_follows_from_a_row_is_derived_for_failed_rows_as_well(batch):
+def test_values_are_derived_for_failed_rows_as_well(batch):
     def fail(row):
         raise Failure("corrupt", "no")
 
@@ -213,7 +215,7 @@ def test_what_follows_from_a_row_is_derived_for_failed_rows_as_well(batch):
     assert done["timings"].equals(failed["timings"])
 
 
-def test_without_pixels_nothing_that_holds_pixels_is_left(laid_out):
+def test_without_pixels_only_columns_without_pixels_keep_values(laid_out):
     slim = without_pixels(laid_out)
     check_schema(slim, "write")
     assert slim["bytes"].null_count == slim["encoded"].null_count == 4

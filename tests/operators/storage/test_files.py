@@ -1,3 +1,5 @@
+"""Reading and writing objects on a disk and in an object store."""
+
 import os
 
 import fsspec
@@ -56,7 +58,7 @@ def test_empty_objects_are_kept(tmp_path):
     assert storage.read(str(tmp_path / "empty")) == b""
 
 
-def test_what_is_not_there_is_missing_or_empty(tmp_path):
+def test_an_absent_object_is_missing_and_an_absent_folder_is_empty(tmp_path):
     assert code_of(lambda: storage.read(str(tmp_path / "none"))) == "key_missing"
     assert code_of(lambda: storage.copy(str(tmp_path / "none"), str(tmp_path / "copy"))) == "key_missing"
     assert storage.names(str(tmp_path / "none")) == []
@@ -109,7 +111,7 @@ def memory():
         files.rm("/cleanplate-test", recursive=True)
 
 
-def test_an_object_store_works_like_a_disk(memory, tmp_path):
+def test_an_object_store_behaves_like_a_disk(memory, tmp_path):
     uri = storage.joined(memory, "sub", "a #%20b.png")
     storage.write(uri, memoryview(b"data"))
     assert storage.read(uri) == b"data"

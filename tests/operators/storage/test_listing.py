@@ -1,3 +1,5 @@
+"""Listing folders, globs and object stores, and the output paths of what they list."""
+
 import os
 
 import fsspec
@@ -7,7 +9,6 @@ from hypothesis import strategies as st
 
 from operators.rows.failure import RunError
 from operators.storage.listing import list_source, output_path
-from operators.storage.source_image import SourceImage
 
 NAMES = ["plain.jpg", "two words.png", "a#b.webp", "50%25.tif", "Größe 漢字.bmp", "[1].gif", "UPPER.JPEG"]
 
@@ -72,7 +73,7 @@ def test_a_single_star_stays_in_its_folder(tree):
     assert paths(f"{source}/*.jpg") == ["a.jpg"]
 
 
-def test_a_source_that_is_not_there_is_said_so(tree):
+def test_a_missing_source_is_reported(tree):
     source = tree("a.jpg")
     assert code_of(lambda: paths(f"{source}/none")) == "source_missing"
     assert code_of(lambda: paths(f"{source}/*.webp")) == "source_missing"
@@ -91,13 +92,6 @@ def test_an_object_store_is_listed():
         assert files.cat_file(found["sub/b #%20.png"].uri) == b"xy"
     finally:
         files.rm("/cleanplate-index", recursive=True)
-
-
-def test_an_image_id_depends_on_uri_and_etag():
-    ids = {SourceImage(uri, "p", 1, etag).image_id for uri in ("s3://b/a", "s3://b/b") for etag in ("1", "2")}
-    assert len(ids) == 4
-    assert SourceImage("s3://b/a", "other path", 99, "1").image_id in ids
-    assert all(len(bytes.fromhex(image_id)) == 16 for image_id in ids)
 
 
 def test_a_changed_file_is_a_new_image(tree):

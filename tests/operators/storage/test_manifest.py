@@ -1,3 +1,5 @@
+"""Manifests: lists of images in several formats, and images inside Parquet files."""
+
 import datetime
 
 import pyarrow as pa
@@ -34,7 +36,7 @@ def test_uris_of_a_manifest_never_share_an_output_path(tmp_path):
     assert len({output_path(item.path) for item in found}) == len(uris)
 
 
-def test_own_columns_of_a_manifest_keep_their_values_and_types(tmp_path):
+def test_user_columns_of_a_manifest_keep_their_values_and_types(tmp_path):
     own = {
         "licence": pa.array(["CC0", None, "BY"]),
         "year": pa.array([1999, None, 2001], pa.uint16()),
@@ -52,7 +54,7 @@ def test_own_columns_of_a_manifest_keep_their_values_and_types(tmp_path):
         assert table[name].to_pylist() == values.to_pylist()
 
 
-def test_own_times_keep_their_nanoseconds(tmp_path):
+def test_times_in_user_columns_keep_their_nanoseconds(tmp_path):
     taken = pa.array([1_000_000_000_000_000_123], pa.timestamp("ns"))
     build(manifest_of(tmp_path, 1, taken=taken), str(tmp_path / "dest"))
     assert read_shard(str(tmp_path / "dest"), 0)["taken"].cast(pa.int64()).to_pylist() == [1_000_000_000_000_000_123]
@@ -67,7 +69,7 @@ def test_a_manifest_may_give_the_version_of_an_object(tmp_path):
     assert read_shard(dest, 1)["etag"].to_pylist() == ["2"]
 
 
-def test_a_uri_that_comes_twice_counts_once_as_it_came_first(tmp_path):
+def test_only_the_first_occurrence_of_a_uri_counts(tmp_path):
     source, dest = manifest_of(tmp_path, 2, etag=["1", "1"]), str(tmp_path / "dest")
     pq.write_table(pa.table({"uri": ["s3://b/a", "s3://b/a", "s3://b/c"], "etag": ["1", "2", "1"]}), source)
     for _ in range(2):
@@ -101,7 +103,7 @@ def test_a_manifest_without_uris_or_with_a_column_of_the_row_is_refused(tmp_path
         ("LIST.CSV", '\ufeffuri,licence,year\r\ns3://b/a.jpg,NA,1999\r\n"s3://b/c,d ""e"".jpg",,007\r\n'),
     ],
 )
-def test_a_csv_manifests_own_columns_are_texts(tmp_path, name, text):
+def test_user_columns_of_a_csv_manifest_are_strings(tmp_path, name, text):
     (tmp_path / name).write_text(text, newline="")
     assert build(str(tmp_path / name), str(tmp_path / "dest")) == {0: 2}
     rows = read_shard(str(tmp_path / "dest"), 0).select(["uri", "licence", "year"])
@@ -112,7 +114,7 @@ def test_a_csv_manifests_own_columns_are_texts(tmp_path, name, text):
 
 
 @pytest.mark.parametrize("name", ["list.jsonl", "list.ndjson"])
-def test_a_manifest_of_json_lines_has_the_types_it_has(tmp_path, name):
+def test_a_manifest_of_json_lines_keeps_its_types(tmp_path, name):
     (tmp_path / name).write_text(
         '{"uri": "s3://b/a.jpg", "year": 1999, "tags": ["x"]}\n{"uri": "s3://b/b.jpg", "weight": 0.5}\n'
     )
@@ -138,7 +140,7 @@ def test_a_manifest_of_json_lines_has_the_types_it_has(tmp_path, name):
         ("a.parquet", b""),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_said_so_with_its_name(tmp_path, name, content):
+def test_a_manifest_that_cannot_be_read_is_reported_with_its_name(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RunError, match="manifest_invalid") as refused:
         paths(str(tmp_path / name))
@@ -153,12 +155,12 @@ def test_a_glob_of_files_is_one_manifest(tmp_path):
     assert build(f"{tmp_path}/part-*.parquet", str(tmp_path / "dest")) == {0: 6}
     assert read_shard(str(tmp_path / "dest"), 0)["part"].to_pylist() == [0, 0, 1, 1, 2, 2]
     pq.write_table(pa.table({"uri": ["s3://b/x.jpg"], "other": [1]}), tmp_path / "part-9.parquet")
-    with pytest.raises(RunError, match=r"manifest_invalid: .*part-9\.parquet has other columns"):
+    with pytest.raises(RunError, match=r"manifest_invalid: .*part-9\.parquet has other user columns"):
         build(f"{tmp_path}/part-*.parquet", str(tmp_path / "again"))
 
 
 def test_a_manifest_streams(tmp_path):
-    """A faulty line far down is met when it is reached, not before."""
+    """A faulty line is reported when it is reached, not before."""
     lines = ["uri", *(f"s3://bucket/{number}.jpg" for number in range(200_000)), "one,too many"]
     (tmp_path / "list.csv").write_text("\n".join(lines))
     listing = list_source(str(tmp_path / "list.csv"), "/nowhere")
@@ -197,7 +199,7 @@ def test_parts_of_one_dataset_never_share_an_output_path(tmp_path):
     assert paths(f"{tmp_path}/**/*.parquet") == [f"{part}/0.parquet/{row}/0.jpg" for part in "ab" for row in range(2)]
 
 
-def test_of_several_columns_of_images_one_is_named(tmp_path):
+def test_the_source_names_one_of_several_columns_of_images(tmp_path):
     file = str(tmp_path / "in.parquet")
     pq.write_table(pa.table({"image": [b"x"], "mask": [b"y"], "label": [1]}), file)
     with pytest.raises(RunError, match=r"several columns of images; add #column=: image, mask"):
@@ -208,7 +210,7 @@ def test_of_several_columns_of_images_one_is_named(tmp_path):
         paths(f"{file}#column=other")
 
 
-def test_a_changed_file_of_images_is_worked_anew(tmp_path):
+def test_the_images_of_a_changed_file_are_indexed_again(tmp_path):
     file, dest = tmp_path / "in.parquet", str(tmp_path / "dest")
     pq.write_table(pa.table({"image": [b"x", b"y"]}), file)
     assert build(str(file), dest) == {0: 2}

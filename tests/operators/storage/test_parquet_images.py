@@ -1,4 +1,4 @@
-"""Images inside Parquet files: found by row, read a row group at a time, from a disk and from S3."""
+"""Images inside Parquet files, read by row group from a disk and from S3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from operators.storage import parquet_images, source_image
 from operators.storage.parquet_images import cell_uri, is_cell
 
 if TYPE_CHECKING:
-    from tests.conftest import S3
+    from tests.fixtures.s3 import S3
 
 IMAGES = [os.urandom(1000 + row) for row in range(50)]
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -38,15 +38,15 @@ def file(tmp_path: Path) -> str:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The row groups that are read, in order, by a process that has read none yet."""
+    """The row groups that are read, in order, starting with an empty cache."""
     read: list[int] = []
-    column = parquet_images._column
+    read_column = parquet_images._read_column
 
     def counting(file: str, metadata: Any, group: int, name: str) -> Any:
         read.append(group)
-        return column(file, metadata, group, name)
+        return read_column(file, metadata, group, name)
 
-    monkeypatch.setattr(parquet_images, "_column", counting)
+    monkeypatch.setattr(parquet_images, "_read_column", counting)
     monkeypatch.setattr(parquet_images, "ROW_GROUPS", parquet_images.RowGroupCache())
     return read
 
@@ -57,14 +57,14 @@ def code_of(uri: str) -> str:
     return caught.value.code
 
 
-def test_an_address_is_told_from_a_path() -> None:
+def test_an_address_is_distinguished_from_a_path() -> None:
     assert is_cell(cell_uri("s3://bucket/a b#%.parquet", 17, "my image"))
     assert not is_cell("s3://bucket/a.parquet")
     assert not is_cell("s3://bucket/a.png#row=17&column=x")
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_every_row_is_read_as_it_was_put(file: str, column: str, opened: list[int]) -> None:
+def test_every_row_is_read_unchanged(file: str, column: str, opened: list[int]) -> None:
     for row, data in enumerate(IMAGES):
         if column != "sparse" or row != 3:
             assert source_image.read(cell_uri(file, row, column)) == data
@@ -77,7 +77,7 @@ def test_neighbours_cost_one_reading_of_their_row_group(file: str, opened: list[
     assert sorted(opened) == [0, 1, 2, 3]
 
 
-def test_what_was_read_long_ago_is_let_go(file: str, opened: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_groups_read_long_ago_leave_the_cache(file: str, opened: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_images, "CACHED_BYTES", 20_000)
     for row in (0, 20, 0):
         source_image.read(cell_uri(file, row, "plain"))
@@ -88,7 +88,7 @@ def test_what_was_read_long_ago_is_let_go(file: str, opened: list[int], monkeypa
     assert opened == [0, 1, 0, 1]
 
 
-def test_a_changed_file_is_read_anew(file: str, opened: list[int]) -> None:
+def test_a_changed_file_is_read_again(file: str, opened: list[int]) -> None:
     uri = cell_uri(file, 1, "image")
     for version, data in (("1", b"old"), ("2", b"new")):
         pq.write_table(pa.table({"image": [b"", data]}), file)
@@ -105,11 +105,6 @@ def test_a_missing_file_row_column_or_value_has_its_code(file: str, opened: list
 def test_a_file_that_is_no_parquet_is_corrupt(tmp_path: Path, opened: list[int]) -> None:
     (tmp_path / "a.parquet").write_bytes(b"words, and more words")
     assert code_of(cell_uri(str(tmp_path / "a.parquet"), 0, "image")) == "corrupt"
-
-
-def test_an_image_is_copied_out(file: str, tmp_path: Path) -> None:
-    source_image.copy(cell_uri(file, 2, "named"), str(tmp_path / "out" / "2.jpg"))
-    assert (tmp_path / "out" / "2.jpg").read_bytes() == IMAGES[2]
 
 
 def test_a_bucket_is_read_like_a_disk(file: str, s3: S3, opened: list[int]) -> None:

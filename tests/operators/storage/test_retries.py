@@ -1,5 +1,6 @@
-"""Waiting for a storage that does not answer; the answers of a real one are in
-test_slow_storage.py.
+"""Retries of calls to a storage that does not answer.
+
+test_slow_storage.py has the answers of a real storage.
 """
 
 import errno
@@ -15,21 +16,21 @@ from operators.storage.retries import LEAST_ATTEMPTS, STORE_OUTAGES, storage_fai
 
 
 def answered(status, code):
-    """What s3fs raises: an error of the operating system's kind, caused by botocore's."""
-    error = OSError(errno.EIO, "said so")
+    """An error as s3fs raises it: an OSError caused by an error of botocore."""
+    error = OSError(errno.EIO, "the message")
     error.__cause__ = ClientError(
-        {"Error": {"Code": code, "Message": "said so"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject"
+        {"Error": {"Code": code, "Message": "the message"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject"
     )
     return error
 
 
 def calling(*answers):
-    """A call that gives the answers in turn, the last one for ever, and the list of its calls."""
-    calls, coming = [], itertools.chain(answers, itertools.repeat(answers[-1]))
+    """A call that gives the answers in turn, then repeats the last one; and its times."""
+    calls, upcoming = [], itertools.chain(answers, itertools.repeat(answers[-1]))
 
     def call():
         calls.append(time.monotonic())
-        answer = next(coming)
+        answer = next(upcoming)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -45,7 +46,7 @@ def code_of(call):
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """Patience for half a second, waits of milliseconds."""
+    """A patience of half a second and waits of milliseconds."""
     monkeypatch.setattr(retries, "RETRY_SECONDS", 0.5)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.05)
@@ -88,7 +89,7 @@ def test_a_storage_exception_has_its_code(error, code):
     ],
     ids=str,
 )
-def test_a_busy_or_silent_store_is_waited_for(hurried, error):
+def test_calls_to_a_busy_or_silent_store_are_retried(hurried, error):
     call, calls = calling(*[error] * (2 * LEAST_ATTEMPTS), b"data")
     assert with_retries("s3://waited/key", call) == b"data"
     assert len(calls) == 2 * LEAST_ATTEMPTS + 1
@@ -107,18 +108,18 @@ def test_a_busy_or_silent_store_is_waited_for(hurried, error):
     ],
     ids=str,
 )
-def test_what_a_store_has_decided_is_no_outage(error):
+def test_a_decision_of_the_store_is_no_outage(error):
     assert not unavailable(error)
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), OSError(errno.ENOSPC, "full")], ids=repr)
-def test_a_missing_key_a_refusal_and_a_full_disk_are_not_asked_for_again(error):
+def test_a_missing_key_a_refusal_and_a_full_disk_are_not_retried(error):
     call, calls = calling(error)
     code_of(lambda: with_retries("s3://decided/key", call))
     assert len(calls) == 1
 
 
-def test_another_error_is_tried_a_few_times(hurried):
+def test_any_other_error_is_retried_a_few_times(hurried):
     call, calls = calling(OSError(errno.EIO, "input/output error"))
     assert code_of(lambda: with_retries("/a/disk", call)) == "storage_error"
     assert len(calls) == LEAST_ATTEMPTS
@@ -130,7 +131,7 @@ def test_patience_ends(hurried):
     assert 0.5 <= calls[-1] - calls[0] < 1.0
 
 
-def test_a_store_that_has_been_silent_for_long_is_not_waited_for_by_everyone_anew(hurried):
+def test_calls_do_not_wait_again_for_a_store_that_has_been_silent_for_long(hurried):
     silent, calls = calling(ConnectionRefusedError())
     code_of(lambda: with_retries("s3://long-silent/1", silent))
     calls.clear()
@@ -153,7 +154,7 @@ def test_a_refusal_is_an_answer_too(hurried):
     assert STORE_OUTAGES.seconds_silent("s3://refusing") == 0
 
 
-def test_waits_grow_are_bounded_and_are_not_all_the_same():
+def test_waits_grow_are_bounded_and_vary():
     assert all(0.1 <= wait(0) <= 0.2 for _ in range(100))
     assert all(0.8 <= wait(3) <= 1.6 for _ in range(100))
     assert all(4 <= wait(20) <= 8 for _ in range(100))

@@ -1,3 +1,5 @@
+"""The guard turns down implausible detail and keeps values in the source's local range."""
+
 import cv2
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def test_one_colour_passes_unchanged():
     assert np.abs(Guard().limit_bands(large, flat, SCALE) - large).max() < 1e-6
 
 
-def test_no_value_leaves_the_range_that_the_source_has_round_it(source, base):
+def test_no_value_leaves_the_range_of_the_source_around_it(source, base):
     sharpened = base + 3 * (base - cv2.GaussianBlur(base, (0, 0), 3))
     kept = Guard(stroke_overshoot=0.0).limit_bands(sharpened, source, SCALE, base)
     kernel = np.ones((3, 3), np.uint8)
@@ -54,7 +56,7 @@ def test_a_band_louder_than_the_source_predicts_is_turned_down_and_a_quiet_one_i
     assert np.abs(kept - quiet).mean() * 255 < 0.3
 
 
-def test_what_the_source_holds_is_the_sources_whatever_the_upscaler_made_of_it(source, base):
+def test_octaves_that_the_source_holds_are_taken_from_the_source(source, base):
     tinted = np.clip(base + np.array([0.1, -0.1, 0.05], np.float32), 0, 1)
     kept = Guard(overshoot=1e9).limit_bands(tinted, source, SCALE, base)
     assert np.abs(kept - base).mean() * 255 < 1
@@ -71,7 +73,7 @@ def test_a_single_pixel_has_no_bands():
     assert np.abs(Guard().limit_bands(np.full((4, 4, 3), 0.9, np.float32), one, SCALE) - 0.5).max() < 1e-6
 
 
-def test_a_thin_stroke_on_flat_ground_gets_the_ink_back_that_it_had_a_quarter_of_a_pixel_wide():
+def test_a_stroke_a_quarter_of_a_pixel_wide_on_flat_ground_regains_its_ink():
     paper = np.full((24, 24, 1), 0.9, np.float32)
     paper[:, 12] = 0.75
     kept = Guard().in_range(np.zeros((96, 96, 1), np.float32), paper, SCALE)
@@ -80,7 +82,7 @@ def test_a_thin_stroke_on_flat_ground_gets_the_ink_back_that_it_had_a_quarter_of
     assert np.abs(Guard(stroke_overshoot=0).in_range(kept, paper, SCALE)[:, 48:52] - 0.75).max() < 1e-6
 
 
-def test_texture_and_the_edges_of_areas_get_no_more_than_they_have():
+def test_texture_and_the_edges_of_areas_gain_no_contrast():
     area = np.full((24, 24, 1), 0.9, np.float32)
     area[:, 12:] = 0.2
     texture = np.random.default_rng(0).random((24, 24, 1)).astype(np.float32)

@@ -1,3 +1,5 @@
+"""Loss by resampling, the boxes that cover lossy blocks, and white noise."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +25,7 @@ def test_flat_parts_and_ramps_lose_nothing_and_letters_do():
     assert loss[0].max() < 1
 
 
-def test_noise_is_no_lost_detail():
+def test_noise_does_not_count_as_lost_detail():
     grey = noise(6)
     assert np.median(resampling_loss(grey)) > 4
     assert np.median(resampling_loss(grey, noise=6)) < 2
@@ -41,7 +43,7 @@ def test_every_size_has_a_loss_for_each_block(shape):
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.integers(0, 24))
-def test_the_boxes_cover_every_chosen_block_and_are_never_dearer_than_one_box(chosen, overlap):
+def test_the_boxes_cover_every_chosen_block_and_never_cost_more_than_one_box(chosen, overlap):
     boxes = covering(chosen, overlap)
     covered = np.zeros_like(chosen)
     for box in boxes:
@@ -59,7 +61,7 @@ def test_the_boxes_cover_every_chosen_block_and_are_never_dearer_than_one_box(ch
         assert sum(map(cost, boxes)) <= cost(union)
 
 
-def test_far_apart_blocks_get_boxes_of_their_own():
+def test_distant_blocks_get_separate_boxes():
     chosen = np.zeros((10, 10), bool)
     chosen[0, 0] = chosen[9, 9] = True
     assert len(covering(chosen, 10)) == 2

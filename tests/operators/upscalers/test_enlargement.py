@@ -1,3 +1,5 @@
+"""Pictures of every layout are enlarged tile by tile, without seams."""
+
 import numpy as np
 import pytest
 
@@ -74,11 +76,11 @@ def test_tiles_join_as_if_there_were_none(small, monkeypatch, size):
     assert np.quantile(np.abs(tiled - whole), 0.999) <= 3
 
 
-def test_the_same_picture_twice_is_the_same_to_the_bit(small):
+def test_the_same_picture_twice_gives_the_same_bits(small):
     assert np.array_equal(enlarged(small, (384, 384)), enlarged(small, (384, 384)))
 
 
-def test_what_full_transparency_hides_does_not_come_to_the_edges():
+def test_colours_under_full_transparency_do_not_show_at_the_edges():
     picture = np.zeros((32, 32, 4), np.uint8)
     picture[:, :, :3] = (255, 0, 0)
     picture[:, 16:] = (0, 0, 255, 0)

@@ -1,3 +1,5 @@
+"""Resampling joins parts without seams and keeps flat colours."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Tiles give the untiled picture, and nothing outside the boxes changes."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -57,14 +59,14 @@ def test_a_grid_covers_every_pixel_once(width, height, side):
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 8), st.data())
-def test_what_is_seen_holds_the_box_and_has_sides_of_the_multiple(width, height, multiple, data):
-    one = replace(NETWORK, multiple=multiple)
+def test_the_seen_part_holds_the_box_and_its_sides_are_multiples(width, height, multiple, data):
+    network = replace(NETWORK, multiple=multiple)
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = Box(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
     picture = np.random.default_rng(0).random((height, width, 3)).astype(np.float32)
-    around = margins(one, box, width, height)
+    around = margins(network, box, width, height)
     part = seen(picture, box, around)
     assert part.shape[0] % multiple == part.shape[1] % multiple == 0
     left, top = around[:2]
     assert np.array_equal(part[top : top + box.height, left : left + box.width], picture[y : y + box.height, x : x + box.width])
-    assert pixels_seen(one, [box], width, height) == part.shape[0] * part.shape[1]
+    assert pixels_seen(network, [box], width, height) == part.shape[0] * part.shape[1]

@@ -12,12 +12,11 @@ from font_fredoka_one import FredokaOne
 from font_roboto import Roboto, RobotoBold
 from font_source_serif_pro import SourceSerifPro
 
-from flows.evaluation.default_suite import polygon_round
-from flows.evaluation.draw_text import Caption, draw_all
-from operators.masks.geometry import bounding_box, rasterised, stroke_height
+from flows.evaluation.draw_text import Caption, draw_all, polygon_around
+from operators.masks.geometry import rasterised, stroke_height
 from operators.masks.mask import dilated
 from operators.rows.box import Box
-from operators.vision.stroke_network import MOST_PIXELS, around_line, stroke_network, stroke_network_identity
+from operators.vision.stroke_network import MOST_PIXELS, Line, around_line, stroke_network, stroke_network_identity
 
 CAPTIONS = {
     "plain": Caption("Summer sale 50%", RobotoBold, 40, 0.5, 0.4),
@@ -31,31 +30,26 @@ PICTURES = ("astronaut", "chelsea", "coffee", "rocket")
 FOUND, TOUCHED = 0.3, 0.04
 
 
-def line(picture: np.ndarray, polygon: list[list[float]]) -> tuple[np.ndarray, np.ndarray, float, Box]:
-    """What `soften` shows of a line: its crop, the polygon on it, the line's height, and where
-    the crop lies.
-    """
-    height, width = picture.shape[:2]
-    tall = stroke_height(polygon)
-    box = around_line(bounding_box([polygon], width, height), tall, width, height)
-    crop = np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
-    return crop, rasterised([polygon], box), tall, box
+def line_in(picture: np.ndarray, polygon: list[list[float]]) -> tuple[np.ndarray, Line]:
+    """The crop of a line as the network sees it, and the line."""
+    line = Line.of([polygon], picture.shape[1], picture.shape[0])
+    return np.ascontiguousarray(picture[line.place]), line
 
 
 @pytest.fixture(scope="module")
 def scores() -> dict[tuple[str, str], tuple[float, float]]:
     """Recall and precision by picture and caption."""
-    found = {}
+    measured = {}
     for name in PICTURES:
         clean = getattr(skimage.data, name)()
         for style, caption in CAPTIONS.items():
             picture, coverage = draw_all(clean, (caption,))
-            crop, polygon, height, box = line(picture, polygon_round(coverage))
-            touched = coverage[box.y : box.y + box.height, box.x : box.x + box.width] > TOUCHED
-            strokes = stroke_network().probability(crop, polygon, height) >= FOUND
+            crop, line = line_in(picture, polygon_around(coverage))
+            touched = coverage[line.place] > TOUCHED
+            strokes = stroke_network().line_probability(crop, line) >= FOUND
             near = dilated(touched.astype(np.uint8), 3) > 0
-            found[name, style] = (float(strokes[touched].mean()), float(near[strokes].mean()) if strokes.any() else 0.0)
-    return found
+            measured[name, style] = (float(strokes[touched].mean()), float(near[strokes].mean()) if strokes.any() else 0.0)
+    return measured
 
 
 def test_at_least_95_of_100_touched_pixels_are_found_in_the_mean(scores: dict[tuple[str, str], tuple[float, float]]) -> None:
@@ -77,13 +71,13 @@ def test_no_style_of_text_is_lost(style: str, scores: dict[tuple[str, str], tupl
 @pytest.fixture(scope="module")
 def shown() -> tuple[np.ndarray, np.ndarray, float]:
     picture, coverage = draw_all(skimage.data.coffee(), (CAPTIONS["plain"],))
-    crop, polygon, height, _ = line(picture, polygon_round(coverage))
-    return crop, polygon, height
+    crop, line = line_in(picture, polygon_around(coverage))
+    return crop, line.inside, line.height
 
 
 def test_the_same_crop_gives_the_same_map(shown: tuple[np.ndarray, np.ndarray, float]) -> None:
-    one, other = (stroke_network().probability(*shown) for _ in range(2))
-    assert np.array_equal(one, other)
+    first, second = (stroke_network().probability(*shown) for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_the_crop_and_the_polygon_are_left_alone(shown: tuple[np.ndarray, np.ndarray, float]) -> None:
@@ -122,9 +116,9 @@ def test_without_a_line_of_text_nothing_is_found(name: str) -> None:
 def test_a_picture_away_from_the_line_is_left_alone(name: str) -> None:
     caption = CAPTIONS["plain"]
     picture, coverage = draw_all(getattr(skimage.data, name)(), (caption,))
-    crop, polygon, height, _ = line(picture, polygon_round(coverage))
-    away = dilated(polygon, round(0.3 * height)) == 0
-    found = stroke_network().probability(crop, polygon, height) >= FOUND
+    crop, line = line_in(picture, polygon_around(coverage))
+    away = dilated(line.inside, round(0.3 * line.height)) == 0
+    found = stroke_network().line_probability(crop, line) >= FOUND
     assert found[away].mean() < 0.01
 
 
@@ -133,15 +127,58 @@ def test_text_beside_the_line_that_is_asked_for_is_not_part_of_it() -> None:
     picture, _ = draw_all(skimage.data.coffee(), two)
     _, first = draw_all(skimage.data.coffee(), two[:1])
     _, second = draw_all(skimage.data.coffee(), two[1:])
-    polygon = rasterised([polygon_round(first)], Box(0, 0, picture.shape[1], picture.shape[0]))
-    found = stroke_network().probability(picture, polygon, stroke_height(polygon_round(first))) >= FOUND
+    polygon = rasterised([polygon_around(first)], Box(0, 0, picture.shape[1], picture.shape[0]))
+    found = stroke_network().probability(picture, polygon, stroke_height(polygon_around(first))) >= FOUND
     assert found[first > 0.5].mean() > 0.9
     assert found[second > 0.5].mean() < 0.3
 
 
-def test_what_is_shown_of_a_line_is_its_box_and_a_margin_cut_to_the_picture() -> None:
+def test_the_network_sees_a_lines_box_and_a_margin_cut_to_the_picture() -> None:
     assert around_line(Box(100, 100, 50, 20), 20.0, 640, 480) == Box(86, 86, 78, 48)
     assert around_line(Box(0, 470, 640, 10), 10.0, 640, 480) == Box(0, 462, 640, 18)
+
+
+def rectangle(x: float, y: float, width: float, height: float) -> list[list[float]]:
+    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+
+
+def test_a_line_has_the_height_of_its_polygon_and_the_polygon_filled_on_its_reach() -> None:
+    polygon = rectangle(100, 100, 49, 20)
+    line = Line.of([polygon], 640, 480)
+    assert line.height == pytest.approx(20)
+    assert line.reach == around_line(Box(100, 100, 50, 21), 20.0, 640, 480)
+    assert np.array_equal(line.inside, rasterised([polygon], line.reach))
+
+
+def test_a_line_of_several_polygons_has_the_smallest_height_and_reaches_around_them_all() -> None:
+    polygons = [rectangle(100, 100, 200, 40), rectangle(100, 200, 60, 10)]
+    line = Line.of(polygons, 640, 480)
+    assert line.height == pytest.approx(10)
+    assert line.reach == around_line(Box(100, 100, 201, 111), 10.0, 640, 480)
+    assert np.array_equal(line.inside, np.maximum(*(rasterised([polygon], line.reach) for polygon in polygons)))
+
+
+def test_a_line_without_extent_is_one_pixel_high() -> None:
+    line = Line.of([[[50.0, 60.0]] * 4], 640, 480)
+    assert line.height == 1
+    assert line.inside.any()
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (590, 460), (300, 200), (-20, 470)])
+def test_the_place_of_a_line_is_its_reach_in_the_picture(x: int, y: int) -> None:
+    line = Line.of([rectangle(x, y, 49, 19)], 640, 480)
+    picture = np.arange(480 * 640).reshape(480, 640)
+    part = picture[line.place]
+    assert part.shape == line.inside.shape == (line.reach.height, line.reach.width)
+    assert part[0, 0] == line.reach.y * 640 + line.reach.x
+
+
+def test_the_map_of_a_line_is_the_map_of_its_parts(shown: tuple[np.ndarray, np.ndarray, float]) -> None:
+    picture, coverage = draw_all(skimage.data.coffee(), (CAPTIONS["plain"],))
+    line = Line.of([polygon_around(coverage)], picture.shape[1], picture.shape[0])
+    for seen_height in (30, 62):
+        expected = stroke_network().probability(*shown, seen_height=seen_height)
+        assert np.array_equal(stroke_network().line_probability(picture[line.place], line, seen_height), expected)
 
 
 def test_the_network_is_named_with_its_licence_and_checksum() -> None:

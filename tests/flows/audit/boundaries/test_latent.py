@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flows.audit.boundaries.crossing import of_cells, pooled
+from flows.audit.boundaries.crossing import compare_cells, pooled
 from flows.audit.boundaries.latent import (
     autoencoder,
     latent_mask,
@@ -29,7 +29,7 @@ def line():
 
 
 def lost(sampler, mask):
-    return of_cells("here", touched(mask), sampler(mask)).cells_lost
+    return compare_cells("here", touched(mask), sampler(mask)).cells_lost
 
 
 def test_nearest_sampling_loses_a_thin_stroke_whole_and_max_pooling_keeps_it(line):

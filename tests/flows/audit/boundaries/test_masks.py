@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.audit.boundaries.crossing import of_cells, pooled
+from flows.audit.boundaries.crossing import compare_cells, pooled
 from flows.audit.boundaries.masks import coverage, map_to_stored, polygon_to_raster, polygons_stored, stored_to_pixels
 from operators.masks.geometry import rasterised
 from operators.rows.box import Box
@@ -31,7 +31,7 @@ def test_the_raster_loses_no_pixel_that_a_rectangle_of_whole_corners_covers_by_m
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     polygon = (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [length / 2, height / 2] @ turn + [x, y]).tolist()
     polygon, box = np.rint(polygon).tolist(), Box(0, 0, 70, 70)
-    lost = of_cells("here", coverage([polygon], box) > 0.5, rasterised([polygon], box) > 0)
+    lost = compare_cells("here", coverage([polygon], box) > 0.5, rasterised([polygon], box) > 0)
     assert not lost.lost
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from flows.audit.boundaries.crossing import of_pictures
+from flows.audit.boundaries.crossing import compare_pictures
 from flows.audit.boundaries.sizes import MULTIPLE, SIZES, model_sizes
 from operators.generators.canvas import Canvas
 
@@ -12,7 +12,7 @@ from operators.generators.canvas import Canvas
 def test_a_crop_of_the_models_own_size_loses_nothing(size):
     picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     canvas = Canvas.of(size, size, size, MULTIPLE)
-    assert of_pictures("here", picture, canvas.returned(canvas.picture(picture))).psnr == math.inf
+    assert compare_pictures("here", picture, canvas.returned(canvas.picture(picture))).psnr == math.inf
 
 
 def test_every_crop_is_shown_at_every_size_and_smaller_ones_lose_more(sample):

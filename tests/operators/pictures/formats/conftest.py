@@ -1,6 +1,4 @@
-"""Source files of every format, mode and layout that is edited, and readers that share no code
-with what is tested.
-"""
+"""Source files of every edited format, mode and layout, and independent readers for them."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -49,7 +47,30 @@ def _lines(samples: Samples, depth: int) -> bytes:
     return b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
 
 
-PASSES = [(0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)]
+class Pass(NamedTuple):
+    """One pass of an interlaced PNG: its first row and column, and the steps between them."""
+
+    top: int
+    down: int
+    left: int
+    right: int
+
+    def of(self, samples: Samples) -> Samples:
+        """The samples of the pass; a view."""
+        return samples[self.top :: self.down, self.left :: self.right]
+
+
+WHOLE = Pass(0, 1, 0, 1)
+PASSES = [
+    Pass(0, 8, 0, 8),
+    Pass(0, 8, 4, 8),
+    Pass(4, 8, 0, 4),
+    Pass(0, 4, 2, 4),
+    Pass(2, 4, 0, 2),
+    Pass(0, 2, 1, 2),
+    Pass(1, 2, 0, 1),
+]
+"""Adam7 (PNG, 8.1)."""
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
@@ -61,7 +82,7 @@ def png(
     header = struct.pack(
         ">IIBBBBB", width, height, depth, COLOUR_TYPES[channels] if colour is None else colour, 0, 0, interlaced
     )
-    parts = [samples[top::down, left::right] for top, down, left, right in PASSES] if interlaced else [samples]
+    parts = [each.of(samples) for each in (PASSES if interlaced else [WHOLE])]
     pixels = zlib.compress(b"".join(_lines(part, depth) for part in parts if part.size))
     middle = len(pixels) // 2
     return b"".join(
@@ -79,42 +100,42 @@ def png(
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     """Name and content of every chunk; checksums are asserted."""
-    found, at = [], 8
-    while at < len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        name, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        assert zlib.crc32(name + content) == struct.unpack(">I", data[at + 8 + length : at + 12 + length])[0]
-        found.append((name, content))
-        at += 12 + length
+    result, position = [], 8
+    while position < len(data):
+        (length,) = struct.unpack(">I", data[position : position + 4])
+        end = position + 8 + length
+        name, content = data[position + 4 : position + 8], data[position + 8 : end]
+        assert zlib.crc32(name + content) == struct.unpack(">I", data[end : end + 4])[0]
+        result.append((name, content))
+        position = end + 4
         if name == b"IEND":
             break
-    return found
+    return result
 
 
 def read_png(data: bytes) -> Samples:
-    """The raw samples of a PNG, decoded from its specification: indices for a palette, no
-    scaling.
-    """
+    """The raw samples of a PNG by its specification: indices for a palette, not scaled."""
     parts = png_chunks(data)
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     lines = zlib.decompress(b"".join(content for name, content in parts if name == b"IDAT"))
     result = np.zeros((height, width, channels), np.uint16)
-    at = 0
-    for top, down, left, right in PASSES if interlaced else [(0, 1, 0, 1)]:
-        part = result[top::down, left::right]
+    position = 0
+    for each in PASSES if interlaced else [WHOLE]:
+        part = each.of(result)
         if part.size:
-            at = _read_pass(lines, at, part, depth)
+            position = _read_pass(lines, position, part, depth)
     return result
 
 
-def _read_pass(lines: bytes, at: int, part: Samples, depth: int) -> int:
+def _read_pass(lines: bytes, position: int, part: Samples, depth: int) -> int:
+    """Read the lines of a pass from a position into `part`; the position after them."""
     height, width, channels = part.shape
     size, step = (width * channels * depth + 7) // 8, max(1, channels * depth // 8)
     above = bytearray(size)
     for row in range(height):
-        kind, line = lines[at], bytearray(lines[at + 1 : at + 1 + size])
-        at += 1 + size
+        kind, line = lines[position], bytearray(lines[position + 1 : position + 1 + size])
+        position += 1 + size
         for place in range(size):
             a = line[place - step] if place >= step else 0
             b, c = above[place], above[place - step] if place >= step else 0
@@ -129,7 +150,7 @@ def _read_pass(lines: bytes, at: int, part: Samples, depth: int) -> int:
             values = bits @ (1 << np.arange(depth)[::-1])
         part[row] = values.reshape(width, channels)
         above = line
-    return at
+    return position
 
 
 def palette_png(depth: int, alphas: bytes = b"") -> bytes:
@@ -142,7 +163,7 @@ def palette_png(depth: int, alphas: bytes = b"") -> bytes:
 
 
 def pillow(mode: str, kind: str, **options: Any) -> Callable[[], bytes]:
-    def made() -> bytes:
+    def make() -> bytes:
         buffer = io.BytesIO()
         channels = {"1": 1, "L": 1, "P": 3}.get(mode, len(mode))
         samples = slope(channels, 255)
@@ -155,11 +176,11 @@ def pillow(mode: str, kind: str, **options: Any) -> Callable[[], bytes]:
         image.save(buffer, kind, **options)
         return buffer.getvalue()
 
-    return made
+    return make
 
 
 def tiff(channels: int, peak: int, **options: Any) -> Callable[[], bytes]:
-    def made() -> bytes:
+    def make() -> bytes:
         samples = slope(channels, peak)
         if options.get("planarconfig") == "separate":
             samples = np.ascontiguousarray(samples.transpose(2, 0, 1))
@@ -172,15 +193,15 @@ def tiff(channels: int, peak: int, **options: Any) -> Callable[[], bytes]:
         tifffile.imwrite(buffer, squeezed, **{"photometric": photometric, **options})
         return buffer.getvalue()
 
-    return made
+    return make
 
 
 def opencv_tiff(channels: int, compression: int) -> Callable[[], bytes]:
-    def made() -> bytes:
+    def make() -> bytes:
         samples = slope(channels, 65535)
         return cv2.imencode(".tiff", samples, [cv2.IMWRITE_TIFF_COMPRESSION, compression])[1].tobytes()
 
-    return made
+    return make
 
 
 def bilevel_tiff(white_is_zero: bool) -> bytes:
@@ -191,14 +212,14 @@ def bilevel_tiff(white_is_zero: bool) -> bytes:
 
 
 def downward_bmp() -> bytes:
-    """A BMP of 24 bits whose rows stand from the top down."""
+    """A BMP of 24 bits whose rows are stored from the top down."""
     rows = slope(3, 255)[:, :, ::-1].tobytes()
     info = struct.pack("<IiiHHIIiiII", 40, WIDTH, -HEIGHT, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
     return struct.pack("<2sIHHI", b"BM", 54 + len(rows), 0, 0, 54) + info + rows
 
 
 def masked_bmp() -> bytes:
-    """A BMP of version 4 with alpha, its channels told by masks."""
+    """A BMP of version 4 with alpha, its channels declared by masks."""
     rows = slope(4, 255)[::-1, :, [2, 1, 0, 3]].tobytes()
     info = struct.pack("<IiiHHIIiiII", 108, WIDTH, HEIGHT, 1, 32, 3, len(rows), 2835, 2835, 0, 0)
     info += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
@@ -206,9 +227,7 @@ def masked_bmp() -> bytes:
 
 
 def ycck_jpeg(quality: int = 90) -> bytes:
-    """CMYK whose first three inks are stored as luma and colour differences, as Photoshop does:
-    Adobe's transform 2.
-    """
+    """CMYK whose first three inks are stored as by Photoshop: luma and colour differences."""
     inks = slope(4, 255).astype(np.float32)
     red, green, blue, black = (inks[:, :, channel] for channel in range(4))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -217,16 +236,15 @@ def ycck_jpeg(quality: int = 90) -> bytes:
     buffer = io.BytesIO()
     Image.frombytes("CMYK", (WIDTH, HEIGHT), stored.tobytes()).save(buffer, "JPEG", quality=quality)
     data = bytearray(buffer.getvalue())
-    at = data.index(b"Adobe")
-    data[at + 11] = 2
+    data[data.index(b"Adobe") + 11] = 2
     return bytes(data)
 
 
 def plain_cmyk_jpeg() -> bytes:
     """CMYK without Adobe's marker."""
     data = pillow("CMYK", "JPEG", quality=90)()
-    at = data.index(b"Adobe") - 4
-    return data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    start = data.index(b"Adobe") - 4
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
 
 
 # --- independent readers
@@ -253,13 +271,13 @@ def read_opencv(data: bytes) -> Samples:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of source file: how one is made, the mode it is read as, and who else reads its raw
-    samples.
-    """
+    """A kind of source file."""
 
-    made: Callable[[], bytes]
+    make: Callable[[], bytes]
     mode: str
+    """`Picture.mode` of the decoded file."""
     read: Callable[[bytes], Samples]
+    """An independent reader of its raw samples."""
 
 
 def _cases() -> dict[str, Case]:
@@ -270,12 +288,12 @@ def _cases() -> dict[str, Case]:
     for channels, name in ((2, "LA"), (3, "RGB"), (4, "RGBA")):
         for depth in (8, 16):
             mode = name + (";16" if depth == 16 else "")
-            made = lambda channels=channels, depth=depth: png(slope(channels, 2**depth - 1), depth)  # noqa: E731
-            cases[f"PNG {name} {depth}"] = Case(made, mode, read_png)
+            make = lambda channels=channels, depth=depth: png(slope(channels, 2**depth - 1), depth)  # noqa: E731
+            cases[f"PNG {name} {depth}"] = Case(make, mode, read_png)
     cases["PNG RGB 16 interlaced"] = Case(lambda: png(slope(3, 65535), 16, interlaced=True), "RGB;16", read_png)
     cases["PNG grey 2 interlaced"] = Case(lambda: png(slope(1, 3), 2, interlaced=True), "L;2", read_png)
     cases["PNG RGB keyed"] = Case(lambda: png(slope(3, 255), 8, before=chunk(b"tRNS", bytes(6))), "RGB", read_png)
-    for name, made, mode in (
+    for name, make, mode in (
         ("grey 8", tiff(1, 255), "L"),
         ("grey 16", tiff(1, 65535), "I;16"),
         ("grey 16 white is zero", tiff(1, 65535, photometric="miniswhite"), "I;16"),
@@ -297,7 +315,7 @@ def _cases() -> dict[str, Case]:
         ("bilevel", lambda: bilevel_tiff(False), "1"),
         ("bilevel white is zero", lambda: bilevel_tiff(True), "1"),
     ):
-        cases[f"TIFF {name}"] = Case(made, mode, read_tifffile)
+        cases[f"TIFF {name}"] = Case(make, mode, read_tifffile)
     for compression in ("group3", "group4", "packbits", "tiff_lzw"):
         cases[f"TIFF bilevel {compression}"] = Case(pillow("1", "TIFF", compression=compression), "1", read_pillow)
     for compression in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "zstd", "lzma"):
@@ -341,9 +359,7 @@ GROUPS = {"lossless": LOSSLESS, "palette": PALETTES, "jpeg": JPEGS, "every": {**
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `lossless`, `palette`, `jpeg` or `every` runs once for each kind of file
-    of that name.
-    """
+    """Run a test that has a group's name as an argument once for each Case of the group."""
     for name, group in GROUPS.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, group.values(), ids=list(group))
@@ -370,7 +386,7 @@ def _edited_file(data: bytes, **where: Any) -> tuple[bytes, Picture, Picture]:
 
 @pytest.fixture(scope="session")
 def edited_file() -> Callable[..., tuple[bytes, Picture, Picture]]:
-    """Edits a file in one square: the new file, the picture before, the picture after."""
+    """Edit a file in one square; the new file, the picture before and the picture after."""
     return _edited_file
 
 
@@ -394,7 +410,7 @@ def small(photo: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def png_reader() -> Callable[[bytes], Samples]:
-    """Reads a PNG's raw samples (indices for a palette) as its specification says."""
+    """Read a PNG's raw samples (indices for a palette) by its specification."""
     return read_png
 
 

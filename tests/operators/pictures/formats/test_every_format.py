@@ -1,6 +1,4 @@
-"""Every format, mode and layout: what no edit weighs keeps its value, bit for bit or coefficient
-for coefficient.
-"""
+"""Every format, mode and layout: samples or coefficients without weight keep their values."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def edit_lists(draw: st.DrawFn) -> list[Edit]:
 
 
 def weighed(edits: list[Edit]) -> np.ndarray:
-    """Where any edit has weight."""
+    """Pixels in which any edit has weight, height x width."""
     support = np.zeros((HEIGHT, WIDTH), bool)
     for edit in edits:
         support[edit.y : edit.y + edit.fill.shape[0], edit.x : edit.x + edit.fill.shape[1]] |= edit.weight > 0
@@ -46,7 +44,7 @@ def weighed(edits: list[Edit]) -> np.ndarray:
 
 
 def test_a_source_is_read_as_another_reader_reads_it(every: Any) -> None:
-    data = every.made()
+    data = every.make()
     picture = decode(data, Limits())
     assert picture.mode == every.mode
     stored = picture.stored if picture.indexed is None else picture.indexed.indices[:, :, None]
@@ -59,7 +57,7 @@ def test_a_source_is_read_as_another_reader_reads_it(every: Any) -> None:
 @check
 @given(edits=edit_lists())
 def test_lossless_files_keep_every_sample_outside_the_weights(lossless: Any, edits: list[Edit]) -> None:
-    data = lossless.made()
+    data = lossless.make()
     picture = decode(data, Limits())
     edited = picture.edited(edits)
     result = encode(edited, data)
@@ -75,7 +73,7 @@ def test_lossless_files_keep_every_sample_outside_the_weights(lossless: Any, edi
 @check
 @given(edits=edit_lists())
 def test_palette_files_keep_every_colour_outside_the_weights(palette: Any, edits: list[Edit]) -> None:
-    data = palette.made()
+    data = palette.make()
     result = encode(decode(data, Limits()).edited(edits), data)
     before, after = (np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in (data, result))
     assert np.array_equal(before[~weighed(edits)], after[~weighed(edits)])
@@ -85,19 +83,20 @@ def test_palette_files_keep_every_colour_outside_the_weights(palette: Any, edits
 @check
 @given(edits=edit_lists())
 def test_jpegs_keep_every_coefficient_of_blocks_without_weight(jpeg: Any, edits: list[Edit], tmp_path_factory: Any) -> None:
-    data = jpeg.made()
+    data = jpeg.make()
     folder = tmp_path_factory.mktemp("jpeg")
     result = encode(decode(data, Limits()).edited(edits), data)
     before, after = _coefficients(data, folder), _coefficients(result, folder)
     support = weighed(edits)
     assert len(before) == len(after)
-    for one, other in zip(before, after, strict=True):
-        assert one.shape == other.shape
-        down, across = -(-HEIGHT // one.shape[0] // 8) * 8, -(-WIDTH // one.shape[1] // 8) * 8
-        for row in range(one.shape[0]):
-            for column in range(one.shape[1]):
+    for blocks_before, blocks_after in zip(before, after, strict=True):
+        assert blocks_before.shape == blocks_after.shape
+        rows, columns = blocks_before.shape[:2]
+        down, across = -(-HEIGHT // rows // 8) * 8, -(-WIDTH // columns // 8) * 8
+        for row in range(rows):
+            for column in range(columns):
                 if not support[row * down : (row + 1) * down, column * across : (column + 1) * across].any():
-                    assert np.array_equal(one[row, column], other[row, column])
+                    assert np.array_equal(blocks_before[row, column], blocks_after[row, column])
 
 
 def _coefficients(data: bytes, folder: Path) -> list[np.ndarray]:
@@ -107,14 +106,18 @@ def _coefficients(data: bytes, folder: Path) -> list[np.ndarray]:
     return [np.array(getattr(jpeg, name)) for name in ("Y", "Cb", "Cr", "K")[: jpeg.num_components]]
 
 
-def test_a_full_edit_is_there(every: Any) -> None:
-    data = every.made()
+def test_a_full_edit_is_visible(every: Any) -> None:
+    data = every.make()
     picture = decode(data, Limits())
     fill = np.full((24, 32, 3), (200, 60, 30) if picture.space.model != "grey" else (250, 250, 250), np.uint8)
-    shown = decode(encode(picture.edited([Edit(8, 8, fill, np.ones((24, 32), np.float32))]), data), Limits()).rgb()
-    inside = shown[8:32, 8:40].reshape(-1, 3).astype(int)
+    rendered = decode(encode(picture.edited([Edit(8, 8, fill, np.ones((24, 32), np.float32))]), data), Limits()).rgb()
+    inside = rendered[8:32, 8:40].reshape(-1, 3).astype(int)
     step = 255 / picture.space.peak / 2
-    most = 40 if picture.mode == "P" else 8 if picture.format == "JPEG" else max(1, step)
+    most = max(1, step)
+    if picture.mode == "P":
+        most = 40
+    elif picture.format == "JPEG":
+        most = 8
     seen = inside[picture.stored[8:32, 8:40, 3].ravel() > 4000] if picture.space.premultiplied else inside
     assert np.abs(seen - fill[0, 0]).mean() <= most
 
@@ -124,8 +127,8 @@ def test_a_full_edit_is_there(every: Any) -> None:
 def test_an_edit_lands_upright_and_the_orientation_is_kept(
     small: np.ndarray, saved: Any, exif: Any, edited_file: Any, name: str, orientation: int
 ) -> None:
-    options = {"lossless": True, "exact": True} if name == "WEBP" else {"quality": 95} if name == "JPEG" else {}
-    data = saved(small, name, exif=exif(orientation), **options)
+    options = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 95}}
+    data = saved(small, name, exif=exif(orientation), **options.get(name, {}))
     result, before, after = edited_file(data, corner=(8, 24))
     assert before.orientation == after.orientation == orientation
     assert Image.open(io.BytesIO(result)).getexif()[0x0112] == orientation
@@ -136,18 +139,18 @@ def test_an_edit_lands_upright_and_the_orientation_is_kept(
 
 
 def test_an_edit_that_changes_nothing_gives_the_source(every: Any) -> None:
-    data = every.made()
+    data = every.make()
     picture = decode(data, Limits())
     nothing = Edit(3, 4, np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6), np.float32))
     assert encode(picture.edited([nothing]), data) == data
 
 
 def test_the_same_edit_gives_the_same_bytes(every: Any, edited_file: Any) -> None:
-    data = every.made()
+    data = every.make()
     assert edited_file(data)[0] == edited_file(data)[0]
 
 
-def test_edits_of_turned_files_touch_only_what_they_weigh(small: np.ndarray, saved: Any, exif: Any) -> None:
+def test_edits_of_turned_files_touch_only_pixels_with_weight(small: np.ndarray, saved: Any, exif: Any) -> None:
     for orientation in TURNS:
         data = saved(small, "TIFF", exif=exif(orientation), compression="tiff_lzw")
         picture = decode(data, Limits())

@@ -1,4 +1,4 @@
-"""A GIF keeps its blocks byte for byte; only its pixels are compressed anew."""
+"""A GIF keeps its blocks unchanged; only its pixels are compressed again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from operators.pictures.picture import Edit
 HEIGHT, WIDTH = 40, 56
 
 
-def made(colours: int = 8, **options: Any) -> bytes:
+def gif_file(colours: int = 8, **options: Any) -> bytes:
     entries = np.random.default_rng(2).integers(0, 256, (colours, 3), dtype=np.uint8)
     image = Image.fromarray(np.tile(np.arange(WIDTH, dtype=np.uint8) % (colours - 1), (HEIGHT, 1)), "P")
     image.putpalette(entries.tobytes())
@@ -29,17 +29,17 @@ def edited(data: bytes, colour: tuple[int, int, int] = (250, 5, 10)) -> bytes:
     return encode(decode(data, Limits()).edited([edit]), data)
 
 
-def test_blocks_are_closed_as_the_format_says() -> None:
-    data = made(8, comment=b"by hand")
+def test_blocks_end_as_the_format_requires() -> None:
+    data = gif_file(8, comment=b"by hand")
     for file in (data, edited(data, (0, 255, 0))):
-        at = 13 + len(colour_table(file))
-        while file[at] != 0x3B:
-            assert file[at] in (0x21, 0x2C)
-            at += 2 if file[at] == 0x21 else 11
-            while file[at]:
-                at += 1 + file[at]
-            at += 1
-        assert at == len(file) - 1
+        position = 13 + len(colour_table(file))
+        while file[position] != 0x3B:
+            assert file[position] in (0x21, 0x2C)
+            position += 2 if file[position] == 0x21 else 11
+            while file[position]:
+                position += 1 + file[position]
+            position += 1
+        assert position == len(file) - 1
 
 
 def colour_table(data: bytes) -> bytes:
@@ -49,7 +49,7 @@ def colour_table(data: bytes) -> bytes:
 @pytest.mark.parametrize("interlace", [0, 1])
 @pytest.mark.parametrize("colours", [4, 8, 200, 256])
 def test_interlacing_colours_and_comments_are_kept(colours: int, interlace: int) -> None:
-    data = made(colours, interlace=interlace, comment=b"by hand")
+    data = gif_file(colours, interlace=interlace, comment=b"by hand")
     entry = tuple(int(value) for value in np.frombuffer(colour_table(data), np.uint8)[3:6])
     result = edited(data, entry)
     assert colour_table(result) == colour_table(data)
@@ -62,22 +62,22 @@ def test_interlacing_colours_and_comments_are_kept(colours: int, interlace: int)
 
 
 def test_a_colour_that_no_pixel_uses_takes_a_new_one() -> None:
-    data = made(8)
+    data = gif_file(8)
     result = edited(data, (0, 255, 0))
-    shown = np.asarray(Image.open(io.BytesIO(result)).convert("RGB"))
-    assert (shown[8:24, 8:28] == (0, 255, 0)).all()
-    assert np.array_equal(shown[24:], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[24:])
+    rendered = np.asarray(Image.open(io.BytesIO(result)).convert("RGB"))
+    assert (rendered[8:24, 8:28] == (0, 255, 0)).all()
+    assert np.array_equal(rendered[24:], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[24:])
 
 
 def test_transparency_is_kept() -> None:
-    data = made(8, transparency=2)
-    shown = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))[:, :, 3] for file in (data, edited(data))]
-    assert np.array_equal(*shown)
-    assert (shown[0] == 0).any()
+    data = gif_file(8, transparency=2)
+    rendered = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))[:, :, 3] for file in (data, edited(data))]
+    assert np.array_equal(*rendered)
+    assert (rendered[0] == 0).any()
 
 
-def test_a_frame_smaller_than_its_screen_becomes_as_large() -> None:
-    data = bytearray(made(8))
+def test_a_frame_smaller_than_its_screen_grows_to_its_size() -> None:
+    data = bytearray(gif_file(8))
     data[6:10] = (WIDTH + 10).to_bytes(2, "little") + (HEIGHT + 4).to_bytes(2, "little")
     picture = decode(bytes(data), Limits())
     assert picture.size == (WIDTH + 10, HEIGHT + 4)

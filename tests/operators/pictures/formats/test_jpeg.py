@@ -1,6 +1,4 @@
-"""An edit of a JPEG codes the touched blocks again and leaves every other coefficient, table and
-marker as it was.
-"""
+"""An edit of a JPEG recodes the touched blocks and keeps other coefficients and all markers."""
 
 from __future__ import annotations
 
@@ -51,14 +49,15 @@ def picture(height: int, width: int, bands: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Edit:
-    """A source file, its stored pixels, the pixels that are to be in their place, and where they
-    differ.
-    """
+    """An edit of a source file."""
 
     source: bytes
     before: np.ndarray
+    """The stored pixels of the source."""
     after: np.ndarray
+    """The new stored pixels."""
     changed: np.ndarray
+    """Where they may differ, height x width."""
 
     @property
     def result(self) -> bytes:
@@ -84,13 +83,13 @@ def edits(draw: st.DrawFn, **fixed: Any) -> Edit:
 
 @dataclass(frozen=True)
 class Component:
-    """One component as `jpeglib` reads it: its coefficients, its table, and how many pixels a
-    sample spans.
-    """
+    """One component as `jpeglib` reads it."""
 
     coefficients: np.ndarray
     table: np.ndarray
+    """Quantisation steps, 8 x 8."""
     down: int
+    """Pixels that a sample spans vertically."""
     across: int
 
 
@@ -111,9 +110,7 @@ def components(data: bytes, folder: Path) -> list[Component]:
 
 
 def touched(component: Component, changed: np.ndarray) -> np.ndarray:
-    """The blocks (rows x columns) of a component in whose span a pixel changed, found pixel by
-    pixel.
-    """
+    """The blocks (rows x columns) of a component in whose span a pixel changed."""
     blocks = np.zeros(component.coefficients.shape[:2], bool)
     for row, column in zip(*np.nonzero(changed), strict=True):
         blocks[row // (8 * component.down), column // (8 * component.across)] = True
@@ -121,34 +118,35 @@ def touched(component: Component, changed: np.ndarray) -> np.ndarray:
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every marker of a file that has a length, and what it holds."""
-    at = 2
-    while data[at + 1] != END:
-        if data[at] != 0xFF or data[at + 1] in WITHOUT_LENGTH:
-            at += 1
+    """Marker and payload of every segment that has a length."""
+    position = 2
+    while data[position + 1] != END:
+        if data[position] != 0xFF or data[position + 1] in WITHOUT_LENGTH:
+            position += 1
             continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        yield data[at + 1], data[at + 4 : at + 2 + length]
-        at += 2 + length
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        yield data[position + 1], data[position + 4 : position + 2 + length]
+        position += 2 + length
 
 
 def frame(data: bytes) -> tuple[int, bytes]:
-    """The frame header: its marker, and its bytes (precision, size, and id, sampling and table of
-    every component).
+    """Marker and payload of the frame header.
+
+    The payload is precision, size, and the id, sampling and table of every component.
     """
     return next((marker, payload) for marker, payload in segments(data) if marker in FRAMES)
 
 
 def tables(data: bytes) -> dict[int, bytes]:
     """Every quantisation table by its number."""
-    found: dict[int, bytes] = {}
-    for rest in (payload for marker, payload in segments(data) if marker == 0xDB):
-        at = 0
-        while at < len(rest):
-            length = 128 if rest[at] >> 4 else 64
-            found[rest[at] & 15] = rest[at + 1 : at + 1 + length]
-            at += 1 + length
-    return found
+    result: dict[int, bytes] = {}
+    for payload in (payload for marker, payload in segments(data) if marker == 0xDB):
+        position = 0
+        while position < len(payload):
+            length = 128 if payload[position] >> 4 else 64
+            result[payload[position] & 15] = payload[position + 1 : position + 1 + length]
+            position += 1 + length
+    return result
 
 
 def metadata(data: bytes) -> list[tuple[int, bytes]]:
@@ -157,19 +155,19 @@ def metadata(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def renamed(data: bytes, ids: list[int]) -> bytes:
-    """The file with its components, until now 1, 2, 3, called by other numbers."""
-    changed, at = bytearray(data), 2
-    while data[at + 1] != END:
-        if data[at] != 0xFF or data[at + 1] in WITHOUT_LENGTH:
-            at += 1
+    """The file with its components, numbered 1, 2, 3 before, renumbered."""
+    changed, start = bytearray(data), 2
+    while data[start + 1] != END:
+        if data[start] != 0xFF or data[start + 1] in WITHOUT_LENGTH:
+            start += 1
             continue
-        if data[at + 1] in FRAMES:
-            for number in range(data[at + 9]):
-                changed[at + 10 + 3 * number] = ids[data[at + 10 + 3 * number] - 1]
-        if data[at + 1] == SCAN:
-            for number in range(data[at + 4]):
-                changed[at + 5 + 2 * number] = ids[data[at + 5 + 2 * number] - 1]
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[start + 1] in FRAMES:
+            for number in range(data[start + 9]):
+                changed[start + 10 + 3 * number] = ids[data[start + 10 + 3 * number] - 1]
+        if data[start + 1] == SCAN:
+            for number in range(data[start + 4]):
+                changed[start + 5 + 2 * number] = ids[data[start + 5 + 2 * number] - 1]
+        start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
     return bytes(changed)
 
 
@@ -183,24 +181,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_coefficient_of_a_block_without_a_changed_pixel_is_kept(edit: Edit, folder: Path) -> None:
     before, after = components(edit.source, folder), components(edit.result, folder)
     assert len(before) == len(after) == edit.before.shape[2]
-    for one, other in zip(before, after, strict=True):
-        kept = ~touched(one, edit.changed)
-        assert one.coefficients.shape == other.coefficients.shape
-        assert np.array_equal(one.coefficients[kept], other.coefficients[kept])
+    for component, new in zip(before, after, strict=True):
+        untouched = ~touched(component, edit.changed)
+        assert component.coefficients.shape == new.coefficients.shape
+        assert np.array_equal(component.coefficients[untouched], new.coefficients[untouched])
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_blocks_between_two_edits_are_kept_whatever_stands_in_the_new_pixels(sampling: str, folder: Path) -> None:
+def test_blocks_between_two_edits_are_kept_whatever_the_new_pixels_hold(sampling: str, folder: Path) -> None:
     source = encoded(picture(160, 208, 3, 1), quality=90, subsampling=sampling)
     changed = np.zeros((160, 208), bool)
     changed[3:12, 5:20] = changed[140:150, 180:200] = True
     noise = np.random.default_rng(0).integers(0, 256, (160, 208, 3)).astype(np.uint8)
     result = rewritten(source, noise, changed)
-    for one, other in zip(components(source, folder), components(result, folder), strict=True):
-        hit = touched(one, changed)
+    for component, new in zip(components(source, folder), components(result, folder), strict=True):
+        hit = touched(component, changed)
         assert hit.any()
-        assert np.array_equal(one.coefficients[~hit], other.coefficients[~hit])
-        assert not np.array_equal(one.coefficients[hit], other.coefficients[hit])
+        assert np.array_equal(component.coefficients[~hit], new.coefficients[~hit])
+        assert not np.array_equal(component.coefficients[hit], new.coefficients[hit])
 
 
 @check
@@ -218,15 +216,15 @@ def test_pixels_beyond_the_touched_blocks_are_decoded_as_before(edit: Edit, fold
 
 @check
 @given(edit=edits())
-def test_the_luma_of_touched_blocks_is_what_an_encoder_makes_of_the_new_pixels(edit: Edit, folder: Path) -> None:
+def test_the_luma_of_touched_blocks_equals_that_of_a_plain_encoder(edit: Edit, folder: Path) -> None:
     whole = {number: list(table) for number, table in Image.open(io.BytesIO(edit.source)).quantization.items()}
     options = {} if edit.after.shape[2] == 1 else {"subsampling": 0}
     expected = components(encoded(edit.after, qtables=whole, **options), folder)[0]
-    found = components(edit.result, folder)[0]
-    for row, column in zip(*np.nonzero(touched(found, edit.changed)), strict=True):
+    result = components(edit.result, folder)[0]
+    for row, column in zip(*np.nonzero(touched(result, edit.changed)), strict=True):
         if max(row * 8 + 8 - edit.after.shape[0], column * 8 + 8 - edit.after.shape[1]) <= 0:
-            difference = found.coefficients[row, column].astype(int) - expected.coefficients[row, column]
-            assert (np.abs(difference * found.table) <= np.maximum(found.table, 3)).all()
+            difference = result.coefficients[row, column].astype(int) - expected.coefficients[row, column]
+            assert (np.abs(difference * result.table) <= np.maximum(result.table, 3)).all()
 
 
 @check
@@ -242,8 +240,8 @@ def test_tables_sampling_component_ids_and_the_progressive_flag_are_kept(edit: E
 def test_nothing_changed_gives_the_same_coefficients_and_pixels(edit: Edit, folder: Path) -> None:
     same = rewritten(edit.source, edit.before, np.zeros_like(edit.changed))
     assert np.array_equal(decoded(same), edit.before)
-    for one, other in zip(components(edit.source, folder), components(same, folder), strict=True):
-        assert np.array_equal(one.coefficients, other.coefficients)
+    for component, new in zip(components(edit.source, folder), components(same, folder), strict=True):
+        assert np.array_equal(component.coefficients, new.coefficients)
 
 
 @check
@@ -271,11 +269,11 @@ def test_metadata_is_kept_byte_for_byte_and_in_order(sampling: str, progressive:
     changed[10:30, 20:40] = True
     result = rewritten(source, np.where(changed[:, :, None], 255 - decoded(source), decoded(source)), changed)
     assert metadata(result) == metadata(source)
-    shown, given_file = Image.open(io.BytesIO(result)), Image.open(io.BytesIO(source))
-    assert shown.getexif() == given_file.getexif() == exif
+    file_after, file_before = Image.open(io.BytesIO(result)), Image.open(io.BytesIO(source))
+    assert file_after.getexif() == file_before.getexif() == exif
     for name in ("icc_profile", "comment", "dpi"):
-        assert shown.info[name] == given_file.info[name]
-    assert shown.info.get("progressive") == given_file.info.get("progressive")
+        assert file_after.info[name] == file_before.info[name]
+    assert file_after.info.get("progressive") == file_before.info.get("progressive")
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -289,26 +287,26 @@ def test_components_keep_unusual_numbers(ids: list[int], progressive: bool, fold
     assert frame(result) == frame(source)
     assert [frame(result)[1][6 + 3 * number] for number in range(3)] == ids
     assert np.array_equal(decoded(result)[:, 40:], before[:, 40:])
-    for one, other in zip(components(source, folder), components(result, folder), strict=True):
-        kept = ~touched(one, changed)
-        assert np.array_equal(one.coefficients[kept], other.coefficients[kept])
+    for component, new in zip(components(source, folder), components(result, folder), strict=True):
+        untouched = ~touched(component, changed)
+        assert np.array_equal(component.coefficients[untouched], new.coefficients[untouched])
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_components_that_are_red_green_and_blue_stay_so(progressive: bool) -> None:
+def test_components_that_are_red_green_and_blue_are_kept(progressive: bool) -> None:
     before = picture(40, 56, 3, 3)
     source = encoded(before, quality=95, keep_rgb=True, progressive=progressive)
     stored = decoded(source)
     changed = np.zeros((40, 56), bool)
     changed[8:24, 8:32] = True
     after = np.where(changed[:, :, None], np.array([200, 30, 90], np.uint8), stored)
-    shown = decoded(rewritten(source, after, changed))
-    assert np.array_equal(shown[~changed], stored[~changed])
-    assert np.abs(shown[changed].astype(int) - [200, 30, 90]).max() <= 6
+    rendered = decoded(rewritten(source, after, changed))
+    assert np.array_equal(rendered[~changed], stored[~changed])
+    assert np.abs(rendered[changed].astype(int) - [200, 30, 90]).max() <= 6
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_the_adobe_marker_of_red_green_blue_files_is_there_once(progressive: bool) -> None:
+def test_rgb_files_keep_exactly_one_adobe_marker(progressive: bool) -> None:
     source = encoded(picture(40, 56, 3, 3), quality=95, keep_rgb=True, progressive=progressive)
     result = rewritten(source, 255 - decoded(source), np.ones((40, 56), bool))
     assert metadata(result) == metadata(source)
@@ -332,23 +330,23 @@ def test_a_file_with_restart_markers_keeps_its_untouched_pixels() -> None:
     before = decoded(source)
     changed = np.zeros((64, 80), bool)
     changed[16:24, 16:24] = True
-    shown = decoded(rewritten(source, np.where(changed[:, :, None], 0, before).astype(np.uint8), changed))
-    assert np.array_equal(shown[~changed], before[~changed])
-    assert shown[changed].max() <= 12
+    rendered = decoded(rewritten(source, np.where(changed[:, :, None], 0, before).astype(np.uint8), changed))
+    assert np.array_equal(rendered[~changed], before[~changed])
+    assert rendered[changed].max() <= 12
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_the_new_pixels_are_there(sampling: str, photo: np.ndarray) -> None:
+def test_the_new_pixels_are_visible(sampling: str, photo: np.ndarray) -> None:
     source = encoded(photo, quality=90, subsampling=SAMPLINGS[sampling])
     before = decoded(source)
     changed = np.zeros(photo.shape[:2], bool)
     changed[100:164, 200:300] = True
     after = np.where(changed[:, :, None], np.array([60, 120, 180], np.uint8), before)
-    shown = decoded(rewritten(source, after, changed)).astype(int)
+    rendered = decoded(rewritten(source, after, changed)).astype(int)
     inside = np.zeros_like(changed)
     inside[112:144, 208:288] = True
-    assert np.abs(shown[inside] - [60, 120, 180]).max() <= 3
-    assert np.abs(shown[changed] - [60, 120, 180]).mean() < 4
+    assert np.abs(rendered[inside] - [60, 120, 180]).max() <= 3
+    assert np.abs(rendered[changed] - [60, 120, 180]).mean() < 4
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -372,7 +370,7 @@ def test_a_file_of_other_components_than_its_pixels_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG CMYK", "JPEG CMYK progressive", "JPEG YCCK", "JPEG CMYK without Adobe's marker"])
 def test_four_components_are_all_coded_again(kinds: dict[str, Any], kind: str, folder: Path) -> None:
-    source = kinds[kind].made()
+    source = kinds[kind].make()
     before = decoded(source)
     changed = np.zeros(before.shape[:2], bool)
     changed[8:24, 16:40] = True
@@ -382,14 +380,14 @@ def test_four_components_are_all_coded_again(kinds: dict[str, Any], kind: str, f
     assert np.array_equal(decoded(result)[~changed], before[~changed])
     assert metadata(result) == metadata(source)
     assert frame(result) == frame(source)
-    for one, other in zip(components(source, folder), components(result, folder), strict=True):
-        hit = touched(one, changed)
-        assert np.array_equal(one.coefficients[~hit], other.coefficients[~hit])
-        assert not np.array_equal(one.coefficients[hit], other.coefficients[hit])
+    for component, new in zip(components(source, folder), components(result, folder), strict=True):
+        hit = touched(component, changed)
+        assert np.array_equal(component.coefficients[~hit], new.coefficients[~hit])
+        assert not np.array_equal(component.coefficients[hit], new.coefficients[hit])
 
 
 def test_scans_name_components_in_the_order_of_the_frame(kinds: dict[str, Any]) -> None:
-    source = kinds["JPEG CMYK"].made()
+    source = kinds["JPEG CMYK"].make()
     result = rewritten(source, 255 - decoded(source), np.ones(decoded(source).shape[:2], bool))
     ids = [frame(result)[1][6 + 3 * number] for number in range(4)]
     scans = [payload for marker, payload in segments(result) if marker == SCAN]
@@ -413,7 +411,7 @@ def test_a_file_once_compressed_harder_grows_by_at_most_a_twentieth(
     assert 10 * np.log10(255**2 / (error**2).mean()) > 20
 
 
-def test_at_its_coarsest_a_new_block_keeps_its_mean(photo: np.ndarray) -> None:
+def test_at_the_coarsest_threshold_a_new_block_keeps_its_mean(photo: np.ndarray) -> None:
     source = encoded(photo[:64, :64], quality=90, subsampling=0)
     result = decoded(rewritten(source, 255 - photo[:64, :64], np.ones((64, 64), bool), least=1e9)).astype(int)
     blocks = (255 - photo[:64, :64]).reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
@@ -456,7 +454,7 @@ def test_bands_of_blocks_are_coded_as_one(monkeypatch: pytest.MonkeyPatch, photo
     assert rewritten(source, 255 - photo[:200], changed) == whole
 
 
-def test_a_view_of_bytes_is_as_good_as_bytes() -> None:
+def test_a_view_of_bytes_gives_the_same_as_bytes() -> None:
     source = encoded(picture(30, 30, 3, 5), quality=80)
     changed = np.ones((30, 30), bool)
     after = 255 - decoded(source)

@@ -1,6 +1,4 @@
-"""The marker segments of a JPEG and what follows its end: kept, but for thumbnails and the index
-of previews.
-"""
+"""Marker segments of a JPEG and data after its end: kept, except thumbnails and their index."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ def edited(data: bytes, colour: tuple[int, int, int] = (20, 180, 40)) -> bytes:
 
 
 def indexed(first: bytes, appended: list[tuple[int, bytes]]) -> bytes:
-    """A file with an index of appended pictures (CIPA DC-007), each of a kind."""
+    """A file with an index of appended pictures (CIPA DC-007): their attributes and content."""
     count = 1 + len(appended)
     entries_at = 8 + 2 + 3 * 12 + 4
     directory = struct.pack(">H", 3)
@@ -43,17 +41,17 @@ def indexed(first: bytes, appended: list[tuple[int, bytes]]) -> bytes:
     header_at = 2 + 4 + 4
     size = len(first) + 2 + segment_length
     entries = struct.pack(">IIIHH", 0x20030000, size, 0, 0, 0)
-    at = size - header_at
+    offset = size - header_at
     for kind, picture in appended:
-        entries += struct.pack(">IIIHH", kind, len(picture), at, 0, 0)
-        at += len(picture)
+        entries += struct.pack(">IIIHH", kind, len(picture), offset, 0, 0)
+        offset += len(picture)
     index = b"MPF\0MM\0*\0\0\0\x08" + directory + entries
     whole = first[:2] + b"\xff\xe2" + struct.pack(">H", segment_length) + index + first[2:]
     assert len(whole) == size
     return whole + b"".join(picture for _, picture in appended)
 
 
-def test_thumbnails_are_not_taken_for_the_end(photo: np.ndarray) -> None:
+def test_the_end_marker_of_a_thumbnail_is_not_the_end_of_the_file(photo: np.ndarray) -> None:
     inside = jpeg(photo[:32, :32])
     data = jpeg(photo[:64, :64], comment=inside)
     assert end_of_image(data) == len(data)
@@ -70,7 +68,7 @@ def test_every_scan_is_a_segment(photo: np.ndarray) -> None:
     assert end_of_image(data) == len(data)
 
 
-def test_what_follows_the_end_is_kept(photo: np.ndarray) -> None:
+def test_data_after_the_end_is_kept(photo: np.ndarray) -> None:
     data = jpeg(photo[:64, :64]) + b"a film, or a maker's own data \xff\xd9"
     result = edited(data)
     assert result.endswith(b"\xff\xd9a film, or a maker's own data \xff\xd9")
@@ -78,14 +76,14 @@ def test_what_follows_the_end_is_kept(photo: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("kind", [0x010001, 0x010002])
-def test_an_appended_preview_is_drawn_again_and_found_where_it_moved(photo: np.ndarray, kind: int) -> None:
+def test_an_appended_preview_is_drawn_again_and_its_offset_updated(photo: np.ndarray, kind: int) -> None:
     data = indexed(jpeg(photo), [(kind, jpeg(photo[::2, ::2]))])
     assert other_pictures(data) == 0
     result = edited(data)
-    shown = Image.open(io.BytesIO(result))
-    assert (shown.format, shown.n_frames) == ("MPO", 2)
-    shown.seek(1)
-    preview = np.asarray(shown).astype(int)
+    rendered = Image.open(io.BytesIO(result))
+    assert (rendered.format, rendered.n_frames) == ("MPO", 2)
+    rendered.seek(1)
+    preview = np.asarray(rendered).astype(int)
     assert preview.shape == (256, 256, 3)
     assert np.abs(preview[:120] - (20, 180, 40)).mean() < 3
     assert np.abs(preview[136:] - np.asarray(Image.open(io.BytesIO(data)))[::2, ::2][136:]).mean() < 12
@@ -93,7 +91,7 @@ def test_an_appended_preview_is_drawn_again_and_found_where_it_moved(photo: np.n
 
 @pytest.mark.parametrize("kind", [0, 0x020002, 0x020003])
 def test_another_picture_beside_the_first_is_not_edited(photo: np.ndarray, kind: int) -> None:
-    """A gain map or a stereo pair would go on showing what was erased."""
+    """A gain map or a stereo pair would go on showing erased content."""
     data = indexed(jpeg(photo), [(0x010001, jpeg(photo[::2, ::2])), (kind, jpeg(photo[::4, ::4]))])
     assert other_pictures(data) == 1
     with pytest.raises(Failure, match="multi_page"):
@@ -109,14 +107,14 @@ def test_a_preview_that_cannot_be_drawn_again_stops_the_edit(photo: np.ndarray) 
 def test_the_exif_thumbnail_of_a_file_shows_the_edit(photo: np.ndarray) -> None:
     thumbnail = jpeg(photo[::4, ::4])
     second = 8 + 2 + 12 + 4
-    at = second + 2 + 24 + 4
+    start = second + 2 + 24 + 4
     exif = b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, 1, 0, second)
-    exif += struct.pack(">HHHIIHHIII", 2, 0x0201, 4, 1, at, 0x0202, 4, 1, len(thumbnail), 0) + thumbnail
+    exif += struct.pack(">HHHIIHHIII", 2, 0x0201, 4, 1, start, 0x0202, 4, 1, len(thumbnail), 0) + thumbnail
     data = jpeg(photo, exif=b"Exif\0\0" + exif)
     result = edited(data)
     start = result.index(b"\xff\xd8", 4)
-    shown = np.asarray(Image.open(io.BytesIO(result[start:]))).astype(int)
-    assert shown.shape == (128, 128, 3)
-    assert np.abs(shown[:60] - (20, 180, 40)).mean() < 4
+    rendered = np.asarray(Image.open(io.BytesIO(result[start:]))).astype(int)
+    assert rendered.shape == (128, 128, 3)
+    assert np.abs(rendered[:60] - (20, 180, 40)).mean() < 4
     assert result[: start - 40] == data[: start - 40]
-    assert [at for _, at in segments(result)][:3] == [at for _, at in segments(data)][:3]
+    assert [offset for _, offset in segments(result)][:3] == [offset for _, offset in segments(data)][:3]

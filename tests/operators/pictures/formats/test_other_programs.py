@@ -1,8 +1,7 @@
-"""Edited files as other programs see them: exiftool's metadata, ImageMagick's and libvips's
-pixels.
+"""Edited files in other programs: metadata by exiftool, pixels by ImageMagick and libvips.
 
-Debian's libimage-exiftool-perl, imagemagick and libvips-tools; `make system-packages` installs
-them as root.
+These are Debian's libimage-exiftool-perl, imagemagick and libvips-tools, which
+`make system-packages` installs as root.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ FREE = (
     "SourceFile", "System:", "ExifTool:", "File:FileSize", "PNG:Interlace", "StripOffsets", "StripByteCounts", "TileOffsets",
     "TileByteCounts", "ThumbnailLength", "Composite:",
 )  # fmt: skip
-"""Tags that are about the file itself, or that say where in it pixels stand."""
+"""Tags that describe the file itself or where its pixels are; an edit may change them."""
 
 
 def needs(program: str) -> str:
-    """The program's path; skips where it is missing, or where a stand-in has its name."""
+    """The path of Debian's program; skips the test if it is missing."""
     path = shutil.which(program, path="/usr/bin")
     if path is None:
         pytest.skip(f"needs Debian's {PROGRAMS[program]}: run `make system-packages` as root")
@@ -68,10 +67,10 @@ FORMATS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 def tags(path: Path) -> dict[str, Any]:
-    """Every tag that exiftool finds, unknown ones too, by its full name."""
+    """Every tag that exiftool finds, including unknown ones, by its full name."""
     listing = run(needs("exiftool"), "-json", "-G0:1", "-a", "-U", "-n", "-e", "-b", path)
-    (found,) = json.loads(listing)
-    return {name: value for name, value in found.items() if not any(free in name for free in FREE)}
+    (by_name,) = json.loads(listing)
+    return {name: value for name, value in by_name.items() if not any(free in name for free in FREE)}
 
 
 @pytest.mark.parametrize("extension", FORMATS)
@@ -86,14 +85,14 @@ def test_exiftool_finds_the_same_metadata_before_and_after(
     run(exiftool, "-overwrite_original", *(["-XMP:Title=a title"] if name == "GIF" else TAGS), *more, before)
     after.write_bytes(edited(before.read_bytes()))
     assert before.read_bytes() != after.read_bytes()
-    found = tags(before)
-    assert len(found) > 12
-    assert any("Title" in tag for tag in found)
-    assert tags(after) == found
+    tags_before = tags(before)
+    assert len(tags_before) > 12
+    assert any("Title" in tag for tag in tags_before)
+    assert tags(after) == tags_before
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
-def test_exiftool_validates_what_was_edited(extension: str, photo: np.ndarray, saved: Any, tmp_path: Path) -> None:
+def test_exiftool_validates_edited_files(extension: str, photo: np.ndarray, saved: Any, tmp_path: Path) -> None:
     exiftool = needs("exiftool")
     name, options, _ = FORMATS[extension]
     path = tmp_path / f"picture.{extension}"
@@ -104,7 +103,7 @@ def test_exiftool_validates_what_was_edited(extension: str, photo: np.ndarray, s
     assert {**json.loads(run(exiftool, "-json", "-validate", "-warning", "-error", "-a", path))[0]} == warnings
 
 
-def test_exiftool_takes_out_a_thumbnail_of_the_edited_picture(photo: np.ndarray, saved: Any, tmp_path: Path) -> None:
+def test_exiftool_extracts_a_thumbnail_of_the_edited_picture(photo: np.ndarray, saved: Any, tmp_path: Path) -> None:
     exiftool = needs("exiftool")
     path, small = tmp_path / "picture.jpg", tmp_path / "small.jpg"
     path.write_bytes(saved(photo, "JPEG", quality=90))
@@ -114,9 +113,9 @@ def test_exiftool_takes_out_a_thumbnail_of_the_edited_picture(photo: np.ndarray,
     upper = Edit(0, 0, np.full((256, 512, 3), 40, np.uint8), np.ones((256, 512), np.float32))
     path.write_bytes(encode(decode(data, Limits()).edited([upper]), data))
     small.write_bytes(run(exiftool, "-b", "-ThumbnailImage", path))
-    shown = np.asarray(Image.open(small)).astype(int)
-    assert shown.shape == (160, 160, 3)
-    assert np.abs(shown[:76] - 40).mean() < 4
+    rendered = np.asarray(Image.open(small)).astype(int)
+    assert rendered.shape == (160, 160, 3)
+    assert np.abs(rendered[:76] - 40).mean() < 4
     assert run(exiftool, "-s3", "-Artist", path).decode().strip() == "A. Painter"
     assert not run(exiftool, "-s3", "-Warning", path)
 
@@ -142,8 +141,8 @@ EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "WEBP": "webp", "GIF":
 
 
 def files(case: Any, folder: Path) -> tuple[Path, Path, np.ndarray]:
-    """A source, the same edited, and where they may differ."""
-    data = case.made()
+    """A source file, the edited file, and the pixels in which they may differ."""
+    data = case.make()
     picture = decode(data, Limits())
     before, after = (folder / f"{name}.{EXTENSIONS[picture.format]}" for name in ("before", "after"))
     before.write_bytes(data)
@@ -158,9 +157,9 @@ def files(case: Any, folder: Path) -> tuple[Path, Path, np.ndarray]:
 def test_imagemagick_opens_every_edited_file(every: Any, tmp_path: Path) -> None:
     before, after, touched = files(every, tmp_path)
     channels = "cmyk" if every.mode.startswith("CMYK") else "rgba"
-    one, other = imagemagick(before, channels), imagemagick(after, channels)
-    assert np.array_equal(one[~touched], other[~touched])
-    assert not np.array_equal(one[touched], other[touched])
+    pixels_before, pixels_after = imagemagick(before, channels), imagemagick(after, channels)
+    assert np.array_equal(pixels_before[~touched], pixels_after[~touched])
+    assert not np.array_equal(pixels_before[touched], pixels_after[touched])
 
 
 def test_libvips_opens_every_edited_file(every: Any, kinds: dict[str, Any], tmp_path: Path) -> None:
@@ -168,11 +167,11 @@ def test_libvips_opens_every_edited_file(every: Any, kinds: dict[str, Any], tmp_
     if before.suffix == ".bmp" or every is kinds["TIFF RGB 8 planes of tiles"]:
         pytest.skip("Debian's libvips reads neither BMP by itself nor tiles of separate planes")
     kind = np.uint16 if every.mode.endswith("16") else np.uint8
-    one, other = vips(before, kind), vips(after, kind)
-    if before.suffix == ".png" and one.shape != other.shape:
-        one, other = one[:, :, :3], other[:, :, :3]
-    assert np.array_equal(one[~touched], other[~touched])
-    assert not np.array_equal(one[touched], other[touched])
+    pixels_before, pixels_after = vips(before, kind), vips(after, kind)
+    if before.suffix == ".png" and pixels_before.shape != pixels_after.shape:
+        pixels_before, pixels_after = pixels_before[:, :, :3], pixels_after[:, :, :3]
+    assert np.array_equal(pixels_before[~touched], pixels_after[~touched])
+    assert not np.array_equal(pixels_before[touched], pixels_after[touched])
 
 
 @pytest.mark.parametrize("kind", ["PNG RGB 16", "TIFF RGB 16", "TIFF RGB 16 LZW", "TIFF RGB 16 tiles", "PNG RGB 16 interlaced"])
@@ -183,8 +182,8 @@ def test_imagemagick_finds_the_edit_in_sixteen_bits(kinds: dict[str, Any], kind:
 
 
 @pytest.mark.parametrize("kind", ["JPEG CMYK", "JPEG YCCK", "JPEG CMYK without Adobe's marker", "TIFF CMYK 8", "TIFF CMYK 16"])
-def test_imagemagick_sees_the_colour_that_was_meant_in_ink(kinds: dict[str, Any], kind: str, tmp_path: Path) -> None:
+def test_imagemagick_sees_the_colour_of_the_edit_in_ink(kinds: dict[str, Any], kind: str, tmp_path: Path) -> None:
     _, after, _ = files(kinds[kind], tmp_path)
     ink = imagemagick(after, "cmyk")[10:22, 10:26].astype(float) / 65535
-    shown = 255 * (1 - ink[:, :, :3]) * (1 - ink[:, :, 3:])
-    assert np.abs(shown - (200, 60, 30)).mean() < 6
+    rendered = 255 * (1 - ink[:, :, :3]) * (1 - ink[:, :, 3:])
+    assert np.abs(rendered - (200, 60, 30)).mean() < 6

@@ -1,6 +1,4 @@
-"""Edited colours as indices: the nearest entry while it is near, a free entry where it is not,
-and a plain no at the end.
-"""
+"""Edited colours as indices: the nearest entry, else a free entry, else None."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def opaque(*colours: tuple[int, int, int]) -> np.ndarray:
     return np.array([[*colour, 255] for colour in colours], np.uint8)
 
 
-def one(colour: tuple[int, int, int]) -> np.ndarray:
+def square(colour: tuple[int, int, int]) -> np.ndarray:
     return np.full((4, 4, 3), colour, np.uint8)
 
 
@@ -36,31 +34,31 @@ ENTRIES = opaque((0, 0, 0), (200, 0, 0), (0, 200, 0), (90, 90, 90))
 
 
 def test_a_near_colour_is_taken_and_the_palette_stays() -> None:
-    found = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), one((203, 2, 2))), 256)
-    assert found is not None
-    assert np.array_equal(found.entries, ENTRIES)
-    assert (found.indices[:4, :4] == 1).all()
+    result = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), square((203, 2, 2))), 256)
+    assert result is not None
+    assert np.array_equal(result.entries, ENTRIES)
+    assert (result.indices[:4, :4] == 1).all()
 
 
 def test_a_far_colour_takes_the_entry_that_no_pixel_uses() -> None:
-    found = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), one((0, 0, 250))))
-    assert found is not None
-    assert found.entries[3].tolist() == [0, 0, 250, 255]
-    assert np.array_equal(found.entries[:3], ENTRIES[:3])
-    assert (found.indices[:4, :4] == 3).all()
+    result = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), square((0, 0, 250))))
+    assert result is not None
+    assert result.entries[3].tolist() == [0, 0, 250, 255]
+    assert np.array_equal(result.entries[:3], ENTRIES[:3])
+    assert (result.indices[:4, :4] == 3).all()
 
 
 def test_a_reserved_entry_keeps_its_colour() -> None:
-    found = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), one((0, 0, 250))), reserved=(3,))
-    assert found is not None
-    assert np.array_equal(found.entries, ENTRIES)
+    result = refitted(Indexed(INDICES, ENTRIES), edited(Indexed(INDICES, ENTRIES), square((0, 0, 250))), reserved=(3,))
+    assert result is not None
+    assert np.array_equal(result.entries, ENTRIES)
 
 
 def test_the_palette_grows_where_it_may() -> None:
     entries = ENTRIES[:3]
-    found = refitted(Indexed(INDICES, entries), edited(Indexed(INDICES, entries), one((0, 0, 250))), 256)
-    assert found is not None
-    assert found.entries.tolist() == [*entries.tolist(), [0, 0, 250, 255]]
+    result = refitted(Indexed(INDICES, entries), edited(Indexed(INDICES, entries), square((0, 0, 250))), 256)
+    assert result is not None
+    assert result.entries.tolist() == [*entries.tolist(), [0, 0, 250, 255]]
 
 
 def test_more_colours_than_a_palette_holds_do_not_fit() -> None:
@@ -74,19 +72,19 @@ def test_alpha_is_kept_and_the_invisible_keep_their_index() -> None:
     entries = ENTRIES.copy()
     entries[1, 3], entries[2, 3] = 0, 128
     indexed = Indexed(INDICES, entries)
-    found = refitted(indexed, edited(indexed, one((0, 0, 0))))
-    assert found is not None
-    assert np.array_equal(found.entries[found.indices][:, :, 3], entries[INDICES][:, :, 3])
-    assert (found.indices[INDICES == 1] == 1).all()
+    result = refitted(indexed, edited(indexed, square((0, 0, 0))))
+    assert result is not None
+    assert np.array_equal(result.entries[result.indices][:, :, 3], entries[INDICES][:, :, 3])
+    assert (result.indices[INDICES == 1] == 1).all()
 
 
 def test_of_two_invisible_entries_a_pixel_keeps_its_own() -> None:
     entries = ENTRIES.copy()
     entries[1:3, 3] = 0
     indexed = Indexed(INDICES, entries)
-    found = refitted(indexed, edited(indexed, one((199, 0, 0))))
-    assert found is not None
-    assert np.array_equal(found.indices[INDICES > 0], INDICES[INDICES > 0])
+    result = refitted(indexed, edited(indexed, square((199, 0, 0))))
+    assert result is not None
+    assert np.array_equal(result.indices[INDICES > 0], INDICES[INDICES > 0])
 
 
 @check
@@ -98,13 +96,13 @@ def test_pixels_that_no_edit_changed_keep_their_index_and_colour(seed: int, numb
     )
     indexed = Indexed(noise.integers(0, number, (8, 12), dtype=np.uint8), entries)
     change = edited(indexed, noise.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-    found = refitted(indexed, change, room)
-    if found is not None:
-        assert np.array_equal(found.indices[~change.changed], indexed.indices[~change.changed])
-        before, after = entries[indexed.indices], found.entries[found.indices]
+    result = refitted(indexed, change, room)
+    if result is not None:
+        assert np.array_equal(result.indices[~change.changed], indexed.indices[~change.changed])
+        before, after = entries[indexed.indices], result.entries[result.indices]
         assert np.array_equal(before[~change.changed], after[~change.changed])
         assert np.array_equal(before[:, :, 3], after[:, :, 3])
-        assert len(found.entries) <= 256
+        assert len(result.entries) <= 256
 
 
 @pytest.mark.parametrize(("entries", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])

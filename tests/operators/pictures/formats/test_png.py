@@ -1,4 +1,4 @@
-"""A PNG keeps its chunks byte for byte and in order; only its pixels are compressed anew."""
+"""A PNG keeps its chunks unchanged and in order; only its pixels are compressed again."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def file(samples: np.ndarray, depth: int, colour: int, before: bytes = b"", afte
 
 
 def names(data: bytes) -> list[tuple[bytes, bytes]]:
-    """All chunks but the pixels', whose number is free."""
-    found = [(name, b"" if name == b"IDAT" else content) for name, content in chunks(data)]
-    return [part for number, part in enumerate(found) if part[0] != b"IDAT" or found[number - 1][0] != b"IDAT"]
+    """All chunks; those of the pixels are joined and empty."""
+    parts = [(name, b"" if name == b"IDAT" else content) for name, content in chunks(data)]
+    return [part for number, part in enumerate(parts) if part[0] != b"IDAT" or parts[number - 1][0] != b"IDAT"]
 
 
 def edited(data: bytes, colour: tuple[int, int, int] = (200, 60, 30)) -> tuple[bytes, Picture]:
@@ -61,7 +61,7 @@ METADATA = [
 ]
 
 
-def test_every_chunk_stays_where_it_was_byte_for_byte() -> None:
+def test_every_chunk_keeps_its_place_and_its_bytes() -> None:
     before = b"".join(chunk(*part) for part in METADATA[:4])
     after = b"".join(chunk(*part) for part in METADATA[4:]) + chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")
     data = file(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), 8, 2, before, after) + b"after the end"
@@ -72,7 +72,7 @@ def test_every_chunk_stays_where_it_was_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG RGB 16 interlaced", "PNG grey 2 interlaced"])
 def test_an_interlaced_picture_is_written_without_interlacing(kind: str, kinds: Any) -> None:
-    data = kinds[kind].made()
+    data = kinds[kind].make()
     result, _ = edited(data)
     assert (data[28], result[28]) == (1, 0)
     assert result[24:28] == data[24:28]
@@ -116,7 +116,7 @@ def test_an_edited_photograph_is_hardly_larger(photo: np.ndarray, saved: Any) ->
 @pytest.mark.parametrize("level", [1, 9])
 def test_a_stream_is_packed_as_hard_as_the_source_says(level: int) -> None:
     data = file(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), 8, 2, level=level)
-    parts = [dict(chunks(one))[b"IDAT"] for one in (data, edited(data)[0])]
+    parts = [dict(chunks(content))[b"IDAT"] for content in (data, edited(data)[0])]
     assert parts[0][1] >> 6 == parts[1][1] >> 6
 
 
@@ -132,11 +132,11 @@ def keyed() -> bytes:
 def test_an_edit_to_the_transparent_colour_does_not_become_transparent(png_reader: Any) -> None:
     data = keyed()
     result, _ = edited(data, (250, 5, 10))
-    transparent = [(png_reader(one) == (250, 5, 10)).all(axis=2) for one in (data, result)]
+    transparent = [(png_reader(content) == (250, 5, 10)).all(axis=2) for content in (data, result)]
     assert np.array_equal(*transparent)
 
 
-def test_what_is_transparent_stays_so_under_an_edit(png_reader: Any) -> None:
+def test_transparent_pixels_stay_transparent_under_an_edit(png_reader: Any) -> None:
     data = keyed()
     result, _ = edited(data)
     before, after = png_reader(data), png_reader(result)
@@ -185,10 +185,10 @@ def test_a_palette_without_room_becomes_rgb_with_its_other_chunks() -> None:
     data = palette_file(greys, indices, 8, more)
     result, after = edited(data)
     assert (result[24], result[25], after.mode) == (8, 2, "RGB")
-    found = dict(chunks(result))
-    assert found[b"bKGD"] == struct.pack(">3H", 7, 7, 7)
-    assert found[b"pHYs"] == bytes(8) + b"\1"
-    assert b"PLTE" not in found
+    parts = dict(chunks(result))
+    assert parts[b"bKGD"] == struct.pack(">3H", 7, 7, 7)
+    assert parts[b"pHYs"] == bytes(8) + b"\1"
+    assert b"PLTE" not in parts
     outside = np.ones((HEIGHT, WIDTH), bool)
     outside[8:24, 8:28] = False
     assert np.array_equal(after.stored[outside], np.repeat(indices[outside][:, None], 3, axis=1))

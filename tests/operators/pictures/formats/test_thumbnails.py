@@ -1,6 +1,4 @@
-"""Previews in metadata show the edited picture and move no byte: EXIF thumbnails, Photoshop's,
-XMP's.
-"""
+"""EXIF, Photoshop and XMP thumbnails show the edited picture, and no byte of metadata moves."""
 
 from __future__ import annotations
 
@@ -46,27 +44,27 @@ def exif(thumbnail: bytes, order: str = "<", compression: int = 6) -> bytes:
     short = lambda tag, value: struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)  # noqa: E731
     first = 8
     second = first + 2 + 2 * 12 + 4 + 8
-    at = second + 2 + 3 * 12 + 4
+    start = second + 2 + 3 * 12 + 4
     main = struct.pack(f"{order}H", 2) + pack(0x010F, 2, 8, first + 30) + short(0x0112, 6) + struct.pack(f"{order}I", second)
     where, length = (0x0201, 0x0202) if compression == 6 else (0x0111, 0x0117)
     small = (
-        struct.pack(f"{order}H", 3) + short(0x0103, compression) + pack(where, 4, 1, at) + pack(length, 4, 1, len(thumbnail))
+        struct.pack(f"{order}H", 3) + short(0x0103, compression) + pack(where, 4, 1, start) + pack(length, 4, 1, len(thumbnail))
     )
     return mark + struct.pack(f"{order}HI", 42, first) + main + b"A maker\0" + small + bytes(4) + thumbnail
 
 
-def shown(data: bytes) -> np.ndarray:
+def rendered(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_a_preview_has_the_old_ones_size_and_shows_what_is_drawn() -> None:
+def test_a_new_thumbnail_has_the_size_of_the_old_one_and_shows_the_drawing() -> None:
     new = redrawn(jpeg(size=(90, 60)), draw)
     assert new is not None
-    assert shown(new).shape == (60, 90, 3)
-    assert np.abs(shown(new) - GREEN).max() <= 4
+    assert rendered(new).shape == (60, 90, 3)
+    assert np.abs(rendered(new) - GREEN).max() <= 4
 
 
-def test_a_preview_is_never_longer_than_the_old_one() -> None:
+def test_a_new_thumbnail_is_never_longer_than_the_old_one() -> None:
     old = jpeg(quality=40)
     buffer = io.BytesIO()
     Image.fromarray(noise_draw(160, 120)).save(buffer, "JPEG", quality=60)
@@ -77,8 +75,8 @@ def test_a_preview_is_never_longer_than_the_old_one() -> None:
 
 
 @pytest.mark.parametrize("old", [b"", b"no picture", jpeg()[:300]])
-def test_what_is_no_whole_jpeg_may_not_be_drawn_but_never_raises(old: bytes) -> None:
-    assert redrawn(old, draw) is None or shown(redrawn(old, draw) or b"").size
+def test_a_damaged_thumbnail_may_not_be_drawn_but_never_raises(old: bytes) -> None:
+    assert redrawn(old, draw) is None or rendered(redrawn(old, draw) or b"").size
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -86,22 +84,23 @@ def test_an_exif_thumbnail_is_drawn_again_in_place(order: str) -> None:
     old = exif(jpeg(), order)
     new = exif_redrawn(old, draw)
     main = first_directory(new)
-    thumbnail = directory_at(new, main.next, order)
-    at, length = thumbnail.number(0x0201, 0), thumbnail.number(0x0202, 0)
+    thumbnail = directory_at(new, main.next_offset, order)
+    start, length = thumbnail.number(0x0201, 0), thumbnail.number(0x0202, 0)
+    length_offset = thumbnail.entries[0x0202].offset
     assert len(new) == len(old)
-    assert new[:at][: thumbnail.entries[0x0202].at] == old[: thumbnail.entries[0x0202].at]
-    assert new[thumbnail.entries[0x0202].at + 4 : at] == old[thumbnail.entries[0x0202].at + 4 : at]
-    assert np.abs(shown(new[at : at + length]) - GREEN).max() <= 4
-    assert not any(new[at + length :])
+    assert new[:start][:length_offset] == old[:length_offset]
+    assert new[length_offset + 4 : start] == old[length_offset + 4 : start]
+    assert np.abs(rendered(new[start : start + length]) - GREEN).max() <= 4
+    assert not any(new[start + length :])
 
 
 @pytest.mark.parametrize("old", [exif(bytes(range(256)) * 3, compression=1), exif(b"not a JPEG at all")])
 def test_a_thumbnail_that_cannot_be_drawn_is_blanked_and_unlinked(old: bytes) -> None:
     new = exif_redrawn(old, draw)
     assert len(new) == len(old)
-    assert first_directory(new).next == 0
+    assert first_directory(new).next_offset == 0
     assert not any(new[-17:])
-    assert new[: first_directory(old).next_at] == old[: first_directory(old).next_at]
+    assert new[: first_directory(old).next_pointer] == old[: first_directory(old).next_pointer]
 
 
 def test_exif_without_a_thumbnail_stays_as_it_is() -> None:
@@ -113,9 +112,15 @@ def test_exif_without_a_thumbnail_stays_as_it_is() -> None:
 @settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 255))
 def test_damaged_exif_keeps_its_length_and_raises_nothing(place: int, value: int) -> None:
-    hurt = bytearray(exif(jpeg(size=(16, 16))))
-    hurt[place % len(hurt)] = value
-    assert len(exif_redrawn(bytes(hurt), draw)) == len(hurt)
+    damaged = bytearray(exif(jpeg(size=(16, 16))))
+    damaged[place % len(damaged)] = value
+    assert len(exif_redrawn(bytes(damaged), draw)) == len(damaged)
+
+
+def test_a_thumbnail_that_declares_a_huge_size_is_not_drawn() -> None:
+    old = jpeg()
+    size = old.index(b"\xff\xc0") + 5
+    assert redrawn(old[:size] + struct.pack(">HH", 65_500, 65_500) + old[size + 4 :], draw) is None
 
 
 def resources(thumbnail: bytes) -> bytes:
@@ -131,18 +136,18 @@ def resources(thumbnail: bytes) -> bytes:
 def test_photoshops_thumbnail_is_drawn_again_in_place() -> None:
     old = resources(jpeg())
     new = photoshop_redrawn(old, draw)
-    at = old.index(b"\xff\xd8\xff")
-    length = struct.unpack(">I", new[at - 8 : at - 4])[0]
+    start = old.index(b"\xff\xd8\xff")
+    length = struct.unpack(">I", new[start - 8 : start - 4])[0]
     assert len(new) == len(old)
-    assert new[: at - 8] == old[: at - 8]
+    assert new[: start - 8] == old[: start - 8]
     assert new[-28:] == old[-28:]
-    assert np.abs(shown(new[at : at + length]) - GREEN).max() <= 4
+    assert np.abs(rendered(new[start : start + length]) - GREEN).max() <= 4
 
 
 @pytest.mark.parametrize("breaks", ["", "&#xA;"])
 def test_xmp_thumbnails_are_drawn_again_in_place(breaks: str) -> None:
     text = base64.b64encode(jpeg()).decode()
-    text = breaks.join(text[at : at + 76] for at in range(0, len(text), 76))
+    text = breaks.join(text[start : start + 76] for start in range(0, len(text), 76))
     old = f"<x:xmpmeta><xmpGImg:width>160</xmpGImg:width><xmpGImg:image>{text}</xmpGImg:image></x:xmpmeta>".encode()
     new = xmp_redrawn(old, draw)
     assert len(new) == len(old)
@@ -150,7 +155,7 @@ def test_xmp_thumbnails_are_drawn_again_in_place(breaks: str) -> None:
     assert new[:start] == old[:start]
     assert new.endswith(b"</xmpGImg:image></x:xmpmeta>")
     content = base64.b64decode(new[start : new.index(b"</xmpGImg:image>")])
-    assert np.abs(shown(content) - GREEN).max() <= 4
+    assert np.abs(rendered(content) - GREEN).max() <= 4
 
 
 def test_xmp_without_a_thumbnail_stays_as_it_is() -> None:
@@ -185,7 +190,7 @@ def jpeg_with_photoshop(thumbnail: bytes, pieces: int) -> bytes:
     """Photoshop's resources in one or several segments."""
     data, content = saved("JPEG"), resources(thumbnail)
     size = -(-len(content) // pieces)
-    parts = [b"Photoshop 3.0\0" + content[at : at + size] for at in range(0, len(content), size)]
+    parts = [b"Photoshop 3.0\0" + content[start : start + size] for start in range(0, len(content), size)]
     return data[:2] + b"".join(b"\xff\xed" + struct.pack(">H", 2 + len(part)) + part for part in parts) + data[2:]
 
 
@@ -209,18 +214,18 @@ def thumbnail_in(data: bytes, carrier: str) -> np.ndarray:
     if carrier.startswith("XMP"):
         content = base64.b64decode(data[data.index(b"<xmpGImg:image>") + 15 : data.index(b"</xmpGImg:image>")])
     elif carrier.endswith("segments"):
-        at = data.index(b"Photoshop 3.0\0") + 14
-        size = struct.unpack(">H", data[at - 16 : at - 14])[0] - 16
-        second = at + size + 4 + 14
-        content = data[at : at + size] + data[second:]
+        start = data.index(b"Photoshop 3.0\0") + 14
+        size = struct.unpack(">H", data[start - 16 : start - 14])[0] - 16
+        second = start + size + 4 + 14
+        content = data[start : start + size] + data[second:]
         content = content[content.index(b"\xff\xd8\xff") :]
     else:
         content = data[data.index(b"\xff\xd8\xff", 4) :]
-    return shown(content)
+    return rendered(content)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-def test_wherever_a_file_carries_a_thumbnail_it_shows_the_edit(carrier: str) -> None:
+def test_a_thumbnail_shows_the_edit_wherever_a_file_carries_it(carrier: str) -> None:
     data = CARRIERS[carrier]
     assert np.abs(thumbnail_in(data, carrier) - (200, 30, 30)).max() <= 4
     picture = decode(data, Limits())

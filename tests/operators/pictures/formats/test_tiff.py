@@ -1,6 +1,4 @@
-"""A TIFF is its source with the touched strips and tiles written again: everything else in the
-file keeps its bytes.
-"""
+"""A TIFF is its source with the touched strips and tiles written again; all else is unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from operators.rows.failure import Failure
 HEIGHT, WIDTH = 96, 128
 
 
-def made(pixels: np.ndarray, **options: Any) -> bytes:
+def tiff_file(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **{"photometric": "rgb", **options})
     return buffer.getvalue()
@@ -40,7 +38,7 @@ def pixels(photo: np.ndarray) -> np.ndarray:
 
 
 def test_only_the_touched_strips_and_their_lengths_differ(pixels: np.ndarray) -> None:
-    data = made(pixels.astype(np.uint16) * 257, compression="zlib", predictor=True, rowsperstrip=8)
+    data = tiff_file(pixels.astype(np.uint16) * 257, compression="zlib", predictor=True, rowsperstrip=8)
     result = edited(data)
     before, after = (layout_of(first_directory(file)) for file in (data, result))
     moved = [
@@ -55,7 +53,7 @@ def test_only_the_touched_strips_and_their_lengths_differ(pixels: np.ndarray) ->
 
 
 def test_every_byte_of_an_uncompressed_file_but_the_edited_pixels_is_kept(pixels: np.ndarray) -> None:
-    data = made(pixels, description="a description", extratags=[(65000, 7, 12, b"private data", True)])
+    data = tiff_file(pixels, description="a description", extratags=[(65000, 7, 12, b"private data", True)])
     result = edited(data)
     assert len(result) == len(data)
     differ = np.flatnonzero(np.frombuffer(data, np.uint8) != np.frombuffer(result, np.uint8))
@@ -81,10 +79,10 @@ def test_compression_and_tags_are_kept(pixels: np.ndarray, compression: str | No
 
 
 def with_entry(data: bytes, tag: int, kind: int, value: int) -> bytes:
-    """A little-endian file with one more number in its first directory, which goes to the end."""
-    at = struct.unpack("<I", data[4:8])[0]
-    count = struct.unpack("<H", data[at : at + 2])[0]
-    entries = [data[at + 2 + 12 * number : at + 14 + 12 * number] for number in range(count)]
+    """A little-endian file with one more number in its directory, which moves to the end."""
+    start = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[start : start + 2])[0]
+    entries = [data[start + 2 + 12 * number : start + 14 + 12 * number] for number in range(count)]
     entries = [entry for entry in entries if struct.unpack("<H", entry[:2])[0] != tag]
     entries.append(struct.pack("<HHII", tag, kind, 1, value))
     entries.sort(key=lambda entry: struct.unpack("<H", entry[:2])[0])
@@ -93,7 +91,7 @@ def with_entry(data: bytes, tag: int, kind: int, value: int) -> bytes:
 
 
 def test_sub_directories_are_kept(pixels: np.ndarray) -> None:
-    data = made(pixels, compression="zlib", rowsperstrip=8)
+    data = tiff_file(pixels, compression="zlib", rowsperstrip=8)
     taken = b"2024:02:29 12:00:00\0"
     exif = struct.pack("<HHHII", 1, 0x9003, 2, len(taken), len(data) + 18) + bytes(4) + taken
     data = with_entry(data + exif, 0x8769, 4, len(data))
@@ -101,20 +99,20 @@ def test_sub_directories_are_kept(pixels: np.ndarray) -> None:
         assert Image.open(io.BytesIO(file)).getexif().get_ifd(0x8769)[0x9003] == "2024:02:29 12:00:00"
 
 
-def test_a_palette_takes_new_colours_where_it_has_room(pixels: np.ndarray) -> None:
+def test_a_palette_with_room_takes_new_colours(pixels: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).quantize(32).save(buffer, "TIFF", compression="tiff_lzw")
     data = buffer.getvalue()
     result = edited(data, colour=(0, 255, 0))
-    shown = np.asarray(Image.open(io.BytesIO(result)).convert("RGB"))
-    assert (shown[40:48, 16:48] == (0, 255, 0)).all()
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[:40], shown[:40])
+    rendered = np.asarray(Image.open(io.BytesIO(result)).convert("RGB"))
+    assert (rendered[40:48, 16:48] == (0, 255, 0)).all()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[:40], rendered[:40])
 
 
 @pytest.mark.parametrize("bits", [1, 8])
-def test_where_zero_is_white_it_is_seen_and_edited_so(pixels: np.ndarray, bits: int) -> None:
+def test_files_in_which_zero_is_white_are_seen_and_edited_correctly(pixels: np.ndarray, bits: int) -> None:
     grey = pixels[:, :, 0] > 120 if bits == 1 else pixels[:, :, 0]
-    data = made(grey, photometric="miniswhite")
+    data = tiff_file(grey, photometric="miniswhite")
     white = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert np.array_equal(decode(data, Limits()).rgb()[:, :, 0], white)
     assert np.array_equal(white, 255 - grey * np.uint8(255 if bits == 1 else 1))
@@ -122,6 +120,6 @@ def test_where_zero_is_white_it_is_seen_and_edited_so(pixels: np.ndarray, bits: 
 
 
 def test_half_a_file_is_truncated(pixels: np.ndarray) -> None:
-    data = made(pixels)
+    data = tiff_file(pixels)
     with pytest.raises(Failure, match="truncated"):
         decode(data[: len(data) // 2], Limits())

@@ -1,8 +1,9 @@
-"""Tag directories: what stands where, in both byte orders and both sizes; damage is a ValueError."""
+"""Tag directories in both byte orders and both sizes; damage raises ValueError."""
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,16 @@ from hypothesis import strategies as st
 from operators.pictures.formats.tiff_directory import directory_at, first_directory
 
 
-def classic(order: str, entries: list[tuple[int, int, int, bytes]], following: int = 0) -> bytes:
-    """A file of one directory: tag, field type, count and the four bytes of value or offset."""
+class RawEntry(NamedTuple):
+    tag: int
+    kind: int
+    count: int
+    value_or_offset: bytes
+    """Four bytes."""
+
+
+def classic(order: str, entries: list[RawEntry], following: int = 0) -> bytes:
+    """A file of one directory."""
     mark = b"II" if order == "<" else b"MM"
     head = mark + struct.pack(f"{order}HI", 42, 8) + struct.pack(f"{order}H", len(entries))
     return (
@@ -23,17 +32,17 @@ def classic(order: str, entries: list[tuple[int, int, int, bytes]], following: i
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_short_values_stand_in_the_entry_and_long_ones_elsewhere(order: str) -> None:
+def test_short_values_are_in_the_entry_and_long_ones_elsewhere(order: str) -> None:
     inline = struct.pack(f"{order}HH", 7, 9)
-    data = classic(order, [(256, 3, 2, inline), (273, 4, 3, struct.pack(f"{order}I", 40))])
+    data = classic(order, [RawEntry(256, 3, 2, inline), RawEntry(273, 4, 3, struct.pack(f"{order}I", 40))])
     data = data.ljust(40, b"\0") + struct.pack(f"{order}3I", 1, 2, 70000)
-    found = first_directory(data)
-    assert found.numbers(256) == (7, 9)
-    assert found.numbers(273) == (1, 2, 70000)
-    assert found.number(256, 0) == 7
-    assert (found.numbers(999), found.number(999, 5), found.content(999)) == ((), 5, None)
-    assert found.packed(256, (1, 2)) == struct.pack(f"{order}HH", 1, 2)
-    assert data[found.next_at : found.next_at + 4] == bytes(4)
+    directory = first_directory(data)
+    assert directory.numbers(256) == (7, 9)
+    assert directory.numbers(273) == (1, 2, 70000)
+    assert directory.number(256, 0) == 7
+    assert (directory.numbers(999), directory.number(999, 5), directory.content(999)) == ((), 5, None)
+    assert directory.packed(256, (1, 2)) == struct.pack(f"{order}HH", 1, 2)
+    assert data[directory.next_pointer : directory.next_pointer + 4] == bytes(4)
 
 
 def test_big_files_have_wide_entries() -> None:
@@ -42,27 +51,27 @@ def test_big_files_have_wide_entries() -> None:
     assert first_directory(data).numbers(273) == (2**40,)
 
 
-def test_what_cannot_be_said_in_a_tags_type_is_refused() -> None:
-    found = first_directory(classic("<", [(279, 3, 1, b"\1\0\0\0"), (270, 2, 4, b"abc\0")]))
+def test_numbers_that_a_tags_type_cannot_hold_are_refused() -> None:
+    directory = first_directory(classic("<", [RawEntry(279, 3, 1, b"\1\0\0\0"), RawEntry(270, 2, 4, b"abc\0")]))
     with pytest.raises(ValueError, match="tag 279"):
-        found.packed(279, (70000,))
+        directory.packed(279, (70000,))
     with pytest.raises(ValueError, match="no whole numbers"):
-        found.numbers(270)
+        directory.numbers(270)
 
 
 def test_a_value_outside_of_the_file_is_an_error_when_it_is_asked_for() -> None:
-    found = first_directory(classic("<", [(256, 3, 1, b"\5\0\0\0"), (700, 1, 500, b"\x10\0\0\0")]))
-    assert found.number(256, 0) == 5
+    directory = first_directory(classic("<", [RawEntry(256, 3, 1, b"\5\0\0\0"), RawEntry(700, 1, 500, b"\x10\0\0\0")]))
+    assert directory.number(256, 0) == 5
     with pytest.raises(ValueError, match="truncated"):
-        found.content(700)
+        directory.content(700)
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_directory_or_a_value_error(data: bytes) -> None:
     for start in (b"", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0"):
         try:
-            found = first_directory(start + data)
-            contents = [found.content(tag) for tag in found.entries]
+            directory = first_directory(start + data)
+            contents = [directory.content(tag) for tag in directory.entries]
         except ValueError:
             continue
         assert all(isinstance(content, bytes) for content in contents)

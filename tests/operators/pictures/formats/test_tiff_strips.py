@@ -1,6 +1,4 @@
-"""Strips and tiles: new ones stand where the old ones stood, share the room that they leave, or
-go to the end of the file.
-"""
+"""New strips and tiles: in place of the old ones, in joined gaps, or at the end of the file."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from operators.rows.failure import Failure
 HEIGHT, WIDTH = 96, 128
 
 
-def made(pixels: np.ndarray, **options: Any) -> bytes:
+def tiff_file(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **{"photometric": "rgb", **options})
     return buffer.getvalue()
@@ -41,10 +39,10 @@ def pixels(photo: np.ndarray) -> np.ndarray:
 
 
 def with_entry(data: bytes, tag: int, kind: int, value: int) -> bytes:
-    """A little-endian file with one more number in its first directory, which goes to the end."""
-    at = struct.unpack("<I", data[4:8])[0]
-    count = struct.unpack("<H", data[at : at + 2])[0]
-    entries = [data[at + 2 + 12 * number : at + 14 + 12 * number] for number in range(count)]
+    """A little-endian file with one more number in its directory, which moves to the end."""
+    start = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[start : start + 2])[0]
+    entries = [data[start + 2 + 12 * number : start + 14 + 12 * number] for number in range(count)]
     entries = [entry for entry in entries if struct.unpack("<H", entry[:2])[0] != tag]
     entries.append(struct.pack("<HHII", tag, kind, 1, value))
     entries.sort(key=lambda entry: struct.unpack("<H", entry[:2])[0])
@@ -52,17 +50,17 @@ def with_entry(data: bytes, tag: int, kind: int, value: int) -> bytes:
     return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
 
 
-def test_neighbouring_strips_share_the_room_that_they_leave(pixels: np.ndarray) -> None:
-    data = made(pixels, compression="zlib", rowsperstrip=4)
+def test_neighbouring_strips_share_the_gap_that_they_leave(pixels: np.ndarray) -> None:
+    data = tiff_file(pixels, compression="zlib", rowsperstrip=4)
     result = edited(data, top=38)
     layout = layout_of(first_directory(result))
     spans = sorted(zip(layout.offsets, layout.counts, strict=True))
-    assert all(at + size <= following for (at, size), (following, _) in pairwise(spans))
+    assert all(start + size <= following for (start, size), (following, _) in pairwise(spans))
     assert len(result) <= len(data)
 
 
-def test_a_strip_that_finds_no_room_goes_to_the_end(pixels: np.ndarray) -> None:
-    data = made(np.full_like(pixels, 90), compression="zlib", rowsperstrip=8) + bytes(10)
+def test_a_strip_that_fits_no_gap_goes_to_the_end(pixels: np.ndarray) -> None:
+    data = tiff_file(np.full_like(pixels, 90), compression="zlib", rowsperstrip=8) + bytes(10)
     noise = np.random.default_rng(0).integers(0, 256, (8, WIDTH, 3), dtype=np.uint8)
     picture = decode(data, Limits())
     edited = picture.edited([Edit(0, 16, noise, np.ones((8, WIDTH), np.float32))])
@@ -72,13 +70,13 @@ def test_a_strip_that_finds_no_room_goes_to_the_end(pixels: np.ndarray) -> None:
     assert np.array_equal(tifffile.imread(io.BytesIO(result)), edited.stored)
 
 
-def test_equal_strips_that_a_file_stores_once_come_apart() -> None:
+def test_equal_strips_that_a_file_stores_once_are_separated() -> None:
     pixels = np.full((32, 40, 3), 90, np.uint8)
-    data = bytearray(made(pixels, compression="zlib", rowsperstrip=8))
+    data = bytearray(tiff_file(pixels, compression="zlib", rowsperstrip=8))
     directory = first_directory(bytes(data))
     for tag in (273, 279):
         entry = directory.entries[tag]
-        data[entry.at : entry.at + entry.size] = directory.packed(tag, directory.numbers(tag)[:1] * 4)
+        data[entry.offset : entry.offset + entry.size] = directory.packed(tag, directory.numbers(tag)[:1] * 4)
     assert np.array_equal(tifffile.imread(io.BytesIO(bytes(data))), pixels)
     picture = decode(bytes(data), Limits())
     edit = picture.edited([Edit(0, 8, np.full((8, 9, 3), 200, np.uint8), np.ones((8, 9), np.float32))])
@@ -104,16 +102,16 @@ def test_fax_pages_are_read_and_written_in_either_bit_order(options: dict[str, s
 
 
 def with_bit_order(data: bytes) -> bytes:
-    """The file with every byte of its strips reversed, and a tag that says so."""
+    """The file with the bits of every strip byte reversed, and the tag that declares it."""
     directory, changed = first_directory(data), bytearray(data)
-    for at, count in zip(directory.numbers(273), directory.numbers(279), strict=True):
-        changed[at : at + count] = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data[at : at + count])
+    for start, count in zip(directory.numbers(273), directory.numbers(279), strict=True):
+        changed[start : start + count] = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data[start : start + count])
     return with_entry(bytes(changed), 266, 4, 2)
 
 
-def test_planes_that_no_colour_changed_are_not_written(pixels: np.ndarray) -> None:
+def test_planes_without_a_changed_sample_are_not_written(pixels: np.ndarray) -> None:
     rgba = np.concatenate([pixels, pixels[:, :, :1]], axis=2).transpose(2, 0, 1)
-    data = made(
+    data = tiff_file(
         np.ascontiguousarray(rgba), planarconfig="separate", extrasamples=["unassalpha"], compression="zlib", rowsperstrip=96
     )
     result = edited(data)
@@ -123,12 +121,12 @@ def test_planes_that_no_colour_changed_are_not_written(pixels: np.ndarray) -> No
     assert before.counts[0] != after.counts[0]
 
 
-def test_parts_that_lie_over_one_another_are_refused(pixels: np.ndarray) -> None:
-    data = bytearray(made(pixels, rowsperstrip=8))
+def test_of_overlapping_strips_pixels_outside_the_edit_are_kept(pixels: np.ndarray) -> None:
+    data = bytearray(tiff_file(pixels, rowsperstrip=8))
     directory = first_directory(bytes(data))
     entry, offsets = directory.entries[273], directory.numbers(273)
     twisted = (*offsets[:5], offsets[5] - 100, *offsets[6:])
-    data[entry.at : entry.at + entry.size] = directory.packed(273, twisted)
+    data[entry.offset : entry.offset + entry.size] = directory.packed(273, twisted)
     result = edited(bytes(data))
     before, after = tifffile.imread(io.BytesIO(bytes(data))), tifffile.imread(io.BytesIO(result))
     outside = np.ones((HEIGHT, WIDTH), bool)
@@ -137,10 +135,10 @@ def test_parts_that_lie_over_one_another_are_refused(pixels: np.ndarray) -> None
 
 
 def test_a_file_of_far_fewer_strips_than_it_has_rows_is_corrupt(pixels: np.ndarray) -> None:
-    data = bytearray(made(pixels[:, :1]))
+    data = bytearray(tiff_file(pixels[:, :1]))
     directory = first_directory(bytes(data))
     for tag, value in ((257, 60000), (278, 1)):
         entry = directory.entries[tag]
-        data[entry.at : entry.at + entry.size] = directory.packed(tag, (value,))
+        data[entry.offset : entry.offset + entry.size] = directory.packed(tag, (value,))
     with pytest.raises(Failure, match="1 offsets and 1 lengths of 60000 parts"):
         decode(bytes(data), Limits())

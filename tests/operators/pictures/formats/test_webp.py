@@ -1,6 +1,4 @@
-"""A WebP keeps its chunks byte for byte and in order; a lossless one stays lossless, hidden
-colours included.
-"""
+"""A WebP keeps its chunks unchanged and in order; a lossless one keeps even hidden colours."""
 
 from __future__ import annotations
 
@@ -16,21 +14,21 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 
 
 def parts(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Every chunk but the pixels' content."""
+    """Name and content of every chunk; the content of the pixels is left out."""
     assert data[:4] == b"RIFF"
     assert int.from_bytes(data[4:8], "little") == len(data) - 8
-    found, at = [], 12
-    while at < len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        name = data[at : at + 4]
-        found.append((name, b"" if name in (b"VP8 ", b"VP8L", b"ALPH") else data[at + 8 : at + 8 + size]))
-        at += 8 + size + size % 2
-    return found
+    result, position = [], 12
+    while position < len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        name, content = data[position : position + 4], data[position + 8 : position + 8 + size]
+        result.append((name, b"" if name in (b"VP8 ", b"VP8L", b"ALPH") else content))
+        position += 8 + size + size % 2
+    return result
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("exact", [True, False])
-def test_every_chunk_stays_byte_for_byte(
+def test_every_chunk_keeps_its_bytes(
     small: np.ndarray, saved: Any, edited_file: Any, exif: Any, mode: str, exact: bool
 ) -> None:
     image = Image.fromarray(small).convert("RGB")

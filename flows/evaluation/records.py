@@ -1,0 +1,141 @@
+"""The records of `evaluation.json` and of a calibration file as typed dictionaries.
+
+Both files are JSON, which has no NaN: figures that could not be measured are null (None) there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from operators.rows.records import JsonObject
+
+Figures = Mapping[str, float | None]
+"""Figures by name; a figure that could not be measured is NaN, or None once read from a file."""
+
+TableRow = dict[str, Any]
+"""One row of a table: column to value, in the order of the columns."""
+
+
+class EvaluatedFill(TypedDict):
+    """One region of one image, filled by one rung."""
+
+    file: str
+    set: str
+    bucket: str
+    region: int
+    rung: str
+    place: JsonObject
+    """The region's figures of `surface.FIGURES`, `border`, `strokes`, and the image's regions as
+    `count`.
+    """
+    measured: Mapping[str, float]
+    """The gate's measurements, which need no truth."""
+    figures: Figures
+    pixel_deviation: NotRequired[float]
+    """Mean standard deviation of the edited pixels across seeds, in grey levels."""
+    seed_deviation: NotRequired[float]
+    """Standard deviation of the perceptual distance across seeds."""
+    variance_picture: NotRequired[str]
+    perturbed: NotRequired[Figures]
+    """Perturbation of the mask to the perceptual distance of the fill made with it."""
+
+
+class EvaluatedText(TypedDict):
+    """One text of the suite in a delivered image, compared with the truth."""
+
+    perceptual_distance: float
+    psnr: float
+    characters_read: int
+
+
+class EraseRecord(TypedDict):
+    """`legibility.Eraseness` of a delivered image, and the recall on its source."""
+
+    precision: float
+    recall: float
+    f: float
+    recall_before: float
+
+
+class EvaluatedImage(TypedDict):
+    """One image as the whole flow delivers it."""
+
+    file: str
+    set: str
+    bucket: str
+    verdict: str
+    reasons: list[str]
+    regions: int
+    rungs: list[str]
+    fills: int
+    picture: str
+    timings: NotRequired[dict[str, float]]
+    """Operator to milliseconds; kept in timings.json instead of evaluation.json."""
+    figures: NotRequired[Figures]
+    eraseness: NotRequired[EraseRecord]
+    texts: NotRequired[list[EvaluatedText]]
+
+
+class SuiteRecord(TypedDict):
+    """The evaluated suite."""
+
+    name: str
+    checksum: str
+    images: int
+
+
+class CalibrationRecord(TypedDict):
+    """The calibration that the gate used; all None if it was never calibrated."""
+
+    suite: str | None
+    suite_checksum: str | None
+    date: str | None
+    bad_perceptual_distance: float | None
+
+
+class Evaluation(TypedDict):
+    """The content of evaluation.json."""
+
+    suite: SuiteRecord
+    rungs: list[str]
+    seed: int
+    seeds: int
+    settings: list[JsonObject]
+    calibration: CalibrationRecord
+    images: list[EvaluatedImage]
+    fills: list[EvaluatedFill]
+
+
+class GateJudgement(TypedDict):
+    """How well the gate's model judges the fills of some regions."""
+
+    regions: int
+    bad: int
+    auc: float
+    auc_by_bound: dict[str, float]
+    wrongly_refused: float
+    wrongly_kept: float
+    mean_distance_of_all: float
+    mean_distance_of_kept: float
+
+
+class RungCalibration(TypedDict):
+    """One rung's model, and how well it judges each set and each bucket of the set `report`."""
+
+    model: JsonObject
+    tune: GateJudgement
+    report: GateJudgement
+    report_buckets: dict[str, GateJudgement]
+
+
+class Calibration(TypedDict):
+    """The content of a calibration file."""
+
+    suite: str
+    suite_checksum: str
+    date: str
+    bad_perceptual_distance: float
+    inputs: dict[str, list[float]]
+    """Figure to the 5th, 50th and 95th percentile of the regions."""
+    rungs: dict[str, RungCalibration]

@@ -1,0 +1,79 @@
+"""The commands that edit images: what they refuse, and what they print when they end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from operators.ledger.lease import Lease
+from tests.flows.cli.conftest import Invoke, Refuse
+
+if TYPE_CHECKING:
+    from tests.fixtures.ray import Finished
+
+WRONG = {
+    "an unknown preset": (["erase", "in", "out", "--preset", "slow"], "option_invalid", "fast, balanced, quality"),
+    "an unknown model": (["erase", "in", "out", "--model", "crayon"], "model_unknown", "telea"),
+    "inpaint with an unknown preset": (["inpaint", "in", "out", "--masks", "in", "--preset", "slow"], "option_invalid", "slow"),
+    "enlarge without a size": (["enlarge", "in", "out"], "option_invalid", "either --scale or --print"),
+    "enlarge with two sizes": (["enlarge", "in", "out", "--scale", "2", "--print", "9x13cm"], "option_invalid", "either"),
+    "enlarge by an odd factor": (["enlarge", "in", "out", "--scale", "3"], "option_invalid", "2, 4"),
+    "enlarge to no paper": (["enlarge", "in", "out", "--print", "20x30"], "option_invalid", "20x30cm"),
+    "enlarge by an unknown model": (["enlarge", "in", "out", "--scale", "2", "--model", "no"], "option_invalid", "lanczos"),
+    "an unknown profile": (["erase", "in", "out", "--profile", "mainframe"], "profile_invalid", "mainframe"),
+    "a missing profile file": (["erase", "in", "out", "--profile", "none.yaml"], "profile_invalid", "none.yaml"),
+    "a profile with a wrong share": (["erase", "in", "out", "--profile", "odd.yaml"], "profile_invalid", "gpus"),
+    "a profile without a stage": (["erase", "in", "out", "--profile", "other.yaml"], "profile_invalid", "'fetch'"),
+    "a profile that its own Ray cannot hold": (
+        ["erase", "in", "out", "--profile", "huge.yaml"],
+        "profile_does_not_fit",
+        "151 CPU",
+    ),
+    "a missing source": (["erase", "nowhere", "out"], "source_missing", "nowhere"),
+    "a pattern that matches nothing": (["erase", "in/*.webp", "out"], "source_missing", "in/*.webp"),
+    "a missing manifest": (["erase", "none.parquet", "out"], "source_missing", "none.parquet"),
+}
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
+    refuse: Refuse, arguments: list[str], code: str, named: str
+) -> None:
+    refuse(arguments, code, named)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["erase", "in", "out", "--preset", "slow"],
+        ["erase", "in", "out", "--profile", "mainframe"],
+        ["erase", "nowhere", "out"],
+        ["run", "wrong_order.py:flow", "in", "out"],
+        ["run", "unfinished.py:flow", "in", "out"],
+    ],
+    ids=lambda arguments: arguments[-1],
+)
+def test_wrong_usage_leaves_no_file_behind(workplace: Path, invoke: Invoke, arguments: list[str]) -> None:
+    assert invoke(*arguments)[0] == 2
+    assert not [file for file in (workplace / "out").rglob("*") if file.is_file()]
+
+
+def test_a_finished_run_is_one_line_on_standard_output(finished: Finished, tmp_path: Path, invoke: Invoke) -> None:
+    dest = shutil.copytree(finished.dest, tmp_path / "out")
+    answer = invoke("erase", str(finished.source), str(dest), "--preset", "quality")
+    assert (answer[0], answer[2]) == (0, "")
+    assert answer[1].startswith("5 images, 5 done before, ")
+    assert answer[1].endswith(f" | not_an_image 1 | {dest / 'report.html'}\n")
+
+
+def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: Path, invoke: Invoke) -> None:
+    dest = shutil.copytree(finished.dest, tmp_path / "out")
+    with Lease(str(dest)).hold():
+        exit_code, out, err = invoke("erase", str(finished.source), str(dest), "--preset", "quality")
+    assert (exit_code, out) == (3, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: destination_in_use: ")

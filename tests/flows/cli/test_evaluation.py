@@ -1,0 +1,109 @@
+"""The commands that measure: what they refuse, what they hand on, and what they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.profile import cores
+from flows.cli import evaluation
+from flows.evaluation.evaluate import Options
+from flows.evaluation.suite import Suite
+from flows.ladder import PRESETS, Rung
+from operators.decisions import gate
+from tests.flows.cli.conftest import Invoke, Refuse
+
+WRONG = {
+    "evaluate without a folder": (["evaluate"], "option_invalid", "--out"),
+    "evaluate on a folder that is no suite": (["evaluate", "--out", "figures", "--suite", "in"], "suite_invalid", "in"),
+    "evaluate with no seeds": (["evaluate", "--out", "figures", "--seeds", "0"], "option_invalid", "--seeds"),
+    "calibrate on a folder that is no suite": (["calibrate", "--suite", "in"], "suite_invalid", "in"),
+    "calibrate without workers": (["calibrate", "--workers", "0"], "option_invalid", "--workers"),
+    "compare with one evaluation": (["compare", "in"], "option_invalid", "RUN_B"),
+    "compare folders without evaluations": (["compare", "in", "in"], "comparison_invalid", "in"),
+    "audit of nothing": (["audit"], "option_invalid", "SOURCE"),
+    "audit of a missing source": (["audit", "nowhere", "--out", "figures"], "source_missing", "nowhere"),
+    "audit of a missing model": (["audit", "in", "--out", "figures", "--model", "none"], "model_missing", "none"),
+}
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
+    refuse: Refuse, arguments: list[str], code: str, named: str
+) -> None:
+    refuse(arguments, code, named)
+
+
+@pytest.fixture
+def default_suite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Suite:
+    """An empty suite in place of the default one, so that nothing is drawn."""
+    suite = Suite("empty", tmp_path, ())
+    monkeypatch.setattr(evaluation, "default_suite", lambda folder: suite)
+    return suite
+
+
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Suite, Path, Options]]:
+    """What `evaluate` is called with, instead of measuring anything."""
+    calls: list[tuple[Suite, Path, Options]] = []
+
+    def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, object]:
+        calls.append((suite, out, options))
+        images = [{"verdict": "edited"}, {"verdict": "edited"}, {"verdict": "untouched"}]
+        return {"images": images, "fills": [{}] * 5}
+
+    monkeypatch.setattr("flows.evaluation.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("flows.evaluation.report.write_reports", lambda suite, out: out / "report.html")
+    return calls
+
+
+def test_evaluate_takes_the_default_suite_the_balanced_preset_and_every_core(
+    evaluations: list[tuple[Suite, Path, Options]], default_suite: Suite, invoke: Invoke
+) -> None:
+    exit_code, out, err = invoke("evaluate", "--out", "figures")
+    assert (exit_code, err) == (0, "")
+    assert evaluations == [(default_suite, Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))]
+    assert out == "3 images, 5 fills measured | 2 edited, 1 untouched | figures/report.html\n"
+
+
+@pytest.mark.usefixtures("default_suite")
+def test_evaluate_hands_its_options_on(evaluations: list[tuple[Suite, Path, Options]], invoke: Invoke) -> None:
+    options = ("--model", "telea", "--seed", "7", "--seeds", "2", "--workers", "4")
+    assert invoke("evaluate", "--out", "figures", *options)[0] == 0
+    assert evaluations[0][2] == Options((Rung("telea"),), 7, 2, 4)
+
+
+@pytest.fixture
+def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where calibrations are written to, instead of fitting anything."""
+    files: list[Path] = []
+    report = {"auc": 0.8, "wrongly_refused": 0.05, "mean_distance_of_all": 0.2, "mean_distance_of_kept": 0.1}
+    figures = {"tune": {"auc": 0.9}, "report": report, "report_buckets": {"photo": {"auc": 0.7}}}
+    monkeypatch.setattr("flows.evaluation.calibrate.calibrate", lambda *_: {"rungs": {"telea": figures}})
+    monkeypatch.setattr("flows.evaluation.calibrate.write_calibration", lambda content, out: files.append(out))
+    return files
+
+
+@pytest.mark.usefixtures("default_suite")
+@pytest.mark.parametrize(("options", "file"), [([], gate.PATH), (["--out", "mine.json"], Path("mine.json"))])
+def test_calibrate_writes_the_gate_and_prints_a_line_for_every_rung(
+    calibrations: list[Path], invoke: Invoke, options: list[str], file: Path
+) -> None:
+    exit_code, out, _ = invoke("calibrate", *options)
+    assert exit_code == 0
+    assert calibrations == [file]
+    line, written = out.splitlines()
+    assert line.startswith("telea: AUC 0.90 on the tuning set, 0.80 on the reported set; wrongly refused 5%; ")
+    assert line.endswith("0.200 -> 0.100 | photo 0.70")
+    assert written == str(file)
+
+
+@pytest.mark.usefixtures("default_suite")
+def test_a_suite_that_cannot_be_calibrated_is_one_line(monkeypatch: pytest.MonkeyPatch, refuse: Refuse) -> None:
+    def calibrate(*_: object) -> None:
+        raise ValueError("set tune has no truth")
+
+    monkeypatch.setattr("flows.evaluation.calibrate.calibrate", calibrate)
+    refuse(["calibrate"], "suite_invalid", "set tune has no truth")

@@ -1,0 +1,155 @@
+"""A user's flow runs from its Python file, and a wrong file is one line with a code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from ray import cloudpickle
+
+from flows.cli.flow_file import load_flow
+from flows.erase_text import erase_text
+from flows.ladder import Fills, Rung
+from operators.ledger import ledger
+from tests.flows.cli.conftest import SOUND, Refuse
+
+if TYPE_CHECKING:
+    from tests.fixtures.cli import Command
+    from tests.fixtures.pictures import Pictures
+
+BLACK_OUT = '''
+import io
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from flows.flow import Flow
+from operators.detect import Detect
+from operators.fetch import Fetch
+from operators.operator import Operator
+from operators.rows.table import map_rows
+
+GREY = 128
+
+
+@dataclass(frozen=True)
+class BlackOut(Operator):
+    """Paint over every text."""
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes", "regions.polygons")
+    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict", "reasons")
+    grey: int = 0
+
+    def apply(self, batch):
+        return map_rows(batch, self.name, self.adds, self._paint)
+
+    def _paint(self, row):
+        if not row.regions:
+            return {"verdict": "untouched", "reasons": []}
+        picture = Image.open(io.BytesIO(row.data("bytes"))).convert("RGB")
+        for region in row.regions:
+            for polygon in region["polygons"]:
+                ImageDraw.Draw(picture).polygon([tuple(corner) for corner in polygon], fill=(self.grey,) * 3)
+        output = io.BytesIO()
+        picture.save(output, "PNG")
+        return {"encoded": output.getvalue(), "verdict": "edited", "reasons": []}
+
+
+flow = Flow((Fetch(), Detect(), BlackOut(GREY)))
+'''
+
+WRONG = {
+    "a missing flow file": (["run", "none.py:flow", "in", "out"], "flow_missing", "none.py:flow"),
+    "a flow file without a name": (["run", "sound.py", "in", "out"], "flow_missing", "sound.py"),
+    "a missing flow": (["run", "sound.py:flows", "in", "out"], "flow_missing", "'flows'"),
+    "a name that is no flow": (["run", "sound.py:number", "in", "out"], "flow_missing", "'number'"),
+    "a flow in the wrong order": (["run", "wrong_order.py:flow", "in", "out"], "flow_invalid", "detect reads 'bytes'"),
+    "a flow that cannot be written": (["run", "unfinished.py:flow", "in", "out"], "flow_invalid", "write reads 'encoded'"),
+    "a flow file that fails": (["run", "broken.py:flow", "in", "out"], "flow_invalid", "NameError"),
+    "a flow file that is no Python": (["run", "unclear.py:flow", "in", "out"], "flow_invalid", "SyntaxError"),
+}
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
+    refuse: Refuse, arguments: list[str], code: str, named: str
+) -> None:
+    refuse(arguments, code, named)
+
+
+@pytest.fixture(scope="module")
+def own_flow(
+    cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, dict[str, object]], str]:
+    """A flow of three operators, one of them the user's, run by relative paths from the folder
+    that holds it.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "in").mkdir()
+    pictures.written(pictures.plain(1, (480, 64)), "SECRET", 40).save(folder / "in" / "secret.png")
+    pictures.strip(2).save(folder / "in" / "plain.png")
+    (folder / "in" / "empty.png").write_bytes(b"")
+    frames = [pictures.strip(number) for number in (1, 2)]
+    frames[0].save(folder / "in" / "moving.gif", save_all=True, append_images=frames[1:])
+    (folder / "my_flows.py").write_text(BLACK_OUT)
+    ended = cleanplate("run", "my_flows.py:flow", "in", "out", "--workers", "1", cwd=folder)
+    assert ended.code == 0 and "error" not in ended.err
+    rows = {str(row["path"]): row for row in ledger.read(str(folder / "out")).to_pylist()}
+    return folder, rows, ended.out
+
+
+def test_a_flow_of_ones_own_runs_from_its_file(own_flow: tuple[Path, dict[str, dict[str, object]], str]) -> None:
+    folder, rows, out = own_flow
+    assert set(rows) == {"secret.png", "plain.png", "empty.png", "moving.gif"}
+    assert out.startswith("4 images, 1 edited, 1 untouched, 1 skipped, 1 failed | animated 1, file_empty 1 | ")
+    assert len(out.splitlines()) == 1
+    assert [entry["operator"] for entry in json.loads((folder / "out" / "run.json").read_text())["settings"]] == [
+        *("fetch", "detect", "blackout", "write"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["flows", "operators", "json"])
+def test_a_users_file_may_have_the_name_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    module = sys.modules[name]
+    monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(cloudpickle, "register_pickle_by_value", lambda module: None)
+    (tmp_path / f"{name}.py").write_text(SOUND)
+    assert load_flow(f"{tmp_path / name}.py:flow") == erase_text(Fills((Rung("telea"),)))
+    assert sys.modules[name] is module
+
+
+def test_a_users_operator_is_timed_like_any_other(own_flow: tuple[Path, dict[str, dict[str, object]], str]) -> None:
+    timings = own_flow[1]["secret.png"]["timings"]
+    assert isinstance(timings, list)
+    assert [timing["operator"] for timing in timings] == ["fetch", "detect", "blackout", "write"]
+
+
+def test_a_users_operator_edits_with_the_settings_of_its_file(own_flow: tuple[Path, dict[str, dict[str, object]], str]) -> None:
+    folder, rows, _ = own_flow
+    before = np.asarray(Image.open(folder / "in" / "secret.png"))
+    after = np.asarray(Image.open(folder / "out" / "images" / "secret.png"))
+    changed = (before != after).any(axis=2)
+    assert rows["secret.png"]["verdict"] == "edited"
+    assert changed.any()
+    assert (after[changed] == 128).all()
+
+
+def test_what_a_users_flow_does_not_edit_is_delivered_byte_for_byte(
+    own_flow: tuple[Path, dict[str, dict[str, object]], str],
+) -> None:
+    folder, rows, _ = own_flow
+    for name, verdict in (("plain.png", "untouched"), ("moving.gif", "skipped")):
+        assert rows[name]["verdict"] == verdict
+        assert (folder / "out" / "images" / name).read_bytes() == (folder / "in" / name).read_bytes()
+        assert rows[name]["output_sha256"] == hashlib.sha256((folder / "in" / name).read_bytes()).hexdigest()
+    assert rows["empty.png"]["verdict"] == "failed"
+    assert not (folder / "out" / "images" / "empty.png").exists()

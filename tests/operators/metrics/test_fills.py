@@ -1,0 +1,102 @@
+"""Measurements say how a fill fits its surroundings, and how hard the place is to fill."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from operators.masks.mask import BLEND, CORE
+from operators.metrics.fills import Surroundings, measure_fill, side_fill_error
+
+
+def mask(hole: np.ndarray) -> np.ndarray:
+    """A region's mask whose core and blend are the hole."""
+    result = np.zeros((*hole.shape, 4), np.uint8)
+    result[hole, CORE] = result[hole, BLEND] = 255
+    return result
+
+
+HOLE = np.zeros((120, 160), bool)
+HOLE[45:75, 50:110] = True
+NOISE = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
+"""A picture with the same noise everywhere, so that it needs no better fill."""
+USUAL = measure_fill(NOISE, mask(HOLE), 0.0, 0.0)
+
+
+def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
+    assert all(abs(USUAL[f"band_{octave}"]) < 0.2 for octave in range(2))
+    assert abs(USUAL["band_2"]) < 0.5
+    assert abs(USUAL["band_3"]) < 1
+    assert USUAL["seam"] == pytest.approx(1.0, abs=0.1)
+    assert USUAL["colour_shift"] < 1.5
+    assert USUAL["residual_text"] == 0.0
+
+
+def test_a_flat_picture_has_nothing_to_measure() -> None:
+    measurements = measure_fill(np.full((120, 160, 3), 90, np.uint8), mask(HOLE), 0.25, 0.125)
+    for octave in range(4):
+        assert measurements[f"band_{octave}"] == pytest.approx(0, abs=1e-9)
+        assert measurements[f"ring_{octave}"] == pytest.approx(0, abs=1e-9)
+    assert measurements["seam"] == 1.0
+    assert measurements["colour_shift"] == pytest.approx(0, abs=0.01)
+    assert measurements["spread"] == 0.0
+    assert measurements["trial"] == 0.0
+    assert measurements["residual_text"] == 0.25
+    assert measurements["residual_strokes"] == 0.125
+
+
+def test_the_place_is_measured_by_its_area_and_thickness_in_octaves() -> None:
+    assert USUAL["area"] == pytest.approx(math.log2(30 * 60 + 1), abs=1e-9)
+    assert USUAL["thickness"] == pytest.approx(math.log2(15 + 1), abs=0.1)
+    assert USUAL["coverage"] == pytest.approx(math.log2(30 * 60 / (62 * 92) + 0.01), abs=1e-9)
+
+
+def test_a_smear_lacks_fine_detail_and_a_foreign_patch_shows_its_colour_and_seam() -> None:
+    smear, patch = NOISE.copy(), NOISE.copy()
+    smear[HOLE], patch[HOLE] = 130, (255, 0, 0)
+    smooth, foreign, fine = (measure_fill(picture, mask(HOLE), 0.0, 0.0) for picture in (smear, patch, NOISE))
+    assert smooth["band_0"] < -3
+    assert foreign["colour_shift"] > 40
+    assert foreign["seam"] > smooth["seam"]
+    assert smooth["ring_0"] == pytest.approx(fine["ring_0"], abs=0.02)
+
+
+def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> None:
+    slope = np.repeat(np.linspace(60, 200, 160)[None], 120, axis=0)
+    slope = np.repeat(slope[:, :, None], 3, axis=2).astype(np.uint8)
+    blotted = NOISE.copy()
+    blotted[HOLE] = 255
+    easy, hard, filled_badly = (measure_fill(picture, mask(HOLE), 0.0, 0.0)["trial"] for picture in (slope, NOISE, blotted))
+    assert 0 <= easy < 5
+    assert hard > 9
+    assert filled_badly == pytest.approx(hard, abs=0.5)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_edit_without_surroundings_cannot_be_compared() -> None:
+    measurements = measure_fill(NOISE, mask(np.ones((120, 160), bool)), 0.0, 0.0)
+    assert math.isnan(measurements["seam"])
+    assert math.isnan(measurements["colour_shift"])
+    assert all(math.isnan(measurements[f"band_{octave}"]) for octave in range(4))
+    assert math.isnan(measurements["trial"])
+
+
+def test_a_side_fill_of_a_flat_picture_has_no_error_and_without_room_there_is_none() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    assert side_fill_error(flat, mask(HOLE)) == 0.0
+    assert math.isnan(side_fill_error(flat, mask(np.zeros((120, 160), bool))))
+    nearly_all = np.ones((120, 160), bool)
+    nearly_all[:2] = False
+    assert math.isnan(side_fill_error(flat, mask(nearly_all)))
+
+
+def test_the_border_of_an_edit_is_its_faded_rim_and_no_stroke_of_another_region() -> None:
+    mask = np.zeros((40, 40, 4), np.uint8)
+    mask[8:22, 8:22, CORE], mask[8:22, 8:22, BLEND], mask[10:20, 10:20, BLEND] = 255, 60, 255
+    mask[10:20, 22:30, CORE] = 255
+    place = Surroundings.of(mask)
+    assert place.edited.sum() == 100
+    assert place.border[9, 10:20].all() and place.border[10:20, 20].all()
+    assert not place.border[10:20, 22:30].any()
