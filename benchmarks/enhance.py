@@ -30,7 +30,7 @@ from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
 from operators.rows.table import row_views
 from operators.upscale import Upscale
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.vision.text_detector import Scale
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +63,7 @@ def records_of(rung: str, every: int, chosen: str) -> list[dict[str, Any]]:
     """Every region of one picture in `every`: each way's distance to the truth and its cost."""
     suite, operator, records = default_suite(default_folder()), Upscale(), []
     operator.open()
-    upscaler(operator.model, 2).opened()
+    find_upscaler(operator.model, 2).opened()
     for entry in [entry for entry in suite.entries if entry.set == chosen][::every]:
         row, truth = row_views(detect_and_soften(suite, entry))[0], suite.truth(entry)
         if truth is None:

@@ -31,17 +31,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flows.evaluation.default_suite import flat_shapes, ruled_paper, typefaces
 from flows.reports import charts
-from operators.enlarge import frame
+from operators.enlarge import assemble
 from operators.metrics.naturalness import band_energies, overshoot_share
 from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.quality import psnr, ssim
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.detail_loss import BLOCK
 from operators.upscalers.enlargement import Enlargement, Routing
-from operators.upscalers.tiles import grid, pixels_seen, whole
+from operators.upscalers.tiles import grid, pixels_seen, upscale_whole
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = 4
@@ -154,7 +154,7 @@ def _resized(small: Pixels, method: Image.Resampling) -> Pixels:
 
 def network_alone(small: Pixels, model: str) -> Pixels:
     """The whole picture enlarged by the network in tiles, without limits on its detail."""
-    enlarged = whole(upscaler(model, SCALE), small.astype(np.float32) / 255)
+    enlarged = upscale_whole(find_upscaler(model, SCALE), small.astype(np.float32) / 255)
     return np.rint(np.clip(enlarged, 0, 1) * 255).astype(np.uint8)
 
 
@@ -214,8 +214,8 @@ def ways(model: str, routing: Routing) -> dict[str, Callable[[Pixels], Pixels]]:
         "bicubic": lambda small: _resized(small, Image.Resampling.BICUBIC),
         "lanczos": lambda small: _resized(small, Image.Resampling.LANCZOS),
         "network alone": lambda small: network_alone(small, model),
-        "network, guarded": lambda small: frame(enlargement(small, replace(routing, threshold=-1.0))),
-        "routed": lambda small: frame(enlargement(small, routing)),
+        "network, guarded": lambda small: assemble(enlargement(small, replace(routing, threshold=-1.0))),
+        "routed": lambda small: assemble(enlargement(small, routing)),
     }
 
 
@@ -231,7 +231,7 @@ def sweep(routing: Routing, chosen: list[Example]) -> list[dict[str, float]]:
             routed = enlargement(example.small, replace(routing, threshold=threshold))
             blocks = routed.routed.tobytes()
             if blocks not in known:
-                known[blocks] = perceptual_distance().distance(frame(routed), example.truth)
+                known[blocks] = perceptual_distance().distance(assemble(routed), example.truth)
             point["seen"] += routed.network_pixels()
             point["perceptual"] += known[blocks] / len(chosen)
     curve_points = [{**point, "compute": point["seen"] / points[THRESHOLDS[0]]["seen"]} for point in points.values()]
@@ -338,7 +338,7 @@ def write_page(path: Path, content: JsonObject, drawing: str, parts: list[str]) 
 def full_cost(small: Pixels, model: str) -> int:
     """Pixels that the network sees when it enlarges the whole picture."""
     height, width = small.shape[:2]
-    return pixels_seen(upscaler(model, SCALE), grid(width, height, 256), width, height)
+    return pixels_seen(find_upscaler(model, SCALE), grid(width, height, 256), width, height)
 
 
 def compare_ways(model: str, routing: Routing, chosen: Iterable[Example]) -> tuple[list[JsonObject], list[str]]:

@@ -43,7 +43,7 @@ def measure_peak(side: int, kind: str) -> tuple[float, float, float]:
 
     from operators.enlarge import Enlarge
     from operators.models.threads import use_one_thread
-    from operators.rows.schema import complete
+    from operators.rows.schema import complete_rows
     from operators.rows.table import row_views
 
     use_one_thread()
@@ -51,7 +51,7 @@ def measure_peak(side: int, kind: str) -> tuple[float, float, float]:
     operator.open()
     data = draw_source(side, kind)
     columns = {"image_id": ["0"], "uri": ["a"], "path": ["a"], "shard": pa.array([0], pa.int32())}
-    table = complete(pa.table({**columns, "bytes": pa.array([data], pa.large_binary()), "source_sha256": ["0"]}))
+    table = complete_rows(pa.table({**columns, "bytes": pa.array([data], pa.large_binary()), "source_sha256": ["0"]}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     row = row_views(operator.apply(table))[0]
     encoded = row.data("encoded")

@@ -19,7 +19,7 @@ from skimage import data
 
 from operators.generators.catalogue import generator_of
 from operators.generators.generator import Request
-from operators.generators.tensors import unstacked
+from operators.generators.tensors import unstack
 from operators.models.card import ModelCard
 from operators.models.registry import pin_checksums, resolve
 from tests.operators.generators.tiny import saved
@@ -53,7 +53,7 @@ def measure(kind: str, folder: Path) -> None:
     def fills(size: int) -> list[np.ndarray]:
         work, done = requests(), []
         for start in range(0, len(work), size):
-            done += unstacked(generator.pictures(work[start : start + size]))
+            done += unstack(generator.pictures(work[start : start + size]))
         return done
 
     torch.set_num_threads(1)

@@ -47,7 +47,7 @@ from operators.pictures.picture import Edit
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.box import Box
 from operators.rows.records import JsonObject
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.rows.table import Region, row_views
 from operators.soften import Soften
 from operators.vision.stroke_network import LINE_HEIGHT
@@ -140,7 +140,7 @@ def _detect_and_soften(picture: Pixels, folder: Path, number: int, soften: Softe
     path = folder / f"{number:04d}.png"
     Image.fromarray(picture).save(path)
     columns = {"image_id": [path.name], "uri": [str(path)], "path": [path.name], "shard": pa.array([0], pa.int32())}
-    table = Flow((Fetch(), Detect(), soften)).run(complete(pa.table(columns)))
+    table = Flow((Fetch(), Detect(), soften)).run(complete_rows(pa.table(columns)))
     return table, {timing["operator"]: timing["total"] for timing in table["timings"].to_pylist()[0]}
 
 

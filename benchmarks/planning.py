@@ -38,7 +38,7 @@ from flows.engine.session import connect
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.planning.plan import Plan, make_plan, profile_yaml
-from flows.planning.sample import measure_stages, sample
+from flows.planning.sample import draw_sample, measure_stages
 from operators.fetch import Fetch
 from operators.ledger import index
 from operators.operator import Operator
@@ -49,7 +49,7 @@ def plan_of(source: Path, profile: Profile, images: int) -> Plan:
     """The plan of a profile for the default flow on a source."""
     with tempfile.TemporaryDirectory() as work:
         flow = erase_text().then(Write(f"{work}/out"))
-        measurements = dict(measure_stages(flow, profile, sample(str(source)).rows, Path(work)))
+        measurements = dict(measure_stages(flow, profile, draw_sample(str(source)).rows, Path(work)))
     return make_plan(erase_text().then(Write("out")), profile, measurements, 0.0, images)
 
 

@@ -36,7 +36,7 @@ from operators.metrics.surface import FIGURES
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject
 from operators.rows.table import Region, row_views
-from operators.verify import Verify, measured_region
+from operators.verify import Verify, measure_region
 from operators.vision.text_detector import Scale
 
 CLASSICAL, GENERATIVE = "navier_stokes", "patchmatch"
@@ -106,7 +106,7 @@ def _judge(rung: str, region: Region, clean: Pixels, factor: float) -> JsonObjec
         return {"distance": None, "accepted": False, "milliseconds": 0.0}
     start = time.process_time()
     FILLS[rung](np.ascontiguousarray(pixels), hole_of(mask), 0)
-    checks = Verify().check_fill(rung, measured_region(region, factor))
+    checks = Verify().check_fill(rung, measure_region(region, factor))
     milliseconds = 1000 * (time.process_time() - start)
     result = pasted(pixels, fill, mask[:, :, BLEND])
     distance = perceptual_distance().distance(np.ascontiguousarray(result[area]), np.ascontiguousarray(clean[area]))

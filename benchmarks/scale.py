@@ -38,7 +38,7 @@ from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.ledger import index, ledger
 from operators.operator import Operator
-from operators.rows.schema import complete, ledger_rows
+from operators.rows.schema import complete_rows, ledger_rows
 from operators.rows.table import map_rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -146,7 +146,7 @@ def measure_finished(rows: int, work: Path) -> dict[str, float]:
     sizes = index.build(str(manifest), str(dest))
     figures["seconds_to_index"] = time.perf_counter() - start
     for shard, size in sizes.items():
-        done = complete(index.read_shard(str(dest), shard))
+        done = complete_rows(index.read_shard(str(dest), shard))
         verdicts = pa.array(["untouched"] * size, pa.string())
         done = done.set_column(done.schema.names.index("verdict"), "verdict", verdicts)
         ledger.commit(str(dest), ledger_rows(done))

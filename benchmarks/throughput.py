@@ -36,7 +36,7 @@ from flows.ladder import Fills, Rung
 from operators.ledger import index, ledger
 from operators.models.threads import use_one_thread
 from operators.operator import Chain
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.write import Write
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,7 +60,7 @@ def _run_loop(flow: Flow, rows: pa.Table, ready: Any, go: Any, finished: Any) ->
     ready.put(None)
     go.wait()
     for position in range(len(rows)):
-        chain.apply(complete(rows.slice(position, 1)))
+        chain.apply(complete_rows(rows.slice(position, 1)))
     finished.put(time.perf_counter())
 
 

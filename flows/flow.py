@@ -15,15 +15,14 @@ from cluster.profile import Profile
 from cluster.stage_name import StageName
 from operators.models.threads import use_one_thread
 from operators.operator import Chain, Operator
-from operators.rows.schema import INDEX_COLUMNS, column, complete
+from operators.rows.schema import INDEX_COLUMNS, complete_rows, is_column
 
 FUSED_STAGE = "worker"
 """The stage of a fused profile that runs every operator that computes."""
 
 
 class FlowError(ValueError):
-    """A flow whose operators do not fit together; the message names the operator and the column.
-    """
+    """A flow whose operators do not fit together; the message names the operator and the column."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Flow:
         known = set(INDEX_COLUMNS)
         for operator in self.operators:
             for path in (*operator.reads, *operator.adds):
-                if not column(path):
+                if not is_column(path):
                     raise FlowError(f"{operator.name}: there is no column {path!r} in the row")
             for path in operator.reads:
                 if path not in known:
@@ -56,7 +55,7 @@ class Flow:
         chain = Chain(self.operators)
         use_one_thread()
         chain.open()
-        return chain.apply(complete(table))
+        return chain.apply(complete_rows(table))
 
     def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
         """The operator of each stage, with the name under which the profile knows the stage.

@@ -17,7 +17,7 @@ from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.rows.table import Region, Row, row_views
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
@@ -56,7 +56,7 @@ def steps(flow: Flow, file: str | Path) -> Iterator[Step]:
 def index_row(file: Path) -> pa.Table:
     """The complete row with which a flow starts on a local file."""
     columns = {"image_id": [file.name], "uri": [str(file)], "path": [file.name], "shard": pa.array([0], pa.int32())}
-    return complete(pa.table(columns))
+    return complete_rows(pa.table(columns))
 
 
 def draw_regions(row: Row) -> Image.Image:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from operators.masks.mask import BLEND
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits, encode
+from operators.pictures.codec import FRAME_CACHE, Limits, encode
 from operators.pictures.picture import Edit
 from operators.rows.checks import reasons_of
 from operators.rows.failure import CODES, Failure
@@ -53,7 +53,7 @@ class Compose(Operator):
         data = row.data("bytes")
         if not edits or data is None:
             return None
-        picture = FRAMES.picture(row, self.limits)
+        picture = FRAME_CACHE.picture(row, self.limits)
         try:
             return {"encoded": encode(picture.edited(edits), data)}
         except (OSError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from operators.decisions.routing import route
 from operators.masks.mask import dilated, hole_of
 from operators.metrics.surface import region_figures, smoothed_over, surface_figures, text_smoothed_over
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Region, Row, map_rows
@@ -71,7 +71,7 @@ class Describe(Operator):
         if not regions:
             return None
         encoder, longer_side = image_encoder(self.encoder), max(row["width"], row["height"])
-        picture = FRAMES.picture(row, self.limits)
+        picture = FRAME_CACHE.picture(row, self.limits)
         frame = picture.rgb()
         small, hole = _reduced(frame, regions)
         surface = smoothed_over(small, hole)

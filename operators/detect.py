@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.masks.geometry import Polygon, bounding_box
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
@@ -64,7 +64,7 @@ class Detect(Operator):
 
     def _detect(self, row: Row) -> Additions:
         data = row.data("bytes") or b""
-        picture = FRAMES.at_least(row["source_sha256"], data, self.limits, self.scale.factor)
+        picture = FRAME_CACHE.decode_at_least(row["source_sha256"], data, self.limits, self.scale.factor)
         width, height = picture.size
         return {"width": width, "height": height, "mode": picture.mode, "regions": self.regions(picture)}
 

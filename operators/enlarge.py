@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.colour import Samples
 from operators.pictures.enlarged_file import encode_enlarged
-from operators.pictures.formats.header import opened
+from operators.pictures.formats.header import pillow_header
 from operators.pictures.picture import TURNS, Picture
 from operators.rows.failure import CODES, Failure
 from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Row, derive, map_rows
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
 
 CENTIMETRES_PER_INCH = 2.54
@@ -73,7 +73,7 @@ class Enlarge(Operator):
         Missing or changed weights then end the run instead of failing every image.
         """
         if self.paper is None:
-            upscaler(self.routing.model, self.scale).opened()
+            find_upscaler(self.routing.model, self.scale).opened()
 
     def settings(self) -> JsonObject:
         """The fields, and the identity of the weights that enlarge."""
@@ -88,13 +88,13 @@ class Enlarge(Operator):
         return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _decide_verdict)
 
     def _upscaler_identity(self) -> ModelRecord:
-        return upscaler(self.routing.model, math.inf if self.paper else self.scale).identity()
+        return find_upscaler(self.routing.model, math.inf if self.paper else self.scale).identity()
 
     def _enlarge(self, row: Row) -> Additions:
         data = row.data("bytes")
         if data is None:
             raise Failure("file_empty", "0 bytes")
-        picture = FRAMES.decode(row["source_sha256"], data, self.limits)
+        picture = FRAME_CACHE.decode(row["source_sha256"], data, self.limits)
         width, height = picture.size
         known = {"width": width, "height": height, "mode": picture.mode}
         factor = self.scale if self.paper is None else self.paper.factor(width, height)
@@ -105,7 +105,7 @@ class Enlarge(Operator):
         if size[0] * size[1] > self.most_pixels:
             raise Failure("pixels_over_limit", f"{size[0]} x {size[1]} pixels, limit {self.most_pixels}")
         enlargement = self._enlargement(picture, size)
-        pixels = frame(enlargement)
+        pixels = assemble(enlargement)
         dots = self.paper.dots_per_inch if self.paper else None
         try:
             result = encode_enlarged(picture, pixels, data, dots)
@@ -127,7 +127,7 @@ def _check_kind(picture: Picture, data: memoryview | bytes) -> None:
         raise Failure("mode_unsupported", f"{picture.format} in mode {picture.mode} cannot be enlarged")
     if picture.space.premultiplied:
         raise Failure("mode_unsupported", "colours multiplied by their alpha cannot be enlarged")
-    if picture.format == "PNG" and picture.mode != "P" and "transparency" in opened(data, "PNG").source.info:
+    if picture.format == "PNG" and picture.mode != "P" and "transparency" in pillow_header(data, "PNG").source.info:
         raise Failure("mode_unsupported", "one colour means transparent, and new pixels could have that colour by chance")
 
 
@@ -143,7 +143,7 @@ def _positive(picture: Picture) -> Samples:
     return result
 
 
-def frame(enlargement: Enlargement) -> Any:
+def assemble(enlargement: Enlargement) -> Any:
     """The whole enlarged picture in the source's sample type, assembled tile by tile."""
     pixels: Any = None
     for left, top, tile in enlargement.tiles():

@@ -12,14 +12,11 @@ import pyarrow as pa
 from operators.operator import Operator
 from operators.pictures.codec import FORMATS, Limits
 from operators.rows.failure import Failure
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
 from operators.storage import source_image
 from operators.storage.parquet_images import is_cell
-
-EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp"}
-"""File name extension of each format in FORMATS."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Fetch(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fetch the rows of one batch, several at a time."""
-        return map_rows(complete(batch), self.name, self.adds, self._fetch, threads=self.threads)
+        return map_rows(complete_rows(batch), self.name, self.adds, self._fetch, threads=self.threads)
 
     def _fetch(self, row: Row) -> Additions:
         size = row["size"]
@@ -60,4 +57,4 @@ class Fetch(Operator):
 
 def _extension(data: bytes) -> str:
     """The extension of the format whose signature the data starts with; empty if there is none."""
-    return next((EXTENSIONS[name] for name, format in FORMATS.items() if data.startswith(format.signatures)), "")
+    return next((format.extension for format in FORMATS.values() if data.startswith(format.signatures)), "")

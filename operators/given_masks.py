@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from operators.masks.mask import dilated
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
@@ -54,7 +54,7 @@ class GivenMasks(Operator):
         return map_rows(batch, self.name, FOUND_COLUMNS, self._regions)
 
     def _regions(self, row: Row) -> Additions:
-        picture = FRAMES.picture(row, self.limits)
+        picture = FRAME_CACHE.picture(row, self.limits)
         width, height = picture.size
         mask = self._read_mask(row["path"])
         if mask.shape != (height, width):
@@ -82,7 +82,7 @@ class GivenMasks(Operator):
         for name in _mask_names(path):
             try:
                 with timed("io"):
-                    data = storage.read(storage.joined(self.masks, name))
+                    data = storage.read(storage.join(self.masks, name))
             except Failure as failure:
                 if failure.code == "key_missing":
                     continue

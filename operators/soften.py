@@ -14,7 +14,7 @@ from operators.masks.geometry import bounding_box, grouped
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
@@ -109,7 +109,7 @@ class Soften(Operator):
     def _soften(self, row: Row) -> Additions | None:
         if not row.regions:
             return None
-        picture = FRAMES.picture(row, self.limits)
+        picture = FRAME_CACHE.picture(row, self.limits)
         return {"regions": self.soften(picture, [region.record() for region in row.regions])}
 
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:

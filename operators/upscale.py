@@ -20,7 +20,7 @@ from operators.rows.box import Box
 from operators.rows.checks import check
 from operators.rows.records import JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.detail_guard import Guard
 from operators.upscalers.detail_loss import noise_level
 from operators.upscalers.resample import resampled
@@ -79,7 +79,7 @@ class Upscale(Operator):
 
     def models(self) -> list[ModelRecord]:
         """The upscaler, and the detector that looks for new text."""
-        return [upscaler(self.model, math.inf).identity(), text_detector_identity()]
+        return [find_upscaler(self.model, math.inf).identity(), text_detector_identity()]
 
     def open(self) -> None:
         """Load the detector that looks for new text."""
@@ -87,7 +87,7 @@ class Upscale(Operator):
 
     def settings(self) -> JsonObject:
         """The fields, and the identity of the weights that rebuild detail."""
-        return {**super().settings(), "upscaler": upscaler(self.model, math.inf).identity()}
+        return {**super().settings(), "upscaler": find_upscaler(self.model, math.inf).identity()}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Bring the fills of one batch to their crops' size."""
@@ -133,7 +133,7 @@ class Upscale(Operator):
         plain = _as_bytes(resampled(source, size))
         plain_result = pasted(pixels, plain, mask[:, :, BLEND])
         ratios = detail_ratios(plain_result, place, noise_level(luma(plain_result)))
-        deficit = float(np.max(-np.array(ratios[: lost_octaves(fill, pixels)]), initial=0.0))
+        deficit = float(np.max(-np.array(ratios[: count_lost_octaves(fill, pixels)]), initial=0.0))
         if not deficit > self.threshold:
             return plain, {"deficit": deficit, "kept": 0.0}
         rebuilt = self.enhance(plain, mask, source)
@@ -163,7 +163,7 @@ class Upscale(Operator):
         its own size, values 0..1. The result is not judged here.
         """
         size, (height, width) = plain.shape[1::-1], source.shape[:2]
-        chosen = upscaler(self.model, max(size[0] / width, size[1] / height))
+        chosen = find_upscaler(self.model, max(size[0] / width, size[1] / height))
         rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
         down, right = height / size[1], width / size[0]
         left, top = math.floor(columns[0] * right), math.floor(rows[0] * down)
@@ -176,7 +176,7 @@ class Upscale(Operator):
         return _as_bytes(plain / np.float32(255) * (1 - confidence) + resampled(detailed, size) * confidence)
 
 
-def lost_octaves(fill: Pixels, pixels: Pixels) -> int:
+def count_lost_octaves(fill: Pixels, pixels: Pixels) -> int:
     """How many of the finest measured octaves a fill of this resolution cannot hold."""
     ratio = max(pixels.shape[0] / fill.shape[0], pixels.shape[1] / fill.shape[1])
     return min(BANDS, max(0, math.ceil(math.log2(ratio))))

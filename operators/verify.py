@@ -30,7 +30,7 @@ from operators.vision.text_detector import (
 
 
 @dataclass(frozen=True)
-class Limits:
+class CheckLimits:
     """The largest value of each check that passes.
 
     A fill that exceeds any of them stays open for the next rung.
@@ -71,7 +71,7 @@ class Verify(Operator):
         "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.checks", "regions.state")
-    limits: Limits = Limits()
+    limits: CheckLimits = CheckLimits()
     scale: Scale = Scale()
     gated: bool = True
     """Whether the calibrated gate decides in addition to the limits."""
@@ -102,7 +102,7 @@ class Verify(Operator):
         for region in regions:
             region_checks, state = region["checks"], region["state"]
             if _is_unjudged(region):
-                new = self.check_fill(region["rung"], measured_region(region, factor))
+                new = self.check_fill(region["rung"], measure_region(region, factor))
                 region_checks = [*region_checks, *new]
                 state = "accepted" if all(record["passed"] for record in new) else "open"
             checks.append(region_checks)
@@ -123,7 +123,7 @@ class Verify(Operator):
         return checks
 
 
-def measured_region(region: Region, factor: float) -> dict[str, float] | None:
+def measure_region(region: Region, factor: float) -> dict[str, float] | None:
     """The gate's measurements of a region's fill; see `measure_fill`.
 
     The detector looks at the pasted fill at `factor` times its size. None if the fill is missing

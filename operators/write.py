@@ -51,7 +51,7 @@ class Write(Operator):
         failure = row["failure"]
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
-        uri = store.joined(self.dest, "images", row["path"])
+        uri = store.join(self.dest, "images", row["path"])
         edited, original = row.data("encoded"), row.data("bytes")
         with timed("io"):
             if edited is not None:

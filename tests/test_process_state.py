@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from operators.models.in_process import load_once
-from operators.pictures.codec import FRAMES, Limits
+from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.deadline import keep_deadlines
 from operators.storage.retries import STORE_OUTAGES
 from tests.fixtures.process_state import RESETS, reset_process_state
@@ -66,11 +66,11 @@ def test_a_reset_forgets_models_pictures_and_outages(tmp_path: Path) -> None:
     file = tmp_path / "grey.png"
     Image.fromarray(np.full((8, 8, 3), 128, np.uint8)).save(file)
     first = load_once("alias", "checksum", "cpu", object)
-    picture = FRAMES.decode("sha", file.read_bytes(), Limits())
+    picture = FRAME_CACHE.decode("sha", file.read_bytes(), Limits())
     STORE_OUTAGES.seconds_silent("s3://silent")
     keep_deadlines(lambda operator: 60.0)
     reset_process_state()
     assert load_once("alias", "checksum", "cpu", object) is not first
-    assert FRAMES.decode("sha", file.read_bytes(), Limits()) is not picture
+    assert FRAME_CACHE.decode("sha", file.read_bytes(), Limits()) is not picture
     assert STORE_OUTAGES.seconds_silent("s3://silent") == 0.0
     reset_process_state()

@@ -26,7 +26,7 @@ from operators.rows.box import Box
 from operators.rows.timing import row_timing, timed
 from operators.soften import Soften
 from operators.storage import files as storage
-from operators.verify import Verify, measured_region
+from operators.verify import Verify, measure_region
 
 DETECT, SOFTEN, VERIFY, LIMITS = Detect(), Soften(), Verify(), Limits()
 FILL = "navier_stokes"
@@ -93,7 +93,7 @@ def erase(picture: Picture, regions: Sequence[Region], verified: bool = True) ->
         with timed("model"):
             region["fill"] = CLASSICAL[FILL](np.ascontiguousarray(pixels), hole, 0)
         if verified:
-            checks = VERIFY.check_fill(FILL, measured_region(view, factor))  # type: ignore[arg-type]
+            checks = VERIFY.check_fill(FILL, measure_region(view, factor))  # type: ignore[arg-type]
             region["state"] = "accepted" if all(check["passed"] for check in checks) else "open"
     return softened
 
@@ -123,7 +123,7 @@ def read(path: str) -> bytes:
 def write(dest: str, path: str, data: bytes) -> None:
     """Write the file atomically under its name in DEST."""
     with timed("io"):
-        storage.write(storage.joined(dest, "images", Path(path).name), data)
+        storage.write(storage.join(dest, "images", Path(path).name), data)
 
 
 def verdict_of(regions: Sequence[Region]) -> str:

@@ -16,7 +16,7 @@ from flows.audit.boundaries import BOUNDARIES
 from flows.audit.boundaries.crossing import Crossing, pooled
 from flows.audit.boundaries.embedding import Sight, measure_sights, visibility
 from flows.audit.boundaries.latent import autoencoder
-from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, sample_of
+from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, take_sample
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
@@ -138,7 +138,7 @@ def audit(
     result = Audit(source, models)
     for item in islice(list_source(source, excluded), limit):
         try:
-            result.measured.append(_measure(item.path, sample_of(item, models.autoencoder, models.embed)))
+            result.measured.append(_measure(item.path, take_sample(item, models.autoencoder, models.embed)))
         except Exception as error:
             result.failures[failure_of(error).code] += 1
         progress(result)

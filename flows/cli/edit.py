@@ -20,7 +20,7 @@ from flows.flow import Flow
 from flows.ladder import Fills, rungs_of
 from operators.decisions.budget import Budget
 from operators.rows.failure import RunError
-from operators.upscalers.catalogue import UPSCALERS, upscaler
+from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 from operators.upscalers.enlargement import Routing
 
 
@@ -74,7 +74,7 @@ def enlarge(
         if scale is not None and scale not in SCALES:
             raise RunError("option_invalid", f"--scale {scale}: choose from {', '.join(map(str, SCALES))}")
         factor = float(scale or 1)
-        upscaler(model, factor)
+        find_upscaler(model, factor)
         print_size = None if paper is None else paper_of(paper, dpi)
         flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits)
         _execute(flow, source, dest, options)

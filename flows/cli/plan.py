@@ -19,7 +19,7 @@ from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
 from flows.planning.limits import limits, traffic_of
 from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, profile_yaml
-from flows.planning.sample import gpu_memory, measure_stages, sample
+from flows.planning.sample import draw_sample, gpu_memory, measure_stages
 from operators.rows.failure import RunError
 from operators.write import Write
 
@@ -49,7 +49,7 @@ def plan(
         prices, base_profile = parse_prices(price or []), profiles.load(profile)
         with tempfile.TemporaryDirectory(prefix="cleanplate-plan-") as work:
             flow = erase_text(Fills(rungs_of(preset, model))).then(Write(f"{work}/out"))
-            index_sample = sample(source)
+            index_sample = draw_sample(source)
             measured = {}
             with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
                 task = bar.add_task("measuring", total=len(flow.stages(base_profile)))

@@ -38,7 +38,7 @@ def rates_for(dest: str, rungs: Sequence[Rung], fresh: bool) -> tuple[Rate, ...]
 
 def _read_rates(dest: str) -> tuple[Rate, ...] | None:
     """The rates in the run.json of `dest`; None without one or without a budget in it."""
-    uri = storage.joined(dest, "run.json")
+    uri = storage.join(dest, "run.json")
     if not storage.exists(uri):
         return None
     budgets = [operator.get("budget") for operator in json.loads(storage.read(uri))["settings"]]

@@ -77,7 +77,7 @@ def run(
     for operator in flow.operators:
         operator.check()
     try:
-        storage.reach(dest)
+        storage.check_reachable(dest)
         with Lease(dest).hold() as lease:
             return _run(_Run(flow.then(Write(dest)), source, dest, profile, options, lease, progress))
     except Failure as failure:
@@ -140,7 +140,7 @@ def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
     """
     for shard, files in zip(items["shard"].to_pylist(), items["files"].to_pylist(), strict=True):
         rows = index.read_shard(dest, shard)
-        done = ledger.done_in(ledger.read_shard(dest, shard, files))
+        done = ledger.done_ids_in(ledger.read_shard(dest, shard, files))
         pending = rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
         if len(pending):
             yield pack_blocks(pending, images)

@@ -39,10 +39,10 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     `options.fresh` first removes what an earlier run left beside the images. Raises RunError
     settings_changed if the settings or the source differ.
     """
-    uri = storage.joined(dest, "run.json")
+    uri = storage.join(dest, "run.json")
     if options.fresh:
         for part in ("ledger", "index", "run.json", "report.html"):
-            storage.remove(storage.joined(dest, part))
+            storage.remove(storage.join(dest, part))
         return False
     if not storage.exists(uri):
         return False
@@ -78,7 +78,7 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    storage.write(storage.joined(dest, "run.json"), json.dumps(content, indent=2).encode())
+    storage.write(storage.join(dest, "run.json"), json.dumps(content, indent=2).encode())
 
 
 def run_id(dest: str) -> str:
@@ -86,4 +86,4 @@ def run_id(dest: str) -> str:
 
     It is empty if run.json has none.
     """
-    return str(json.loads(storage.read(storage.joined(dest, "run.json"))).get("run", ""))
+    return str(json.loads(storage.read(storage.join(dest, "run.json"))).get("run", ""))

@@ -17,7 +17,7 @@ from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
-from operators.rows.schema import SCHEMA, check_schema, complete
+from operators.rows.schema import SCHEMA, check_schema, complete_rows
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -75,7 +75,7 @@ def work(operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, ta
 
     The result has only these `columns`; None keeps all of them. Raises SchemaError.
     """
-    rows = complete(unpack_blocks(table))
+    rows = complete_rows(unpack_blocks(table))
     result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)
     observe_batch(operator, rows, result)

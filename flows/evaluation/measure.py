@@ -33,10 +33,10 @@ from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import JsonObject
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.rows.table import Region, row_views, swap_children
 from operators.soften import Soften
-from operators.verify import measured_region
+from operators.verify import measure_region
 from operators.vision.text_detector import Scale
 
 Job = TypeVar("Job")
@@ -89,7 +89,7 @@ PERTURBATIONS = tuple(Perturbation(name) for name in ("shifted", "grown", "noisy
 
 def _index_row(entry: Entry, path: Path) -> pa.Table:
     columns = {"image_id": [entry.file], "uri": [str(path)], "path": [entry.file], "shard": pa.array([0], pa.int32())}
-    return complete(pa.table(columns))
+    return complete_rows(pa.table(columns))
 
 
 def detect_and_soften(suite: Suite, entry: Entry) -> pa.Table:
@@ -190,7 +190,7 @@ def _fill_records(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None
     for number, region in enumerate(filled.regions):
         clean = crop_of(region, truth) if truth is not None else None
         figures = fill_figures(region, clean)
-        measurements = measured_region(region, Scale().factor(frame.width, frame.height))
+        measurements = measure_region(region, Scale().factor(frame.width, frame.height))
         if not figures or measurements is None:
             continue
         record: EvaluatedFill = {

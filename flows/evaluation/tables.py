@@ -13,7 +13,7 @@ from flows.evaluation.calibrate import BAD
 from flows.evaluation.measure import finite
 from flows.evaluation.records import EvaluatedFill, Evaluation, TableRow
 from flows.reports.drift import warnings
-from flows.reports.latency import percentiles
+from flows.reports.latency import latency_rows
 
 Record = TypeVar("Record")
 Key = TypeVar("Key", bound=Hashable)
@@ -172,7 +172,7 @@ def latency_table(timings: Mapping[str, Mapping[str, float]]) -> list[TableRow]:
     """P50, P95 and P99 in milliseconds per image, and the share of all time, for every operator
     and for the whole image.
     """
-    return percentiles(timings.values())
+    return latency_rows(timings.values())
 
 
 def drift_warnings(content: Evaluation) -> list[str]:

@@ -30,7 +30,7 @@ from flows.flow import Flow
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.failure import RunError
-from operators.rows.schema import SCHEMA, check_schema, complete
+from operators.rows.schema import SCHEMA, check_schema, complete_rows
 from operators.storage.listing import list_source, output_path
 
 IMAGES = 48
@@ -66,7 +66,7 @@ class Measured:
     """Seconds until a process was ready."""
 
 
-def sample(source: str) -> Sample:
+def draw_sample(source: str) -> Sample:
     """Draw random images from the beginning of a listing; the same ones every time.
 
     Raises RunError source_missing without images, and as the listing does.
@@ -95,7 +95,7 @@ def measure_stages(flow: Flow, profile: Profile, rows: pa.Table, work: Path) -> 
     of a stage dies.
     """
     laid_out, names = flow.lay_out(profile)
-    table = complete(rows)
+    table = complete_rows(rows)
     for name, (_, operator) in zip(names, flow.stages(profile), strict=True):
         stage = laid_out.stages[name]
         processes = 1 if stage.gpus else min(cores(), len(table))
@@ -128,13 +128,13 @@ def _join(parts: list[Measured]) -> Measured:
     )
 
 
-_together: Barrier | None = None
+_all_ready: Barrier | None = None
 """Set in each process of a stage: they start to work together when all have opened the stage."""
 
 
 def _set_barrier(barrier: Barrier) -> None:
-    global _together
-    _together = barrier
+    global _all_ready
+    _all_ready = barrier
 
 
 def _measure_part(operator: Operator, file: Path, batch: int, gpu_before: float) -> Measured:
@@ -148,8 +148,8 @@ def _measure_part(operator: Operator, file: Path, batch: int, gpu_before: float)
     table = _read_table(file)
     operator.apply(table.slice(0, 1))  # the first image also pays for what is loaded lazily
     opened = time.perf_counter() - start
-    assert _together is not None
-    _together.wait()
+    assert _all_ready is not None
+    _all_ready.wait()
     results, seconds, cpu_seconds, model_seconds = [], [], [], []
     for first in range(0, len(table), batch):
         rows = table.slice(first, batch)

@@ -46,7 +46,7 @@ class Latencies:
         return rows
 
 
-def percentiles(images: Iterable[Mapping[str, float]]) -> list[JsonObject]:
+def latency_rows(images: Iterable[Mapping[str, float]]) -> list[JsonObject]:
     """`Latencies.percentiles` of images in memory, each a mapping from operator to milliseconds."""
     latencies = Latencies()
     for image in images:

@@ -43,7 +43,7 @@ def write_report(dest: str) -> str:
     for rows in ledger.shard_rows(dest):
         for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
             digest.add(image)
-    run: JsonObject = json.loads(storage.read(storage.joined(dest, "run.json")))
+    run: JsonObject = json.loads(storage.read(storage.join(dest, "run.json")))
     rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
     page = render_page(
         "report.html.j2",
@@ -64,7 +64,7 @@ def write_report(dest: str) -> str:
 
 def report_uri(dest: str) -> str:
     """The URI of the report of a destination."""
-    return storage.joined(dest, "report.html")
+    return storage.join(dest, "report.html")
 
 
 def _prepare_image(image: LedgerRow) -> EditedImage:

@@ -15,7 +15,7 @@ from operators.rows.checks import BUDGET_CHECK, check, judged_rungs
 from operators.rows.records import CheckRecord
 
 
-class Children(Protocol):
+class RegionView(Protocol):
     """A region whose children are read by name, such as `table.Region` or a dictionary."""
 
     def __getitem__(self, name: str, /) -> Any:
@@ -51,11 +51,11 @@ class Budget:
         """The cost in milliseconds of one fill of a crop of `area` pixels."""
         return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
 
-    def spent(self, regions: Sequence[Children]) -> float:
+    def spent(self, regions: Sequence[RegionView]) -> float:
         """The predicted cost of the fills that an image has had; the checks name their rungs."""
         return sum(self.predicted(rung, _area(region)) for region in regions for rung in judged_rungs(region["checks"] or []))
 
-    def affords(self, regions: Sequence[Children], chosen: Sequence[int], rung: str) -> list[int]:
+    def affords(self, regions: Sequence[RegionView], chosen: Sequence[int], rung: str) -> list[int]:
         """Which of the `chosen` regions of an image `rung` can still fill, taken in their order.
 
         A region that costs too much is passed over; later, cheaper ones may still be filled.
@@ -68,11 +68,11 @@ class Budget:
                 remaining -= cost
         return affordable
 
-    def refusal(self, rung: str, region: Children, regions: Sequence[Children]) -> CheckRecord:
+    def refusal(self, rung: str, region: RegionView, regions: Sequence[RegionView]) -> CheckRecord:
         """The check of a fill that was not made: the image's cost with it, against the budget."""
         value = self.spent(regions) + self.predicted(rung, _area(region))
         return check(rung, BUDGET_CHECK, value, self.milliseconds)
 
 
-def _area(region: Children) -> int:
+def _area(region: RegionView) -> int:
     return int(region["crop"]["width"] * region["crop"]["height"])

@@ -20,7 +20,7 @@ from operators.generators.canvas import largest
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
-from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, unstack
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.arrays import Pixels
@@ -75,7 +75,7 @@ class DiffusersPipeline:
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Regenerate each crop, see `Generator.fill`."""
-        pictures = unstacked(self.pictures(requests))
+        pictures = unstack(self.pictures(requests))
         return [canvas_of(request, self.card).returned(picture) for request, picture in zip(requests, pictures, strict=True)]
 
     def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
@@ -89,7 +89,7 @@ class DiffusersPipeline:
         arguments = {
             "prompt": [request.prompt for request in requests],
             "negative_prompt": [self.card.negative_prompt] * len(requests) if self.card.negative_prompt else None,
-            "image": (stacked(pictures) + 1) / 2,
+            "image": (stack(pictures) + 1) / 2,
             "mask_image": self.masks(requests),
             "height": canvases[0].height,
             "width": canvases[0].width,
@@ -142,7 +142,7 @@ class DiffusersPipeline:
 
         pipeline, device = self.loaded.pipeline, self.loaded.device
         canvases = [canvas_of(request, self.card) for request in requests]
-        smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)])
+        smooth = stack([canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)])
         random = generators_of(requests)
         latents = pipeline._encode_vae_image(smooth.to(device, pipeline.vae.dtype), random)
         maps = [

@@ -17,7 +17,7 @@ from operators.generators.batch_invariance import invariant_microbatch
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
-from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stacked, unstacked
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, unstack
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.arrays import Pixels
@@ -89,7 +89,7 @@ class LatentDiffusion:
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Regenerate each crop, see `Generator.fill`."""
-        pictures = unstacked(self.pictures(requests))
+        pictures = unstack(self.pictures(requests))
         return [canvas_of(request, self.card).returned(picture) for request, picture in zip(requests, pictures, strict=True)]
 
     def pictures(self, requests: Sequence[Request]) -> torch.Tensor:
@@ -137,7 +137,7 @@ class LatentDiffusion:
             maps = [latent_cells(channel, canvas, factor) for canvas, channel in zip(canvases, channels, strict=True)]
             return torch.from_numpy(np.stack(maps)[:, None]).to(device)
 
-        smooth = stacked([canvas.picture(smooth_source(request)) for canvas, request in pairs])
+        smooth = stack([canvas.picture(smooth_source(request)) for canvas, request in pairs])
         source = self._encode_pictures(smooth)
         strength = cells([strength_of(request.mask) for request in requests])
         if self.loaded.pipeline.unet.config.in_channels == LATENTS:

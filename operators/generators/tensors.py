@@ -33,7 +33,7 @@ def smooth_source(request: Request) -> Pixels:
     return navier_stokes(np.ascontiguousarray(request.pixels), hole_of(request.mask), 0)
 
 
-def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
+def stack(pictures: Sequence[Pixels]) -> torch.Tensor:
     """Stack pictures (uint8 height x width x 3): float32 -1..1, batch x 3 x height x width."""
     import torch
 
@@ -41,8 +41,8 @@ def stacked(pictures: Sequence[Pixels]) -> torch.Tensor:
     return pixels.to(torch.float32) / 127.5 - 1
 
 
-def unstacked(batch: torch.Tensor) -> list[Pixels]:
-    """Pictures from a batch: the inverse of `stacked`, clipped and rounded."""
+def unstack(batch: torch.Tensor) -> list[Pixels]:
+    """Pictures from a batch: the inverse of `stack`, clipped and rounded."""
     pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
     return list(pixels.cpu().numpy().astype(np.uint8))
 

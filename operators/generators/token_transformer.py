@@ -16,7 +16,7 @@ import numpy as np
 from operators.generators.canvas import largest
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
-from operators.generators.tensors import canvas_of, generators_of, smooth_source, stacked, unstacked
+from operators.generators.tensors import canvas_of, generators_of, smooth_source, stack, unstack
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.arrays import Pixels
@@ -85,7 +85,7 @@ class TokenTransformer:
             output = self.loaded.pipeline(
                 prompt=request.prompt,
                 negative_prompt=self.card.negative_prompt,
-                image=(stacked([canvas.picture(smooth_source(request))]) + 1) / 2,
+                image=(stack([canvas.picture(smooth_source(request))]) + 1) / 2,
                 mask_image=self.tokens(request),
                 num_inference_steps=self.card.steps,
                 guidance_scale=self.card.guidance,
@@ -93,4 +93,4 @@ class TokenTransformer:
                 generator=generators_of([request])[0],
                 output_type="pt",
             )
-            return canvas.returned(unstacked(output.images * 2 - 1)[0])
+            return canvas.returned(unstack(output.images * 2 - 1)[0])

@@ -29,7 +29,7 @@ def count_finished(dest: str, shards: Collection[int]) -> tuple[Counter[str], Co
     def count_shard(shard: int) -> tuple[Counter[str], Counter[str]]:
         names = files.get(shard, [])
         if ledger.COMPLETE in names:
-            rows = _read_columns(storage.joined(ledger.shard_folder(dest, shard), ledger.COMPLETE))
+            rows = _read_columns(storage.join(ledger.shard_folder(dest, shard), ledger.COMPLETE))
         else:
             rows = ledger.read_shard(dest, shard, names)
         verdicts, failures = Counter[str](), Counter[str]()

@@ -37,7 +37,7 @@ THREADS = 16
 
 def shard_uri(dest: str, shard: int) -> str:
     """The URI of a shard's index file."""
-    return storage.joined(dest, "index", f"shard={shard:06d}.parquet")
+    return storage.join(dest, "index", f"shard={shard:06d}.parquet")
 
 
 def read_shard(dest: str, shard: int) -> pa.Table:
@@ -47,7 +47,7 @@ def read_shard(dest: str, shard: int) -> pa.Table:
 
 def shards(dest: str) -> list[int]:
     """The numbers of the shards in the index of a destination. Raises Failure."""
-    names = (re.search(r"shard=(\d+)\.parquet$", name) for name in storage.names(storage.joined(dest, "index")))
+    names = (re.search(r"shard=(\d+)\.parquet$", name) for name in storage.list_paths(storage.join(dest, "index")))
     return sorted(int(match[1]) for match in names if match)
 
 
@@ -159,7 +159,7 @@ def drop_changed(dest: str, shard: int, ids: list[str], index_shard: str) -> int
     run that dies in between are found superseded by the next indexing. Raises Failure.
     """
     dropped = pa.array(ids, pa.string())
-    for file in storage.uris(ledger.shard_folder(dest, shard)):
+    for file in storage.list_uris(ledger.shard_folder(dest, shard)):
         if file.endswith(".parquet"):
             _rewrite(file, dropped)
     return _rewrite(index_shard, dropped)

@@ -42,7 +42,7 @@ class Lease:
     """Set when another driver has taken the lease."""
 
     def __init__(self, dest: str) -> None:
-        self._uri = storage.joined(dest, "lease.json")
+        self._uri = storage.join(dest, "lease.json")
         self._owner = uuid.uuid4().hex
         self._stop = threading.Event()
         self.lost = threading.Event()

@@ -30,7 +30,7 @@ TRANSIENT_CODES = [code for code, entry in CODES.items() if entry.transient]
 
 def shard_folder(dest: str, shard: int) -> str:
     """The folder of a shard's ledger files."""
-    return storage.joined(dest, "ledger", f"shard={shard:06d}")
+    return storage.join(dest, "ledger", f"shard={shard:06d}")
 
 
 def _encode_parquet(table: pa.Table) -> bytes:
@@ -46,13 +46,13 @@ def commit(dest: str, rows: pa.Table) -> None:
         succeeded = pc.is_null(pc.struct_field(part["failure"], "code")).to_pylist()
         content = sorted(zip(part["image_id"].to_pylist(), succeeded, strict=True))
         name = hashlib.sha256("".join(f"{image_id}{success}" for image_id, success in content).encode()).hexdigest()[:24]
-        storage.write(storage.joined(shard_folder(dest, shard), f"part-{name}.parquet"), _encode_parquet(part))
+        storage.write(storage.join(shard_folder(dest, shard), f"part-{name}.parquet"), _encode_parquet(part))
 
 
 def files_by_shard(dest: str) -> dict[int, list[str]]:
     """The names of the ledger files of every shard, from one listing. Raises Failure."""
     files: dict[int, list[str]] = defaultdict(list)
-    for name in storage.names(storage.joined(dest, "ledger")):
+    for name in storage.list_paths(storage.join(dest, "ledger")):
         match = re.search(r"shard=(\d+)/([^/]+\.parquet)$", name)
         if match:
             files[int(match[1])].append(match[2])
@@ -72,7 +72,7 @@ def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
     names = [COMPLETE] if COMPLETE in files else sorted(files)
     if not names:
         return LEDGER_SCHEMA.empty_table()
-    uris = [storage.joined(shard_folder(dest, shard), name) for name in names]
+    uris = [storage.join(shard_folder(dest, shard), name) for name in names]
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda uri: pq.read_table(io.BytesIO(storage.read(uri))), uris))
     rows = pa.concat_tables(parts, promote_options="permissive")
@@ -91,11 +91,11 @@ def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
 
 def done_ids(dest: str, shard: int) -> set[str]:
     """The ids of a shard's images that are done. Raises Failure."""
-    files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard))]
-    return done_in(read_shard(dest, shard, [name for name in files if name.endswith(".parquet")]))
+    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard))]
+    return done_ids_in(read_shard(dest, shard, [name for name in files if name.endswith(".parquet")]))
 
 
-def done_in(rows: pa.Table) -> set[str]:
+def done_ids_in(rows: pa.Table) -> set[str]:
     """The ids of the done images among ledger rows."""
     return set(rows.filter(_is_done(rows))["image_id"].to_pylist()) if len(rows) else set()
 
@@ -119,13 +119,13 @@ def compact(dest: str, shard: int, expected: int) -> bool:
     Return whether the shard is complete. The merged file is put before the parts are removed, and
     readers prefer it, so a run that dies in between loses nothing. Raises Failure.
     """
-    files = [name.rpartition("/")[2] for name in storage.names(shard_folder(dest, shard)) if name.endswith(".parquet")]
+    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard)) if name.endswith(".parquet")]
     if COMPLETE not in files:
         rows = read_shard(dest, shard, files)
         if len(rows) < expected or not pc.all(_is_done(rows)).as_py():
             return False
-        storage.write(storage.joined(shard_folder(dest, shard), COMPLETE), _encode_parquet(rows.sort_by("image_id")))
+        storage.write(storage.join(shard_folder(dest, shard), COMPLETE), _encode_parquet(rows.sort_by("image_id")))
     for name in files:
         if name != COMPLETE:
-            storage.remove(storage.joined(shard_folder(dest, shard), name))
+            storage.remove(storage.join(shard_folder(dest, shard), name))
     return True

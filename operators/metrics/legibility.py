@@ -49,7 +49,7 @@ def _match(polygons: Sequence[Polygon], texts: Sequence[Polygon], frame: Box) ->
     return texts_found, polygons_found
 
 
-def detected(rgb: Pixels, scale: Scale = Scale()) -> list[Polygon]:
+def detect_text(rgb: Pixels, scale: Scale = Scale()) -> list[Polygon]:
     """The text polygons that the detector sees in a picture (uint8 height x width x 3)."""
     height, width = rgb.shape[:2]
     detector = text_detector()
@@ -65,11 +65,11 @@ def eraseness(edited: Pixels, texts: Sequence[Polygon], clean: Pixels | None = N
     if not texts:
         return Eraseness(*[float("nan")] * 3)
     frame = Box(0, 0, edited.shape[1], edited.shape[0])
-    polygons = detected(edited)
+    polygons = detect_text(edited)
     texts_found, polygons_hit = _match(polygons, texts, frame)
     texts_excused, polygons_excused = [False] * len(texts), [False] * len(polygons)
     if clean is not None:
-        clean_polygons = detected(clean)
+        clean_polygons = detect_text(clean)
         texts_excused, _ = _match(clean_polygons, texts, frame)
         polygons_excused = _match(clean_polygons, polygons, frame)[0]
     texts_counted = [found and not excused for found, excused in zip(texts_found, texts_excused, strict=True)]

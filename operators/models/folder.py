@@ -70,9 +70,9 @@ def card_of_folder(uri: str) -> ModelCard:
     fields: dict[str, Any] = {"alias": alias, "licence": "unknown", "source": uri, "variant": _only_variant(names, index)}
     selected = select_files(names, index, fields["variant"])
     fields |= _derive_fields(uri, index)
-    stored = _call_storage(uri, lambda: sum(storage.size(storage.joined(uri, name)) for name in _weights(selected)))
+    stored = _call_storage(uri, lambda: sum(storage.size(storage.join(uri, name)) for name in _weights(selected)))
     fields["memory_gib"] = round(stored / 2**30 + 1, 1)
-    return card_from({**fields, **_read_override(uri, names), "source": uri}, storage.joined(uri, OVERRIDE))
+    return card_from({**fields, **_read_override(uri, names), "source": uri}, storage.join(uri, OVERRIDE))
 
 
 def list_files(uri: str) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def list_files(uri: str) -> tuple[str, ...]:
     Raises RunError model_unavailable if there are none.
     """
     root = _call_storage(uri, lambda: storage.filesystem(uri)[1].rstrip("/") + "/")
-    paths = _call_storage(uri, lambda: storage.names(uri))
+    paths = _call_storage(uri, lambda: storage.list_paths(uri))
     names = tuple(sorted(path.removeprefix(root) for path in paths if path.startswith(root)))
     if not names:
         raise RunError("model_unavailable", f"{uri}: no such folder, or it is empty")
@@ -219,7 +219,7 @@ def _reduction(network: Mapping[str, Any]) -> int:
 def _read_override(uri: str, names: Collection[str]) -> dict[str, Any]:
     if OVERRIDE not in names:
         return {}
-    where = storage.joined(uri, OVERRIDE)
+    where = storage.join(uri, OVERRIDE)
     fields = read_mapping(_call_storage(uri, lambda: storage.read(where)), where)
     if "source" in fields:
         raise RunError("model_card_invalid", f"{where}: source cannot be set, it is the folder itself")
@@ -227,7 +227,7 @@ def _read_override(uri: str, names: Collection[str]) -> dict[str, Any]:
 
 
 def _read_json(uri: str, name: str) -> dict[str, Any]:
-    where = storage.joined(uri, name)
+    where = storage.join(uri, name)
     return parse_json(_call_storage(uri, lambda: storage.read(where)), where)
 
 

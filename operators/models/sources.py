@@ -77,7 +77,7 @@ def _fetch_from_url(card: ModelCard, expected: Mapping[str, str], reason: str, t
     target.mkdir()
     names = sorted(expected)
     if not names:
-        where = storage.joined(card.source, INDEX)
+        where = storage.join(card.source, INDEX)
         present = list_files(card.source)
         if INDEX not in present:
             raise RunError("model_invalid", f"{card.source} has no {INDEX}: not a folder in diffusers' format")
@@ -85,7 +85,7 @@ def _fetch_from_url(card: ModelCard, expected: Mapping[str, str], reason: str, t
         check_names(names)
     sums = {}
     for name in names:
-        sums[name] = _copy(storage.joined(card.source, name), target / name)
+        sums[name] = _copy(storage.join(card.source, name), target / name)
         check_checksums(card, {name: expected.get(name, sums[name])}, sums, reason)
     return sums
 

@@ -25,6 +25,8 @@ class Format:
     `encode`, and an entry in FORMATS under the name that its pictures have as `Picture.format`.
     """
 
+    extension: str
+    """Ending of a file name that has none yet, such as `.jpg`."""
     signatures: tuple[bytes, ...]
     """Leading bytes that identify the format, at most 8 each; one of them is enough."""
     multiple_code: str
@@ -68,12 +70,12 @@ class Format:
 
 
 FORMATS = {
-    "JPEG": Format((b"\xff\xd8\xff",), "multi_page", jpeg.header, jpeg.decode, jpeg.encode),
-    "PNG": Format((b"\x89PNG\r\n",), "animated", png.header, png.decode, png.encode),
-    "WEBP": Format((b"RIFF",), "animated", webp.header, webp.decode, webp.encode),
-    "TIFF": Format((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "multi_page", tiff.header, tiff.decode, tiff.encode),
-    "GIF": Format((b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
-    "BMP": Format((b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
+    "JPEG": Format(".jpg", (b"\xff\xd8\xff",), "multi_page", jpeg.header, jpeg.decode, jpeg.encode),
+    "PNG": Format(".png", (b"\x89PNG\r\n",), "animated", png.header, png.decode, png.encode),
+    "WEBP": Format(".webp", (b"RIFF",), "animated", webp.header, webp.decode, webp.encode),
+    "TIFF": Format(".tif", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "multi_page", tiff.header, tiff.decode, tiff.encode),
+    "GIF": Format(".gif", (b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
+    "BMP": Format(".bmp", (b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
 }
 """The formats that are edited, by Pillow's names.
 
@@ -191,7 +193,9 @@ class FrameCache:
         """The decoded source of a row. Raises Failure as `decode` does."""
         return self.decode(row["source_sha256"], row.data("bytes") or b"", limits)
 
-    def at_least(self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture:
+    def decode_at_least(
+        self, sha256: str, data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]
+    ) -> Picture:
         """The source at `factor(width, height)` times its size or larger.
 
         A large JPEG is decoded at reduced scale, which is cheaper and is not cached. Raises
@@ -200,5 +204,5 @@ class FrameCache:
         return decode_reduced(data, limits, factor) or self.decode(sha256, data, limits)
 
 
-FRAMES = FrameCache()
+FRAME_CACHE = FrameCache()
 """The cache that all operators of a process share."""

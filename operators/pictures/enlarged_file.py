@@ -17,7 +17,7 @@ from PIL import Image, JpegImagePlugin
 
 from operators.pictures.colour import Samples
 from operators.pictures.formats import png
-from operators.pictures.formats.header import opened
+from operators.pictures.formats.header import pillow_header
 from operators.pictures.formats.webp import is_lossless
 from operators.pictures.picture import Picture
 from operators.rows.failure import Failure
@@ -53,7 +53,7 @@ def encode_enlarged(picture: Picture, stored: Samples, source: bytes | memoryvie
     format, indexed = picture.format, picture.indexed is not None
     if max(width, height) > LARGEST_SIDE.get(format, 2**31 - 1):
         raise Failure("pixels_over_limit", f"{format} holds {LARGEST_SIDE[format]} pixels a side, not {max(width, height)}")
-    file: Image.Image = opened(source, format).source
+    file: Image.Image = pillow_header(source, format).source
     exif = _exif(file, width, height, dots_per_inch)
     dots = dots_per_inch or _dots_per_inch(file)
     with timed("codec"):

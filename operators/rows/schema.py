@@ -167,7 +167,7 @@ class SchemaError(TypeError):
     """The error for an operator that returned a table other than a row table."""
 
 
-def complete(index_rows: pa.Table) -> pa.Table:
+def complete_rows(index_rows: pa.Table) -> pa.Table:
     """Index rows with every missing column of SCHEMA added as nulls, the user's columns last."""
     columns = {
         field.name: index_rows[field.name].cast(field.type)
@@ -179,7 +179,7 @@ def complete(index_rows: pa.Table) -> pa.Table:
     return pa.table({**columns, **own})
 
 
-_sound: pa.Schema = SCHEMA
+_last_valid_schema: pa.Schema = SCHEMA
 """The last schema that passed the check.
 
 Comparing a whole schema with it costs a hundredth of checking every column.
@@ -191,8 +191,8 @@ def check_schema(table: pa.Table, producer: str) -> None:
 
     The error names the producer and the column.
     """
-    global _sound
-    if table.schema.equals(_sound):
+    global _last_valid_schema
+    if table.schema.equals(_last_valid_schema):
         return
     for position, field in enumerate(SCHEMA):
         if position >= len(table.schema.names) or table.schema.names[position] != field.name:
@@ -200,10 +200,10 @@ def check_schema(table: pa.Table, producer: str) -> None:
         actual = table.schema.types[position]
         if actual != field.type:
             raise SchemaError(f"{producer}: column {field.name!r} is {actual}, should be {field.type}")
-    _sound = table.schema
+    _last_valid_schema = table.schema
 
 
-def column(path: str) -> bool:
+def is_column(path: str) -> bool:
     """Whether a dotted path such as `regions.mask` names a column or a child of the regions."""
     name, _, child = path.partition(".")
     if name not in SCHEMA.names:

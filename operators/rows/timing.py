@@ -21,7 +21,7 @@ class _RowTime(threading.local):
         self.before_turn = 0.0
 
 
-_spent = _RowTime()
+_row_time = _RowTime()
 
 
 @contextmanager
@@ -32,13 +32,13 @@ def timed(kind: Kind) -> Iterator[None]:
         yield
     finally:
         elapsed = (time.perf_counter() - start) * 1000
-        _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + elapsed
+        _row_time.milliseconds[kind] = _row_time.milliseconds.get(kind, 0.0) + elapsed
 
 
 def add_time(kind: Kind, milliseconds: float) -> None:
     """Add time that was spent on this thread's row before its turn, together with other rows."""
-    _spent.milliseconds[kind] = _spent.milliseconds.get(kind, 0.0) + milliseconds
-    _spent.before_turn += milliseconds
+    _row_time.milliseconds[kind] = _row_time.milliseconds.get(kind, 0.0) + milliseconds
+    _row_time.before_turn += milliseconds
 
 
 @contextmanager
@@ -48,12 +48,12 @@ def row_timing(operator: str) -> Iterator[TimingRecord]:
     The yielded record is complete once the block has ended.
     """
     timing: TimingRecord = {"operator": operator}
-    _spent.milliseconds, _spent.before_turn = {}, 0.0
+    _row_time.milliseconds, _row_time.before_turn = {}, 0.0
     start = time.perf_counter()
     try:
         yield timing
     finally:
-        timing["total"] = (time.perf_counter() - start) * 1000 + _spent.before_turn
-        timing["model"] = _spent.milliseconds.get("model", 0.0)
-        timing["codec"] = _spent.milliseconds.get("codec", 0.0)
-        timing["io"] = _spent.milliseconds.get("io", 0.0)
+        timing["total"] = (time.perf_counter() - start) * 1000 + _row_time.before_turn
+        timing["model"] = _row_time.milliseconds.get("model", 0.0)
+        timing["codec"] = _row_time.milliseconds.get("codec", 0.0)
+        timing["io"] = _row_time.milliseconds.get("io", 0.0)

@@ -61,12 +61,12 @@ def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith("file://")
 
 
-def joined(uri: str, *parts: str) -> str:
+def join(uri: str, *parts: str) -> str:
     """A URI with path segments appended."""
     return "/".join([uri.rstrip("/"), *parts])
 
 
-def reach(uri: str) -> None:
+def check_reachable(uri: str) -> None:
     """Raise Failure quickly if the storage of a URI does not answer.
 
     The object need not exist.
@@ -221,7 +221,7 @@ def create(uri: str, data: bytes) -> bool:
     return with_retries(uri, call) or read(uri) == data
 
 
-def names(uri: str) -> list[str]:
+def list_paths(uri: str) -> list[str]:
     """The full paths, as in `filesystem`, of all objects under a URI. Raises Failure.
 
     The list is empty if there are none.
@@ -238,10 +238,10 @@ def names(uri: str) -> list[str]:
     return with_retries(uri, call)
 
 
-def uris(folder: str) -> list[str]:
+def list_uris(folder: str) -> list[str]:
     """The URIs of all objects under a folder. Raises Failure."""
     root = filesystem(folder)[1]
-    return [joined(folder, name[len(root) :].lstrip("/")) for name in names(folder)]
+    return [join(folder, name[len(root) :].lstrip("/")) for name in list_paths(folder)]
 
 
 def exists(uri: str) -> bool:

@@ -10,7 +10,7 @@ from operators.storage.retries import unavailable, with_retries
 LARGEST_BYTES = 5 * 1024**3
 """The largest object that S3 copies in one request."""
 
-_unable: set[tuple[str, str]] = set()
+_refusing_pairs: set[tuple[str, str]] = set()
 """Pairs of buckets between which the store refused a copy or made one that cannot be verified."""
 
 
@@ -27,7 +27,7 @@ def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, targ
     files, path = storage.filesystem(target)
     from_bucket, from_key, _ = files.split_path(storage.filesystem(source)[1])
     to_bucket, to_key, _ = files.split_path(path)
-    if (from_bucket, to_bucket) in _unable:
+    if (from_bucket, to_bucket) in _refusing_pairs:
         return False
     data_md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
 
@@ -44,13 +44,13 @@ def copy_on_server(source: str, etag: str | None, data: bytes | memoryview, targ
             if unavailable(error):
                 raise
             if not isinstance(error, FileNotFoundError) and "PreconditionFailed" not in repr(error.__cause__):
-                _unable.add((from_bucket, to_bucket))
+                _refusing_pairs.add((from_bucket, to_bucket))
             return False
         if str(answer["CopyObjectResult"]["ETag"]).strip('"') == data_md5:
             return True
         # The etag of an object uploaded in parts is not an MD5, and neither need its copy's be.
         if "-" not in etag:
-            _unable.add((from_bucket, to_bucket))
+            _refusing_pairs.add((from_bucket, to_bucket))
         return False
 
     return with_retries(target, call)

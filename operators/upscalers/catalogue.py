@@ -91,7 +91,7 @@ its tiles agree only roughly and are mixed over a wider band.
 """
 
 
-def upscaler(name: str, factor: float) -> Upscaler:
+def find_upscaler(name: str, factor: float) -> Upscaler:
     """The upscaler of this name at the smallest scale that reaches `factor`, or at its largest.
 
     `name` is a key of `UPSCALERS` or names a diffusion upscaler by alias, folder or URL. Raises

@@ -67,7 +67,7 @@ def resampling_loss(grey: Plane, noise: float = 0.0) -> Plane:
     return loss
 
 
-def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
+def cover(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
     """Boxes, in blocks, that cover all chosen blocks at low cost.
 
     A box costs its area in pixels, including `overlap` pixels around it. The bounding box is cut
@@ -90,7 +90,7 @@ def covering(chosen: npt.NDArray[np.bool_], overlap: int) -> list[Box]:
     _, across, cut = min(cuts)
     first, second = (inside[:, :cut], inside[:, cut:]) if across else (inside[:cut], inside[cut:])
     second_start = Box(whole.x + cut, whole.y, 0, 0) if across else Box(whole.x, whole.y + cut, 0, 0)
-    parts = [(box, whole) for box in covering(first, overlap)] + [(box, second_start) for box in covering(second, overlap)]
+    parts = [(box, whole) for box in cover(first, overlap)] + [(box, second_start) for box in cover(second, overlap)]
     return [Box(start.x + box.x, start.y + box.y, box.width, box.height) for box, start in parts]
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.rows.box import Box
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.detail_guard import LUMA, Guard
-from operators.upscalers.detail_loss import BLOCK, Plane, covering, denoised, in_pixels, noise_level, resampling_loss
+from operators.upscalers.detail_loss import BLOCK, Plane, cover, denoised, in_pixels, noise_level, resampling_loss
 from operators.upscalers.resample import resampled
 from operators.upscalers.tiles import grid, pixels_seen, upscale_boxes
 from operators.upscalers.upscaler import Colour, Upscaler
@@ -62,7 +62,7 @@ class Routing:
     """The settings for enlarging a picture."""
 
     model: str = "animevideov3"
-    """Name of an upscaler, see `catalogue.upscaler`."""
+    """Name of an upscaler, see `catalogue.find_upscaler`."""
     threshold: float = 2.0
     """Loss by resampling, in grey levels, above which a block goes to the network.
 
@@ -85,7 +85,7 @@ class Enlargement:
         self._top = np.float32(np.iinfo(stored.dtype).max)
         self.height, self.width = stored.shape[:2]
         self.size = size
-        self.upscaler: Upscaler = upscaler(routing.model, max(size[0] / self.width, size[1] / self.height))
+        self.upscaler: Upscaler = find_upscaler(routing.model, max(size[0] / self.width, size[1] / self.height))
 
     def _grey(self, group: tuple[int, ...]) -> Plane:
         """A colour group's luma in grey levels 0..255."""
@@ -160,7 +160,7 @@ class Enlargement:
         chosen = np.zeros_like(self.routed)
         area = np.s_[reach.y // BLOCK : last_y, reach.x // BLOCK : last_x]
         chosen[area] = self.routed[area]
-        boxes = in_pixels(covering(chosen, self.upscaler.overlap), self.width, self.height)
+        boxes = in_pixels(cover(chosen, self.upscaler.overlap), self.width, self.height)
         return [_intersection(box, reach) for box in boxes]
 
     def _enlarge_tile(self, tile: Box, out: Box) -> Stored:

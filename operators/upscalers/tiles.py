@@ -108,7 +108,7 @@ def pixels_seen(upscaler: Upscaler, boxes: Sequence[Box], width: int, height: in
     return total
 
 
-def whole(upscaler: Upscaler, picture: Colour, side: int = 256) -> Colour:
+def upscale_whole(upscaler: Upscaler, picture: Colour, side: int = 256) -> Colour:
     """A whole picture upscaled in boxes of `side`; memory holds one box beside the result."""
     boxes = grid(picture.shape[1], picture.shape[0], side)
     return upscale_boxes(upscaler, picture, boxes)[0]

@@ -20,7 +20,7 @@ from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.inpaint import Inpaint
 from operators.ledger import index, ledger
-from operators.rows.schema import complete
+from operators.rows.schema import complete_rows
 from operators.soften import Soften
 from operators.verify import Verify
 from operators.write import Write
@@ -50,7 +50,7 @@ def test_the_functions_of_all_contenders_make_the_same_bytes_as_the_flow(manifes
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
     index.build(str(manifest.images), ours)
     flow = Flow((Fetch(), Detect(), Soften(), Inpaint(functions.FILL), Verify(), Compose(), Write(ours)))
-    flow.run(complete(index.read_shard(ours, 0)))
+    flow.run(complete_rows(index.read_shard(ours, 0)))
     results = {path.name: functions.clean(str(path), theirs) for path in manifest.paths}
     rows = ledger.read(ours).to_pylist()
     assert {row["path"]: row["verdict"] for row in rows} == {name: result["verdict"] for name, result in results.items()}

@@ -1,5 +1,6 @@
-"""A command line as a job of a real cluster: followed through a cut, stopped, taken up, let go,
-and followed again.
+"""A command line as a job of a real cluster.
+
+It is followed through a lost connection, stopped, resumed, left running and followed again.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ stages:
 """
 
 
-class Way(socketserver.ThreadingTCPServer):
-    """A way to the job server that can be cut."""
+class Proxy(socketserver.ThreadingTCPServer):
+    """A proxy of the job server whose connections can be cut."""
 
     allow_reuse_address = True
     daemon_threads = True
 
     def __init__(self, to: int) -> None:
         self.to, self.cut, self.open = to, False, set()
-        super().__init__(("127.0.0.1", 0), Passage)
+        super().__init__(("127.0.0.1", 0), ProxyConnection)
 
     def cut_off(self) -> None:
         """End every connection, and accept none until `cut` is False again."""
@@ -59,23 +60,23 @@ class Way(socketserver.ThreadingTCPServer):
                 side.shutdown(socket.SHUT_RDWR)
 
 
-class Passage(socketserver.BaseRequestHandler):
-    """One connection through."""
+class ProxyConnection(socketserver.BaseRequestHandler):
+    """One connection through the proxy."""
 
-    server: Way
+    server: Proxy
 
     def handle(self) -> None:
         if self.server.cut:
             return
-        there = socket.create_connection(("127.0.0.1", self.server.to))
-        self.server.open |= {self.request, there}
-        back = threading.Thread(target=self._pass, args=(there, self.request), daemon=True)
-        back.start()
-        self._pass(self.request, there)
-        back.join()
+        upstream = socket.create_connection(("127.0.0.1", self.server.to))
+        self.server.open |= {self.request, upstream}
+        answers = threading.Thread(target=self._forward, args=(upstream, self.request), daemon=True)
+        answers.start()
+        self._forward(self.request, upstream)
+        answers.join()
 
     @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
+    def _forward(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 sink.sendall(data)
@@ -85,8 +86,8 @@ class Passage(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def way(to: str) -> Iterator[Way]:
-    with Way(int(to.rpartition(":")[2])) as server:
+def proxy(to: str) -> Iterator[Proxy]:
+    with Proxy(int(to.rpartition(":")[2])) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server
@@ -95,8 +96,8 @@ def way(to: str) -> Iterator[Way]:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one `cleanplate submit` ended with and said."""
+class Result:
+    """The exit code and the output of a finished `cleanplate submit`."""
 
     code: int
     out: str
@@ -105,28 +106,28 @@ class Told:
 
 @dataclass(frozen=True)
 class Submitted:
-    """A `cleanplate submit` at work, its output in files that can be read meanwhile."""
+    """A running `cleanplate submit`, which writes its output to files."""
 
     process: subprocess.Popen[bytes]
     out: Path
     err: Path
 
     def job(self) -> str:
-        """The job's name, as it was said."""
+        """The job's name, from the output."""
         (name,) = re.findall(r"^job (\S+)$", self.err.read_text(), re.M)
         return str(name)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition that must come true while this is at work."""
+        """Wait for a condition that must come true while the command runs."""
         deadline = time.monotonic() + MOST_SECONDS
         while not condition():
             assert self.process.poll() is None, self.err.read_text()
             assert time.monotonic() < deadline, self.err.read_text()
             time.sleep(0.05)
 
-    def ended(self) -> Told:
-        """Wait for its end."""
-        return Told(self.process.wait(MOST_SECONDS), self.out.read_text(), self.err.read_text())
+    def wait(self) -> Result:
+        """Wait for the end of the command."""
+        return Result(self.process.wait(MOST_SECONDS), self.out.read_text(), self.err.read_text())
 
 
 def submit(head: Head, *command: object, cwd: Path, address: str = "") -> Submitted:
@@ -145,7 +146,7 @@ def submit(head: Head, *command: object, cwd: Path, address: str = "") -> Submit
 
 
 def stop(head: Head, job: str) -> None:
-    """As its user would: `ray job stop`."""
+    """Stop a job as its user would, by `ray job stop`."""
     environment = os.environ | head.environment() | {"RAY_AUTH_MODE": "token"}
     subprocess.run([str(BIN / "ray"), "job", "stop", job], env=environment, check=True, capture_output=True)
 
@@ -159,10 +160,10 @@ class Story:
     """The same command, submitted three times."""
 
     dest: Path
-    stopped: Told
+    stopped: Result
     rows_when_stopped: int
-    let_go: Told
-    followed: Told
+    let_go: Result
+    followed: Result
 
 
 @pytest.fixture(scope="module")
@@ -175,45 +176,45 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
     (root / "slow.yaml").write_text(PROFILE)
     command = ("erase", source, dest, "--preset", "fast", "--profile", "slow.yaml")
 
-    with way(job_server.job_server) as through:
-        first = submit(job_server, *command, cwd=root, address=f"http://127.0.0.1:{through.server_address[1]}")
+    with proxy(job_server.job_server) as connection:
+        first = submit(job_server, *command, cwd=root, address=f"http://127.0.0.1:{connection.server_address[1]}")
         first.until(lambda: parts(dest) >= 3)
-        through.cut_off()
+        connection.cut_off()
         time.sleep(3)
-        through.cut = False
+        connection.cut = False
         before = parts(dest)
         first.until(lambda: parts(dest) >= before + 2)
         first.until(lambda: f" of {IMAGES} images" in first.out.read_text())
         stop(job_server, first.job())
-        stopped = first.ended()
+        stopped = first.wait()
     rows = len(ledger.read(str(dest)))
 
     second = submit(job_server, *command, cwd=root)
     second.until(lambda: parts(dest) >= rows + 3)
     second.process.send_signal(signal.SIGINT)
-    let_go = second.ended()
-    followed = submit(job_server, *command, cwd=root).ended()
+    let_go = second.wait()
+    followed = submit(job_server, *command, cwd=root).wait()
     return Story(dest, stopped, rows, let_go, followed)
 
 
-def test_a_stopped_job_ends_with_three_and_says_how_to_go_on(story: Story) -> None:
+def test_a_stopped_job_ends_with_code_3_and_says_how_to_resume(story: Story) -> None:
     assert story.stopped.code == 3
     assert "run the same command to continue where it stopped" in story.stopped.err
     assert 0 < story.rows_when_stopped < IMAGES
 
 
-def test_a_broken_connection_is_said_once_and_mended(story: Story) -> None:
+def test_a_lost_connection_is_reported_once_and_restored(story: Story) -> None:
     assert story.stopped.err.count("connection lost") == 1
     assert f" of {IMAGES} images" in story.stopped.out
 
 
-def test_control_c_lets_the_job_go_on_and_says_how_to_follow_and_stop_it(story: Story) -> None:
+def test_control_c_leaves_the_job_running_and_says_how_to_follow_and_stop_it(story: Story) -> None:
     assert story.let_go.code == 3
     (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
     assert f"{job} keeps running; run the same command to follow it, or `ray job stop {job}` to stop it" in story.let_go.err
 
 
-def test_the_same_command_follows_the_job_that_is_at_work_and_ends_as_it_does(story: Story) -> None:
+def test_the_same_command_follows_the_running_job_and_ends_as_it_does(story: Story) -> None:
     (job,) = re.findall(r"^job (\S+)$", story.let_go.err, re.M)
     assert f"job {job} already runs this command" in story.followed.err
     assert story.followed.code == 0
@@ -226,18 +227,18 @@ def test_every_image_has_one_row_at_the_end(story: Story) -> None:
 
 
 def test_a_job_ends_with_its_commands_own_exit_code(job_server: Head, tmp_path: Path) -> None:
-    told = submit(job_server, "erase", tmp_path / "nothing", tmp_path / "out", cwd=tmp_path).ended()
-    assert told.code == 2
-    assert "error: source_missing" in told.out
+    result = submit(job_server, "erase", tmp_path / "nothing", tmp_path / "out", cwd=tmp_path).wait()
+    assert result.code == 2
+    assert "error: source_missing" in result.out
 
 
-def test_a_server_that_is_not_there_is_one_line(job_server: Head, tmp_path: Path) -> None:
-    told = submit(job_server, "erase", "s3://a/b", "s3://c/d", cwd=tmp_path, address="http://127.0.0.1:9").ended()
-    assert told.code == 3
-    assert told.err.startswith("error: job_server: ")
-    assert told.err.count("\n") == 1
+def test_an_unreachable_server_is_one_line(job_server: Head, tmp_path: Path) -> None:
+    result = submit(job_server, "erase", "s3://a/b", "s3://c/d", cwd=tmp_path, address="http://127.0.0.1:9").wait()
+    assert result.code == 3
+    assert result.err.startswith("error: job_server: ")
+    assert result.err.count("\n") == 1
 
 
-def test_a_command_line_is_marked_by_its_words() -> None:
+def test_a_fingerprint_depends_on_the_command_line() -> None:
     assert fingerprint("a b") == fingerprint("a b") != fingerprint("a c")
     assert re.fullmatch("[0-9a-f]{8}", fingerprint("a"))

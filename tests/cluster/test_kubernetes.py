@@ -1,6 +1,4 @@
-"""The manifests: rendered by kubectl, held to the schemas of Kubernetes and KubeRay, and what
-they promise.
-"""
+"""The manifests render by kubectl, obey the schemas of Kubernetes and KubeRay, and fit together."""
 
 from __future__ import annotations
 
@@ -39,8 +37,8 @@ def rendered(overlay: str) -> tuple[Manifest, ...]:
 
 
 def one(overlay: str, kind: str) -> Manifest:
-    (found,) = (manifest for manifest in rendered(overlay) if manifest["kind"] == kind)
-    return found
+    (manifest,) = (manifest for manifest in rendered(overlay) if manifest["kind"] == kind)
+    return manifest
 
 
 def cluster(overlay: str) -> Manifest:
@@ -129,10 +127,10 @@ def test_a_job_written_from_the_shipped_description_keeps_to_kuberays_definition
 )
 def test_kuberays_definitions_would_notice(path: tuple[str | int, ...], value: object) -> None:
     job = yaml.safe_load(rayjob("letters", "cleanplate --help", None, "", {}))
-    place = job
+    parent = job
     for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
+        parent = parent[step]
+    parent[path[-1]] = value
     assert len(kuberay_faults(job)) == 1
 
 
@@ -320,7 +318,7 @@ def test_grafana_finds_the_dashboard(overlay: str) -> None:
 def test_a_failed_run_is_tried_again_on_a_new_cluster_which_goes_when_it_has_ended(overlay: str) -> None:
     job = one(overlay, "RayJob")["spec"]
     assert job["backoffLimit"] > 0
-    # The operator refuses these beside deletion rules.
+    # The operator refuses these together with deletion rules.
     assert not {"shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "suspend"} & set(job)
     seconds: dict[str, dict[str, int]] = {}
     for rule in job["deletionStrategy"]["deletionRules"]:
@@ -329,8 +327,8 @@ def test_a_failed_run_is_tried_again_on_a_new_cluster_which_goes_when_it_has_end
         seconds[state][rule["policy"]] = rule["condition"]["ttlSeconds"]
     assert set(seconds) == {"SUCCEEDED", "FAILED", "Failed"}
     for policies in seconds.values():
-        # Workers go with their cluster: the operator refuses to delete them alone under an
-        # autoscaler.
+        # Workers are deleted with their cluster: under an autoscaler, the operator refuses to
+        # delete them alone.
         assert "DeleteWorkers" not in policies
         assert policies["DeleteCluster"] <= policies.get("DeleteSelf", policies["DeleteCluster"])
 

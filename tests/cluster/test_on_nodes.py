@@ -1,7 +1,6 @@
-"""A flow on several nodes: stages share GPUs by fractions, pools grow and shrink by themselves,
-and a lost node costs no image.
+"""A flow on several nodes: stages share GPUs, pools grow and shrink, and a lost node costs no image.
 
-The nodes and their GPUs are pretended, Ray and the flows are real.
+The nodes and their GPUs are simulated, while Ray and the flows are real.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ Driver = subprocess.Popen[str]
 
 @contextmanager
 def watched_run(flow: str, profile: str, source: Path, root: Path, cluster: dict[str, str]) -> Iterator[tuple[Driver, Watch]]:
-    """`cleanplate run` over a source into `root/out`, its operators' notes in `root/notes`."""
+    """`cleanplate run` over a source into `root/out`, with the operators' notes in `root/notes`."""
     (root / "notes").mkdir(exist_ok=True)
     (root / "profile.yaml").write_text(profile)
     command = [sys.executable, "-m", "flows.cli", "run", f"tests/cluster/watched.py:{flow}", str(source), str(root / "out")]
@@ -96,8 +95,9 @@ def small_pictures(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Shared:
-    """A run whose detectors share GPUs, which has lost a node in its middle, and was taken up if
-    that left something.
+    """A run whose detectors share GPUs, and which lost a node halfway.
+
+    It was resumed if the loss left images.
     """
 
     detectors: dict[int, dict[str, Any]]
@@ -124,14 +124,14 @@ def shared(cluster: Nodes, pictures: Pictures, tmp_path_factory: pytest.TempPath
     out = root / "out"
     with watched_run("erasing", SHARING, root / "in", root, NO_TOKEN | {"RAY_ADDRESS": cluster.address}) as (driver, watch):
         until(lambda: len(list(out.rglob("part-*.parquet"))) >= 4, driver, root)
-        there = len(ledger.read(str(out)))
+        rows_at_loss = len(ledger.read(str(out)))
         cluster(remove=1)
         code = driver.wait(MOST_SECONDS)
         detectors = watch.notes("detect")
-    if code == 3:  # what was lost twice is left to the next run
+    if code == 3:  # images that were lost twice are left to the next run
         with watched_run("erasing", SHARING, root / "in", root, NO_TOKEN | {"RAY_ADDRESS": cluster.address}) as (driver, _):
             code = driver.wait(MOST_SECONDS)
-    return Shared(detectors, code, there, ledger.read(str(out)).to_pylist(), (root / "errors").read_text())
+    return Shared(detectors, code, rows_at_loss, ledger.read(str(out)).to_pylist(), (root / "errors").read_text())
 
 
 def test_four_detectors_share_one_gpu(shared: Shared) -> None:
@@ -143,7 +143,7 @@ def test_four_detectors_share_one_gpu(shared: Shared) -> None:
         assert note["visible"] == str(note["gpus"][0])
 
 
-def test_detectors_go_where_a_gpu_is_if_their_preferred_nodes_have_none(shared: Shared) -> None:
+def test_detectors_run_on_other_nodes_if_the_preferred_ones_have_no_gpu(shared: Shared) -> None:
     assert {note["labels"]["ray.io/market-type"] for note in shared.detectors.values()} == {"on-demand"}
 
 
@@ -167,7 +167,7 @@ def test_each_pool_grows_while_it_has_work_and_shrinks_when_it_has_none(cluster:
     assert driver.returncode == 0, (tmp_path / "errors").read_text()
     largest = max(early for early, _ in sizes)
     assert largest > 1, sizes
-    after = sizes[max(at for at, (early, _) in enumerate(sizes) if early == largest) :]
+    after = sizes[max(position for position, (early, _) in enumerate(sizes) if early == largest) :]
     assert min(early for early, late in after if late) < largest, sizes
     assert max(late for _, late in sizes) > 1, sizes
 

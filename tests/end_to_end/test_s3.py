@@ -180,12 +180,12 @@ def test_any_key_is_taken_literally(bucket: str, name: str) -> None:
     storage.write(uri, b"content")
     assert storage.read(uri) == b"content"
     assert storage.exists(uri)
-    assert storage.names(bucket) == [uri.removeprefix("s3://")]
+    assert storage.list_paths(bucket) == [uri.removeprefix("s3://")]
     storage.copy(uri, f"{bucket}/copy")
     assert storage.read(f"{bucket}/copy") == b"content"
     storage.remove(f"{bucket}/copy")
     storage.remove(uri)
-    assert storage.names(bucket) == []
+    assert storage.list_paths(bucket) == []
 
 
 def test_a_bucket_that_is_missing_is_a_missing_source(s3: S3, tmp_path: Path) -> None:

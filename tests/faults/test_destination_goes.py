@@ -95,7 +95,7 @@ def assert_clear_end(ended: Ended, code: str) -> None:
 
 def whole(dest: str) -> set[str]:
     """Names of a destination's images, after opening every file in it."""
-    names = storage.uris(dest)
+    names = storage.list_uris(dest)
     assert not [name for name in names if name.endswith(".partial")]
     for name in names:
         data = storage.read(name)

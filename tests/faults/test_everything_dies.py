@@ -229,7 +229,7 @@ def test_the_ledger_has_each_image_once_and_all_are_edited(story: Story) -> None
 
 
 def test_every_shard_is_one_file_and_nothing_else_is_left(story: Story) -> None:
-    names = storage.names("s3://faults-out/disturbed")
+    names = storage.list_paths("s3://faults-out/disturbed")
     assert {name.rpartition("/")[2] for name in names if "/ledger/" in name} == {"complete.parquet"}
     assert len([name for name in names if "/images/" in name]) == IMAGES
     assert not [name for name in names if name.endswith(("lease.json", ".partial"))]

@@ -17,7 +17,7 @@ from operators.inpaint import Inpaint
 from operators.rows.checks import judged_rungs
 from operators.rows.failure import RunError
 from operators.upscale import Upscale
-from operators.verify import Limits, Verify
+from operators.verify import CheckLimits, Verify
 
 if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
@@ -66,7 +66,7 @@ def test_a_model_that_nobody_knows_is_refused_when_the_flow_is_built() -> None:
 def refused_by_all(flow_fills: Fills, files: list[Path], index_rows: Callable[..., pa.Table]) -> list[dict[str, object]]:
     """The rows of a flow whose checks no fill can pass."""
     operators = [
-        Verify(Limits(seam=-1.0, colour_shift=-1.0)) if isinstance(operator, Verify) else operator
+        Verify(CheckLimits(seam=-1.0, colour_shift=-1.0)) if isinstance(operator, Verify) else operator
         for operator in erase_text(flow_fills).operators
     ]
     result: list[dict[str, object]] = type(erase_text())(tuple(operators)).run(index_rows(*files)).to_pylist()

@@ -6,7 +6,7 @@ import pytest
 
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, row_views
-from operators.upscale import Upscale, lost_octaves
+from operators.upscale import Upscale, count_lost_octaves
 
 SIDE = 96
 
@@ -143,4 +143,4 @@ def test_without_a_ring_nothing_is_judged(half):
     ("shape", "octaves"), [((96, 96), 0), ((95, 96), 1), ((48, 48), 1), ((47, 48), 2), ((24, 24), 2), ((1, 1), 4)]
 )
 def test_a_resolution_loses_its_octaves(crop, shape, octaves):
-    assert lost_octaves(np.zeros((*shape, 3), np.uint8), crop[0]) == octaves
+    assert count_lost_octaves(np.zeros((*shape, 3), np.uint8), crop[0]) == octaves

@@ -9,7 +9,7 @@ from operators.masks.mask import dilated
 from operators.rows.checks import reasons_of
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, row_views
-from operators.verify import Limits, Verify
+from operators.verify import CheckLimits, Verify
 
 X, Y = 20, 40
 
@@ -82,8 +82,8 @@ def test_a_missing_fill_is_never_accepted(judged, fill):
 
 
 def test_limits_decide(judged, crops):
-    limits = {field.name: 1e9 for field in fields(Limits) if field.name != "missing"}
-    lenient = {"limits": Limits(**limits), "gated": False}
+    limits = {field.name: 1e9 for field in fields(CheckLimits) if field.name != "missing"}
+    lenient = {"limits": CheckLimits(**limits), "gated": False}
     assert judged(crops[0], lenient)["state"] == "accepted"
     assert judged(None, lenient)["state"] == "open"
 

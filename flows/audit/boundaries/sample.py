@@ -14,7 +14,7 @@ from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
 from operators.masks.mask import BLEND, hole_of
-from operators.pictures.codec import FRAMES
+from operators.pictures.codec import FRAME_CACHE
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
@@ -76,7 +76,7 @@ class Sample:
         ]
 
 
-def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
+def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
     """Fetch a listed picture, detect its text, and soften the regions.
 
     Runs the detector a second time, as `detect` does, because the row keeps only parts of its map.
@@ -89,9 +89,9 @@ def sample_of(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Em
     if softened["failure"] is not None:
         raise Failure(softened["failure"]["code"], softened["failure"]["message"])
     data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
-    frame = FRAMES.at_least(sha256, data, operator.limits, operator.scale.factor)
+    frame = FRAME_CACHE.decode_at_least(sha256, data, operator.limits, operator.scale.factor)
     width, height = frame.size
     rgb = frame.rgb()
     probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
-    picture = FRAMES.decode(sha256, data, operator.limits)
+    picture = FRAME_CACHE.decode(sha256, data, operator.limits)
     return Sample(data, picture, probability, detected.regions, softened.regions, autoencoder, embed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from operators.pictures.colour import Samples, Space
 from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, load_pixels, opened
+from operators.pictures.formats.header import Header, load_pixels, pillow_header
 from operators.pictures.formats.png import pack_rows
 from operators.pictures.picture import Edited, Indexed, Picture
 from operators.rows.arrays import Pixels
@@ -33,7 +33,7 @@ def header(data: memoryview | bytes) -> Header:
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises; struct.error for a file cut in its header.
     """
-    opened_header, bits = opened(data, "BMP"), _bits(data)
+    opened_header, bits = pillow_header(data, "BMP"), _bits(data)
     unsupported = None if bits in (1, 4, 8, 24, 32) else f"BMP, {bits} bits a pixel"
     return Header(opened_header.width, opened_header.height, opened_header.source, unsupported=unsupported)
 

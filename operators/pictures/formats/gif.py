@@ -14,7 +14,7 @@ from PIL import Image
 
 from operators.pictures.colour import Space
 from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, load_pixels, opened
+from operators.pictures.formats.header import Header, load_pixels, pillow_header
 from operators.pictures.formats.thumbnails import xmp_redrawn
 from operators.pictures.picture import Edited, Picture
 from operators.rows.timing import timed
@@ -47,7 +47,7 @@ def header(data: memoryview | bytes) -> Header:
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises.
     """
-    return opened(data, "GIF")
+    return pillow_header(data, "GIF")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:

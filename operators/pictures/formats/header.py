@@ -52,7 +52,7 @@ def open_image(data: memoryview | bytes, *formats: str) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=formats or None)
 
 
-def opened(data: memoryview | bytes, format: str) -> Header:
+def pillow_header(data: memoryview | bytes, format: str) -> Header:
     """A file's header as Pillow reads it. Raises what Pillow raises."""
     file = open_image(data, format)
     return Header(file.width, file.height, file, int(getattr(file, "n_frames", 1)))

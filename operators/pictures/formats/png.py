@@ -18,7 +18,7 @@ from PIL import Image
 
 from operators.pictures.colour import Model, Samples, Space, profile_to_apply
 from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, load_pixels, opened, orientation_of
+from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
@@ -52,7 +52,7 @@ def header(data: memoryview | bytes) -> Header:
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises.
     """
-    return opened(data, "PNG")
+    return pillow_header(data, "PNG")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Space, profile_to_apply
-from operators.pictures.formats.header import Header, load_pixels, opened, orientation_of
+from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
 from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
@@ -38,7 +38,7 @@ def header(data: memoryview | bytes) -> Header:
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises.
     """
-    return opened(data, "WEBP")
+    return pillow_header(data, "WEBP")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.audit.boundaries.sample import Sample, sample_of
+from flows.audit.boundaries.sample import Sample, take_sample
 from operators.storage.listing import list_source
 from tests.operators.conftest import captioned, photo
 
@@ -29,7 +29,7 @@ def make_sample(
         image = Image.fromarray(captioned[0])
         (image.resize(size) if size else image).convert(mode).save(path, **options)
         (item,) = list_source(str(path), "")
-        return sample_of(item)
+        return take_sample(item)
 
     return make
 

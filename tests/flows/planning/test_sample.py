@@ -12,7 +12,7 @@ import pytest
 from cluster.profile import Profile, Stage, load
 from flows.cli.app import app
 from flows.flow import Flow
-from flows.planning.sample import IMAGES, Measured, measure_stages, sample
+from flows.planning.sample import IMAGES, Measured, draw_sample, measure_stages
 from operators.fetch import Fetch
 from operators.rows.failure import RunError
 from tests.flows.busy import Busy
@@ -33,7 +33,7 @@ def source(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path
 def found(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     profile = Profile(name="own", placement="staged", stages={"default": Stage(pool=(1, 1))})
     flow = Flow((Fetch(), Busy(seconds=0.05, waits=0.1, megabytes=300)))
-    return dict(measure_stages(flow, profile, sample(str(source)).rows, tmp_path_factory.mktemp("work")))
+    return dict(measure_stages(flow, profile, draw_sample(str(source)).rows, tmp_path_factory.mktemp("work")))
 
 
 def test_every_stage_is_measured_for_every_image(found: dict[str, Measured]) -> None:
@@ -52,7 +52,7 @@ def test_memory_is_what_the_stages_own_process_held(found: dict[str, Measured]) 
 
 
 def test_the_sample_is_drawn_at_random_and_always_the_same(source: Path) -> None:
-    first, second = sample(str(source)), sample(str(source))
+    first, second = draw_sample(str(source)), draw_sample(str(source))
     assert first.rows.equals(second.rows)
     names = [f"{number}.png" for number in range(6)]
     assert sorted(first.rows["path"].to_pylist()) == names != first.rows["path"].to_pylist()
@@ -61,7 +61,7 @@ def test_the_sample_is_drawn_at_random_and_always_the_same(source: Path) -> None
 
 def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="source_missing"):
-        sample(str(tmp_path))
+        draw_sample(str(tmp_path))
 
 
 def test_the_command_prints_a_plan_and_writes_a_profile_that_runs(source: Path, tmp_path: Path) -> None:

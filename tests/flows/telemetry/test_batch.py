@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 
 from flows.telemetry.batch import newly_failed
-from operators.rows.schema import SCHEMA, complete
+from operators.rows.schema import SCHEMA, complete_rows
 
 FAILURE = {"operator": "detect", "code": "truncated", "message": "ends early"}
 
 
 def table(*failures: dict[str, Any] | None) -> pa.Table:
     rows = [{"image_id": str(number), "uri": f"{number}.png", "failure": failure} for number, failure in enumerate(failures)]
-    return complete(pa.Table.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in rows[0]])))
+    return complete_rows(pa.Table.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in rows[0]])))
 
 
 def test_only_rows_that_failed_in_this_batch_are_reported() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from flows.telemetry import metrics
-from operators.rows.schema import SCHEMA, complete
+from operators.rows.schema import SCHEMA, complete_rows
 
 TIMING = {"model": 0.0, "codec": 0.0, "io": 0.0}
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
-    return complete(pa.Table.from_pylist(list(rows), pa.schema([SCHEMA.field(name) for name in rows[0]])))
+    return complete_rows(pa.Table.from_pylist(list(rows), pa.schema([SCHEMA.field(name) for name in rows[0]])))
 
 
 def timed(*names: str) -> list[dict[str, Any]]:

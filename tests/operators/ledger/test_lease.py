@@ -28,14 +28,14 @@ def quick(monkeypatch):
 
 def put_lease(dest, **content):
     holder = {"owner": "other", "host": socket.gethostname(), "pid": os.getpid(), "started": 0.0, "renewed": 0.0, **content}
-    storage.write(storage.joined(dest, "lease.json"), json.dumps(holder).encode())
+    storage.write(storage.join(dest, "lease.json"), json.dumps(holder).encode())
 
 
 def test_a_lease_exists_only_while_it_is_held(dest):
     with Lease(dest).hold():
-        holder = json.loads(storage.read(storage.joined(dest, "lease.json")))
+        holder = json.loads(storage.read(storage.join(dest, "lease.json")))
         assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
-    assert not storage.exists(storage.joined(dest, "lease.json"))
+    assert not storage.exists(storage.join(dest, "lease.json"))
     with Lease(dest).hold():
         pass
 
@@ -72,27 +72,27 @@ def test_a_process_that_only_inherited_the_number_does_not_hold_the_lease(dest):
 def test_the_lease_of_another_host_expires_when_it_is_not_renewed(dest, quick):
     put_lease(dest, host="elsewhere")
     with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
+        assert json.loads(storage.read(storage.join(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_a_lease_given_back_while_another_run_waits_is_free(dest):
     put_lease(dest, host="elsewhere")
-    threading.Timer(0.3, lambda: storage.remove(storage.joined(dest, "lease.json"))).start()
+    threading.Timer(0.3, lambda: storage.remove(storage.join(dest, "lease.json"))).start()
     with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
+        assert json.loads(storage.read(storage.join(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_an_unreadable_lease_does_not_lock_the_destination_for_good(dest, quick):
-    storage.write(storage.joined(dest, "lease.json"), b"half a le")
+    storage.write(storage.join(dest, "lease.json"), b"half a le")
     with Lease(dest).hold():
-        assert json.loads(storage.read(storage.joined(dest, "lease.json")))["host"] == socket.gethostname()
+        assert json.loads(storage.read(storage.join(dest, "lease.json")))["host"] == socket.gethostname()
 
 
 def test_a_holder_learns_that_it_lost_its_lease_and_leaves_the_other_one_alone(dest, quick):
     with Lease(dest).hold() as lease:
         put_lease(dest, owner="usurper")
         assert lease.lost.wait(timeout=5)
-    assert json.loads(storage.read(storage.joined(dest, "lease.json")))["owner"] == "usurper"
+    assert json.loads(storage.read(storage.join(dest, "lease.json")))["owner"] == "usurper"
 
 
 def test_the_real_lease_is_renewed_well_before_it_expires():

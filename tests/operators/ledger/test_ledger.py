@@ -145,7 +145,7 @@ def test_compacting_twice_changes_nothing(dest):
 def test_dying_between_the_compacted_file_and_the_removal_of_parts_loses_nothing(dest):
     commit(dest, entries("a"))
     commit(dest, entries("b"))
-    [first, second] = [storage.joined(shard_folder(dest, 0), name) for name in files_by_shard(dest)[0]]
+    [first, second] = [storage.join(shard_folder(dest, 0), name) for name in files_by_shard(dest)[0]]
     left_behind = storage.read(second)
     before = read(dest).sort_by("image_id")
     assert compact(dest, 0, 2)
@@ -160,6 +160,6 @@ def test_dying_between_the_compacted_file_and_the_removal_of_parts_loses_nothing
 
 def test_a_half_written_part_is_not_seen(dest):
     commit(dest, entries("a"))
-    storage.write(storage.joined(shard_folder(dest, 0), ".0123.partial"), b"PAR1 half")
+    storage.write(storage.join(shard_folder(dest, 0), ".0123.partial"), b"PAR1 half")
     assert done_ids(dest, 0) == {"a"}
     assert len(read(dest)) == 1

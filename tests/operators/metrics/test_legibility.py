@@ -9,7 +9,7 @@ import pytest
 from font_roboto import Roboto, RobotoBold
 
 from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
-from operators.metrics.legibility import characters_read, detected, eraseness, recogniser, straightened
+from operators.metrics.legibility import characters_read, detect_text, eraseness, recogniser, straightened
 from operators.vision.text_detector import Scale
 
 PAPER = np.full((300, 420, 3), 235, np.uint8)
@@ -72,9 +72,9 @@ def test_characters_read_without_confidence_do_not_count() -> None:
 
 
 def test_the_detector_sees_one_polygon_a_line_and_none_on_the_clean_picture(marked: np.ndarray, photo: np.ndarray) -> None:
-    assert len(detected(marked)) == 2
-    assert len(detected(marked, Scale(512, 512))) == 2
-    assert detected(photo) == []
+    assert len(detect_text(marked)) == 2
+    assert len(detect_text(marked, Scale(512, 512))) == 2
+    assert detect_text(photo) == []
 
 
 def test_text_that_is_still_there_has_an_eraseness_of_one(marked: np.ndarray, texts: list[list[list[float]]]) -> None:

@@ -6,13 +6,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from operators.metrics.continuity import luma
-from operators.metrics.naturalness import (
-    BANDS,
-    band_energies,
-    band_ratios,
-    octave_bands,
-    overshoot_share,
-)
+from operators.metrics.naturalness import BANDS, band_energies, band_ratios, octave_bands, overshoot_share
 
 EDITED = np.zeros((20, 40), bool)
 EDITED[2:18, 2:18] = True

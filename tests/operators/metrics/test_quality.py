@@ -5,16 +5,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from operators.metrics.quality import (
-    age,
-    clustered_error_pixels,
-    error_pixels,
-    ms_ssim,
-    ms_ssim_unscaled,
-    mse,
-    psnr,
-    ssim,
-)
+from operators.metrics.quality import age, clustered_error_pixels, error_pixels, ms_ssim, ms_ssim_unscaled, mse, psnr, ssim
 
 
 @pytest.fixture(scope="module")

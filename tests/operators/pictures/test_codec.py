@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from operators.pictures.codec import FRAMES, FrameCache, Limits, decode, read_header
+from operators.pictures.codec import FRAME_CACHE, FrameCache, Limits, decode, read_header
 from operators.pictures.picture import TURNS
 from operators.rows.failure import CODES, Failure
 
@@ -287,9 +287,9 @@ def test_one_picture_is_decoded_once(photo, saved):
 
 def test_a_cached_picture_still_meets_a_lower_limit(photo, saved):
     data = saved(photo, "PNG")
-    FRAMES.decode("a", data, LIMITS)
+    FRAME_CACHE.decode("a", data, LIMITS)
     with pytest.raises(Failure, match="pixels_over_limit"):
-        FRAMES.decode("a", data, Limits(max_pixels=10))
+        FRAME_CACHE.decode("a", data, Limits(max_pixels=10))
 
 
 def test_a_failed_decode_is_not_remembered(photo, saved):

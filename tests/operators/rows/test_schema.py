@@ -13,8 +13,8 @@ from operators.rows.schema import (
     SCHEMA,
     SchemaError,
     check_schema,
-    column,
-    complete,
+    complete_rows,
+    is_column,
     ledger_rows,
 )
 
@@ -22,7 +22,7 @@ INDEX_ROW = {"image_id": ["a"], "uri": ["/a.png"], "path": ["a.png"], "shard": [
 
 
 def test_index_rows_become_complete_rows():
-    table = complete(pa.table(INDEX_ROW, schema=INDEX_SCHEMA))
+    table = complete_rows(pa.table(INDEX_ROW, schema=INDEX_SCHEMA))
     assert table.schema.names == SCHEMA.names
     assert table.schema.types == SCHEMA.types
     assert table.to_pylist()[0] == {name: INDEX_ROW[name][0] if name in INDEX_COLUMNS else None for name in SCHEMA.names}
@@ -30,7 +30,7 @@ def test_index_rows_become_complete_rows():
 
 def test_own_columns_follow_the_row_unchanged():
     own = pa.array([7], pa.uint8())
-    table = complete(pa.table({"licence": ["CC0"], **INDEX_ROW, "year": own}))
+    table = complete_rows(pa.table({"licence": ["CC0"], **INDEX_ROW, "year": own}))
     assert table.schema.names == [*SCHEMA.names, "licence", "year"]
     assert table["year"].type == pa.uint8()
     check_schema(table, "fetch")
@@ -38,11 +38,11 @@ def test_own_columns_follow_the_row_unchanged():
 
 def test_completing_complete_rows_changes_nothing(rows):
     table = rows({"bytes": b"x"})
-    assert complete(table).equals(table)
+    assert complete_rows(table).equals(table)
 
 
 def test_an_empty_table_can_be_completed():
-    check_schema(complete(pa.table({"uri": pa.array([], pa.string())})), "index")
+    check_schema(complete_rows(pa.table({"uri": pa.array([], pa.string())})), "index")
 
 
 def renamed(table, old, new):
@@ -92,11 +92,11 @@ def test_columns_in_another_order_are_refused(rows):
 
 
 def test_dotted_paths_name_columns_and_children_of_regions():
-    assert column("bytes")
-    assert column("regions.mask")
-    assert not column("pixels")
-    assert not column("regions.masks")
-    assert not column("failure.code")
+    assert is_column("bytes")
+    assert is_column("regions.mask")
+    assert not is_column("pixels")
+    assert not is_column("regions.masks")
+    assert not is_column("failure.code")
 
 
 def test_the_ledger_holds_everything_but_pixels():

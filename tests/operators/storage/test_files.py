@@ -21,12 +21,12 @@ def code_of(call):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_taken_literally(tmp_path, name):
-    uri = storage.joined(str(tmp_path), "sub", name)
+    uri = storage.join(str(tmp_path), "sub", name)
     storage.write(uri, b"data")
     assert os.listdir(tmp_path / "sub") == [name]
     assert storage.read(uri) == b"data"
     assert storage.exists(uri)
-    assert storage.names(str(tmp_path)) == [uri]
+    assert storage.list_paths(str(tmp_path)) == [uri]
     storage.copy(uri, uri + ".copy")
     assert storage.read(uri + ".copy") == b"data"
     storage.remove(uri)
@@ -42,7 +42,7 @@ def test_a_file_url_is_the_path_behind_it(tmp_path):
 
 
 def test_joined_appends_segments():
-    assert storage.joined("s3://bucket/dest/", "images", "a.png") == "s3://bucket/dest/images/a.png"
+    assert storage.join("s3://bucket/dest/", "images", "a.png") == "s3://bucket/dest/images/a.png"
 
 
 def test_writing_again_replaces_the_whole_object(tmp_path):
@@ -61,7 +61,7 @@ def test_empty_objects_are_kept(tmp_path):
 def test_an_absent_object_is_missing_and_an_absent_folder_is_empty(tmp_path):
     assert code_of(lambda: storage.read(str(tmp_path / "none"))) == "key_missing"
     assert code_of(lambda: storage.copy(str(tmp_path / "none"), str(tmp_path / "copy"))) == "key_missing"
-    assert storage.names(str(tmp_path / "none")) == []
+    assert storage.list_paths(str(tmp_path / "none")) == []
     assert not storage.exists(str(tmp_path / "none"))
     storage.remove(str(tmp_path / "none"))
     assert os.listdir(tmp_path) == []
@@ -112,14 +112,14 @@ def memory():
 
 
 def test_an_object_store_behaves_like_a_disk(memory, tmp_path):
-    uri = storage.joined(memory, "sub", "a #%20b.png")
+    uri = storage.join(memory, "sub", "a #%20b.png")
     storage.write(uri, memoryview(b"data"))
     assert storage.read(uri) == b"data"
-    assert storage.names(memory) == ["/cleanplate-test/sub/a #%20b.png"]
+    assert storage.list_paths(memory) == ["/cleanplate-test/sub/a #%20b.png"]
     assert not storage.create(uri, b"other")
     storage.copy(uri, str(tmp_path / "down"))
-    storage.copy(str(tmp_path / "down"), storage.joined(memory, "up"))
-    storage.copy(storage.joined(memory, "up"), storage.joined(memory, "across"))
-    assert storage.read(storage.joined(memory, "across")) == b"data"
+    storage.copy(str(tmp_path / "down"), storage.join(memory, "up"))
+    storage.copy(storage.join(memory, "up"), storage.join(memory, "across"))
+    assert storage.read(storage.join(memory, "across")) == b"data"
     storage.remove(memory)
-    assert storage.names(memory) == []
+    assert storage.list_paths(memory) == []

@@ -16,7 +16,7 @@ from tests.fixtures.flaky_s3 import SLOW_DOWN, Front
 
 
 def put_source(front: Front, bucket: str, source: bytes = b"data") -> tuple[str, str]:
-    s3_copy._unable.clear()
+    s3_copy._refusing_pairs.clear()
     storage.write(f"{bucket}/source", source)
     etag = storage.filesystem(bucket)[0].info(f"{bucket}/source")["ETag"].strip('"')
     front.requests.clear()

@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from operators.rows.failure import RunError
-from operators.upscalers.catalogue import UPSCALERS, upscaler, weight_files
+from operators.upscalers.catalogue import UPSCALERS, find_upscaler, weight_files
 
 LARGEST = UPSCALERS["x4plus"][-1]
 
 
 @pytest.mark.parametrize(("factor", "scale"), [(1.2, 2), (2, 2), (2.1, 3), (4, 4), (9, 4)])
 def test_the_smallest_scale_that_reaches_the_factor_is_chosen(factor, scale):
-    assert upscaler("animevideov3", factor).scale == scale
+    assert find_upscaler("animevideov3", factor).scale == scale
 
 
 def test_an_unknown_name_is_refused_with_the_known_names():
     with pytest.raises(RunError, match="option_invalid: no upscaler 'sharp'; there are lanczos, animevideov3, x4plus"):
-        upscaler("sharp", 2)
+        find_upscaler("sharp", 2)
 
 
 def test_weights_of_another_checksum_are_refused():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.upscalers.detail_loss import BLOCK, covering, denoised, in_pixels, noise_level, resampling_loss
+from operators.upscalers.detail_loss import BLOCK, cover, denoised, in_pixels, noise_level, resampling_loss
 
 
 def noise(sigma, shape=(160, 160)):
@@ -44,7 +44,7 @@ def test_every_size_has_a_loss_for_each_block(shape):
 
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.integers(0, 24))
 def test_the_boxes_cover_every_chosen_block_and_never_cost_more_than_one_box(chosen, overlap):
-    boxes = covering(chosen, overlap)
+    boxes = cover(chosen, overlap)
     covered = np.zeros_like(chosen)
     for box in boxes:
         covered[box.y : box.y + box.height, box.x : box.x + box.width] = True
@@ -64,11 +64,11 @@ def test_the_boxes_cover_every_chosen_block_and_never_cost_more_than_one_box(cho
 def test_distant_blocks_get_separate_boxes():
     chosen = np.zeros((10, 10), bool)
     chosen[0, 0] = chosen[9, 9] = True
-    assert len(covering(chosen, 10)) == 2
+    assert len(cover(chosen, 10)) == 2
 
 
 def test_boxes_end_at_the_picture():
-    boxes = in_pixels(covering(np.ones((2, 2), bool), 0), 20, 30)
+    boxes = in_pixels(cover(np.ones((2, 2), bool), 0), 20, 30)
     assert [(box.x, box.y, box.width, box.height) for box in boxes] == [(0, 0, 20, 30)]
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.enlarge import frame
+from operators.enlarge import assemble
 from operators.models.registry import cards
 from operators.rows.failure import RunError
-from operators.upscalers.catalogue import upscaler
+from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.diffusion import diffusion_upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
-from operators.upscalers.tiles import whole
+from operators.upscalers.tiles import upscale_whole
 from operators.upscalers.upscaler import Upscaler
 from tests.operators.generators.tiny import saved
 
@@ -31,7 +31,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def tiny_upscaler(folder: Path) -> Upscaler:
-    return upscaler(str(folder), 4)
+    return find_upscaler(str(folder), 4)
 
 
 def test_the_folder_gives_the_tiling_and_its_card_the_licence(tiny_upscaler: Upscaler) -> None:
@@ -54,12 +54,12 @@ def test_a_picture_comes_out_at_its_scale_within_range_and_the_same_every_time(t
 
 def test_it_runs_in_tiles_as_every_upscaler_does(tiny_upscaler: Upscaler) -> None:
     picture = np.random.default_rng(0).random((21, 39, 3)).astype(np.float32)
-    assert whole(tiny_upscaler, picture, side=16).shape == (84, 156, 3)
+    assert upscale_whole(tiny_upscaler, picture, side=16).shape == (84, 156, 3)
 
 
 def test_its_result_passes_the_guard(folder: Path, photo: np.ndarray) -> None:
     small = np.ascontiguousarray(photo[100:132, 200:248])
-    result = frame(Enlargement(small, False, (192, 128), Routing(str(folder), threshold=-1.0)))
+    result = assemble(Enlargement(small, False, (192, 128), Routing(str(folder), threshold=-1.0)))
     shown = result.reshape(32, 4, 48, 4, 3).mean(axis=(1, 3))
     assert np.abs(shown - small)[2:-2, 2:-2].mean() < 8
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from operators.enlarge import frame
+from operators.enlarge import assemble
 from operators.upscalers import enlargement
 from operators.upscalers.detail_guard import Guard
 from operators.upscalers.enlargement import Enlargement, Routing
@@ -12,7 +12,7 @@ EVERYTHING, NOTHING = Routing(threshold=-1.0), Routing(threshold=float("inf"))
 
 
 def enlarged(stored, size, routing=Routing(), inks=False):
-    return frame(Enlargement(stored, inks, size, routing))
+    return assemble(Enlargement(stored, inks, size, routing))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_flat_blocks_are_resampled_and_textured_ones_go_to_the_network(small):
     assert not made.routed[:, :5].any()
     assert made.routed[:, 7:].any()
     assert 0 < made.network_pixels() < Enlargement(picture, False, (768, 384), EVERYTHING).network_pixels()
-    assert (frame(made)[:, : 4 * 80] == 120).all()
+    assert (assemble(made)[:, : 4 * 80] == 120).all()
 
 
 def test_thresholds_at_both_ends_send_everything_or_nothing(small):
@@ -64,7 +64,7 @@ def test_thresholds_at_both_ends_send_everything_or_nothing(small):
 def test_lanczos_needs_no_network(small):
     made = Enlargement(small, False, (384, 384), Routing(model="lanczos", threshold=0.0))
     assert made.network_pixels() == 0
-    assert frame(made).shape == (384, 384, 3)
+    assert assemble(made).shape == (384, 384, 3)
 
 
 @pytest.mark.parametrize("size", [(384, 384), (317, 317)])
@@ -108,7 +108,7 @@ def test_noise_is_taken_out_where_it_is_measured_and_only_there(small):
     noisy = np.clip(np.rint(flat + rng.normal(0, 6, flat.shape)), 0, 255).astype(np.uint8)
     made = Enlargement(noisy, False, (384, 384), Routing())
     assert made.noise > 2
-    assert frame(made).std() < 0.6 * noisy.std()
+    assert assemble(made).std() < 0.6 * noisy.std()
     assert Enlargement(flat.astype(np.uint8), False, (384, 384), Routing()).noise == 0
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.rows.box import Box
-from operators.upscalers.catalogue import upscaler
-from operators.upscalers.tiles import grid, margins, pixels_seen, seen, upscale_boxes, whole
+from operators.upscalers.catalogue import find_upscaler
+from operators.upscalers.tiles import grid, margins, pixels_seen, seen, upscale_boxes, upscale_whole
 
-NETWORK = upscaler("animevideov3", 2)
+NETWORK = find_upscaler("animevideov3", 2)
 RECEPTIVE_FIELD = 18
 
 
@@ -22,16 +22,16 @@ def picture(photo):
 
 @pytest.fixture(scope="module")
 def untiled(picture):
-    return whole(NETWORK, picture, side=128)
+    return upscale_whole(NETWORK, picture, side=128)
 
 
 def test_tiles_that_see_the_whole_receptive_field_are_the_untiled_picture(picture, untiled):
     exact = replace(NETWORK, overlap=RECEPTIVE_FIELD + NETWORK.feather)
-    assert np.abs(whole(exact, picture, side=32) - untiled).max() * 255 < 0.01
+    assert np.abs(upscale_whole(exact, picture, side=32) - untiled).max() * 255 < 0.01
 
 
 def test_tiles_with_the_usual_overlap_differ_by_less_than_a_grey_level(picture, untiled):
-    difference = np.abs(whole(NETWORK, picture, side=32) - untiled) * 255
+    difference = np.abs(upscale_whole(NETWORK, picture, side=32) - untiled) * 255
     assert np.sqrt(np.mean(difference**2)) < 0.2
     assert difference.max() < 4
 

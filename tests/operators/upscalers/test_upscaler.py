@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from operators.upscalers.catalogue import UPSCALERS, upscaler
+from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 
 EVERY = [shipped for scales in UPSCALERS.values() for shipped in scales]
 
@@ -33,6 +33,6 @@ def test_the_result_shows_the_picture_where_the_picture_was(shipped, photo):
 
 
 def test_the_identity_names_licence_and_checksums():
-    identity = upscaler("animevideov3", 4).identity()
+    identity = find_upscaler("animevideov3", 4).identity()
     assert identity["licence"] == "BSD-3-Clause"
     assert {len(checksum) for checksum in identity["sha256"].values()} == {64}
