@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DEFAULT = "default"
-"""The entry that serves every operator without an entry of its own."""
+"""The entry that serves every operator that has no entry."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def pack_working_dir(files: Mapping[str, Path]) -> Iterator[Path]:
         yield Path(folder)
 
 
-def renamed(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
+def rename_values(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
     """The arguments with every value in `names` replaced, also in the form `--option=value`."""
     new_arguments = []
     for argument in arguments:

@@ -25,7 +25,7 @@ def enlarge_pictures(
     return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits)))
 
 
-def paper_of(text: str, dots_per_inch: float) -> Print:
+def parse_paper(text: str, dots_per_inch: float) -> Print:
     """Parse a print size such as `20x30cm` or `8x10in`. Raises RunError option_invalid."""
     size = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(cm|mm|in)", text.strip().lower())
     if not size or not all(float(side) > 0 for side in size.groups()[:2]):

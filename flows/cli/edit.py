@@ -14,7 +14,7 @@ from flows.cli.options import Dest, FillOptions, RunOptions, Seed, SizeOptions, 
 from flows.engine.fill_rates import rates_for
 from flows.engine.run import run
 from flows.engine.settings import Options
-from flows.enlarge import SCALES, enlarge_pictures, paper_of
+from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow
 from flows.ladder import Fills, rungs_of
@@ -75,7 +75,7 @@ def enlarge(
             raise RunError("option_invalid", f"--scale {scale}: choose from {', '.join(map(str, SCALES))}")
         factor = float(scale or 1)
         find_upscaler(model, factor)
-        print_size = None if paper is None else paper_of(paper, dpi)
+        print_size = None if paper is None else parse_paper(paper, dpi)
         flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits)
         _execute(flow, source, dest, options)
 

@@ -94,7 +94,7 @@ def _run_as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
         from cluster import job as jobs
     except ImportError as error:
         raise RunError("package_missing", f"{error.name}; install cleanplate[cluster]") from None
-    from cluster.working_dir import pack_working_dir, renamed
+    from cluster.working_dir import pack_working_dir, rename_values
 
     if not jobs.has_address():
         raise RunError("option_invalid", "RAY_ADDRESS must name the cluster's job server, such as http://127.0.0.1:8265")
@@ -104,7 +104,7 @@ def _run_as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
         for name, flow in (argument.rsplit(":", 1) for argument in command if ":" in argument)
         if name in names
     }
-    entrypoint = shlex.join(["python", "-m", "flows.cli", *renamed(command, names | flows)])
+    entrypoint = shlex.join(["python", "-m", "flows.cli", *rename_values(command, names | flows)])
     try:
         job = jobs.find_running(entrypoint)
         if job is None:

@@ -37,7 +37,7 @@ def images_per_block(profile: Profile, images: int) -> int:
     return profile.images_per_block or max(1, min(LARGEST_BLOCK, images // (BLOCKS_PER_WORKER * workers)))
 
 
-def ends(sizes: Sequence[int | None], images: int) -> list[int]:
+def block_ends(sizes: Sequence[int | None], images: int) -> list[int]:
     """The end position of each block in a list of file sizes in bytes.
 
     A block has at most `images` files and LARGEST_BLOCK_BYTES. A size of None is unknown.
@@ -53,7 +53,7 @@ def ends(sizes: Sequence[int | None], images: int) -> list[int]:
 
 def pack_blocks(rows: pa.Table, images: int) -> pa.Table:
     """Turn index rows into a table of blocks of at most `images` rows each."""
-    offsets = np.array([0, *ends(rows["size"].to_pylist(), images)], np.int32)
+    offsets = np.array([0, *block_ends(rows["size"].to_pylist(), images)], np.int32)
     structs = rows.to_struct_array().combine_chunks()
     structs = pa.concat_arrays(structs.chunks) if isinstance(structs, pa.ChunkedArray) else structs
     return pa.table({BLOCK: pa.ListArray.from_arrays(pa.array(offsets), structs)})

@@ -33,7 +33,7 @@ def rates_for(dest: str, rungs: Sequence[Rung], fresh: bool) -> tuple[Rate, ...]
 
     Measures them if there is no earlier run, or if `fresh` starts over.
     """
-    return (None if fresh else _read_rates(dest)) or measured_rates(rungs)
+    return (None if fresh else _read_rates(dest)) or measure_rates(rungs)
 
 
 def _read_rates(dest: str) -> tuple[Rate, ...] | None:
@@ -45,7 +45,7 @@ def _read_rates(dest: str) -> tuple[Rate, ...] | None:
     return next((tuple(Rate(**rate) for rate in budget["rates"]) for budget in budgets if budget), None)
 
 
-def measured_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
+def measure_rates(rungs: Sequence[Rung]) -> tuple[Rate, ...]:
     """Measure every model of a ladder on two crops of noise that are masked by a line of strokes.
 
     A rate is the straight line through the two times.

@@ -13,17 +13,10 @@ from typing import Any, TypedDict
 
 from flows.reports.drift import Drift
 from flows.reports.latency import Latencies
-from operators.rows.records import FailureRecord, RegionRecord
+from operators.rows.records import FailureRecord, RegionRecord, TimingRecord
 
 SHOWN = 10
 """Images in each gallery of the report."""
-
-
-class TimingRecord(TypedDict):
-    """The part of TIMING that a report reads: the milliseconds that an operator spent."""
-
-    operator: str
-    total: float
 
 
 class LedgerRow(TypedDict):

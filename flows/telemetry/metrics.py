@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,22 +20,13 @@ import pyarrow.compute as pc
 from flows.telemetry.log import FailedRow
 from operators.operator import Operator
 from operators.rows.checks import judged_rungs
+from operators.rows.records import TimingRecord
 
 if TYPE_CHECKING:
     from ray.util import metrics as ray_metrics
 
 MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000]
 """Upper bounds of the buckets of operators' times."""
-
-
-class TimingRecord(TypedDict):
-    """TIMING: milliseconds that an operator spent on an image, in all and by kind."""
-
-    operator: str
-    total: float
-    model: float | None
-    codec: float | None
-    io: float | None
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,13 @@ class FailureRecord(TypedDict):
 
 
 class TimingRecord(TypedDict, total=False):
-    """TIMING: milliseconds that an operator spent on a row."""
+    """TIMING: milliseconds that an operator spent on a row, in all and by kind."""
 
     operator: str
     total: float
-    model: float
-    codec: float
-    io: float
+    model: float | None
+    codec: float | None
+    io: float | None
 
 
 class RegionRecord(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""A flow on several nodes: stages share GPUs, pools grow and shrink, and a lost node costs no image.
+"""A flow on several nodes: stages share GPUs, pools grow and shrink, and lost nodes cost no image.
 
 The nodes and their GPUs are simulated, while Ray and the flows are real.
 """

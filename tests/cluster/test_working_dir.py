@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.working_dir import pack_working_dir, renamed
+from cluster.working_dir import pack_working_dir, rename_values
 
 
 def test_the_packages_run_where_they_are_unpacked(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_package_stays_small(tmp_path: Path) -> None:
 def test_values_are_renamed_wherever_a_command_line_has_them() -> None:
     names = {"a/mine.yaml": "mine.yaml", "a/f.py:flow": "f.py:flow"}
     command = ["run", "a/f.py:flow", "s3://a/mine.yaml", "--profile=a/mine.yaml", "--profile", "a/mine.yaml", "--seed=1"]
-    assert renamed(command, names) == [
+    assert rename_values(command, names) == [
         "run",
         "f.py:flow",
         "s3://a/mine.yaml",

@@ -19,7 +19,7 @@ from PIL import Image
 from operators.ledger import index, ledger
 
 if TYPE_CHECKING:
-    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
     from tests.fixtures.s3 import S3
 
@@ -144,7 +144,7 @@ class Run:
 
     source: Path
     dest: Path
-    ended: Ended
+    ended: CommandResult
     rows: dict[str, dict[str, object]]
 
 
@@ -219,7 +219,7 @@ def test_a_second_run_finds_every_image_done(ran: Run, cleanplate: Command, tmp_
 class Guest:
     """A run with a guest's keys over a manifest of valid, missing and forbidden objects."""
 
-    ended: Ended
+    ended: CommandResult
     rows: dict[str, dict[str, object]]
 
 

@@ -25,7 +25,7 @@ from flows.telemetry.summary import count_text
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
-    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
 
 IMAGES = 24
@@ -44,9 +44,9 @@ class Story:
     """Paths that had a ledger row once the driver and all its processes had ended."""
     delivered: dict[str, int]
     """Modification times of the outputs that existed at that moment, in nanoseconds."""
-    resumed: Ended
+    resumed: CommandResult
     resumed_times: dict[str, int]
-    third: Ended
+    third: CommandResult
     third_times: dict[str, int]
 
 

@@ -21,7 +21,7 @@ from operators.storage.listing import list_source
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
     from tests.fixtures.s3 import S3
 
@@ -35,10 +35,10 @@ class Moved:
 
     files: Any
     sources: dict[str, bytes]
-    first: Ended
+    first: CommandResult
     objects: dict[str, tuple[str, str]]
     """ETag and time of modification of every object under the destination after the first run."""
-    second: Ended
+    second: CommandResult
     objects_after: dict[str, tuple[str, str]]
 
 

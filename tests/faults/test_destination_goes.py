@@ -23,7 +23,7 @@ from PIL import Image
 from operators.ledger import ledger
 from operators.storage import files as storage
 from tests.faults.cheap_flow import MASKS
-from tests.fixtures.cli import Ended
+from tests.fixtures.cli import CommandResult
 from tests.fixtures.pictures import encoded
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(cleanplate: Command, source: Path) -> Callable[..., Ended]:
-    def of(dest: object, **environment: str) -> Ended:
+def run(cleanplate: Command, source: Path) -> Callable[..., CommandResult]:
+    def of(dest: object, **environment: str) -> CommandResult:
         return cleanplate(
             *("run", f"{FLOW}:flow", source / "in", dest, "--workers", 1),
             environment={MASKS: str(source / "masks"), **environment},
@@ -86,7 +86,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def assert_clear_end(ended: Ended, code: str) -> None:
+def assert_clear_end(ended: CommandResult, code: str) -> None:
     """Assert exit code 3 and a last line that names the fault."""
     assert (ended.code, ended.out) == (3, ""), ended
     assert ended.err.splitlines()[-1].startswith(f"error: {code}: "), ended.err
@@ -114,7 +114,7 @@ def assert_finished(dest: str) -> None:
     assert len(whole(dest)) == IMAGES
 
 
-def test_a_full_disk(disk: Callable[[str], Path], run: Callable[..., Ended]) -> None:
+def test_a_full_disk(disk: Callable[[str], Path], run: Callable[..., CommandResult]) -> None:
     dest = disk("size=600k") / "out"
     assert_clear_end(run(dest), "disk_full")
     before = whole(str(dest))
@@ -125,7 +125,7 @@ def test_a_full_disk(disk: Callable[[str], Path], run: Callable[..., Ended]) -> 
     assert_finished(str(dest))
 
 
-def test_a_read_only_destination(disk: Callable[[str], Path], run: Callable[..., Ended]) -> None:
+def test_a_read_only_destination(disk: Callable[[str], Path], run: Callable[..., CommandResult]) -> None:
     dest = disk("size=64m,ro") / "out"
     ended = run(dest)
     assert_clear_end(ended, "access_denied")
@@ -136,7 +136,7 @@ def test_a_read_only_destination(disk: Callable[[str], Path], run: Callable[...,
 
 
 def test_credentials_that_are_revoked_during_the_run(
-    s3: S3, cleanplate: Command, source: Path, run: Callable[..., Ended]
+    s3: S3, cleanplate: Command, source: Path, run: Callable[..., CommandResult]
 ) -> None:
     files: Any = s3.files()
     files.mkdir("revoked")
@@ -155,7 +155,7 @@ def test_credentials_that_are_revoked_during_the_run(
             time.sleep(0.1)
         s3.grant("Read:elsewhere")
         out, err = driver.communicate(timeout=400)
-        assert_clear_end(Ended(driver.returncode, out, err, True), "access_denied")
+        assert_clear_end(CommandResult(driver.returncode, out, err, True), "access_denied")
         assert 3 <= len(whole("s3://revoked/out")) < IMAGES
     finally:
         s3.grant("Read", "List", "Write")

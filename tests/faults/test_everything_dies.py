@@ -31,7 +31,7 @@ from tests.faults.cheap_flow import COUNTS, MASKS
 from tests.fixtures.pictures import encoded
 
 if TYPE_CHECKING:
-    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.s3 import S3
 
 IMAGES = int(os.environ.get("CLEANPLATE_FAULT_IMAGES", "500"))
@@ -155,8 +155,8 @@ def source(s3: S3) -> str:
 class Story:
     """The state after all faults: the resumed run, a third run, and the work of all runs."""
 
-    resumed: Ended | None = None
-    third: Ended | None = None
+    resumed: CommandResult | None = None
+    third: CommandResult | None = None
     worked: Counter[str] = field(default_factory=Counter)
     """How often each path was worked, until the end of the resumed run."""
     in_flight: int = 0

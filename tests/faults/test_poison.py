@@ -17,7 +17,7 @@ from operators.rows.failure import CODES
 from tests.faults.poison_flow import POISONS
 
 if TYPE_CHECKING:
-    from tests.fixtures.cli import Command, Ended
+    from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
 
 PLACES = {b"crash": 3, b"hang": 9, b"fill": 14}
@@ -39,8 +39,8 @@ stages:
 class Poisoned:
     """A run over poisoned pictures, and the same command again."""
 
-    ended: Ended
-    again: Ended
+    ended: CommandResult
+    again: CommandResult
     rows: dict[str, dict[str, Any]]
     source: Path
     dest: Path

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cluster.profile import laptop
 from flows.engine.run import run
-from flows.enlarge import enlarge_pictures, paper_of
+from flows.enlarge import enlarge_pictures, parse_paper
 from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.write import Write
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     ("text", "centimetres"), [("20x30cm", (20, 30)), ("200x300mm", (20, 30)), ("8x10in", (20.32, 25.4)), ("1.5X2CM", (1.5, 2))]
 )
 def test_a_paper_has_its_size_in_centimetres(text: str, centimetres: tuple[float, float]) -> None:
-    paper = paper_of(text, 300)
+    paper = parse_paper(text, 300)
     assert (paper.width, paper.height, paper.dots_per_inch) == (*(pytest.approx(side) for side in centimetres), 300)
 
 
 @pytest.mark.parametrize("text", ["20x30", "20cm", "0x30cm", "-1x2cm", "20x30 furlongs", ""])
 def test_an_invalid_print_size_is_refused(text: str) -> None:
     with pytest.raises(RunError, match="option_invalid: --print"):
-        paper_of(text, 300)
+        parse_paper(text, 300)
 
 
 def test_the_flow_is_sound_up_to_its_write() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from flows.engine.fill_rates import measured_rates, rates_for
+from flows.engine.fill_rates import measure_rates, rates_for
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills, Rung, ladder, resolve_cards
 from operators.decisions.budget import Budget, Rate
@@ -128,5 +128,5 @@ def test_rates_are_measured_once_and_then_read_from_the_run(signs: list[Path], t
 
 
 def test_patchmatch_is_measured_to_cost_more_than_navier_stokes() -> None:
-    rates = {rate.rung: rate for rate in measured_rates(PRESETS["quality"])}
+    rates = {rate.rung: rate for rate in measure_rates(PRESETS["quality"])}
     assert rates["patchmatch"].milliseconds(200_000) > 3 * rates["navier_stokes"].milliseconds(200_000)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from flows.engine.blocks import LARGEST_BLOCK, LARGEST_BLOCK_BYTES, UNKNOWN_BYTES, ends, pack_blocks, unpack_blocks
+from flows.engine.blocks import LARGEST_BLOCK, LARGEST_BLOCK_BYTES, UNKNOWN_BYTES, block_ends, pack_blocks, unpack_blocks
 
 MB = 2**20
 SIZES = some.lists(some.none() | some.integers(0, 2 * LARGEST_BLOCK_BYTES), max_size=60)
 
 
 def lengths(sizes: list[int | None], images: int) -> list[int]:
-    positions = [0, *ends(sizes, images)]
+    positions = [0, *block_ends(sizes, images)]
     return [end - start for start, end in pairwise(positions)]
 
 
@@ -55,7 +55,7 @@ def test_blocks_hold_the_rows_as_they_were_the_users_columns_too(sizes: list[int
     if not sizes:
         return
     blocks = pack_blocks(rows, 3)
-    assert blocks.num_rows == len(ends(sizes, 3))
+    assert blocks.num_rows == len(block_ends(sizes, 3))
     assert unpack_blocks(blocks).equals(rows)
     assert pa.concat_tables([unpack_blocks(blocks.slice(row, 1)) for row in range(blocks.num_rows)]).equals(rows)
 

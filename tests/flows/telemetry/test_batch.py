@@ -32,8 +32,8 @@ import sys
 import pyarrow as pa
 from flows.telemetry.batch import observe_batch
 from operators.fetch import Fetch
-from operators.rows.schema import complete
-rows = complete(pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
+from operators.rows.schema import complete_rows
+rows = complete_rows(pa.table({"image_id": ["1"], "uri": ["nowhere.png"], "path": ["a"], "shard": pa.array([0], pa.int32()),
                           "size": [1], "etag": ["1"]}))
 result = Fetch().apply(rows)
 observe_batch(Fetch(), rows, result)

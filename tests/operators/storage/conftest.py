@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from operators.storage import files as storage
-from tests.fixtures.flaky_s3 import Front, front_of
+from tests.fixtures.flaky_s3 import FlakyS3, front_of
 
 if TYPE_CHECKING:
     from tests.fixtures.s3 import S3
@@ -20,7 +20,7 @@ numbers = itertools.count()
 
 
 @pytest.fixture
-def front(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+def front(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyS3]:
     """A front before the S3 server; all requests of `storage` go through it.
 
     The client of this test is used by no other test.
@@ -33,7 +33,7 @@ def front(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
 
 
 @pytest.fixture
-def bucket(front: Front) -> str:
+def bucket(front: FlakyS3) -> str:
     """A new, empty bucket."""
     name = f"slow{next(numbers)}"
     storage.filesystem("s3://")[0].mkdir(name)

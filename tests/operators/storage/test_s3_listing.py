@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operators.storage.listing import list_source
-from tests.fixtures.flaky_s3 import SLOW_DOWN, Front
+from tests.fixtures.flaky_s3 import SLOW_DOWN, FlakyS3
 
 if TYPE_CHECKING:
     from tests.fixtures.s3 import S3
@@ -25,7 +25,7 @@ def thousand(s3: S3) -> str:
     return "s3://thousand"
 
 
-def test_a_distant_store_is_listed_many_pages_at_a_time_in_the_same_order_each_time(front: Front, thousand: str) -> None:
+def test_a_distant_store_is_listed_many_pages_at_a_time_in_the_same_order_each_time(front: FlakyS3, thousand: str) -> None:
     front.delay = 0.5
     first = [item.path for item in list_source(thousand, "/elsewhere")]
     assert sorted(first) == sorted(key for key in KEYS if key.endswith(".png"))
@@ -34,7 +34,7 @@ def test_a_distant_store_is_listed_many_pages_at_a_time_in_the_same_order_each_t
     assert [item.path for item in list_source(thousand, "/elsewhere")] == first
 
 
-def test_a_listing_outlasts_bad_answers(front: Front, thousand: str) -> None:
+def test_a_listing_outlasts_bad_answers(front: FlakyS3, thousand: str) -> None:
     requests = itertools.count()
     front.misbehave = lambda method, path: SLOW_DOWN if next(requests) % 5 == 0 else None
     assert len(list(list_source(thousand, "/elsewhere"))) == len(KEYS) - 1

@@ -17,28 +17,28 @@ import pytest
 from operators.rows.failure import Failure
 from operators.storage import files as storage
 from operators.storage import retries
-from tests.fixtures.flaky_s3 import BROKEN, HALF, HANG_UP, SLOW_DOWN, TOO_MANY, UNHEARD, Front
+from tests.fixtures.flaky_s3 import BROKEN, HALF, HANG_UP, SLOW_DOWN, TOO_MANY, UNHEARD, FlakyS3
 
 if TYPE_CHECKING:
     from tests.fixtures.s3 import S3
 
 
 @pytest.mark.parametrize("answer", [SLOW_DOWN, TOO_MANY, BROKEN, HANG_UP], ids=["SlowDown", "429", "500", "broken off"])
-def test_a_read_and_a_write_outlast_bad_answers(front: Front, bucket: str, answer: tuple[int, bytes]) -> None:
+def test_a_read_and_a_write_outlast_bad_answers(front: FlakyS3, bucket: str, answer: tuple[int, bytes]) -> None:
     front.first(4, answer)
     storage.write(f"{bucket}/a", b"data")
     front.first(4, answer)
     assert storage.read(f"{bucket}/a") == b"data"
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_the_object(front: Front, bucket: str) -> None:
+def test_an_answer_that_breaks_off_is_not_taken_for_the_object(front: FlakyS3, bucket: str) -> None:
     data = os.urandom(100_000)
     storage.write(f"{bucket}/a", data)
     front.first(2, HALF, "GET")
     assert storage.read(f"{bucket}/a") == data
 
 
-def test_a_refusal_and_a_missing_key_are_reported_at_once(front: Front, bucket: str) -> None:
+def test_a_refusal_and_a_missing_key_are_reported_at_once(front: FlakyS3, bucket: str) -> None:
     with pytest.raises(Failure, match="key_missing"):
         storage.read(f"{bucket}/none")
     assert len(front.requests) == 1
@@ -49,14 +49,14 @@ def test_a_refusal_and_a_missing_key_are_reported_at_once(front: Front, bucket: 
     assert len(front.requests) == 1
 
 
-def test_an_object_is_read_by_one_request(front: Front, bucket: str) -> None:
+def test_an_object_is_read_by_one_request(front: FlakyS3, bucket: str) -> None:
     storage.write(f"{bucket}/a", b"data")
     front.requests.clear()
     storage.read(f"{bucket}/a")
     assert len(front.requests) == 1
 
 
-def test_a_store_that_is_gone_for_a_while_fails_nothing(front: Front, bucket: str) -> None:
+def test_a_store_that_is_gone_for_a_while_fails_nothing(front: FlakyS3, bucket: str) -> None:
     storage.write(f"{bucket}/a", b"data")
     front.misbehave = lambda method, path: HANG_UP
     threading.Timer(4, lambda: setattr(front, "misbehave", lambda method, path: None)).start()
@@ -76,7 +76,7 @@ def test_a_wrong_address_is_reported_quickly(s3: S3, monkeypatch: pytest.MonkeyP
     fsspec.filesystem("s3").clear_instance_cache()
 
 
-def test_requests_slow_down_when_the_store_asks_for_it(front: Front, bucket: str) -> None:
+def test_requests_slow_down_when_the_store_asks_for_it(front: FlakyS3, bucket: str) -> None:
     """Eight threads use a store that accepts 20 requests a second; few more arrive."""
     storage.write(f"{bucket}/a", b"data")
     lock, accepted = threading.Lock(), []
@@ -108,7 +108,7 @@ def test_requests_slow_down_when_the_store_asks_for_it(front: Front, bucket: str
     assert 8 <= len(late) / 4 <= 30
 
 
-def test_a_large_object_is_uploaded_in_parts_and_read_whole(front: Front, bucket: str) -> None:
+def test_a_large_object_is_uploaded_in_parts_and_read_whole(front: FlakyS3, bucket: str) -> None:
     data = os.urandom(2 * storage.PART_BYTES + 5)
     storage.write(f"{bucket}/large", data)
     assert len([path for path in front.seen("PUT") if "partNumber=" in path]) == 3
@@ -121,7 +121,7 @@ def uploads(bucket: str) -> list[Any]:
 
 
 def test_a_large_object_that_fails_leaves_neither_an_object_nor_parts(
-    front: Front, bucket: str, monkeypatch: pytest.MonkeyPatch
+    front: FlakyS3, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "RETRY_SECONDS", 1)
     refused = (403, b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>")
@@ -134,7 +134,7 @@ def test_a_large_object_that_fails_leaves_neither_an_object_nor_parts(
         assert uploads(bucket) == []
 
 
-def test_parts_that_a_killed_process_left_are_removed_by_the_next_attempt(front: Front, bucket: str) -> None:
+def test_parts_that_a_killed_process_left_are_removed_by_the_next_attempt(front: FlakyS3, bucket: str) -> None:
     files = storage.filesystem(bucket)[0]
     name = bucket.removeprefix("s3://")
     for key in ("large", "large.other"):
@@ -144,7 +144,7 @@ def test_parts_that_a_killed_process_left_are_removed_by_the_next_attempt(front:
     assert storage.size(f"{bucket}/large") == 2 * storage.PART_BYTES
 
 
-def test_a_copy_whose_source_breaks_off_puts_nothing(front: Front, bucket: str, tmp_path: Any) -> None:
+def test_a_copy_whose_source_breaks_off_puts_nothing(front: FlakyS3, bucket: str, tmp_path: Any) -> None:
     """The source is a store of another kind, so the bytes stream through this machine."""
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/slow/source", bytes(storage.PART_BYTES + 5))
@@ -178,7 +178,7 @@ def test_a_copy_whose_source_breaks_off_puts_nothing(front: Front, bucket: str, 
         memory.rm("/slow", recursive=True)
 
 
-def test_an_object_that_was_created_although_the_reply_was_lost_belongs_to_its_creator(front: Front, bucket: str) -> None:
+def test_an_object_that_was_created_although_the_reply_was_lost_belongs_to_its_creator(front: FlakyS3, bucket: str) -> None:
     """The front passes the first put on and hangs up without a reply."""
     passed = []
 
