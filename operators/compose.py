@@ -32,6 +32,7 @@ class Compose(Operator):
         "regions.crop",
         "regions.mask",
         "regions.fill",
+        "regions.passes",
         "regions.checks",
         "regions.state",
     )
@@ -41,7 +42,7 @@ class Compose(Operator):
     def apply(self, batch: pa.Table) -> pa.Table:
         """Compose the images of one batch."""
         composed = map_rows(batch, self.name, self.adds, self._compose)
-        return derive(composed, ("verdict", "reasons"), _decide_verdict)
+        return derive(composed, self.name, ("verdict", "reasons"), _decide_verdict)
 
     def _compose(self, row: Row) -> Additions | None:
         edits = []
@@ -69,7 +70,8 @@ def _decide_verdict(row: Row) -> Additions:
     if failure is not None:
         return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
     regions = row.regions
-    if all(not region["passes"] and not region["checks"] for region in regions):
-        return {"verdict": "untouched", "reasons": []}
     reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
-    return {"verdict": "rolled_back" if row.data("encoded") is None else "edited", "reasons": reasons}
+    if row.data("encoded") is not None:
+        return {"verdict": "edited", "reasons": reasons}
+    tried = any(region["passes"] or region["checks"] for region in regions)
+    return {"verdict": "rolled_back" if tried else "untouched", "reasons": reasons}

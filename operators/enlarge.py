@@ -85,7 +85,7 @@ class Enlarge(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Enlarge the pictures of one batch."""
-        return derive(map_rows(batch, self.name, self.adds, self._enlarge), ("verdict", "reasons"), _decide_verdict)
+        return derive(map_rows(batch, self.name, self.adds, self._enlarge), self.name, ("verdict", "reasons"), _decide_verdict)
 
     def _upscaler_identity(self) -> ModelRecord:
         return find_upscaler(self.routing.model, math.inf if self.paper else self.scale).identity()

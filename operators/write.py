@@ -43,7 +43,7 @@ class Write(Operator):
         delivered without a record.
         """
         stored = map_rows(batch, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
-        delivered = without_pixels(derive(stored, ("verdict", "reasons"), _correct_verdict))
+        delivered = without_pixels(derive(stored, self.name, ("verdict", "reasons"), _correct_verdict))
         ledger.commit(self.dest, ledger_rows(delivered))
         return delivered
 

@@ -22,7 +22,7 @@ from operators.rows.box import Box
 from operators.rows.deadline import deadline
 from operators.rows.failure import failure_of
 from operators.rows.records import BoxRecord, FailureRecord, FillRecord, RegionRecord, TimingRecord
-from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
+from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA, SchemaError
 from operators.rows.timing import row_timing
 
 
@@ -206,7 +206,7 @@ def map_rows(
     else:
         outcomes = [attempt(row) for row in rows]
 
-    batch = _put_additions(batch, rows, adds, [outcome.added for outcome in outcomes])
+    batch = _put_additions(batch, rows, name, adds, [outcome.added for outcome in outcomes])
     failures = [outcome.failure or row["failure"] for row, outcome in zip(rows, outcomes, strict=True)]
     timings = [
         (row["timings"] or []) + ([outcome.timing] if outcome.timing else [])
@@ -216,17 +216,24 @@ def map_rows(
     return _set_column(batch, "timings", pa.array(timings, SCHEMA.field("timings").type))
 
 
-def derive(batch: pa.Table, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
+def derive(batch: pa.Table, name: str, adds: Sequence[str], work: Callable[[Row], Additions | None]) -> pa.Table:
     """Like `map_rows`, for values that follow from the row alone.
 
     `work` is called for every row, failed or not. It is not timed, and its exceptions are raised.
     """
     rows = row_views(batch)
-    return _put_additions(batch, rows, adds, [work(row) for row in rows])
+    return _put_additions(batch, rows, name, adds, [work(row) for row in rows])
 
 
-def _put_additions(batch: pa.Table, rows: Sequence[Row], adds: Sequence[str], added: Sequence[Additions | None]) -> pa.Table:
-    """The batch with the additions in place; a row without additions keeps its values."""
+def _put_additions(
+    batch: pa.Table, rows: Sequence[Row], name: str, adds: Sequence[str], added: Sequence[Additions | None]
+) -> pa.Table:
+    """The batch with the additions in place; a row without additions keeps its values.
+
+    Raises SchemaError, naming the operator and the column, for additions that do not fit.
+    """
+    for row, new in zip(rows, added, strict=True):
+        _check_additions(row, name, adds, new or {})
     children = {}
     for path in adds:
         column, _, child = path.partition(".")
@@ -237,6 +244,16 @@ def _put_additions(batch: pa.Table, rows: Sequence[Row], adds: Sequence[str], ad
             values = [new[column] if new and column in new else row[column] for row, new in zip(rows, added, strict=True)]
             batch = _set_column(batch, column, pa.array(values, SCHEMA.field(column).type))
     return swap_children(batch, children) if children else batch
+
+
+def _check_additions(row: Row, name: str, adds: Sequence[str], new: Additions) -> None:
+    """Raise SchemaError for a column that the operator does not add or a wrong value count."""
+    regions = len(row.regions)
+    for path, values in new.items():
+        if path not in adds:
+            raise SchemaError(f"{name}: adds {path!r}, which is not among its columns ({', '.join(adds)})")
+        if path.startswith("regions.") and values is not None and len(values) != regions:
+            raise SchemaError(f"{name}: {len(values)} values of {path!r} for {regions} regions")
 
 
 def _child_values(row: Row, added: Additions | None, child: str) -> Iterable[Any]:

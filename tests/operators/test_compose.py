@@ -47,6 +47,11 @@ def test_an_accepted_fill_is_pasted_and_nothing_else_changes(rows, saved, photo,
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
 
 
+def test_a_composed_image_is_edited_whatever_filled_its_regions(rows, saved, photo, region):
+    row = compose(rows, saved(photo, "PNG"), {**region("accepted"), "passes": 0, "checks": []})
+    assert row["verdict"] == "edited"
+
+
 def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
     soft = region("accepted")
     mask = np.zeros((40, 60, 4), np.uint8)

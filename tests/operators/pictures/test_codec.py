@@ -70,7 +70,7 @@ def test_a_reduced_jpeg_is_upright_too(photo, saved):
 
 
 def reduced_to(data, longest):
-    return FrameCache().at_least("", data, LIMITS, lambda width, height: min(1.0, longest / max(width, height)))
+    return FrameCache().decode_at_least("", data, LIMITS, lambda width, height: min(1.0, longest / max(width, height)))
 
 
 def png_chunk(name, data):

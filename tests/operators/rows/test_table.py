@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from operators.rows.failure import Failure
-from operators.rows.schema import PIXEL_CHILDREN, REGION, check_schema
+from operators.rows.schema import PIXEL_CHILDREN, REGION, SchemaError, check_schema
 from operators.rows.table import as_array, derive, fill_record, map_rows, row_views, swap_children, without_pixels
 
 
@@ -205,12 +205,22 @@ def test_the_number_of_regions_may_change(laid_out, text_region):
     assert [len(found) for found in done["regions"].to_pylist()] == [97, 98, 99, 100]
 
 
+def test_a_column_that_an_operator_does_not_add_is_refused_by_name(batch):
+    with pytest.raises(SchemaError, match="black_out: adds 'mode', which is not among its columns"):
+        map_rows(batch, "black_out", ("regions.state",), lambda row: {"mode": "RGB"})
+
+
+def test_a_wrong_number_of_values_for_the_regions_is_refused_by_name(batch):
+    with pytest.raises(SchemaError, match=r"black_out: 1 values of 'regions\.state' for 2 regions"):
+        map_rows(batch, "black_out", ("regions.state",), lambda row: {"regions.state": ["accepted"]})
+
+
 def test_values_are_derived_for_failed_rows_as_well(batch):
     def fail(row):
         raise Failure("corrupt", "no")
 
     failed = map_rows(batch, "first", (), fail)
-    done = derive(failed, ("verdict",), lambda row: {"verdict": row["failure"]["code"]})
+    done = derive(failed, "compose", ("verdict",), lambda row: {"verdict": row["failure"]["code"]})
     assert done["verdict"].to_pylist() == ["corrupt"] * 4
     assert done["timings"].equals(failed["timings"])
 

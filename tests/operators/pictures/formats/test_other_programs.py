@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from operators.pictures import codec
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.picture import Edit
 
@@ -137,14 +138,13 @@ def vips(path: Path, kind: type) -> np.ndarray:
 
 
 SIZE = (40, 56)
-EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
 
 
 def files(case: Any, folder: Path) -> tuple[Path, Path, np.ndarray]:
     """A source file, the edited file, and the pixels in which they may differ."""
     data = case.make()
     picture = decode(data, Limits())
-    before, after = (folder / f"{name}.{EXTENSIONS[picture.format]}" for name in ("before", "after"))
+    before, after = (folder / f"{name}{codec.FORMATS[picture.format].extension}" for name in ("before", "after"))
     before.write_bytes(data)
     after.write_bytes(edited(data))
     touched = np.zeros(picture.stored.shape[:2], bool)
