@@ -10,7 +10,7 @@ from cluster import profile as profiles
 from flows.cli.display import show_progress
 from flows.cli.errors import errors, one_line_errors
 from flows.cli.flow_file import load_flow
-from flows.cli.options import Dest, FillOptions, RunOptions, Seed, SizeOptions, Source, with_options
+from flows.cli.options import Dest, FillOptions, RunOptions, SizeOptions, Source, with_options
 from flows.engine.fill_rates import rates_for
 from flows.engine.run import run
 from flows.engine.settings import Options
@@ -86,11 +86,10 @@ def run_file(
     source: Source,
     dest: Dest,
     options: RunOptions,
-    seed: Seed = 0,
 ) -> None:
     """Run your own flow from a Python file over every image of SOURCE."""
     with one_line_errors():
-        _execute(load_flow(flow), source, dest, options, seed)
+        _execute(load_flow(flow), source, dest, options)
 
 
 def _build_fills(fill: FillOptions, dest: str, fresh: bool) -> Fills:
