@@ -32,7 +32,6 @@ class Compose(Operator):
         "regions.crop",
         "regions.mask",
         "regions.fill",
-        "regions.passes",
         "regions.checks",
         "regions.state",
     )
@@ -73,5 +72,6 @@ def _decide_verdict(row: Row) -> Additions:
     reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
     if row.data("encoded") is not None:
         return {"verdict": "edited", "reasons": reasons}
+    # `passes` is not in `reads`: a flow may compose without any operator that fills.
     tried = any(region["passes"] or region["checks"] for region in regions)
     return {"verdict": "rolled_back" if tried else "untouched", "reasons": reasons}
