@@ -33,7 +33,7 @@ flow = Flow((Fetch(),))
 """
 
 Invoke = Callable[..., tuple[int, str, str]]
-Refuse = Callable[[list[str], str, str], None]
+AssertRefused = Callable[[list[str], str, str], None]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture
-def refuse(invoke: Invoke) -> Refuse:
+def assert_refused(invoke: Invoke) -> AssertRefused:
     """Check that arguments are refused with one line that has the code and names the culprit."""
 
     def check(arguments: list[str], code: str, named: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows.cli.conftest import Invoke, Refuse
+from tests.flows.cli.conftest import AssertRefused, Invoke
 
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command
@@ -24,9 +24,9 @@ WRONG = {
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
 def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
-    refuse: Refuse, arguments: list[str], code: str, named: str
+    assert_refused: AssertRefused, arguments: list[str], code: str, named: str
 ) -> None:
-    refuse(arguments, code, named)
+    assert_refused(arguments, code, named)
 
 
 def test_a_wrong_command_ends_the_process_with_2_one_line_no_traceback_and_no_ray(workplace: Path, cleanplate: Command) -> None:

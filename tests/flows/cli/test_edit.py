@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operators.ledger.lease import Lease
-from tests.flows.cli.conftest import Invoke, Refuse
+from tests.flows.cli.conftest import AssertRefused, Invoke
 
 if TYPE_CHECKING:
     from tests.fixtures.ray import Finished
@@ -41,9 +41,9 @@ WRONG = {
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
 def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
-    refuse: Refuse, arguments: list[str], code: str, named: str
+    assert_refused: AssertRefused, arguments: list[str], code: str, named: str
 ) -> None:
-    refuse(arguments, code, named)
+    assert_refused(arguments, code, named)
 
 
 @pytest.mark.parametrize(

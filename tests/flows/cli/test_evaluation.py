@@ -12,7 +12,7 @@ from flows.evaluation.evaluate import Options
 from flows.evaluation.suite import Suite
 from flows.ladder import PRESETS, Rung
 from operators.decisions import gate
-from tests.flows.cli.conftest import Invoke, Refuse
+from tests.flows.cli.conftest import AssertRefused, Invoke
 
 WRONG = {
     "evaluate without a folder": (["evaluate"], "option_invalid", "--out"),
@@ -31,9 +31,9 @@ WRONG = {
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
 def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
-    refuse: Refuse, arguments: list[str], code: str, named: str
+    assert_refused: AssertRefused, arguments: list[str], code: str, named: str
 ) -> None:
-    refuse(arguments, code, named)
+    assert_refused(arguments, code, named)
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_calibrate_writes_the_gate_and_prints_a_line_for_every_rung(
 
 
 @pytest.mark.usefixtures("default_suite")
-def test_a_suite_that_cannot_be_calibrated_is_one_line(monkeypatch: pytest.MonkeyPatch, refuse: Refuse) -> None:
+def test_a_suite_that_cannot_be_calibrated_is_one_line(monkeypatch: pytest.MonkeyPatch, assert_refused: AssertRefused) -> None:
     def calibrate(*_: object) -> None:
         raise ValueError("set tune has no truth")
 
     monkeypatch.setattr("flows.evaluation.calibrate.calibrate", calibrate)
-    refuse(["calibrate"], "suite_invalid", "set tune has no truth")
+    assert_refused(["calibrate"], "suite_invalid", "set tune has no truth")

@@ -17,7 +17,7 @@ from flows.cli.flow_file import load_flow
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
 from operators.ledger import ledger
-from tests.flows.cli.conftest import SOUND, Refuse
+from tests.flows.cli.conftest import SOUND, AssertRefused
 
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command
@@ -81,9 +81,9 @@ WRONG = {
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
 def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
-    refuse: Refuse, arguments: list[str], code: str, named: str
+    assert_refused: AssertRefused, arguments: list[str], code: str, named: str
 ) -> None:
-    refuse(arguments, code, named)
+    assert_refused(arguments, code, named)
 
 
 @pytest.fixture(scope="module")
