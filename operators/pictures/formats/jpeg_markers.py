@@ -146,7 +146,7 @@ def with_component_ids(data: bytes, ids: bytes) -> bytes:
 def with_markers(data: bytes, source: bytes, draw: Draw | None = None) -> bytes:
     """The file with the application and comment segments of the source, in their order.
 
-    They replace all thumbnails of the file. With `draw`, the thumbnails in them are drawn again.
+    They replace all such segments of the file. With `draw`, the thumbnails in them are drawn again.
     """
     metadata = [
         source[offset : offset + 2 + _length(source, offset)]
