@@ -49,7 +49,7 @@ class Compose(Operator):
             fill = region.fill()
             if region["state"] == "accepted" and fill is not None:
                 weight = region.array("mask", 4)[:, :, BLEND].astype(np.float32) / np.float32(255)
-                edits.append(Edit(region["crop"]["x"], region["crop"]["y"], fill, weight))
+                edits.append(Edit(region.crop.x, region.crop.y, fill, weight))
         data = row.data("bytes")
         if not edits or data is None:
             return None

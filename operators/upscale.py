@@ -209,8 +209,8 @@ def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[flo
 
 def _has_other_size(region: Region) -> bool:
     """Whether a region is open and has a fill of another size than its crop."""
-    fill, crop = region.fill(), region["crop"]
-    return region["state"] == "open" and fill is not None and fill.shape[:2] != (crop["height"], crop["width"])
+    fill, crop = region.fill(), region.crop
+    return region["state"] == "open" and fill is not None and fill.shape[:2] != (crop.height, crop.width)
 
 
 def _as_bytes(values: Colour) -> Pixels:

@@ -34,7 +34,7 @@ RAY_SHARE = 0.7
 RESAMPLES = 1000
 """Bootstrap samples that the spread is taken from."""
 ENGINE = "Ray"
-"""Name of the stage that stands for the engine."""
+"""Name of the stage that represents the engine."""
 SPREAD = (5, 95)
 """Percentiles of the bootstrapped rates that bound the spread."""
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import skimage.data
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from operators.rows.schema import SCHEMA
 
@@ -101,27 +100,6 @@ def text_region() -> Callable[..., dict[str, Any]]:
 def open_region() -> Callable[..., dict[str, Any]]:
     """A region as `soften` leaves it."""
     return _open_region
-
-
-@pytest.fixture(scope="session")
-def photo() -> np.ndarray:
-    """A colour photograph of 512 x 512 pixels."""
-    picture = skimage.data.astronaut()
-    picture.flags.writeable = False
-    return picture
-
-
-@pytest.fixture(scope="session")
-def captioned(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph with two lines of text, and where their pixels differ visibly from the
-    photograph.
-    """
-    image = Image.fromarray(photo.copy())
-    draw = ImageDraw.Draw(image)
-    draw.text((40, 60), "SALE TODAY", fill=(255, 255, 0), font=ImageFont.load_default(48))
-    draw.text((60, 400), "photo by nobody", fill=(255, 255, 255), font=ImageFont.load_default(32))
-    picture = np.asarray(image)
-    return picture, (np.abs(picture.astype(int) - photo).max(axis=2) > 32)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class Sample:
     def edits(self) -> list[Edit]:
         """The edits of `compose` if every fill were accepted."""
         return [
-            Edit(region["crop"]["x"], region["crop"]["y"], fill, mask[:, :, BLEND].astype(np.float32) / np.float32(255))
+            Edit(region.crop.x, region.crop.y, fill, mask[:, :, BLEND].astype(np.float32) / np.float32(255))
             for region, (_, mask), fill in zip(self.softened, self.crops, self.fills, strict=True)
             if fill is not None
         ]

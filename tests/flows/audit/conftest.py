@@ -12,9 +12,6 @@ from PIL import Image
 
 from flows.audit.boundaries.sample import Sample, take_sample
 from operators.storage.listing import list_source
-from tests.operators.conftest import captioned, photo
-
-__all__ = ["captioned", "photo"]
 
 
 @pytest.fixture(scope="session")
