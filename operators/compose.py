@@ -2,76 +2,135 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from operators.masks.mask import BLEND
+from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode
 from operators.pictures.picture import Edit
-from operators.rows.checks import reasons_of
+from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure
-from operators.rows.table import Additions, Row, derive, map_rows
+from operators.rows.records import TextCounts
+from operators.rows.regions import ACCEPTED, ERASED, KEPT, REFUSED
+from operators.rows.table import Additions, Region, Row, derive, map_rows
+
+LEAST_VISIBLE = 3
+"""Grey levels by which a fill must differ from the picture somewhere to count as an edit."""
+NO_VISIBLE_CHANGE = "no_visible_change"
+"""The reason of a region whose fill looks like the picture that it would replace."""
+
+NOT_FILLED = "not_filled"
+"""The reason of a region that no rung tried to fill."""
 
 
 @dataclass(frozen=True)
 class Compose(Operator):
     """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
 
-    The `blend` channel of the mask weighs each fill; regions that are still open keep their
-    original pixels. Only an `edited` image gets `encoded` bytes: every other image is delivered
-    as the source's bytes, unless its failure forbids delivery.
+    The `blend` channel of the mask weighs each fill; all other regions keep their original
+    pixels. Only an `edited` or `partly_edited` image gets `encoded` bytes: every other image is
+    delivered as the source's bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",
         "regions.crop",
+        "regions.pixels",
         "regions.mask",
         "regions.fill",
         "regions.checks",
         "regions.state",
+        "regions.reason",
     )
-    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict", "reasons")
+    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict", "reasons", "texts", "regions.state", "regions.reason")
     limits: Limits = Limits()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Compose the images of one batch."""
-        composed = map_rows(batch, self.name, self.adds, self._compose)
-        return derive(composed, self.name, ("verdict", "reasons"), _decide_verdict)
+        composed = map_rows(batch, self.name, ("encoded", "regions.state"), self._compose)
+        return derive(composed, self.name, self.adds[1:], _decide_verdict)
 
     def _compose(self, row: Row) -> Additions | None:
-        edits = []
+        edits: list[Edit] = []
+        states: list[str] = []
         for region in row.regions:
-            fill = region.fill()
-            if region["state"] == "accepted" and fill is not None:
-                weight = region.array("mask", 4)[:, :, BLEND].astype(np.float32) / np.float32(255)
-                edits.append(Edit(region.crop.x, region.crop.y, fill, weight))
+            edit = _edit_of(region)
+            states.append(ERASED if edit is not None else region["state"])
+            edits += [] if edit is None else [edit]
         data = row.data("bytes")
         if not edits or data is None:
             return None
         picture = FRAME_CACHE.picture(row, self.limits)
+        edited = picture.edited(edits)
+        if not edited.changed.any():
+            return None
         try:
-            return {"encoded": encode(picture.edited(edits), data)}
+            return {"encoded": encode(edited, data), "regions.state": states}
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
 
 
-def _decide_verdict(row: Row) -> Additions:
-    """The verdict on one row, with its reasons.
+def _edit_of(region: Region) -> Edit | None:
+    """The edit of an accepted region; None for any other, and for one without visible change."""
+    fill = region.fill() if region["state"] == ACCEPTED else None
+    if fill is None:
+        return None
+    pixels, blend = region.array("pixels", 3), region.array("mask", 4)[:, :, BLEND]
+    if np.abs(pasted(pixels, fill, blend).astype(np.int16) - pixels).max() < LEAST_VISIBLE:
+        return None
+    return Edit(region.crop.x, region.crop.y, fill, blend.astype(np.float32) / np.float32(255))
 
-    The reason for a failure is its code. The other reasons are the checks that fills did not pass.
+
+def _decide_verdict(row: Row) -> Additions:
+    """The verdict on one row, the end of each of its regions, and the reasons for both.
+
+    The reason for a failure is its code. The other reasons are those of the texts that were not
+    erased, and the doubts about those that were.
     """
     failure = row["failure"]
-    if failure is not None:
-        return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
     regions = row.regions
-    reasons = [reason for region in regions for reason in reasons_of(region["checks"] or [])]
-    if row.data("encoded") is not None:
-        return {"verdict": "edited", "reasons": reasons}
-    # `passes` is not in `reads`: a flow may compose without any operator that fills.
-    tried = any(region["passes"] or region["checks"] for region in regions)
-    return {"verdict": "rolled_back" if tried else "untouched", "reasons": reasons}
+    ends = [_end_of(region, failure["code"] if failure else None) for region in regions]
+    counts = _count_texts([state for state, _ in ends])
+    texts = {f"regions.{name}": [end[number] for end in ends] for number, name in enumerate(("state", "reason"))}
+    if failure is not None:
+        return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]], "texts": counts, **texts}
+    reasons = [line for region, end in zip(regions, ends, strict=True) for line in _reasons_for(region, *end)]
+    return {"verdict": _verdict_of(counts), "reasons": reasons, "texts": counts, **texts}
+
+
+def _verdict_of(counts: TextCounts) -> str:
+    if counts["erased"]:
+        return "partly_edited" if counts["refused"] else "edited"
+    return "rolled_back" if counts["refused"] else "untouched"
+
+
+def _end_of(region: Region, failure: str | None) -> tuple[str, str | None]:
+    """The final state of a region, and the reason if it was not erased."""
+    state, reason = region["state"], region["reason"]
+    if state == KEPT or (state == ERASED and failure is None):
+        return state, reason
+    if failure is not None:
+        return REFUSED, failure
+    if state == ACCEPTED:
+        return KEPT, NO_VISIBLE_CHANGE
+    failed = failed_checks(region["checks"] or [])
+    return REFUSED, reason or (failed[-1]["name"] if failed else NOT_FILLED)
+
+
+def _reasons_for(region: Region, state: str, reason: str | None) -> list[str]:
+    """The row's reasons for the end of one region; for an erased one they are its doubts."""
+    checks = region["checks"] or []
+    lines = reasons_of(last_checks(checks) if state == ERASED else checks)
+    return lines if lines or reason is None else [reason]
+
+
+def _count_texts(states: Sequence[str]) -> TextCounts:
+    ends = Counter(states)
+    return {"found": len(states), "erased": ends[ERASED], "kept": ends[KEPT], "refused": ends[REFUSED]}

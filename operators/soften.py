@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.masks.geometry import bounding_box, grouped
+from operators.masks.geometry import bounding_box
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
@@ -19,6 +19,7 @@ from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
+from operators.rows.regions import KEPT, OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 
@@ -36,7 +37,7 @@ class Strokes:
     reach: Box
     """The part of the picture that the maps cover."""
     pixels: Pixels
-    """The strokes: 0 or 255 for a text, the user's weights for a given mask."""
+    """The strokes with all that belongs to them, 0 or 255 for a text; else the user's weights."""
     confidence: Pixels
     """How sure it is that each pixel belongs to the text."""
     certainty: Pixels
@@ -48,10 +49,10 @@ class Soften(Operator):
     """Mask the strokes of each text softly: which pixels to replace, how strongly, how surely.
 
     Inside each polygon, the stroke network separates the letters with their outline and shadow
-    from the picture behind them. Neighbouring texts become one region, with one context crop and
-    one four-channel mask; see `operators.masks.mask.CHANNELS`. The `core` of a region
-    covers every stroke in its crop, also those of other regions, so that no fill copies letters.
-    Its `blend` covers its own strokes only.
+    from the picture behind them. Each text gets a context crop and a four-channel mask; see
+    `operators.masks.mask.CHANNELS`. The `core` of a region covers every stroke in its crop, also
+    those of other regions, so that no fill copies letters. Its `blend` covers its own strokes
+    only. Regions that are kept pass unchanged, but their letters belong to no core.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -60,6 +61,7 @@ class Soften(Operator):
         "regions.polygons",
         "regions.kind",
         "regions.probability",
+        "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = (
         "regions.crop",
@@ -84,14 +86,16 @@ class Soften(Operator):
     """Largest share of a polygon that strokes may fill. Above it the network has not separated
     letters from picture, and the whole polygon is masked.
     """
-    context: float = 1.5
-    """Margin of the crop around the polygons, as a multiple of their line's height, within the
-    two bounds in pixels.
+    context: float = 1.0
+    """Margin of the crop around the polygon, as a multiple of the line's height, within the two
+    bounds in pixels.
     """
-    least_context: int = 48
-    most_context: int = 256
-    largest_group: int = 768
-    """Longest side in pixels of a crop that neighbours share."""
+    least_context: int = 32
+    most_context: int = 160
+    dense_context: int = 16
+    """Bounds of the margin in pixels where the crops of all texts would otherwise cover more
+    pixels than the picture has.
+    """
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:
@@ -113,34 +117,41 @@ class Soften(Operator):
         return {"regions": self.soften(picture, [region.record() for region in row.regions])}
 
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
-        """The detected regions of a picture, grouped and with masks; REGION structs in and out."""
+        """The detected regions of a picture with crops and masks; REGION structs in and out."""
         frame = Box(0, 0, *picture.size)
-        strokes = [self._find_strokes(record, picture, frame) for record in detected]
-        crops = [self._crop(record, part.height, frame) for record, part in zip(detected, strokes, strict=True)]
-        regions: list[RegionRecord] = []
-        for members in grouped(crops, self.largest_group, frame):
-            records = [detected[member] for member in members]
-            crop = crops[members[0]]
-            for member in members[1:]:
-                crop = crop.union(crops[member])
-            pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
-            mask = self._mask(strokes, members, crop, pixels)
-            regions.append(
-                {
-                    **records[0],
-                    "polygons": [polygon for record in records for polygon in record["polygons"]],
-                    "score": min(record["score"] for record in records),
-                    "probability": _merged([record["probability"] for record in records]),
-                    "crop": crop.record(),
-                    "pixels": pixels.tobytes(),
-                    "mask": mask.tobytes(),
-                    "strokes": "+".join(sorted({strokes[member].source for member in members})),
-                    "passes": 0,
-                    "checks": [],
-                    "state": "open",
-                }
-            )
-        return regions
+        chosen = [record for record in detected if record["state"] != KEPT]
+        strokes = [self._find_strokes(record, picture, frame) for record in chosen]
+        crops = self._crops(chosen, strokes, frame)
+        softened = iter([self._mask_region(number, chosen, strokes, crops, picture) for number in range(len(chosen))])
+        return [record if record["state"] == KEPT else next(softened) for record in detected]
+
+    def _crops(self, records: Sequence[RegionRecord], strokes: Sequence[Strokes], frame: Box) -> list[Box]:
+        """The context crop of each record; narrow ones if wide ones covered more than the picture."""
+        crops = [self._crop(part, self.least_context, self.most_context, frame) for part in strokes]
+        if sum(crop.area for crop in crops) <= frame.area:
+            return crops
+        return [self._crop(part, self.dense_context, self.dense_context, frame) for part in strokes]
+
+    def _crop(self, part: Strokes, least: int, most: int, frame: Box) -> Box:
+        margin = round(min(max(self.context * part.height, least), most))
+        return part.reach.grown(margin, frame.width, frame.height)
+
+    def _mask_region(
+        self, number: int, records: Sequence[RegionRecord], strokes: Sequence[Strokes], crops: Sequence[Box], picture: Picture
+    ) -> RegionRecord:
+        """The record with its crop, its mask and no fill yet."""
+        crop = crops[number]
+        pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
+        return {
+            **records[number],
+            "crop": crop.record(),
+            "pixels": pixels.tobytes(),
+            "mask": self._mask(strokes, number, crop, pixels).tobytes(),
+            "strokes": strokes[number].source,
+            "passes": 0,
+            "checks": [],
+            "state": OPEN,
+        }
 
     def _find_strokes(self, record: RegionRecord, picture: Picture, frame: Box) -> Strokes:
         """The user's mask; else what the stroke network finds; else the polygons as a whole."""
@@ -149,35 +160,31 @@ class Soften(Operator):
             weights = _resampled(record["probability"], box)
             return Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)
         line = Line.of(record["polygons"], frame.width, frame.height)
-        rgb = picture.rgb(line.reach.x, line.reach.y, line.reach.width, line.reach.height)
-        probability = stroke_network().line_probability(rgb, line, self.seen_height)
+        reach = line.reach.grown(self.strokes.reach, frame.width, frame.height)
+        rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
+        seen = rgb[line.reach.inside(reach)]
+        probability = stroke_network().line_probability(seen, line, self.seen_height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
         share = float(touched[inside].mean()) if inside.any() else 0.0
         if self.least_share <= share <= self.most_share:
-            return Strokes(
-                FOUND,
-                line.height,
-                line.reach,
-                pixels=np.where(touched, 255, 0).astype(np.uint8),
-                confidence=np.rint(probability * 255).astype(np.uint8),
-                certainty=self.strokes.certainty(probability),
-            )
-        confidence = np.minimum(_resampled(record["probability"], line.reach), line.inside)
-        return Strokes(POLYGON, line.height, line.reach, line.inside, confidence, certainty=line.inside)
+            found = moved(np.where(touched, 255, 0).astype(np.uint8), line.reach, reach)
+            confidence = moved(np.rint(probability * 255).astype(np.uint8), line.reach, reach)
+            certainty = moved(self.strokes.certainty(probability), line.reach, reach)
+            core, visible = self.strokes.traced(rgb, found, line.height)
+            return Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, visible))
+        confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
+        polygon = moved(line.inside, line.reach, reach)
+        return Strokes(POLYGON, line.height, reach, polygon, confidence, certainty=polygon)
 
-    def _crop(self, record: RegionRecord, line_height: float, frame: Box) -> Box:
-        margin = round(min(max(self.context * line_height, self.least_context), self.most_context))
-        return bounding_box(record["polygons"], frame.width, frame.height).grown(margin, frame.width, frame.height)
-
-    def _mask(self, strokes: Sequence[Strokes], members: Sequence[int], crop: Box, pixels: Pixels) -> Pixels:
-        """The mask of one crop; `members` are the indices of its own strokes in `strokes`."""
+    def _mask(self, strokes: Sequence[Strokes], own: int, crop: Box, pixels: Pixels) -> Pixels:
+        """The mask of one crop; `own` is the index of its own strokes in `strokes`."""
         mask = empty_mask(crop)
         for number, part in enumerate(strokes):
             if not part.reach.overlaps(crop):
                 continue
             core = self._core(part, crop)
             np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
-            if number in members:
+            if number == own:
                 blend = self._blend(part, core, crop)
                 confidence = moved(part.confidence, part.reach, crop)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
@@ -188,12 +195,12 @@ class Soften(Operator):
     def _core(self, part: Strokes, crop: Box) -> Pixels:
         """The pixels of a crop that must be regenerated, 0 or 255.
 
-        A given mask is taken as it is; strokes of text grow over their faint edges.
+        A given mask is taken as it is; a polygon grows over the faint edges of its letters.
         """
         pixels = moved(part.pixels, part.reach, crop)
-        if part.source == GIVEN:
-            return np.where(pixels > 0, 255, 0).astype(np.uint8)
-        return self.strokes.grown(pixels, part.height)
+        if part.source == POLYGON:
+            return self.strokes.grown(pixels, part.height)
+        return np.where(pixels > 0, 255, 0).astype(np.uint8)
 
     def _blend(self, part: Strokes, core: Pixels, crop: Box) -> Pixels:
         """The weights at paste-back: those of a given mask, or the faded core of found strokes."""
@@ -209,23 +216,6 @@ def _resampled(probability: ProbabilityRecord, crop: Box) -> Pixels:
     if data.shape != (box.height, box.width):
         data = cv2.resize(data, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
     return moved(data, box, crop)
-
-
-def _merged(probabilities: Sequence[ProbabilityRecord]) -> ProbabilityRecord:
-    """One map of a group, in source pixels, over the union of its boxes.
-
-    A single map stays as it is.
-    """
-    if len(probabilities) == 1:
-        return probabilities[0]
-    boxes = [Box(**probability["box"]) for probability in probabilities]
-    union = boxes[0]
-    for box in boxes[1:]:
-        union = union.union(box)
-    data = np.zeros((union.height, union.width), np.uint8)
-    for probability in probabilities:
-        np.maximum(data, _resampled(probability, union), out=data)
-    return {"data": data.tobytes(), "width": union.width, "height": union.height, "box": union.record()}
 
 
 def _edges(pixels: Pixels, hidden: Pixels) -> Pixels:

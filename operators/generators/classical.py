@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from operators.generators.generator import Request
+from operators.masks.ground import continue_ground, estimate_ground
 from operators.masks.mask import hole_of
 from operators.rows.arrays import Pixels
 
@@ -16,6 +17,9 @@ Fill = Callable[[Pixels, Pixels, int], Pixels]
 """Takes a crop (uint8 sRGB height x width x 3), its hole (uint8 0 or 255, height x width) and a
 seed; returns the filled crop.
 """
+
+GROUND_NEAR = 24
+"""Distance in pixels from the hole within which the ground is measured."""
 
 
 def telea(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
@@ -46,7 +50,19 @@ def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
     return result
 
 
-CLASSICAL: dict[str, Fill] = {"telea": telea, "navier_stokes": navier_stokes, "patchmatch": patchmatch}
+def ground(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
+    """Continue the ground: its smooth level, its grain, and straight lines through it.
+
+    See `operators.masks.ground`. Made for paper, panels, skies and blurred backgrounds.
+    """
+    inside = hole > 0
+    surface = estimate_ground(pixels, inside, GROUND_NEAR)
+    if not np.isfinite(surface.noise):
+        return navier_stokes(pixels, hole, seed)
+    return continue_ground(pixels, inside, surface, seed)
+
+
+CLASSICAL: dict[str, Fill] = {"ground": ground, "telea": telea, "navier_stokes": navier_stokes, "patchmatch": patchmatch}
 """The fills by their aliases, as flows, ledgers and the command line name them."""
 
 

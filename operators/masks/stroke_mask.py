@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.ground import estimate_ground, straight_lines
 from operators.masks.mask import dilated, feathered
 from operators.rows.arrays import Pixels, Selection
 
@@ -32,6 +34,16 @@ class StrokeMask:
     """Growth of the strokes, as a share of their line's height."""
     least_dilation: int = 2
     """Smallest growth of the strokes, in pixels."""
+    reach: int = 16
+    """Pixels around the strokes in which faint traces of them are followed; JPEG's ringing
+    reaches as far with subsampled colour. For tall letters it is 0.3 of the line's height.
+    """
+    most_noise: float = 8.0
+    """Grain of the ground, in grey levels, above which traces are not followed."""
+    least_plain: float = 0.85
+    """Share of the surroundings that must be plain ground for traces to be followed."""
+    least_visible: float = 2.0
+    """Grey levels by which a trace must differ from the ground at least."""
     certain: float = 0.2
     """Probability from which the paste-back has full weight. In the dilated rim of the strokes,
     where the probability is lower, the weight falls in proportion.
@@ -46,6 +58,38 @@ class StrokeMask:
     def grown(self, strokes: Pixels, height: float) -> Pixels:
         """The core of strokes (0 or 255) of a line `height` pixels high, grown over faint edges."""
         return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
+
+    def traced(self, rgb: Pixels, strokes: Pixels, height: float) -> tuple[Pixels, Pixels]:
+        """The core of strokes (0 or 255), and the part of it that visibly differs from the ground.
+
+        Where the ground can be estimated, the core takes in what surrounds the letters and can be
+        told from the ground's grain: faint edges, glow, shadow, and the ringing of JPEG and WebP.
+        It follows them outwards from the strokes, to pixels that differ less than the letters, so
+        it does not run into a neighbour. Straight lines longer than any letter stay out. In texture nothing can be told apart, so
+        there the core is only the `grown` strokes. `rgb` is uint8 height x width x 3.
+        """
+        lines = straight_lines(rgb, max(24, round(1.5 * height)))
+        strokes = np.where(lines, 0, strokes).astype(np.uint8)
+        core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
+        far = dilated(strokes, max(self.reach // 2, round(0.3 * height))) > 0
+        ground = estimate_ground(rgb, far, 2 * self.reach)
+        if ground.noise > self.most_noise or ground.share < self.least_plain:
+            return core, np.zeros_like(core)
+        smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
+        difference = np.abs(smooth).max(axis=2)
+        plain = difference[ground.plain]
+        visible = max(self.least_visible, 3.0 * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0)
+        letters = float(np.median(difference[strokes > 0])) if strokes.any() else 0.0
+        traced = strokes > 0
+        near = core > 0
+        for _ in range(max(self.reach, round(0.3 * height))):
+            step = dilated(traced.astype(np.uint8), 1) > 0
+            step &= ~lines & (difference > visible) & (near | (difference < 0.5 * letters))
+            if not (step & ~traced).any():
+                break
+            traced |= step
+        core = np.where(lines, 0, dilated(np.where(traced, 255, 0).astype(np.uint8), 1)).astype(np.uint8)
+        return core, core
 
     def certainty(self, probability: Probability) -> Pixels:
         """How strongly each pixel of found strokes is replaced, 0..255, from probabilities 0..1."""

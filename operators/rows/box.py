@@ -41,6 +41,11 @@ class Box:
             and other.y < self.y + self.height
         )
 
+    def inside(self, other: Box) -> tuple[slice, slice]:
+        """The rows and columns of this box in an array that spans `other`, which contains it."""
+        x, y = self.x - other.x, self.y - other.y
+        return slice(y, y + self.height), slice(x, x + self.width)
+
     def grown(self, margin: int, width: int, height: int) -> Box:
         """The box grown by `margin` pixels on each side, clipped to a width x height picture."""
         x, y = max(0, self.x - margin), max(0, self.y - margin)

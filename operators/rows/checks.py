@@ -28,6 +28,22 @@ def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
     return rungs
 
 
+def last_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
+    """The checks of the last fill that was judged; fills that the budget skipped do not count."""
+    judged = [record for record in checks if record["name"] != BUDGET_CHECK]
+    start = len(judged)
+    names: set[str] = set()
+    while start and judged[start - 1]["rung"] == judged[-1]["rung"] and judged[start - 1]["name"] not in names:
+        start -= 1
+        names.add(judged[start]["name"])
+    return judged[start:]
+
+
+def failed_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
+    """The checks that did not pass."""
+    return [record for record in checks if not record["passed"]]
+
+
 def check(rung: str, name: str, value: float, limit: float) -> CheckRecord:
     """The record of a measurement; a value passes unless it exceeds its limit, so NaN passes."""
     return {"rung": rung, "name": name, "value": value, "limit": limit, "passed": not value > limit}
@@ -36,7 +52,5 @@ def check(rung: str, name: str, value: float, limit: float) -> CheckRecord:
 def reasons_of(checks: Sequence[CheckRecord]) -> list[str]:
     """One line per check that did not pass, with its rung, name, value and limit."""
     return [
-        f"{record['rung']}: {record['name']} {record['value']:.3g} > {record['limit']:.3g}"
-        for record in checks
-        if not record["passed"]
+        f"{record['rung']}: {record['name']} {record['value']:.3g} > {record['limit']:.3g}" for record in failed_checks(checks)
     ]

@@ -48,6 +48,15 @@ class CheckRecord(TypedDict):
     passed: bool
 
 
+class TextCounts(TypedDict):
+    """TEXTS: how many texts of an image were found, and how they ended."""
+
+    found: int
+    erased: int
+    kept: int
+    refused: int
+
+
 class FailureRecord(TypedDict):
     """FAILURE: why a row could not be processed."""
 
@@ -89,7 +98,8 @@ class RegionRecord(TypedDict, total=False):
     repeatable: bool | None
     enhanced: bool | None
     checks: list[CheckRecord]
-    state: str
+    state: str | None
+    reason: str | None
     route: str | None
     embedding: list[float] | None
     metadata: list[tuple[str, float]] | None

@@ -17,12 +17,31 @@ DETECTED = (
     "regions.score",
     "regions.kind",
     "regions.probability",
+    "regions.state",
+    "regions.reason",
 )
 """The columns that are filled after a detection; given masks fill the same ones."""
 
 
-def new_region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> RegionRecord:
-    """A new region with its polygons and its uint8 probability map `data`, which spans `box`."""
+OPEN = "open"
+"""The state of a region without a good fill."""
+ACCEPTED = "accepted"
+"""The state of a region with a good fill."""
+KEPT = "kept"
+"""The state of a region that is not to be erased."""
+ERASED = "erased"
+"""The final state of a region whose fill the picture shows."""
+REFUSED = "refused"
+"""The final state of a region that keeps its pixels because no fill was good enough."""
+
+
+def new_region(
+    polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box, kept: str | None = None
+) -> RegionRecord:
+    """A new region with its polygons and its uint8 probability map `data`, which spans `box`.
+
+    The region is open, or kept for the reason `kept`.
+    """
     return {
         "polygons": polygons,
         "score": score,
@@ -33,4 +52,6 @@ def new_region(polygons: list[list[list[float]]], score: float, kind: str, data:
             "height": data.shape[0],
             "box": box.record(),
         },
+        "state": OPEN if kept is None else KEPT,
+        "reason": kept,
     }

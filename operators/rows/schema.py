@@ -70,14 +70,15 @@ REGION = pa.struct(
         ("enhanced", pa.bool_()),
         ("checks", pa.list_(CHECK)),
         ("state", pa.string()),
+        ("reason", pa.string()),
         ("route", pa.string()),
         ("embedding", pa.list_(pa.float16())),
         ("metadata", pa.map_(pa.string(), pa.float32())),
     ]
 )
-"""One context crop and the text or mask to erase in it.
+"""One text or mask to erase, and the context crop around it.
 
-After `detect` a region is a single text, after `soften` a group of neighbours.
+Every region is filled and judged alone, even where the crops of neighbours overlap.
 
 - `kind` is `text` or `mask`.
 - `strokes` names the origin of the mask: `found` by the stroke network, `polygon` where it could
@@ -85,11 +86,18 @@ After `detect` a region is a single text, after `soften` a group of neighbours.
 - `prompt` is the model's prompt, null for models that take none; `prompt_sha256` is the hash of
   the prompt and the negative prompt.
 - `repeatable` is false where another run may give other bytes.
-- `state` is `open` or `accepted`.
+- `state` is `open` while no fill is good enough, `accepted` once one is, or `kept` for what was
+  found but is not to be erased. `compose` ends it: `accepted` becomes `erased` if the picture
+  shows the fill, and `open` becomes `refused`.
+- `reason` says why a region was refused or kept; it is null for an erased one.
+- A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.
 - `checks` holds the measurements of every rung in the order in which they were made.
 """
+
+TEXTS = pa.struct([(name, pa.int32()) for name in ("found", "erased", "kept", "refused")])
+"""How many texts of an image were found, and how many ended in each state of a region."""
 
 FAILURE = pa.struct([("operator", pa.string()), ("code", pa.string()), ("message", pa.string())])
 """Why the row could not be processed, null otherwise.
@@ -130,6 +138,7 @@ SCHEMA = pa.schema(
         ("encoded", pa.large_binary()),
         ("verdict", pa.string()),
         ("reasons", pa.list_(pa.string())),
+        ("texts", TEXTS),
         ("failure", FAILURE),
         ("timings", pa.list_(TIMING)),
         ("output_uri", pa.string()),

@@ -1,0 +1,214 @@
+"""The ground that a text stands on: its level, its grain, and the lines that run through it.
+
+Paper, sky, panels, speech bubbles and blurred backgrounds have a level that changes slowly, grain
+around that level, and perhaps straight lines. All three continue under a text, so they can be
+estimated from the pixels around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.masks.membrane import membrane
+from operators.rows.arrays import Pixels, Selection
+
+Plane = npt.NDArray[np.float32]
+
+SMOOTHING = 3.0
+"""Standard deviation in pixels of the blur that separates the level from the grain."""
+LEAST_STEP = 6.0
+"""Grey levels by which a line or a letter differs from the level at least."""
+STEP_IN_NOISE = 4.0
+"""The same in standard deviations of the grain."""
+STRAIGHT = 6
+"""Pixels over which a line must be constant on both sides of the hole."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground of a crop, height x width."""
+
+    level: Plane
+    """The smooth colour in grey levels 0..255, float32 height x width x 3, also in the hole."""
+    plain: Selection
+    """Known pixels that show the level and its grain."""
+    noise: float
+    """Standard deviation of the grain in grey levels; the largest of the three channels."""
+    share: float
+    """Share of the known pixels near the hole that are plain, 0..1."""
+
+    @property
+    def step(self) -> float:
+        """Grey levels by which a pixel differs from the level if it is not grain."""
+        return max(LEAST_STEP, STEP_IN_NOISE * self.noise)
+
+
+def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selection | None = None) -> Ground:
+    """The ground of a crop (uint8 height x width x 3), from the pixels outside the hole.
+
+    `near` is the distance in pixels from the hole within which pixels count; pixels of
+    `elsewhere` never count. Pixels that differ from the level, such as lines, are left out when
+    the level is estimated a second time.
+    """
+    values = pixels.astype(np.float32)
+    known = ~hole if elsewhere is None else ~hole & ~elsewhere
+    distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
+    local = known & (distance <= near)
+    if not local.any():
+        return Ground(values, known, float("inf"), 0.0)
+    plain = local & _agrees_with_median(values, local)
+    level, noise = values, 0.0
+    for _ in range(2):
+        if plain.sum() < max(8, 0.02 * local.sum()):
+            return Ground(level, plain, float("inf"), 0.0)
+        level = _level(values, plain)
+        difference = np.abs(values - level)
+        noise = max(float(1.4826 * np.median(difference[:, :, channel][plain])) for channel in range(3))
+        plain = local & (difference.max(axis=2) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
+    return Ground(level, plain, noise, float(plain.sum() / local.sum()))
+
+
+def _agrees_with_median(values: Plane, local: Selection) -> Selection:
+    """Pixels near the middle colour of their surroundings: a first guess of the plain pixels.
+
+    The surroundings are cells of the crop, because the level of a gradient has no single median.
+    """
+    height, width = local.shape
+    rows, columns = max(1, round(height / 64)), max(1, round(width / 64))
+    result = np.zeros_like(local)
+    for down in np.array_split(np.arange(height), rows):
+        for across in np.array_split(np.arange(width), columns):
+            cell = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+            part = local[cell]
+            if not part.any():
+                continue
+            inside = values[cell][part]
+            middle = np.median(inside, axis=0)
+            spread = 1.4826 * np.median(np.abs(inside - middle), axis=0).max()
+            near = np.abs(values[cell] - middle).max(axis=2) <= max(12.0, 3.0 * spread)
+            result[cell] = part & near
+    return result
+
+
+def _level(values: Plane, plain: Selection) -> Plane:
+    """The level through the plain pixels: blurred where they are, a membrane elsewhere."""
+    weight = cv2.GaussianBlur(plain.astype(np.float32), (0, 0), SMOOTHING)
+    blurred = cv2.GaussianBlur(values * plain[:, :, None], (0, 0), SMOOTHING)
+    known = plain & (weight > 0.05)
+    smooth: Plane = blurred / np.maximum(weight, 1e-3)[:, :, None]
+    return membrane(smooth * known[:, :, None], known.astype(np.float32), known)
+
+
+def straight_lines(pixels: Pixels, length: int) -> Selection:
+    """The pixels of level and upright lines of one colour, at least `length` pixels long.
+
+    Rules of tables, underlines and borders of panels are such lines; letters have none as long.
+    """
+    values = pixels.astype(np.int16)
+    result = np.zeros(pixels.shape[:2], bool)
+    for axis in (1, 0):
+        along = np.abs(np.diff(values, axis=axis)).max(axis=2) <= LINE_STEP
+        across = np.abs(np.diff(values, axis=1 - axis)).max(axis=2) > LEAST_EDGE
+        constant = np.pad(along, [(0, 1) if side == axis else (0, 0) for side in (0, 1)])
+        edge = np.pad(across, [(0, 1) if side != axis else (0, 0) for side in (0, 1)])
+        edge |= np.roll(edge, 1, axis=1 - axis)
+        kernel = np.ones((1, length) if axis == 1 else (length, 1), np.uint8)
+        lines = cv2.morphologyEx((constant & edge).astype(np.uint8), cv2.MORPH_OPEN, kernel)
+        result |= cv2.dilate(lines, np.ones((1, 2) if axis == 1 else (2, 1), np.uint8)) > 0
+    return result
+
+
+LINE_STEP = 6
+"""Grey levels by which neighbours along a line may differ."""
+LEAST_EDGE = 16
+"""Grey levels by which a line differs from the pixels beside it at least."""
+
+
+def continue_ground(pixels: Pixels, hole: Selection, ground: Ground, seed: int) -> Pixels:
+    """The crop with its hole filled by the ground: its level, its grain and its straight lines."""
+    values = pixels.astype(np.float32)
+    filled = ground.level + _grain(values, hole, ground, seed)
+    lines, along = _straight_lines(values, hole, ground)
+    filled[lines] = along[lines]
+    result = pixels.copy()
+    result[hole] = np.clip(np.rint(filled[hole]), 0, 255).astype(np.uint8)
+    return result
+
+
+def _grain(values: Plane, hole: Selection, ground: Ground, seed: int) -> Plane:
+    """Grain for the hole: that of plain pixels, moved there in one piece where that is possible.
+
+    Moving keeps how the grain of neighbouring pixels is related, as in film and in JPEG files.
+    """
+    if ground.noise == 0.0 or not ground.plain.any():
+        return np.zeros_like(values)
+    grain = np.where(ground.plain[:, :, None], values - ground.level, 0).astype(np.float32)
+    missing = hole.copy()
+    result = np.zeros_like(values)
+    height, width = hole.shape
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    tall, wide = int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+    random = np.random.default_rng(seed)
+    candidates = [(sign * tall, 0) for sign in (1, -1)] + [(0, sign * wide) for sign in (1, -1)]
+    candidates += [
+        (int(random.integers(-height + 1, height)), int(random.integers(-width + 1, width))) for _ in range(GRAIN_TRIALS)
+    ]
+    for down, across in candidates:
+        if not missing.any():
+            return result
+        target = np.s_[max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)]
+        source = np.s_[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)]
+        if not missing[target].size:
+            continue
+        usable = missing[target] & ground.plain[source]
+        result[target][usable] = grain[source][usable]
+        missing[target] &= ~usable
+    if missing.any():
+        chosen = grain[ground.plain]
+        result[missing] = chosen[random.integers(0, len(chosen), int(missing.sum()))]
+    return result
+
+
+GRAIN_TRIALS = 24
+"""Random displacements that are tried for the grain after the four beside the hole."""
+
+
+def _straight_lines(values: Plane, hole: Selection, ground: Ground) -> tuple[Selection, Plane]:
+    """Which pixels of the hole lie on a straight line, upright or level, and their colours."""
+    across, colour = _along_rows(values, hole, ground.level, ground)
+    down, other = _along_rows(values.swapaxes(0, 1), hole.T, ground.level.swapaxes(0, 1), ground)
+    down, other = down.T, other.swapaxes(0, 1)
+    stronger = np.abs(other - ground.level).max(axis=2) > np.abs(colour - ground.level).max(axis=2)
+    use_down = down & (~across | stronger)
+    return across | down, np.where(use_down[:, :, None], other, colour).astype(np.float32)
+
+
+def _along_rows(values: Plane, hole: Selection, level: Plane, ground: Ground) -> tuple[Selection, Plane]:
+    """The pixels of the hole whose row shows the same line on both sides, and its colour."""
+    width = hole.shape[1]
+    places = np.arange(width)
+    before = np.maximum.accumulate(np.where(hole, -1, places), axis=1)
+    after = np.minimum.accumulate(np.where(hole, width, places)[:, ::-1], axis=1)[:, ::-1]
+    usable = hole & (before >= STRAIGHT - 1) & (after <= width - STRAIGHT)
+    rows, columns = np.nonzero(usable)
+    colour = level.copy()
+    found = np.zeros_like(hole)
+    if not len(rows):
+        return found, colour
+    steps = np.arange(STRAIGHT)
+    left_columns, right_columns = before[rows, columns][:, None] - steps, after[rows, columns][:, None] + steps
+    left, right = values[rows[:, None], left_columns], values[rows[:, None], right_columns]
+    seen = ~hole[rows[:, None], left_columns].any(axis=1) & ~hole[rows[:, None], right_columns].any(axis=1)
+    limit = max(8.0, 3.0 * ground.noise)
+    both = np.concatenate([left, right], axis=1)
+    middle = both.mean(axis=1)
+    constant = np.abs(both - middle[:, None]).max(axis=(1, 2)) <= limit
+    differs = np.abs(middle - level[rows, columns]).max(axis=1) > ground.step
+    chosen = seen & constant & differs
+    found[rows[chosen], columns[chosen]] = True
+    colour[rows[chosen], columns[chosen]] = middle[chosen]
+    return found, colour
