@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flows.flow import Flow
-from flows.ladder import Fills, ladder
+from flows.ladder import SECOND_LOOK, Fills, ladder
 from operators.compose import Compose
 from operators.describe import Describe
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
+from operators.look_again import LookAgain
 from operators.pictures.codec import Limits
 from operators.soften import Soften
 
 
 def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
-    """Detect text and fill in the background behind it."""
+    """Detect text and fill in the background behind it, then look for what is left."""
     return Flow(
         (
             Fetch(limits),
@@ -22,6 +25,10 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(fills),
+            LookAgain(limits=limits),
+            Soften(limits=limits),
+            Describe(limits=limits),
+            *ladder(replace(fills, rungs=SECOND_LOOK)),
             Compose(limits),
         )
     )

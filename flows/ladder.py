@@ -29,18 +29,23 @@ class Rung:
 
 
 PRESETS: dict[str, tuple[Rung, ...]] = {
-    "fast": (Rung("navier_stokes"),),
-    "balanced": (Rung("navier_stokes", (CLASSICAL,)), Rung("patchmatch"), Rung("navier_stokes", (GENERATIVE,))),
-    "quality": (Rung("builtin", refinements=1), Rung("patchmatch"), Rung("navier_stokes")),
+    "fast": (Rung("ground", refinements=1),),
+    "balanced": (
+        Rung("ground", (CLASSICAL,), refinements=1),
+        Rung("patchmatch", refinements=1),
+        Rung("ground", (GENERATIVE,)),
+    ),
+    "quality": (Rung("ground", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
 }
 """The rungs of each preset, in the order in which they are tried.
 
-`balanced` follows the routes: flat and thin regions go to the classical fill first, textured
-regions to the generative one, and each falls back to the other. The cheap rung is Navier-Stokes
-rather than fast marching because OpenCV's Telea drifts by up to four grey levels on a flat
-picture. PatchMatch takes the place of a diffusion model. `builtin` starts from PatchMatch's fill,
-measures better (see its model card) and takes nearly three times as long; `quality` accepts that.
+`balanced` follows the routes: a text on plain ground gets that ground continued, a text on texture
+gets texture copied by PatchMatch, and each falls back to the other. `builtin` starts from
+PatchMatch's fill, measures better (see its model card) and takes nearly three times as long;
+`quality` accepts that.
 """
+SECOND_LOOK: tuple[Rung, ...] = (Rung("ground", (CLASSICAL,)), Rung("patchmatch"))
+"""The rungs for letters that are found only after their neighbours are erased."""
 
 
 def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:

@@ -16,8 +16,9 @@ from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.records import JsonObject, ModelRecord
+from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Region, Row, map_rows
-from operators.vision.image_encoder import SHIPPED, image_encoder, image_encoder_identity
+from operators.vision.image_encoder import SHIPPED, ImageEncoder, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
 """Longer side, in pixels, of a whole picture when it is described; smaller pictures are not
@@ -44,6 +45,7 @@ class Describe(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = ("embedding", "metadata", "regions.embedding", "regions.metadata", "regions.route")
     encoder: str = SHIPPED
@@ -68,28 +70,29 @@ class Describe(Operator):
 
     def _describe(self, row: Row) -> Additions | None:
         regions = row.regions
-        if not regions:
+        new = [region["state"] == OPEN and region["metadata"] is None for region in regions]
+        if not any(new):
             return None
         encoder, longer_side = image_encoder(self.encoder), max(row["width"], row["height"])
+        embeddings, metadata, routes = ([region[name] for region in regions] for name in ("embedding", "metadata", "route"))
+        for number, region in enumerate(regions):
+            if new[number]:
+                crop = text_smoothed_over(region.array("pixels", 3), region.array("mask", 4))
+                figures = region_figures(crop, region.array("mask", 4), region["polygons"], longer_side)
+                embeddings[number] = encoder.embedding(crop, encoder.descriptor.region_side)
+                metadata[number], routes[number] = list(figures.items()), route(figures)
+        described = {"regions.embedding": embeddings, "regions.metadata": metadata, "regions.route": routes}
+        return described if row["metadata"] else {**described, **self._describe_picture(row, encoder, longer_side)}
+
+    def _describe_picture(self, row: Row, encoder: ImageEncoder, longer_side: int) -> Additions:
+        """The embedding and the figures of the whole picture without its texts."""
         picture = FRAME_CACHE.picture(row, self.limits)
-        frame = picture.rgb()
-        small, hole = _reduced(frame, regions)
+        small, hole = _reduced(picture.rgb(), [region for region in row.regions if region["state"] == OPEN])
         surface = smoothed_over(small, hole)
         figures = {**surface_figures(surface, ~hole, hole), "mask_area": float(hole.mean()), "size": float(longer_side)}
         if picture.note:
             figures["profile_ignored"] = 1.0
-        crops = [text_smoothed_over(region.array("pixels", 3), region.array("mask", 4)) for region in regions]
-        region_metadata = [
-            region_figures(crop, region.array("mask", 4), region["polygons"], longer_side)
-            for crop, region in zip(crops, regions, strict=True)
-        ]
-        return {
-            "embedding": encoder.embedding(surface, encoder.descriptor.side),
-            "metadata": list(figures.items()),
-            "regions.embedding": [encoder.embedding(crop, encoder.descriptor.region_side) for crop in crops],
-            "regions.metadata": [list(metadata.items()) for metadata in region_metadata],
-            "regions.route": [route(metadata) for metadata in region_metadata],
-        }
+        return {"embedding": encoder.embedding(surface, encoder.descriptor.side), "metadata": list(figures.items())}
 
 
 def _reduced(frame: Pixels, regions: list[Region]) -> tuple[Pixels, Selection]:

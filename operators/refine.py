@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from operators.decisions.routing import REFINED
+from operators.masks.geometry import stroke_height
 from operators.masks.mask import BLEND, CORE, pasted
 from operators.masks.stroke_mask import StrokeMask
+from operators.metrics.remains import remains_of_line
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
 from operators.rows.records import CheckRecord, ModelRecord
 from operators.rows.table import Additions, Region, Row, map_rows
-from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
-from operators.vision.text_detector import has_contrast
+from operators.vision.stroke_network import stroke_network, stroke_network_identity
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,6 @@ class Refine(Operator):
     """The rung whose fills are examined."""
     strokes: StrokeMask = StrokeMask()
     """How the network's probabilities become weights; the same as in `Soften`."""
-    seen_height: int = LINE_HEIGHT
-    """Height in pixels of a line when the stroke network sees it; the same as in `Soften`."""
 
     @property
     def name(self) -> str:
@@ -92,16 +91,12 @@ class Refine(Operator):
         pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4).copy(), region.fill()
         if fill is None or fill.shape != pixels.shape:
             return None
-        crop = region.crop
         result = pasted(pixels, fill, mask[:, :, BLEND])
-        visible = has_contrast(result)
         before = mask[:, :, BLEND].copy()
         for polygon in region.polygons_on_crop():
-            line = Line.of([polygon], crop.width, crop.height)
-            probability = stroke_network().line_probability(result[line.place], line, self.seen_height)
-            strokes = np.where(self.strokes.touched(probability) & visible[line.place], 255, 0).astype(np.uint8)
-            core = self.strokes.grown(strokes, line.height)
-            part = mask[line.place]
-            part[:, :, CORE] = np.maximum(part[:, :, CORE], core)
-            part[:, :, BLEND] = np.maximum(part[:, :, BLEND], core)
+            _, strokes = remains_of_line(result, polygon)
+            height = max(1.0, stroke_height(polygon))
+            core, _ = self.strokes.traced(pixels, np.where(strokes, 255, 0).astype(np.uint8), height)
+            for channel in (CORE, BLEND):
+                mask[:, :, channel] = np.maximum(mask[:, :, channel], core)
         return mask if (mask[:, :, BLEND] > before).any() else None

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.masks.geometry import bounding_box
-from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
+from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
@@ -19,7 +19,7 @@ from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
-from operators.rows.regions import KEPT, OPEN
+from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 
@@ -52,7 +52,7 @@ class Soften(Operator):
     from the picture behind them. Each text gets a context crop and a four-channel mask; see
     `operators.masks.mask.CHANNELS`. The `core` of a region covers every stroke in its crop, also
     those of other regions, so that no fill copies letters. Its `blend` covers its own strokes
-    only. Regions that are kept pass unchanged, but their letters belong to no core.
+    only. Regions that are kept, or have a crop already, pass unchanged.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -119,14 +119,18 @@ class Soften(Operator):
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
         """The detected regions of a picture with crops and masks; REGION structs in and out."""
         frame = Box(0, 0, *picture.size)
-        chosen = [record for record in detected if record["state"] != KEPT]
+        chosen = [record for record in detected if record["state"] == OPEN and record.get("crop") is None]
         strokes = [self._find_strokes(record, picture, frame) for record in chosen]
-        crops = self._crops(chosen, strokes, frame)
-        softened = iter([self._mask_region(number, chosen, strokes, crops, picture) for number in range(len(chosen))])
-        return [record if record["state"] == KEPT else next(softened) for record in detected]
+        crops = self._crops(strokes, frame)
+        known = [_strokes_of(record) for record in detected if record.get("crop") is not None]
+        softened = iter(
+            self._mask_region(record, own, crop, [*strokes, *known], picture)
+            for record, own, crop in zip(chosen, strokes, crops, strict=True)
+        )
+        return [next(softened) if any(record is one for one in chosen) else record for record in detected]
 
-    def _crops(self, records: Sequence[RegionRecord], strokes: Sequence[Strokes], frame: Box) -> list[Box]:
-        """The context crop of each record; narrow ones if wide ones covered more than the picture."""
+    def _crops(self, strokes: Sequence[Strokes], frame: Box) -> list[Box]:
+        """The context crop of each text; narrow ones if wide ones covered more than the frame."""
         crops = [self._crop(part, self.least_context, self.most_context, frame) for part in strokes]
         if sum(crop.area for crop in crops) <= frame.area:
             return crops
@@ -137,20 +141,18 @@ class Soften(Operator):
         return part.reach.grown(margin, frame.width, frame.height)
 
     def _mask_region(
-        self, number: int, records: Sequence[RegionRecord], strokes: Sequence[Strokes], crops: Sequence[Box], picture: Picture
+        self, record: RegionRecord, own: Strokes, crop: Box, strokes: Sequence[Strokes], picture: Picture
     ) -> RegionRecord:
         """The record with its crop, its mask and no fill yet."""
-        crop = crops[number]
         pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
         return {
-            **records[number],
+            **record,
             "crop": crop.record(),
             "pixels": pixels.tobytes(),
-            "mask": self._mask(strokes, number, crop, pixels).tobytes(),
-            "strokes": strokes[number].source,
+            "mask": self._mask(strokes, own, crop, pixels).tobytes(),
+            "strokes": own.source,
             "passes": 0,
             "checks": [],
-            "state": OPEN,
         }
 
     def _find_strokes(self, record: RegionRecord, picture: Picture, frame: Box) -> Strokes:
@@ -176,15 +178,15 @@ class Soften(Operator):
         polygon = moved(line.inside, line.reach, reach)
         return Strokes(POLYGON, line.height, reach, polygon, confidence, certainty=polygon)
 
-    def _mask(self, strokes: Sequence[Strokes], own: int, crop: Box, pixels: Pixels) -> Pixels:
-        """The mask of one crop; `own` is the index of its own strokes in `strokes`."""
+    def _mask(self, strokes: Sequence[Strokes], own: Strokes, crop: Box, pixels: Pixels) -> Pixels:
+        """The mask of one crop; `own` are its own strokes, `strokes` those of all texts."""
         mask = empty_mask(crop)
-        for number, part in enumerate(strokes):
+        for part in strokes:
             if not part.reach.overlaps(crop):
                 continue
             core = self._core(part, crop)
             np.maximum(mask[:, :, CORE], core, out=mask[:, :, CORE])
-            if number == own:
+            if part is own:
                 blend = self._blend(part, core, crop)
                 confidence = moved(part.confidence, part.reach, crop)
                 np.maximum(mask[:, :, BLEND], blend, out=mask[:, :, BLEND])
@@ -207,6 +209,14 @@ class Soften(Operator):
         if part.source == GIVEN:
             return moved(part.pixels, part.reach, crop)
         return self.strokes.weight(core, moved(part.certainty, part.reach, crop), part.source)
+
+
+def _strokes_of(record: RegionRecord) -> Strokes:
+    """The strokes that an earlier pass has found, read from the region's mask."""
+    crop = Box(**record["crop"])
+    mask = np.frombuffer(record["mask"], np.uint8).reshape(crop.height, crop.width, len(CHANNELS))
+    pixels = np.where(mask[:, :, BLEND] > 0, 255, 0).astype(np.uint8)
+    return Strokes(FOUND, 1.0, crop, pixels, confidence=pixels, certainty=pixels)
 
 
 def _resampled(probability: ProbabilityRecord, crop: Box) -> Pixels:

@@ -17,8 +17,7 @@ import numpy as np
 from flows.audit.boundaries.crossing import BAND_NAMES, Crossing
 from flows.audit.boundaries.embedding import STORED_TYPE
 from flows.audit.boundaries.sizes import SIZES
-from operators.detect import MOST_BESIDE
-from operators.soften import Soften
+from operators.vision.find_texts import MOST_BESIDE
 
 HALF_A_LEVEL = 0.5
 """Largest error of rounding to a byte, in grey levels of 255."""
@@ -68,15 +67,19 @@ class Breach:
         return f"{self.figure} {self.value:.3g}{self.unit}, bound {self.limit:.3g}{self.unit}"
 
 
+LONGEST_CROP = 768
+"""Longest side in pixels of the crops whose resizing is bounded."""
+
+
 def _resizing(size: int) -> Bound:
-    """The bound of the sampling theorem for the largest crop that `soften` makes.
+    """The bound of the sampling theorem for a crop of LONGEST_CROP pixels.
 
     All bands below the limit of the smaller grid must arrive.
     """
-    scale = size / Soften.largest_group
+    scale = size / LONGEST_CROP
     arriving = [name for band, name in enumerate(BAND_NAMES) if scale >= 2.0**-band]
     return Bound(
-        f"a crop that neighbours share has {Soften.largest_group} px at most and is scaled by {scale:.2g} or more, "
+        f"a crop of {LONGEST_CROP} px is scaled by {scale:.2g} or more, "
         f"a longer line is to be worked in pieces; sampling theory leaves {', '.join(arriving)}, at half their energy or more",
         band_energy=tuple(HALF_THE_ENERGY if scale >= 2.0**-band else None for band in range(len(BAND_NAMES))),
     )

@@ -37,7 +37,6 @@ from operators.rows.schema import complete_rows
 from operators.rows.table import Region, row_views, swap_children
 from operators.soften import Soften
 from operators.verify import measure_region
-from operators.vision.text_detector import Scale
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -190,7 +189,7 @@ def _fill_records(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None
     for number, region in enumerate(filled.regions):
         clean = crop_of(region, truth) if truth is not None else None
         figures = fill_figures(region, clean)
-        measurements = measure_region(region, Scale().factor(frame.width, frame.height))
+        measurements = measure_region(region)
         if not figures or measurements is None:
             continue
         record: EvaluatedFill = {

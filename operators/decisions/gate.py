@@ -38,8 +38,8 @@ def features(measurements: Mapping[str, float]) -> Array:
     values = {name: 0.0 if math.isnan(value) else value for name, value in measurements.items()}
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
     rings = [values[f"ring_{octave}"] for octave in range(4)]
-    logarithms = [float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread")]
-    others = [values[name] for name in ("coverage", "thickness", "area", "residual_text", "residual_strokes", "trial")]
+    logarithms = [float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text")]
+    others = [values[name] for name in ("coverage", "thickness", "area", "trial", "grain", "plain")]
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 
 

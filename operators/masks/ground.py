@@ -18,12 +18,20 @@ from operators.rows.arrays import Pixels, Selection
 
 Plane = npt.NDArray[np.float32]
 
+BESIDE = 8
+"""Distance in pixels from the hole within which the ground must be plain."""
+LEAST_PART = 0.05
+"""Pixels beside the hole that a part of the ground must have, as a share of those of the largest."""
 SMOOTHING = 3.0
 """Standard deviation in pixels of the blur that separates the level from the grain."""
 LEAST_STEP = 6.0
 """Grey levels by which a line or a letter differs from the level at least."""
 STEP_IN_NOISE = 4.0
 """The same in standard deviations of the grain."""
+MOST_NOISE = 8.0
+"""Standard deviation of the grain, in grey levels, above which the ground is a texture."""
+LEAST_PLAIN = 0.85
+"""Share of the surroundings that must show the level for the ground to be plain."""
 STRAIGHT = 6
 """Pixels over which a line must be constant on both sides of the hole."""
 
@@ -39,7 +47,12 @@ class Ground:
     noise: float
     """Standard deviation of the grain in grey levels; the largest of the three channels."""
     share: float
-    """Share of the known pixels near the hole that are plain, 0..1."""
+    """Share of the known pixels beside the hole that are plain, 0..1."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the ground is known so well that a fill must look like it."""
+        return self.noise <= MOST_NOISE and self.share >= LEAST_PLAIN
 
     @property
     def step(self) -> float:
@@ -60,7 +73,8 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selec
     local = known & (distance <= near)
     if not local.any():
         return Ground(values, known, float("inf"), 0.0)
-    plain = local & _agrees_with_median(values, local)
+    beside = local & (distance <= BESIDE)
+    plain = _connected(local & _agrees_with_median(values, local), beside)
     level, noise = values, 0.0
     for _ in range(2):
         if plain.sum() < max(8, 0.02 * local.sum()):
@@ -69,7 +83,15 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selec
         difference = np.abs(values - level)
         noise = max(float(1.4826 * np.median(difference[:, :, channel][plain])) for channel in range(3))
         plain = local & (difference.max(axis=2) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
-    return Ground(level, plain, noise, float(plain.sum() / local.sum()))
+        plain = _connected(plain, beside)
+    return Ground(level, plain, noise, float(plain[beside].mean()))
+
+
+def _connected(plain: Selection, beside: Selection) -> Selection:
+    """The plain pixels that are connected to the hole: those of the same panel, page or bubble."""
+    count, labels = cv2.connectedComponents(plain.astype(np.uint8), connectivity=4)
+    counts = np.bincount(labels[beside & plain], minlength=count)
+    return plain & (counts >= max(1.0, LEAST_PART * counts[1:].max(initial=0)))[labels]
 
 
 def _agrees_with_median(values: Plane, local: Selection) -> Selection:

@@ -38,10 +38,6 @@ class StrokeMask:
     """Pixels around the strokes in which faint traces of them are followed; JPEG's ringing
     reaches as far with subsampled colour. For tall letters it is 0.3 of the line's height.
     """
-    most_noise: float = 8.0
-    """Grain of the ground, in grey levels, above which traces are not followed."""
-    least_plain: float = 0.85
-    """Share of the surroundings that must be plain ground for traces to be followed."""
     least_visible: float = 2.0
     """Grey levels by which a trace must differ from the ground at least."""
     certain: float = 0.2
@@ -73,7 +69,7 @@ class StrokeMask:
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         far = dilated(strokes, max(self.reach // 2, round(0.3 * height))) > 0
         ground = estimate_ground(rgb, far, 2 * self.reach)
-        if ground.noise > self.most_noise or ground.share < self.least_plain:
+        if not ground.is_plain:
             return core, np.zeros_like(core)
         smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
         difference = np.abs(smooth).max(axis=2)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.masks.mask import BLEND, CORE, dilated, ring
+from operators.masks.ground import Ground, estimate_ground, straight_lines
+from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
 from operators.metrics.continuity import lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
 from operators.rows.arrays import Pixels, Selection
@@ -15,6 +16,10 @@ from operators.rows.arrays import Pixels, Selection
 LEAST_TRIAL = 32
 """Smallest area in pixels over which a side fill is measured."""
 
+LEAST_LINE = 24
+"""Length in pixels from which a straight line counts as part of the ground."""
+NEAR_BLACK = 32
+"""Grey level below which differences count double."""
 RING_WIDTH = 12
 """Width in pixels of the ring around an edit that represents its surroundings."""
 
@@ -39,20 +44,21 @@ class Surroundings:
         return cls(edited, around, ring(edited, others, 1) | around)
 
 
-def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_strokes: float) -> dict[str, float]:
+def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: float) -> dict[str, float]:
     """The gate's measurements of one pasted fill, by name; NaN where one cannot be measured.
 
-    `result` is the crop with its fill (uint8 height x width x 3), and `mask` is the region's mask.
-    `residual_text` and `residual_strokes` say what the detector and the stroke network still see;
-    the caller measures them.
+    `pixels` is the crop of the source and `result` the crop with its fill (uint8 height x width
+    x 3), and `mask` is the region's mask. `residual_text` says how visible the strokes are that
+    are left; the caller measures it.
 
     How the fill fits: `seam` and `colour_shift` against the ring, and for each octave band, the
     finest first, the ratio `band_N` of its energy to the ring's. How hard the place is: the ring's
-    energies `ring_N`, the `spread` of the luma near the edit, the edit's `coverage` of its box,
+    energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread` of the luma near the edit, the edit's `coverage` of its box,
     its `thickness` and `area`, and the error of a side fill, `trial`. All but `seam`,
     `colour_shift`, `spread` and the residuals are base-2 logarithms.
     """
     place = Surroundings.of(mask)
+    ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
     distance = cv2.distanceTransform(np.pad(place.edited.astype(np.uint8), 1), cv2.DIST_L2, 3)
     near = dilated(place.edited.astype(np.uint8), 2 * RING_WIDTH) > 0
@@ -68,8 +74,28 @@ def measure_fill(result: Pixels, mask: Pixels, residual_text: float, residual_st
         "area": float(np.log2(place.edited.sum() + 1)),
         "trial": side_fill_error(result, mask),
         "residual_text": residual_text,
-        "residual_strokes": residual_strokes,
+        "structure": structure_in_fill(result, mask, ground),
+        "grain": float(np.log2(min(ground.noise, 255.0) + 1)),
+        "plain": ground.share,
     }
+
+
+def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
+    """The largest difference between a fill and the plain ground that it should continue.
+
+    The difference is smoothed over 2 pixels, in grey levels of the worst channel, and counts
+    double near black, where the eye sees more. Straight lines do not count. NaN where the ground
+    is not plain, because a fill may then show anything.
+    """
+    if not ground.is_plain:
+        return float("nan")
+    lines = dilated(straight_lines(result, LEAST_LINE).astype(np.uint8), 3) > 0
+    inside = mask[:, :, BLEND] > 0
+    ignored = (lines | ~inside)[:, :, None]
+    difference = np.where(ignored, 0, result.astype(np.float32) - ground.level)
+    smooth = np.abs(cv2.GaussianBlur(difference, (0, 0), 2.0)).max(axis=2)
+    smooth *= 1 + (luma(result) < NEAR_BLACK)
+    return float(smooth[inside].max(initial=0.0))
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:

@@ -24,6 +24,10 @@ from operators.rows.timing import timed
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
 
+MOST_ASPECT = 2
+"""Longer side of a tile, as a multiple of the picture's shorter side."""
+LEAST_TILE = 768
+"""Shortest length of a tile in pixels."""
 TEXT_THRESHOLD = 0.3
 """Probability above which a pixel of the detector's map counts as text."""
 LEAST_CONTRAST = 6
@@ -48,8 +52,20 @@ class Scale:
     """Longest permitted longer side in pixels; larger pictures are reduced."""
 
     def factor(self, width: int, height: int) -> float:
-        """The detector's pixels per pixel of a width x height picture."""
-        return min(max(1.0, self.shortest / min(width, height)), self.longest / max(width, height))
+        """The detector's pixels per pixel of a width x height picture.
+
+        A picture that would have to be reduced, but is much longer than wide, is looked at in
+        tiles; see `tile_length`.
+        """
+        shorter, longer = min(width, height), max(width, height)
+        if longer <= self.longest:
+            return min(max(1.0, self.shortest / shorter), self.longest / longer)
+        return min(1.0, self.longest / min(longer, tile_length(shorter)))
+
+
+def tile_length(shorter: int) -> int:
+    """The length in pixels of the tiles of a picture with this shorter side."""
+    return max(LEAST_TILE, MOST_ASPECT * shorter)
 
 
 def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:

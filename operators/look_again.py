@@ -1,0 +1,130 @@
+"""`look_again`: which letters are still there?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from operators.masks.geometry import bounding_box, stroke_height
+from operators.masks.mask import BLEND, pasted
+from operators.operator import Operator
+from operators.pictures.codec import FRAME_CACHE, Limits
+from operators.rows.arrays import Pixels
+from operators.rows.box import Box
+from operators.rows.records import ModelRecord, RegionRecord
+from operators.rows.regions import ACCEPTED, OPEN, REFUSED, new_region
+from operators.rows.table import Additions, Region, Row, map_rows
+from operators.vision.find_texts import covers, find_texts
+from operators.vision.text_detector import Scale, text_detector, text_detector_identity
+
+
+@dataclass(frozen=True)
+class LookAgain(Operator):
+    """Look at the picture as it would be delivered, and find the letters that are still there.
+
+    The detector's box may have ended in the middle of a word, or a letter may have been hidden by
+    its neighbours. What the detector still sees becomes new regions for a second, short ladder. The detector looks
+    only at the surroundings of accepted fills; an image without any passes at no cost. Regions
+    that are still open have had their turn and are refused, so that the second ladder does not
+    fill them again.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = (
+        "bytes",
+        "source_sha256",
+        "width",
+        "height",
+        "regions.polygons",
+        "regions.kind",
+        "regions.crop",
+        "regions.pixels",
+        "regions.mask",
+        "regions.fill",
+        "regions.state",
+    )
+    adds: ClassVar[tuple[str, ...]] = ("regions.state",)
+    scale: Scale = Scale()
+    least_score: float = 0.5
+    """Score (0..1) below which a polygon is dropped."""
+    surroundings: float = 2.0
+    """How far from an erased text the detector looks, in heights of its line."""
+    most_overlap: float = 0.3
+    """Share of a new polygon that a known text may cover."""
+    limits: Limits = Limits()
+
+    @property
+    def name(self) -> str:
+        """`look_again`."""
+        return "look_again"
+
+    def models(self) -> list[ModelRecord]:
+        """The text detector."""
+        return [text_detector_identity()]
+
+    def open(self) -> None:
+        """Load the text detector."""
+        text_detector()
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Look at the images of one batch again."""
+        return map_rows(batch, self.name, ("regions",), self._look)
+
+    def _look(self, row: Row) -> Additions | None:
+        regions = row.regions
+        if not any(region["state"] in (ACCEPTED, OPEN) for region in regions):
+            return None
+        known = [region.record() for region in regions]
+        for record in known:
+            record["state"] = REFUSED if record["state"] == OPEN else record["state"]
+        return {"regions": [*known, *self._find_remaining(row, regions)]}
+
+    def _find_remaining(self, row: Row, regions: list[Region]) -> list[RegionRecord]:
+        """The texts that the detector sees near accepted fills, without those that were kept."""
+        frame = Box(0, 0, row["width"], row["height"])
+        erased = [region for region in regions if region["state"] == ACCEPTED and region["kind"] == "text"]
+        if not erased:
+            return []
+        rgb = self._delivered(row, erased)
+        factor = self.scale.factor(frame.width, frame.height)
+        known = [polygon for region in regions if region["state"] != ACCEPTED for polygon in region["polygons"]]
+        found = []
+        for place in _joined([self._near(region, frame) for region in erased]):
+            part = np.ascontiguousarray(rgb[place.inside(frame)])
+            for text in find_texts(part, place.width, place.height, factor, self.least_score):
+                polygon = [[x + place.x, y + place.y] for x, y in text.polygon]
+                if not any(covers(other, polygon, self.most_overlap) for other in known):
+                    box = Box(text.box.x + place.x, text.box.y + place.y, text.box.width, text.box.height)
+                    found.append(new_region([polygon], text.score, "text", text.cells, box))
+                    known.append(polygon)
+        return found
+
+    def _near(self, region: Region, frame: Box) -> Box:
+        height = max(stroke_height(polygon) for polygon in region["polygons"])
+        box = bounding_box(region["polygons"], frame.width, frame.height)
+        return box.grown(round(self.surroundings * height) + 8, frame.width, frame.height)
+
+    def _delivered(self, row: Row, erased: list[Region]) -> Pixels:
+        """The whole picture with the accepted fills in it, uint8 height x width x 3."""
+        rgb = FRAME_CACHE.picture(row, self.limits).rgb()
+        frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
+        for region in erased:
+            fill = region.fill()
+            if fill is not None:
+                place = region.crop.inside(frame)
+                rgb[place] = pasted(rgb[place], fill, region.array("mask", 4)[:, :, BLEND])
+        return rgb
+
+
+def _joined(boxes: list[Box]) -> list[Box]:
+    """Boxes that overlap, joined until none do, so that no pixel is looked at twice."""
+    joined: list[Box] = []
+    for box in boxes:
+        union = box
+        while overlapping := next((other for other in joined if other.overlaps(union)), None):
+            joined.remove(overlapping)
+            union = union.union(overlapping)
+        joined.append(union)
+    return joined
