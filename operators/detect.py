@@ -18,6 +18,8 @@ from operators.rows.box import Box
 from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
+from operators.vision.recogniser import recogniser, recogniser_identity
+from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import Probability, Scale, has_contrast, text_detector, text_detector_identity
 
 MOST_BESIDE = 1 / 16
@@ -39,8 +41,9 @@ class Detect(Operator):
     """Find every text in the image: its polygon, its score and its probability map.
 
     A PP-OCR detector gives the probability that each pixel is text, and the polygons around the
-    likely ones. A large JPEG is decoded at the reduced scale that the detector works at, so a
-    picture without text never costs a full decode.
+    likely ones. A detection that a second look does not confirm is kept in the picture, with the
+    reason: see `Confirmation`. A large JPEG is decoded at the reduced scale that the detector
+    works at, so a picture without text never costs a full decode.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
@@ -48,15 +51,18 @@ class Detect(Operator):
     scale: Scale = Scale()
     least_score: float = 0.5
     """Score (0..1) below which a polygon is dropped."""
+    confirmation: Confirmation = Confirmation()
+    """The bounds of a text's size, and when the recogniser is asked."""
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:
-        """The text detector."""
-        return [text_detector_identity()]
+        """The text detector and the recogniser."""
+        return [text_detector_identity(), recogniser_identity()]
 
     def open(self) -> None:
-        """Load the text detector."""
+        """Load the text detector and the recogniser."""
         text_detector()
+        recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Detect on the rows of one batch."""
@@ -78,10 +84,15 @@ class Detect(Operator):
         factor = self.scale.factor(width, height)
         probability = detector.probability(rgb, factor * width / rgb.shape[1])
         polygons, scores = detector.polygons(probability, width, height)
-        return [
-            new_region([polygon], score, "text", *own_cells(probability, polygon, width, height))
+        found = [
+            (polygon, score)
             for polygon, score in zip(polygons, scores, strict=True)
             if score >= self.least_score and _has_contrast(rgb, polygon, width)
+        ]
+        verdicts = self.confirmation.verdicts(rgb, found, width, height)
+        return [
+            new_region([polygon], score, "text", *own_cells(probability, polygon, width, height), verdict.reason)
+            for (polygon, score), verdict in zip(found, verdicts, strict=True)
         ]
 
 

@@ -89,7 +89,8 @@ class RegionRecord(TypedDict, total=False):
     repeatable: bool | None
     enhanced: bool | None
     checks: list[CheckRecord]
-    state: str
+    state: str | None
+    reason: str | None
     route: str | None
     embedding: list[float] | None
     metadata: list[tuple[str, float]] | None

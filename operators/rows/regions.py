@@ -17,12 +17,24 @@ DETECTED = (
     "regions.score",
     "regions.kind",
     "regions.probability",
+    "regions.state",
+    "regions.reason",
 )
 """The columns that are filled after a detection; given masks fill the same ones."""
 
 
-def new_region(polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box) -> RegionRecord:
-    """A new region with its polygons and its uint8 probability map `data`, which spans `box`."""
+def new_region(
+    polygons: list[list[list[float]]],
+    score: float,
+    kind: str,
+    data: Pixels,
+    box: Box,
+    reason: str | None = None,
+) -> RegionRecord:
+    """A new region with its polygons and its uint8 probability map `data`, which spans `box`.
+
+    With a `reason` the region is kept as it is in the picture.
+    """
     return {
         "polygons": polygons,
         "score": score,
@@ -33,4 +45,6 @@ def new_region(polygons: list[list[list[float]]], score: float, kind: str, data:
             "height": data.shape[0],
             "box": box.record(),
         },
+        "state": None if reason is None else "kept",
+        "reason": reason,
     }

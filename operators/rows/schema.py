@@ -70,6 +70,7 @@ REGION = pa.struct(
         ("enhanced", pa.bool_()),
         ("checks", pa.list_(CHECK)),
         ("state", pa.string()),
+        ("reason", pa.string()),
         ("route", pa.string()),
         ("embedding", pa.list_(pa.float16())),
         ("metadata", pa.map_(pa.string(), pa.float32())),
@@ -85,7 +86,8 @@ After `detect` a region is a single text, after `soften` a group of neighbours.
 - `prompt` is the model's prompt, null for models that take none; `prompt_sha256` is the hash of
   the prompt and the negative prompt.
 - `repeatable` is false where another run may give other bytes.
-- `state` is `open` or `accepted`.
+- `state` is `open` or `accepted`, or `kept` for a text that is not to be erased.
+- `reason` says why a region is kept, null for all others.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.
 - `checks` holds the measurements of every rung in the order in which they were made.
