@@ -29,6 +29,8 @@ def write_reports(suite: Suite, out: Path) -> Path:
     timings: Timings = json.loads((out / "timings.json").read_text())
     sets = [name for name in SETS if any(image["set"] == name for image in content["images"])] or ["tune"]
     sections = {
+        **{f"Accepted by the eye, set {name}": tables.acceptance_table(content, name) for name in sets},
+        **{f"Why pictures are refused, set {name}": tables.refusal_table(content, name) for name in sets},
         **{f"Delivered by the whole flow, set {name}": tables.delivered_table(content, name) for name in sets},
         **{f"Each rung by itself, set {name}": tables.rung_table(content, name) for name in sets},
         "Worse masks, and other seeds": tables.robustness_table(content),
