@@ -273,7 +273,7 @@ def deliver(job: FlowJob) -> EvaluatedImage:
         "verdict": row["verdict"],
         "reasons": row["reasons"],
         "regions": len(row.regions),
-        "rungs": [region["rung"] for region in row.regions if region["state"] == "accepted"],
+        "rungs": [region["rung"] for region in row.regions if region["state"] == "erased"],
         "fills": sum(region["passes"] or 0 for region in row.regions),
         "picture": name,
         "timings": timings,
