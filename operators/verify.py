@@ -49,7 +49,7 @@ class Verify(Operator):
 
     The true picture is not known, so the checks use the fill itself, the ground around the edit,
     and a second look by the stroke network. The calibrated gate adds the check
-    `predicted_distance`. A value that cannot be measured, for lack of a ring for example, is NaN
+    `predicted_error`. A value that cannot be measured, for lack of a ring for example, is NaN
     and passes. A missing fill never passes. A refused region stays open for the next rung.
     """
 
@@ -109,7 +109,7 @@ class Verify(Operator):
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         model = model_of(rung) if self.gated else None
         if model is not None:
-            checks.append(check(rung, "predicted_distance", model.predicted_distance(measurements), model.bound))
+            checks.append(check(rung, "predicted_error", model.predicted_error(measurements), model.bound))
         return checks
 
 

@@ -85,8 +85,8 @@ def calibrate_gate(
             report = figures["report"]
             print(
                 f"{rung}: AUC {figures['tune']['auc']:.2f} on the tuning set, {report['auc']:.2f} on the reported set; "
-                f"wrongly refused {report['wrongly_refused']:.0%}; mean perceptual distance "
-                f"{report['mean_distance_of_all']:.3f} -> {report['mean_distance_of_kept']:.3f} | "
+                f"wrongly refused {report['wrongly_refused']:.0%}; mean visible error "
+                f"{report['mean_error_of_all']:.3f} -> {report['mean_error_of_kept']:.3f} | "
                 + ", ".join(f"{bucket} {part['auc']:.2f}" for bucket, part in figures["report_buckets"].items())
             )
         print(out)

@@ -65,6 +65,9 @@ MOST_STAIN = 25.0
 MOST_OUTSIDE = 20.0
 """The largest accepted smoothed change outside all padded boxes, in grey levels."""
 
+LEGIBLE_ERROR = 2.0
+"""The least `TextFigures.error` of a text of which a character can still be read."""
+
 REFUSALS = ("distance", "characters", "signal", "flat_error", "stain", "outside", "touched")
 """The parts of the rule in the order in which they are checked.
 
@@ -89,6 +92,18 @@ class TextFigures:
     """Largest smoothed error in grey levels where the clean picture is flat, doubled near black."""
     stain: float
     """Largest difference in brightness smoothed over STAIN_SIGMA, in grey levels."""
+
+    @property
+    def error(self) -> float:
+        """How visible the worst figure is: 1 is the most that is accepted, 0 is nothing."""
+        shares = (
+            self.distance / MOST_DISTANCE,
+            self.signal_left / MOST_SIGNAL,
+            self.flat_error / MOST_FLAT_ERROR,
+            self.stain / MOST_STAIN,
+            LEGIBLE_ERROR if self.characters_left else 0.0,
+        )
+        return max(shares)
 
     @property
     def refusal(self) -> str | None:

@@ -19,13 +19,9 @@ from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, 
 from flows.evaluation.suite import SETS, Suite
 from operators.decisions.gate import Array, area_under_curve, fit_model
 
-BAD = 0.12
-"""Perceptual distance (shift-tolerant LPIPS of the padded crop) above which a fill counts as bad.
-
-It is about the mean distance of the best classical fill when its mask is the whole polygon, so
-that nothing of a precise mask is left.
-"""
-OTHER_BOUNDS = (0.06, 0.08, 0.10, 0.15)
+BAD = 1.0
+"""Visible error above which a fill counts as bad: a person would not accept it."""
+OTHER_BOUNDS = (0.5, 0.75, 1.5, 2.0)
 """Further bounds to judge the ranking by: where bad fills are rare, one figure is uncertain."""
 
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
@@ -45,7 +41,7 @@ def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float =
         "suite": suite.name,
         "suite_checksum": suite.checksum,
         "date": time.strftime("%Y-%m-%d"),
-        "bad_perceptual_distance": bound,
+        "bad_error": bound,
         "inputs": input_statistics(fills),
         "rungs": {rung: _calibrate_rung([fill for fill in fills if fill["rung"] == rung], bound) for rung in rungs},
     }
@@ -53,21 +49,21 @@ def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float =
 
 def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float) -> RungCalibration:
     sets = {name: [fill for fill in fills if fill["set"] == name] for name in SETS}
-    model = fit_model([fill["measured"] for fill in sets["tune"]], _distances(sets["tune"]).tolist(), bound)
+    model = fit_model([fill["measured"] for fill in sets["tune"]], _errors(sets["tune"]).tolist(), bound)
 
     def judge(chosen: Sequence[EvaluatedFill]) -> GateJudgement:
-        predicted = np.array([model.predicted_distance(fill["measured"]) for fill in chosen])
-        distances = _distances(chosen)
-        bad, kept = distances > bound, predicted <= bound
+        predicted = np.array([model.predicted_error(fill["measured"]) for fill in chosen])
+        errors = _errors(chosen)
+        bad, kept = errors > bound, predicted <= bound
         return {
             "regions": len(chosen),
             "bad": int(bad.sum()),
             "auc": area_under_curve(predicted, bad),
-            "auc_by_bound": {str(other): area_under_curve(predicted, distances > other) for other in OTHER_BOUNDS},
+            "auc_by_bound": {str(other): area_under_curve(predicted, errors > other) for other in OTHER_BOUNDS},
             "wrongly_refused": float((~kept & ~bad).sum() / max(1, (~bad).sum())),
             "wrongly_kept": float((kept & bad).sum() / max(1, bad.sum())),
-            "mean_distance_of_all": float(distances.mean()) if len(chosen) else float("nan"),
-            "mean_distance_of_kept": float(distances[kept].mean()) if kept.any() else float("nan"),
+            "mean_error_of_all": float(errors.mean()) if len(chosen) else float("nan"),
+            "mean_error_of_kept": float(errors[kept].mean()) if kept.any() else float("nan"),
         }
 
     buckets = sorted({fill["bucket"] for fill in fills})
@@ -83,8 +79,8 @@ def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float) -> RungCalibra
     }
 
 
-def _distances(fills: Sequence[EvaluatedFill]) -> Array:
-    return np.array([fill["figures"]["perceptual_distance"] for fill in fills], np.float64)
+def _errors(fills: Sequence[EvaluatedFill]) -> Array:
+    return np.array([fill["figures"]["visible_error"] for fill in fills], np.float64)
 
 
 def input_statistics(fills: Sequence[EvaluatedFill]) -> dict[str, list[float]]:

@@ -66,7 +66,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> Evaluation:
             "suite": calibrated.get("suite"),
             "suite_checksum": calibrated.get("suite_checksum"),
             "date": calibrated.get("date"),
-            "bad_perceptual_distance": calibrated.get("bad_perceptual_distance"),
+            "bad_error": calibrated.get("bad_error"),
         },
         "images": images,
         "fills": fills,

@@ -34,6 +34,7 @@ from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import JsonObject
+from operators.rows.regions import KEPT
 from operators.rows.schema import complete_rows
 from operators.rows.table import Region, row_views, swap_children
 from operators.soften import Soften
@@ -159,7 +160,25 @@ def fill_figures(region: Region, truth: Pixels | None) -> dict[str, float]:
     quality_figures = against_truth(np.ascontiguousarray(result[area]), np.ascontiguousarray(truth[area]))
     overshoot = overshoot_share(result, truth, place.edited)
     characters_read = max(0, read_in_result - read_in_truth)
-    return {**figures, **quality_figures, "overshoot": overshoot, "characters_read": characters_read}
+    return {
+        **figures,
+        **quality_figures,
+        "overshoot": overshoot,
+        "characters_read": characters_read,
+        "visible_error": _visible_error(result, pixels, truth, mask, polygons),
+    }
+
+
+def _visible_error(result: Pixels, pixels: Pixels, truth: Pixels, mask: Pixels, polygons: Sequence[Polygon]) -> float:
+    """The visible error of one fill, as `acceptance.TextFigures.error` of its worst polygon.
+
+    The letters of other texts in the crop are replaced by the truth, because each fill is judged
+    for its own text.
+    """
+    others = dilated(((mask[:, :, CORE] > 0) & (mask[:, :, BLEND] == 0)).astype(np.uint8), 3) > 0
+    others &= mask[:, :, BLEND] == 0
+    own_result, own_source = (np.where(others[:, :, None], truth, picture) for picture in (result, pixels))
+    return max(figures.error for figures in text_figures(own_result, own_source, truth, polygons))
 
 
 @dataclass(frozen=True)
@@ -191,6 +210,8 @@ def _fill_records(job: FillJob, rung: str, table: pa.Table, truth: Pixels | None
     others = [row_views(Inpaint(rung, seed).apply(table))[0] for seed in other_seeds]
     worse = {p: row_views(Inpaint(rung, job.seed).apply(_perturb(table, p)))[0] for p in PERTURBATIONS if job.seeds > 1}
     for number, region in enumerate(filled.regions):
+        if region["state"] == KEPT:
+            continue
         clean = crop_of(region, truth) if truth is not None else None
         figures = fill_figures(region, clean)
         measurements = measure_region(region)
@@ -237,7 +258,10 @@ def _add_variance(record: EvaluatedFill, job: FillJob, regions: Sequence[Region]
 
 def _perturb(table: pa.Table, perturbation: Perturbation) -> pa.Table:
     regions = row_views(table)[0].regions
-    masks = [perturbation(region.array("mask", 4), number).tobytes() for number, region in enumerate(regions)]
+    masks = [
+        region["mask"] if region["state"] == KEPT else perturbation(region.array("mask", 4), number).tobytes()
+        for number, region in enumerate(regions)
+    ]
     return swap_children(table, {"mask": pa.array(masks, pa.large_binary())})
 
 

@@ -120,7 +120,7 @@ class CalibrationRecord(TypedDict):
     suite: str | None
     suite_checksum: str | None
     date: str | None
-    bad_perceptual_distance: float | None
+    bad_error: float | None
 
 
 class Evaluation(TypedDict):
@@ -145,8 +145,8 @@ class GateJudgement(TypedDict):
     auc_by_bound: dict[str, float]
     wrongly_refused: float
     wrongly_kept: float
-    mean_distance_of_all: float
-    mean_distance_of_kept: float
+    mean_error_of_all: float
+    mean_error_of_kept: float
 
 
 class RungCalibration(TypedDict):
@@ -164,7 +164,7 @@ class Calibration(TypedDict):
     suite: str
     suite_checksum: str
     date: str
-    bad_perceptual_distance: float
+    bad_error: float
     inputs: dict[str, list[float]]
     """Figure to the 5th, 50th and 95th percentile of the regions."""
     rungs: dict[str, RungCalibration]

@@ -56,8 +56,8 @@ def threshold_table(records: Sequence[EvaluatedFill], thresholds: Sequence[float
     for generator, fills in by(records, lambda record: record["rung"]).items():
         if (model := model_of(generator)) is None:
             continue
-        predicted = np.array([model.predicted_distance(fill["measured"]) for fill in fills])
-        true = np.array([fill["figures"]["perceptual_distance"] for fill in fills])
+        predicted = np.array([model.predicted_error(fill["measured"]) for fill in fills])
+        true = np.array([fill["figures"]["visible_error"] for fill in fills])
         for threshold in thresholds:
             kept = predicted <= threshold
             rows.append(

@@ -181,9 +181,9 @@ def failure_table(content: Evaluation) -> list[TableRow]:
     Places are divided at the terciles of PLACES, by whether the text touches the picture's
     border, and by the source's format.
     """
-    bound = content["calibration"]["bad_perceptual_distance"] or BAD
+    bound = content["calibration"]["bad_error"] or BAD
     rows: list[TableRow] = []
-    measured = [fill for fill in content["fills"] if _distance(fill) is not None]
+    measured = [fill for fill in content["fills"] if _error(fill) is not None]
     for place in PLACES:
         values = [fill["place"][place] for fill in measured]
         low, high = np.percentile(values, [33.3, 66.7]) if values else (0.0, 0.0)
@@ -199,15 +199,15 @@ def failure_table(content: Evaluation) -> list[TableRow]:
     return rows
 
 
-def _distance(fill: EvaluatedFill) -> float | None:
-    return fill["figures"].get("perceptual_distance")
+def _error(fill: EvaluatedFill) -> float | None:
+    return fill["figures"].get("visible_error")
 
 
 def _failure_rows(label: str, fills: Sequence[EvaluatedFill], bound: float) -> list[TableRow]:
     rows: list[TableRow] = []
     for rung, members in by(fills, lambda fill: fill["rung"]).items():
-        distances = [distance for fill in members if (distance := _distance(fill)) is not None]
-        rate, low, high = wilson(sum(distance > bound for distance in distances), len(members))
+        errors = [error for fill in members if (error := _error(fill)) is not None]
+        rate, low, high = wilson(sum(error > bound for error in errors), len(members))
         rows.append({"place": label, "rung": rung, "fills": len(members), "bad": rate, "low": low, "high": high})
     return rows
 

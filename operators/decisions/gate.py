@@ -1,4 +1,4 @@
-"""The gate: how far a fill looks from the truth, predicted without knowing the truth.
+"""The gate: how visible the error of a fill is, predicted without knowing the truth.
 
 Each rung has a linear model over measurements of the fill and of the ring around it; see
 `operators.metrics.fills`. Its weights and its bound are data: `cleanplate calibrate` writes them
@@ -24,8 +24,8 @@ FARTHEST = 3.0
 """Standard deviations at which features are clipped: a linear model holds only in the range of its
 examples.
 """
-OFFSET = 0.01
-"""Added to a perceptual distance before its logarithm; smaller differences are invisible."""
+OFFSET = 0.1
+"""Added to a visible error before its logarithm; smaller errors make no difference."""
 Array = npt.NDArray[np.float64]
 
 
@@ -50,27 +50,27 @@ def _standardised(x: Array, mean: Array, scale: Array) -> Array:
 
 @dataclass(frozen=True)
 class Model:
-    """One rung's linear model of how far its fills look from the truth."""
+    """One rung's linear model of how visible the errors of its fills are."""
 
     mean: Sequence[float]
     scale: Sequence[float]
     weights: Sequence[float]
     bias: float
     bound: float
-    """The perceptual distance above which a fill is refused."""
+    """The predicted error above which a fill is refused."""
 
-    def predicted_distance(self, measurements: Mapping[str, float]) -> float:
-        """The predicted perceptual distance of a fill: shift-tolerant LPIPS of its padded crop."""
+    def predicted_error(self, measurements: Mapping[str, float]) -> float:
+        """The predicted visible error of a fill: 1 is the most that a person accepts."""
         x = _standardised(features(measurements), np.array(self.mean), np.array(self.scale))
         return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
 
 
-def fit_model(examples: Sequence[Mapping[str, float]], distances: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
-    """The model fitted to fills whose perceptual distance is known.
+def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
+    """The model fitted to fills whose visible errors are known.
 
-    It is a ridge regression of the distance's logarithm on the standardised features.
+    It is a ridge regression of the error's logarithm on the standardised features.
     """
-    x, y = np.stack([features(example) for example in examples]), np.log2(np.array(distances, np.float64) + OFFSET)
+    x, y = np.stack([features(example) for example in examples]), np.log2(np.array(errors, np.float64) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     design = _standardised(x, mean, scale)
     weights = np.linalg.solve(design.T @ design + ridge * np.eye(design.shape[1]), design.T @ (y - y.mean()))

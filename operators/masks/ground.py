@@ -75,16 +75,18 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selec
         return Ground(values, known, float("inf"), 0.0)
     beside = local & (distance <= BESIDE)
     plain = _connected(local & _agrees_with_median(values, local), beside)
-    level, noise = values, 0.0
+    noise = 0.0
     for _ in range(2):
         if plain.sum() < max(8, 0.02 * local.sum()):
-            return Ground(level, plain, float("inf"), 0.0)
-        level = _level(values, plain)
-        difference = np.abs(values - level)
+            return Ground(values, plain, float("inf"), 0.0)
+        smooth, _ = _blurred(values, plain)
+        difference = np.abs(values - smooth)
         noise = max(float(1.4826 * np.median(difference[:, :, channel][plain])) for channel in range(3))
         plain = local & (difference.max(axis=2) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
         plain = _connected(plain, beside)
-    return Ground(level, plain, noise, float(plain[beside].mean()))
+    if not plain.any():
+        return Ground(values, plain, float("inf"), 0.0)
+    return Ground(_level(values, plain), plain, noise, float(plain[beside].mean()))
 
 
 def _connected(plain: Selection, beside: Selection) -> Selection:
@@ -117,12 +119,18 @@ def _agrees_with_median(values: Plane, local: Selection) -> Selection:
     return result
 
 
+def _blurred(values: Plane, plain: Selection) -> tuple[Plane, Plane]:
+    """The plain pixels blurred among themselves, and the weight that they have at each place."""
+    weight: Plane = cv2.GaussianBlur(plain.astype(np.float32), (0, 0), SMOOTHING)
+    blurred = cv2.GaussianBlur(values * plain[:, :, None], (0, 0), SMOOTHING)
+    smooth: Plane = blurred / np.maximum(weight, 1e-3)[:, :, None]
+    return smooth, weight
+
+
 def _level(values: Plane, plain: Selection) -> Plane:
     """The level through the plain pixels: blurred where they are, a membrane elsewhere."""
-    weight = cv2.GaussianBlur(plain.astype(np.float32), (0, 0), SMOOTHING)
-    blurred = cv2.GaussianBlur(values * plain[:, :, None], (0, 0), SMOOTHING)
+    smooth, weight = _blurred(values, plain)
     known = plain & (weight > 0.05)
-    smooth: Plane = blurred / np.maximum(weight, 1e-3)[:, :, None]
     return membrane(smooth * known[:, :, None], known.astype(np.float32), known)
 
 

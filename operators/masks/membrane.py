@@ -31,8 +31,9 @@ def membrane(weighted: Plane, weight: Plane, known: npt.NDArray[np.bool_]) -> Pl
     coarse = membrane(total, share, share > 0)
     field: Plane = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+    chosen = known.astype(np.uint8)
     for _ in range(SWEEPS):
-        field[known] = values[known]
+        cv2.copyTo(values, chosen, field)
         field = cv2.filter2D(field, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    field[known] = values[known]
+    cv2.copyTo(values, chosen, field)
     return field
