@@ -12,6 +12,7 @@ from operators.masks.mask import BLEND
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode
 from operators.pictures.picture import Edit
+from operators.pictures.read_back import check_written
 from operators.rows.checks import reasons_of
 from operators.rows.failure import CODES, Failure
 from operators.rows.table import Additions, Row, derive, map_rows
@@ -22,8 +23,9 @@ class Compose(Operator):
     """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
 
     The `blend` channel of the mask weighs each fill; regions that are still open keep their
-    original pixels. Only an `edited` image gets `encoded` bytes: every other image is delivered
-    as the source's bytes, unless its failure forbids delivery.
+    original pixels. A second decoder reads the encoded bytes again; what differs from the edit is
+    rolled back as `written_wrongly`. Only an `edited` image gets `encoded` bytes: every other
+    image is delivered as the source's bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -53,11 +55,15 @@ class Compose(Operator):
         data = row.data("bytes")
         if not edits or data is None:
             return None
-        picture = FRAME_CACHE.picture(row, self.limits)
+        edited = FRAME_CACHE.picture(row, self.limits).edited(edits)
         try:
-            return {"encoded": encode(picture.edited(edits), data)}
+            encoded = encode(edited, data)
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
+        difference = check_written(encoded, edited, data) if edited.changed.any() else None
+        if difference is not None:
+            raise Failure("written_wrongly", difference)
+        return {"encoded": encoded}
 
 
 def _decide_verdict(row: Row) -> Additions:
