@@ -36,8 +36,8 @@ class Compose(Operator):
 
     The `blend` channel of the mask weighs each fill; all other regions keep their original
     pixels. A second decoder reads the encoded bytes again; what differs from the edit is rolled
-    back as `written_wrongly`. Only an `edited` or `partly_edited` image gets `encoded` bytes: every other image is
-    delivered as the source's bytes, unless its failure forbids delivery.
+    back as `written_wrongly`. Only an `edited` or `partly_edited` image gets `encoded` bytes:
+    every other image is delivered as the source's bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (

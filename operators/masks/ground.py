@@ -21,7 +21,7 @@ Plane = npt.NDArray[np.float32]
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
 LEAST_PART = 0.05
-"""Pixels beside the hole that a part of the ground must have, as a share of those of the largest."""
+"""Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""
 SMOOTHING = 3.0
 """Standard deviation in pixels of the blur that separates the level from the grain."""
 LEAST_STEP = 6.0

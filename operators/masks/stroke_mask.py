@@ -61,8 +61,9 @@ class StrokeMask:
         Where the ground can be estimated, the core takes in what surrounds the letters and can be
         told from the ground's grain: faint edges, glow, shadow, and the ringing of JPEG and WebP.
         It follows them outwards from the strokes, to pixels that differ less than the letters, so
-        it does not run into a neighbour. Straight lines longer than any letter stay out. In texture nothing can be told apart, so
-        there the core is only the `grown` strokes. `rgb` is uint8 height x width x 3.
+        it does not run into a neighbour. Straight lines longer than any letter stay out. In
+        texture nothing can be told apart, so there the core is only the `grown` strokes. `rgb` is
+        uint8 height x width x 3.
         """
         lines = straight_lines(rgb, max(24, round(1.5 * height)))
         strokes = np.where(lines, 0, strokes).astype(np.uint8)

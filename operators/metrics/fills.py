@@ -53,9 +53,10 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
 
     How the fill fits: `seam` and `colour_shift` against the ring, and for each octave band, the
     finest first, the ratio `band_N` of its energy to the ring's. How hard the place is: the ring's
-    energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread` of the luma near the edit, the edit's `coverage` of its box,
-    its `thickness` and `area`, and the error of a side fill, `trial`. All but `seam`,
-    `colour_shift`, `spread` and the residuals are base-2 logarithms.
+    energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread`
+    of the luma near the edit, the edit's `coverage` of its box, its `thickness` and `area`, and
+    the error of a side fill, `trial`. All but `seam`, `colour_shift`, `spread`, `structure`,
+    `plain` and the residual are base-2 logarithms.
     """
     place = Surroundings.of(mask)
     ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
