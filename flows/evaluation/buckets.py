@@ -15,7 +15,7 @@ from flows.evaluation import pages, patterns, surfaces
 from flows.evaluation.captions import (
     DARK,
     LIGHT,
-    colour_behind,
+    behind,
     eastern,
     fitted,
     handwriting,
@@ -259,14 +259,13 @@ def watermark(rng: random.Random, chosen: str, number: int) -> Scene:
 
 
 def low_contrast(rng: random.Random, chosen: str, number: int) -> Scene:
-    """Letters 10 to 25 grey levels from what lies behind them."""
-    surface = (surfaces.plain_wall, surfaces.smooth_sky, surfaces.studio_white, surfaces.bokeh)[number % 4]
-    clean = surface(rng, _size(rng))
-    written = []
-    for line in _lines(rng, chosen, clean):
-        behind, step = colour_behind(clean, line), rng.uniform(10, 25)
-        shifted = behind + (step if behind.mean() < 128 else -step)
-        written.append(replace(line, colour=tuple(round(value) for value in np.clip(shifted, 0, 255))))
+    """Letters 10 to 25 grey levels from what lies behind them, on even places."""
+    clean, written = (surfaces.plain_wall, surfaces.smooth_sky)[number % 2](rng, _size(rng)), []
+    for row, phrase in enumerate(rng.sample((*SHORT[chosen], *SENTENCES[chosen]), rng.randint(1, 2))):
+        caption = fitted(Caption(phrase, _font(rng), rng.randint(26, 50), rng.uniform(0.3, 0.7), 0.25 + 0.35 * row), clean)
+        colour, step = behind(clean, caption).mean(axis=(0, 1)), rng.uniform(10, 25)
+        red, green, blue = (round(value) for value in np.clip(colour + (step if colour.mean() < 128 else -step), 0, 255))
+        written.append(replace(caption, colour=(red, green, blue)))
     return Scene(clean, written)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from flows.evaluation.draw_text import Caption, extent
 from operators.rows.arrays import Pixels
 
+Colour = tuple[int, int, int]
+
 LIGHT, DARK = (250, 250, 248), (22, 22, 28)
 
 INKS = (LIGHT, DARK, (250, 214, 50), (206, 30, 44), (24, 84, 170))
@@ -51,10 +53,10 @@ def eastern() -> str:
     return str(FONT_PATH)
 
 
-def fitted(caption: Caption, clean: Pixels, share: float = 0.94) -> Caption:
+def fitted(caption: Caption, clean: Pixels, share: float = 0.94, edge: float = 0.012) -> Caption:
     """The caption, made smaller and moved until it lies inside the picture.
 
-    It takes at most `share` of each side.
+    It takes at most `share` of each side, and stays `edge` of each side away from the border.
     """
     height, width = clean.shape[:2]
     across, down = extent(caption)
@@ -64,7 +66,7 @@ def fitted(caption: Caption, clean: Pixels, share: float = 0.94) -> Caption:
             break
         caption = replace(caption, size=max(6, int(caption.size / excess)))
         across, down = extent(caption)
-    x, y = across / 2 / width + 0.012, down / 2 / height + 0.012
+    x, y = across / 2 / width + edge, down / 2 / height + edge
     return replace(caption, x=min(max(caption.x, x), 1 - x), y=min(max(caption.y, y), 1 - y))
 
 
@@ -73,28 +75,24 @@ def left_aligned(caption: Caption, left: float, clean: Pixels) -> Caption:
     return replace(caption, x=(left + extent(caption)[0] / 2) / clean.shape[1])
 
 
-def luma_behind(clean: Pixels, caption: Caption) -> float:
-    """The mean grey level, 0..255, of the picture where the caption goes."""
-    return float(colour_behind(clean, caption).mean())
-
-
-def colour_behind(clean: Pixels, caption: Caption) -> Pixels:
-    """The mean colour of the picture where the caption goes."""
+def behind(clean: Pixels, caption: Caption) -> Pixels:
+    """The part of the picture where the caption goes."""
     height, width = clean.shape[:2]
     across, down = (side / 2 for side in extent(caption))
     x, y = caption.x * width, caption.y * height
-    part = clean[max(0, int(y - down)) : int(y + down) + 1, max(0, int(x - across)) : int(x + across) + 1]
-    return np.asarray(part.reshape(-1, 3).mean(axis=0))
+    return clean[max(0, int(y - down)) : int(y + down) + 1, max(0, int(x - across)) : int(x + across) + 1]
 
 
-def readable(rng: random.Random, caption: Caption, clean: Pixels, inks: Sequence[tuple[int, int, int]] = INKS) -> Caption:
-    """The caption in a colour that is at least 70 grey levels from what lies behind it, or else in
-    the farthest one.
+def readable(rng: random.Random, caption: Caption, clean: Pixels, inks: Sequence[Colour] = INKS) -> Caption:
+    """The caption in a colour that differs by 60 grey levels from nine tenths of what lies behind
+    it, or else in the colour that comes closest to that.
     """
-    behind = luma_behind(clean, caption)
-    distance = {ink: abs(sum(ink) / 3 - behind) for ink in inks}
-    visible = [ink for ink in inks if distance[ink] >= 70]
-    return replace(caption, colour=rng.choice(visible) if visible else max(inks, key=distance.__getitem__))
+    if len(inks) == 1:
+        return replace(caption, colour=inks[0])
+    grey = behind(clean, caption).mean(axis=2)
+    shares = {ink: float((np.abs(sum(ink) / 3 - grey) >= 60).mean()) for ink in inks}
+    visible = [ink for ink in inks if shares[ink] >= 0.9]
+    return replace(caption, colour=rng.choice(visible) if visible else max(inks, key=shares.__getitem__))
 
 
 def square_captions(rng: random.Random, number: int, bucket: str, words: Sequence[str], clean: Pixels) -> list[Caption]:
@@ -112,7 +110,8 @@ def square_captions(rng: random.Random, number: int, bucket: str, words: Sequenc
             "x": rng.uniform(0.42, 0.58),
             "y": y,
         }
-        return readable(rng, Caption(**{**base, **style}), clean, inks)  # type: ignore[arg-type]
+        caption = fitted(Caption(**{**base, **style}), clean, 1.0, 0.0)  # type: ignore[arg-type]
+        return readable(rng, caption, clean, inks)
 
     styles = (
         lambda: [line(0.3), line(0.72, size=rng.randint(18, 24))],

@@ -19,13 +19,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from flows.evaluation.buckets import EVERYDAY, MIXED, TEXT_FREE, Format
+from flows.evaluation.buckets import EVERYDAY, MIXED, PNG, TEXT_FREE, Format
 from flows.evaluation.captions import square_captions
 from flows.evaluation.draw_text import Coverage, draw, polygon_of
 from flows.evaluation.pages import Scene
 from flows.evaluation.scenes import backgrounds
 from flows.evaluation.suite import SETS, Entry, Suite, load
 from flows.evaluation.words import SHORT
+from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels
 
 PICTURES = 8
@@ -33,6 +34,9 @@ PICTURES = 8
 
 TEXT_FREE_PICTURES = 5
 """Pictures of each bucket without text in each set."""
+
+COMPRESSION_REACH = 18
+"""How far in pixels a letter changes a JPEG: a block of halved colours and its interpolation."""
 
 DRAWING_CODE = (
     "buckets.py",
@@ -76,12 +80,18 @@ def default_suite(folder: Path) -> Suite:
 
 
 def _save(folder: Path, drawn: SuitePicture) -> Entry:
-    """Save a picture, its mask, and its truth: the clean picture after the same compression."""
+    """Save a picture, its mask, and its truth: the clean picture after the same compression.
+
+    Compression also moves pixels far from the text a little; there the truth is the picture itself.
+    """
     file = drawn.entry.file
-    (folder / "images" / file).write_bytes(_encode(drawn.picture, drawn.format))
-    truth = Image.open(io.BytesIO(_encode(drawn.clean, drawn.format)))
-    truth.save((folder / "truth" / file).with_suffix(".png"), compress_level=3)
     mask = np.ceil(np.clip(drawn.coverage, 0, 1) * 255).astype(np.uint8)
+    encoded, truth = _encode(drawn.picture, drawn.format), drawn.clean
+    (folder / "images" / file).write_bytes(encoded)
+    if drawn.format != PNG:
+        near = dilated(mask, COMPRESSION_REACH)[:, :, None] > 0
+        truth = np.where(near, _decode(_encode(drawn.clean, drawn.format)), _decode(encoded))
+    Image.fromarray(truth).save((folder / "truth" / file).with_suffix(".png"), compress_level=3)
     Image.fromarray(mask).save((folder / "masks" / file).with_suffix(".png"))
     return drawn.entry
 
@@ -96,6 +106,10 @@ def _encode(picture: Pixels, form: Format) -> bytes:
         case _:
             image.save(file, "PNG", compress_level=3)
     return file.getvalue()
+
+
+def _decode(encoded: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
 
 
 def _draw_pictures() -> Iterator[SuitePicture]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -92,9 +93,9 @@ def _draw_upright(caption: Caption) -> Image.Image:
     size = (round(right - left) + 2 * margin, round(bottom - top) + 2 * margin)
     x, y = margin - left, margin - top
 
-    def write(on: Image.Image, at: int, **ink: object) -> None:
+    def write(on: Image.Image, at: int, **ink: Any) -> None:
         canvas = ImageDraw.Draw(on)
-        canvas.text((x + at, y + at), text, **style, **ink)  # type: ignore[arg-type]
+        canvas.text((x + at, y + at), text, **style, **ink)
         if caption.underlined:
             canvas.rectangle(
                 (margin + at, y + at + rule, size[0] - margin + at, y + at + rule + thickness - 1), fill=ink["fill"]

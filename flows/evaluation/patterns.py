@@ -48,8 +48,8 @@ def blinds_and_fences(rng: random.Random, size: Size, number: int) -> Pixels:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     kind = number % 5
     if kind == 0:
-        phase = (y + rng.uniform(-0.05, 0.05) * x) / rng.uniform(16, 30) % 1
-        light = 0.55 + 0.5 * phase - 0.5 * (phase > 0.86) + 0.1 * x / width
+        slat = (y + rng.uniform(-0.05, 0.05) * x) / rng.uniform(16, 30) % 1
+        light = 0.55 + 0.5 * slat - 0.5 * (slat > 0.86) + 0.1 * x / width
         return rounded(np.array(rng.choice(((230, 224, 210), (190, 200, 210))), np.float32) * light[:, :, None])
     if kind == 1:
         period, behind = rng.uniform(34, 60), smooth_sky(rng, size).astype(np.float32)
@@ -117,10 +117,12 @@ def draw_icon(canvas: ImageDraw.ImageDraw, kind: int, box: tuple[float, float, f
     def at(*shares: float) -> list[float]:
         return [(left if place % 2 == 0 else top) + share * side for place, share in enumerate(shares)]
 
-    style = {"fill": ink, "width": line}
+    def stroke(*shares: float) -> None:
+        canvas.line(at(*shares), fill=ink, width=line, joint="curve")
+
     match kind % 12:
         case 0:
-            canvas.line(at(0, 0.5, 0.5, 0, 1, 0.5), joint="curve", **style)
+            stroke(0, 0.5, 0.5, 0, 1, 0.5)
             canvas.rectangle(at(0.16, 0.5, 0.84, 1), outline=ink, width=line)
             canvas.rectangle(at(0.42, 0.68, 0.6, 1), fill=ink)
         case 1:
@@ -128,11 +130,11 @@ def draw_icon(canvas: ImageDraw.ImageDraw, kind: int, box: tuple[float, float, f
                 at(0.5, 1, 0.04, 0.48, 0.06, 0.16, 0.3, 0.04, 0.5, 0.22, 0.7, 0.04, 0.94, 0.16, 0.96, 0.48), fill=ink
             )
         case 2:
-            canvas.line(at(0, 0.5, 0.95, 0.5), **style)
-            canvas.line(at(0.6, 0.15, 0.98, 0.5, 0.6, 0.85), joint="curve", **style)
+            stroke(0, 0.5, 0.95, 0.5)
+            stroke(0.6, 0.15, 0.98, 0.5, 0.6, 0.85)
         case 3:
             canvas.ellipse(at(0, 0, 0.7, 0.7), outline=ink, width=line)
-            canvas.line(at(0.6, 0.6, 1, 1), **style)
+            stroke(0.6, 0.6, 1, 1)
         case 4:
             points = [0.5 + 0.5 * (1 if spike % 2 == 0 else 0.45) * part(math.pi * spike / 5 - math.pi / 2)
                       for spike in range(10) for part in (math.cos, math.sin)]  # fmt: skip
@@ -146,16 +148,16 @@ def draw_icon(canvas: ImageDraw.ImageDraw, kind: int, box: tuple[float, float, f
             canvas.arc(at(0.05, 0.55, 0.95, 1.45), 180, 360, fill=ink, width=line)
         case 7:
             canvas.rectangle(at(0, 0.18, 1, 0.84), outline=ink, width=line)
-            canvas.line(at(0, 0.18, 0.5, 0.58, 1, 0.18), joint="curve", **style)
+            stroke(0, 0.18, 0.5, 0.58, 1, 0.18)
         case 8:
             for row in (0.15, 0.5, 0.85):
-                canvas.line(at(0, row, 1, row), **style)
+                stroke(0, row, 1, row)
         case 9:
             for x, height in ((0.05, 0.5), (0.4, 0.9), (0.75, 0.7)):
                 canvas.rectangle(at(x, 1 - height, x + 0.2, 1), fill=ink)
         case 10:
             canvas.ellipse(at(0, 0, 1, 1), outline=ink, width=line)
-            canvas.line(at(0.5, 0.2, 0.5, 0.5, 0.74, 0.62), joint="curve", **style)
+            stroke(0.5, 0.2, 0.5, 0.5, 0.74, 0.62)
         case _:
             canvas.polygon(at(0.1, 0.05, 0.95, 0.5, 0.1, 0.95), fill=ink)
 

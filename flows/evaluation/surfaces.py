@@ -11,7 +11,7 @@ from PIL import Image
 
 from operators.rows.arrays import Pixels
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating]
 
 Size = tuple[int, int]
 """Width and height in pixels."""
