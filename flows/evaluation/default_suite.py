@@ -91,8 +91,8 @@ def _save(folder: Path, drawn: SuitePicture) -> Entry:
     if drawn.format != PNG:
         near = dilated(mask, COMPRESSION_REACH)[:, :, None] > 0
         truth = np.where(near, _decode(_encode(drawn.clean, drawn.format)), _decode(encoded))
-    Image.fromarray(truth).save((folder / "truth" / file).with_suffix(".png"), compress_level=3)
-    Image.fromarray(mask).save((folder / "masks" / file).with_suffix(".png"))
+    Image.fromarray(truth).save((folder / "truth" / file).with_suffix(".png"), compress_level=1)
+    Image.fromarray(mask).save((folder / "masks" / file).with_suffix(".png"), compress_level=1)
     return drawn.entry
 
 
@@ -104,7 +104,7 @@ def _encode(picture: Pixels, form: Format) -> bytes:
         case "webp":
             image.save(file, "WEBP", quality=form.quality, method=2)
         case _:
-            image.save(file, "PNG", compress_level=3)
+            image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

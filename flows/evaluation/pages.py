@@ -7,7 +7,7 @@ import random
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from flows.evaluation import captions
 from flows.evaluation.captions import DARK, LIGHT, fitted, left_aligned, typefaces
@@ -61,12 +61,13 @@ def table(rng: random.Random, size: Size, chosen: str) -> Scene:
     for column in range(1, columns if ruled else 0):
         canvas.line((margin + column * width, margin, margin + column * width, frame[3]), fill=(150, 156, 166), width=1)
     clean, written = np.asarray(image), []
+    labels, letters = rng.sample(LABELS[chosen], len(LABELS[chosen])), rng.choice((15, 16, 18))
     for row in range(rows + 1):
         for column in range(columns):
-            word = rng.choice(LABELS[chosen]) if row == 0 or column == 0 else _amount(rng)
+            word = labels.pop() if row == 0 or column == 0 else _amount(rng)
             font = fonts["sans bold" if row == 0 else "sans"]
             ink = LIGHT if row == 0 and sum(head) < 400 else DARK
-            cell = Caption(word, font, rng.choice((15, 16, 18)), y=(margin + (row + 0.5) * height) / size[1], colour=ink)
+            cell = Caption(word, font, letters, y=(margin + (row + 0.5) * height) / size[1], colour=ink)
             right = margin + (column + 1) * width - 8 - extent(cell)[0]
             left = margin + column * width + 6
             written.append(left_aligned(cell, left if row == 0 or column == 0 else right, clean))
@@ -123,11 +124,12 @@ def screenshot(rng: random.Random, size: Size, chosen: str) -> Scene:
         draw_icon(canvas, rng.randrange(12), (14, y - 8, 30, y + 8), (90, 130, 190), 2)
         written.append((Caption(LABELS[chosen][5 + row], fonts["sans"], 14, y=y / height, colour=ink), 38))
     link, step = (120, 170, 255) if dark else (20, 90, 200), rng.randint(46, 58)
+    titles = rng.sample(SENTENCES[chosen], 8)
     for row in range(int((height - 60) / step)):
         y = 50 + step * row
         canvas.line((side + 14, y + step - 6, width - 14, y + step - 6), fill=line)
         draw_icon(canvas, rng.randrange(12), (side + 18, y + 6, side + 38, y + 26), (120, 126, 136), 2)
-        text = SENTENCES[chosen][(row + rng.randrange(3)) % 8]
+        text = titles[row % 8]
         linked = rng.random() < 0.4
         title = Caption(text, fonts["sans"], 15, y=(y + 10) / height, colour=link if linked else ink, underlined=linked)
         written.append((title, side + 50))
@@ -137,8 +139,17 @@ def screenshot(rng: random.Random, size: Size, chosen: str) -> Scene:
     return Scene(clean, [fitted(left_aligned(caption, left, clean), clean, 0.98) for caption, left in written])
 
 
+def _softened(image: Image.Image) -> Pixels:
+    """The drawing with the soft edges of a scan."""
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(0.6)))
+
+
 def comic_panel(rng: random.Random, size: Size, coloured: bool) -> Pixels:
-    """A drawing in ink: a sky, halftone dots, speed lines, a town and figures."""
+    """A drawing in ink: halftone dots, speed lines or a town, and figures."""
+    return _softened(_ink_panel(rng, size, coloured))
+
+
+def _ink_panel(rng: random.Random, size: Size, coloured: bool) -> Image.Image:
     width, height = size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     turn, cell = rng.uniform(0.3, 1.2), rng.uniform(6, 10)
@@ -176,7 +187,7 @@ def comic_panel(rng: random.Random, size: Size, coloured: bool) -> Pixels:
             left += wide
     for _ in range(rng.randint(1, 2)):
         _draw_figure(canvas, rng, (rng.uniform(0.2, 0.8) * width, height), 0.32 * min(size), coloured)
-    return np.asarray(image)
+    return image
 
 
 def _draw_figure(canvas: ImageDraw.ImageDraw, rng: random.Random, foot: tuple[float, float], r: float, coloured: bool) -> None:
@@ -205,7 +216,7 @@ def comic_page(rng: random.Random, size: Size, chosen: str, rows: int = 2) -> Sc
     font = rng.choice(fonts)
     for row in range(rows):
         top = gap + row * (tall + gap)
-        page.paste(Image.fromarray(comic_panel(rng, (size[0] - 2 * gap, tall), coloured)), (gap, top))
+        page.paste(_ink_panel(rng, (size[0] - 2 * gap, tall), coloured), (gap, top))
         canvas.rectangle((gap, top, size[0] - gap, top + tall), outline=(16, 16, 18), width=4)
         words = rng.choice(SENTENCES[chosen]).upper().split()
         lines = [" ".join(words[start : start + 2]) for start in range(0, len(words), 2)]
@@ -223,7 +234,7 @@ def comic_page(rng: random.Random, size: Size, chosen: str, rows: int = 2) -> Sc
         for number, letter in enumerate(letters):
             middle = y + (number - (len(lines) - 1) / 2) * line_height
             written.append(Caption(letter.text, font, 24, x / size[0], middle / size[1], DARK))
-    return Scene(np.asarray(page), written)
+    return Scene(_softened(page), written)
 
 
 def sound_word(rng: random.Random, size: Size, chosen: str, number: int) -> Scene:

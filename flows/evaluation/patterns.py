@@ -84,30 +84,33 @@ def abstract(rng: random.Random, size: Size, number: int) -> Pixels:
     """Waves, rings, shards, brush strokes or marble."""
     width, height = size
     x, y = np.meshgrid(ramp(width, 0, width / height), ramp(height))
-    first, second, third = (tuple(rng.randint(20, 240) for _ in range(3)) for _ in range(3))
+    first, second_colour, third = (tuple(rng.randint(20, 240) for _ in range(3)) for _ in range(3))
     numbers, kind = numbers_of(rng), number % 5
     if kind == 0:
         bend = y + 0.06 * np.sin(x * rng.uniform(6, 14)) + 0.04 * np.sin(x * rng.uniform(15, 30) + 1)
-        return rounded(blended(first, second, 0.5 + 0.5 * np.sin(bend * rng.uniform(30, 70))))
+        return rounded(blended(first, second_colour, 0.5 + 0.5 * np.sin(bend * rng.uniform(30, 70))))
     if kind == 1:
         distance = np.hypot(x - rng.uniform(0.2, 1), y - rng.uniform(0.2, 0.8))
-        return rounded(blended(first, second, (np.floor(distance * rng.uniform(10, 22)) % 2).astype(np.float32)))
+        return rounded(blended(first, second_colour, (np.floor(distance * rng.uniform(10, 22)) % 2).astype(np.float32)))
     if kind == 2:
-        seeds = np.stack([numbers.uniform(0, width / height, 60), numbers.uniform(0, 1, 60)], axis=1)
-        distances = np.stack([np.hypot(x - a, y - b) for a, b in seeds])
-        order = np.partition(distances, 1, axis=0)
-        tone = blended(first, second, ((distances.argmin(axis=0) * 37 % 60) / 60).astype(np.float32))
-        return rounded(np.where((order[1] - order[0] < 0.008)[:, :, None], np.float32(24), tone))
+        nearest, second, shard = np.full_like(x, 9), np.full_like(x, 9), np.zeros_like(x)
+        for number_of_seed, (a, b) in enumerate(numbers.uniform(0, 1, (60, 2)).astype(np.float32)):
+            distance = np.hypot(x - a * np.float32(width / height), y - b)
+            second = np.minimum(second, np.maximum(nearest, distance))
+            shard[distance < nearest] = number_of_seed
+            nearest = np.minimum(nearest, distance)
+        tone = blended(first, second_colour, shard * 37 % 60 / 60)
+        return rounded(np.where((second - nearest < 0.008)[:, :, None], np.float32(24), tone))
     if kind == 3:
         picture = np.ascontiguousarray(rounded(blended(first, first, 0 * x)))
         for _ in range(26):
             start = np.array([rng.uniform(0, width), rng.uniform(0, height)])
             points = start + np.cumsum(numbers.normal(0, 46, (8, 2)), axis=0)
-            colour = rng.choice((second, third, (250, 250, 245), (20, 20, 24)))
+            colour = rng.choice((second_colour, third, (250, 250, 245), (20, 20, 24)))
             cv2.polylines(picture, [np.rint(points).astype(np.int32)], False, colour, rng.randint(3, 26), cv2.LINE_AA)
         return picture
     warp = x * 3 + 1.1 * clouded(numbers, size, 1.6, 4)
-    return rounded(blended(first, second, np.abs(np.sin(warp * 2.2)) ** 0.6))
+    return rounded(blended(first, second_colour, np.abs(np.sin(warp * 2.2)) ** 0.6))
 
 
 def draw_icon(canvas: ImageDraw.ImageDraw, kind: int, box: tuple[float, float, float, float], ink: Colour, line: int) -> None:

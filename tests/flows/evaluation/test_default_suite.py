@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations, product
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+import flows.evaluation.default_suite
 from flows.evaluation import captions, words
 from flows.evaluation.buckets import EVERYDAY, TEXT_FREE
-from flows.evaluation.default_suite import PICTURES, TEXT_FREE_PICTURES, default_suite
+from flows.evaluation.default_suite import DRAWING_CODE, PICTURES, TEXT_FREE_PICTURES, default_suite
 from flows.evaluation.suite import SETS, Entry, Suite
 from operators.masks.geometry import rasterised
 from operators.masks.mask import dilated
@@ -59,6 +61,18 @@ def test_a_drawn_suite_is_not_drawn_again(suite: Suite) -> None:
     times = {file: file.stat().st_mtime_ns for file in suite.folder.rglob("*")}
     assert default_suite(suite.folder) == suite
     assert {file: file.stat().st_mtime_ns for file in suite.folder.rglob("*")} == times
+
+
+def test_a_change_of_any_drawing_module_draws_the_suite_again() -> None:
+    folder = Path(flows.evaluation.default_suite.__file__).parent
+    reached, modules = set(), ["default_suite"]
+    while modules:
+        reached.add(name := modules.pop())
+        code = (folder / f"{name}.py").read_text()
+        imported = re.findall(r"from flows\.evaluation\.(\w+) import", code)
+        imported += [each for line in re.findall(r"from flows\.evaluation import (.+)", code) for each in line.split(", ")]
+        modules += set(imported) - reached
+    assert {f"{name}.py" for name in reached} == set(DRAWING_CODE)
 
 
 def test_every_set_holds_every_bucket_as_often(suite: Suite) -> None:
