@@ -14,6 +14,8 @@ from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.find_texts import find_texts
+from operators.vision.recogniser import recogniser, recogniser_identity
+from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import Scale, text_detector, text_detector_identity
 
 
@@ -22,8 +24,9 @@ class Detect(Operator):
     """Find every text in the image: its polygon, its score and its probability map.
 
     A PP-OCR detector gives the probability that each pixel is text, and the polygons around the
-    likely ones. A large JPEG is decoded at the reduced scale that the detector works at, so a
-    picture without text never costs a full decode.
+    likely ones. A detection that a second look does not confirm is kept in the picture, with the
+    reason: see `Confirmation`. A large JPEG is decoded at the reduced scale that the detector
+    works at, so a picture without text never costs a full decode.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
@@ -31,15 +34,18 @@ class Detect(Operator):
     scale: Scale = Scale()
     least_score: float = 0.5
     """Score (0..1) below which a polygon is dropped."""
+    confirmation: Confirmation = Confirmation()
+    """The bounds of a text's size, and the second look at it."""
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:
-        """The text detector."""
-        return [text_detector_identity()]
+        """The text detector and the recogniser."""
+        return [text_detector_identity(), recogniser_identity()]
 
     def open(self) -> None:
-        """Load the text detector."""
+        """Load the text detector and the recogniser."""
         text_detector()
+        recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Detect on the rows of one batch."""
@@ -54,7 +60,10 @@ class Detect(Operator):
     def regions(self, picture: Picture) -> list[RegionRecord]:
         """The texts of a picture, decoded in full or at a reduced scale, as REGION structs."""
         width, height = picture.size
+        rgb = picture.rgb()
+        texts = find_texts(rgb, width, height, self.scale.factor(width, height), self.least_score)
+        verdicts = self.confirmation.verdicts(rgb, [(text.polygon, text.score) for text in texts], width, height)
         return [
-            new_region([text.polygon], text.score, "text", text.cells, text.box)
-            for text in find_texts(picture.rgb(), width, height, self.scale.factor(width, height), self.least_score)
+            new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason)
+            for text, verdict in zip(texts, verdicts, strict=True)
         ]

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
 
 from operators.masks.geometry import Polygon, bounding_box, rasterised
-from operators.models.in_process import load_once
-from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+from operators.vision.recogniser import recogniser, straightened
 from operators.vision.text_detector import Scale, text_detector
 
 
@@ -77,59 +70,6 @@ def eraseness(edited: Pixels, texts: Sequence[Polygon], clean: Pixels | None = N
     recall = sum(texts_counted) / len(texts)
     precision = sum(polygons_counted) / len(polygons_counted) if polygons_counted else 0.0
     return Eraseness(precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0)
-
-
-def recogniser_path() -> Path:
-    """The recogniser's weights (PP-OCRv6 rec small, Apache-2.0) in the installed `rapidocr`."""
-    return Path(str(files("rapidocr"))) / "models" / "PP-OCRv6_rec_small.onnx"
-
-
-class Recogniser:
-    """Reads one line of text: PP-OCRv6 with greedy CTC decoding, on one computing thread."""
-
-    HEIGHT = 48
-    """Height in pixels to which a line is scaled."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = onnx_session(path)
-        self._input = self._session.get_inputs()[0].name
-        characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
-        self._characters = ["", *characters, " "]
-
-    def read(self, line: Pixels) -> tuple[str, float]:
-        """The text of an upright line and the mean probability of its characters, 0..1.
-
-        `line` is uint8, height x width x 3. The probability is 0 if no character is read.
-        """
-        width = max(8, min(2400, round(self.HEIGHT * line.shape[1] / line.shape[0])))
-        scaled = cv2.resize(line[:, :, ::-1], (width, self.HEIGHT), interpolation=cv2.INTER_LINEAR)
-        values = (scaled.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
-        scores: Any = self._session.run(None, {self._input: values})[0][0]
-        best, probability = scores.argmax(axis=1), scores.max(axis=1)
-        is_character = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
-        text = "".join(self._characters[index] for index in best[is_character])
-        return text, float(probability[is_character].mean()) if is_character.any() else 0.0
-
-
-def recogniser() -> Recogniser:
-    """The recogniser, loaded once per process."""
-    return load_once("pp-ocr-v6-rec-small", "rapidocr", "cpu", lambda: Recogniser(recogniser_path()))
-
-
-def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
-    """The picture under a polygon, turned upright.
-
-    It is the smallest rectangle around the polygon, its long side horizontal.
-    """
-    (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
-    if width < height:
-        width, height, angle = height, width, angle - 90
-    angle = (angle + 90) % 180 - 90
-    turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
-    turn[:, 2] += [width / 2 - centre[0], height / 2 - centre[1]]
-    size = (max(1, round(width)), max(1, round(height)))
-    result: Pixels = cv2.warpAffine(rgb, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return result
 
 
 def characters_read(rgb: Pixels, polygon: Polygon, least_confidence: float = 0.5) -> int:

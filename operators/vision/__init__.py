@@ -1,1 +1,3 @@
-"""Networks that look at pictures: the text detector, the stroke network, the image encoder."""
+"""Networks that look at pictures: the text detector and what confirms it, the recogniser, the
+stroke network, the image encoder.
+"""

@@ -9,7 +9,8 @@ import pytest
 from font_roboto import Roboto, RobotoBold
 
 from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
-from operators.metrics.legibility import characters_read, detect_text, eraseness, recogniser, straightened
+from operators.metrics.legibility import characters_read, detect_text, eraseness
+from operators.vision.recogniser import recogniser, straightened
 from operators.vision.text_detector import Scale
 
 PAPER = np.full((300, 420, 3), 235, np.uint8)

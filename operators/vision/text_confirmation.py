@@ -1,0 +1,180 @@
+"""Is a detection really text?
+
+The detector takes leaves, fences and whole pictures for text now and then. A detection counts as
+text only within bounds of size, and only if a second look confirms it: the recogniser reads
+characters there, or the detector's own score is high for a line of usual shape. Characters read
+never count against a text, because the recogniser does not know every script. It is therefore
+asked only where the score alone does not settle the matter.
+
+The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
+weights from pictures whose texts are known and writes them to
+`operators/vision/text_confirmation.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from operators.masks.geometry import Polygon
+from operators.rows.arrays import Pixels
+from operators.vision.recogniser import Character, recogniser, straightened
+
+PATH = Path(__file__).parent / "text_confirmation.json"
+LETTERLIKE = "%&?!@#©®"
+"""Characters that count as read although they are neither letters, digits nor currency signs."""
+SQUARISH = 2.5
+"""Ratio of sides below which the text may run along the shorter side of its rectangle."""
+MOST_READ = 5
+"""Largest length of what is read of a line, in heights of the line."""
+
+NOT_CONFIRMED = "not_confirmed"
+TOO_HIGH = "too_high"
+TOO_LARGE = "too_large"
+TOO_MUCH = "too_much"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the rule knows of a detection."""
+
+    detector: float
+    """The detector's score, 0..1."""
+    certainty: float
+    """Mean probability of the characters read, 0..1; 0 if there are none."""
+    letters: float
+    """Logarithm of 1 plus the letters read, each counted with its probability squared."""
+    aspect: float
+    """Logarithm of the ratio of the rectangle's long side to its short one, at most that of 8."""
+    height: float
+    """Logarithm of the share of the picture's shorter side that the line is high, at least 0.01."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The learnt rule: what a detection scores, and from which score it is text."""
+
+    weights: Mapping[str, float]
+    """The weight of each of the `Features`."""
+    bias: float
+    threshold: float
+
+    def __call__(self, features: Features) -> float:
+        """The probability that a detection with these features is text, 0..1."""
+        total = self.bias + sum(weight * getattr(features, name) for name, weight in self.weights.items())
+        return 1 / (1 + math.exp(-total))
+
+
+@cache
+def rule() -> Rule:
+    """The learnt rule, read from text_confirmation.json once per process."""
+    content = json.loads(PATH.read_text())
+    return Rule(content["weights"], content["bias"], content["threshold"])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a detection is text that may be erased."""
+
+    reason: str | None
+    """Why not: `not_confirmed`, `too_high`, `too_large` or `too_much`; None if it is confirmed."""
+    score: float
+    """The rule's score, 0..1; 0 for a detection out of bounds, which nobody looked at."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the text may be erased."""
+        return self.reason is None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The bounds of a text's size; within them the learnt rule decides."""
+
+    tallest_share: float = 0.6
+    """Largest height of a line, as a share of the picture's shorter side. What is higher is as a
+    rule the subject of the picture, and too little ground is left to rebuild it from.
+    """
+    tallest: int = 1024
+    """Largest height of a line, in pixels; no fill invents a hole this high credibly."""
+    largest_area: float = 0.4
+    """Largest share of the picture that one text covers. The detector sees lines, and a line that
+    covers more of a picture is a motif.
+    """
+    most_area: float = 0.75
+    """Largest share of the picture that all texts cover together. A picture that holds more is a
+    page: with its text erased, nothing of it would be left.
+    """
+
+    def verdicts(self, rgb: Pixels, detections: Sequence[tuple[Polygon, float]], width: int, height: int) -> list[Verdict]:
+        """One verdict for each detection, from its polygon and the detector's score (0..1).
+
+        The polygons are in pixels of the width x height picture; `rgb` is that picture, perhaps
+        reduced.
+        """
+        verdicts = [self._verdict(rgb, polygon, score, width, height) for polygon, score in detections]
+        confirmed = [polygon for (polygon, _), verdict in zip(detections, verdicts, strict=True) if verdict.confirmed]
+        if sum(map(_area, confirmed)) > self.most_area * width * height:
+            return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
+        return verdicts
+
+    def _verdict(self, rgb: Pixels, polygon: Polygon, score: float, width: int, height: int) -> Verdict:
+        (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
+        short, long = max(1.0, min(sides)), max(1.0, *sides)
+        share = short / min(width, height)
+        if share > self.tallest_share or short > self.tallest:
+            return Verdict(TOO_HIGH, 0.0)
+        if _area(polygon) > self.largest_area * width * height:
+            return Verdict(TOO_LARGE, 0.0)
+        best = rule()(features(score, [], long / short, share))
+        if best >= rule().threshold:
+            return Verdict(None, best)
+        scale = rgb.shape[1] / width
+        line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
+        for characters in readings(line, long < SQUARISH * short):
+            best = max(best, rule()(features(score, characters, long / short, share)))
+            if best >= rule().threshold:
+                return Verdict(None, best)
+        return Verdict(NOT_CONFIRMED, best)
+
+
+def _area(polygon: Polygon) -> float:
+    """The area of a polygon in pixels."""
+    return float(cv2.contourArea(np.asarray(polygon, np.float32).reshape(-1, 2)))
+
+
+def readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
+    """What the recogniser reads: the line upright, upside down and, if `squarish`, on its sides.
+
+    Of a long line only the middle is read, because a few words are enough.
+    """
+    height, width = line.shape[:2]
+    spare = max(0, width - MOST_READ * height) // 2
+    part = line[:, spare : width - spare]
+    for turns in (0, 2, 1, 3) if squarish else (0, 2):
+        yield recogniser().characters(np.ascontiguousarray(np.rot90(part, turns)))
+
+
+def features(score: float, characters: Sequence[Character], ratio: float, share: float) -> Features:
+    """The features of a detection, from its score and the characters read in it.
+
+    `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
+    share of the picture's shorter side.
+    """
+    letters = sum(probability**2 for text, probability in characters if _is_letter(text))
+    certainty = sum(probability for _, probability in characters) / max(1, len(characters))
+    return Features(score, certainty, math.log1p(letters), math.log(min(ratio, 8)), math.log(max(share, 0.01)))
+
+
+def _is_letter(text: str) -> bool:
+    """Whether a character is a letter, a digit, a currency sign or LETTERLIKE."""
+    category = unicodedata.category(text[0])
+    return category[0] in "LN" or category == "Sc" or text in LETTERLIKE
