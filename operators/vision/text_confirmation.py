@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from operators.masks.geometry import Polygon
+from operators.masks.geometry import Polygon, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.recogniser import Character, recogniser, straightened
 
@@ -126,14 +126,20 @@ class Confirmation:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
 
+    def bound(self, polygon: Polygon, width: int, height: int) -> str | None:
+        """The bound that a text exceeds in a width x height picture, as a reason; None within."""
+        short = stroke_height(polygon)
+        if short > self.tallest_share * min(width, height) or short > self.tallest:
+            return TOO_HIGH
+        return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
+
     def _verdict(self, rgb: Pixels, polygon: Polygon, score: float, width: int, height: int) -> Verdict:
+        exceeded = self.bound(polygon, width, height)
+        if exceeded is not None:
+            return Verdict(exceeded, 0.0)
         (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
-        if share > self.tallest_share or short > self.tallest:
-            return Verdict(TOO_HIGH, 0.0)
-        if _area(polygon) > self.largest_area * width * height:
-            return Verdict(TOO_LARGE, 0.0)
         best = rule()(features(score, [], long / short, share))
         if best >= rule().threshold:
             return Verdict(None, best)
