@@ -52,6 +52,8 @@ class Sample:
     set: str
     is_text: bool
     in_bounds: bool
+    is_sure: bool
+    """Whether it is confirmed without being read."""
     readings: tuple[Features, ...]
     """Its features for every way of reading it; the first is without any reading."""
 
@@ -80,8 +82,9 @@ def _sample(file: str, chosen: str, rgb: Pixels, found: FoundText, is_text: bool
     in_bounds = Confirmation().bound(found.polygon, width, height) is None
     line = straightened(rgb, found.polygon)
     texts = [[], *readings(line, long < SQUARISH * short)] if in_bounds else [[]]
-    ways = tuple(features(found.score, text, long / short, short / min(width, height)) for text in texts)
-    return Sample(file, chosen, is_text, in_bounds, ways)
+    ratio, share = long / short, short / min(width, height)
+    ways = tuple(features(found.score, text, ratio, share) for text in texts)
+    return Sample(file, chosen, is_text, in_bounds, in_bounds and Confirmation().is_sure(found.score, ratio, share), ways)
 
 
 def half(file: Path) -> str:
@@ -126,8 +129,10 @@ def _regress(values: Array, truth: Array, weights: Array) -> tuple[Array, float]
 
 
 def score(rule: Rule, sample: Sample) -> float:
-    """The score of a detection: that of its best reading, 0 out of bounds."""
-    return max(rule(way) for way in sample.readings) if sample.in_bounds else 0.0
+    """The score of a detection: that of its best reading; 1 if it is sure, 0 out of bounds."""
+    if not sample.in_bounds:
+        return 0.0
+    return 1.0 if sample.is_sure else max(rule(way) for way in sample.readings)
 
 
 def figures(rule: Rule, samples: Sequence[Sample]) -> JsonObject:
@@ -139,9 +144,7 @@ def figures(rule: Rule, samples: Sequence[Sample]) -> JsonObject:
         "texts": len(texts),
         "texts_within_bounds": sum(sample.in_bounds for sample in texts),
         "texts_confirmed": sum(score(rule, sample) >= rule.threshold for sample in texts),
-        "texts_confirmed_without_reading": sum(
-            sample.in_bounds and rule(sample.readings[0]) >= rule.threshold for sample in texts
-        ),
+        "texts_sure_without_reading": sum(sample.is_sure for sample in texts),
         "others": len(others),
         "others_within_bounds": sum(sample.in_bounds for sample in others),
         "others_confirmed": len(passed),

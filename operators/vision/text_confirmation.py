@@ -4,7 +4,7 @@ The detector takes leaves, fences and whole pictures for text now and then. A de
 text only within bounds of size, and only if a second look confirms it: the recogniser reads
 characters there, or the detector's own score is high for a line of usual shape. Characters read
 never count against a text, because the recogniser does not know every script. It is therefore
-asked only where the score alone does not settle the matter.
+asked only where the detector is not sure by itself.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -113,6 +113,12 @@ class Confirmation:
     """Largest share of the picture that all texts cover together. A picture that holds more is a
     page: with its text erased, nothing of it would be left.
     """
+    sure_score: float = 0.8
+    """Detector score from which a line of usual shape needs no reading."""
+    sure_share: float = 0.1
+    """Largest height of such a line, as a share of the picture's shorter side. It is at least
+    SQUARISH times as long as high.
+    """
 
     def verdicts(self, rgb: Pixels, detections: Sequence[tuple[Polygon, float]], width: int, height: int) -> list[Verdict]:
         """One verdict for each detection, from its polygon and the detector's score (0..1).
@@ -133,6 +139,10 @@ class Confirmation:
             return TOO_HIGH
         return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
 
+    def is_sure(self, score: float, ratio: float, share: float) -> bool:
+        """Whether the detector alone is sure of a line; the sides are those of `features`."""
+        return score >= self.sure_score and share <= self.sure_share and ratio >= SQUARISH
+
     def _verdict(self, rgb: Pixels, polygon: Polygon, score: float, width: int, height: int) -> Verdict:
         exceeded = self.bound(polygon, width, height)
         if exceeded is not None:
@@ -141,7 +151,7 @@ class Confirmation:
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
         best = rule()(features(score, [], long / short, share))
-        if best >= rule().threshold:
+        if best >= rule().threshold or self.is_sure(score, long / short, share):
             return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
