@@ -92,7 +92,7 @@ def preset_table(images: dict[str, list[EvaluatedImage]]) -> list[JsonObject]:
             {
                 "preset": preset,
                 "images": len(delivered),
-                "edited": sum(image["verdict"] == "edited" for image in delivered),
+                "edited": sum(image["verdict"] in ("edited", "partly_edited") for image in delivered),
                 "rolled_back": sum(image["verdict"] == "rolled_back" for image in delivered),
                 "perceptual_distance": float(np.mean([text["perceptual_distance"] for text in texts])),
                 "psnr": float(np.mean([text["psnr"] for text in texts])),

@@ -100,7 +100,7 @@ def main() -> None:
     summary = run(erase_text(), str(source), str(dest), laptop(), Options(fresh=True))
     table = Table("image", "verdict", "regions", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "ms")
     for row in sorted(ledger.read(str(dest)).to_pylist(), key=lambda row: row["path"]):
-        regions = [region for region in row["regions"] if region["state"] == "accepted"]
+        regions = [region for region in row["regions"] if region["state"] == "erased"]
         captioned, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (source / row["path"], row["output_uri"]))
         milliseconds = f"{sum(timing['total'] for timing in row['timings']):.0f}"
         boxes = [_edited_box(region, captioned) for region in regions]

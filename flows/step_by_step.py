@@ -107,7 +107,7 @@ def _outline(draw: ImageDraw.ImageDraw, region: Region) -> None:
         for polygon in region["polygons"]:
             draw.polygon([tuple(corner) for corner in polygon], outline=FOUND, width=2)
         return
-    box, colour = region["crop"], ACCEPTED if region["state"] == "accepted" else OPEN
+    box, colour = region["crop"], ACCEPTED if region["state"] in ("accepted", "erased") else OPEN
     draw.rectangle((box["x"], box["y"], box["x"] + box["width"] - 1, box["y"] + box["height"] - 1), outline=colour, width=2)
 
 

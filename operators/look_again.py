@@ -18,6 +18,8 @@ from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, OPEN, REFUSED, new_region
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.find_texts import covers, find_texts
+from operators.vision.recogniser import recogniser, recogniser_identity
+from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import Scale, text_detector, text_detector_identity
 
 
@@ -53,6 +55,10 @@ class LookAgain(Operator):
     """How far from an erased text the detector looks, in heights of its line."""
     most_overlap: float = 0.3
     """Share of a new polygon that a known text may cover."""
+    confirmation: Confirmation = Confirmation(sure_score=1.01, tallest_share=1.0, largest_area=1.0, most_area=float("inf"))
+    """Every text must be read, because fills mislead the detector more than pictures do. The parts
+    that are looked at hold little but text, so shares of their size have no bounds.
+    """
     limits: Limits = Limits()
 
     @property
@@ -61,12 +67,13 @@ class LookAgain(Operator):
         return "look_again"
 
     def models(self) -> list[ModelRecord]:
-        """The text detector."""
-        return [text_detector_identity()]
+        """The text detector and the recogniser."""
+        return [text_detector_identity(), recogniser_identity()]
 
     def open(self) -> None:
-        """Load the text detector."""
+        """Load the text detector and the recogniser."""
         text_detector()
+        recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Look at the images of one batch again."""
@@ -93,9 +100,11 @@ class LookAgain(Operator):
         found = []
         for place in _joined([self._near(region, frame) for region in erased]):
             part = np.ascontiguousarray(rgb[place.inside(frame)])
-            for text in find_texts(part, place.width, place.height, factor, self.least_score):
+            texts = find_texts(part, place.width, place.height, factor, self.least_score)
+            seen = [(text.polygon, text.score) for text in texts]
+            for text, verdict in zip(texts, self.confirmation.verdicts(part, seen, place.width, place.height), strict=True):
                 polygon = [[x + place.x, y + place.y] for x, y in text.polygon]
-                if not any(covers(other, polygon, self.most_overlap) for other in known):
+                if verdict.confirmed and not any(covers(other, polygon, self.most_overlap) for other in known):
                     box = Box(text.box.x + place.x, text.box.y + place.y, text.box.width, text.box.height)
                     found.append(new_region([polygon], text.score, "text", text.cells, box))
                     known.append(polygon)

@@ -70,7 +70,7 @@ class Refine(Operator):
             return None
         pairs = list(zip(regions, masks, strict=True))
         return {
-            "regions.mask": [region.array("mask", 4).tobytes() if mask is None else mask.tobytes() for region, mask in pairs],
+            "regions.mask": [region["mask"] if mask is None else mask.tobytes() for region, mask in pairs],
             "regions.route": [region["route"] if mask is None else REFINED for region, mask in pairs],
         }
 

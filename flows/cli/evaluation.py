@@ -45,9 +45,11 @@ def evaluate_suite(
     Measures quality, legibility, continuity, naturalness, variance, failures and latency.
     """
     with one_line_errors():
+        from rich.console import Console
+
         from flows.evaluation.evaluate import Options as EvaluationOptions
         from flows.evaluation.evaluate import evaluate
-        from flows.evaluation.report import write_reports
+        from flows.evaluation.report import acceptance_tables, write_reports
         from flows.evaluation.tables import verdicts
 
         loaded_suite = _load_suite(suite)
@@ -55,6 +57,8 @@ def evaluate_suite(
         content = evaluate(loaded_suite, out, options)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
         page = write_reports(loaded_suite, out)
+        for table in acceptance_tables(content):
+            Console(width=120).print(table)
         print(f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {page}")
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluation.records import EvaluatedFill, EvaluatedImage
+from flows.evaluation.acceptance import PADDING, Judgement, cut, judge_picture, judge_untouched, padded_box, text_figures
+from flows.evaluation.records import EvaluatedFill, EvaluatedImage, EvaluatedText
 from flows.evaluation.suite import Entry, Suite
 from flows.flow import Flow
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.inpaint import Inpaint
-from operators.masks.geometry import bounding_box
+from operators.masks.geometry import Polygon, bounding_box, rasterised
 from operators.masks.mask import BLEND, CORE, dilated, pasted
 from operators.metrics import legibility, quality
 from operators.metrics.continuity import lab_difference, seam_ratio
@@ -41,8 +42,11 @@ from operators.verify import measure_region
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-PADDING = 16
-"""Pixels around an edit that are compared with the truth too, as a viewer sees them with it."""
+EDITED = ("edited", "partly_edited")
+"""The verdicts whose delivered picture differs from the source."""
+
+REFUSED = ("open", "refused")
+"""The states of a region that was found and is not erased; its last fill, if any, was refused."""
 
 RANDOM = ("patchmatch", "builtin")
 """The rungs whose fills depend on the seed."""
@@ -253,8 +257,8 @@ def deliver(job: FlowJob) -> EvaluatedImage:
     """
     path = job.suite.image(job.entry)
     row = row_views(job.flow.run(_index_row(job.entry, path)))[0]
-    encoded = row.data("encoded")
-    source = np.asarray(open_image(path.read_bytes()).convert("RGB"))
+    encoded, file = row.data("encoded"), path.read_bytes()
+    source = np.asarray(open_image(file).convert("RGB"))
     delivered = source if encoded is None else np.asarray(open_image(encoded).convert("RGB"))
     name = Path(job.entry.file).stem + ".png"
     Path(job.pictures).mkdir(parents=True, exist_ok=True)
@@ -269,20 +273,96 @@ def deliver(job: FlowJob) -> EvaluatedImage:
         "verdict": row["verdict"],
         "reasons": row["reasons"],
         "regions": len(row.regions),
-        "rungs": [region["rung"] for region in row.regions if region["state"] == "accepted"],
+        "rungs": [region["rung"] for region in row.regions if region["state"] == "erased"],
         "fills": sum(region["passes"] or 0 for region in row.regions),
         "picture": name,
         "timings": timings,
     }
-    _add_comparison(image, job, source, delivered)
+    truth = job.suite.truth(job.entry)
+    _add_comparison(image, job.entry.texts, truth, source, delivered)
+    if not job.entry.texts:
+        _add_judgement(image, judge_untouched(file if encoded is None else encoded, file))
+    elif truth is not None:
+        judgement = judge_picture(delivered, source, truth, job.entry.texts)
+        _add_judgement(image, judgement)
+        wrong = wrongly_refused(row.regions, delivered, source, truth, job.entry.texts)
+        image["texts"] = _text_records(judgement, wrong, delivered, truth, job.entry.texts)
     return image
 
 
-def _add_comparison(image: EvaluatedImage, job: FlowJob, source: Pixels, delivered: Pixels) -> None:
-    """Add how far the delivered picture is from the truth, and whether its texts are still
-    detected and read.
+def _add_judgement(image: EvaluatedImage, judgement: Judgement) -> None:
+    """Add whether a person would accept the delivered picture, and what became of it."""
+    image["accepted"], image["refusal"] = judgement.accepted, judgement.refusal
+    image["outside"] = judgement.outside
+    changed = "damaged" if image["verdict"] in EDITED else "missed"
+    image["outcome"] = "accepted" if judgement.accepted else changed
+
+
+def _text_records(
+    judgement: Judgement,
+    wrong: Sequence[bool | None],
+    delivered: Pixels,
+    truth: Pixels,
+    texts: Sequence[Polygon],
+) -> list[EvaluatedText]:
+    boxes = [padded_box(polygon, truth) for polygon in texts]
+    return [
+        {
+            "perceptual_distance": figures.distance,
+            "psnr": min(99.0, quality.psnr(cut(delivered, box), cut(truth, box))),
+            "characters_read": legibility.characters_read(delivered, polygon),
+            "characters_left": figures.characters_left,
+            "signal_left": figures.signal_left,
+            "flat_error": figures.flat_error,
+            "stain": figures.stain,
+            "accepted": figures.accepted,
+            "refusal": figures.refusal,
+            "wrongly_refused": refused,
+        }
+        for figures, refused, polygon, box in zip(judgement.texts, wrong, texts, boxes, strict=True)
+    ]
+
+
+def wrongly_refused(
+    regions: Sequence[Region], delivered: Pixels, source: Pixels, clean: Pixels, texts: Sequence[Polygon]
+) -> list[bool | None]:
+    """For each text, whether the flow refused a fill that the rule of acceptance accepts.
+
+    The last fill of every refused region is pasted into the delivered picture, and each text is
+    judged there, so that a neighbour's refused text does not count against it. None for a text
+    none of whose fills was refused.
     """
-    texts, truth = job.entry.texts, job.suite.truth(job.entry)
+    refused = [region for region in regions if region["state"] in REFUSED and region.fill() is not None]
+    candidate, frame = delivered.copy(), Box(0, 0, source.shape[1], source.shape[0])
+    found: list[Polygon] = []
+    for region in refused:
+        pixels, fill = region.array("pixels", 3), region.fill()
+        if fill is not None and fill.shape == pixels.shape:
+            blend = region.array("mask", 4)[:, :, BLEND]
+            crop_of(region, candidate)[:] = pasted(crop_of(region, candidate), fill, blend)
+            found += region["polygons"]
+    concerned = [any(_same_text(polygon, text, frame) for polygon in found) for text in texts]
+    if not any(concerned):
+        return [None] * len(texts)
+    figures = text_figures(candidate, source, clean, texts)
+    return [text.accepted if is_refused else None for text, is_refused in zip(figures, concerned, strict=True)]
+
+
+def _same_text(found: Polygon, text: Polygon, frame: Box) -> bool:
+    """Whether two polygons share more than half of the smaller area."""
+    boxes = [bounding_box([polygon], frame.width, frame.height) for polygon in (found, text)]
+    if not boxes[0].overlaps(boxes[1]):
+        return False
+    first, second = (rasterised([polygon], boxes[0].union(boxes[1])) > 0 for polygon in (found, text))
+    return bool((first & second).sum() > 0.5 * min(first.sum(), second.sum()))
+
+
+def _add_comparison(
+    image: EvaluatedImage, texts: Sequence[Polygon], truth: Pixels | None, source: Pixels, delivered: Pixels
+) -> None:
+    """Add how far the delivered picture is from the truth, and whether its texts are still
+    detected.
+    """
     if truth is not None:
         image["figures"] = {
             **{name: measure(delivered, truth) for name, measure in QUALITY.items()},
@@ -297,21 +377,6 @@ def _add_comparison(image: EvaluatedImage, job: FlowJob, source: Pixels, deliver
             "f": after.f,
             "recall_before": before.recall,
         }
-    if texts and truth is not None:
-        image["texts"] = [
-            {
-                "perceptual_distance": perceptual_distance().distance(_cut(delivered, polygon), _cut(truth, polygon)),
-                "psnr": min(99.0, quality.psnr(_cut(delivered, polygon), _cut(truth, polygon))),
-                "characters_read": legibility.characters_read(delivered, polygon),
-            }
-            for polygon in texts
-        ]
-
-
-def _cut(picture: Pixels, polygon: Sequence[Sequence[float]]) -> Pixels:
-    height, width = picture.shape[:2]
-    box = bounding_box([polygon], width, height).grown(PADDING, width, height)
-    return np.ascontiguousarray(picture[box.y : box.y + box.height, box.x : box.x + box.width])
 
 
 def map_in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> list[Result]:

@@ -17,6 +17,12 @@ TableRow = dict[str, Any]
 """One row of a table: column to value, in the order of the columns."""
 
 
+OUTCOMES = ("accepted", "damaged", "missed")
+"""What becomes of a picture: it is accepted, or it is changed and not acceptable, or its text is
+left as it was.
+"""
+
+
 class EvaluatedFill(TypedDict):
     """One region of one image, filled by one rung."""
 
@@ -42,11 +48,24 @@ class EvaluatedFill(TypedDict):
 
 
 class EvaluatedText(TypedDict):
-    """One text of the suite in a delivered image, compared with the truth."""
+    """One text of the suite in a delivered image, compared with the truth.
+
+    From `characters_left` on see `acceptance.TextFigures`, which is the rule by which a text is
+    accepted.
+    """
 
     perceptual_distance: float
     psnr: float
     characters_read: int
+    characters_left: int
+    signal_left: float
+    flat_error: float
+    stain: float
+    accepted: bool
+    refusal: str | None
+    """The first part of the rule that the text breaks, of `acceptance.REFUSALS`."""
+    wrongly_refused: bool | None
+    """Whether the flow refused a fill that the rule accepts; None if it refused none here."""
 
 
 class EraseRecord(TypedDict):
@@ -70,6 +89,16 @@ class EvaluatedImage(TypedDict):
     rungs: list[str]
     fills: int
     picture: str
+    accepted: NotRequired[bool]
+    """Whether the rule of `flows.evaluation.acceptance` accepts the delivered picture; absent if
+    the picture has texts and no truth.
+    """
+    refusal: NotRequired[str | None]
+    """The first part of the rule that the picture breaks, of `acceptance.REFUSALS`."""
+    outside: NotRequired[float]
+    """Largest smoothed change outside all texts in grey levels."""
+    outcome: NotRequired[str]
+    """One of OUTCOMES."""
     timings: NotRequired[dict[str, float]]
     """Operator to milliseconds; kept in timings.json instead of evaluation.json."""
     figures: NotRequired[Figures]

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from flows.evaluation import tables
 from flows.evaluation.records import EvaluatedImage, Evaluation, TableRow
 from flows.evaluation.suite import SETS, Suite
@@ -27,8 +29,10 @@ def write_reports(suite: Suite, out: Path) -> Path:
     """Write report.md and report.html in an evaluation's folder; return the HTML file's path."""
     content: Evaluation = json.loads((out / "evaluation.json").read_text())
     timings: Timings = json.loads((out / "timings.json").read_text())
-    sets = [name for name in SETS if any(image["set"] == name for image in content["images"])] or ["tune"]
+    sets = _sets(content)
     sections = {
+        **{f"Accepted by the eye, set {name}": tables.acceptance_table(content, name) for name in sets},
+        **{f"Why pictures are refused, set {name}": rows for name in sets if (rows := tables.refusal_table(content, name))},
         **{f"Delivered by the whole flow, set {name}": tables.delivered_table(content, name) for name in sets},
         **{f"Each rung by itself, set {name}": tables.rung_table(content, name) for name in sets},
         "Worse masks, and other seeds": tables.robustness_table(content),
@@ -50,6 +54,29 @@ def write_reports(suite: Suite, out: Path) -> Path:
     )
     (out / "report.html").write_text(page)
     return out / "report.html"
+
+
+def acceptance_tables(content: Evaluation) -> list[Table]:
+    """The acceptance of each set as a table for the terminal; shares are percentages."""
+    result = []
+    for name in _sets(content):
+        table = Table(title=f"Accepted by the eye, set {name}", title_justify="left")
+        rows = tables.acceptance_table(content, name)
+        for column in rows[0]:
+            table.add_column(column.replace("_", " "), justify="left" if column == "bucket" else "right")
+        for row in rows:
+            table.add_row(*(_percentage(value) if isinstance(value, float) else str(value) for value in row.values()))
+        result.append(table)
+    return result
+
+
+def _percentage(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.0%}"
+
+
+def _sets(content: Evaluation) -> list[str]:
+    """The sets of which the evaluation has images; `tune` if it has none."""
+    return [name for name in SETS if any(image["set"] == name for image in content["images"])] or ["tune"]
 
 
 def figure(value: Any) -> str:
@@ -126,6 +153,8 @@ def _picture_row(suite: Suite, out: Path, image: EvaluatedImage) -> JsonObject:
         "distance": tables.mean(text["perceptual_distance"] for text in texts),
         "psnr": tables.mean(text["psnr"] for text in texts),
         "characters": sum(text["characters_read"] for text in texts),
+        "outcome": image.get("outcome"),
+        "refusal": image.get("refusal"),
     }
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from flows.evaluation.acceptance import REFUSALS
 from flows.evaluation.calibrate import BAD
-from flows.evaluation.measure import finite
-from flows.evaluation.records import EvaluatedFill, Evaluation, TableRow
+from flows.evaluation.measure import EDITED, finite
+from flows.evaluation.records import OUTCOMES, EvaluatedFill, Evaluation, TableRow
 from flows.reports.drift import warnings
 from flows.reports.latency import latency_rows
 
@@ -87,7 +88,7 @@ def delivered_table(content: Evaluation, chosen: str) -> list[TableRow]:
     rows: list[TableRow] = []
     for bucket, members in {"all": images, **by(images, lambda image: image["bucket"])}.items():
         texts = [text for image in members for text in image.get("texts", [])]
-        edited = [text for image in members if image["verdict"] == "edited" for text in image.get("texts", [])]
+        edited = [text for image in members if image["verdict"] in EDITED for text in image.get("texts", [])]
         erased = [image["eraseness"] for image in members if "eraseness" in image]
         rows.append(
             {
@@ -95,7 +96,7 @@ def delivered_table(content: Evaluation, chosen: str) -> list[TableRow]:
                 "images": len(members),
                 **{
                     verdict: sum(image["verdict"] == verdict for image in members)
-                    for verdict in ("edited", "rolled_back", "untouched")
+                    for verdict in (*EDITED, "rolled_back", "untouched")
                 },
                 "perceptual_distance": mean(text["perceptual_distance"] for text in texts),
                 "edited_distance": mean(text["perceptual_distance"] for text in edited),
@@ -109,6 +110,49 @@ def delivered_table(content: Evaluation, chosen: str) -> list[TableRow]:
             }
         )
     return rows
+
+
+def acceptance_table(content: Evaluation, chosen: str) -> list[TableRow]:
+    """How many pictures of one set a person would accept, overall and per bucket.
+
+    `accepted` is the share of the pictures with its 95 % interval `low` to `high`, `damaged` the
+    share of the edited ones that are not acceptable, and `wrongly_refused` the share of the texts
+    with a refused fill whose fill was acceptable. `missed` counts pictures whose text was left.
+    Pictures with text and without truth are left out.
+    """
+    images = [image for image in content["images"] if image["set"] == chosen and "outcome" in image]
+    rows: list[TableRow] = []
+    for bucket, members in {"all": images, **by(images, lambda image: image["bucket"])}.items():
+        counts = Counter(image["outcome"] for image in members)
+        edited = sum(image["verdict"] in EDITED for image in members)
+        judged = [text["wrongly_refused"] for image in members for text in image.get("texts", [])]
+        refused = [wrongly for wrongly in judged if wrongly is not None]
+        rate, low, high = wilson(counts["accepted"], len(members))
+        rows.append(
+            {
+                "bucket": bucket,
+                "images": len(members),
+                "accepted": rate,
+                "low": low,
+                "high": high,
+                "edited": edited,
+                "damaged": wilson(counts["damaged"], edited).rate,
+                "missed": counts["missed"],
+                "refused_texts": len(refused),
+                "wrongly_refused": wilson(sum(refused), len(refused)).rate,
+            }
+        )
+    return rows
+
+
+def refusal_table(content: Evaluation, chosen: str) -> list[TableRow]:
+    """How many pictures of one set each part of the rule refuses, of changed and of left ones."""
+    images = [image for image in content["images"] if image["set"] == chosen and image.get("refusal")]
+    return [
+        {"part": part, **{outcome: sum(image["outcome"] == outcome for image in members) for outcome in OUTCOMES[1:]}}
+        for part in REFUSALS
+        if (members := [image for image in images if image["refusal"] == part])
+    ]
 
 
 def robustness_table(content: Evaluation) -> list[TableRow]:

@@ -60,7 +60,7 @@ class Digest:
             self.rollbacks.update(
                 f"{check['rung']}: {check['name']}" for check in region["checks"] or [] if not check["passed"]
             )
-        if image["verdict"] == "edited":
+        if image["verdict"] in ("edited", "partly_edited"):
             self.worst.add(image)
             self.sample.add(image)
 
@@ -99,7 +99,7 @@ def margin_used(image: LedgerRow) -> float:
     shares = [
         check["value"] / check["limit"]
         for region in image["regions"] or []
-        if region["state"] == "accepted"
+        if region["state"] == "erased"
         for check in region["checks"]
         if check["passed"] and check["rung"] == region["rung"] and check["limit"] > 0 and check["value"] == check["value"]
     ]

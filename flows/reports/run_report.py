@@ -69,7 +69,7 @@ def report_uri(dest: str) -> str:
 
 def _prepare_image(image: LedgerRow) -> EditedImage:
     regions = image["regions"] or []
-    accepted = [region for region in regions if region["state"] == "accepted"]
+    accepted = [region for region in regions if region["state"] == "erased"]
     return EditedImage(
         path=image["path"],
         before=_thumbnail(image["uri"]),

@@ -122,7 +122,7 @@ def _count_fills(table: pa.Table) -> Counter[tuple[str, ...]]:
     for regions in table["regions"].to_pylist():
         for region in regions or []:
             rungs = judged_rungs(region["checks"] or [])
-            accepted = rungs[-1:] if region["state"] == "accepted" else []
+            accepted = rungs[-1:] if region["state"] == "erased" else []
             fills.update((rung, "refused") for rung in rungs[: len(rungs) - len(accepted)])
             fills.update((rung, "accepted") for rung in accepted)
     return fills

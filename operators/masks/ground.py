@@ -91,7 +91,8 @@ def _connected(plain: Selection, beside: Selection) -> Selection:
     """The plain pixels that are connected to the hole: those of the same panel, page or bubble."""
     count, labels = cv2.connectedComponents(plain.astype(np.uint8), connectivity=4)
     counts = np.bincount(labels[beside & plain], minlength=count)
-    return plain & (counts >= max(1.0, LEAST_PART * counts[1:].max(initial=0)))[labels]
+    connected: Selection = plain & (counts >= max(1.0, LEAST_PART * counts[1:].max(initial=0)))[labels]
+    return connected
 
 
 def _agrees_with_median(values: Plane, local: Selection) -> Selection:

@@ -51,7 +51,10 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Suite, Path, Opti
 
     def evaluate(suite: Suite, out: Path, options: Options) -> dict[str, object]:
         calls.append((suite, out, options))
-        images = [{"verdict": "edited"}, {"verdict": "edited"}, {"verdict": "untouched"}]
+        verdicts = {"edited": "accepted", "partly_edited": "damaged", "untouched": "missed"}
+        images = [
+            {"verdict": verdict, "outcome": outcome, "set": "tune", "bucket": "page"} for verdict, outcome in verdicts.items()
+        ]
         return {"images": images, "fills": [{}] * 5}
 
     monkeypatch.setattr("flows.evaluation.evaluate.evaluate", evaluate)
@@ -65,7 +68,14 @@ def test_evaluate_takes_the_default_suite_the_balanced_preset_and_every_core(
     exit_code, out, err = invoke("evaluate", "--out", "figures")
     assert (exit_code, err) == (0, "")
     assert evaluations == [(default_suite, Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))]
-    assert out == "3 images, 5 fills measured | 2 edited, 1 untouched | figures/report.html\n"
+    table, line = out.rsplit("\n", 2)[:2]
+    assert line == "3 images, 5 fills measured | 1 edited, 1 partly_edited, 1 untouched | figures/report.html"
+    rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in table.splitlines() if row.startswith("│")]
+    assert "Accepted by the eye, set tune" in table
+    assert rows == [
+        ["all", "3", "33%", "6%", "79%", "2", "50%", "1", "0", "-"],
+        ["page", "3", "33%", "6%", "79%", "2", "50%", "1", "0", "-"],
+    ]
 
 
 @pytest.mark.usefixtures("default_suite")

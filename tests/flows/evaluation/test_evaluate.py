@@ -23,7 +23,7 @@ from flows.evaluation.draw_text import Caption, draw, polygon_around
 from flows.evaluation.evaluate import ROBUSTNESS_EVERY, Options, evaluate
 from flows.evaluation.report import data_uri, figure, write_reports
 from flows.evaluation.suite import Entry, Suite, load
-from flows.evaluation.tables import PLACES, RUNG_FIGURES, drift_warnings, failure_table, rung_table
+from flows.evaluation.tables import PLACES, RUNG_FIGURES, drift_warnings, failure_table, refusal_table, rung_table
 from flows.ladder import Rung
 
 RUNGS = ("telea", "patchmatch")
@@ -168,6 +168,17 @@ def test_on_a_flat_picture_the_fill_is_the_truth_and_nothing_is_read(done: Evalu
     assert image["eraseness"] == {"precision": 0.0, "recall": 0.0, "f": 0.0, "recall_before": 1.0}
 
 
+def test_on_a_flat_picture_the_fill_is_accepted_by_every_part_of_the_rule(done: Evaluated) -> None:
+    image = done.content["images"][0]
+    assert (image["accepted"], image["refusal"], image["outcome"], image["outside"]) == (True, None, "accepted", 0.0)
+    text = image["texts"][0]
+    assert (text["accepted"], text["refusal"], text["wrongly_refused"]) == (True, None, None)
+    assert text["characters_left"] == 0
+    assert text["signal_left"] < 0.05
+    assert text["flat_error"] < 4
+    assert text["stain"] < 4
+
+
 def test_every_image_is_kept_as_it_was_delivered(done: Evaluated) -> None:
     for image, entry in zip(done.content["images"], done.suite.entries, strict=True):
         source = np.asarray(Image.open(done.suite.image(entry)))
@@ -185,7 +196,7 @@ def test_time_is_kept_apart_from_the_figures(done: Evaluated) -> None:
 def test_a_suite_without_truth_has_the_figures_that_need_none(without_truth: Evaluated) -> None:
     (image,), (fill,) = without_truth.content["images"], without_truth.content["fills"]
     assert fill["figures"].keys() == {"seam", "colour_shift", "band_0", "band_1", "band_2", "band_3"}
-    assert "texts" not in image
+    assert not {"texts", "accepted", "refusal", "outcome", "outside"} & image.keys()
     assert "figures" not in image
     assert image["eraseness"]["recall_before"] == 1.0
     assert failure_table(without_truth.content) == []
@@ -232,7 +243,11 @@ def test_the_markdown_page_holds_the_tables_with_their_figures(done: Evaluated) 
     text = (done.out / "report.md").read_text()
     assert text.startswith(f"# Evaluation on mine\n\n3 images, suite {done.suite.checksum}, seed 7.\n")
     tables = tables_of(text)
-    assert list(tables) == [
+    reasons = [f"Why pictures are refused, set {name}" for name in ("tune", "report") if refusal_table(done.content, name)]
+    assert [heading for heading in tables if heading.startswith("Why")] == reasons
+    assert [heading for heading in tables if not heading.startswith("Why")] == [
+        "Accepted by the eye, set tune",
+        "Accepted by the eye, set report",
         "Delivered by the whole flow, set tune",
         "Delivered by the whole flow, set report",
         "Each rung by itself, set tune",

@@ -11,12 +11,14 @@ import pytest
 
 from flows.evaluation.tables import (
     PLACES,
+    acceptance_table,
     by,
     delivered_table,
     drift_warnings,
     failure_table,
     latency_table,
     mean,
+    refusal_table,
     robustness_table,
     rung_table,
     verdicts,
@@ -163,6 +165,46 @@ def test_the_table_of_deliveries_counts_verdicts_and_tells_edited_texts_from_all
     assert math.isnan(page["edited_distance"])
     assert verdicts(content) == {"edited": 1, "rolled_back": 1, "untouched": 1}
     assert delivered_table(content, "tune")[0]["images"] == 0
+
+
+def judged(
+    outcome: str, verdict: str, bucket: str = "photo", refusal: str | None = None, *wrong: bool | None
+) -> dict[str, Any]:
+    texts = [{"wrongly_refused": wrongly} for wrongly in wrong]
+    return {"set": "report", "bucket": bucket, "verdict": verdict, "outcome": outcome, "refusal": refusal, "texts": texts}
+
+
+def judged_images() -> list[dict[str, Any]]:
+    return [
+        judged("accepted", "edited"),
+        judged("accepted", "untouched"),
+        judged("damaged", "edited", "photo", "stain"),
+        judged("damaged", "partly_edited", "photo", "distance", None, True),
+        judged("missed", "rolled_back", "page", "distance", True, False),
+        judged("missed", "untouched", "page", "signal", None),
+        {"set": "report", "bucket": "page", "verdict": "edited"},
+        {**judged("accepted", "edited"), "set": "tune"},
+    ]
+
+
+def test_the_table_of_acceptance_counts_what_becomes_of_pictures_and_of_refused_fills() -> None:
+    everything, photo, page = acceptance_table(content_of([], judged_images()), "report")
+    assert (everything["images"], everything["edited"], everything["missed"]) == (6, 3, 2)
+    assert everything["accepted"] == pytest.approx(2 / 6)
+    assert (everything["low"], everything["high"]) == pytest.approx((0.0968, 0.7000), abs=6e-5)
+    assert everything["damaged"] == pytest.approx(2 / 3)
+    assert (everything["refused_texts"], everything["wrongly_refused"]) == (3, pytest.approx(2 / 3))
+    assert (photo["bucket"], photo["accepted"], photo["missed"], photo["wrongly_refused"]) == ("photo", 0.5, 0, 1.0)
+    assert (page["accepted"], page["missed"], page["wrongly_refused"]) == (0.0, 2, 0.5)
+    assert math.isnan(page["damaged"])
+
+
+def test_the_table_of_refusals_counts_the_parts_of_the_rule() -> None:
+    assert refusal_table(content_of([], judged_images()), "report") == [
+        {"part": "distance", "damaged": 1, "missed": 1},
+        {"part": "signal", "damaged": 0, "missed": 1},
+        {"part": "stain", "damaged": 1, "missed": 0},
+    ]
 
 
 def test_the_table_of_robustness_sets_worse_masks_beside_the_mask_as_it_is() -> None:
