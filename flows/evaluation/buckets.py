@@ -97,8 +97,7 @@ def glow(rng: random.Random, chosen: str, number: int) -> Scene:
 def outline(rng: random.Random, chosen: str, number: int) -> Scene:
     """Letters with a line around them."""
     clean = any_surface(rng, _size(rng), chosen, number)
-    lines = _lines(rng, chosen, clean, outline=rng.randint(2, 5))
-    return Scene(clean, [replace(line, outline_colour=LIGHT if sum(line.colour) < 380 else DARK) for line in lines])
+    return Scene(clean, _lines(rng, chosen, clean, outline=rng.randint(2, 5)))
 
 
 def text_box(rng: random.Random, chosen: str, number: int) -> Scene:
@@ -125,13 +124,13 @@ def speech_bubbles(rng: random.Random, chosen: str, number: int) -> Scene:
 
 def vertical_text(rng: random.Random, chosen: str, number: int) -> Scene:
     """Chinese and Japanese in columns, over drawings and other places."""
-    clean = pages.comic_panel(rng, (460, 600), number % 4 == 0) if number % 2 else any_surface(rng, (460, 600), chosen, number)
+    clean = pages.comic_panel(rng, (460, 600), number % 4 == 1) if number % 2 else any_surface(rng, (460, 600), chosen, number)
     written, outlined = [], number % 2 == 1 or rng.random() < 0.5
     for column in range(rng.randint(1, 3)):
         text = VERTICAL[chosen][(number + column) % 8]
         caption = Caption(text, eastern(), rng.randint(28, 54), 0.82 - 0.24 * column, rng.uniform(0.3, 0.6), vertical=True)
-        caption = readable(rng, fitted(replace(caption, outline=3 if outlined else 0), clean), clean, (LIGHT, DARK))
-        written.append(replace(caption, outline_colour=DARK if caption.colour == LIGHT else LIGHT))
+        caption = fitted(replace(caption, outline=3 if outlined else 0), clean)
+        written.append(readable(rng, caption, clean, (LIGHT, DARK)))
     return Scene(clean, written)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from flows.evaluation.draw_text import Caption, extent
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 
 Colour = tuple[int, int, int]
 
@@ -85,14 +85,14 @@ def behind(clean: Pixels, caption: Caption) -> Pixels:
 
 def readable(rng: random.Random, caption: Caption, clean: Pixels, inks: Sequence[Colour] = INKS) -> Caption:
     """The caption in a colour that differs by 60 grey levels from nine tenths of what lies behind
-    it, or else in the colour that comes closest to that.
+    it, or else in the colour that comes closest to that; its outline is the lighter or darker one.
     """
-    if len(inks) == 1:
-        return replace(caption, colour=inks[0])
-    grey = behind(clean, caption).mean(axis=2)
-    shares = {ink: float((np.abs(sum(ink) / 3 - grey) >= 60).mean()) for ink in inks}
+    grey = behind(clean, caption) @ LUMA_WEIGHTS
+    lumas = {ink: float(np.dot(ink, LUMA_WEIGHTS)) for ink in inks}
+    shares = {ink: float((np.abs(luma - grey) >= 60).mean()) for ink, luma in lumas.items()}
     visible = [ink for ink in inks if shares[ink] >= 0.9]
-    return replace(caption, colour=rng.choice(visible) if visible else max(inks, key=shares.__getitem__))
+    colour = rng.choice(visible) if visible else max(inks, key=shares.__getitem__)
+    return replace(caption, colour=colour, outline_colour=LIGHT if lumas[colour] < 128 else DARK)
 
 
 def square_captions(rng: random.Random, number: int, bucket: str, words: Sequence[str], clean: Pixels) -> list[Caption]:

@@ -76,12 +76,13 @@ def table(rng: random.Random, size: Size, chosen: str) -> Scene:
 
 def form(rng: random.Random, size: Size, chosen: str) -> Scene:
     """A form: labels, boxes or lines to write on, entries by hand, boxes to tick and a button."""
-    image, canvas = _sheet(size, rng.choice(((255, 255, 255), (246, 244, 236), (238, 243, 248))))
+    image, canvas = _sheet(size, (rng.randint(238, 255), rng.randint(240, 255), rng.randint(236, 255)))
+    start = rng.uniform(0.3, 0.42) * size[0]
     rows, fonts, boxed = rng.randint(4, 6), typefaces(), rng.random() < 0.6
     step, written, entries = size[1] / (rows + 1.4), [], (captions.handwriting()[0], fonts["sans"])
     for row in range(rows):
         middle = round((row + 0.8) * step)
-        field = (0.34 * size[0], middle - 0.3 * step, 0.94 * size[0], middle + 0.3 * step)
+        field = (start, middle - 0.3 * step, 0.94 * size[0], middle + 0.3 * step)
         if boxed:
             canvas.rectangle(field, fill=(255, 255, 255), outline=(140, 146, 156), width=1)
         else:

@@ -1,7 +1,7 @@
 """Evaluation suites: pictures with text whose truth is known, sorted into buckets and three sets.
 
 The set `tune` is for choosing settings, the set `report` only for reporting results, and the set
-`promise` for a last check that no choice was ever based on. A suite is a folder, so users can bring
+`promise` for a last check, which no choice may be based on. A suite is a folder, so users can bring
 their own:
 
     suite.json      name, and an entry per image: file, set, bucket, prompt, texts (polygons)
