@@ -32,6 +32,10 @@ MOST_NOISE = 8.0
 """Standard deviation of the grain, in grey levels, above which the ground is a texture."""
 LEAST_PLAIN = 0.9
 """Share of the pixels around a place that must be plain for its ground to be known."""
+MOST_SLOPE = 1.5
+"""Grey levels a pixel by which a known level changes at most. Where it changes more, a hidden edge
+may run anywhere between the two sides of the hole.
+"""
 PLAINNESS_SIGMA = 8.0
 """Standard deviation in pixels of the window over which that share is measured."""
 LEAST_LINE = 24
@@ -56,8 +60,13 @@ class Ground:
     @property
     def known(self) -> Selection:
         """The pixels whose ground is known so well that a fill must look like it."""
-        result: Selection = self.plainness >= LEAST_PLAIN
-        return result if self.noise <= MOST_NOISE else np.zeros_like(result)
+        if self.noise > MOST_NOISE:
+            return np.zeros(self.plainness.shape, bool)
+        slope = np.maximum(
+            *(np.abs(cv2.Sobel(self.level, cv2.CV_32F, *axes, scale=1 / 8)).max(axis=2) for axes in ((1, 0), (0, 1)))
+        )
+        result: Selection = (self.plainness >= LEAST_PLAIN) & (slope <= MOST_SLOPE)
+        return result
 
     def share(self, hole: Selection) -> float:
         """The share of the hole's pixels whose ground is known, 0..1; 0 for an empty hole."""
@@ -151,22 +160,27 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
     A line may be grainy, but less so than it differs from the pixels beside it.
     """
     values = pixels.astype(np.float32)
+    grain = 3.0 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3)))) * 1.4826
     result = np.zeros(pixels.shape[:2], bool)
     for across in (0, 1):
-        window = (length // 2, 1) if across == 0 else (1, length // 2)
-        mean = cv2.blur(values, window)
-        steps = [np.abs(mean - np.roll(mean, shift, axis=across)).max(axis=2) for shift in (-2, 2)]
-        contrast = np.maximum(*steps)
-        deviation = np.abs(cv2.blur(values, (3, 1) if across == 0 else (1, 3)) - mean).max(axis=2)
-        steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(LINE_STEP, LINE_GRAIN * contrast))
+        mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
+        contrast = np.maximum(*(np.abs(mean - _shifted(mean, step, across)).max(axis=2) for step in (-2, 2)))
+        deviation = np.abs(values - mean).max(axis=2)
+        steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
         kernel = np.ones((1, length) if across == 0 else (length, 1), np.uint8)
         result |= cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
     return result
 
 
+def _shifted(values: Plane, step: int, axis: int) -> Plane:
+    """The values moved by some pixels along an axis; those of the border are repeated."""
+    places = np.clip(np.arange(values.shape[axis]) - step, 0, values.shape[axis] - 1)
+    return np.take(values, places, axis=axis)
+
+
 LINE_STEP = 3.0
 """Grey levels by which pixels along a line may differ from their mean."""
-LINE_GRAIN = 0.2
+LINE_GRAIN = 0.1
 """The same as a share of the line's contrast."""
 LEAST_EDGE = 12.0
 """Grey levels by which a line differs from the pixels beside it at least."""

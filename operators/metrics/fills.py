@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.masks.ground import LEAST_LINE, Ground, estimate_ground, straight_lines
+from operators.masks.ground import STRAIGHT, Ground, estimate_ground, straight_lines
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
 from operators.metrics.continuity import lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
@@ -90,7 +90,7 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
     inside = (mask[:, :, BLEND] > 0) & ground.known
     if not inside.any():
         return float("nan")
-    lines = dilated(straight_lines(result, LEAST_LINE).astype(np.uint8), 3) > 0
+    lines = dilated(straight_lines(result, 2 * STRAIGHT).astype(np.uint8), 3) > 0
     difference = result.astype(np.float32) - ground.level
     usual, fill = (
         np.abs(cv2.GaussianBlur(np.where((place & ~lines)[:, :, None], difference, 0), (0, 0), 2.0)).max(axis=2)
