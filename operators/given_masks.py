@@ -124,29 +124,42 @@ class GivenMasks(Operator):
 
         Raises Failure mask_missing, mask_unreadable or mask_unclear, or what the storage raises.
         """
-        for name in self._names(path):
+        with timed("io"):
+            data, name = self._read_file(path)
+        try:
+            with timed("codec"):
+                return _upright_weights(open_image(data), width, height)
+        except Failure as failure:
+            raise Failure(failure.code, f"{name}: {failure.message}") from failure
+        except Exception as error:
+            raise Failure("mask_unreadable", f"{name}: {error}") from error
+
+    def _read_file(self, path: str) -> tuple[bytes, str]:
+        """The bytes of an image's mask file, and its name under `masks`."""
+        for uri in self._uris(path):
             try:
-                with timed("io"):
-                    data = storage.read(storage.join(self.masks, name))
+                return storage.read(uri), uri.removeprefix(storage.join(self.masks, ""))
             except Failure as failure:
-                if failure.code == "key_missing":
-                    continue
-                raise
-            try:
-                with timed("codec"):
-                    return _upright_weights(open_image(data), width, height)
-            except Failure as failure:
-                raise Failure(failure.code, f"{name}: {failure.message}") from failure
-            except Exception as error:
-                raise Failure("mask_unreadable", f"{name}: {error}") from error
+                if failure.code != "key_missing":
+                    raise
         raise Failure("mask_missing", f"no mask for {path} under {self.masks}")
 
     def _has_mask(self, path: str) -> bool:
-        return any(storage.exists(storage.join(self.masks, name)) for name in self._names(path))
+        return any(storage.exists(uri) for uri in self._uris(path))
+
+    def _uris(self, path: str) -> Iterator[str]:
+        """Where the mask of an image may be, in the order in which it is looked for.
+
+        A store that can say which names are missing is asked after the first name has failed.
+        """
+        first, *others = (storage.join(self.masks, name) for name in self._names(path))
+        yield first
+        if others:
+            yield from storage.drop_missing(others, storage.join(self.masks, _stem(path) + "."))
 
     def _names(self, path: str) -> Iterator[str]:
         """The names that the mask of an image may have, in the order in which they are tried."""
-        stem = str(PurePosixPath(path).with_suffix(""))
+        stem = _stem(path)
         if self.mask_name is not None:
             yield self.mask_name.format(stem=stem, name=path)
             return
@@ -155,6 +168,11 @@ class GivenMasks(Operator):
             endings = SPELLINGS[start : start + len(EXTENSIONS)]
             yield from (path + ending for ending in endings)
             yield from (stem + ending for ending in endings if stem + ending != path)
+
+
+def _stem(path: str) -> str:
+    """A relative path without the ending of its name."""
+    return str(PurePosixPath(path).with_suffix(""))
 
 
 def _upright_weights(mask: Image.Image, width: int, height: int) -> Pixels:

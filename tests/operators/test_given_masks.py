@@ -9,6 +9,7 @@ from operators.pictures.codec import Limits
 from operators.rows.failure import RunError
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
+from operators.storage import files as storage
 
 WIDTH, HEIGHT = 90, 60
 FORMATS = [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
@@ -212,3 +213,20 @@ def test_a_mask_of_another_size_or_no_image_is_unreadable(masked, saved):
 def test_the_image_is_checked_before_its_mask(masked, saved):
     done = masked({"a/b.png": saved(marks(), "PNG")}, limits=Limits(max_pixels=10))
     assert code_of(done) == "pixels_over_limit"
+
+
+def test_in_a_bucket_a_mask_of_another_name_takes_one_listing(s3, saved, rows, monkeypatch):
+    files, mask = s3.files(), marks((5, 5, 10, 4))
+    files.mkdir("masks")
+    for key in ("a/b.PNG", "a/b.txt", "a/b.d/c.png", "a/c.png"):
+        files.pipe_file(f"masks/{key}", saved(mask, "PNG"))
+    read, asked = storage.read, []
+    monkeypatch.setattr(storage, "read", lambda uri: asked.append(uri) or read(uri))
+    image = saved(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "JPEG")
+    paths = ("a/b.jpg", "a/c.jpg", "none/b.jpg")
+    done = GivenMasks("s3://masks").apply(rows(*({"path": path, "bytes": image} for path in paths)))
+    codes = [failure and failure["code"] for failure in done["failure"].to_pylist()]
+    assert codes == [None, None, "mask_missing"]
+    assert asked == [f"s3://masks/{key}" for key in ("a/b.jpg", "a/b.PNG", "a/c.jpg", "a/c.png", "none/b.jpg")]
+    with pytest.raises(RunError, match="masks_missing"):
+        GivenMasks("s3://masks/none").check_images(lambda: iter(["b.jpg"]))
