@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -25,7 +26,8 @@ def excess(checks: Sequence[CheckRecord]) -> tuple[float, int]:
     fails a single check by far.
     """
     failed = failed_checks(checks)
-    return max((record["value"] / record["limit"] for record in failed), default=0.0), len(failed)
+    ratios = (record["value"] / record["limit"] if record["limit"] > 0 else math.inf for record in failed)
+    return max(ratios, default=0.0), len(failed)
 
 
 def better_fill(region: Region, checks: Sequence[CheckRecord]) -> BestFillRecord | None:

@@ -22,3 +22,7 @@ def test_checks_that_passed_or_could_not_be_measured_do_not_count() -> None:
         check("a", "detail", 9.0, float("nan")),
     ]
     assert excess(passed) == (0.0, 0)
+
+
+def test_a_failed_check_that_allows_nothing_is_the_worst() -> None:
+    assert excess([check("a", "missing", 1.0, 0.0)]) > excess([check("a", "seam", 99.0, 2.5)])
