@@ -29,7 +29,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.evaluation.default_suite import flat_shapes, ruled_paper, typefaces
+from flows.evaluation.captions import typefaces
+from flows.evaluation.scenes import flat_shapes, ruled_paper
 from flows.reports import charts
 from operators.enlarge import assemble
 from operators.metrics.naturalness import band_energies, overshoot_share

@@ -27,10 +27,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from flows.evaluation.default_suite import WORDS_LATER, backgrounds, typefaces
+from flows.evaluation.captions import typefaces
 from flows.evaluation.draw_text import Caption, Coverage, draw, draw_all, polygon_around
 from flows.evaluation.measure import map_in_processes
+from flows.evaluation.scenes import backgrounds
 from flows.evaluation.suite import SETS
+from flows.evaluation.words import WORDS_LATER
 from flows.flow import Flow
 from operators.detect import Detect
 from operators.fetch import Fetch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from operators.decisions.budget import Budget
-from operators.decisions.routing import CLASSICAL, GENERATIVE, REFINED
+from operators.decisions.routing import CLASSICAL, REFINED
 from operators.inpaint import Inpaint
 from operators.models.card import ModelCard
 from operators.models.registry import pin_checksums, resolve
@@ -30,21 +30,16 @@ class Rung:
 
 PRESETS: dict[str, tuple[Rung, ...]] = {
     "fast": (Rung("ground", refinements=1),),
-    "balanced": (
-        Rung("ground", (CLASSICAL,), refinements=1),
-        Rung("patchmatch", refinements=1),
-        Rung("ground", (GENERATIVE,)),
-    ),
-    "quality": (Rung("ground", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
+    "balanced": (Rung("hybrid", refinements=1), Rung("patchmatch")),
+    "quality": (Rung("hybrid", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
 }
 """The rungs of each preset, in the order in which they are tried.
 
-`balanced` follows the routes: a text on plain ground gets that ground continued, a text on texture
-gets texture copied by PatchMatch, and each falls back to the other. `builtin` starts from
-PatchMatch's fill, measures better (see its model card) and takes nearly three times as long;
+`hybrid` continues plain ground and copies texture elsewhere. `builtin` starts from PatchMatch's
+fill, measures better on texture (see its model card) and takes nearly three times as long;
 `quality` accepts that.
 """
-SECOND_LOOK: tuple[Rung, ...] = (Rung("ground", (CLASSICAL,)), Rung("patchmatch"))
+SECOND_LOOK: tuple[Rung, ...] = (Rung("hybrid"),)
 """The rungs for letters that are found only after their neighbours are erased."""
 
 

@@ -14,6 +14,7 @@ from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode
 from operators.pictures.picture import Edit
+from operators.pictures.read_back import check_written
 from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure
 from operators.rows.records import TextCounts
@@ -34,8 +35,9 @@ class Compose(Operator):
     """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
 
     The `blend` channel of the mask weighs each fill; all other regions keep their original
-    pixels. Only an `edited` or `partly_edited` image gets `encoded` bytes: every other image is
-    delivered as the source's bytes, unless its failure forbids delivery.
+    pixels. A second decoder reads the encoded bytes again; what differs from the edit is rolled
+    back as `written_wrongly`. Only an `edited` or `partly_edited` image gets `encoded` bytes:
+    every other image is delivered as the source's bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -72,9 +74,13 @@ class Compose(Operator):
         if not edited.changed.any():
             return None
         try:
-            return {"encoded": encode(edited, data), "regions.state": states}
+            encoded = encode(edited, data)
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
+        difference = check_written(encoded, edited, data)
+        if difference is not None:
+            raise Failure("written_wrongly", difference)
+        return {"encoded": encoded, "regions.state": states}
 
 
 def _edit_of(region: Region) -> Edit | None:

@@ -35,7 +35,7 @@ class Detect(Operator):
     least_score: float = 0.5
     """Score (0..1) below which a polygon is dropped."""
     confirmation: Confirmation = Confirmation()
-    """The bounds of a text's size, and when the recogniser is asked."""
+    """The bounds of a text's size, and the second look at it."""
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:

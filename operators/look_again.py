@@ -28,10 +28,10 @@ class LookAgain(Operator):
     """Look at the picture as it would be delivered, and find the letters that are still there.
 
     The detector's box may have ended in the middle of a word, or a letter may have been hidden by
-    its neighbours. What the detector still sees becomes new regions for a second, short ladder. The detector looks
-    only at the surroundings of accepted fills; an image without any passes at no cost. Regions
-    that are still open have had their turn and are refused, so that the second ladder does not
-    fill them again.
+    its neighbours. What the detector still sees becomes new regions for a second, short ladder.
+    The detector looks only at the surroundings of accepted fills; an image without any passes at
+    no cost. Regions that are still open have had their turn and are refused, so that the second
+    ladder does not fill them again.
     """
 
     reads: ClassVar[tuple[str, ...]] = (

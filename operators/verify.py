@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,13 +20,16 @@ from operators.rows.regions import ACCEPTED, OPEN
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import stroke_network, stroke_network_identity
 
+MOSTLY_PLAIN = 0.9
+"""Share of a text's pixels whose ground is known, from which the ring around it does not count."""
+
 
 @dataclass(frozen=True)
 class CheckLimits:
     """The largest value of each check that passes.
 
-    On plain ground the fill is compared with the ground (`structure`), elsewhere with the ring
-    around it (`colour_shift` and `seam`).
+    Where its ground is known, a fill is compared with that ground (`structure`). Elsewhere it is
+    also compared with the ring around it (`colour_shift` and `seam`).
 
     A fill that exceeds any of them stays open for the next rung.
     """
@@ -140,7 +142,7 @@ class Verify(Operator):
         """The checks of one fill by `rung`; `measurements` is None for a missing fill."""
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
-        checked = ("structure",) if math.isfinite(measurements["structure"]) else ("colour_shift", "seam")
+        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         model = model_of(rung) if self.gated else None
         if model is not None:

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.evaluation.default_suite import WORDS, typefaces
+from flows.evaluation.captions import typefaces
 from flows.evaluation.draw_text import Caption, draw_all
+from flows.evaluation.words import WORDS
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels
 

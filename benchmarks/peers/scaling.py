@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from benchmarks.peers.functions import Region, RegionInMemory, detect, erase, open_models
-from flows.evaluation.default_suite import typefaces
+from flows.evaluation.captions import typefaces
 from flows.evaluation.draw_text import Caption, draw_all
 from operators.masks.mask import BLEND
 from operators.models.threads import use_one_thread

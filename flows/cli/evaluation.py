@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ from operators.generators.classical import CLASSICAL
 from operators.rows.failure import RunError
 
 Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Set to evaluate; repeat it or separate several by commas. The default is tune and report."),
+]
+Buckets = Annotated[
+    list[str] | None, typer.Option("--bucket", help="Bucket to evaluate; repeat it for several. The default is every bucket.")
+]
 Processes = Annotated[int | None, typer.Option(min=1, help="Number of worker processes. The default is one per core.")]
 
 
@@ -31,9 +39,18 @@ def _load_suite(folder: Path | None) -> suites.Suite:
         raise RunError("suite_invalid", str(error)) from None
 
 
+def _chosen(suite: suites.Suite, sets: Sequence[str], buckets: Sequence[str]) -> suites.Suite:
+    try:
+        return suite.only(sets, buckets)
+    except ValueError as error:
+        raise RunError("option_invalid", str(error)) from None
+
+
 def evaluate_suite(
     out: Annotated[Path, typer.Option(help="Folder to write the figures, the pictures and the reports to.")],
     suite: Suite = None,
+    sets: Sets = None,
+    bucket: Buckets = None,
     preset: Preset = "balanced",
     model: Model = None,
     seed: Seed = 0,
@@ -52,7 +69,7 @@ def evaluate_suite(
         from flows.evaluation.report import acceptance_tables, write_reports
         from flows.evaluation.tables import verdicts
 
-        loaded_suite = _load_suite(suite)
+        loaded_suite = _chosen(_load_suite(suite), ",".join(sets or ("tune", "report")).split(","), bucket or ())
         options = EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores())
         content = evaluate(loaded_suite, out, options)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())

@@ -16,13 +16,16 @@ import numpy as np
 
 from flows.evaluation.measure import FillJob, map_in_processes, rung_records
 from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, RungCalibration
-from flows.evaluation.suite import SETS, Suite
+from flows.evaluation.suite import Suite
 from operators.decisions.gate import Array, area_under_curve, fit_model
 
 BAD = 1.0
 """Visible error above which a fill counts as bad: a person would not accept it."""
 OTHER_BOUNDS = (0.5, 0.75, 1.5, 2.0)
 """Further bounds to judge the ranking by: where bad fills are rare, one figure is uncertain."""
+
+SETS = ("tune", "report")
+"""The set to fit the model on, and the set to judge it by."""
 
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast", "size")
 
@@ -33,7 +36,7 @@ def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float =
 
     Raises ValueError if one of the sets has no region with a known truth.
     """
-    jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries]
+    jobs = [FillJob(suite, entry, tuple(rungs)) for entry in suite.entries if entry.set in SETS]
     fills = [fill for image_fills in map_in_processes(rung_records, jobs, processes) for fill in image_fills]
     if any(all(fill["set"] != name for fill in fills) for name in SETS):
         raise ValueError(f"suite {suite.name} has no regions with a known truth in one of its sets")

@@ -1,7 +1,8 @@
-"""Evaluation suites: pictures with text whose truth is known, sorted into buckets and two sets.
+"""Evaluation suites: pictures with text whose truth is known, sorted into buckets and three sets.
 
-The set `tune` is for choosing settings, the set `report` only for reporting results. A suite is a
-folder, so users can bring their own:
+The set `tune` is for choosing settings, the set `report` only for reporting results, and the set
+`promise` for a last check, which no choice may be based on. A suite is a folder, so users can bring
+their own:
 
     suite.json      name, and an entry per image: file, set, bucket, prompt, texts (polygons)
     images/         the pictures to clean
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ import numpy as np
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 
-SETS = ("tune", "report")
+SETS = ("tune", "report", "promise")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,20 @@ class Suite:
     name: str
     folder: Path
     entries: tuple[Entry, ...]
+
+    def only(self, sets: Collection[str], buckets: Collection[str] = ()) -> Suite:
+        """The suite with the entries of some sets and buckets alone; without buckets, of all.
+
+        Raises ValueError if it has a set or bucket of none of these names, or nothing of both.
+        """
+        for kind, names in (("set", sets), ("bucket", buckets)):
+            present = {getattr(entry, kind) for entry in self.entries}
+            if missing := sorted(set(names) - present - set(SETS if kind == "set" else ())):
+                raise ValueError(f"no {kind} {missing[0]!r}: there are {', '.join(sorted(present))}")
+        chosen = tuple(entry for entry in self.entries if entry.set in sets and (not buckets or entry.bucket in buckets))
+        if not chosen:
+            raise ValueError(f"suite {self.name} has no pictures of {', '.join([*sets, *buckets])}")
+        return replace(self, entries=chosen)
 
     @property
     def checksum(self) -> str:

@@ -62,7 +62,22 @@ def ground(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
     return continue_ground(pixels, inside, surface, seed)
 
 
-CLASSICAL: dict[str, Fill] = {"ground": ground, "telea": telea, "navier_stokes": navier_stokes, "patchmatch": patchmatch}
+def hybrid(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
+    """Continue the ground where it is known, and copy texture by PatchMatch elsewhere."""
+    inside = hole > 0
+    surface = estimate_ground(pixels, inside, GROUND_NEAR)
+    unknown = inside & ~surface.known
+    filled = continue_ground(pixels, inside, surface, seed) if (inside & ~unknown).any() else pixels
+    return patchmatch(filled, np.where(unknown, 255, 0).astype(np.uint8), seed) if unknown.any() else filled
+
+
+CLASSICAL: dict[str, Fill] = {
+    "ground": ground,
+    "hybrid": hybrid,
+    "telea": telea,
+    "navier_stokes": navier_stokes,
+    "patchmatch": patchmatch,
+}
 """The fills by their aliases, as flows, ledgers and the command line name them."""
 
 

@@ -21,7 +21,7 @@ Plane = npt.NDArray[np.float32]
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
 LEAST_PART = 0.05
-"""Pixels beside the hole that a part of the ground must have, as a share of those of the largest."""
+"""Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""
 SMOOTHING = 3.0
 """Standard deviation in pixels of the blur that separates the level from the grain."""
 LEAST_STEP = 6.0
@@ -30,8 +30,12 @@ STEP_IN_NOISE = 4.0
 """The same in standard deviations of the grain."""
 MOST_NOISE = 8.0
 """Standard deviation of the grain, in grey levels, above which the ground is a texture."""
-LEAST_PLAIN = 0.85
-"""Share of the surroundings that must show the level for the ground to be plain."""
+LEAST_PLAIN = 0.9
+"""Share of the pixels around a place that must be plain for its ground to be known."""
+PLAINNESS_SIGMA = 8.0
+"""Standard deviation in pixels of the window over which that share is measured."""
+LEAST_LINE = 24
+"""Length in pixels from which a straight line counts as part of the ground."""
 STRAIGHT = 6
 """Pixels over which a line must be constant on both sides of the hole."""
 
@@ -46,13 +50,18 @@ class Ground:
     """Known pixels that show the level and its grain."""
     noise: float
     """Standard deviation of the grain in grey levels; the largest of the three channels."""
-    share: float
-    """Share of the known pixels beside the hole that are plain, 0..1."""
+    plainness: Plane
+    """Share of the known pixels around each pixel that are plain, 0..1; lines do not count."""
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the ground is known so well that a fill must look like it."""
-        return self.noise <= MOST_NOISE and self.share >= LEAST_PLAIN
+    def known(self) -> Selection:
+        """The pixels whose ground is known so well that a fill must look like it."""
+        result: Selection = self.plainness >= LEAST_PLAIN
+        return result if self.noise <= MOST_NOISE else np.zeros_like(result)
+
+    def share(self, hole: Selection) -> float:
+        """The share of the hole's pixels whose ground is known, 0..1; 0 for an empty hole."""
+        return float(self.known[hole].mean()) if hole.any() else 0.0
 
     @property
     def step(self) -> float:
@@ -71,22 +80,23 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selec
     known = ~hole if elsewhere is None else ~hole & ~elsewhere
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     local = known & (distance <= near)
-    if not local.any():
-        return Ground(values, known, float("inf"), 0.0)
     beside = local & (distance <= BESIDE)
     plain = _connected(local & _agrees_with_median(values, local), beside)
     noise = 0.0
     for _ in range(2):
         if plain.sum() < max(8, 0.02 * local.sum()):
-            return Ground(values, plain, float("inf"), 0.0)
+            return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
         smooth, _ = _blurred(values, plain)
         difference = np.abs(values - smooth)
         noise = max(float(1.4826 * np.median(difference[:, :, channel][plain])) for channel in range(3))
         plain = local & (difference.max(axis=2) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
         plain = _connected(plain, beside)
     if not plain.any():
-        return Ground(values, plain, float("inf"), 0.0)
-    return Ground(_level(values, plain), plain, noise, float(plain[beside].mean()))
+        return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
+    counted = local & ~straight_lines(pixels, LEAST_LINE)
+    around = cv2.GaussianBlur(counted.astype(np.float32), (0, 0), PLAINNESS_SIGMA)
+    plainness = cv2.GaussianBlur((counted & plain).astype(np.float32), (0, 0), PLAINNESS_SIGMA) / np.maximum(around, 1e-4)
+    return Ground(_level(values, plain), plain, noise, plainness.astype(np.float32))
 
 
 def _connected(plain: Selection, beside: Selection) -> Selection:
@@ -138,24 +148,27 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
     """The pixels of level and upright lines of one colour, at least `length` pixels long.
 
     Rules of tables, underlines and borders of panels are such lines; letters have none as long.
+    A line may be grainy, but less so than it differs from the pixels beside it.
     """
-    values = pixels.astype(np.int16)
+    values = pixels.astype(np.float32)
     result = np.zeros(pixels.shape[:2], bool)
-    for axis in (1, 0):
-        along = np.abs(np.diff(values, axis=axis)).max(axis=2) <= LINE_STEP
-        across = np.abs(np.diff(values, axis=1 - axis)).max(axis=2) > LEAST_EDGE
-        constant = np.pad(along, [(0, 1) if side == axis else (0, 0) for side in (0, 1)])
-        edge = np.pad(across, [(0, 1) if side != axis else (0, 0) for side in (0, 1)])
-        edge |= np.roll(edge, 1, axis=1 - axis)
-        kernel = np.ones((1, length) if axis == 1 else (length, 1), np.uint8)
-        lines = cv2.morphologyEx((constant & edge).astype(np.uint8), cv2.MORPH_OPEN, kernel)
-        result |= cv2.dilate(lines, np.ones((1, 2) if axis == 1 else (2, 1), np.uint8)) > 0
+    for across in (0, 1):
+        window = (length // 2, 1) if across == 0 else (1, length // 2)
+        mean = cv2.blur(values, window)
+        steps = [np.abs(mean - np.roll(mean, shift, axis=across)).max(axis=2) for shift in (-2, 2)]
+        contrast = np.maximum(*steps)
+        deviation = np.abs(cv2.blur(values, (3, 1) if across == 0 else (1, 3)) - mean).max(axis=2)
+        steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(LINE_STEP, LINE_GRAIN * contrast))
+        kernel = np.ones((1, length) if across == 0 else (length, 1), np.uint8)
+        result |= cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
     return result
 
 
-LINE_STEP = 6
-"""Grey levels by which neighbours along a line may differ."""
-LEAST_EDGE = 16
+LINE_STEP = 3.0
+"""Grey levels by which pixels along a line may differ from their mean."""
+LINE_GRAIN = 0.2
+"""The same as a share of the line's contrast."""
+LEAST_EDGE = 12.0
 """Grey levels by which a line differs from the pixels beside it at least."""
 
 
@@ -234,10 +247,10 @@ def _along_rows(values: Plane, hole: Selection, level: Plane, ground: Ground) ->
     left_columns, right_columns = before[rows, columns][:, None] - steps, after[rows, columns][:, None] + steps
     left, right = values[rows[:, None], left_columns], values[rows[:, None], right_columns]
     seen = ~hole[rows[:, None], left_columns].any(axis=1) & ~hole[rows[:, None], right_columns].any(axis=1)
-    limit = max(8.0, 3.0 * ground.noise)
     both = np.concatenate([left, right], axis=1)
     middle = both.mean(axis=1)
-    constant = np.abs(both - middle[:, None]).max(axis=(1, 2)) <= limit
+    constant = both.std(axis=1).max(axis=1) <= max(4.0, 1.5 * ground.noise)
+    constant &= np.abs(left.mean(axis=1) - right.mean(axis=1)).max(axis=1) <= max(8.0, 3.0 * ground.noise)
     differs = np.abs(middle - level[rows, columns]).max(axis=1) > ground.step
     chosen = seen & constant & differs
     found[rows[chosen], columns[chosen]] = True

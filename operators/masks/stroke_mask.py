@@ -40,6 +40,8 @@ class StrokeMask:
     """
     least_visible: float = 2.0
     """Grey levels by which a trace must differ from the ground at least."""
+    same_colour: float = 48.0
+    """Grey levels by which an underline may differ from the letters that it belongs to."""
     certain: float = 0.2
     """Probability from which the paste-back has full weight. In the dilated rim of the strokes,
     where the probability is lower, the weight falls in proportion.
@@ -61,15 +63,17 @@ class StrokeMask:
         Where the ground can be estimated, the core takes in what surrounds the letters and can be
         told from the ground's grain: faint edges, glow, shadow, and the ringing of JPEG and WebP.
         It follows them outwards from the strokes, to pixels that differ less than the letters, so
-        it does not run into a neighbour. Straight lines longer than any letter stay out. In texture nothing can be told apart, so
-        there the core is only the `grown` strokes. `rgb` is uint8 height x width x 3.
+        it does not run into a neighbour. Straight lines longer than any letter stay out. In
+        texture nothing can be told apart, so there the core is only the `grown` strokes. `rgb` is
+        uint8 height x width x 3.
         """
-        lines = straight_lines(rgb, max(24, round(1.5 * height)))
+        lines = self._lines_of_the_page(rgb, strokes, height)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         far = dilated(strokes, max(self.reach // 2, round(0.3 * height))) > 0
         ground = estimate_ground(rgb, far, 2 * self.reach)
-        if not ground.is_plain:
+        known = ground.known
+        if not known.any():
             return core, np.zeros_like(core)
         smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
         difference = np.abs(smooth).max(axis=2)
@@ -80,12 +84,34 @@ class StrokeMask:
         near = core > 0
         for _ in range(max(self.reach, round(0.3 * height))):
             step = dilated(traced.astype(np.uint8), 1) > 0
-            step &= ~lines & (difference > visible) & (near | (difference < 0.5 * letters))
+            step &= known & ~lines & (difference > visible) & (near | (difference < 0.5 * letters))
             if not (step & ~traced).any():
                 break
             traced |= step
-        core = np.where(lines, 0, dilated(np.where(traced, 255, 0).astype(np.uint8), 1)).astype(np.uint8)
-        return core, core
+        followed = dilated(np.where(traced, 255, 0).astype(np.uint8), 1)
+        visibly = np.where(lines | ~known, 0, followed).astype(np.uint8)
+        return np.where(known, visibly, core).astype(np.uint8), visibly
+
+    def _lines_of_the_page(self, rgb: Pixels, strokes: Pixels, height: float) -> Selection:
+        """The straight lines near a text that do not belong to it.
+
+        An underline belongs to it if it has the colour of the letters and ends where they end.
+        """
+        lines = straight_lines(rgb, max(24, round(1.5 * height)))
+        letters = (strokes > 0) & ~lines
+        if not letters.any() or not lines.any():
+            return lines
+        colour = np.median(rgb[letters], axis=0)
+        left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+        for label in range(1, count):
+            x, _, width, thickness, _ = boxes[label]
+            own = labels == label
+            inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
+            alike = np.abs(np.median(rgb[own], axis=0) - colour).max() <= self.same_colour
+            if inside and alike and thickness <= 0.3 * height:
+                lines[own] = False
+        return lines
 
     def certainty(self, probability: Probability) -> Pixels:
         """How strongly each pixel of found strokes is replaced, 0..255, from probabilities 0..1."""

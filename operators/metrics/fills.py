@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.masks.ground import Ground, estimate_ground, straight_lines
+from operators.masks.ground import LEAST_LINE, Ground, estimate_ground, straight_lines
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
 from operators.metrics.continuity import lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
@@ -16,8 +16,6 @@ from operators.rows.arrays import Pixels, Selection
 LEAST_TRIAL = 32
 """Smallest area in pixels over which a side fill is measured."""
 
-LEAST_LINE = 24
-"""Length in pixels from which a straight line counts as part of the ground."""
 NEAR_BLACK = 32
 """Grey level below which differences count double."""
 RING_WIDTH = 12
@@ -53,9 +51,10 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
 
     How the fill fits: `seam` and `colour_shift` against the ring, and for each octave band, the
     finest first, the ratio `band_N` of its energy to the ring's. How hard the place is: the ring's
-    energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread` of the luma near the edit, the edit's `coverage` of its box,
-    its `thickness` and `area`, and the error of a side fill, `trial`. All but `seam`,
-    `colour_shift`, `spread` and the residuals are base-2 logarithms.
+    energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread`
+    of the luma near the edit, the edit's `coverage` of its box, its `thickness` and `area`, and
+    the error of a side fill, `trial`. All but `seam`, `colour_shift`, `spread`, `structure`,
+    `plain` and the residual are base-2 logarithms.
     """
     place = Surroundings.of(mask)
     ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
@@ -76,26 +75,30 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
         "residual_text": residual_text,
         "structure": structure_in_fill(result, mask, ground),
         "grain": float(np.log2(min(ground.noise, 255.0) + 1)),
-        "plain": ground.share,
+        "plain": ground.share(place.edited),
     }
 
 
 def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
-    """The largest difference between a fill and the plain ground that it should continue.
+    """How much a fill differs from the known ground that it should continue, in grey levels.
 
-    The difference is smoothed over 2 pixels, in grey levels of the worst channel, and counts
-    double near black, where the eye sees more. Straight lines do not count. NaN where the ground
-    is not plain, because a fill may then show anything.
+    It is the largest difference, smoothed over 2 pixels, beyond what the ground itself shows
+    there. It counts double near black, where the eye sees more. Straight lines do not count, and
+    nor do places whose ground is unknown, because a fill may show anything there. NaN if there
+    are no others.
     """
-    if not ground.is_plain:
+    inside = (mask[:, :, BLEND] > 0) & ground.known
+    if not inside.any():
         return float("nan")
     lines = dilated(straight_lines(result, LEAST_LINE).astype(np.uint8), 3) > 0
-    inside = mask[:, :, BLEND] > 0
-    ignored = (lines | ~inside)[:, :, None]
-    difference = np.where(ignored, 0, result.astype(np.float32) - ground.level)
-    smooth = np.abs(cv2.GaussianBlur(difference, (0, 0), 2.0)).max(axis=2)
-    smooth *= 1 + (luma(result) < NEAR_BLACK)
-    return float(smooth[inside].max(initial=0.0))
+    difference = result.astype(np.float32) - ground.level
+    usual, fill = (
+        np.abs(cv2.GaussianBlur(np.where((place & ~lines)[:, :, None], difference, 0), (0, 0), 2.0)).max(axis=2)
+        for place in (ground.plain, inside)
+    )
+    fill *= 1 + (luma(result) < NEAR_BLACK)
+    expected = float(np.percentile(usual[ground.plain], 99)) if ground.plain.any() else 0.0
+    return max(0.0, float(fill[inside].max()) - expected)
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:

@@ -17,9 +17,9 @@ from operators.vision.stroke_network import Line, stroke_network
 LEAST_PROBABILITY = 0.5
 """Probability from which the stroke network's pixels count as a stroke."""
 LEAST_CONTRAST = 5.0
-"""Grey levels by which a stroke must differ from the pixels around it to be seen on plain ground."""
+"""Grey levels by which a stroke must differ from plain ground around it to be seen."""
 MASKING = 1.0
-"""The same in standard deviations of the pixels around it: texture hides what plain ground shows."""
+"""The same in standard deviations of the pixels around it, because texture hides strokes."""
 LEAST_SIZE = 0.1
 """Side of the smallest visible stroke, as a share of the line's height."""
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from operators.masks.geometry import Polygon, stroke_height
-from operators.masks.ground import MOST_NOISE, estimate_ground
+from operators.masks.ground import estimate_ground
 from operators.masks.mask import CORE, dilated, hole_of, ring
 from operators.metrics.continuity import luma
 from operators.metrics.fills import RING_WIDTH, Surroundings
@@ -73,7 +73,7 @@ FIGURES = (
         for number in range(1, COLOURS + 1)
         for part, unit, most in (("red", "sRGB", 255), ("green", "sRGB", 255), ("blue", "sRGB", 255), ("share", "share", 1))
     ),
-    Figure("uneven", "share", 0, 1, "surroundings that are not plain ground; 1 where the grain is a texture", True),
+    Figure("uneven", "share", 0, 1, "pixels of the text whose ground is not plain", True),
     Figure("stroke_thickness", "pixels", 0, ANY, "width of the thickest stroke", True),
     Figure("text_height", "pixels", 0, ANY, "mean height of the region's lines of text", True),
     Figure(
@@ -237,7 +237,7 @@ def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], fra
         **surface_figures(shown, place.ring, hole),
         "mask_area": float(place.edited.mean()),
         "size": float(frame_side),
-        "uneven": 1 - ground.share if ground.noise <= MOST_NOISE else 1.0,
+        "uneven": 1 - ground.share(hole),
         "stroke_thickness": float(2 * cv2.distanceTransform(core, cv2.DIST_L2, 3).max()),
         "text_height": float(np.mean([stroke_height(polygon) for polygon in polygons])) if polygons else 0.0,
         "straight_edges": float(count),

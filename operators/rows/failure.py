@@ -18,11 +18,18 @@ class Code:
     transient: bool
     delivered: bool
     meaning: str
+    rolled_back: bool = False
+    """Whether an edit was made and taken back; only for a code whose source is delivered."""
 
     @property
     def verdict(self) -> str:
-        """The verdict on the image: `skipped` if its source is delivered, `failed` otherwise."""
-        return "skipped" if self.delivered else "failed"
+        """The verdict on the image: `failed` unless its source is delivered.
+
+        A delivered one is `rolled_back` if an edit was taken back, and `skipped` otherwise.
+        """
+        if not self.delivered:
+            return "failed"
+        return "rolled_back" if self.rolled_back else "skipped"
 
 
 CODES: dict[str, Code] = {
@@ -42,6 +49,7 @@ CODES: dict[str, Code] = {
     "mode_unsupported": Code(
         False, True, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
     ),
+    "written_wrongly": Code(False, True, "another decoder reads the edited file otherwise than it was meant", rolled_back=True),
     "output_path_conflict": Code(False, False, "the destination has a file where a folder is needed, or the reverse"),
     "operator_error": Code(False, False, "an operator raised an unexpected error on this image"),
     "worker_crashed": Code(False, False, "a process that worked on nothing but the image crashed"),

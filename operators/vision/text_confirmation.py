@@ -2,7 +2,9 @@
 
 The detector takes leaves, fences and whole pictures for text now and then. A detection counts as
 text only within bounds of size, and only if a second look confirms it: the recogniser reads
-characters there, or the detector's own score is high for a line of usual shape.
+characters there, or the detector's own score is high for a line of usual shape. Characters read
+never count against a text, because the recogniser does not know every script. It is therefore
+asked only where the detector is not sure by itself.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -22,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from operators.masks.geometry import Polygon
+from operators.masks.geometry import Polygon, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.recogniser import Character, recogniser, straightened
 
@@ -31,6 +33,8 @@ LETTERLIKE = "%&?!@#©®"
 """Characters that count as read although they are neither letters, digits nor currency signs."""
 SQUARISH = 2.5
 """Ratio of sides below which the text may run along the shorter side of its rectangle."""
+MOST_READ = 5
+"""Largest length of what is read of a line, in heights of the line."""
 
 NOT_CONFIRMED = "not_confirmed"
 TOO_HIGH = "too_high"
@@ -93,7 +97,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The bounds of a text's size, and when the recogniser is asked."""
+    """The bounds of a text's size; within them the learnt rule decides."""
 
     tallest_share: float = 0.6
     """Largest height of a line, as a share of the picture's shorter side. What is higher is as a
@@ -109,10 +113,12 @@ class Confirmation:
     """Largest share of the picture that all texts cover together. A picture that holds more is a
     page: with its text erased, nothing of it would be left.
     """
-    sure_score: float = 0.85
+    sure_score: float = 0.8
     """Detector score from which a line of usual shape needs no reading."""
-    sure_height: float = 0.12
-    """Largest height of such a line, as a share of the picture's shorter side."""
+    sure_share: float = 0.1
+    """Largest height of such a line, as a share of the picture's shorter side. It is at least
+    SQUARISH times as long as high.
+    """
 
     def verdicts(self, rgb: Pixels, detections: Sequence[tuple[Polygon, float]], width: int, height: int) -> list[Verdict]:
         """One verdict for each detection, from its polygon and the detector's score (0..1).
@@ -126,21 +132,31 @@ class Confirmation:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
 
+    def bound(self, polygon: Polygon, width: int, height: int) -> str | None:
+        """The bound that a text exceeds in a width x height picture, as a reason; None within."""
+        short = stroke_height(polygon)
+        if short > self.tallest_share * min(width, height) or short > self.tallest:
+            return TOO_HIGH
+        return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
+
+    def is_sure(self, score: float, ratio: float, share: float) -> bool:
+        """Whether the detector alone is sure of a line; the sides are those of `features`."""
+        return score >= self.sure_score and share <= self.sure_share and ratio >= SQUARISH
+
     def _verdict(self, rgb: Pixels, polygon: Polygon, score: float, width: int, height: int) -> Verdict:
+        exceeded = self.bound(polygon, width, height)
+        if exceeded is not None:
+            return Verdict(exceeded, 0.0)
         (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
-        if share > self.tallest_share or short > self.tallest:
-            return Verdict(TOO_HIGH, 0.0)
-        if _area(polygon) > self.largest_area * width * height:
-            return Verdict(TOO_LARGE, 0.0)
-        if score >= self.sure_score and share <= self.sure_height and long >= SQUARISH * short:
-            return Verdict(None, score)
+        best = rule()(features(score, [], long / short, share))
+        if best >= rule().threshold or self.is_sure(score, long / short, share):
+            return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
-        best = 0.0
-        for characters in _readings(line, long < SQUARISH * short):
-            best = max(best, rule()(_features(score, characters, long / short, share)))
+        for characters in readings(line, long < SQUARISH * short):
+            best = max(best, rule()(features(score, characters, long / short, share)))
             if best >= rule().threshold:
                 return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best)
@@ -151,13 +167,24 @@ def _area(polygon: Polygon) -> float:
     return float(cv2.contourArea(np.asarray(polygon, np.float32).reshape(-1, 2)))
 
 
-def _readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
-    """What the recogniser reads: the line upright, upside down and, if `squarish`, on its sides."""
+def readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
+    """What the recogniser reads: the line upright, upside down and, if `squarish`, on its sides.
+
+    Of a long line only the middle is read, because a few words are enough.
+    """
+    height, width = line.shape[:2]
+    spare = max(0, width - MOST_READ * height) // 2
+    part = line[:, spare : width - spare]
     for turns in (0, 2, 1, 3) if squarish else (0, 2):
-        yield recogniser().characters(np.ascontiguousarray(np.rot90(line, turns)))
+        yield recogniser().characters(np.ascontiguousarray(np.rot90(part, turns)))
 
 
-def _features(score: float, characters: Sequence[Character], ratio: float, share: float) -> Features:
+def features(score: float, characters: Sequence[Character], ratio: float, share: float) -> Features:
+    """The features of a detection, from its score and the characters read in it.
+
+    `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
+    share of the picture's shorter side.
+    """
     letters = sum(probability**2 for text, probability in characters if _is_letter(text))
     certainty = sum(probability for _, probability in characters) / max(1, len(characters))
     return Features(score, certainty, math.log1p(letters), math.log(min(ratio, 8)), math.log(max(share, 0.01)))

@@ -1,13 +1,16 @@
 """`compose` pastes accepted fills, changes nothing else, and gives the verdict."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import operators.compose
 from operators.compose import Compose
 from operators.masks.mask import BLEND
+from operators.pictures.codec import encode
 from operators.rows.failure import Failure
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, map_rows
@@ -109,6 +112,18 @@ def test_the_format_and_the_size_stay(rows, saved, photo, region, kind):
     assert row["verdict"] == "edited"
     after = Image.open(io.BytesIO(row["encoded"]))
     assert (after.format, after.size) == (kind, (512, 512))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_a_file_that_was_written_wrongly_is_rolled_back(rows, saved, photo, region, kind, monkeypatch):
+    def write_upside_down(edited, source):
+        return encode(replace(edited, stored=edited.stored[::-1].copy(), changed=np.ones_like(edited.changed)), source)
+
+    monkeypatch.setattr(operators.compose, "encode", write_upside_down)
+    image = Image.fromarray(photo)
+    row = compose(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
+    assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["written_wrongly"])
+    assert row["failure"]["code"] == "written_wrongly"
 
 
 def test_the_order_of_regions_does_not_matter(rows, saved, photo, region):

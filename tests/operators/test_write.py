@@ -60,6 +60,13 @@ def test_a_skipped_image_is_delivered_unchanged(rows, dest):
     assert (row["verdict"], row["failure"]["code"]) == ("skipped", "animated")
 
 
+def test_an_image_that_was_written_wrongly_is_delivered_as_its_source(rows, dest):
+    [row] = deliver(dest, failed(rows({"path": "a.tif", "bytes": ORIGINAL}), "written_wrongly"))
+    assert delivered(dest, "a.tif") == ORIGINAL
+    assert (row["verdict"], row["reasons"]) == ("rolled_back", ["written_wrongly"])
+    assert row["output_sha256"] == row["source_sha256"]
+
+
 def test_a_skipped_image_that_was_never_read_is_copied(rows, dest, tmp_path):
     (tmp_path / "vast #%.jpg").write_bytes(ORIGINAL)
     table = failed(rows({"path": "a.jpg", "uri": str(tmp_path / "vast #%.jpg")}), "bytes_over_limit")

@@ -28,10 +28,6 @@ from operators.pictures.formats.tiff_strips import (
     PLAIN,
     PREDICTOR,
     SAMPLES,
-    STRIP_COUNTS,
-    STRIP_OFFSETS,
-    TILE_COUNTS,
-    TILE_OFFSETS,
     WIDTH,
     Layout,
     compressed,
@@ -175,10 +171,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         _write_entries(result, directory, indexed, refitted)
     with timed("codec"):
         offsets, counts = place(result, layout, dict(_changed_parts(layout, edited.changed, before, after)))
-    tiled = layout.tile is not None
-    _write_numbers(result, directory, TILE_OFFSETS if tiled else STRIP_OFFSETS, offsets)
+    _write_numbers(result, directory, layout.tags[0], offsets)
     if layout.compression != PLAIN:
-        _write_numbers(result, directory, TILE_COUNTS if tiled else STRIP_COUNTS, counts)
+        _write_numbers(result, directory, layout.tags[1], counts)
     for tag, redrawn in ((XMP, xmp_redrawn), (PHOTOSHOP, photoshop_redrawn)):
         if tag in directory.entries:
             entry, content = directory.entries[tag], directory.content(tag) or b""

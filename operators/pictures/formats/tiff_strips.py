@@ -80,6 +80,8 @@ class Layout:
     """Where each segment starts in the file."""
     counts: tuple[int, ...]
     """Bytes of each segment."""
+    tags: tuple[int, int]
+    """The tags that hold `offsets` and `counts`."""
 
     @property
     def order(self) -> str:
@@ -101,20 +103,26 @@ class Layout:
 
 
 def layout_of(directory: Directory) -> Layout:
-    """The layout of a supported file. Raises ValueError if it is inconsistent or incomplete."""
+    """The layout of a supported file. Raises ValueError if it is inconsistent or incomplete.
+
+    As in libtiff, a file with a tile's width has tiles, and either pair of tags may hold where
+    the strips or tiles are: some writers put tiles under the tags of strips.
+    """
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
-    tiled = TILE_OFFSETS in directory.entries
+    tiled = TILE_WIDTH in directory.entries
+    pairs = ((STRIP_OFFSETS, STRIP_COUNTS), (TILE_OFFSETS, TILE_COUNTS))
+    tags = next((pair for pair in pairs[:: -1 if tiled else 1] if pair[0] in directory.entries), pairs[tiled])
     tile = (directory.number(TILE_LENGTH, 0), directory.number(TILE_WIDTH, 0)) if tiled else None
     strip_rows = min(height, directory.number(STRIP_ROWS, height))
     if strip_rows < 1 or (tile and (min(tile) < 1 or max(tile) > 2 * max(width, height) + 4096)):
         raise ValueError(f"strips of {strip_rows} rows, tiles of {tile}")
     bits, samples = directory.number(BITS, 1), directory.number(SAMPLES, 1)
     planes = samples if directory.number(PLANES, 1) == 2 else 1
-    offsets = directory.numbers(TILE_OFFSETS if tiled else STRIP_OFFSETS)
+    offsets = directory.numbers(tags[0])
     compression = directory.number(COMPRESSION, PLAIN)
     down, across = tile or (strip_rows, width)
     expected = planes * -(-height // down) * -(-width // across)
-    counts = directory.numbers(TILE_COUNTS if tiled else STRIP_COUNTS)
+    counts = directory.numbers(tags[1])
     if len(offsets) < expected or (len(counts) < expected and compression != PLAIN):
         raise ValueError(f"{len(offsets)} offsets and {len(counts)} lengths of {expected} parts")
     if compression == PLAIN:
@@ -138,6 +146,7 @@ def layout_of(directory: Directory) -> Layout:
         planes=planes,
         offsets=offsets,
         counts=counts,
+        tags=tags,
     )
 
 

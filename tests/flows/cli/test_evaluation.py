@@ -9,7 +9,7 @@ import pytest
 from cluster.profile import cores
 from flows.cli import evaluation
 from flows.evaluation.evaluate import Options
-from flows.evaluation.suite import Suite
+from flows.evaluation.suite import SETS, Entry, Suite
 from flows.ladder import PRESETS, Rung
 from operators.decisions import gate
 from tests.flows.cli.conftest import AssertRefused, Invoke
@@ -38,8 +38,8 @@ def test_wrong_usage_is_one_line_with_its_code_before_ray_starts(
 
 @pytest.fixture
 def default_suite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Suite:
-    """An empty suite in place of the default one, so that nothing is drawn."""
-    suite = Suite("empty", tmp_path, ())
+    """A suite of three entries in place of the default one, so that nothing is drawn."""
+    suite = Suite("short", tmp_path, tuple(Entry(f"{name}.png", name, "photo", "", []) for name in SETS))
     monkeypatch.setattr(evaluation, "default_suite", lambda folder: suite)
     return suite
 
@@ -67,7 +67,7 @@ def test_evaluate_takes_the_default_suite_the_balanced_preset_and_every_core(
 ) -> None:
     exit_code, out, err = invoke("evaluate", "--out", "figures")
     assert (exit_code, err) == (0, "")
-    assert evaluations == [(default_suite, Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))]
+    assert evaluations == [(default_suite.only(["tune", "report"]), Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))]
     table, line = out.rsplit("\n", 2)[:2]
     assert line == "3 images, 5 fills measured | 1 edited, 1 partly_edited, 1 untouched | figures/report.html"
     rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in table.splitlines() if row.startswith("│")]
@@ -83,6 +83,25 @@ def test_evaluate_hands_its_options_on(evaluations: list[tuple[Suite, Path, Opti
     options = ("--model", "telea", "--seed", "7", "--seeds", "2", "--workers", "4")
     assert invoke("evaluate", "--out", "figures", *options)[0] == 0
     assert evaluations[0][2] == Options((Rung("telea"),), 7, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "sets"),
+    [(("--set", "promise"), ["promise"]), (("--set", "tune,promise"), ["tune", "promise"]),
+     (("--set", "report", "--set", "promise", "--bucket", "photo"), ["report", "promise"])],
+)  # fmt: skip
+@pytest.mark.usefixtures("default_suite")
+def test_evaluate_takes_some_sets_and_buckets(
+    evaluations: list[tuple[Suite, Path, Options]], invoke: Invoke, options: tuple[str, ...], sets: list[str]
+) -> None:
+    assert invoke("evaluate", "--out", "figures", *options)[0] == 0
+    assert [entry.set for entry in evaluations[0][0].entries] == sets
+
+
+@pytest.mark.usefixtures("default_suite")
+@pytest.mark.parametrize("option", [("--set", "tuned"), ("--bucket", "sky")])
+def test_a_set_or_bucket_that_the_suite_lacks_is_one_line(assert_refused: AssertRefused, option: tuple[str, str]) -> None:
+    assert_refused(["evaluate", "--out", "figures", *option], "option_invalid", option[1])
 
 
 @pytest.fixture

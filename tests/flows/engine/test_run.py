@@ -146,6 +146,7 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
     assert {"ray", "numpy", "opencv-python-headless", "onnxruntime", "cleanplate"} <= set(content["versions"])
     assert [model["alias"] for model in content["models"]] == [
         "pp-ocr-v6-small",
+        "pp-ocr-v6-rec-small",
         "strokes",
         "efficientnet-lite0",
         "builtin",

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import random
+import re
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
+from itertools import combinations, product
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from flows.evaluation.default_suite import SIDE, default_suite
-from flows.evaluation.suite import Entry, Suite
+import flows.evaluation.default_suite
+from flows.evaluation import captions, words
+from flows.evaluation.buckets import EVERYDAY, TEXT_FREE
+from flows.evaluation.default_suite import DRAWING_CODE, PICTURES, TEXT_FREE_PICTURES, default_suite
+from flows.evaluation.suite import SETS, Entry, Suite
 from operators.masks.geometry import rasterised
 from operators.masks.mask import dilated
 from operators.rows.box import Box
 
-BUCKETS = {"photo", "low light", "texture", "graphics", "page"}
+SQUARE = {"photo", "low light", "texture", "graphics", "page"}
+BUCKETS = {*SQUARE, *EVERYDAY, *TEXT_FREE}
+PHOTOGRAPHIC = ("photo", "low light", "texture", "no text: photo")
+
+
+POOLS = [words.SHORT, words.SENTENCES, words.PUNCTUATED, words.VERTICAL, words.SOUNDS, words.LABELS]
+
+
+def with_text(suite: Suite) -> list[Entry]:
+    return [entry for entry in suite.entries if entry.texts]
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +63,50 @@ def test_a_drawn_suite_is_not_drawn_again(suite: Suite) -> None:
     assert {file: file.stat().st_mtime_ns for file in suite.folder.rglob("*")} == times
 
 
-def test_both_sets_hold_every_bucket_as_often(suite: Suite) -> None:
+def test_a_change_of_any_drawing_module_draws_the_suite_again() -> None:
+    folder = Path(flows.evaluation.default_suite.__file__).parent
+    reached, modules = set(), ["default_suite"]
+    while modules:
+        reached.add(name := modules.pop())
+        code = (folder / f"{name}.py").read_text()
+        imported = re.findall(r"from flows\.evaluation\.(\w+) import", code)
+        imported += [each for line in re.findall(r"from flows\.evaluation import (.+)", code) for each in line.split(", ")]
+        modules += set(imported) - reached
+    assert {f"{name}.py" for name in reached} == set(DRAWING_CODE)
+
+
+def test_every_set_holds_every_bucket_as_often(suite: Suite) -> None:
     counts = Counter((entry.set, entry.bucket) for entry in suite.entries)
-    assert {bucket for _, bucket in counts} == BUCKETS
-    for bucket in BUCKETS:
-        assert counts["tune", bucket] == counts["report", bucket] >= 8
-    assert len(counts) == 2 * len(BUCKETS)
+    expected = {bucket: TEXT_FREE_PICTURES if bucket in TEXT_FREE else PICTURES for bucket in BUCKETS}
+    assert counts == {(chosen, bucket): count for chosen in SETS for bucket, count in expected.items()}
+
+
+def test_pictures_without_text_are_their_own_truth(suite: Suite) -> None:
+    for entry in suite.entries:
+        assert bool(entry.texts) == (entry.bucket not in TEXT_FREE)
+        if not entry.texts:
+            mask = suite.mask(entry)
+            assert mask is not None
+            assert not mask.any()
+            assert np.array_equal(np.asarray(Image.open(suite.image(entry)).convert("RGB")), suite.truth(entry))
+
+
+def test_no_phrase_is_in_two_sets() -> None:
+    every = {chosen: {phrase for pool in POOLS for phrase in pool[chosen]} for chosen in SETS}
+    for first, second in combinations(SETS, 2):
+        assert not every[first] & every[second]
+
+
+def test_typefaces_have_every_character_of_the_words() -> None:
+    written = {**dict.fromkeys(captions.typefaces().values(), POOLS[:2]), captions.eastern(): [words.VERTICAL]}
+    for font, pools in written.items():
+        face = ImageFont.truetype(font, 40)
+        missing = face.getmask("\U0010ffff").getbbox(), bytes(face.getmask("\U0010ffff"))
+        for character in {character for pool in pools for chosen in SETS for phrase in pool[chosen] for character in phrase} - {
+            " "
+        }:
+            glyph = face.getmask(character)
+            assert (glyph.getbbox(), bytes(glyph)) != missing, f"{font} lacks {character}"
 
 
 def test_every_file_is_named_once_and_comes_with_truth_and_mask(suite: Suite) -> None:
@@ -61,67 +114,77 @@ def test_every_file_is_named_once_and_comes_with_truth_and_mask(suite: Suite) ->
     assert len(set(names)) == len(names)
     for part in ("images", "truth", "masks"):
         assert sorted(file.stem for file in (suite.folder / part).iterdir()) == sorted(names)
-    assert {Path(entry.file).suffix for entry in suite.entries} == {".png", ".jpg"}
+    assert {Path(entry.file).suffix for entry in suite.entries} == {".png", ".jpg", ".webp"}
 
 
-def test_outside_its_mask_a_picture_is_its_truth(suite: Suite) -> None:
-    for entry in suite.entries[::3]:
-        picture = np.asarray(Image.open(suite.image(entry)))
+def test_outside_its_mask_a_picture_is_its_truth_whatever_compressed_it(suite: Suite) -> None:
+    for entry in with_text(suite)[::3]:
+        picture = np.asarray(Image.open(suite.image(entry)).convert("RGB"))
         truth, mask = suite.truth(entry), suite.mask(entry)
         assert truth is not None
         assert mask is not None
-        assert picture.shape == truth.shape == (SIDE, SIDE, 3)
-        assert mask.shape == (SIDE, SIDE)
-        if entry.file.endswith(".png"):
-            assert np.array_equal(picture[mask == 0], truth[mask == 0])
-        else:
-            assert np.abs(picture.astype(int) - truth)[dilated(mask, 16) == 0].mean() < 10
-        assert (np.abs(picture.astype(int) - truth).max(axis=2) > 3)[mask > 0.8 * mask.max()].mean() > 0.3
+        assert picture.shape == truth.shape == (*mask.shape, 3)
+        difference = np.abs(picture.astype(int) - truth).max(axis=2)
+        assert not difference[(mask if entry.file.endswith(".png") else dilated(mask, 18)) == 0].any()
+        assert difference[mask > 0.8 * mask.max()].mean() > 8, entry.file
+
+
+def test_the_truth_of_a_lossy_picture_is_the_clean_picture_saved_the_same_way(suite: Suite) -> None:
+    (entry,) = (entry for entry in suite.entries if entry.file == "tune-smooth-sky-4.jpg")
+    chosen, number = "tune", 4
+    recipe, formats = EVERYDAY["smooth sky"]
+    clean = recipe(random.Random(f"{chosen} smooth sky {number}"), chosen, number).clean
+    assert formats[number] == ("jpg", 60, True)
+    file = io.BytesIO()
+    Image.fromarray(clean).save(file, "JPEG", quality=60, subsampling="4:2:0")
+    truth, mask = suite.truth(entry), suite.mask(entry)
+    assert truth is not None
+    assert mask is not None
+    assert np.array_equal(truth[mask > 0], np.asarray(Image.open(file))[mask > 0])
+    assert not np.array_equal(truth[mask > 0], clean[mask > 0])
 
 
 def test_every_text_has_a_polygon_and_the_polygons_hold_the_mask(suite: Suite) -> None:
-    frame = Box(0, 0, SIDE, SIDE)
-    for entry in suite.entries[::3]:
+    for entry in with_text(suite)[::3]:
         mask = suite.mask(entry)
         assert mask is not None
-        assert entry.texts
-        assert all(len(polygon) == 4 for polygon in entry.texts)
+        frame = Box(0, 0, mask.shape[1], mask.shape[0])
         inside = dilated(rasterised(entry.texts, frame), 2) > 0
-        assert inside[mask > 0.1 * 255 + 1].all()
+        assert inside[mask > 0.1 * 255 + 1].all(), entry.file
         for polygon in entry.texts:
+            corners = np.array(polygon)
+            assert (corners > -5).all(), entry.file
+            assert (corners < np.array(mask.shape[::-1]) + 5).all(), entry.file
             assert mask[rasterised([polygon], frame) > 0].max() > 32
 
 
-def test_no_background_is_in_both_sets(suite: Suite) -> None:
+def test_no_background_is_in_two_sets(suite: Suite) -> None:
     def grey(entry: Entry) -> np.ndarray:
         truth = suite.truth(entry)
         assert truth is not None
         return cv2.resize(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), (96, 96), interpolation=cv2.INTER_AREA)
 
-    tuned, reported = (
-        {
-            entry.file: grey(entry)
-            for entry in suite.entries
-            if entry.set == name and entry.bucket in ("photo", "low light", "texture")
-        }
-        for name in ("tune", "report")
-    )
-    for tune_file, report_file in product(tuned, reported):
-        part = np.ascontiguousarray(reported[report_file][24:72, 24:72])
-        likeness = cv2.matchTemplate(tuned[tune_file], part, cv2.TM_CCOEFF_NORMED).max()
-        assert likeness < 0.9, f"{tune_file} and {report_file} show the same place"
+    places = {
+        chosen: {e.file: grey(e) for e in suite.entries if e.set == chosen and e.bucket in PHOTOGRAPHIC} for chosen in SETS
+    }
+    for first, second in combinations(SETS, 2):
+        for one, other in product(places[first], places[second]):
+            part = np.ascontiguousarray(places[second][other][24:72, 24:72])
+            likeness = cv2.matchTemplate(places[first][one], part, cv2.TM_CCOEFF_NORMED).max()
+            assert likeness < 0.9, f"{one} and {other} show the same place"
 
 
-def test_no_clean_picture_is_in_both_sets(suite: Suite) -> None:
+def test_no_clean_picture_is_in_two_sets(suite: Suite) -> None:
     sums = {
-        name: {
+        chosen: {
             (suite.folder / "truth" / entry.file).with_suffix(".png").read_bytes()
             for entry in suite.entries
-            if entry.set == name
+            if entry.set == chosen
         }
-        for name in ("tune", "report")
+        for chosen in SETS
     }
-    assert not sums["tune"] & sums["report"]
+    for first, second in combinations(SETS, 2):
+        assert not sums[first] & sums[second]
 
 
 def test_a_bucket_is_what_its_name_says(suite: Suite) -> None:
@@ -130,3 +193,28 @@ def test_a_bucket_is_what_its_name_says(suite: Suite) -> None:
 
     assert brightness("low light") < 0.4 * brightness("photo")
     assert brightness("page") > 210
+
+
+def test_the_letters_of_a_text_box_go_and_the_box_stays(suite: Suite) -> None:
+    (entry,) = (entry for entry in suite.entries if entry.file == "report-text-box-2.png")
+    truth, mask = suite.truth(entry), suite.mask(entry)
+    assert truth is not None
+    assert mask is not None
+    for polygon in entry.texts:
+        left, top = np.min(polygon, axis=0).astype(int)
+        right, bottom = np.max(polygon, axis=0).astype(int)
+        inside = truth[top - 4 : bottom + 4, left - 4 : right + 4].mean()
+        around = np.concatenate([truth[top - 20 : top - 12, left:right], truth[bottom + 12 : bottom + 20, left:right]]).mean()
+        assert abs(inside - around) > 40
+
+
+def test_strips_are_long_and_tiny_letters_tiny(suite: Suite) -> None:
+    sides = {
+        bucket: [Image.open(suite.image(entry)).size for entry in suite.entries if entry.bucket == bucket]
+        for bucket in ("tall strip", "wide strip")
+    }
+    assert all(height >= 5 * width for width, height in sides["tall strip"])
+    assert all(width >= 8 * height for width, height in sides["wide strip"])
+    for entry in suite.entries:
+        if entry.bucket == "tiny text":
+            assert all(np.ptp(np.array(polygon)[:, 1]) <= 18 for polygon in entry.texts), entry.file

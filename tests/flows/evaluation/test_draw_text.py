@@ -11,8 +11,9 @@ import skimage.data
 from font_roboto import RobotoBold
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noto_cjk_sans_jp_bold import FONT_PATH
 
-from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
+from flows.evaluation.draw_text import Caption, draw, draw_all, extent, polygon_around, polygon_of
 
 check = settings(deadline=None, max_examples=25)
 PICTURE = skimage.data.coffee()[:240, :360]
@@ -23,6 +24,11 @@ STYLES = {
     "outlined": replace(PLAIN, outline=3),
     "with a shadow": replace(PLAIN, shadow=3),
     "turned": replace(PLAIN, angle=30.0),
+    "glowing": replace(PLAIN, glow=4),
+    "bent": replace(PLAIN, arc=80.0),
+    "bent downwards": replace(PLAIN, arc=-80.0),
+    "vertical": replace(PLAIN, text="縦書き", font=str(FONT_PATH), vertical=True),
+    "underlined": replace(PLAIN, underlined=True),
     "everything": replace(PLAIN, outline=2, shadow=2, angle=-20.0, opacity=0.7),
 }
 
@@ -38,6 +44,10 @@ captions = st.builds(
     outline=st.integers(0, 4),
     shadow=st.integers(0, 4),
     angle=st.floats(-90, 90),
+    glow=st.integers(0, 6),
+    arc=st.just(0.0) | st.floats(20, 300) | st.floats(-300, -20),
+    vertical=st.booleans(),
+    underlined=st.booleans(),
 )
 
 
@@ -155,3 +165,43 @@ def test_the_polygon_around_a_coverage_is_its_smallest_rectangle() -> None:
     coverage[40, 5] = 0.05
     polygon = polygon_around(coverage)
     assert sorted((round(x), round(y)) for x, y in polygon) == [(30, 10), (30, 19), (59, 10), (59, 19)]
+
+
+@pytest.mark.parametrize("arc", [60.0, 160.0, 250.0, -60.0, -160.0])
+def test_the_polygon_of_a_bent_line_follows_it(arc: float) -> None:
+    caption = replace(PLAIN, size=24, text="Follows the circle", arc=arc)
+    coverage = draw(PICTURE, caption)[1]
+    polygon = polygon_of(caption, coverage)
+    band = np.zeros(coverage.shape, np.uint8)
+    cv2.fillPoly(band, [np.rint(polygon).astype(np.int32)], 1)
+    assert (cv2.dilate(band, np.ones((3, 3)))[coverage > 0.1] == 1).all()
+    assert band.sum() < 0.7 * cv2.contourArea(np.float32(polygon_around(coverage)))
+
+
+@pytest.mark.parametrize(("arc", "side"), [(120.0, 1), (-120.0, -1)])
+def test_a_line_is_bent_upwards_or_downwards_in_the_middle(arc: float, side: int) -> None:
+    rows, columns = np.nonzero(draw(PICTURE, replace(PLAIN, arc=arc))[1] > 0.5)
+    outer = (columns < np.quantile(columns, 0.1)) | (columns > np.quantile(columns, 0.9))
+    middle = np.abs(columns - np.median(columns)) < 20
+    assert side * (rows[outer].mean() - rows[middle].mean()) > 20
+
+
+def test_vertical_letters_stand_one_below_the_other() -> None:
+    across, down = extent(STYLES["vertical"])
+    assert down > 2.5 * across
+
+
+def test_a_line_under_the_words_counts_as_text() -> None:
+    letters, coverage = (draw(PICTURE, replace(PLAIN, text="no", underlined=line))[1] for line in (False, True))
+    rows = np.flatnonzero((coverage == 1).all(axis=1) | ((coverage == 1).sum(axis=1) > 0.9 * (coverage > 0).any(axis=0).sum()))
+    assert len(rows) == PLAIN.size // 14
+    assert (coverage > 0).sum() > (letters > 0).sum()
+
+
+def test_a_glow_surrounds_the_letters_in_its_own_colour() -> None:
+    letters = draw(PICTURE, PLAIN)[1]
+    picture, coverage = draw(PICTURE, replace(PLAIN, glow=5, glow_colour=(0, 255, 0)))
+    light = (coverage > 0.5) & (letters == 0)
+    assert light.sum() > 500
+    expected = PICTURE * (1 - coverage[:, :, None]) + np.array([0, 255, 0]) * coverage[:, :, None]
+    assert np.abs(picture - expected)[light].max() <= 1.5

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.evaluation.suite import Entry, load
+from flows.evaluation.suite import Entry, Suite, load
 
 ENTRY = {"file": "a.png", "set": "tune", "bucket": "photo", "prompt": "", "texts": []}
 
@@ -58,6 +58,29 @@ def test_a_truth_of_ones_own_is_read_by_the_name_of_its_image(tmp_path: Path) ->
     assert truth is not None
     assert truth.shape == (30, 40, 3)
     assert (truth == (90, 120, 40)).all()
+
+
+def test_a_part_of_a_suite_has_the_chosen_sets_and_buckets_alone(tmp_path: Path) -> None:
+    parts = [("tune", "photo"), ("tune", "page"), ("report", "page"), ("promise", "photo")]
+    entries = [Entry("a.png", chosen, bucket, "", []) for chosen, bucket in parts]
+    suite = Suite("mine", tmp_path, tuple(entries))
+    assert suite.only(["tune"]).entries == tuple(entries[:2])
+    assert suite.only(["tune", "promise"], ["photo"]).entries == (entries[0], entries[3])
+    assert suite.only(["tune", "report", "promise"]) == suite
+
+
+@pytest.mark.parametrize(
+    ("sets", "buckets", "named"),
+    [
+        (["tuned"], [], "no set 'tuned'"),
+        (["tune"], ["sky"], "no bucket 'sky': there are photo"),
+        (["report"], [], "no pictures of report"),
+    ],
+)
+def test_a_part_that_a_suite_lacks_is_named(tmp_path: Path, sets: list[str], buckets: list[str], named: str) -> None:
+    suite = Suite("mine", tmp_path, (Entry("a.png", "tune", "photo", "", []),))
+    with pytest.raises(ValueError, match=named):
+        suite.only(sets, buckets)
 
 
 WRONG = {

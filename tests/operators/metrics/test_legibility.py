@@ -10,7 +10,6 @@ from font_roboto import Roboto, RobotoBold
 
 from flows.evaluation.draw_text import Caption, draw, draw_all, polygon_around
 from operators.metrics.legibility import characters_read, detect_text, eraseness
-from operators.vision.recogniser import recogniser, straightened
 from operators.vision.text_detector import Scale
 
 PAPER = np.full((300, 420, 3), 235, np.uint8)
@@ -33,37 +32,13 @@ def texts(photo: np.ndarray) -> list[list[list[float]]]:
     return [polygon_around(draw(photo, line)[1]) for line in LINES]
 
 
-@pytest.mark.parametrize("text", ["Hello World", "From $ 9.99", "SOLD OUT", "Page 17"])
-def test_a_drawn_line_is_read_letter_by_letter(text: str) -> None:
+@pytest.mark.parametrize("text", ["Hello World", "From $ 9.99"])
+def test_characters_count_without_their_spaces(text: str) -> None:
     picture, polygon = on_paper(text)
-    read, sure = recogniser().read(straightened(picture, polygon))
-    assert read.replace(" ", "") == text.replace(" ", "")
-    assert 0.9 < sure <= 1
     assert characters_read(picture, polygon) == len(text.replace(" ", ""))
 
 
-@pytest.mark.parametrize("angle", [-80, -60, -46, -30, -10, 10, 30, 45, 60, 80])
-def test_a_slanted_line_is_turned_upright_and_read(angle: int) -> None:
-    picture, polygon = on_paper("Hello World", float(angle))
-    line = straightened(picture, polygon)
-    assert line.shape[1] > 4 * line.shape[0]
-    assert recogniser().read(line)[0] == "Hello World"
-
-
-def test_an_upright_rectangle_is_cut_out_as_it_is() -> None:
-    picture, _ = on_paper("Hello World")
-    cut = straightened(picture, [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]])
-    assert cut.shape[:2] == (60, 200)
-    assert np.abs(cut.astype(int) - picture[120:180, 100:300]).mean() < 1
-
-
-def test_a_degenerate_polygon_still_gives_a_picture() -> None:
-    assert straightened(PAPER, [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]).shape == (1, 1, 3)
-
-
 def test_nothing_is_read_where_nothing_is_written(photo: np.ndarray, texts: list[list[list[float]]]) -> None:
-    assert recogniser().read(PAPER[:50, :200])[0] == ""
-    assert recogniser().read(PAPER[:50, :200])[1] == 0.0
     assert [characters_read(photo, text) for text in texts] == [0, 0]
 
 

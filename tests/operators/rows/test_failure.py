@@ -44,6 +44,15 @@ def test_an_image_that_is_not_eligible_for_editing_is_delivered(code):
     assert CODES[code].delivered
 
 
+def test_an_edit_that_was_written_wrongly_is_rolled_back_for_good():
+    code = CODES["written_wrongly"]
+    assert (code.verdict, code.delivered, code.transient) == ("rolled_back", True, False)
+
+
+def test_only_a_delivered_image_is_rolled_back():
+    assert all(code.delivered for code in CODES.values() if code.rolled_back)
+
+
 def test_a_failure_stays_itself():
     failure = Failure("animated", "2 frames")
     assert failure_of(failure) is failure

@@ -16,6 +16,8 @@ from PIL import Image
 
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.picture import TURNS, Edit, turned
+from operators.pictures.read_back import check_written
+from operators.pictures.second_decoder import second_decoders
 
 check = settings(deadline=None, max_examples=15)
 HEIGHT, WIDTH = 40, 56
@@ -136,6 +138,25 @@ def test_an_edit_lands_upright_and_the_orientation_is_kept(
     outside = np.abs(after.rgb().astype(int) - before.rgb())[48:, 32:]
     assert inside.mean() <= (30 if name == "JPEG" else 0)
     assert outside.mean() <= (1 if name == "JPEG" else 0)
+
+
+@check
+@given(edits=edit_lists())
+def test_a_second_decoder_reads_every_edited_file_as_it_was_meant(every: Any, edits: list[Edit]) -> None:
+    data = every.make()
+    edited = decode(data, Limits()).edited(edits)
+    assert check_written(encode(edited, data), edited, data) is None
+
+
+def test_every_kind_but_a_rare_one_has_a_second_decoder(kinds: dict[str, Any]) -> None:
+    lacking = set()
+    for name, kind in kinds.items():
+        data = kind.make()
+        picture = decode(data, Limits())
+        expected = [(decoder.read(data, picture), decoder.view(picture.stored)) for decoder in second_decoders(picture, data)]
+        if not any(read is not None and np.abs(read.astype(int) - meant).max() <= 2 for read, meant in expected):
+            lacking.add(name)
+    assert lacking == {"TIFF RGB and another 16 LZW"}
 
 
 def test_an_edit_that_changes_nothing_gives_the_source(every: Any) -> None:

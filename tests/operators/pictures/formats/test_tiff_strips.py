@@ -109,6 +109,28 @@ def with_bit_order(data: bytes) -> bytes:
     return with_entry(bytes(changed), 266, 4, 2)
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"planarconfig": "separate"}])
+def test_tiles_under_the_tags_of_strips_are_read_and_written_as_tiles(pixels: np.ndarray, options: dict[str, str]) -> None:
+    samples = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if "planarconfig" in options else pixels
+    data = bytearray(tiff_file(samples, tile=(32, 48), **options))
+    directory = first_directory(bytes(data))
+    start = struct.unpack("<I", data[4:8])[0] + 2
+    entries = [bytes(data[start + 12 * place : start + 12 * place + 12]) for place in range(len(directory.entries))]
+    renamed = {324: 273, 325: 279}
+    entries = [
+        struct.pack("<H", renamed.get(tag, tag)) + entry[2:] for entry in entries for tag in struct.unpack("<H", entry[:2])
+    ]
+    data[start : start + 12 * len(entries)] = b"".join(sorted(entries, key=lambda entry: struct.unpack("<H", entry[:2])))
+    picture = decode(bytes(data), Limits())
+    assert np.array_equal(picture.stored, pixels)
+    expected = pixels.copy()
+    expected[40:48, 16:48] = (250, 5, 10)
+    result = decode(edited(bytes(data)), Limits())
+    assert np.array_equal(result.stored, expected)
+    read = tifffile.imread(io.BytesIO(edited(bytes(data))))
+    assert np.array_equal(read.transpose(1, 2, 0) if "planarconfig" in options else read, expected)
+
+
 def test_planes_without_a_changed_sample_are_not_written(pixels: np.ndarray) -> None:
     rgba = np.concatenate([pixels, pixels[:, :, :1]], axis=2).transpose(2, 0, 1)
     data = tiff_file(

@@ -1,0 +1,43 @@
+"""The learnt rule parts texts from other detections, and takes the highest threshold it can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.text_confirmation import KEPT_SHARE, Sample, figures, half, learn, score
+from operators.vision.recogniser import Character
+from operators.vision.text_confirmation import features
+
+
+def samples(count: int = 200) -> list[Sample]:
+    """Words that are read, and others at which one unsure letter is."""
+    random = np.random.default_rng(4)
+    result = []
+    for number in range(2 * count):
+        is_text = number % 2 == 0
+        letters = [Character("a", float(random.uniform(0.7, 1)))] * 6 if is_text else [Character("x", 0.3)]
+        detector = float(random.normal(0.78 if is_text else 0.62, 0.06))
+        ways = (features(detector, [], 3.0, 0.08), features(detector, letters, 3.0, 0.08))
+        result.append(Sample(f"{number}.jpg", "tune", is_text, in_bounds=True, is_sure=False, readings=ways))
+    return result
+
+
+def test_the_rule_parts_what_is_read_from_what_is_not() -> None:
+    found = figures(learn(samples()), samples())
+    assert found["texts_confirmed"] >= KEPT_SHARE * 200
+    assert found["others_confirmed"] <= 4
+
+
+def test_a_detection_scores_by_its_best_reading_within_bounds_only() -> None:
+    rule, (sample, *_) = learn(samples()), samples()
+    assert score(rule, sample) == rule(sample.readings[1]) > rule(sample.readings[0])
+    outside = Sample("a", "tune", True, in_bounds=False, is_sure=False, readings=sample.readings)
+    sure = Sample("a", "tune", True, in_bounds=True, is_sure=True, readings=sample.readings)
+    assert (score(rule, outside), score(rule, sure)) == (0.0, 1.0)
+
+
+def test_a_picture_stays_in_its_half_wherever_it_lies() -> None:
+    assert half(Path("a/leaf.jpg")) == half(Path("b/leaf.jpg"))
+    assert {half(Path(f"{number}.jpg")) for number in range(20)} == {"tune", "report"}

@@ -1,0 +1,184 @@
+"""What is no text is not confirmed, whatever the detector says; text is, at any size in bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from font_amatic_sc import AmaticSCBold
+from font_fredoka_one import FredokaOne
+from font_roboto import Roboto, RobotoBold
+from PIL import Image, ImageDraw
+
+from flows.evaluation.draw_text import Caption, draw, polygon_around
+from operators.detect import Detect
+from operators.pictures.codec import Limits, decode
+from operators.rows.arrays import Pixels
+from operators.rows.records import RegionRecord
+from operators.vision.recogniser import Character
+from operators.vision.text_confirmation import Confirmation, features, rule
+
+GROUND = np.full((600, 800, 3), (176, 168, 150), np.uint8)
+MIDDLE = [[300.0, 250.0], [500.0, 250.0], [500.0, 300.0], [300.0, 300.0]]
+
+
+def box(left: float, top: float, width: float, height: float) -> list[list[float]]:
+    return [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
+
+
+def leaf() -> Pixels:
+    """A leaf that fills the picture, with its veins."""
+    image = Image.new("RGB", (900, 700), (40, 35, 20))
+    drawing = ImageDraw.Draw(image)
+    drawing.ellipse((40, 30, 860, 670), fill=(80, 160, 60))
+    drawing.line((40, 350, 860, 350), fill=(180, 220, 150), width=10)
+    for x in range(100, 720, 60):
+        for y in (150, 550):
+            drawing.line((x, 350, x + 110, y), fill=(180, 220, 150), width=6)
+    return cv2.GaussianBlur(np.asarray(image), (0, 0), 1.2)
+
+
+def foliage() -> Pixels:
+    """A hedge of a thousand small leaves."""
+    random = np.random.default_rng(1)
+    image = Image.new("RGB", (900, 700), (20, 40, 20))
+    drawing = ImageDraw.Draw(image)
+    for _ in range(1500):
+        x, y, angle, length = (*random.integers(0, (900, 700)), random.uniform(0, 3.14), random.integers(8, 45))
+        along, across = (
+            length * np.array([np.cos(angle), np.sin(angle)]),
+            length / 3 * np.array([-np.sin(angle), np.cos(angle)]),
+        )
+        green = int(random.integers(50, 220))
+        corners = [tuple(np.array([x, y]) + step) for step in (along, across, -along, -across)]
+        drawing.polygon(corners, fill=(green // 3, green, green // 4))
+    return np.asarray(image)
+
+
+def blinds() -> Pixels:
+    picture = np.full((700, 900, 3), (190, 190, 180), np.uint8)
+    for y in range(0, 700, 40):
+        picture[y : y + 24, 60:840] = (240, 235, 220)
+    return picture
+
+
+def fence() -> Pixels:
+    picture = np.full((700, 900, 3), (120, 170, 210), np.uint8)
+    for x in range(0, 900, 44):
+        picture[100:640, x : x + 24] = (110, 80, 50)
+    picture[200:220], picture[500:520] = (90, 60, 40), (90, 60, 40)
+    return picture
+
+
+def bricks() -> Pixels:
+    picture = np.full((700, 900, 3), (190, 185, 175), np.uint8)
+    random = np.random.default_rng(2)
+    for row, y in enumerate(range(0, 700, 36)):
+        for x in range(-80 if row % 2 else -40, 900, 80):
+            picture[y : y + 32, max(0, x) : max(0, x + 76)] = np.array((150, 72, 52)) + random.integers(-20, 20)
+    return picture
+
+
+def windows() -> Pixels:
+    picture = np.full((700, 900, 3), (70, 75, 90), np.uint8)
+    random = np.random.default_rng(3)
+    for y in range(20, 660, 70):
+        for x in range(20, 860, 60):
+            picture[y : y + 48, x : x + 36] = (240, 220, 130) if random.random() < 0.5 else (30, 30, 40)
+    return picture
+
+
+def flag() -> Pixels:
+    """A white cross that fills a red picture; the detector takes it for a sign 528 pixels high."""
+    picture = np.full((528, 528, 3), (220, 20, 20), np.uint8)
+    picture[100:428, 215:313] = picture[215:313, 100:428] = 255
+    return picture
+
+
+def regions_of(picture: Pixels) -> list[RegionRecord]:
+    return Detect().regions(decode(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes(), Limits()))
+
+
+@pytest.mark.parametrize("motif", [leaf, foliage, blinds, fence, bricks, windows, flag])
+def test_a_picture_without_text_has_no_open_region(motif) -> None:
+    assert [region["reason"] for region in regions_of(motif()) if region["state"] == "open"] == []
+
+
+def test_a_sign_that_fills_the_picture_is_kept_as_too_high() -> None:
+    assert {(region["state"], region["reason"]) for region in regions_of(flag())} == {("kept", "too_high")}
+
+
+CAPTIONS = {
+    "small": Caption("photo by nobody", Roboto, 16, 0.5, 0.9),
+    "usual": Caption("Fresh coffee daily", RobotoBold, 40, 0.5, 0.4),
+    "large": Caption("SALE", RobotoBold, 190, 0.5, 0.5),
+    "by hand": Caption("hand written note", AmaticSCBold, 60, 0.5, 0.7, colour=(40, 20, 90)),
+    "a watermark": Caption("stockphoto", FredokaOne, 70, 0.5, 0.5, opacity=0.35, angle=20),
+    "a price": Caption("$19.99", RobotoBold, 44, 0.5, 0.5),
+    "a page number": Caption("Page 17", Roboto, 22, 0.5, 0.9),
+    "turned by 90 degrees": Caption("Main Street", RobotoBold, 40, 0.5, 0.5, angle=90),
+    "upside down": Caption("Main Street", RobotoBold, 40, 0.5, 0.5, angle=180),
+    "a sound": Caption("BOOM!", FredokaOne, 120, 0.5, 0.5, colour=(250, 220, 40), outline=4, angle=-15),
+    "faint": Caption("do not touch", RobotoBold, 36, 0.5, 0.3, opacity=0.25),
+}
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_text_is_confirmed(name: str) -> None:
+    picture, _ = draw(GROUND, CAPTIONS[name])
+    states = [region["state"] for region in regions_of(picture)]
+    assert states
+    assert set(states) == {"open"}
+
+
+def verdict(confirmation: Confirmation, polygon: list[list[float]], score: float, picture: Pixels = GROUND) -> str | None:
+    (found,) = confirmation.verdicts(picture, [(polygon, score)], picture.shape[1], picture.shape[0])
+    return found.reason
+
+
+def test_flat_ground_is_not_confirmed_at_any_unsure_score() -> None:
+    assert verdict(Confirmation(), MIDDLE, 0.6) == "not_confirmed"
+
+
+def test_a_line_of_usual_shape_with_a_sure_score_is_not_read() -> None:
+    assert verdict(Confirmation(), MIDDLE, 0.8) is None
+    assert verdict(Confirmation(sure_score=0.9), box(300, 250, 100, 50), 0.7) == "not_confirmed"
+
+
+def test_each_bound_gives_its_reason() -> None:
+    assert verdict(Confirmation(tallest=49), MIDDLE, 0.9) == "too_high"
+    assert verdict(Confirmation(tallest_share=0.08), MIDDLE, 0.9) == "too_high"
+    assert verdict(Confirmation(largest_area=0.02), MIDDLE, 0.9) == "too_large"
+    assert verdict(Confirmation(most_area=0.02), MIDDLE, 0.9) == "too_much"
+
+
+def test_too_much_text_counts_only_what_is_confirmed_and_concerns_all_of_it() -> None:
+    lines = [(box(0, y, 800, 60), 0.9) for y in range(0, 540, 60)]
+    verdicts = Confirmation().verdicts(GROUND, lines, 800, 600)
+    assert {found.reason for found in verdicts} == {"too_much"}
+    unsure = [(polygon, 0.9 if number % 2 else 0.5) for number, (polygon, _) in enumerate(lines)]
+    verdicts = Confirmation().verdicts(GROUND, unsure, 800, 600)
+    assert [found.reason for found in verdicts] == ["not_confirmed", None] * 4 + ["not_confirmed"]
+
+
+def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
+    picture, coverage = draw(GROUND, CAPTIONS["large"])
+    polygon = polygon_around(coverage)
+    half = cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA)
+    for seen in (picture, half):
+        (found,) = Confirmation().verdicts(seen, [(polygon, 0.6)], 800, 600)
+        assert found.confirmed
+
+
+def test_reading_never_counts_against_a_text() -> None:
+    unread = features(0.6, [], 4.0, 0.05)
+    read = features(0.6, [Character("A", 0.4), Character("7", 0.9)], 4.0, 0.05)
+    assert rule()(read) > rule()(unread)
+    assert rule()(replace(unread, detector=0.9)) > rule()(unread)
+
+
+def test_symbols_do_not_count_as_letters() -> None:
+    assert features(0.6, [Character("★", 1.0), Character("□", 1.0), Character("一", 0.0)], 2.0, 0.1).letters == 0.0
+    assert features(0.6, [Character("€", 1.0)], 2.0, 0.1).letters == pytest.approx(np.log(2))
