@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flows.flow import Flow
-from flows.ladder import SECOND_LOOK, Fills, ladder
+from flows.ladder import BEST, SECOND_LOOK, Fills, ladder
 from operators.compose import Compose
 from operators.describe import Describe
 from operators.detect import Detect
@@ -34,15 +34,18 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
     )
 
 
-def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
+def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits(), mask_name: str | None = None) -> Flow:
     """Fill in the area that each image's mask covers.
 
-    `masks` is a folder or URL that holds each mask under the relative path of its image.
+    `masks` is a folder or URL that holds each mask under the relative path of its image, or under
+    the `mask_name`; see `GivenMasks`. Unless `fills.accept` says otherwise, every mask gets the
+    best of its fills, because the user has decided what is to go.
     """
+    fills = replace(fills, accept=fills.accept or BEST)
     return Flow(
         (
             Fetch(limits),
-            GivenMasks(masks, limits),
+            GivenMasks(masks, limits, mask_name),
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(fills),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from operators.decisions.budget import Budget
 from operators.decisions.routing import CLASSICAL, REFINED
@@ -55,6 +55,11 @@ def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
     return PRESETS[preset]
 
 
+GATE, BEST = "gate", "best"
+ACCEPT = (GATE, BEST)
+"""What becomes of a text that no fill passes its checks for: it stays, or gets the best fill."""
+
+
 @dataclass(frozen=True)
 class Fills:
     """How a flow fills regions."""
@@ -66,6 +71,14 @@ class Fills:
     """The user's prompt for models that take one."""
     budget: Budget | None = None
     """The latency budget; None for no limit."""
+    accept: str | None = None
+    """`gate` refuses a region whose fills all fail a check, and keeps its pixels. `best` delivers
+    the best of these fills, with what speaks against it as reasons. None is the flow's default.
+    """
+
+    def __post_init__(self) -> None:
+        if self.accept is not None and self.accept not in ACCEPT:
+            raise RunError("option_invalid", f"--accept {self.accept}: choose from {', '.join(ACCEPT)}")
 
 
 def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
@@ -94,4 +107,14 @@ def ladder(fills: Fills = Fills()) -> list[Operator]:
         operators += attempt(rung.takes)
         for _ in range(rung.refinements):
             operators += [Refine(card.alias), *attempt((REFINED,))]
-    return operators
+    return deliver_best(operators) if fills.accept == BEST else operators
+
+
+def deliver_best(operators: Sequence[Operator]) -> list[Operator]:
+    """The operators of a ladder, changed to deliver the best refused fill if none passes."""
+    changed = [replace(operator, remembers=True) if isinstance(operator, Verify) else operator for operator in operators]
+    last = max((number for number, operator in enumerate(changed) if isinstance(operator, Verify)), default=None)
+    return [
+        replace(operator, delivers=True) if number == last and isinstance(operator, Verify) else operator
+        for number, operator in enumerate(changed)
+    ]

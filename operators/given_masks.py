@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
+from string import Formatter
 from typing import ClassVar
 
 import cv2
@@ -13,12 +16,13 @@ import pyarrow as pa
 from PIL import Image, ImageOps
 
 from operators.masks.mask import dilated
+from operators.masks.mask_picture import weights_of
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.rows.failure import Failure
+from operators.rows.failure import Failure, RunError
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
@@ -27,15 +31,28 @@ from operators.storage.listing import EXTENSIONS
 
 NEAR = 8
 """Parts of a mask that are less than twice this many pixels apart form one region."""
+SPELLINGS = (*EXTENSIONS, *map(str.upper, EXTENSIONS), *(f".{extension[1:].title()}" for extension in EXTENSIONS))
+"""The endings of mask files, in the order in which they are tried."""
+NAME_FIELDS = ("stem", "name")
+"""The fields of a mask's name: the image's relative path without and with its ending."""
+PROBES = 16
+"""How many images are looked up at the same time when a run starts."""
 
 
 @dataclass(frozen=True)
 class GivenMasks(Operator):
-    """Read the user's mask of each image: white is regenerated, black is kept, grey is a weight.
+    """Read the user's mask of each image: what is white is regenerated, what is black is kept.
 
     This operator takes the place of `detect`. The mask of `a/b.jpg` is the file `a/b.jpg`,
-    `a/b.jpg.png` or `a/b.png` under `masks`, in any supported image format and of the image's
-    upright size. Parts of the mask that are near each other become one region.
+    `a/b.jpg.png` or `a/b.png` under `masks`, in any supported image format, with an ending in
+    lower or upper case. `operators.masks.mask_picture.weights_of` says how depths, palettes,
+    colours, alpha and greys are read. Parts of the mask that are near each other become one
+    region.
+
+    A mask lies over the upright image: its width and height are those of the image after its
+    EXIF orientation has turned it, and the mask's own EXIF orientation is applied first. A mask
+    of another size is not scaled or turned but refused, also one of the size of the unturned
+    image: for half of the orientations nothing would show whether that mask has to be turned.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "path")
@@ -43,11 +60,41 @@ class GivenMasks(Operator):
     masks: str = ""
     """Folder of the masks: a path or an fsspec URL."""
     limits: Limits = Limits()
+    mask_name: str | None = None
+    """The path of each mask under `masks`, with the field {stem}, the image's relative path
+    without its ending, or {name}, the path with it: `{stem}_mask.png` is `a/b_mask.png` for
+    `a/b.jpg`. No other name is tried. None for the names above.
+    """
+
+    def __post_init__(self) -> None:
+        if self.mask_name is not None:
+            _check_name(self.mask_name)
 
     @property
     def name(self) -> str:
         """`given_masks`."""
         return "given_masks"
+
+    def check_images(self, paths: Callable[[], Iterable[str]]) -> None:
+        """Raise RunError masks_missing if none of the images has a mask.
+
+        The search ends at the first mask. Raises Failure as the storage does.
+        """
+        waiting, searched, first = iter(paths()), 0, ""
+        with ThreadPoolExecutor(PROBES) as pool:
+            # The first image is looked up alone, because it nearly always has a mask.
+            size = 1
+            while some := list(islice(waiting, size)):
+                if any(pool.map(self._has_mask, some)):
+                    return
+                searched, first, size = searched + len(some), first or some[0], PROBES
+        if searched:
+            names = ", ".join(islice(self._names(first), 2))
+            raise RunError(
+                "masks_missing",
+                f"{self.masks} has no mask for any of the first {searched:,} images; for {first}, for example, "
+                f"{names} would be one (--mask-name sets other names)",
+            )
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Read the masks of one batch."""
@@ -56,9 +103,7 @@ class GivenMasks(Operator):
     def _regions(self, row: Row) -> Additions:
         picture = FRAME_CACHE.picture(row, self.limits)
         width, height = picture.size
-        mask = self._read_mask(row["path"])
-        if mask.shape != (height, width):
-            raise Failure("mask_unreadable", f"{mask.shape[1]} x {mask.shape[0]} pixels, the image has {width} x {height}")
+        mask = self._read_mask(row["path"], width, height)
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
         regions = []
         for label, (left, top, across, down, _) in enumerate(boxes):
@@ -74,43 +119,83 @@ class GivenMasks(Operator):
             regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
-    def _read_mask(self, path: str) -> Pixels:
-        """The mask of the image at `path`.
+    def _read_mask(self, path: str, width: int, height: int) -> Pixels:
+        """The mask of the image at `path`, which has `width` x `height` upright pixels.
 
-        Raises Failure mask_missing or mask_unreadable, or what the storage raises.
+        Raises Failure mask_missing, mask_unreadable or mask_unclear, or what the storage raises.
         """
-        for name in _mask_names(path):
+        with timed("io"):
+            data, name = self._read_file(path)
+        try:
+            with timed("codec"):
+                return _upright_weights(open_image(data), width, height)
+        except Failure as failure:
+            raise Failure(failure.code, f"{name}: {failure.message}") from failure
+        except Exception as error:
+            raise Failure("mask_unreadable", f"{name}: {error}") from error
+
+    def _read_file(self, path: str) -> tuple[bytes, str]:
+        """The bytes of an image's mask file, and its name under `masks`."""
+        for uri in self._uris(path):
             try:
-                with timed("io"):
-                    data = storage.read(storage.join(self.masks, name))
+                return storage.read(uri), uri.removeprefix(storage.join(self.masks, ""))
             except Failure as failure:
-                if failure.code == "key_missing":
-                    continue
-                raise
-            try:
-                with timed("codec"):
-                    return _weights(ImageOps.exif_transpose(open_image(data)))
-            except Exception as error:
-                raise Failure("mask_unreadable", f"{name}: {error}") from error
+                if failure.code != "key_missing":
+                    raise
         raise Failure("mask_missing", f"no mask for {path} under {self.masks}")
 
+    def _has_mask(self, path: str) -> bool:
+        return any(storage.exists(uri) for uri in self._uris(path))
 
-def _weights(mask: Image.Image) -> Pixels:
-    """A mask picture as weights, uint8 height x width.
+    def _uris(self, path: str) -> Iterator[str]:
+        """Where the mask of an image may be, in the order in which it is looked for.
 
-    16-bit samples are scaled to 8 bits, and colours become their luma.
+        A store that can say which names are missing is asked after the first name has failed.
+        """
+        first, *others = (storage.join(self.masks, name) for name in self._names(path))
+        yield first
+        if others:
+            yield from storage.drop_missing(others, storage.join(self.masks, _stem(path) + "."))
+
+    def _names(self, path: str) -> Iterator[str]:
+        """The names that the mask of an image may have, in the order in which they are tried."""
+        stem = _stem(path)
+        if self.mask_name is not None:
+            yield self.mask_name.format(stem=stem, name=path)
+            return
+        yield path
+        for start in range(0, len(SPELLINGS), len(EXTENSIONS)):
+            endings = SPELLINGS[start : start + len(EXTENSIONS)]
+            yield from (path + ending for ending in endings)
+            yield from (stem + ending for ending in endings if stem + ending != path)
+
+
+def _stem(path: str) -> str:
+    """A relative path without the ending of its name."""
+    return str(PurePosixPath(path).with_suffix(""))
+
+
+def _upright_weights(mask: Image.Image, width: int, height: int) -> Pixels:
+    """The weights of a mask for an image of `width` x `height` upright pixels.
+
+    Raises Failure mask_unreadable for another size, or mask_unclear, or what Pillow raises.
     """
-    if mask.mode.startswith("I"):
-        return np.rint(np.asarray(mask).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)
-    return np.asarray(mask.convert("L"))
+    if sorted(mask.size) == sorted((width, height)):  # else not decoded: it may be far larger
+        mask = ImageOps.exif_transpose(mask)
+    if mask.size != (width, height):
+        unturned = "; masks lie over the upright image" if mask.size == (height, width) else ""
+        sizes = f"{mask.width} x {mask.height} pixels, the image has {width} x {height}"
+        raise Failure("mask_unreadable", sizes + unturned)
+    return weights_of(mask)
 
 
-def _mask_names(path: str) -> Iterator[str]:
-    """The names that the mask of an image may have, in the order in which they are tried."""
-    yield path
-    for extension in EXTENSIONS:
-        yield path + extension
-    for extension in EXTENSIONS:
-        replaced = str(PurePosixPath(path).with_suffix(extension))
-        if replaced != path:
-            yield replaced
+def _check_name(mask_name: str) -> None:
+    """Raise RunError option_invalid unless the name has a field, and only fields of NAME_FIELDS."""
+    expected = "expected a name with {stem} or {name}, such as {stem}_mask.png"
+    try:
+        parts = list(Formatter().parse(mask_name))
+    except ValueError as error:
+        raise RunError("option_invalid", f"--mask-name {mask_name}: {error}; {expected}") from None
+    fields = [(field, spec, conversion) for _, field, spec, conversion in parts if field is not None]
+    if not fields or any(field not in NAME_FIELDS or spec or conversion for field, spec, conversion in fields):
+        raise RunError("option_invalid", f"--mask-name {mask_name}: {expected}")

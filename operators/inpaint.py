@@ -24,7 +24,7 @@ from operators.rows.records import BoxRecord, JsonObject, ModelRecord, RegionRec
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
 from operators.rows.timing import add_time
 
-ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "checks")
+ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "enhanced", "checks")
 
 
 @dataclass(frozen=True)
@@ -217,5 +217,6 @@ class Inpaint(Operator):
             "prompt": request.prompt if generative else None,
             "prompt_sha256": prompt_sha256(request.prompt, self.model) if generative else None,
             "repeatable": filled is None or filled.repeatable,
+            "enhanced": None,
             "checks": region["checks"],
         }

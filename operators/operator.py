@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import ClassVar
 
@@ -41,6 +42,13 @@ class Operator(ABC):
         """Raise the RunError that `open` would raise, without loading weights.
 
         The default checks nothing.
+        """
+
+    def check_images(self, paths: Callable[[], Iterable[str]]) -> None:  # noqa: B027
+        """Raise RunError if the operator lacks what it needs for every image of a run.
+
+        `paths` lists the relative paths of the first images when it is called. The default checks
+        nothing.
         """
 
     def models(self) -> list[ModelRecord]:

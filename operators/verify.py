@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pyarrow as pa
 
+from operators.decisions.best_fill import CHILDREN, accept_best, better_fill
 from operators.decisions.gate import calibration, model_of
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
@@ -52,7 +53,9 @@ class Verify(Operator):
     The true picture is not known, so the checks use the fill itself, the ground around the edit,
     and a second look by the stroke network. The calibrated gate adds the check
     `predicted_error`. A value that cannot be measured, for lack of a ring for example, is NaN
-    and passes. A missing fill never passes. A refused region stays open for the next rung.
+    and passes. A missing fill never passes. A refused region stays open for the next rung. With
+    `remembers`, the best refused fill of each region is kept, and `delivers` accepts it with all
+    its doubts.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -64,13 +67,27 @@ class Verify(Operator):
         "regions.fill",
         "regions.rung",
         "regions.passes",
+        "regions.seed",
+        "regions.prompt",
+        "regions.prompt_sha256",
+        "regions.repeatable",
+        "regions.enhanced",
         "regions.checks",
         "regions.state",
     )
-    adds: ClassVar[tuple[str, ...]] = ("regions.checks", "regions.state")
+    adds: ClassVar[tuple[str, ...]] = (
+        "regions.checks",
+        "regions.state",
+        "regions.best",
+        *(f"regions.{name}" for name in CHILDREN),
+    )
     limits: CheckLimits = CheckLimits()
     gated: bool = True
     """Whether the calibrated gate decides in addition to the limits."""
+    remembers: bool = False
+    """Whether the best refused fill of each region is kept."""
+    delivers: bool = False
+    """Whether the best refused fill of each open region is accepted; for the end of a ladder."""
 
     def models(self) -> list[ModelRecord]:
         """The stroke network."""
@@ -82,7 +99,8 @@ class Verify(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Verify the open regions of one batch."""
-        return map_rows(batch, self.name, self.adds, self._verify)
+        adds = self.adds if self.delivers else self.adds[:3] if self.remembers else self.adds[:2]
+        return map_rows(batch, self.name, adds, self._verify)
 
     def settings(self) -> JsonObject:
         """The fields, and the checksum of the suite that the gate was calibrated on."""
@@ -90,7 +108,7 @@ class Verify(Operator):
 
     def _verify(self, row: Row) -> Additions | None:
         regions = row.regions
-        if not any(_is_unjudged(region) for region in regions):
+        if not any(_is_unjudged(region) or (self.delivers and region["state"] == OPEN) for region in regions):
             return None
         checks, states = [], []
         for region in regions:
@@ -101,7 +119,24 @@ class Verify(Operator):
                 state = ACCEPTED if all(record["passed"] for record in new) else OPEN
             checks.append(region_checks)
             states.append(state)
-        return {"regions.checks": checks, "regions.state": states}
+        judged = {"regions.checks": checks, "regions.state": states}
+        return {**judged, **self._keep_best(regions, checks, states)}
+
+    def _keep_best(
+        self, regions: Sequence[Region], checks: Sequence[list[CheckRecord]], states: Sequence[str | None]
+    ) -> Additions:
+        """The best fills of the regions that are still open, accepted if this operator delivers."""
+        if not (self.remembers or self.delivers):
+            return {}
+        judged = list(zip(regions, checks, states, strict=True))
+        bests = [better_fill(region, own) if state == OPEN else None for region, own, state in judged]
+        if not self.delivers:
+            return {"regions.best": bests}
+        ends = [
+            accept_best({**{name: region[name] for name in CHILDREN}, "checks": own, "state": state, "best": best})
+            for (region, own, state), best in zip(judged, bests, strict=True)
+        ]
+        return {path: [end[path.removeprefix("regions.")] for end in ends] for path in self.adds}
 
     def check_fill(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
         """The checks of one fill by `rung`; `measurements` is None for a missing fill."""

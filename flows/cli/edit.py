@@ -17,7 +17,7 @@ from flows.engine.settings import Options
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow
-from flows.ladder import Fills, rungs_of
+from flows.ladder import BEST, GATE, Fills, rungs_of
 from operators.decisions.budget import Budget
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
@@ -25,10 +25,23 @@ from operators.upscalers.enlargement import Routing
 
 
 @with_options
-def erase(source: Source, dest: Dest, fill: FillOptions, options: RunOptions, size: SizeOptions) -> None:
+def erase(
+    source: Source,
+    dest: Dest,
+    fill: FillOptions,
+    options: RunOptions,
+    size: SizeOptions,
+    accept: Annotated[
+        str,
+        typer.Option(
+            help="What to do with a text whose fills all fail a check: gate keeps the text, "
+            "best delivers the best fill and records the doubts."
+        ),
+    ] = GATE,
+) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = erase_text(_build_fills(fill, dest, options.fresh), size.limits)
+        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -40,10 +53,21 @@ def inpaint(
     fill: FillOptions,
     options: RunOptions,
     size: SizeOptions,
+    mask_name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of each mask, with {stem} for the image's relative path without its ending, or {name} "
+            "for the path with it: such as {stem}_mask.png."
+        ),
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Keep the original pixels where every fill fails a check, instead of the best fill.")
+    ] = False,
 ) -> None:
     """Fill the masked parts of every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = inpaint_masks(masks, _build_fills(fill, dest, options.fresh), size.limits)
+        fills = _build_fills(fill, dest, options.fresh, GATE if gate else BEST)
+        flow = inpaint_masks(masks, fills, size.limits, mask_name)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -92,10 +116,10 @@ def run_file(
         _execute(load_flow(flow), source, dest, options)
 
 
-def _build_fills(fill: FillOptions, dest: str, fresh: bool) -> Fills:
+def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fills:
     rungs = rungs_of(fill.preset, fill.model)
     budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, rungs, fresh))
-    return Fills(rungs, fill.seed, fill.prompt, budget)
+    return Fills(rungs, fill.seed, fill.prompt, budget, accept)
 
 
 def _execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from operators.ledger.counts import count_finished
 from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
 from operators.storage import files as storage
+from operators.storage.listing import list_source, output_path
 from operators.write import Write
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
+FIRST_IMAGES = 1000
+"""This many images are checked for what the flow needs before the run starts."""
 OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
 """The columns that the driver needs of a committed image.
 
@@ -78,10 +82,18 @@ def run(
         operator.check()
     try:
         storage.check_reachable(dest)
+        for operator in flow.operators:
+            operator.check_images(partial(_list_first_paths, source, dest, options.limit))
         with Lease(dest).hold() as lease:
             return _run(_Run(flow.then(Write(dest)), source, dest, profile, options, lease, progress))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
+
+
+def _list_first_paths(source: str, dest: str, limit: int | None) -> Iterator[str]:
+    """The relative paths of the first images of a run. Raises RunError as `list_source` does."""
+    most = FIRST_IMAGES if limit is None else min(limit, FIRST_IMAGES)
+    return (output_path(image.path) for image in islice(list_source(source, dest), most))
 
 
 def _run(run: _Run) -> Summary:

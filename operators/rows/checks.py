@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from operators.rows.records import CheckRecord
@@ -14,12 +15,13 @@ def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
     """The rungs whose fills were judged, in order, each rung once per fill.
 
     Every fill leaves each of its checks once, so a name that repeats under the same rung starts
-    the checks of another fill.
+    the checks of another fill. Checks without a limit judge nothing: they describe a fill before
+    it is judged.
     """
     rungs: list[str] = []
     names_of_fill: set[str] = set()
     for record in checks:
-        if record["name"] == BUDGET_CHECK:
+        if record["name"] == BUDGET_CHECK or math.isnan(record["limit"]):
             continue
         if not rungs or record["rung"] != rungs[-1] or record["name"] in names_of_fill:
             rungs.append(record["rung"])

@@ -41,6 +41,7 @@ CODES: dict[str, Code] = {
     "key_missing": Code(False, False, "the source does not contain the object"),
     "mask_missing": Code(False, True, "there is no mask file for the image"),
     "mask_unreadable": Code(False, True, "the mask file cannot be decoded or differs in size from the image"),
+    "mask_unclear": Code(False, True, "the mask file does not say for certain which pixels it marks"),
     "animated": Code(False, True, "the file contains an animation"),
     "multi_page": Code(False, True, "the file contains several pages or pictures, for example a gain map or a stereo pair"),
     "pixels_over_limit": Code(False, True, "the image has more pixels than the limit of the run"),

@@ -48,6 +48,21 @@ class CheckRecord(TypedDict):
     passed: bool
 
 
+class BestFillRecord(TypedDict):
+    """BEST_FILL: the best refused fill of a region, and which of the region's checks judge it."""
+
+    fill: FillRecord
+    mask: bytes
+    rung: str
+    seed: int
+    prompt: str | None
+    prompt_sha256: str | None
+    repeatable: bool
+    enhanced: bool | None
+    first_check: int
+    end_check: int
+
+
 class TextCounts(TypedDict):
     """TEXTS: how many texts of an image were found, and how they ended."""
 
@@ -98,6 +113,7 @@ class RegionRecord(TypedDict, total=False):
     repeatable: bool | None
     enhanced: bool | None
     checks: list[CheckRecord]
+    best: BestFillRecord | None
     state: str | None
     reason: str | None
     route: str | None

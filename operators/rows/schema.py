@@ -50,6 +50,25 @@ CHECK = pa.struct(
 )
 """One measurement of a fill, with its limit; the value is NaN if the fill cannot be measured."""
 
+BEST_FILL = pa.struct(
+    [
+        ("fill", FILL),
+        ("mask", pa.large_binary()),
+        ("rung", pa.string()),
+        ("seed", pa.int64()),
+        ("prompt", pa.string()),
+        ("prompt_sha256", pa.string()),
+        ("repeatable", pa.bool_()),
+        ("enhanced", pa.bool_()),
+        ("first_check", pa.int32()),
+        ("end_check", pa.int32()),
+    ]
+)
+"""The best of the fills that were refused, with the children of the region that belong to it.
+
+Its checks are those of the region from `first_check` to before `end_check`.
+"""
+
 REGION = pa.struct(
     [
         ("polygons", pa.list_(POLYGON)),
@@ -69,6 +88,7 @@ REGION = pa.struct(
         ("repeatable", pa.bool_()),
         ("enhanced", pa.bool_()),
         ("checks", pa.list_(CHECK)),
+        ("best", BEST_FILL),
         ("state", pa.string()),
         ("reason", pa.string()),
         ("route", pa.string()),
@@ -93,7 +113,9 @@ Every region is filled and judged alone, even where the crops of neighbours over
 - A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.
-- `checks` holds the measurements of every rung in the order in which they were made.
+- `checks` holds the measurements of every rung in the order in which they were made. If an
+  earlier fill than the last one is delivered, its checks are moved to the end.
+- `best` is the best refused fill so far, where one is delivered in the end; null elsewhere.
 """
 
 TEXTS = pa.struct([(name, pa.int32()) for name in ("found", "erased", "kept", "refused")])
@@ -165,7 +187,7 @@ INDEX_SCHEMA = pa.schema([SCHEMA.field(name) for name in INDEX_COLUMNS])
 PIXEL_COLUMNS = ("bytes", "encoded")
 """The columns that hold pixels; the ledger omits them."""
 
-PIXEL_CHILDREN = ("pixels", "mask", "fill", "probability", "embedding")
+PIXEL_CHILDREN = ("pixels", "mask", "fill", "best", "probability", "embedding")
 """The region children that the ledger omits: those that hold pixels, and the embedding.
 
 The ledger keeps the embedding of the whole picture.

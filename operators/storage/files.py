@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -236,6 +236,27 @@ def list_paths(uri: str) -> list[str]:
         return paths
 
     return with_retries(uri, call)
+
+
+def drop_missing(uris: Sequence[str], start: str) -> list[str]:
+    """The URIs without those of missing objects, by one listing. Raises Failure.
+
+    All of them must begin with `start`, which ends within a name. Only S3 lists by the beginning
+    of a name; elsewhere asking for an object is as fast, and all URIs are returned.
+    """
+    if scheme(start) not in OPTIONS:
+        return list(uris)
+    files, path = filesystem(start)
+    folder, _, beginning = path.rpartition("/")
+
+    def call() -> set[str]:
+        try:
+            return set(files.find(folder, prefix=beginning))
+        except FileNotFoundError:
+            return set()
+
+    listed = with_retries(start, call)
+    return [uri for uri in uris if filesystem(uri)[1] in listed]
 
 
 def list_uris(folder: str) -> list[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from flows.engine.fill_rates import measure_rates, rates_for
-from flows.erase_text import erase_text
+from flows.erase_text import erase_text, inpaint_masks
+from flows.flow import Flow
 from flows.ladder import PRESETS, Fills, Rung, ladder, resolve_cards
 from operators.decisions.budget import Budget, Rate
 from operators.inpaint import Inpaint
@@ -87,6 +90,53 @@ def test_fills_made_to_fail_go_down_rung_by_rung_to_the_original(
             assert list(dict.fromkeys(rungs)) == list(dict.fromkeys(expected))
             assert region["passes"] == len(rungs)
             assert region["state"] == "open"
+
+
+def verifies(flow: Flow) -> list[Verify]:
+    """The `verify` steps of a flow in their order."""
+    return [operator for operator in flow.operators if isinstance(operator, Verify)]
+
+
+def test_given_masks_get_the_best_fill_and_texts_the_gate_unless_told_otherwise() -> None:
+    for flow in (inpaint_masks("masks"), erase_text(Fills(accept="best"))):
+        assert all(step.remembers for step in verifies(flow))
+    for flow in (inpaint_masks("masks", Fills(accept="gate")), erase_text()):
+        assert not any(step.remembers or step.delivers for step in verifies(flow))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_only_the_end_of_a_ladder_delivers_the_best_fill(preset: str) -> None:
+    *others, last = verifies(inpaint_masks("masks", Fills(PRESETS[preset])))
+    assert last.delivers
+    assert not any(step.delivers for step in others)
+    assert sum(step.delivers for step in verifies(erase_text(Fills(PRESETS[preset], accept="best")))) == 2
+
+
+def test_another_way_to_accept_is_refused() -> None:
+    with pytest.raises(RunError, match="gate, best") as raised:
+        Fills(accept="all")
+    assert raised.value.code == "option_invalid"
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
+def test_a_mask_whose_fills_are_all_refused_is_edited_with_the_reasons(
+    preset: str, signs: list[Path], index_rows: Callable[..., pa.Table], tmp_path: Path
+) -> None:
+    photo = signs[0]
+    mask = Image.new("L", Image.open(photo).size)
+    mask.paste(255, (20, 20, 60, 40))
+    mask.save(tmp_path / photo.name)
+    limits = CheckLimits(seam=1e-6, colour_shift=1e-6, structure=1e-6)
+    for accept, verdict in (("best", "edited"), ("gate", "rolled_back")):
+        flow = inpaint_masks(str(tmp_path), Fills(PRESETS[preset], accept=accept))
+        steps = [replace(step, limits=limits) if isinstance(step, Verify) else step for step in flow.operators]
+        (row,) = Flow(tuple(steps)).run(index_rows(photo)).to_pylist()
+        assert (row["verdict"], row["failure"]) == (verdict, None)
+        assert row["reasons"]
+        if accept == "best":
+            (region,) = row["regions"]
+            assert {reason.partition(":")[0] for reason in row["reasons"]} == {region["rung"]}
+            assert (region["state"], region["reason"]) == ("erased", None)
 
 
 def test_a_rung_leaves_other_routes_alone(signs: list[Path], index_rows: Callable[..., pa.Table]) -> None:

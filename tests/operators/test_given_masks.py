@@ -6,8 +6,10 @@ from PIL import Image
 
 from operators.given_masks import NEAR, GivenMasks
 from operators.pictures.codec import Limits
+from operators.rows.failure import RunError
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
+from operators.storage import files as storage
 
 WIDTH, HEIGHT = 90, 60
 FORMATS = [("a/b.jpg", "PNG"), ("a/b.jpg.png", "PNG"), ("a/b.webp", "WEBP"), ("a/b.tif", "TIFF")]
@@ -108,7 +110,7 @@ def test_black_and_white_masks_are_understood(masked, saved):
 
 
 def test_a_mask_of_sixteen_bits_keeps_its_weights(masked, saved):
-    mask = marks((5, 5, 10, 4), value=100)
+    mask = marks((5, 5, 10, 4)) + marks((5, 9, 10, 1), value=100)
     assert np.array_equal(weights(masked({"a/b.png": saved(Image.fromarray(mask.astype(np.uint16) * 257), "PNG")})), mask)
 
 
@@ -120,6 +122,82 @@ def test_a_mask_lies_over_the_upright_picture(masked, saved):
     done = masked({"a/b.png": saved(mask, "PNG")}, exif=exif)
     assert (done["width"].to_pylist(), done["height"].to_pylist()) == ([HEIGHT], [WIDTH])
     assert np.array_equal(weights(done), mask)
+
+
+def test_a_mask_of_the_unturned_image_is_refused_with_the_reason(masked, saved):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    done = masked({"a/b.png": saved(marks((5, 5, 10, 4)), "PNG")}, exif=exif)
+    failure = done["failure"].to_pylist()[0]
+    assert failure["code"] == "mask_unreadable"
+    assert "masks lie over the upright image" in failure["message"]
+
+
+def test_the_masks_own_orientation_is_applied(masked, saved):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = marks((5, 5, 10, 4))
+    done = masked({"a/b.png": saved(np.ascontiguousarray(np.rot90(mask)), "PNG", exif=exif)})
+    assert np.array_equal(weights(done), mask)
+
+
+@pytest.mark.parametrize("name", ["a/b.PNG", "a/b.Png", "a/b.jpg.PNG", "a/b.TIFF"])
+def test_the_ending_of_a_mask_may_be_in_upper_case(masked, saved, name):
+    mask = marks((5, 5, 10, 4))
+    assert np.array_equal(weights(masked({name: saved(mask, "PNG")})), mask)
+
+
+@pytest.mark.parametrize(
+    ("mask_name", "name"),
+    [("{stem}_mask.png", "a/b_mask.png"), ("{name}.mask", "a/b.jpg.mask"), ("m/{stem}.{{1}}.png", "m/a/b.{1}.png")],
+)
+def test_a_name_with_fields_finds_the_mask_and_no_other(masked, saved, mask_name, name):
+    first, second = marks((5, 5, 10, 4)), marks((50, 5, 10, 4))
+    files = {name: saved(first, "PNG"), "a/b.png": saved(second, "PNG")}
+    assert np.array_equal(weights(masked(files, mask_name=mask_name)), first)
+    assert code_of(masked({}, mask_name="{stem}_other.png")) == "mask_missing"
+
+
+@pytest.mark.parametrize(
+    "mask_name", ["mask.png", "{dir}/mask.png", "{}_mask.png", "{0}.png", "{stem!r}", "{stem:>9}", "{stem", ""]
+)
+def test_a_name_without_a_field_or_with_another_one_is_refused(mask_name):
+    with pytest.raises(RunError) as raised:
+        GivenMasks("masks", mask_name=mask_name)
+    assert (raised.value.code, raised.value.exit_code) == ("option_invalid", 2)
+
+
+def test_an_unclear_mask_delivers_the_original_and_names_the_file(masked, saved):
+    failure = masked({"a/b.png": saved(255 - marks((5, 5, 10, 4)), "PNG")})["failure"].to_pylist()[0]
+    assert failure["code"] == "mask_unclear"
+    assert failure["message"].startswith("a/b.png: ")
+
+
+def test_a_mask_of_another_size_is_refused_before_it_is_decoded(masked, saved):
+    whole = saved(np.random.default_rng(0).integers(0, 255, (300, 400), np.uint8), "PNG")
+    failure = masked({"a/b.png": whole[:200]})["failure"].to_pylist()[0]
+    assert failure["message"] == f"a/b.png: 400 x 300 pixels, the image has {WIDTH} x {HEIGHT}"
+
+
+def test_images_of_which_one_has_a_mask_are_worked(tmp_path):
+    (tmp_path / "900.PNG").write_bytes(b"any")
+    GivenMasks(str(tmp_path)).check_images(lambda: (f"{number}.jpg" for number in range(1000)))
+
+
+def test_images_of_which_none_has_a_mask_end_the_run_before_it_starts(tmp_path):
+    (tmp_path / "7_mask.png").write_bytes(b"any")
+    with pytest.raises(RunError) as raised:
+        GivenMasks(str(tmp_path)).check_images(lambda: (f"{number}.jpg" for number in range(40)))
+    assert (raised.value.code, raised.value.exit_code) == ("masks_missing", 2)
+    assert "first 40 images" in raised.value.message
+    GivenMasks(str(tmp_path), mask_name="{stem}_mask.png").check_images(lambda: iter(["7.jpg"]))
+
+
+def test_the_search_ends_at_the_first_mask(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"any")
+    listing = iter(["0.jpg", "1.jpg"])
+    GivenMasks(str(tmp_path)).check_images(lambda: listing)
+    assert next(listing) == "1.jpg"
 
 
 def test_a_missing_mask_delivers_the_original(masked, saved):
@@ -135,3 +213,20 @@ def test_a_mask_of_another_size_or_no_image_is_unreadable(masked, saved):
 def test_the_image_is_checked_before_its_mask(masked, saved):
     done = masked({"a/b.png": saved(marks(), "PNG")}, limits=Limits(max_pixels=10))
     assert code_of(done) == "pixels_over_limit"
+
+
+def test_in_a_bucket_a_mask_of_another_name_takes_one_listing(s3, saved, rows, monkeypatch):
+    files, mask = s3.files(), marks((5, 5, 10, 4))
+    files.mkdir("masks")
+    for key in ("a/b.PNG", "a/b.txt", "a/b.d/c.png", "a/c.png"):
+        files.pipe_file(f"masks/{key}", saved(mask, "PNG"))
+    read, asked = storage.read, []
+    monkeypatch.setattr(storage, "read", lambda uri: asked.append(uri) or read(uri))
+    image = saved(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "JPEG")
+    paths = ("a/b.jpg", "a/c.jpg", "none/b.jpg")
+    done = GivenMasks("s3://masks").apply(rows(*({"path": path, "bytes": image} for path in paths)))
+    codes = [failure and failure["code"] for failure in done["failure"].to_pylist()]
+    assert codes == [None, None, "mask_missing"]
+    assert asked == [f"s3://masks/{key}" for key in ("a/b.jpg", "a/b.PNG", "a/c.jpg", "a/c.png", "none/b.jpg")]
+    with pytest.raises(RunError, match="masks_missing"):
+        GivenMasks("s3://masks/none").check_images(lambda: iter(["b.jpg"]))

@@ -5,8 +5,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from operators.decisions.best_fill import excess
 from operators.masks.mask import dilated
-from operators.rows.checks import reasons_of
+from operators.rows.checks import judged_rungs, last_checks, reasons_of
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, row_views
 from operators.verify import CheckLimits, Verify
@@ -115,3 +116,90 @@ def test_an_edit_that_leaves_no_ring_to_compare_with_is_not_refused_for_it(rows,
     region = open_region(0, 0, flat, np.ones((40, 40), bool), kind="mask", rung="telea", passes=1, fill=fill_record(flat))
     done = Verify().apply(rows({"width": 40, "height": 40, "regions": [region]}))
     assert row_views(done)[0].regions[0]["state"] == "accepted"
+
+
+@pytest.fixture(scope="module")
+def climbed(crops, rows, open_region):
+    """The region after a ladder of the given fills, each of a rung named by its number."""
+
+    def work(*fills, **settings):
+        pixels, _, hole = crops
+        region = open_region(X, Y, pixels, hole)
+        for number, fill in enumerate(fills, 1):
+            attempt = {"fill": None if fill is None else fill_record(fill), "rung": f"rung {number}", "seed": number}
+            region = {**region, **attempt, "passes": number}
+            last = number == len(fills)
+            verify = Verify(remembers=settings.get("remembers", True), delivers=last and settings.get("delivers", True))
+            done = verify.apply(rows({"width": 512, "height": 512, "regions": [region]}))
+            check_schema(done, "verify")
+            assert done["failure"].to_pylist() == [None]
+            region = done["regions"].to_pylist()[0][0]
+        return region
+
+    return work
+
+
+def coloured(crops, colour):
+    """A fill of one colour, which no gate accepts."""
+    _, clean, hole = crops
+    fill = clean.copy()
+    fill[hole] = colour
+    return fill
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 1)])
+def test_the_best_refused_fill_is_delivered_whatever_its_place(climbed, crops, order):
+    fills = [crops[0], coloured(crops, (255, 0, 255))]
+    values = {1: climbed(fills[1]), 0: climbed(fills[0])}
+    better = min(values, key=lambda number: excess(last_checks(values[number]["checks"])))
+    region = climbed(*(fills[number] for number in order))
+    assert region["state"] == "accepted"
+    assert region["fill"]["data"] == fills[better].tobytes()
+    assert (region["rung"], region["seed"]) == (f"rung {order.index(better) + 1}", order.index(better) + 1)
+    assert region["best"] is None
+
+
+def test_the_doubts_about_the_delivered_fill_are_its_last_checks(climbed, crops):
+    alone, region = (
+        climbed(coloured(crops, (150, 60, 150))),
+        climbed(coloured(crops, (150, 60, 150)), coloured(crops, (255, 0, 255))),
+    )
+    assert reasons_of(alone["checks"])
+    assert [check["value"] for check in last_checks(region["checks"])] == [check["value"] for check in alone["checks"]]
+    assert [check["rung"] for check in last_checks(region["checks"])] == ["rung 1"] * len(alone["checks"])
+    assert judged_rungs(region["checks"]) == ["rung 2", "rung 1"]
+
+
+def test_the_mask_of_the_best_fill_comes_back_with_it(climbed, crops, rows):
+    region = climbed(coloured(crops, (150, 60, 150)), delivers=False)
+    grown = {**region, "mask": b"\xff" * len(region["mask"]), "passes": 2, "rung": "rung 2", "fill": None}
+    (done,) = Verify(delivers=True).apply(rows({"width": 512, "height": 512, "regions": [grown]}))["regions"].to_pylist()[0]
+    assert (done["mask"], done["rung"], done["state"]) == (region["mask"], "rung 1", "accepted")
+
+
+def test_without_any_fill_the_region_stays_open(climbed):
+    region = climbed(None, None)
+    assert (region["state"], region["best"]) == ("open", None)
+
+
+def test_a_refused_fill_is_delivered_although_the_last_rung_failed(climbed, crops):
+    region = climbed(crops[0], None)
+    assert (region["state"], region["rung"]) == ("accepted", "rung 1")
+
+
+def test_a_fill_that_passes_is_taken_before_a_remembered_one(crops, rows, open_region):
+    pixels, clean, hole = crops
+    region = open_region(X, Y, pixels, hole, fill=fill_record(pixels), rung="telea", passes=1)
+    (refused,) = (
+        Verify(remembers=True).apply(rows({"width": 512, "height": 512, "regions": [region]}))["regions"].to_pylist()[0]
+    )
+    assert refused["best"]["fill"]["data"] == pixels.tobytes()
+    second = {**refused, "fill": fill_record(clean), "rung": "telea", "passes": 2}
+    verify = Verify(gated=False, remembers=True, delivers=True)
+    (done,) = verify.apply(rows({"width": 512, "height": 512, "regions": [second]}))["regions"].to_pylist()[0]
+    assert (done["state"], done["fill"]["data"], done["best"]) == ("accepted", clean.tobytes(), None)
+
+
+def test_without_remembering_no_fill_is_kept(climbed, crops):
+    region = climbed(crops[0], crops[0], remembers=False, delivers=False)
+    assert (region["state"], region["best"]) == ("open", None)

@@ -116,8 +116,8 @@ SIZE = ("--max-pixels", "--max-bytes")
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {*FILL, *RUNS, *SIZE}),
-        ("inpaint", {"--masks", *FILL, *RUNS, *SIZE}),
+        ("erase", {"--accept", *FILL, *RUNS, *SIZE}),
+        ("inpaint", {"--masks", "--mask-name", "--gate", *FILL, *RUNS, *SIZE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
         ("run", {*RUNS}),
     ],

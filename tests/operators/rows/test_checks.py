@@ -32,6 +32,12 @@ def test_a_fill_that_exceeded_the_budget_does_not_count() -> None:
     assert judged_rungs([refused, *checks("telea"), refused]) == ["telea"]
 
 
+def test_checks_that_only_describe_a_fill_do_not_judge_it() -> None:
+    described = check("builtin", "detail_deficit", 2.0, math.nan)
+    assert judged_rungs([described]) == []
+    assert judged_rungs([described, *checks("builtin"), described, *checks("builtin")]) == ["builtin", "builtin"]
+
+
 @pytest.mark.parametrize(("value", "passed"), [(0.9, True), (1.0, True), (1.1, False), (math.nan, True)])
 def test_a_value_passes_unless_it_exceeds_its_limit(value: float, passed: bool) -> None:
     assert check("telea", "seam", value, 1.0)["passed"] is passed
