@@ -37,7 +37,7 @@ from operators.vision.text_detector import Scale
 RESULTS = Path(__file__).parent / "results" / "text_confirmation.json"
 LEAST_SCORE = 0.5
 """The detector's score from which `detect` takes a polygon."""
-KEPT_SHARE = 0.98
+KEPT_SHARE = 0.97
 """Share of the true texts within bounds that the threshold lets through at least."""
 PENALTY = 2e-3
 """Weight of the squared coefficients, which keeps the regression finite where sets part cleanly."""
@@ -54,6 +54,8 @@ class Sample:
     in_bounds: bool
     is_sure: bool
     """Whether it is confirmed without being read."""
+    must_be_read: bool
+    """Whether it is so large that it must be read."""
     readings: tuple[Features, ...]
     """Its features for every way of reading it; the first is without any reading."""
 
@@ -84,7 +86,9 @@ def _sample(file: str, chosen: str, rgb: Pixels, found: FoundText, is_text: bool
     texts = [[], *readings(line, long < SQUARISH * short)] if in_bounds else [[]]
     ratio, share = long / short, short / min(width, height)
     ways = tuple(features(found.score, text, ratio, share) for text in texts)
-    return Sample(file, chosen, is_text, in_bounds, in_bounds and Confirmation().is_sure(found.score, ratio, share), ways)
+    must_be_read = Confirmation().must_be_read(found.polygon, width, height)
+    is_sure = in_bounds and not must_be_read and Confirmation().is_sure(found.score, ratio, share)
+    return Sample(file, chosen, is_text, in_bounds, is_sure, must_be_read, ways)
 
 
 def half(file: Path) -> str:
@@ -132,7 +136,11 @@ def score(rule: Rule, sample: Sample) -> float:
     """The score of a detection: that of its best reading; 1 if it is sure, 0 out of bounds."""
     if not sample.in_bounds:
         return 0.0
-    return 1.0 if sample.is_sure else max(rule(way) for way in sample.readings)
+    if sample.is_sure:
+        return 1.0
+    least = Confirmation().least_certainty if sample.must_be_read else -1.0
+    ways = [way for way in sample.readings if way.certainty >= least and (way.letters > 0 or not sample.must_be_read)]
+    return max((rule(way) for way in ways), default=0.0)
 
 
 def figures(rule: Rule, samples: Sequence[Sample]) -> JsonObject:

@@ -4,7 +4,8 @@ The detector takes leaves, fences and whole pictures for text now and then. A de
 text only within bounds of size, and only if a second look confirms it: the recogniser reads
 characters there, or the detector's own score is high for a line of usual shape. Characters read
 never count against a text, because the recogniser does not know every script. It is therefore
-asked only where the detector is not sure by itself.
+asked only where the detector is not sure by itself. Only where much of the picture is at stake
+must it have read something.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -119,6 +120,14 @@ class Confirmation:
     """Largest height of such a line, as a share of the picture's shorter side. It is at least
     SQUARISH times as long as high.
     """
+    read_share: float = 0.2
+    """Height of a line, as a share of the picture's shorter side, above which it must be read,
+    however sure the detector is: the more is at stake, the surer the proof.
+    """
+    read_area: float = 0.05
+    """The same for the share of the picture that one text covers."""
+    least_certainty: float = 0.7
+    """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
 
     def verdicts(self, rgb: Pixels, detections: Sequence[tuple[Polygon, float]], width: int, height: int) -> list[Verdict]:
         """One verdict for each detection, from its polygon and the detector's score (0..1).
@@ -139,6 +148,11 @@ class Confirmation:
             return TOO_HIGH
         return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
 
+    def must_be_read(self, polygon: Polygon, width: int, height: int) -> bool:
+        """Whether so much of a width x height picture is at stake that the text must be read."""
+        is_high = stroke_height(polygon) > self.read_share * min(width, height)
+        return is_high or _area(polygon) > self.read_area * width * height
+
     def is_sure(self, score: float, ratio: float, share: float) -> bool:
         """Whether the detector alone is sure of a line; the sides are those of `features`."""
         return score >= self.sure_score and share <= self.sure_share and ratio >= SQUARISH
@@ -150,14 +164,17 @@ class Confirmation:
         (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
-        best = rule()(features(score, [], long / short, share))
-        if best >= rule().threshold or self.is_sure(score, long / short, share):
+        ratio, must_read = long / short, self.must_be_read(polygon, width, height)
+        best = rule()(features(score, [], ratio, share))
+        if not must_read and (best >= rule().threshold or self.is_sure(score, ratio, share)):
             return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
-        for characters in readings(line, long < SQUARISH * short):
-            best = max(best, rule()(features(score, characters, long / short, share)))
-            if best >= rule().threshold:
+        for characters in readings(line, ratio < SQUARISH):
+            seen = features(score, characters, ratio, share)
+            best = max(best, rule()(seen))
+            is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
+            if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best)
 

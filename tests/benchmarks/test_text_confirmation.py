@@ -20,7 +20,9 @@ def samples(count: int = 200) -> list[Sample]:
         letters = [Character("a", float(random.uniform(0.7, 1)))] * 6 if is_text else [Character("x", 0.3)]
         detector = float(random.normal(0.78 if is_text else 0.62, 0.06))
         ways = (features(detector, [], 3.0, 0.08), features(detector, letters, 3.0, 0.08))
-        result.append(Sample(f"{number}.jpg", "tune", is_text, in_bounds=True, is_sure=False, readings=ways))
+        result.append(
+            Sample(f"{number}.jpg", "tune", is_text, in_bounds=True, is_sure=False, must_be_read=False, readings=ways)
+        )
     return result
 
 
@@ -33,8 +35,8 @@ def test_the_rule_parts_what_is_read_from_what_is_not() -> None:
 def test_a_detection_scores_by_its_best_reading_within_bounds_only() -> None:
     rule, (sample, *_) = learn(samples()), samples()
     assert score(rule, sample) == rule(sample.readings[1]) > rule(sample.readings[0])
-    outside = Sample("a", "tune", True, in_bounds=False, is_sure=False, readings=sample.readings)
-    sure = Sample("a", "tune", True, in_bounds=True, is_sure=True, readings=sample.readings)
+    outside = Sample("a", "tune", True, in_bounds=False, is_sure=False, must_be_read=False, readings=sample.readings)
+    sure = Sample("a", "tune", True, in_bounds=True, is_sure=True, must_be_read=False, readings=sample.readings)
     assert (score(rule, outside), score(rule, sure)) == (0.0, 1.0)
 
 

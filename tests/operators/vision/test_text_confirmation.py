@@ -147,6 +147,15 @@ def test_a_line_of_usual_shape_with_a_sure_score_is_not_read() -> None:
     assert verdict(Confirmation(sure_score=0.9), box(300, 250, 100, 50), 0.7) == "not_confirmed"
 
 
+def test_a_high_line_must_be_read_however_sure_the_detector_is() -> None:
+    assert verdict(Confirmation(read_area=1), box(200, 200, 400, 121), 1.0) == "not_confirmed"
+    assert verdict(Confirmation(read_area=1), box(200, 200, 400, 119), 1.0) is None
+    assert verdict(Confirmation(), box(200, 200, 400, 61), 1.0) == "not_confirmed"
+    assert verdict(Confirmation(), box(200, 200, 400, 59), 1.0) is None
+    picture, coverage = draw(GROUND, CAPTIONS["large"])
+    assert verdict(Confirmation(), polygon_around(coverage), 0.95, picture) is None
+
+
 def test_each_bound_gives_its_reason() -> None:
     assert verdict(Confirmation(tallest=49), MIDDLE, 0.9) == "too_high"
     assert verdict(Confirmation(tallest_share=0.08), MIDDLE, 0.9) == "too_high"
@@ -156,10 +165,11 @@ def test_each_bound_gives_its_reason() -> None:
 
 def test_too_much_text_counts_only_what_is_confirmed_and_concerns_all_of_it() -> None:
     lines = [(box(0, y, 800, 60), 0.9) for y in range(0, 540, 60)]
-    verdicts = Confirmation().verdicts(GROUND, lines, 800, 600)
+    confirmation = Confirmation(read_area=1)
+    verdicts = confirmation.verdicts(GROUND, lines, 800, 600)
     assert {found.reason for found in verdicts} == {"too_much"}
     unsure = [(polygon, 0.9 if number % 2 else 0.5) for number, (polygon, _) in enumerate(lines)]
-    verdicts = Confirmation().verdicts(GROUND, unsure, 800, 600)
+    verdicts = confirmation.verdicts(GROUND, unsure, 800, 600)
     assert [found.reason for found in verdicts] == ["not_confirmed", None] * 4 + ["not_confirmed"]
 
 
