@@ -18,6 +18,7 @@ from operators.rows.arrays import Pixels, Selection
 from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Region, Row, map_rows
+from operators.vision.face_detector import face_detector, face_detector_identity
 from operators.vision.image_encoder import SHIPPED, ImageEncoder, image_encoder, image_encoder_identity
 
 FRAME_SIDE = 256
@@ -32,8 +33,9 @@ class Describe(Operator):
 
     The figures are those of `surface.FIGURES`. The text is smoothed over before anything is
     measured, so this operator follows `soften`: only the masks say which pixels are text and
-    which are the surface behind it. An image without regions passes at no cost. Routing, prompts
-    and the drift check read `metadata`. The ledger does not keep the regions' embeddings.
+    which are the surface behind it. Faces are searched in the whole picture, because text over a
+    face is judged more strictly. An image without regions passes at no cost. Routing, prompts,
+    `verify` and the drift check read `metadata`. The ledger does not keep the regions' embeddings.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -53,12 +55,13 @@ class Describe(Operator):
     limits: Limits = Limits()
 
     def models(self) -> list[ModelRecord]:
-        """The image encoder."""
-        return [cast(ModelRecord, image_encoder_identity(self.encoder))]
+        """The image encoder and the face detector."""
+        return [cast(ModelRecord, image_encoder_identity(self.encoder)), face_detector_identity()]
 
     def open(self) -> None:
-        """Load the encoder. Raises RunError encoder_unreadable."""
+        """Load the encoder and the face detector. Raises RunError encoder_unreadable."""
         image_encoder(self.encoder)
+        face_detector()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Describe the images of one batch."""
@@ -74,11 +77,13 @@ class Describe(Operator):
         if not any(new):
             return None
         encoder, longer_side = image_encoder(self.encoder), max(row["width"], row["height"])
+        faces = face_detector().faces(FRAME_CACHE.picture(row, self.limits).rgb())
         embeddings, metadata, routes = ([region[name] for region in regions] for name in ("embedding", "metadata", "route"))
         for number, region in enumerate(regions):
             if new[number]:
                 crop = text_smoothed_over(region.array("pixels", 3), region.array("mask", 4))
-                figures = region_figures(crop, region.array("mask", 4), region["polygons"], longer_side)
+                on_crop = [face.seen_from(region.crop.x, region.crop.y) for face in faces]
+                figures = region_figures(crop, region.array("mask", 4), region["polygons"], longer_side, on_crop)
                 embeddings[number] = encoder.embedding(crop, encoder.descriptor.region_side)
                 metadata[number], routes[number] = list(figures.items()), route(figures)
         described = {"regions.embedding": embeddings, "regions.metadata": metadata, "regions.route": routes}

@@ -23,6 +23,11 @@ from operators.vision.stroke_network import stroke_network, stroke_network_ident
 MOSTLY_PLAIN = 0.9
 """Share of a text's pixels whose ground is known, from which the ring around it does not count."""
 
+ON_FACE = 0.02
+"""Share of a text's edit on a face from which its fill is judged more strictly."""
+FACE_STRICTNESS = 0.5
+"""The part of the gate's bound that is left to such a fill."""
+
 
 @dataclass(frozen=True)
 class CheckLimits:
@@ -44,6 +49,10 @@ class CheckLimits:
     """CIELAB distance between edit and ring; see `lab_difference`."""
     seam: float = 2.5
     """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
+    face_damage: float = 0.03
+    """Widths of the face by which strokes of text may cover what makes it a face; see
+    `face_figures`.
+    """
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,11 @@ class Verify(Operator):
 
     The true picture is not known, so the checks use the fill itself, the ground around the edit,
     and a second look by the stroke network. The calibrated gate adds the check
-    `predicted_error`. A value that cannot be measured, for lack of a ring for example, is NaN
-    and passes. A missing fill never passes. A refused region stays open for the next rung. With
-    `remembers`, the best refused fill of each region is kept, and `delivers` accepts it with all
-    its doubts.
+    `predicted_error`. A text over a face has the check `face_damage` as well, and half the gate's
+    bound, if `describe` looked for faces. A value that cannot be measured, for lack of a ring for
+    example, is NaN and passes. A missing fill never passes. A refused region stays open for the
+    next rung. With `remembers`, the best refused fill of each region is kept, and `delivers`
+    accepts it with all its doubts.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -114,7 +124,7 @@ class Verify(Operator):
         for region in regions:
             region_checks, state = region["checks"], region["state"]
             if _is_unjudged(region):
-                new = self.check_fill(region["rung"], measure_region(region))
+                new = self.check_fill(region["rung"], measure_region(region), face_of(region))
                 region_checks = [*region_checks, *new]
                 state = ACCEPTED if all(record["passed"] for record in new) else OPEN
             checks.append(region_checks)
@@ -138,15 +148,21 @@ class Verify(Operator):
         ]
         return {path: [end[path.removeprefix("regions.")] for end in ends] for path in self.adds}
 
-    def check_fill(self, rung: str, measurements: Mapping[str, float] | None) -> list[CheckRecord]:
-        """The checks of one fill by `rung`; `measurements` is None for a missing fill."""
+    def check_fill(self, rung: str, measurements: Mapping[str, float] | None, face: float | None = None) -> list[CheckRecord]:
+        """The checks of one fill by `rung`.
+
+        `measurements` is None for a missing fill. `face` is what `face_of` says of its region.
+        """
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
         checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
+        if face is not None:
+            checks.append(check(rung, "face_damage", face, self.limits.face_damage))
         model = model_of(rung) if self.gated else None
         if model is not None:
-            checks.append(check(rung, "predicted_error", model.predicted_error(measurements), model.bound))
+            bound = model.bound * (1.0 if face is None else FACE_STRICTNESS)
+            checks.append(check(rung, "predicted_error", model.predicted_error(measurements), bound))
         return checks
 
 
@@ -161,6 +177,17 @@ def measure_region(region: Region) -> dict[str, float] | None:
     result = pasted(pixels, fill, mask[:, :, BLEND])
     residual = visible_remains(result, region.polygons_on_crop()) if region["kind"] == "text" else 0.0
     return measure_fill(pixels, result, mask, residual)
+
+
+def face_of(region: Region) -> float | None:
+    """The figure `face_strokes` of a text that lies on a face, None for any other region.
+
+    None as well for a region that `describe` has not described, and for an area that the user
+    chose, which may be meant to remove a face.
+    """
+    figures = dict(region["metadata"] or ())
+    on_face = region["kind"] == "text" and figures.get("on_face", 0.0) >= ON_FACE
+    return float(figures["face_strokes"]) if on_face else None
 
 
 def _is_unjudged(region: Region) -> bool:

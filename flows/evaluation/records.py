@@ -166,5 +166,5 @@ class Calibration(TypedDict):
     date: str
     bad_error: float
     inputs: dict[str, list[float]]
-    """Figure to the 5th, 50th and 95th percentile of the regions."""
+    """Figure to the 1st, 50th and 99th percentile of the regions."""
     rungs: dict[str, RungCalibration]

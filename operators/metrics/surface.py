@@ -18,10 +18,12 @@ from operators.masks.geometry import Polygon, stroke_height
 from operators.masks.ground import estimate_ground
 from operators.masks.mask import CORE, dilated, hole_of, ring
 from operators.metrics.continuity import luma
+from operators.metrics.face_damage import face_figures
 from operators.metrics.fills import RING_WIDTH, Surroundings
 from operators.metrics.naturalness import BANDS, band_energies
 from operators.metrics.straight_edges import CANDIDATES, straight_edges
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels, Selection
+from operators.vision.face_detector import Face
 
 COLOURS = 3
 """Number of dominant colours."""
@@ -85,6 +87,10 @@ FIGURES = (
         True,
     ),
     Figure("edge_steepness", "grey levels per pixel", 0, 255, "mean steepness across those edges", True),
+    Figure("on_face", "share", 0, 1, "pixels of the edit that lie on a face", True),
+    Figure(
+        "face_strokes", "face widths", 0, ANY, "width of the thickest stroke over what makes a face; see `face_figures`", True
+    ),
 )
 """Everything in `metadata`.
 
@@ -221,12 +227,15 @@ def text_smoothed_over(pixels: Pixels, mask: Pixels) -> Pixels:
     return smoothed_over(np.ascontiguousarray(pixels), hole_of(mask) > 0)
 
 
-def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int) -> dict[str, float]:
+def region_figures(
+    shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], frame_side: int, faces: Sequence[Face] = ()
+) -> dict[str, float]:
     """Every figure of FIGURES for one region, before any fill.
 
     `shown` is the region's crop after `text_smoothed_over`, `frame_side` the picture's longer side
-    in pixels. The figures are measured on the ring of `fills.RING_WIDTH` pixels around the edit,
-    straight edges on the ring of EDGE_RING pixels.
+    in pixels, and `faces` are the picture's faces in the pixels of the crop. The figures are
+    measured on the ring of `fills.RING_WIDTH` pixels around the edit, straight edges on the ring
+    of EDGE_RING pixels, and faces on the edit itself.
     """
     place, hole = Surroundings.of(mask), hole_of(mask) > 0
     core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)
@@ -242,4 +251,5 @@ def region_figures(shown: Pixels, mask: Pixels, polygons: Sequence[Polygon], fra
         "text_height": float(np.mean([stroke_height(polygon) for polygon in polygons])) if polygons else 0.0,
         "straight_edges": float(count),
         "edge_steepness": steepness,
+        **face_figures(faces, place.edited, ground.known),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -142,3 +143,24 @@ def test_a_broken_colour_profile_is_noted_in_the_metadata(
         detected = Detect().apply(rows({"bytes": saved(captioned[0], "PNG", **options)}))
         metadata = Describe().apply(Soften().apply(detected))["metadata"].to_pylist()[0]
         assert dict(metadata).get("profile_ignored") == expected
+
+
+def test_a_text_over_a_face_is_known_from_one_beside_it(
+    photo: np.ndarray, saved: Callable[..., bytes], rows: Callable[..., pa.Table]
+) -> None:
+    picture = photo.copy()
+    for text, height in (("PROOF", 160), ("BESIDE", 470)):
+        cv2.putText(picture, text, (90, height), cv2.FONT_HERSHEY_SIMPLEX, 2.6, (255, 255, 255), 14)
+    found = Soften().apply(Detect().apply(rows({"bytes": saved(picture, "PNG")})))
+    over, beside = (
+        dict(region["metadata"])
+        for region in sorted(row_views(Describe().apply(found))[0].regions, key=lambda region: region.crop.y)
+        if region["metadata"]
+    )
+    assert over["on_face"] > 0.1
+    assert over["face_strokes"] > 0.1
+    assert (beside["on_face"], beside["face_strokes"]) == (0.0, 0.0)
+
+
+def test_the_face_detector_is_a_model_of_the_run() -> None:
+    assert [model["alias"] for model in Describe().models()] == ["efficientnet-lite0", "centerface"]

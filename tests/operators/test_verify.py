@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from operators.decisions.best_fill import excess
+from operators.decisions.gate import Model
 from operators.masks.mask import dilated
 from operators.rows.checks import judged_rungs, last_checks, reasons_of
 from operators.rows.schema import check_schema
@@ -203,3 +204,34 @@ def test_a_fill_that_passes_is_taken_before_a_remembered_one(crops, rows, open_r
 def test_without_remembering_no_fill_is_kept(climbed, crops):
     region = climbed(crops[0], crops[0], remembers=False, delivers=False)
     assert (region["state"], region["best"]) == ("open", None)
+
+
+def test_a_text_over_a_face_is_refused_if_its_strokes_hide_the_face(judged, crops):
+    lenient = {"gated": False}
+    over, thin, beside = (
+        judged(crops[1], lenient, metadata=list(figures.items()))
+        for figures in (
+            {"on_face": 0.3, "face_strokes": 0.2},
+            {"on_face": 0.3, "face_strokes": 0.02},
+            {"on_face": 0.01, "face_strokes": 0.2},
+        )
+    )
+    assert over["state"] == "open"
+    assert reasons_of(over["checks"]) == ["telea: face_damage 0.2 > 0.03"]
+    assert [region["state"] for region in (thin, beside)] == ["accepted", "accepted"]
+    assert "face_damage" not in {check["name"] for check in beside["checks"]}
+
+
+def test_a_user_s_own_mask_may_remove_a_face(judged, crops):
+    face = [("on_face", 1.0), ("face_strokes", 0.9)]
+    assert judged(crops[1], {"gated": False}, kind="mask", metadata=face)["state"] == "accepted"
+
+
+def test_a_text_over_a_face_has_half_the_gate_s_bound(judged, crops, monkeypatch):
+    model = Model(mean=[0.0] * 20, scale=[1.0] * 20, weights=[0.0] * 20, bias=0.0, bound=1.0)
+    monkeypatch.setattr("operators.verify.model_of", lambda rung: model)
+    monkeypatch.setattr("operators.decisions.gate.features", lambda measurements: np.zeros(20))
+    for figures, bound in (({}, 1.0), ({"on_face": 0.3, "face_strokes": 0.0}, 0.5)):
+        checks = judged(crops[1], metadata=list(figures.items()))["checks"]
+        (gated,) = (check for check in checks if check["name"] == "predicted_error")
+        assert (gated["value"], gated["limit"]) == (pytest.approx(0.9), bound)

@@ -106,9 +106,9 @@ def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -
     assert model.predicted_distance(usual_measurements()) >= 0
 
 
-def test_the_inputs_are_remembered_by_their_5th_50th_and_95th_percentile() -> None:
+def test_the_inputs_are_remembered_by_their_1st_50th_and_99th_percentile() -> None:
     records = [{"place": {name: float(value) for name in DRIFT_FIGURES}} for value in range(101)]
-    assert input_statistics(records) == {name: [5.0, 50.0, 95.0] for name in DRIFT_FIGURES}
+    assert input_statistics(records) == {name: [1.0, 50.0, 99.0] for name in DRIFT_FIGURES}
 
 
 def test_the_calibration_of_a_suite_remembers_its_inputs(content: Content) -> None:
