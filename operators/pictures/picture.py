@@ -123,7 +123,7 @@ class Picture:
         Without a width or height the rectangle extends to the picture's edge.
         """
         colours, seen = self.colours(x, y, width, height), self.transparency(x, y, width, height)
-        return colours if seen is None else lay(colours, seen.alpha, seen.ground)
+        return colours if seen is None else _lay_in_bands(colours, seen.alpha, seen.ground)
 
     def colours(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
         """The colours of an upright rectangle without their alpha, uint8 sRGB, like `rgb`."""
@@ -148,18 +148,23 @@ class Picture:
         colours, alpha = self.colours(), self._alpha(_rectangle(0, 0, None, None))
         if alpha is None:
             return [colours]
-        return [lay(colours, alpha, ground) for ground in choose_grounds(colours, alpha)]
+        return [_lay_in_bands(colours, alpha, ground) for ground in choose_grounds(colours, alpha)]
 
     def _alpha(self, place: tuple[slice, slice]) -> Pixels | None:
         """The alpha of a rectangle, uint8 height x width; None if the rectangle is opaque."""
         if not self._is_transparent:
             return None
-        opacity = self.space.opacity(self.upright[place])
-        assert opacity is not None
-        if (opacity == 1).all():
-            return None
-        alpha: Pixels = np.rint(opacity * 255).astype(np.uint8)
-        return alpha
+        part = self.upright[place]
+        alpha, opaque = np.empty(part.shape[:2], np.uint8), True
+        for top in range(0, part.shape[0], BAND):
+            opacity = self._opacity(part[top : top + BAND])
+            opaque = opaque and bool((opacity == 1).all())
+            alpha[top : top + BAND] = np.rint(opacity * 255)
+        return None if opaque else alpha
+
+    def _opacity(self, samples: Samples) -> Floats:
+        opacity = self.space.opacity(samples)
+        return np.ones(samples.shape[:2], np.float32) if opacity is None else opacity
 
     @cached_property
     def _is_transparent(self) -> bool:
@@ -168,8 +173,13 @@ class Picture:
         It does not if no pixel is opaque to any degree: some programs write such an alpha into
         BMP files and leave it unused.
         """
-        opacity = self.space.opacity(self.stored)
-        return opacity is not None and float(opacity.max()) > 0 and float(opacity.min()) < 1
+        if not self.space.alpha and self.space.key is None:
+            return False
+        least, most = 1.0, 0.0
+        for top in range(0, self.stored.shape[0], BAND):
+            opacity = self._opacity(self.stored[top : top + BAND])
+            least, most = min(least, float(opacity.min())), max(most, float(opacity.max()))
+        return least < 1 and most > 0
 
     def edited(self, edits: Sequence[Edit]) -> Edited:
         """The picture with all edits applied; samples without weight stay unchanged.
@@ -236,9 +246,7 @@ class Picture:
         by weight, colours by weight times alpha (Porter and Duff, "Compositing Digital Images",
         1984). A pixel that is fully transparent before and after stays unchanged.
         """
-        opacity = self.space.opacity(part)
-        assert opacity is not None
-        opacity = opacity[:, :, None]
+        opacity = self._opacity(part)[:, :, None]
         mixture = self._mix(part, opacity, edits, top, left)
         colours = part[:, :, : self.space.colours].astype(np.float32)
         if self.space.premultiplied:
@@ -299,6 +307,14 @@ class Picture:
 def _rectangle(x: int, y: int, width: int | None, height: int | None) -> tuple[slice, slice]:
     """The rows and columns of a rectangle that may extend to the picture's edge."""
     return slice(y, None if height is None else y + height), slice(x, None if width is None else x + width)
+
+
+def _lay_in_bands(colours: Pixels, alpha: Pixels, ground: int) -> Pixels:
+    """Colours laid on a ground, see `lay`, without floats of the whole picture."""
+    result = np.empty_like(colours)
+    for top in range(0, len(colours), BAND):
+        result[top : top + BAND] = lay(colours[top : top + BAND], alpha[top : top + BAND], ground)
+    return result
 
 
 def _spread_clear_colours(part: Samples, marked: npt.NDArray[np.bool_], colours: int) -> None:

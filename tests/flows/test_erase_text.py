@@ -127,6 +127,16 @@ def test_texts_of_any_colour_are_found_in_one_picture(tmp_path: Path) -> None:
     assert not np.asarray(delivered(tmp_path / "picture.png"))[:, :, 3].any()
 
 
+def test_what_one_ground_hides_is_found_on_another(tmp_path: Path) -> None:
+    shades = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    shades[20:180, 20:460, 3] = 255
+    shades[20:180, 20:460, :3] = np.linspace(0, 255, 440).astype(np.uint8)[None, :, None]
+    texts = [written(NOTHING, "BRAND NAME", (level, level, level, 255)) for level in (0, 255)]
+    picture = Image.fromarray(np.concatenate([shades, *(np.asarray(text) for text in texts)]))
+    picture.save(tmp_path / "picture.png")
+    assert not np.asarray(delivered(tmp_path / "picture.png"))[HEIGHT:, :, 3].any()
+
+
 @pytest.mark.parametrize(("name", "options"), [("picture.webp", {"lossless": True, "exact": True}), ("picture.tif", {})])
 def test_the_alpha_of_other_formats_is_filled_too(name: str, options: dict[str, bool], tmp_path: Path) -> None:
     picture, truth = CASES["letters beside a disc"]

@@ -42,7 +42,8 @@ def test_a_few_opaque_pixels_beside_the_hole_do_not_shine_into_it():
     pixels = lay(colours, alpha, 255)
     hole = np.zeros_like(HOLE)
     hole[25:35, 64:110] = True
-    filled = fill_alpha(pixels, np.where(hole[:, :, None], 255, pixels).astype(np.uint8), alpha, hole)
+    noisy = 255 - np.random.default_rng(0).integers(0, 4, (HEIGHT, WIDTH, 3))
+    filled = fill_alpha(pixels, np.where(hole[:, :, None], noisy, pixels).astype(np.uint8), alpha, hole)
     assert (filled[hole] == 0).all()
 
 
