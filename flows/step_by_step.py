@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageOps
 
 from flows.flow import Flow
+from operators.masks.alpha import lift_fill
 from operators.masks.mask import BLEND, CORE, pasted
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
@@ -19,9 +20,11 @@ from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.schema import complete_rows
 from operators.rows.table import Region, Row, row_views
+from operators.rows.transparency import lay
 
 FOUND, OPEN, ACCEPTED = (255, 190, 0), (230, 40, 60), (30, 170, 70)
 """Outline colours of detected text, of an open region, and of a region whose fill is accepted."""
+WHITE = 255
 VEIL = (255, 0, 90)
 """Colour of the area that a mask covers."""
 
@@ -79,9 +82,13 @@ def draw_regions(row: Row) -> Image.Image:
 
 
 def _decode(data: memoryview | None) -> Pixels:
-    """A file's pixels (uint8 RGB, upright); a single white pixel if it cannot be decoded."""
+    """A file's pixels (uint8 RGB, upright), transparent ones laid on white.
+
+    A single white pixel if it cannot be decoded.
+    """
     try:
-        return np.array(ImageOps.exif_transpose(open_image(data or b"")).convert("RGB"))
+        pixels = np.array(ImageOps.exif_transpose(open_image(data or b"")).convert("RGBA"))
+        return lay(pixels[:, :, :3], pixels[:, :, 3], WHITE)
     except OSError:
         return np.full((1, 1, 3), 255, np.uint8)
 
@@ -92,10 +99,12 @@ def _paint_region(frame: Pixels, region: Region) -> None:
     if box is None:
         return
     crop = np.s_[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]]
-    mask, fill = region.array("mask", 4), region.fill()
+    mask, fill, seen = region.array("mask", 4), region.fill(), region.transparency()
     if fill is not None:
-        resized = cv2.resize(fill, (box["width"], box["height"]), interpolation=cv2.INTER_CUBIC)
-        frame[crop] = pasted(frame[crop], resized.astype(np.uint8), mask[:, :, BLEND])
+        resized = cv2.resize(fill, (box["width"], box["height"]), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+        if seen is not None:
+            resized = lay(*lift_fill(region.array("pixels", 3), resized, mask, seen), WHITE)
+        frame[crop] = pasted(frame[crop], resized, mask[:, :, BLEND])
     else:
         opacity = np.maximum(mask[:, :, BLEND] // 2, (mask[:, :, CORE] > 0) * np.uint8(200))
         frame[crop] = pasted(frame[crop], np.full_like(frame[crop], VEIL), opacity)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from operators.masks.alpha import lift_fill
 from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode
@@ -46,6 +47,7 @@ class Compose(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.transparency",
         "regions.fill",
         "regions.checks",
         "regions.state",
@@ -91,7 +93,10 @@ def _edit_of(region: Region) -> Edit | None:
     pixels, blend = region.array("pixels", 3), region.array("mask", 4)[:, :, BLEND]
     if np.abs(pasted(pixels, fill, blend).astype(np.int16) - pixels).max() < LEAST_VISIBLE:
         return None
-    return Edit(region.crop.x, region.crop.y, fill, blend.astype(np.float32) / np.float32(255))
+    seen, alpha = region.transparency(), None
+    if seen is not None:
+        fill, alpha = lift_fill(pixels, fill, region.array("mask", 4), seen)
+    return Edit(region.crop.x, region.crop.y, fill, blend.astype(np.float32) / np.float32(255), alpha)
 
 
 def _decide_verdict(row: Row) -> Additions:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
+from operators.rows.arrays import Pixels
 from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
-from operators.vision.find_texts import find_texts
+from operators.vision.find_texts import SAME, FoundText, covers, find_texts
 from operators.vision.recogniser import recogniser, recogniser_identity
-from operators.vision.text_confirmation import Confirmation
+from operators.vision.text_confirmation import Confirmation, Verdict
 from operators.vision.text_detector import Scale, text_detector, text_detector_identity
 
 
@@ -59,11 +60,34 @@ class Detect(Operator):
 
     def regions(self, picture: Picture) -> list[RegionRecord]:
         """The texts of a picture, decoded in full or at a reduced scale, as REGION structs."""
-        width, height = picture.size
-        rgb = picture.rgb()
+        seen: list[Seen] = []
+        for rgb in picture.views():
+            seen = _joined(seen, self._look(rgb, *picture.size))
+        return [new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason) for text, verdict in seen]
+
+    def _look(self, rgb: Pixels, width: int, height: int) -> list[Seen]:
         texts = find_texts(rgb, width, height, self.scale.factor(width, height), self.least_score)
         verdicts = self.confirmation.verdicts(rgb, [(text.polygon, text.score) for text in texts], width, height)
-        return [
-            new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason)
-            for text, verdict in zip(texts, verdicts, strict=True)
+        return [Seen(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
+
+
+class Seen(NamedTuple):
+    """A text, and whether it is text that may be erased."""
+
+    text: FoundText
+    verdict: Verdict
+
+
+def _joined(known: list[Seen], new: list[Seen]) -> list[Seen]:
+    """Texts seen on one ground, and those that only another ground shows or confirms."""
+    for one in new:
+        same = [
+            other
+            for other in known
+            if covers(other.text.polygon, one.text.polygon, SAME) or covers(one.text.polygon, other.text.polygon, SAME)
         ]
+        if not same:
+            known = [*known, one]
+        elif one.verdict.confirmed and not any(other.verdict.confirmed for other in same):
+            known = [*(other for other in known if not any(other is twin for twin in same)), one]
+    return known

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from operators.masks.alpha import lift_fill
 from operators.masks.geometry import bounding_box, stroke_height
 from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
@@ -17,6 +18,7 @@ from operators.rows.box import Box
 from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, OPEN, REFUSED, new_region
 from operators.rows.table import Additions, Region, Row, map_rows
+from operators.rows.transparency import lay
 from operators.vision.find_texts import covers, find_texts
 from operators.vision.recogniser import recogniser, recogniser_identity
 from operators.vision.text_confirmation import Confirmation
@@ -44,6 +46,7 @@ class LookAgain(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.transparency",
         "regions.fill",
         "regions.state",
     )
@@ -117,13 +120,16 @@ class LookAgain(Operator):
 
     def _delivered(self, row: Row, erased: list[Region]) -> Pixels:
         """The whole picture with the accepted fills in it, uint8 height x width x 3."""
-        rgb = FRAME_CACHE.picture(row, self.limits).rgb()
+        picture = FRAME_CACHE.picture(row, self.limits)
+        rgb, below = picture.rgb(), picture.transparency()
         frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
         for region in erased:
-            fill = region.fill()
+            fill, seen = region.fill(), region.transparency()
             if fill is not None:
-                place = region.crop.inside(frame)
-                rgb[place] = pasted(rgb[place], fill, region.array("mask", 4)[:, :, BLEND])
+                place, mask = region.crop.inside(frame), region.array("mask", 4)
+                if seen is not None and below is not None:
+                    fill = lay(*lift_fill(region.array("pixels", 3), fill, mask, seen), below.ground)
+                rgb[place] = pasted(rgb[place], fill, mask[:, :, BLEND])
         return rgb
 
 

@@ -67,6 +67,7 @@ class Soften(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.transparency",
         "regions.strokes",
         "regions.passes",
         "regions.checks",
@@ -145,11 +146,13 @@ class Soften(Operator):
     ) -> RegionRecord:
         """The record with its crop, its mask and no fill yet."""
         pixels = picture.rgb(crop.x, crop.y, crop.width, crop.height)
+        seen = picture.transparency(crop.x, crop.y, crop.width, crop.height)
         return {
             **record,
             "crop": crop.record(),
             "pixels": pixels.tobytes(),
             "mask": self._mask(strokes, own, crop, pixels).tobytes(),
+            "transparency": None if seen is None else {"alpha": seen.alpha.tobytes(), "ground": seen.ground},
             "strokes": own.source,
             "passes": 0,
             "checks": [],

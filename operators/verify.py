@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from operators.decisions.best_fill import CHILDREN, accept_best, better_fill
 from operators.decisions.gate import calibration, model_of
+from operators.masks.alpha import paste_on_grounds
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
 from operators.metrics.remains import visible_remains
@@ -74,6 +75,7 @@ class Verify(Operator):
         "regions.crop",
         "regions.pixels",
         "regions.mask",
+        "regions.transparency",
         "regions.fill",
         "regions.rung",
         "regions.passes",
@@ -169,14 +171,18 @@ class Verify(Operator):
 def measure_region(region: Region) -> dict[str, float] | None:
     """The gate's measurements of a region's fill; see `measure_fill`.
 
+    What is left of a text is measured on every ground that a transparent picture may be laid on.
     None if the fill is missing or has another size than its crop.
     """
     pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4), region.fill()
     if fill is None or fill.shape != pixels.shape:
         return None
-    result = pasted(pixels, fill, mask[:, :, BLEND])
-    residual = visible_remains(result, region.polygons_on_crop()) if region["kind"] == "text" else 0.0
-    return measure_fill(pixels, result, mask, residual)
+    seen = region.transparency()
+    results = [pasted(pixels, fill, mask[:, :, BLEND])] if seen is None else paste_on_grounds(pixels, fill, mask, seen)
+    residual = 0.0
+    if region["kind"] == "text":
+        residual = max(visible_remains(result, region.polygons_on_crop()) for result in results)
+    return measure_fill(pixels, results[0], mask, residual)
 
 
 def face_of(region: Region) -> float | None:

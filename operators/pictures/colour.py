@@ -38,7 +38,7 @@ LUMA = np.array(LUMA_WEIGHTS, np.float32)[:, None]
 class Space:
     """The meaning of a picture's samples.
 
-    Samples that follow the model's colours are alpha or others; edits leave them unchanged.
+    Samples that follow the model's colours are alpha or others; edits leave the others unchanged.
     CMYK without a profile is converted by red = (1 - cyan) (1 - black) and so on. The inverse is
     black = `black` (1 - max(red, green, blue)), then cyan = 1 - red / (1 - black) and so on.
     """
@@ -52,6 +52,10 @@ class Space:
     """Whether 0 is white (grey) or full ink (CMYK)."""
     premultiplied: bool = False
     """Whether colours are stored multiplied by the alpha that follows them."""
+    alpha: bool = False
+    """Whether the sample that follows the colours is alpha."""
+    key: tuple[int, ...] | None = None
+    """The stored colour that means full transparency; only pictures without alpha have one."""
     black: float = 1.0
     """Share of grey printed by black ink, see `black_generation`; only CMYK without a profile."""
 
@@ -59,6 +63,16 @@ class Space:
     def colours(self) -> int:
         """How many of a pixel's samples are its colour."""
         return COLOURS[self.model]
+
+    def opacity(self, samples: Samples) -> Floats | None:
+        """The alpha of samples, 0..1, height x width; None if this space knows no transparency."""
+        if self.alpha:
+            opacity: Floats = samples[:, :, self.colours].astype(np.float32) / np.float32(self.peak)
+            return opacity
+        if self.key is not None:
+            clear: npt.NDArray[np.bool_] = (samples == np.array(self.key, samples.dtype)).all(axis=2)
+            return (~clear).astype(np.float32)
+        return None
 
     def to_srgb(self, samples: Samples) -> Pixels:
         """Samples (height x width x channels) as uint8 sRGB, height x width x 3.

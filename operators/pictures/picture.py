@@ -8,16 +8,21 @@ gives weight keeps its value exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.pictures.colour import Samples, Space
+from operators.pictures.colour import Floats, Samples, Space
+from operators.pictures.grounds import choose_grounds
 from operators.rows.arrays import Pixels
+from operators.rows.transparency import Transparency, lay
 
+LEAST_SHARE = 1e-4
+"""What alpha 0 counts for when colours are blended, so that such colours are blended too."""
 BAND = 256
 """Rows that are converted or blended at once; it bounds the memory that floats take."""
 
@@ -58,6 +63,22 @@ class Edit:
     """uint8 sRGB, height x width x 3."""
     weight: npt.NDArray[np.float32]
     """How much of the fill replaces the source, height x width, 0..1."""
+    alpha: Pixels | None = None
+    """The alpha of the fill, uint8 height x width; None leaves the source's alpha unchanged."""
+
+
+class Mixture(NamedTuple):
+    """The sum of several edits, float32 height x width x 1, and x colours for the colours."""
+
+    colours: Floats
+    """Colour samples, by weight and alpha."""
+    share: Floats
+    """The sum of what the colours were multiplied with."""
+    alpha: Floats
+    """The alpha 0..1, by weight."""
+    weight: Floats
+    strongest: Floats
+    """The largest weight."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +117,77 @@ class Picture:
         return turned(self.stored, self.orientation)
 
     def rgb(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
-        """An upright rectangle as uint8 sRGB, height x width x 3.
+        """An upright rectangle as it is seen, uint8 sRGB, height x width x 3.
 
-        Alpha is dropped and grey is repeated. Without a width or height the rectangle extends to
-        the picture's edge.
+        Where it is not opaque it lies on the ground of its `transparency`; grey is repeated.
+        Without a width or height the rectangle extends to the picture's edge.
         """
-        part = self.upright[y : None if height is None else y + height, x : None if width is None else x + width]
+        colours, seen = self.colours(x, y, width, height), self.transparency(x, y, width, height)
+        return colours if seen is None else _lay_in_bands(colours, seen.alpha, seen.ground)
+
+    def colours(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
+        """The colours of an upright rectangle without their alpha, uint8 sRGB, like `rgb`."""
+        part = self.upright[_rectangle(x, y, width, height)]
         result = np.empty((*part.shape[:2], 3), np.uint8)
         for top in range(0, part.shape[0], BAND):
             result[top : top + BAND] = self.space.to_srgb(part[top : top + BAND])
         return result
 
+    def transparency(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Transparency | None:
+        """The alpha of an upright rectangle, and the ground that shows its colours best.
+
+        None if the rectangle is opaque.
+        """
+        alpha = self._alpha(_rectangle(x, y, width, height))
+        if alpha is None:
+            return None
+        return Transparency(alpha, choose_grounds(self.colours(x, y, width, height), alpha)[0])
+
+    def views(self) -> list[Pixels]:
+        """The whole picture on as many grounds as it takes to see all of it, each like `rgb`."""
+        colours, alpha = self.colours(), self._alpha(_rectangle(0, 0, None, None))
+        if alpha is None:
+            return [colours]
+        return [_lay_in_bands(colours, alpha, ground) for ground in choose_grounds(colours, alpha)]
+
+    def _alpha(self, place: tuple[slice, slice]) -> Pixels | None:
+        """The alpha of a rectangle, uint8 height x width; None if the rectangle is opaque."""
+        if not self._is_transparent:
+            return None
+        part = self.upright[place]
+        alpha, opaque = np.empty(part.shape[:2], np.uint8), True
+        for top in range(0, part.shape[0], BAND):
+            opacity = self._opacity(part[top : top + BAND])
+            opaque = opaque and bool((opacity == 1).all())
+            alpha[top : top + BAND] = np.rint(opacity * 255)
+        return None if opaque else alpha
+
+    def _opacity(self, samples: Samples) -> Floats:
+        opacity = self.space.opacity(samples)
+        return np.ones(samples.shape[:2], np.float32) if opacity is None else opacity
+
+    @cached_property
+    def _is_transparent(self) -> bool:
+        """Whether the picture's alpha says anything.
+
+        It does not if no pixel is opaque to any degree: some programs write such an alpha into
+        BMP files and leave it unused.
+        """
+        if not self.space.alpha and self.space.key is None:
+            return False
+        least, most = 1.0, 0.0
+        for top in range(0, self.stored.shape[0], BAND):
+            opacity = self._opacity(self.stored[top : top + BAND])
+            least, most = min(least, float(opacity.min())), max(most, float(opacity.max()))
+        return least < 1 and most > 0
+
     def edited(self, edits: Sequence[Edit]) -> Edited:
-        """The picture with all edits applied; alpha and samples without weight stay unchanged.
+        """The picture with all edits applied; samples without weight stay unchanged.
+
+        So does the alpha, except under edits that have an alpha of their own. There, colours count
+        by their alpha, and a pixel that becomes fully transparent takes the colour that is
+        stored in the nearest transparent pixel, so that no program that ignores alpha shows the
+        shape of the edit.
 
         Where edits overlap, each contributes by its weight, and the largest weight decides how
         much of the source remains; so their order does not matter. Each sample is rounded once.
@@ -119,6 +198,11 @@ class Picture:
         ordered = sorted(edits, key=lambda edit: (edit.x, edit.y, edit.fill.tobytes(), edit.weight.tobytes()))
         for top in range(0, upright.shape[0], BAND):
             self._blend(upright[top : top + BAND], marked[top : top + BAND], ordered, top)
+        if self.space.alpha and not self.space.premultiplied:
+            for edit in ordered:
+                if edit.alpha is not None:
+                    place = _rectangle(edit.x, edit.y, edit.fill.shape[1], edit.fill.shape[0])
+                    _spread_clear_colours(upright[place], marked[place], self.space.colours)
         return Edited(self, stored, changed)
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:
@@ -132,6 +216,9 @@ class Picture:
             return
         left = min(edit.x for edit in touching)
         right = min(band.shape[1], max(edit.x + edit.fill.shape[1] for edit in touching))
+        if any(edit.alpha is not None for edit in touching):
+            self._blend_layers(band[:, left:right], marked[:, left:right], touching, top, left)
+            return
         total = np.zeros((band.shape[0], right - left, 1), np.float32)
         strongest = np.zeros_like(total)
         mixed = np.zeros((band.shape[0], right - left, self.space.colours), np.float32)
@@ -147,8 +234,99 @@ class Picture:
         target = band[:, left:right, : self.space.colours]
         blended = target * (1 - strongest) + strongest * mixed / np.maximum(total, 1e-6)
         result = np.clip(np.rint(blended), 0, self.space.peak).astype(band.dtype)
+        if self.space.key is not None:
+            self._apply_key(result, (target == np.array(self.space.key, target.dtype)).all(axis=2))
         marked[:, left:right] |= (result != target).any(axis=2)
         target[...] = result
+
+    def _blend_layers(self, part: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int, left: int) -> None:
+        """Blend edits, some with an alpha, into a part of the picture that starts at `top`, `left`.
+
+        Writes to `part` in place and sets `marked` for the pixels that change. Alpha is blended
+        by weight, colours by weight times alpha (Porter and Duff, "Compositing Digital Images",
+        1984). A pixel that is fully transparent before and after stays unchanged.
+        """
+        opacity = self._opacity(part)[:, :, None]
+        mixture = self._mix(part, opacity, edits, top, left)
+        colours = part[:, :, : self.space.colours].astype(np.float32)
+        if self.space.premultiplied:
+            colours /= np.maximum(opacity, 1e-6)
+        kept, added = 1 - mixture.strongest, mixture.strongest / np.maximum(mixture.weight, 1e-6)
+        alpha = kept * opacity + added * mixture.alpha
+        share = kept * (opacity + LEAST_SHARE)
+        blended = (share * colours + added * mixture.colours) / np.maximum(share + added * mixture.share, 1e-6)
+        result = part.copy()
+        if self.space.alpha:
+            alpha = np.rint(alpha * self.space.peak)
+            result[:, :, self.space.colours] = alpha[:, :, 0]
+            alpha /= self.space.peak
+        if self.space.premultiplied:
+            blended *= alpha
+        result[:, :, : self.space.colours] = np.clip(np.rint(blended), 0, self.space.peak)
+        self._apply_key(result, alpha[:, :, 0] < 0.5)
+        changed = (mixture.strongest > 0) & ((opacity > 0) | (alpha > 0)) & (result != part)
+        changed = changed.any(axis=2)
+        part[changed] = result[changed]
+        marked |= changed
+
+    def _mix(self, part: Samples, opacity: Floats, edits: Sequence[Edit], top: int, left: int) -> Mixture:
+        """What edits put into a part of the picture that starts at `top`, `left`."""
+        mixture = Mixture(
+            np.zeros((*part.shape[:2], self.space.colours), np.float32), *(np.zeros_like(opacity) for _ in range(4))
+        )
+        straight = replace(self.space, premultiplied=False)
+        for edit in edits:
+            first, last = max(0, edit.y - top), min(top + part.shape[0], edit.y + edit.fill.shape[0]) - top
+            start, end = edit.x - left, min(part.shape[1], edit.x - left + edit.fill.shape[1])
+            area, rows = np.s_[first:last, start:end], np.s_[first + top - edit.y : last + top - edit.y, : end - start]
+            weight = edit.weight[rows][:, :, None]
+            alpha = opacity[area] if edit.alpha is None else edit.alpha[rows][:, :, None] / np.float32(255)
+            share = weight * (alpha + LEAST_SHARE)
+            mixture.colours[area] += share * straight.from_srgb(edit.fill[rows], part[area])
+            mixture.share[area] += share
+            mixture.alpha[area] += weight * alpha
+            mixture.weight[area] += weight
+            mixture.strongest[area] = np.maximum(mixture.strongest[area], weight)
+        return mixture
+
+    def _apply_key(self, samples: Samples, clear: npt.NDArray[np.bool_]) -> None:
+        """In a picture with a key, give it to the clear pixels and to no other.
+
+        Writes to `samples` in place. A pixel that is not clear and has the key's colour gets a
+        last sample that differs by one.
+        """
+        if self.space.key is None:
+            return
+        key = np.array(self.space.key, samples.dtype)
+        colliding = ~clear & (samples == key).all(axis=2)
+        last = int(key[-1])
+        samples[colliding, -1] = last - 1 if last == self.space.peak else last + 1
+        samples[clear] = key
+
+
+def _rectangle(x: int, y: int, width: int | None, height: int | None) -> tuple[slice, slice]:
+    """The rows and columns of a rectangle that may extend to the picture's edge."""
+    return slice(y, None if height is None else y + height), slice(x, None if width is None else x + width)
+
+
+def _lay_in_bands(colours: Pixels, alpha: Pixels, ground: int) -> Pixels:
+    """Colours laid on a ground, see `lay`, without floats of the whole picture."""
+    result = np.empty_like(colours)
+    for top in range(0, len(colours), BAND):
+        result[top : top + BAND] = lay(colours[top : top + BAND], alpha[top : top + BAND], ground)
+    return result
+
+
+def _spread_clear_colours(part: Samples, marked: npt.NDArray[np.bool_], colours: int) -> None:
+    """Give pixels that became clear the colours of the nearest clear pixel that is unchanged."""
+    clear = part[:, :, colours] == 0
+    known = clear & ~marked
+    if not known.any() or not (clear & marked).any():
+        return
+    _, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = np.zeros((int(labels.max()) + 1, colours), part.dtype)
+    nearest[labels[known]] = part[known][:, :colours]
+    part[clear & marked, :colours] = nearest[labels[clear & marked]]
 
 
 @dataclass(frozen=True)

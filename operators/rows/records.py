@@ -38,6 +38,13 @@ class FillRecord(TypedDict):
     height: int
 
 
+class TransparencyRecord(TypedDict):
+    """TRANSPARENCY: a crop's alpha, uint8 height x width, and the ground that it is seen on."""
+
+    alpha: bytes
+    ground: int
+
+
 class CheckRecord(TypedDict):
     """CHECK: one measurement of a fill, with its limit."""
 
@@ -103,6 +110,7 @@ class RegionRecord(TypedDict, total=False):
     crop: BoxRecord
     pixels: bytes
     mask: bytes
+    transparency: TransparencyRecord | None
     strokes: str
     fill: FillRecord | None
     rung: str | None

@@ -45,6 +45,12 @@ The resolution is that of the detector or of the given mask.
 FILL = pa.struct([("data", pa.large_binary()), ("width", pa.int32()), ("height", pa.int32())])
 """uint8 sRGB, height x width x 3, spanning the crop; it may be smaller until it is upscaled."""
 
+TRANSPARENCY = pa.struct([("alpha", pa.large_binary()), ("ground", pa.int32())])
+"""The alpha of a crop, uint8 height x width, and the grey level (0..255) of the ground.
+
+The crop's pixels and its fill are seen on this ground.
+"""
+
 CHECK = pa.struct(
     [("rung", pa.string()), ("name", pa.string()), ("value", pa.float32()), ("limit", pa.float32()), ("passed", pa.bool_())]
 )
@@ -78,6 +84,7 @@ REGION = pa.struct(
         ("crop", BOX),
         ("pixels", pa.large_binary()),
         ("mask", pa.large_binary()),
+        ("transparency", TRANSPARENCY),
         ("strokes", pa.string()),
         ("fill", FILL),
         ("rung", pa.string()),
@@ -113,6 +120,7 @@ Every region is filled and judged alone, even where the crops of neighbours over
 - A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.
+- `transparency` is null for a crop that is opaque.
 - `checks` holds the measurements of every rung in the order in which they were made. If an
   earlier fill than the last one is delivered, its checks are moved to the end.
 - `best` is the best refused fill so far, where one is delivered in the end; null elsewhere.
@@ -187,7 +195,7 @@ INDEX_SCHEMA = pa.schema([SCHEMA.field(name) for name in INDEX_COLUMNS])
 PIXEL_COLUMNS = ("bytes", "encoded")
 """The columns that hold pixels; the ledger omits them."""
 
-PIXEL_CHILDREN = ("pixels", "mask", "fill", "best", "probability", "embedding")
+PIXEL_CHILDREN = ("pixels", "mask", "transparency", "fill", "best", "probability", "embedding")
 """The region children that the ledger omits: those that hold pixels, and the embedding.
 
 The ledger keeps the embedding of the whole picture.

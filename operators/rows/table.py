@@ -24,6 +24,7 @@ from operators.rows.failure import failure_of
 from operators.rows.records import BoxRecord, FailureRecord, FillRecord, RegionRecord, TimingRecord
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA, SchemaError
 from operators.rows.timing import row_timing
+from operators.rows.transparency import Transparency
 
 
 def _view(array: pa.Array, index: int) -> memoryview:
@@ -74,6 +75,14 @@ class Region:
         crop = self.crop
         flat = np.frombuffer(_view(self.fields[name], self.position), np.uint8)
         return flat.reshape(crop.height, crop.width, channels)
+
+    def transparency(self) -> Transparency | None:
+        """The crop's alpha (a read-only view) and ground; None if it is opaque."""
+        record = self.fields["transparency"]
+        if not record[self.position].is_valid:
+            return None
+        crop, alpha = self.crop, np.frombuffer(_view(record.field("alpha"), self.position), np.uint8)
+        return Transparency(alpha.reshape(crop.height, crop.width), record.field("ground")[self.position].as_py())
 
     def fill(self) -> Pixels | None:
         """The fill as uint8 height x width x 3 at the size of the fill; None if there is none."""

@@ -235,3 +235,37 @@ def test_a_text_over_a_face_has_half_the_gate_s_bound(judged, crops, monkeypatch
         checks = judged(crops[1], metadata=list(figures.items()))["checks"]
         (gated,) = (check for check in checks if check["name"] == "predicted_error")
         assert (gated["value"], gated["limit"]) == (pytest.approx(0.9), bound)
+
+
+# --- transparent pictures
+
+
+def judge_on_white(rows, open_region, pixels, alpha, fill, hole):
+    """The region of a transparent crop that lies on white, after verification of a fill."""
+    transparency = {"alpha": alpha.tobytes(), "ground": 255}
+    region = open_region(X, Y, pixels, hole, fill=fill_record(fill), rung="telea", passes=1, transparency=transparency)
+    done = Verify(gated=False).apply(rows({"width": 512, "height": 512, "regions": [region]}))
+    assert done["failure"].to_pylist() == [None]
+    return row_views(done)[0].regions[0]
+
+
+def test_letters_that_only_alpha_draws_are_gone_with_a_clear_fill(rows, open_region, captioned):
+    _, text = captioned
+    letters = text[Y : Y + 100, X : X + 360]
+    alpha = np.where(letters, 255, 0).astype(np.uint8)
+    pixels = np.where(letters[:, :, None], 0, 255).astype(np.uint8).repeat(3, axis=2)
+    hole = dilated(letters.astype(np.uint8), 2) > 0
+    assert judge_on_white(rows, open_region, pixels, alpha, np.full_like(pixels, 255), hole)["state"] == "accepted"
+
+
+def test_letters_that_only_another_ground_shows_are_refused(rows, open_region, captioned):
+    _, text = captioned
+    letters = text[Y : Y + 100, X : X + 360]
+    thick = dilated(letters.astype(np.uint8), 2) > 0
+    alpha = np.where(thick, 255, 0).astype(np.uint8)
+    pixels = np.full((*letters.shape, 3), 255, np.uint8)
+    elsewhere = np.zeros_like(letters)
+    elsewhere[:, ::40] = True
+    region = judge_on_white(rows, open_region, pixels, alpha, pixels, letters & elsewhere)
+    assert region["state"] == "open"
+    assert any(reason.startswith("telea: residual_text ") for reason in reasons_of(region["checks"]))

@@ -24,10 +24,11 @@ def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:
     Errors are those of the stored pixels.
     """
     boundary = "colour space and back"
-    whole = Edit(0, 0, sample.rgb, np.ones(sample.rgb.shape[:2], np.float32))
+    colours = sample.picture.colours()
+    whole = Edit(0, 0, colours, np.ones(colours.shape[:2], np.float32))
     stored = sample.picture.edited([whole]).stored
     yield compare_values(boundary, sample.picture.stored, stored, sample.picture.space.peak)
-    yield compare_bands(boundary, sample.rgb, _rgb(sample.picture, stored), np.ones(sample.rgb.shape[:2], bool))
+    yield compare_bands(boundary, colours, _colours(sample.picture, stored), np.ones(colours.shape[:2], bool))
 
 
 def file_encoding(sample: Sample) -> Iterator[Crossing]:
@@ -45,7 +46,7 @@ def file_encoding(sample: Sample) -> Iterator[Crossing]:
     delivered = decode(encode(edited_picture, sample.data), Limits())
     edited, touched = _touched_pixels(sample)
     yield compare_values("file: untouched pixels", picture.stored[~touched], delivered.stored[~touched], picture.space.peak)
-    expected, actual = _rgb(picture, composed), delivered.rgb()
+    expected, actual = _colours(picture, composed), delivered.colours()
     beside, inside = (_upright(picture, selection) for selection in (touched & ~edited, edited))
     if beside.any():
         yield compare_pictures("file: rest of touched JPEG blocks", expected, actual, beside)
@@ -66,9 +67,9 @@ def _open_header(sample: Sample) -> Image.Image:
     return open_image(sample.data)
 
 
-def _rgb(picture: Picture, stored: Values) -> Pixels:
-    """The upright sRGB picture of other stored pixels of the same file."""
-    return dataclasses.replace(picture, stored=stored).rgb()
+def _colours(picture: Picture, stored: Values) -> Pixels:
+    """The upright sRGB colours of other stored pixels of the same file, whatever their alpha."""
+    return dataclasses.replace(picture, stored=stored).colours()
 
 
 def _upright(picture: Picture, selection: Selection) -> Selection:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
+from operators.masks.alpha import lift_fill
 from operators.masks.mask import BLEND, hole_of
 from operators.pictures.codec import FRAME_CACHE
 from operators.pictures.picture import Edit, Picture
@@ -69,11 +70,15 @@ class Sample:
     @cached_property
     def edits(self) -> list[Edit]:
         """The edits of `compose` if every fill were accepted."""
-        return [
-            Edit(region.crop.x, region.crop.y, fill, mask[:, :, BLEND].astype(np.float32) / np.float32(255))
-            for region, (_, mask), fill in zip(self.softened, self.crops, self.fills, strict=True)
-            if fill is not None
-        ]
+        edits = []
+        for region, (pixels, mask), fill in zip(self.softened, self.crops, self.fills, strict=True):
+            if fill is None:
+                continue
+            seen = region.transparency()
+            colours, alpha = (fill, None) if seen is None else lift_fill(pixels, fill, mask, seen)
+            weight = mask[:, :, BLEND].astype(np.float32) / np.float32(255)
+            edits.append(Edit(region.crop.x, region.crop.y, colours, weight, alpha))
+        return edits
 
 
 def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:

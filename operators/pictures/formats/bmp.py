@@ -52,7 +52,7 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         indexed = palette.indexed_of(file)
         return Picture("BMP", "P", palette.looked_up(indexed), Space("rgb"), orientation=1, size=size, indexed=indexed)
     stored = np.asarray(file).astype(np.uint8, copy=False)
-    space = Space("rgb")
+    space = Space("rgb", alpha=file.mode == "RGBA")
     if stored.ndim == 2:
         stored, space = stored[:, :, None], Space("grey", 1 if file.mode == "1" else 255)
     return Picture("BMP", file.mode, stored, space, orientation=1, size=size)
@@ -75,7 +75,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         stored = refitted.indices[:, :, None]
         _write_entries(result, before, refitted)
     if bits > 8:
-        _write_pixels(_lines(result, edited.stored.shape[:2], bits), edited, _byte_places(source), bits // 8)
+        _write_pixels(
+            _lines(result, edited.stored.shape[:2], bits), edited, _byte_places(source, edited.stored.shape[2]), bits // 8
+        )
         return bytes(result)
     if run_lengths:
         start = struct.unpack_from("<I", result, 10)[0]
@@ -111,14 +113,14 @@ def _write_pixels(lines: Pixels, edited: Edited, places: list[int], size: int) -
             lines[row, columns * size + place] = edited.stored[row, columns, channel]
 
 
-def _byte_places(content: memoryview | bytes) -> list[int]:
-    """Which byte of a pixel holds red, green and blue.
+def _byte_places(content: memoryview | bytes, channels: int) -> list[int]:
+    """Which byte of a pixel holds each of its three or four channels: red, green, blue, alpha.
 
     Raises ValueError for colours that are not whole bytes.
     """
     if _compression(content) not in MASKS:
         return [2, 1, 0]
-    masks = struct.unpack_from("<3I", content, 54)
+    masks = struct.unpack_from("<4I" if channels == 4 else "<3I", content, 54)
     if any(mask not in (0xFF, 0xFF00, 0xFF0000, 0xFF000000) for mask in masks):
         raise ValueError(f"colour masks {masks}")
     return [mask.bit_length() // 8 - 1 for mask in masks]

@@ -60,8 +60,9 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     """
     file = load_pixels(header.source)
     indexed = palette.indexed_of(file.convert("P") if file.mode == "L" else file)
-    size = (header.width, header.height)
-    return Picture("GIF", "P", palette.looked_up(indexed), Space("rgb"), orientation=1, size=size, indexed=indexed)
+    size, stored = (header.width, header.height), palette.looked_up(indexed)
+    space = Space("rgb", alpha=stored.shape[2] == 4)
+    return Picture("GIF", "P", stored, space, orientation=1, size=size, indexed=indexed)
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:

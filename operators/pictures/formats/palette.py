@@ -18,6 +18,7 @@ from PIL import Image
 
 from operators.pictures.picture import Edited, Indexed
 from operators.rows.arrays import Pixels
+from operators.rows.transparency import lay
 
 NEAR = 6.0
 """CIELAB distance (CIE 1976) within which an entry represents a colour."""
@@ -67,15 +68,15 @@ def depth_of(entries: int) -> int:
 
 
 def refitted(indexed: Indexed, edited: Edited, room: int | None = None, reserved: tuple[int, ...] = ()) -> Indexed | None:
-    """The edited picture as indices; unchanged pixels keep their index, all pixels their alpha.
+    """The edited picture as indices; unchanged pixels keep their index.
 
     With `room`, the palette may grow to this many entries, and the result is None if the colours
     do not fit even then. Without it, the palette keeps its length and the nearest colours are
     used where they do not fit. `reserved` entries keep their colours.
     """
     indices, entries = indexed.indices.copy(), indexed.entries.copy()
-    alpha = entries[indices[edited.changed], 3]
-    pixels = np.concatenate([edited.stored[edited.changed][:, :3], alpha[:, None]], axis=1)
+    before, pixels = entries[indices[edited.changed], 3], edited.stored[edited.changed]
+    pixels = pixels if pixels.shape[1] == 4 else np.concatenate([pixels, before[:, None]], axis=1)
     wanted, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
     counts = np.where(wanted[:, 3] > 0, counts, 0)
     used = np.bincount(indices.ravel(), minlength=len(entries))[: len(entries)] > 0
@@ -93,7 +94,8 @@ def refitted(indexed: Indexed, edited: Edited, room: int | None = None, reserved
         if room is not None and not _fits(nearest, counts):
             return None
     chosen = nearest.entries[inverse.ravel()]
-    indices[edited.changed] = np.where(alpha > 0, chosen, indices[edited.changed])
+    clear = (before == 0) & (pixels[:, 3] == 0)
+    indices[edited.changed] = np.where(clear, indices[edited.changed], chosen)
     return Indexed(indices, entries)
 
 
@@ -103,14 +105,19 @@ def _fits(nearest: Nearest, counts: npt.NDArray[np.int64]) -> bool:
 
 
 def _nearest(wanted: Pixels, entries: Pixels, used: npt.NDArray[np.bool_]) -> Nearest:
-    """For each colour (RGBA), the nearest used entry of the same alpha."""
+    """For each colour (RGBA), the nearest used entry of the same alpha.
+
+    If none has this alpha, it is the entry that looks most alike on black and on white.
+    """
     nearest = Nearest(np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.float32))
     for alpha in np.unique(wanted[:, 3]):
-        group, choice = np.flatnonzero(wanted[:, 3] == alpha), np.flatnonzero(used & (entries[:, 3] == alpha))
-        choice_lab = _lab(entries[choice, :3])
+        group, same = np.flatnonzero(wanted[:, 3] == alpha), used & (entries[:, 3] == alpha)
+        lab = _lab if same.any() else _lab_on_grounds
+        choice = np.flatnonzero(same if same.any() else used)
+        choice_lab = lab(entries[choice])
         for start in range(0, len(group), CHUNK):
             part = group[start : start + CHUNK]
-            distances = np.linalg.norm(_lab(wanted[part, :3])[:, None] - choice_lab[None], axis=2)
+            distances = np.linalg.norm(lab(wanted[part])[:, None] - choice_lab[None], axis=2)
             best = distances.argmin(axis=1)
             nearest.entries[part], nearest.distances[part] = choice[best], distances[np.arange(len(part)), best]
     return nearest
@@ -130,6 +137,11 @@ def _reduced(colours: Pixels, counts: npt.NDArray[np.int64], number: int) -> Pix
 
 
 def _lab(colours: Pixels) -> npt.NDArray[np.float32]:
-    """Colours (uint8 sRGB, number x 3) in CIELAB."""
-    lab: npt.NDArray[np.float32] = cv2.cvtColor(colours[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    """Colours (uint8 RGBA, number x 4) in CIELAB, without their alpha."""
+    lab: npt.NDArray[np.float32] = cv2.cvtColor(colours[None, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
     return lab
+
+
+def _lab_on_grounds(colours: Pixels) -> npt.NDArray[np.float32]:
+    """Colours (uint8 RGBA, number x 4) in CIELAB as seen on black and on white, number x 6."""
+    return np.concatenate([_lab(lay(colours[None, :, :3], colours[None, :, 3], ground)[0]) for ground in (0, 255)], axis=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -74,13 +75,20 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     space = Space(model, 2**depth - 1 if colour != PALETTE else 255, profile)
     indexed = None
     stored: Samples
+    transparent = next((content for name, content in chunks(data) if name == b"tRNS"), None)
     if colour == PALETTE:
         indexed = palette.indexed_of(file)
         stored = palette.looked_up(indexed)
+        space = replace(space, alpha=stored.shape[2] == 4)
     elif depth == 16:
         stored = _sixteen_bits(data, colour)
     else:
         stored = _samples(file, space.peak)
+    if colour in (GREY_ALPHA, RGBA):
+        space = replace(space, alpha=True)
+    elif colour != PALETTE and transparent is not None and len(transparent) >= 2 * CHANNELS[colour]:
+        key = struct.unpack_from(f">{CHANNELS[colour]}H", transparent)
+        space = replace(space, key=tuple(sample & space.peak for sample in key))
     return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note)
 
 
@@ -132,8 +140,6 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
             depth = max(depth, palette.depth_of(len(refitted.entries)))
             parts = _with_entries(parts, refitted, len(indexed.entries))
             stored = refitted.indices[:, :, None]
-    elif any(name == b"tRNS" for name, _ in parts):
-        stored = _without_key(edited, dict(parts)[b"tRNS"])
     level = LEVELS[next((data[1] >> 6 for name, data in parts if name == b"IDAT" and len(data) > 1), 2)]
     with timed("codec"):
         pixels = compressed(pack_rows(stored, depth), max(1, CHANNELS[colour] * depth // 8), level)
@@ -158,22 +164,6 @@ def _with_preview(name: bytes, data: bytes, edited: Edited) -> bytes:
     if name == b"iTXt" and data.startswith(XMP_KEYWORD):
         return xmp_redrawn(data, edited.preview)
     return data
-
-
-def _without_key(edited: Edited, transparent: bytes) -> Samples:
-    """The edited samples of a picture in which one colour, the key, means transparency.
-
-    A pixel that had the key's colour keeps it. A pixel that would newly take it gets a last
-    sample that differs by one.
-    """
-    key = np.frombuffer(transparent, ">u2")[: edited.stored.shape[2]].astype(edited.stored.dtype)
-    before, stored, changed = edited.picture.stored, edited.stored.copy(), edited.changed
-    hidden = changed & (before == key).all(axis=2)
-    stored[hidden] = before[hidden]
-    colliding = changed & ~hidden & (stored == key).all(axis=2)
-    last = stored[colliding, -1]
-    stored[colliding, -1] = np.where(last == edited.picture.space.peak, last - 1, last + 1)
-    return stored
 
 
 def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chunk]:

@@ -133,6 +133,7 @@ def _picture(directory: Directory, stored: Samples) -> Picture:
         profile,
         inverted=photometric == WHITE_IS_ZERO,
         premultiplied=first_extra == (1,) and extra > 0,
+        alpha=first_extra in ((1,), (2,)) and extra > 0,
         black=black,
     )
     return Picture("TIFF", mode, stored, space, orientation, size, note=note)

@@ -53,7 +53,8 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     profile, note = profile_to_apply(file.info.get("icc_profile"), "rgb")
     orientation = orientation_of(file)
     size = upright_size(header.width, header.height, orientation)
-    return Picture("WEBP", file.mode, np.asarray(file), Space("rgb", profile=profile), orientation, size, note=note)
+    space = Space("rgb", profile=profile, alpha=file.mode == "RGBA")
+    return Picture("WEBP", file.mode, np.asarray(file), space, orientation, size, note=note)
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:

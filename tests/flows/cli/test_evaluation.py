@@ -67,7 +67,9 @@ def test_evaluate_takes_the_default_suite_the_balanced_preset_and_every_core(
 ) -> None:
     exit_code, out, err = invoke("evaluate", "--out", "figures")
     assert (exit_code, err) == (0, "")
-    assert evaluations == [(default_suite.only(["tune", "report"]), Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))]
+    assert evaluations == [
+        (default_suite.only(["tune", "report"]), Path("figures"), Options(PRESETS["balanced"], 0, 3, cores()))
+    ]
     table, line = out.rsplit("\n", 2)[:2]
     assert line == "3 images, 5 fills measured | 1 edited, 1 partly_edited, 1 untouched | figures/report.html"
     rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in table.splitlines() if row.startswith("│")]

@@ -231,4 +231,4 @@ def test_places_outside_the_calibrated_range_are_warned_of_by_name() -> None:
 
 @pytest.mark.usefixtures("calibrated_on")
 def test_a_rung_that_was_never_calibrated_is_warned_of() -> None:
-    assert drift_warnings(content_of([fill(50, "crayon")])) [0] == "The gate is not calibrated for the rung crayon."
+    assert drift_warnings(content_of([fill(50, "crayon")]))[0] == "The gate is not calibrated for the rung crayon."

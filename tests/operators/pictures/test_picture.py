@@ -1,5 +1,6 @@
 """Pictures and edits: the upright view, blending in the source's depth, independence of order."""
 
+import dataclasses
 import io
 import tracemalloc
 
@@ -92,15 +93,15 @@ SPACES = {
     "bilevel": (Space("grey", 1), 1),
     "grey of 4 bits": (Space("grey", 15), 1),
     "grey": (Space("grey"), 1),
-    "grey and alpha": (Space("grey"), 2),
+    "grey and alpha": (Space("grey", alpha=True), 2),
     "RGB": (Space("rgb"), 3),
-    "RGBA": (Space("rgb"), 4),
+    "RGBA": (Space("rgb", alpha=True), 4),
     "CMYK": (Space("cmyk", black=0.5), 4),
     "inverted CMYK": (Space("cmyk", inverted=True), 4),
     "white is zero, 16 bits": (Space("grey", 65535, inverted=True), 1),
     "RGB, 16 bits": (Space("rgb", 65535), 3),
-    "RGBA, 16 bits": (Space("rgb", 65535), 4),
-    "premultiplied RGBA, 16 bits": (Space("rgb", 65535, premultiplied=True), 4),
+    "RGBA, 16 bits": (Space("rgb", 65535, alpha=True), 4),
+    "premultiplied RGBA, 16 bits": (Space("rgb", 65535, premultiplied=True, alpha=True), 4),
     "CMYK, 16 bits": (Space("cmyk", 65535), 4),
 }
 KINDS = list(SPACES)
@@ -188,11 +189,11 @@ def test_grey_pictures_take_the_luma_of_a_fill():
     assert picture.edited([Edit(0, 0, fill, np.ones((1, 3), np.float32))]).stored[0, :, 0].tolist() == [76, 150, 29]
 
 
-def test_grey_is_shown_as_rgb_and_alpha_is_not_shown():
+def test_grey_is_shown_as_rgb_and_the_colours_do_not_depend_on_alpha():
     pixels = np.array([[[7, 1], [9, 2]]], np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels, "LA").save(buffer, "PNG")
-    assert decode(buffer.getvalue(), LIMITS).rgb().tolist() == [[[7, 7, 7], [9, 9, 9]]]
+    assert decode(buffer.getvalue(), LIMITS).colours().tolist() == [[[7, 7, 7], [9, 9, 9]]]
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -258,3 +259,105 @@ def test_edits_in_opposite_corners_cost_no_floats_of_the_whole_picture():
         tracemalloc.stop()
     copy_and_marks = picture.stored.nbytes + 3000 * 4000
     assert peak < copy_and_marks + 16_000_000
+
+
+# --- transparent pictures
+
+
+def clear_picture(kind="RGBA", colour=(40, 80, 120), size=(8, 12)):
+    """A picture without any visible pixel, its hidden colour as given."""
+    space, channels = SPACES[kind]
+    stored = np.zeros((*size, channels), np.uint16 if space.peak > 255 else np.uint8)
+    if not space.premultiplied:
+        stored[:, :, : space.colours] = np.array(colour[: space.colours]) * (space.peak // 255)
+    return Picture("PNG", "", stored, space, 1, size[::-1])
+
+
+def dotted(kind, colour=(200, 10, 10), at=(slice(2, 5), slice(3, 7))):
+    """A clear picture with an opaque spot."""
+    picture = clear_picture(kind)
+    fill = np.full((*picture.stored.shape[:2], 3), colour, np.uint8)
+    weight = np.zeros(fill.shape[:2], np.float32)
+    weight[at] = 1
+    return dataclasses.replace(
+        picture, stored=picture.edited([Edit(0, 0, fill, weight, np.full(weight.shape, 255, np.uint8))]).stored
+    )
+
+
+TRANSPARENT = ["grey and alpha", "RGBA", "RGBA, 16 bits", "premultiplied RGBA, 16 bits"]
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_an_edit_with_alpha_zero_brings_back_the_clear_picture_with_its_hidden_colours(kind):
+    picture = dotted(kind)
+    height, width = picture.stored.shape[:2]
+    weight = np.zeros((height, width), np.float32)
+    weight[1:6, 2:8] = 1
+    fill = np.full((height, width, 3), 255, np.uint8)
+    edited = picture.edited([Edit(0, 0, fill, weight, np.zeros((height, width), np.uint8))])
+    assert np.array_equal(edited.stored, clear_picture(kind).stored)
+    assert np.array_equal(edited.changed, (edited.stored != picture.stored).any(axis=2))
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_half_a_weight_leaves_half_the_alpha_and_the_colour_of_what_is_left(kind):
+    picture = dotted(kind)
+    space, spot = picture.space, picture.stored[3, 4].astype(float)
+    edit = Edit(3, 3, np.full((1, 1, 3), 255, np.uint8), np.full((1, 1), 0.5, np.float32), np.zeros((1, 1), np.uint8))
+    result = picture.edited([edit]).stored[3, 3].astype(float)
+    assert abs(result[-1] - spot[-1] / 2) <= 0.5
+    expected = spot[: space.colours] * (0.5 if space.premultiplied else 1)
+    assert np.abs(result[: space.colours] - expected).max() <= max(1, 0.001 * space.peak)
+
+
+@check
+@given(edit_lists(), st.sampled_from(TRANSPARENT))
+def test_where_all_is_opaque_an_edit_with_alpha_is_an_edit_without(edits, kind):
+    picture = noise_picture(kind)
+    picture.stored[:, :, -1] = picture.space.peak
+    opaque = [dataclasses.replace(edit, alpha=np.full(edit.weight.shape, 255, np.uint8)) for edit in edits]
+    plain, layered = picture.edited(edits), picture.edited(opaque)
+    assert np.abs(plain.stored.astype(int) - layered.stored).max() <= (1 if picture.space.peak == 255 else 2)
+    assert (layered.stored[:, :, -1] == picture.space.peak).all()
+
+
+def test_a_clear_pixel_that_stays_clear_keeps_its_hidden_colour():
+    picture = noise_picture("RGBA")
+    picture.stored[:, :, 3] = 0
+    picture.stored[0, 0, 3] = 255
+    fill = np.zeros((*picture.stored.shape[:2], 3), np.uint8)
+    edit = Edit(0, 0, fill, np.ones(fill.shape[:2], np.float32), np.zeros(fill.shape[:2], np.uint8))
+    edited = picture.edited([edit])
+    assert np.argwhere(edited.changed).tolist() == [[0, 0]]
+
+
+def test_with_a_key_clear_pixels_take_its_colour_and_no_other_pixel_does():
+    stored = np.full((1, 4, 3), 9, np.uint8)
+    stored[0, 0] = (255, 255, 255)
+    picture = Picture("PNG", "RGB", stored, Space("rgb", key=(255, 255, 255)), 1, (4, 1))
+    alpha = np.array([[0, 0, 255, 255]], np.uint8)
+    result = picture.edited([Edit(0, 0, np.full((1, 4, 3), 255, np.uint8), np.ones((1, 4), np.float32), alpha)]).stored
+    assert result[0].tolist() == [[255, 255, 255], [255, 255, 255], [255, 255, 254], [255, 255, 254]]
+
+
+def test_a_transparent_picture_lies_on_a_ground_that_shows_it():
+    white, black = dotted("RGBA", (255, 255, 255)), dotted("RGBA", (0, 0, 0))
+    assert white.rgb()[0, 0].tolist() == [0, 0, 0]
+    assert white.rgb()[3, 4].tolist() == [255, 255, 255]
+    assert black.rgb()[0, 0].tolist() == [255, 255, 255]
+    assert np.array_equal(white.transparency().alpha, white.stored[:, :, 3])
+    assert white.transparency(3, 2, 4, 3) is None
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_an_alpha_that_says_nothing_is_no_transparency(alpha):
+    picture = noise_picture("RGBA")
+    picture.stored[:, :, 3] = alpha
+    assert picture.transparency() is None
+    assert np.array_equal(picture.rgb(), picture.stored[:, :, :3])
+    assert len(picture.views()) == 1
+
+
+def test_the_sample_after_the_colours_is_alpha_only_where_the_space_says_so():
+    picture = dataclasses.replace(noise_picture("RGBA"), space=Space("rgb"))
+    assert picture.transparency() is None

@@ -355,7 +355,14 @@ JPEGS = {
     "JPEG CMYK without Adobe's marker": Case(plain_cmyk_jpeg, "CMYK", read_pillow),
     "JPEG YCCK": Case(ycck_jpeg, "CMYK", read_pillow),
 }
-GROUPS = {"lossless": LOSSLESS, "palette": PALETTES, "jpeg": JPEGS, "every": {**LOSSLESS, **PALETTES, **JPEGS}}
+TRANSPARENT = {name: case for name, case in LOSSLESS.items() if case.mode.startswith(("LA", "RGBA")) or name == "PNG RGB keyed"}
+GROUPS = {
+    "lossless": LOSSLESS,
+    "transparent": TRANSPARENT,
+    "palette": PALETTES,
+    "jpeg": JPEGS,
+    "every": {**LOSSLESS, **PALETTES, **JPEGS},
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -112,7 +112,7 @@ def test_a_full_edit_is_visible(every: Any) -> None:
     data = every.make()
     picture = decode(data, Limits())
     fill = np.full((24, 32, 3), (200, 60, 30) if picture.space.model != "grey" else (250, 250, 250), np.uint8)
-    rendered = decode(encode(picture.edited([Edit(8, 8, fill, np.ones((24, 32), np.float32))]), data), Limits()).rgb()
+    rendered = decode(encode(picture.edited([Edit(8, 8, fill, np.ones((24, 32), np.float32))]), data), Limits()).colours()
     inside = rendered[8:32, 8:40].reshape(-1, 3).astype(int)
     step = 255 / picture.space.peak / 2
     most = max(1, step)
@@ -180,3 +180,59 @@ def test_edits_of_turned_files_touch_only_pixels_with_weight(small: np.ndarray, 
         outside = np.ones(picture.upright.shape[:2], bool)
         outside[3:10, 2:11] = False
         assert np.array_equal(turned(after.stored, orientation)[outside], picture.upright[outside])
+
+
+# --- transparency
+
+
+def test_an_alpha_is_written_where_an_edit_has_one(transparent: Any) -> None:
+    data = transparent.make()
+    picture = decode(data, Limits())
+    alpha = np.where(np.arange(32) % 2, 255, 0).astype(np.uint8)[None].repeat(16, axis=0)
+    edited = picture.edited([Edit(8, 8, np.full((16, 32, 3), 90, np.uint8), np.ones((16, 32), np.float32), alpha)])
+    again = decode(encode(edited, data), Limits())
+    assert again.space == picture.space
+    assert np.array_equal(again.stored, edited.stored)
+    opacity = again.space.opacity(again.stored)
+    assert opacity is not None
+    assert np.array_equal(opacity[8:24, 8:40] * 255, alpha)
+
+
+def dotted(*hidden: int) -> Image.Image:
+    """A dark square on nothing, whose hidden colour is as given."""
+    pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    pixels[:, :, :3] = hidden
+    pixels[10:20, 10:20] = (30, 20, 10, 255)
+    pixels[30:36, 40:50] = (200, 160, 90, 255)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("PNG", {}),
+        ("PNG", {"palette": True}),
+        ("GIF", {}),
+        ("WEBP", {"lossless": True, "exact": True}),
+        ("WEBP", {"quality": 80}),
+        ("TIFF", {}),
+    ],
+    ids=["PNG", "PNG palette", "GIF", "WebP lossless", "WebP lossy", "TIFF"],
+)
+def test_a_spot_that_becomes_clear_is_clear_for_every_reader(saved: Any, name: str, options: dict[str, Any]) -> None:
+    image = dotted(90, 120, 200)
+    if options.pop("palette", False):
+        image = image.quantize(8, Image.Quantize.FASTOCTREE)
+    data = saved(image, name, **options)
+    picture = decode(data, Limits())
+    shape = (14, 14)
+    edit = Edit(8, 8, np.full((*shape, 3), 255, np.uint8), np.ones(shape, np.float32), np.zeros(shape, np.uint8))
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in (data, encode(picture.edited([edit]), data))
+    )
+    assert before[15, 15, 3] == 255
+    assert not after[8:22, 8:22, 3].any()
+    assert np.array_equal(after[25:, :, 3], before[25:, :, 3])
+    if options.get("quality") is None:
+        assert np.array_equal(after[25:], before[25:])
+        assert (np.ptp(after[8:22, 8:22, :3].reshape(-1, 3), axis=0) == 0).all()

@@ -108,3 +108,40 @@ def test_pixels_that_no_edit_changed_keep_their_index_and_colour(seed: int, numb
 @pytest.mark.parametrize(("entries", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
 def test_indices_have_the_bits_that_the_entries_need(entries: int, bits: int) -> None:
     assert depth_of(entries) == bits
+
+
+# --- alpha
+
+
+def clear_and(*colours: tuple[int, int, int, int]) -> Indexed:
+    entries = np.array([(7, 7, 7, 0), *colours], np.uint8)
+    return Indexed(np.tile(np.arange(12, dtype=np.uint8) % len(entries), (8, 1)), entries)
+
+
+def layered(indexed: Indexed, colour: tuple[int, int, int], alpha: int) -> Edited:
+    """The picture with its upper left replaced by a colour of this alpha."""
+    stored = looked_up(indexed)
+    picture = Picture("PNG", "P", stored, Space("rgb", alpha=True), 1, stored.shape[1::-1], indexed)
+    return picture.edited([Edit(0, 0, square(colour), np.ones((4, 4), np.float32), np.full((4, 4), alpha, np.uint8))])
+
+
+def test_a_pixel_that_becomes_clear_takes_the_clear_entry() -> None:
+    indexed = clear_and((200, 0, 0, 255), (0, 200, 0, 255))
+    result = refitted(indexed, layered(indexed, (200, 0, 0), 0))
+    assert result is not None
+    assert (result.indices[:4, :4] == 0).all()
+    assert np.array_equal(result.entries, indexed.entries)
+
+
+def test_an_alpha_that_no_entry_has_takes_the_entry_that_looks_most_alike() -> None:
+    indexed = clear_and((200, 0, 0, 255), (0, 200, 0, 255))
+    nearly_opaque, nearly_clear = (refitted(indexed, layered(indexed, (200, 0, 0), alpha)) for alpha in (250, 8))
+    assert nearly_opaque is not None
+    assert nearly_clear is not None
+    assert (nearly_opaque.indices[:4, :4] == 1).all()
+    assert (nearly_clear.indices[:4, :4] == 0).all()
+
+
+def test_an_alpha_that_no_entry_comes_near_leaves_the_palette() -> None:
+    indexed = clear_and((200, 0, 0, 255), (0, 200, 0, 255))
+    assert refitted(indexed, layered(indexed, (200, 0, 0), 128), 256) is None
