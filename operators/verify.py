@@ -48,7 +48,7 @@ class CheckLimits:
     """Grey levels by which a fill of plain ground differs from it; see `structure_in_fill`."""
     colour_shift: float = 25.0
     """CIELAB distance between edit and ring; see `lab_difference`."""
-    seam: float = 2.5
+    seam: float = 4.0
     """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
     face_damage: float = 0.03
     """Widths of the face by which strokes of text may cover what makes it a face; see

@@ -32,7 +32,7 @@ class StrokeMask:
     """Probability from which a pixel counts as touched by text."""
     dilation: float = 0.02
     """Growth of the strokes, as a share of their line's height."""
-    least_dilation: int = 2
+    least_dilation: int = 3
     """Smallest growth of the strokes, in pixels."""
     reach: int = 16
     """Pixels around the strokes in which faint traces of them are followed; JPEG's ringing

@@ -14,11 +14,11 @@ from operators.metrics.continuity import luma
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.stroke_network import Line, stroke_network
 
-LEAST_PROBABILITY = 0.5
+LEAST_PROBABILITY = 0.6
 """Probability from which the stroke network's pixels count as a stroke."""
 LEAST_CONTRAST = 5.0
 """Grey levels by which a stroke must differ from plain ground around it to be seen."""
-MASKING = 1.0
+MASKING = 1.5
 """The same in standard deviations of the pixels around it, because texture hides strokes."""
 LEAST_SIZE = 0.1
 """Side of the smallest visible stroke, as a share of the line's height."""
