@@ -48,6 +48,8 @@ class CheckLimits:
     """Grey levels by which a fill of plain ground differs from it; see `structure_in_fill`."""
     colour_shift: float = 25.0
     """CIELAB distance between edit and ring; see `lab_difference`."""
+    jump: float = 40.0
+    """Grey levels by which steps across the edit's border exceed those of the ring; see `jump`."""
     seam: float = 4.0
     """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
     face_damage: float = 0.03
@@ -157,7 +159,7 @@ class Verify(Operator):
         """
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
-        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "seam")
+        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "jump", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         if face is not None:
             checks.append(check(rung, "face_damage", face, self.limits.face_damage))

@@ -38,7 +38,9 @@ def features(measurements: Mapping[str, float]) -> Array:
     values = {name: 0.0 if math.isnan(value) else value for name, value in measurements.items()}
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
     rings = [values[f"ring_{octave}"] for octave in range(4)]
-    logarithms = [float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text")]
+    logarithms = [
+        float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text", "jump")
+    ]
     others = [values[name] for name in ("coverage", "thickness", "area", "trial", "grain", "plain")]
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 

@@ -23,6 +23,11 @@ FOUND: StrokeSource = "found"
 POLYGON: StrokeSource = "polygon"
 """The filled polygons, because the network could not separate strokes from the picture."""
 
+COLOUR_CELLS = 8
+"""Steps of each channel in which colours are compared."""
+LEAST_BODY = 12
+"""Pixels of the smallest body of a letter that is looked for inside its outline."""
+
 
 @dataclass(frozen=True)
 class StrokeMask:
@@ -67,6 +72,7 @@ class StrokeMask:
         texture nothing can be told apart, so there the core is only the `grown` strokes. `rgb` is
         uint8 height x width x 3.
         """
+        strokes = self._with_interiors(rgb, strokes)
         lines = self._lines_of_the_page(rgb, strokes, height)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
@@ -91,6 +97,33 @@ class StrokeMask:
         followed = dilated(np.where(traced, 255, 0).astype(np.uint8), 1)
         visibly = np.where(lines | ~known, 0, followed).astype(np.uint8)
         return np.where(known, visibly, core).astype(np.uint8), visibly
+
+    def _with_interiors(self, rgb: Pixels, strokes: Pixels) -> Pixels:
+        """The strokes with what they enclose, where its colour is not that of the surroundings.
+
+        The network may see the outline of a large letter and miss its body. The hole of an `O` is
+        enclosed as well, but shows the colour of the surroundings.
+        """
+        outside = strokes == 0
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(outside.astype(np.uint8), connectivity=4)
+        border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+        around = np.isin(labels, border) & outside & (dilated(strokes, self.reach) > 0)
+        if not around.any():
+            return strokes
+        seen = np.zeros((COLOUR_CELLS,) * 3, np.uint8)
+        cells = rgb // (256 // COLOUR_CELLS)
+        seen[tuple(cells[around].T)] = 1
+        for axis in range(3):
+            padded = np.pad(seen, [(1, 1) if side == axis else (0, 0) for side in range(3)])
+            neighbours = [np.take(padded, range(start, start + COLOUR_CELLS), axis=axis) for start in range(3)]
+            seen = np.maximum.reduce(neighbours)
+        strange = seen[tuple(cells.reshape(-1, 3).T)].reshape(outside.shape) == 0
+        result = strokes.copy()
+        for label in range(1, count):
+            enclosed = labels == label
+            if label not in border and boxes[label][4] >= LEAST_BODY and strange[enclosed].mean() > 0.5:
+                result[enclosed] = 255
+        return result
 
     def _lines_of_the_page(self, rgb: Pixels, strokes: Pixels, height: float) -> Selection:
         """The straight lines near a text that do not belong to it.
