@@ -17,7 +17,7 @@ from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, Strok
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import OPEN
@@ -187,11 +187,23 @@ class Soften(Operator):
             found = moved(np.where(touched, 255, 0).astype(np.uint8), line.reach, reach)
             confidence = moved(np.rint(probability * 255).astype(np.uint8), line.reach, reach)
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
-            core, visible = self.strokes.traced(rgb, found, line.height)
+            lines, underline = self._page_lines(picture, line, reach, found)
+            found = np.where(underline, 255, found).astype(np.uint8)
+            core, visible = self.strokes.traced(rgb, found, line.height, lines)
             return record, Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, visible))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
         whole = moved(line.inside, line.reach, reach)
         return record, Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
+
+    def _page_lines(self, picture: Picture, line: Line, reach: Box, found: Pixels) -> tuple[Selection, Selection]:
+        """The page's lines and the text's underline on `reach`.
+
+        They are looked for beyond it, to see how long they are.
+        """
+        wide = reach.grown(round(2 * line.height), *picture.size)
+        rgb = picture.rgb(wide.x, wide.y, wide.width, wide.height)
+        lines, underline = self.strokes.page_lines(rgb, moved(found, reach, wide), line.height)
+        return lines[reach.inside(wide)], underline[reach.inside(wide)]
 
     def _look_at(self, polygons: Sequence[Polygon], picture: Picture, frame: Box) -> tuple[Line, npt.NDArray[np.float32]]:
         """The line with these polygons, and its stroke probabilities on its `reach`."""

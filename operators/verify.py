@@ -13,7 +13,7 @@ from operators.decisions.gate import calibration, model_of
 from operators.masks.alpha import paste_on_grounds
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
-from operators.metrics.remains import visible_remains
+from operators.metrics.remains import letters_of_others, visible_remains
 from operators.operator import Operator
 from operators.rows.checks import check, judged_rungs
 from operators.rows.records import CheckRecord, JsonObject, ModelRecord
@@ -183,7 +183,7 @@ def measure_region(region: Region) -> dict[str, float] | None:
     results = [pasted(pixels, fill, mask[:, :, BLEND])] if seen is None else paste_on_grounds(pixels, fill, mask, seen)
     residual = 0.0
     if region["kind"] == "text":
-        residual = max(visible_remains(result, region.polygons_on_crop()) for result in results)
+        residual = max(visible_remains(result, region.polygons_on_crop(), letters_of_others(mask)) for result in results)
     return measure_fill(pixels, results[0], mask, residual)
 
 

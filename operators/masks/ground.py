@@ -159,18 +159,20 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
     """The pixels of level and upright lines of one colour, at least `length` pixels long.
 
     Rules of tables, underlines and borders of panels are such lines; letters have none as long.
-    A line may be grainy, but less so than it differs from the pixels beside it.
+    A line may be grainy, but less so than it differs from the pixels beside it. The pixels beside
+    a thin line count as part of it.
     """
     values = pixels.astype(np.float32)
-    grain = 3.0 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3)))) * 1.4826
+    grain = 4.5 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3))))
     result = np.zeros(pixels.shape[:2], bool)
     for across in (0, 1):
         mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
         contrast = np.maximum(*(np.abs(mean - _shifted(mean, step, across)).max(axis=2) for step in (-2, 2)))
         deviation = np.abs(values - mean).max(axis=2)
         steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
-        kernel = np.ones((1, length) if across == 0 else (length, 1), np.uint8)
-        result |= cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+        gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
+        joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
+        result |= cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel) > 0
     return result
 
 
