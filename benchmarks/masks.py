@@ -49,6 +49,7 @@ from operators.pictures.picture import Edit
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.box import Box
 from operators.rows.records import JsonObject
+from operators.rows.regions import OPEN
 from operators.rows.schema import complete_rows
 from operators.rows.table import Region, row_views
 from operators.soften import Soften
@@ -179,7 +180,8 @@ def measure_picture(job: Job) -> JsonObject | None:
     row = row_views(table)[0]
     frame = Box(0, 0, clean.shape[1], clean.shape[0])
     covers = [draw(clean, caption)[1] for caption in job.picture.captions]
-    polygons = [polygon for region in row.regions for polygon in region["polygons"]]
+    regions = [region for region in row.regions if region["state"] == OPEN]
+    polygons = [polygon for region in regions for polygon in region["polygons"]]
     inside = rasterised(polygons, frame) > 0
     if inside.mean() > MOST_INSIDE or any(
         (inside & (cover > TOUCHED)).sum() < 0.9 * (cover > TOUCHED).sum() for cover in covers
@@ -187,12 +189,12 @@ def measure_picture(job: Job) -> JsonObject | None:
         return None
     touched = np.where(coverage > TOUCHED, 255, 0).astype(np.uint8)
     record: JsonObject = {"bucket": job.picture.bucket, "style": job.picture.style, "detect_ms": milliseconds["detect"]}
-    record |= {"soften_ms": milliseconds["soften"], "paste_ms": _paste_milliseconds(picture, row.regions)}
-    record |= _strokes_against_truth(row.regions, coverage, inside, frame)
+    record |= {"soften_ms": milliseconds["soften"], "paste_ms": _paste_milliseconds(picture, regions)}
+    record |= _strokes_against_truth(regions, coverage, inside, frame)
     record["results"] = [
         {**way._asdict(), **figures}
         for way in job.ways
-        for figures in _figures(row.regions, picture, clean, covers, touched, frame, way)
+        for figures in _figures(regions, picture, clean, covers, touched, frame, way)
     ]
     return record
 

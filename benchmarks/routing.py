@@ -35,9 +35,9 @@ from operators.metrics.perceptual import perceptual_distance
 from operators.metrics.surface import FIGURES
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject
+from operators.rows.regions import OPEN
 from operators.rows.table import Region, row_views
-from operators.verify import Verify, measure_region
-from operators.vision.text_detector import Scale
+from operators.verify import Verify, face_of, measure_region
 
 CLASSICAL, GENERATIVE = "navier_stokes", "patchmatch"
 """The cheap rung, and the rung that makes texture: PatchMatch, as a stand-in for a diffusion
@@ -61,26 +61,26 @@ def records_of(job: tuple[Suite, Entry]) -> list[JsonObject]:
     """
     suite, entry = job
     table, truth = detect_and_soften(suite, entry), suite.truth(entry)
-    if truth is None or not row_views(table)[0].regions:
+    if truth is None or not any(region["state"] == OPEN for region in row_views(table)[0].regions):
         return []
     start = time.process_time()
     described = Describe().apply(table)
     milliseconds = 1000 * (time.process_time() - start)
     regions = row_views(described)[0].regions
+    to_erase = [number for number, region in enumerate(regions) if region["state"] == OPEN]
     filled = {rung: row_views(Inpaint(rung).apply(described))[0] for rung in (CLASSICAL, GENERATIVE)}
     records = []
-    for number, region in enumerate(regions):
+    for number in to_erase:
+        region = regions[number]
         record = {
             "file": entry.file,
             "set": entry.set,
             "bucket": entry.bucket,
             "metadata": dict(region["metadata"]),
-            "describe": milliseconds / len(regions),
+            "describe": milliseconds / len(to_erase),
         }
         for rung, row in filled.items():
-            record[rung] = _judge(
-                rung, row.regions[number], crop_of(region, truth), Scale().factor(row["width"], row["height"])
-            )
+            record[rung] = _judge(rung, row.regions[number], crop_of(region, truth))
         records.append(record)
     return records
 
@@ -99,14 +99,14 @@ def all_records(suite: Suite, processes: int) -> list[JsonObject]:
     return [record for entry in suite.entries for record in known[entry.file]]
 
 
-def _judge(rung: str, region: Region, clean: Pixels, factor: float) -> JsonObject:
+def _judge(rung: str, region: Region, clean: Pixels) -> JsonObject:
     pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4), region.fill()
     area = compared_area(mask)
     if fill is None or not pixels[area].size:
         return {"distance": None, "accepted": False, "milliseconds": 0.0}
     start = time.process_time()
     FILLS[rung](np.ascontiguousarray(pixels), hole_of(mask), 0)
-    checks = Verify().check_fill(rung, measure_region(region, factor))
+    checks = Verify().check_fill(rung, measure_region(region), face_of(region))
     milliseconds = 1000 * (time.process_time() - start)
     result = pasted(pixels, fill, mask[:, :, BLEND])
     distance = perceptual_distance().distance(np.ascontiguousarray(result[area]), np.ascontiguousarray(clean[area]))

@@ -29,6 +29,7 @@ from operators.generators.classical import CLASSICAL
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND
 from operators.rows.records import JsonObject
+from operators.rows.regions import OPEN
 from operators.rows.table import row_views
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,7 +42,7 @@ def measure_fills(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[JsonObject]
     """
     suite, entry, rungs = job
     table, truth = detect_and_soften(suite, entry), suite.truth(entry)
-    if truth is None or not row_views(table)[0].regions:
+    if truth is None or not any(region["state"] == OPEN for region in row_views(table)[0].regions):
         return []
     records = []
     for rung in rungs:
@@ -49,8 +50,9 @@ def measure_fills(job: tuple[Suite, Entry, tuple[str, ...]]) -> list[JsonObject]
         inpaint.open()
         inpaint.apply(table)
         start = time.process_time()
-        regions = row_views(inpaint.apply(table))[0].regions
+        filled = inpaint.apply(table)
         milliseconds = 1000 * (time.process_time() - start)
+        regions = [region for region in row_views(filled)[0].regions if region["state"] == OPEN]
         areas = [region["crop"]["width"] * region["crop"]["height"] for region in regions]
         for region, area in zip(regions, areas, strict=True):
             figures = fill_figures(region, crop_of(region, truth))

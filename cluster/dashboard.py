@@ -49,6 +49,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Images": (
         Panel("Images per second", "short", ((_rate("ray_cleanplate_images_total", "verdict"), "{{verdict}}"),)),
         Panel("Images so far", "short", ((_by("sum", "ray_cleanplate_images_total", "verdict"), "{{verdict}}"),)),
+        Panel("Texts per second", "short", ((_rate("ray_cleanplate_texts_total", "end"), "{{end}}"),)),
         Panel(
             "Failures per second",
             "short",

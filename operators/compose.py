@@ -65,7 +65,7 @@ class Compose(Operator):
         edits: list[Edit] = []
         states: list[str] = []
         for region in row.regions:
-            edit = _edit_of(region)
+            edit = edit_of(region)
             states.append(ERASED if edit is not None else region["state"])
             edits += [] if edit is None else [edit]
         data = row.data("bytes")
@@ -85,7 +85,7 @@ class Compose(Operator):
         return {"encoded": encoded, "regions.state": states}
 
 
-def _edit_of(region: Region) -> Edit | None:
+def edit_of(region: Region) -> Edit | None:
     """The edit of an accepted region; None for any other, and for one without visible change."""
     fill = region.fill() if region["state"] == ACCEPTED else None
     if fill is None:

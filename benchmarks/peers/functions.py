@@ -15,21 +15,26 @@ from typing import Any
 
 import numpy as np
 
+from operators.compose import edit_of
 from operators.detect import Detect
 from operators.generators.classical import CLASSICAL
-from operators.masks.mask import BLEND, hole_of
+from operators.masks.mask import hole_of
 from operators.pictures.codec import Limits, decode, decode_reduced, encode
 from operators.pictures.colour import Space
 from operators.pictures.picture import Edit, Picture
+from operators.pictures.read_back import check_written
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+from operators.rows.regions import ACCEPTED, ERASED, KEPT, OPEN, REFUSED
 from operators.rows.timing import row_timing, timed
+from operators.rows.transparency import Transparency
 from operators.soften import Soften
 from operators.storage import files as storage
-from operators.verify import Verify, measure_region
+from operators.verify import Verify, face_of, measure_region
 
 DETECT, SOFTEN, VERIFY, LIMITS = Detect(), Soften(), Verify(), Limits()
 FILL = "navier_stokes"
+"""The fill of every contender, because other tools offer it as well."""
 Region = dict[str, Any]
 """A REGION struct whose `fill` is the filled crop as an array, uint8 height x width x 3."""
 
@@ -41,8 +46,8 @@ class RegionInMemory:
     record: Region
 
     def __getitem__(self, name: str) -> Any:
-        """A child by name."""
-        return self.record[name]
+        """A child by name; None if it has not been filled."""
+        return self.record.get(name)
 
     @property
     def crop(self) -> Box:
@@ -58,6 +63,14 @@ class RegionInMemory:
         """`pixels` or `mask`, uint8 height x width x channels."""
         crop = self.crop
         return np.frombuffer(self.record[name], np.uint8).reshape(crop.height, crop.width, channels)
+
+    def transparency(self) -> Transparency | None:
+        """The crop's alpha and ground; None if it is opaque."""
+        crop, record = self.crop, self.record["transparency"]
+        if record is None:
+            return None
+        alpha = np.frombuffer(record["alpha"], np.uint8).reshape(crop.height, crop.width)
+        return Transparency(alpha, record["ground"])
 
     def fill(self) -> Pixels | None:
         """The fill."""
@@ -82,30 +95,50 @@ def detect(picture: Picture) -> list[Region]:
 
 
 def erase(picture: Picture, regions: Sequence[Region], verified: bool = True) -> list[Region]:
-    """The regions with their masks, their fills and, if `verified`, the verdicts on the fills."""
-    factor = VERIFY.scale.factor(*picture.size)
+    """The regions with their masks, their fills and the states in which they end.
+
+    A text is `kept`, `refused` or `erased`, as after `compose`. Only `verified` fills are judged.
+    """
     softened = [{**region, "fill": None} for region in SOFTEN.soften(picture, regions)] if regions else []
     for region in softened:
-        view = RegionInMemory(region)
-        pixels, hole = view.array("pixels", 3), hole_of(view.array("mask", 4))
-        if not (hole == 0).any():
-            continue
-        with timed("model"):
-            region["fill"] = CLASSICAL[FILL](np.ascontiguousarray(pixels), hole, 0)
-        if verified:
-            checks = VERIFY.check_fill(FILL, measure_region(view, factor))  # type: ignore[arg-type]
-            region["state"] = "accepted" if all(check["passed"] for check in checks) else "open"
+        if region["state"] == OPEN:
+            region["state"] = _fill(region, verified)
     return softened
 
 
+def _fill(region: Region, verified: bool) -> str:
+    """Fill one open region, and decide how it ends."""
+    view: Any = RegionInMemory(region)
+    hole = hole_of(view.array("mask", 4))
+    if (hole == 0).any():
+        with timed("model"):
+            region["fill"] = CLASSICAL[FILL](np.ascontiguousarray(view.array("pixels", 3)), hole, 0)
+    checks = VERIFY.check_fill(FILL, measure_region(view), face_of(view)) if verified else []
+    if not all(check["passed"] for check in checks):
+        return REFUSED
+    region["state"] = ACCEPTED
+    return ERASED if edit_of(view) is not None else KEPT
+
+
+def edits_of(regions: Sequence[Region]) -> list[Edit]:
+    """The edits of the regions that `erase` has erased."""
+    views: list[Any] = [RegionInMemory({**region, "state": ACCEPTED}) for region in regions if region["state"] == ERASED]
+    return [edit for view in views if (edit := edit_of(view)) is not None]
+
+
 def encode_edited(picture: Picture, regions: Sequence[Region], data: bytes) -> bytes:
-    """The file with its accepted fills pasted; the source's bytes if there are none."""
-    edits = []
-    for region in regions:
-        if region["state"] == "accepted":
-            weight = RegionInMemory(region).array("mask", 4)[:, :, BLEND].astype(np.float32) / np.float32(255)
-            edits.append(Edit(region["crop"]["x"], region["crop"]["y"], region["fill"], weight))
-    return encode(picture.edited(edits), data) if edits else data
+    """The file with its accepted fills pasted, read back; the source's bytes if there are none.
+
+    Raises ValueError if the encoded file differs from the edit.
+    """
+    edits = edits_of(regions)
+    if not edits:
+        return data
+    edited = picture.edited(edits)
+    encoded = encode(edited, data)
+    if difference := check_written(encoded, edited, data):
+        raise ValueError(difference)
+    return encoded
 
 
 def picture_of_frame(frame: Pixels, data: bytes) -> Picture:
@@ -127,10 +160,11 @@ def write(dest: str, path: str, data: bytes) -> None:
 
 
 def verdict_of(regions: Sequence[Region]) -> str:
-    """`edited`, `rolled_back` or `untouched`, as in the ledger."""
-    if not regions:
-        return "untouched"
-    return "edited" if any(region["state"] == "accepted" for region in regions) else "rolled_back"
+    """`edited`, `partly_edited`, `rolled_back` or `untouched`, as in the ledger."""
+    states = {region["state"] for region in regions}
+    if ERASED in states:
+        return "partly_edited" if REFUSED in states else "edited"
+    return "rolled_back" if REFUSED in states else "untouched"
 
 
 def clean(path: str, dest: str) -> dict[str, Any]:

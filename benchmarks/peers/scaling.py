@@ -2,8 +2,7 @@
 detection.
 
 Softening, filling, verifying and pasting are timed alternately on a picture and on a larger one
-that contains it in its middle. They are also timed without `verify`: its second look at the text
-is a detection, which on a larger picture works at a smaller scale and costs less.
+that contains it in its middle, with and without `verify`.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import time
 
 import numpy as np
 
-from benchmarks.peers.functions import Region, RegionInMemory, detect, erase, open_models
+from benchmarks.peers.functions import Region, detect, edits_of, erase, open_models
 from flows.evaluation.captions import typefaces
 from flows.evaluation.draw_text import Caption, draw_all
-from operators.masks.mask import BLEND
 from operators.models.threads import use_one_thread
 from operators.pictures.colour import Space
-from operators.pictures.picture import Edit, Picture
+from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject
 
@@ -51,11 +49,7 @@ def time_steps(picture: Picture, regions: list[Region], verified: bool) -> float
     verification.
     """
     start = time.process_time()
-    edits = []
-    for region in erase(picture, regions, verified):
-        weight = RegionInMemory(region).array("mask", 4)[:, :, BLEND].astype(np.float32) / np.float32(255)
-        edits.append(Edit(region["crop"]["x"], region["crop"]["y"], region["fill"], weight))
-    picture.edited(edits)
+    picture.edited(edits_of(erase(picture, regions, verified)))
     return time.process_time() - start
 
 

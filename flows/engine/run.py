@@ -25,7 +25,7 @@ from flows.telemetry.gauges import Gauges
 from flows.telemetry.log import name_run
 from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
-from operators.ledger.counts import count_finished
+from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
 from operators.storage import files as storage
@@ -39,7 +39,7 @@ OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
 FIRST_IMAGES = 1000
 """This many images are checked for what the flow needs before the run starts."""
-OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "timings")
+OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "timings")
 """The columns that the driver needs of a committed image.
 
 They are small enough for Ray to return them inside the reply of the task.
@@ -111,7 +111,7 @@ def _run(run: _Run) -> Summary:
         record(run.flow, run.source, dest, run.profile, run.options)
     pending = _count_pending(dest, sizes)
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
-    summary.verdicts_before, summary.failures_before = count_finished(dest, sizes)
+    summary.counts_before = count_finished(dest, sizes)
     run.report_progress()
     if pending:
         # If this run dies, a later one must not keep the report of the state before it.
@@ -206,6 +206,7 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
                 node_watch.check()
                 continue
             summary.pace.add_block(batch)
+            add_texts(summary.texts, batch["texts"].to_pylist())
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

@@ -28,7 +28,7 @@ SETS = ("tune", "report")
 """The set to fit the model on, and the set to judge it by."""
 
 DRIFT_FIGURES = ("mask_area", "stroke_thickness", "texture", "brightness", "contrast")
-"""What makes a place hard to fill. The picture's size does not: large pictures are usual."""
+"""What makes a place hard to fill; a picture's size does not, since large pictures are usual."""
 
 
 def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD) -> Calibration:

@@ -17,6 +17,7 @@ from flows.evaluation.tables import RUNG_FIGURES, by, mean
 from operators.decisions.gate import model_of
 from operators.inpaint import Inpaint
 from operators.masks.mask import BLEND, pasted
+from operators.rows.regions import KEPT
 from operators.rows.table import row_views
 
 
@@ -46,10 +47,10 @@ def generator_table(records: Sequence[EvaluatedFill]) -> list[TableRow]:
 
 
 def threshold_table(records: Sequence[EvaluatedFill], thresholds: Sequence[float]) -> list[TableRow]:
-    """Per generator and threshold of the predicted distance: the share of fills kept, and the
-    mean distances from the truth.
+    """Per generator and threshold of the predicted error: the share of fills kept, and their mean
+    visible errors.
 
-    The distances are perceptual (shift-tolerant LPIPS). A generator that the gate is not
+    A visible error of 1 is the most that a person accepts. A generator that the gate is not
     calibrated for has no rows.
     """
     rows: list[TableRow] = []
@@ -65,8 +66,8 @@ def threshold_table(records: Sequence[EvaluatedFill], thresholds: Sequence[float
                     "generator": generator,
                     "threshold": threshold,
                     "kept": float(kept.mean()),
-                    "distance_of_kept": float(true[kept].mean()) if kept.any() else float("nan"),
-                    "distance_of_refused": float(true[~kept].mean()) if (~kept).any() else float("nan"),
+                    "error_of_kept": float(true[kept].mean()) if kept.any() else float("nan"),
+                    "error_of_refused": float(true[~kept].mean()) if (~kept).any() else float("nan"),
                 }
             )
     return rows
@@ -81,6 +82,8 @@ def side_by_side(suite: Suite, generators: Sequence[str]) -> Image.Image:
         softened_table, truth = detect_and_soften(suite, entry), suite.truth(entry)
         filled = [row_views(Inpaint(generator).apply(softened_table))[0].regions for generator in generators]
         for number, region in enumerate(row_views(softened_table)[0].regions):
+            if region["state"] == KEPT:
+                continue
             pixels, blend = region.array("pixels", 3), region.array("mask", 4)[:, :, BLEND]
             fills = [regions[number].fill() for regions in filled]
             row = [pixels, *(pixels if fill is None else pasted(pixels, fill, blend) for fill in fills)]

@@ -13,7 +13,8 @@ from typing import Any, TypedDict
 
 from flows.reports.drift import Drift
 from flows.reports.latency import Latencies
-from operators.rows.records import FailureRecord, RegionRecord, TimingRecord
+from operators.ledger.counts import add_texts
+from operators.rows.records import FailureRecord, RegionRecord, TextCounts, TimingRecord
 
 SHOWN = 10
 """Images in each gallery of the report."""
@@ -26,6 +27,7 @@ class LedgerRow(TypedDict):
     path: str
     verdict: str
     reasons: list[str] | None
+    texts: TextCounts | None
     failure: FailureRecord | None
     timings: list[TimingRecord] | None
     regions: list[RegionRecord] | None
@@ -38,6 +40,8 @@ class Digest:
     def __init__(self) -> None:
         self.total = 0
         self.verdicts: Counter[str] = Counter()
+        self.texts: Counter[str] = Counter()
+        """Texts of all images: found, erased, kept and refused."""
         self.failures: Counter[str] = Counter()
         self.rollbacks: Counter[str] = Counter()
         """How often each check of each rung refused a fill."""
@@ -51,6 +55,7 @@ class Digest:
         """Add the row of one image."""
         self.total += 1
         self.verdicts[image["verdict"]] += 1
+        add_texts(self.texts, [image["texts"]])
         if image["failure"]:
             self.failures[image["failure"]["code"]] += 1
         self.latencies.add(milliseconds_by_operator(image))

@@ -14,7 +14,7 @@ TOLERATED = 0.2
 the calibration about 0.02 do.
 """
 MARGIN = 0.25
-"""Share of the calibrated range, 1st to 99th percentile, that is added at both ends."""
+"""Share of the calibrated range (1st to 99th percentile) that is added at both ends."""
 LEAST_TEXTS = 30
 """Texts from which a run is compared; fewer say nothing about a kind of picture."""
 ADVICE = "Calibrate the gate on pictures like yours: cleanplate calibrate --suite FOLDER"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flows.reports.digest import Digest, LedgerRow, margin_used
 from flows.reports.page import render_page, thumbnail
 from operators.ledger import ledger
+from operators.ledger.counts import TEXT_ENDS
 from operators.rows.failure import Failure
 from operators.rows.records import JsonObject
 from operators.storage import files as storage
@@ -51,6 +52,7 @@ def write_report(dest: str) -> str:
         total=digest.total,
         warnings=digest.drift.warnings(rungs),
         verdicts=digest.verdicts.most_common(),
+        texts=[(end, digest.texts[end]) for end in TEXT_ENDS if digest.texts[end]],
         failures=digest.failures.most_common(),
         rollbacks=digest.rollbacks.most_common(),
         latencies=digest.latencies.percentiles(),

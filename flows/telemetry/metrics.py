@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.telemetry.log import FailedRow
+from operators.ledger.counts import TEXT_ENDS, add_texts
 from operators.operator import Operator
 from operators.rows.checks import judged_rungs
 from operators.rows.records import TimingRecord
@@ -38,6 +39,7 @@ class Metrics:
     batches: ray_metrics.Counter
     batch_images: ray_metrics.Counter
     images: ray_metrics.Counter
+    texts: ray_metrics.Counter
     failures: ray_metrics.Counter
     fills: ray_metrics.Counter
     bytes: ray_metrics.Counter
@@ -58,6 +60,7 @@ def _metrics() -> Metrics:
         Counter("cleanplate_batches", "Calls of a stage.", ("stage",)),
         Counter("cleanplate_batch_images", "Images passed to the calls of a stage.", ("stage",)),
         Counter("cleanplate_images", "Images finished, by verdict.", ("verdict",)),
+        Counter("cleanplate_texts", "Texts of finished images, by their end: erased, refused or kept.", ("end",)),
         Counter("cleanplate_failures", "Images that failed in an operator, by code.", ("operator", "code")),
         Counter("cleanplate_fills", "Fills judged, by rung and outcome.", ("rung", "outcome")),
         Counter("cleanplate_bytes", "Bytes of image files, read or written.", ("direction",)),
@@ -89,6 +92,7 @@ def count(operator: Operator, before: pa.Table, after: pa.Table, failed: Iterabl
     if "output_uri" in operator.adds:
         _add(metrics.bytes, {("written",): _count_written(before, after)}, "direction")
         _add(metrics.images, Counter((verdict,) for verdict in after["verdict"].to_pylist()), "verdict")
+        _add(metrics.texts, _count_texts(after), "end")
         _add(metrics.fills, _count_fills(after), "rung", "outcome")
 
 
@@ -126,6 +130,13 @@ def _count_fills(table: pa.Table) -> Counter[tuple[str, ...]]:
             fills.update((rung, "refused") for rung in rungs[: len(rungs) - len(accepted)])
             fills.update((rung, "accepted") for rung in accepted)
     return fills
+
+
+def _count_texts(table: pa.Table) -> Counter[tuple[str, ...]]:
+    """Texts by their end."""
+    texts: Counter[str] = Counter()
+    add_texts(texts, table["texts"].to_pylist())
+    return Counter({(end,): texts[end] for end in TEXT_ENDS})
 
 
 def _gpu_memory() -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from flows.telemetry.progress import Pace, Progress
+from operators.ledger.counts import TEXT_ENDS, Counts
 from operators.rows.failure import CODES
 
 
@@ -23,8 +24,10 @@ class Summary:
     """Images that this run has processed, by verdict."""
     failures: Counter[str] = field(default_factory=Counter)
     """Those of them that failed, by code."""
-    verdicts_before: Counter[str] = field(default_factory=Counter)
-    failures_before: Counter[str] = field(default_factory=Counter)
+    texts: Counter[str] = field(default_factory=Counter)
+    """Texts of the images that this run has processed: found, erased, kept and refused."""
+    counts_before: Counts = field(default_factory=Counts)
+    """The outcome of the images that earlier runs have finished."""
     seconds: float = 0.0
     """Time until the last block arrived."""
     report: str = ""
@@ -49,8 +52,8 @@ class Summary:
             total=self.total,
             listed=self.listed,
             done=done,
-            verdicts=_add_counts(self.verdicts_before, self.verdicts),
-            failures=_add_counts(self.failures_before, self.failures),
+            verdicts=_add_counts(self.counts_before.verdicts, self.verdicts),
+            failures=_add_counts(self.counts_before.failures, self.failures),
             seconds=seconds,
             images_per_second=rates.images_per_second,
             gigabytes_per_second=rates.bytes_per_second / 1e9,
@@ -61,16 +64,17 @@ class Summary:
     def line(self) -> str:
         """The last line that a run prints.
 
-        Its verdicts and failures are those of all runs into the destination.
+        Its verdicts, texts and failures are those of all runs into the destination.
         """
         parts = [f"{self.total} images"]
         if self.before:
             parts.append(f"{self.before} done before")
-        parts.append(count_text(_add_counts(self.verdicts_before, self.verdicts)))
-        failures = _add_counts(self.failures_before, self.failures)
+        parts.append(count_text(_add_counts(self.counts_before.verdicts, self.verdicts)))
+        texts = text_counts(_add_counts(self.counts_before.texts, self.texts))
+        failures = _add_counts(self.counts_before.failures, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
-        return " | ".join(part for part in (", ".join(filter(None, parts)), codes, pace, self.report) if part)
+        return " | ".join(part for part in (", ".join(filter(None, parts)), texts, codes, pace, self.report) if part)
 
 
 def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:
@@ -85,3 +89,9 @@ VERDICTS = ("edited", "partly_edited", "untouched", "rolled_back", "skipped", "f
 def count_text(verdicts: Counter[str]) -> str:
     """The counts in words, such as `3 edited, 1 failed`."""
     return ", ".join(f"{verdicts[name]} {name.replace('_', ' ')}" for name in VERDICTS if verdicts[name])
+
+
+def text_counts(texts: Counter[str]) -> str:
+    """The counts of texts in words, such as `3 texts: 2 erased, 1 kept`; empty without texts."""
+    ends = ", ".join(f"{texts[end]} {end}" for end in TEXT_ENDS if texts[end])
+    return f"{texts['found']} texts: {ends}" if texts["found"] else ""

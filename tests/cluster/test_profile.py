@@ -13,6 +13,7 @@ from cluster.profile import PROFILES, Machines, Profile, ProfileError, Stage, co
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
+from operators.generators.classical import CLASSICAL
 from operators.write import Write
 
 SHIPPED = sorted(file.stem for file in PROFILES.glob("*.yaml"))
@@ -205,6 +206,22 @@ def test_no_workers_at_all_are_refused() -> None:
 
 def test_there_are_shipped_profiles() -> None:
     assert SHIPPED == ["autoscaling", "gpu-node", "one-gpu", "staged"]
+
+
+@pytest.mark.parametrize("name", ["autoscaling", "gpu-node", "one-gpu"])
+@pytest.mark.parametrize("model", CLASSICAL)
+def test_a_classical_fill_takes_no_gpu_of_a_shipped_profile(name: str, model: str) -> None:
+    profile = load(name)
+    assert profile.stage("inpaint_some_model").gpus == 0.5
+    assert profile.stage(f"inpaint_{model}").gpus == 0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_stage_that_keeps_a_large_model_open_has_a_pool_in_a_shipped_profile(name: str, preset: str) -> None:
+    laid_out, names = erase_text(Fills(PRESETS[preset])).lay_out(load(name))
+    operators = ("detect", "describe", "inpaint", "verify", "look_again")
+    assert [stage for stage in names if stage.startswith(operators) and laid_out.stages[stage].pool is None] == []
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -204,11 +204,18 @@ def test_fills_are_counted_by_rung_and_outcome(watched: Watched) -> None:
     expected: Counter[tuple[str, str]] = Counter()
     for region in (region for row in rows(watched) for region in row["regions"] or []):
         rungs = judged_rungs(region["checks"])
-        accepted = region["state"] == "accepted"
+        accepted = region["state"] == "erased"
         expected.update((rung, "refused") for rung in (rungs[:-1] if accepted else rungs))
         expected.update((rung, "accepted") for rung in (rungs[-1:] if accepted else []))
     assert watched.numbers("ray_cleanplate_fills_total", "rung", "outcome") == expected
-    assert ("builtin", "accepted") in expected
+    assert ("hybrid", "accepted") in expected
+
+
+def test_texts_are_counted_by_their_end(watched: Watched) -> None:
+    counts = [row["texts"] for row in rows(watched)]
+    expected = {(end,): sum(texts[end] for texts in counts) for end in ("erased", "refused", "kept")}
+    assert watched.numbers("ray_cleanplate_texts_total", "end") == {end: count for end, count in expected.items() if count}
+    assert expected[("erased",)] > 0
 
 
 def test_bytes_read_and_written_equal_the_files_sizes(watched: Watched) -> None:

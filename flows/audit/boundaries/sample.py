@@ -19,6 +19,7 @@ from operators.pictures.codec import FRAME_CACHE
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
+from operators.rows.regions import OPEN
 from operators.rows.table import Region, row_views
 from operators.soften import Soften
 from operators.storage.source_image import SourceImage
@@ -43,7 +44,7 @@ class Sample:
     found: Sequence[Region]
     """The regions after `detect`."""
     softened: Sequence[Region]
-    """The regions after `soften`."""
+    """The regions after `soften`, without those that are kept."""
     autoencoder: RoundTrip | None = None
     embed: Embed | None = None
 
@@ -99,4 +100,5 @@ def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: 
     rgb = frame.rgb()
     probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
     picture = FRAME_CACHE.decode(sha256, data, operator.limits)
-    return Sample(data, picture, probability, detected.regions, softened.regions, autoencoder, embed)
+    masked = [region for region in softened.regions if region["state"] == OPEN]
+    return Sample(data, picture, probability, detected.regions, masked, autoencoder, embed)

@@ -44,15 +44,16 @@ def paste_back(sample: Sample) -> Iterator[Crossing]:
 def _weights(region: Region) -> tuple[Weights, Weights, Selection]:
     """The weights of a region as floats and as stored in its mask, and where strokes are soft.
 
-    Only a region of a single line counts, because neighbours share a mask. Runs the stroke network
-    again, because a mask keeps no floats.
+    A trace that can be told from the ground has full weight whatever its probability is. That is
+    a decision and no loss, so only weights below 255 count. Runs the stroke network again, because
+    a mask keeps no floats.
     """
     crop, stored = region.crop, region.array("mask", 4)[:, :, BLEND].astype(np.float32)
     exact = np.zeros_like(stored)
-    if region["strokes"] == "found" and len(region["polygons"]) == 1:
+    if region["strokes"] == "found":
         line = Line.of(region.polygons_on_crop(), crop.width, crop.height)
         rgb = region.array("pixels", 3)[line.place]
         probability = stroke_network().line_probability(rgb, line, Soften.seen_height)
         exact[line.place] = np.clip(probability / np.float32(StrokeMask.certain), 0, 1) * 255
-    soft: Selection = (stored > 0) & (exact > 0) & (exact < 255)
+    soft: Selection = (stored > 0) & (stored < 255) & (exact > 0)
     return exact, stored, soft

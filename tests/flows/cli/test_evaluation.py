@@ -110,7 +110,7 @@ def test_a_set_or_bucket_that_the_suite_lacks_is_one_line(assert_refused: Assert
 def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where calibrations are written to, instead of fitting anything."""
     files: list[Path] = []
-    report = {"auc": 0.8, "wrongly_refused": 0.05, "mean_distance_of_all": 0.2, "mean_distance_of_kept": 0.1}
+    report = {"auc": 0.8, "wrongly_refused": 0.05, "mean_error_of_all": 0.2, "mean_error_of_kept": 0.1}
     figures = {"tune": {"auc": 0.9}, "report": report, "report_buckets": {"photo": {"auc": 0.7}}}
     monkeypatch.setattr("flows.evaluation.calibrate.calibrate", lambda *_: {"rungs": {"telea": figures}})
     monkeypatch.setattr("flows.evaluation.calibrate.write_calibration", lambda content, out: files.append(out))

@@ -24,7 +24,7 @@ from flows.engine.settings import Options
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
-from flows.telemetry.summary import Summary
+from flows.telemetry.summary import VERDICTS, Summary
 from operators.ledger import ledger
 from operators.ledger.index import read_shard
 from operators.ledger.lease import Lease
@@ -103,7 +103,7 @@ def test_an_image_without_text_and_one_that_is_rolled_back_are_delivered_byte_fo
             assert row["output_sha256"] == row["source_sha256"]
         if row["verdict"] == "edited":
             assert row["output_sha256"] != row["source_sha256"]
-            assert any(region["state"] == "accepted" for region in row["regions"])
+            assert any(region["state"] == "erased" for region in row["regions"])
 
 
 def test_some_texts_are_erased(finished: Finished) -> None:
@@ -150,14 +150,14 @@ def test_run_json_holds_source_seed_settings_versions_and_model_checksums(finish
         "strokes",
         "efficientnet-lite0",
         "centerface",
+        "hybrid",
         "builtin",
         "realesrgan-animevideov3-x4",
         "patchmatch",
-        "navier_stokes",
     ]
     checksums = {model["alias"]: model["sha256"] for model in content["models"]}
     assert [len(checksum) for checksum in checksums.pop("realesrgan-animevideov3-x4").values()] == [64, 64]
-    assert [len(checksum) for checksum in checksums.values()] == [64, 64, 64, 64, 64, 0, 0]
+    assert [len(checksum) for checksum in checksums.values()] == [64, 64, 64, 64, 64, 0, 64, 0]
 
 
 def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:
@@ -165,11 +165,14 @@ def test_the_summary_counts_verdicts_and_failures(finished: Finished) -> None:
     summary = finished.summary
     assert isinstance(summary, Summary)
     assert (summary.total, summary.before, summary.worked, summary.transient) == (5, 0, 5, 0)
-    for verdict in ("edited", "untouched", "rolled_back", "skipped", "failed"):
+    for verdict in VERDICTS:
         assert summary.verdicts[verdict] == sum(row["verdict"] == verdict for row in rows)
     assert summary.failures == {"not_an_image": 1}
     assert summary.line().startswith("5 images, ")
-    assert "1 failed | not_an_image 1" in summary.line()
+    texts = {end: sum(row["texts"][end] for row in rows) for end in ("found", "erased", "refused", "kept")}
+    assert summary.texts == texts
+    assert f"1 failed | {texts['found']} texts: {texts['erased']} erased" in summary.line()
+    assert " | not_an_image 1 | " in summary.line()
     assert summary.line().endswith(str(finished.dest / "report.html"))
     assert "\n" not in summary.line()
 
@@ -205,10 +208,11 @@ def test_a_run_that_dies_on_its_way_leaves_no_report_of_an_earlier_one(finished:
 @pytest.mark.parametrize(
     ("flow", "named"),
     [
-        (FAST, "its operators"),
-        (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_builtin, inpaint_patchmatch, inpaint_navier_stokes"),
+        (FAST, "inpaint_ground, refine_ground"),
+        (erase_text(Fills(PRESETS["quality"][:1])), "its operators"),
+        (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_hybrid, inpaint_builtin, inpaint_patchmatch"),
     ],
-    ids=["preset", "seed"],
+    ids=["preset", "fewer rungs", "seed"],
 )
 def test_other_settings_into_the_same_destination_are_refused(
     finished: Finished, copy_of_finished: Path, flow: Flow, named: str

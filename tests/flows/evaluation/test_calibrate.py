@@ -70,7 +70,7 @@ def test_a_calibration_says_on_which_suite_and_when_it_was_made(content: Content
     assert content["suite"] == "mine"
     assert content["suite_checksum"] == suite.checksum
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
-    assert content["bad_perceptual_distance"] == BAD
+    assert content["bad_error"] == BAD
     assert list(content["rungs"]) == ["telea"]
 
 
@@ -95,7 +95,7 @@ def test_what_is_kept_and_what_is_refused_are_shares(content: Content) -> None:
         assert 0 <= judged["bad"] <= judged["regions"]
         assert 0 <= judged["wrongly_refused"] <= 1
         assert 0 <= judged["wrongly_kept"] <= 1
-        assert judged["mean_distance_of_all"] > 0
+        assert judged["mean_error_of_all"] > 0
 
 
 def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -> None:
@@ -103,7 +103,7 @@ def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -
     assert model.bound == BAD
     assert all(math.isfinite(value) for value in (*model.mean, *model.scale, *model.weights, model.bias))
     assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(usual_measurements()))
-    assert model.predicted_distance(usual_measurements()) >= 0
+    assert model.predicted_error(usual_measurements()) >= 0
 
 
 def test_the_inputs_are_remembered_by_their_1st_50th_and_99th_percentile() -> None:

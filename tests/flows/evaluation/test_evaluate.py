@@ -126,7 +126,7 @@ def test_the_evaluation_says_of_which_suite_with_which_settings(done: Evaluated)
     content = done.content
     assert content["suite"] == {"name": "mine", "checksum": done.suite.checksum, "images": 3}
     assert (content["rungs"], content["seed"], content["seeds"]) == (["telea", "patchmatch"], 7, 2)
-    assert content["calibration"].keys() == {"suite", "suite_checksum", "date", "bad_perceptual_distance"}
+    assert content["calibration"].keys() == {"suite", "suite_checksum", "date", "bad_error"}
     assert len(content["settings"]) == 9
 
 

@@ -29,7 +29,7 @@ CLEAN = np.full((120, 200, 3), 205, np.uint8)
 CAPTION = Caption("SALE 20", RobotoBold, 32, colour=(200, 20, 30))
 UNFILLED = Flow((Fetch(), Detect(), Soften(), Inpaint("telea", takes=("nothing",)), Verify(gated=False), Compose()))
 """A flow whose only rung fills nothing."""
-UNVERIFIED = Flow((Fetch(), Detect(), Soften(), Inpaint("telea"), Verify(CheckLimits(seam=-1.0)), Compose()))
+UNVERIFIED = Flow((Fetch(), Detect(), Soften(), Inpaint("telea"), Verify(CheckLimits(structure=-1.0)), Compose()))
 """A flow that fills well and never accepts a fill."""
 ERASING = Flow((Fetch(), Detect(), Soften(), Inpaint("telea"), Verify(gated=False), Compose()))
 
@@ -54,7 +54,7 @@ def delivered(suite: Suite, flow: Flow, out: Path) -> EvaluatedImage:
 
 def test_text_that_nothing_fills_is_missed_and_no_fill_was_refused(tmp_path: Path) -> None:
     image = delivered(captioned(tmp_path / "suite"), UNFILLED, tmp_path)
-    assert (image["verdict"], image["outcome"], image["accepted"]) == ("untouched", "missed", False)
+    assert (image["verdict"], image["outcome"], image["accepted"]) == ("rolled_back", "missed", False)
     assert image["texts"][0]["signal_left"] == 1.0
     assert image["texts"][0]["wrongly_refused"] is None
 
@@ -93,4 +93,4 @@ def test_a_changed_picture_that_is_not_acceptable_is_damaged(tmp_path: Path) -> 
     other = CLEAN - 40
     suite = suite_of(tmp_path / "suite", picture, other, [polygon_around(coverage)])
     image = delivered(suite, ERASING, tmp_path)
-    assert (image["verdict"], image["outcome"], image["refusal"]) == ("edited", "damaged", "distance")
+    assert (image["verdict"], image["outcome"], image["refusal"]) == ("edited", "damaged", "flat_error")

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.evaluation.calibrate import BAD
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.side_by_side import generator_table, measure_generators, sample, side_by_side, threshold_table
 from flows.evaluation.suite import Suite
+from operators.decisions.gate import fit_model
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +47,20 @@ def test_every_region_is_tried_by_every_generator(records: list[dict[str, Any]])
         assert row["psnr"] == pytest.approx(np.mean(fills))
 
 
-def test_a_higher_threshold_keeps_more_down_to_nothing_and_up_to_all(records: list[dict[str, Any]]) -> None:
+def test_a_higher_threshold_keeps_more_down_to_nothing_and_up_to_all(
+    records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fills = [record for record in records if record["rung"] == "telea"]
+    errors = [record["figures"]["visible_error"] for record in fills]
+    model = fit_model([record["measured"] for record in fills], errors, BAD)
+    monkeypatch.setattr("flows.evaluation.side_by_side.model_of", lambda rung: model)
     rows = threshold_table(fills, (-1.0, 0.02, 0.04, math.inf))
     assert [row["threshold"] for row in rows] == [-1.0, 0.02, 0.04, math.inf]
     kept = [row["kept"] for row in rows]
     assert kept == sorted(kept) and (kept[0], kept[-1]) == (0.0, 1.0)
-    everything = np.mean([record["figures"]["perceptual_distance"] for record in fills])
-    assert rows[0]["distance_of_refused"] == rows[-1]["distance_of_kept"] == pytest.approx(everything)
-    assert math.isnan(rows[0]["distance_of_kept"]) and math.isnan(rows[-1]["distance_of_refused"])
+    everything = pytest.approx(np.mean(errors))
+    assert rows[0]["error_of_refused"] == rows[-1]["error_of_kept"] == everything
+    assert math.isnan(rows[0]["error_of_kept"]) and math.isnan(rows[-1]["error_of_refused"])
 
 
 def test_a_generator_that_the_gate_does_not_know_has_no_rows(records: list[dict[str, Any]]) -> None:

@@ -59,7 +59,7 @@ def test_groups_keep_the_order_of_their_first_members() -> None:
 
 
 def fill(number: int, rung: str = "telea", **more: Any) -> dict[str, Any]:
-    """A fill whose distance and places all follow from its number."""
+    """A fill whose errors and places all follow from its number."""
     place = {**dict.fromkeys(PLACES, float(number)), "border": False}
     return {
         "file": f"{number}.png",
@@ -67,14 +67,14 @@ def fill(number: int, rung: str = "telea", **more: Any) -> dict[str, Any]:
         "bucket": "photo",
         "rung": rung,
         "place": place,
-        "figures": {"perceptual_distance": number / 100},
+        "figures": {"perceptual_distance": number / 100, "visible_error": number / 100},
         **more,
     }
 
 
 def content_of(fills: list[dict[str, Any]], images: list[dict[str, Any]] | None = None) -> Content:
     return {
-        "calibration": {"bad_perceptual_distance": 0.06},
+        "calibration": {"bad_error": 0.06},
         "fills": fills,
         "images": images or [],
         "rungs": sorted({record["rung"] for record in fills}),
@@ -97,7 +97,7 @@ def test_failure_rates_are_cut_at_the_terciles_of_every_place() -> None:
 def test_failure_rates_are_counted_for_each_rung_and_at_the_border() -> None:
     fills = [fill(number, rung) for number in (1, 9) for rung in RUNGS]
     fills[0]["place"]["border"] = True
-    fills[3]["figures"] = {"perceptual_distance": None}
+    fills[3]["figures"] = {"perceptual_distance": None, "visible_error": None}
     rows = {(row["place"], row["rung"]): (row["fills"], row["bad"]) for row in failure_table(content_of(fills))}
     assert rows["text at the border", "telea"] == (1, 0.0)
     assert rows["text inside", "telea"] == (1, 1.0)

@@ -95,6 +95,13 @@ def test_the_page_counts_verdicts_as_the_ledger_does(page: Page, finished: Finis
         assert share == f"{100 * counts[verdict] / 5:.1f} %"
 
 
+def test_the_page_counts_texts_by_their_end_as_the_ledger_does(page: Page, finished: Finished) -> None:
+    counts = [row["texts"] for row in ledger.read(str(finished.dest)).to_pylist()]
+    sums = {end: sum(texts[end] for texts in counts) for end in ("erased", "refused", "kept")}
+    assert sums["erased"] > 0
+    assert page.rows["Texts"] == [[end, str(count)] for end, count in sums.items() if count]
+
+
 def test_the_page_counts_failures_by_code(page: Page) -> None:
     assert page.rows["Failures and skips by code"] == [["not_an_image", "1"]]
 
@@ -150,7 +157,7 @@ def test_names_are_escaped(finished: Finished, tmp_path: Path) -> None:
 
 def image_row(path: str = "a.png", verdict: str = "untouched", **milliseconds: float) -> dict[str, Any]:
     timings = [{"operator": name.rstrip("_"), "total": value} for name, value in milliseconds.items()]
-    return {"path": path, "verdict": verdict, "failure": None, "regions": None, "timings": timings}
+    return {"path": path, "verdict": verdict, "failure": None, "texts": None, "regions": None, "timings": timings}
 
 
 def digest_of(images: Iterable[dict[str, Any]]) -> Digest:
@@ -178,12 +185,12 @@ def check(value: float, limit: float, rung: str = "telea", passed: bool = True) 
 @pytest.mark.parametrize(
     ("state", "checks", "expected"),
     [
-        ("accepted", [check(1, 2), check(15, 20)], 0.75),
-        ("accepted", [check(3, 2, "patchmatch", False), check(1, 4)], 0.25),
-        ("accepted", [check(float("nan"), 2), check(0, 0)], 0.0),
-        ("open", [check(1, 2)], 0.0),
+        ("erased", [check(1, 2), check(15, 20)], 0.75),
+        ("erased", [check(3, 2, "patchmatch", False), check(1, 4)], 0.25),
+        ("erased", [check(float("nan"), 2), check(0, 0)], 0.0),
+        ("refused", [check(1, 2)], 0.0),
     ],
-    ids=["largest-share", "only-the-rung-that-was-accepted", "not-measured", "kept"],
+    ids=["largest-share", "only-the-rung-that-was-accepted", "not-measured", "refused"],
 )
 def test_closeness_is_the_largest_share_of_a_limit_that_delivered_edits_used(
     state: str, checks: list[dict[str, object]], expected: float
@@ -206,6 +213,7 @@ def test_the_images_shown_are_few_and_the_same_in_whatever_order_the_rows_come()
 
 
 def test_what_was_not_edited_is_not_shown() -> None:
-    digest = digest_of([image_row("a.png", "rolled_back"), image_row("b.png", "edited")])
-    assert [image["path"] for image in digest.sample.images()] == ["b.png"]
-    assert digest.verdicts == {"rolled_back": 1, "edited": 1}
+    images = [image_row("a.png", "rolled_back"), image_row("b.png", "edited"), image_row("c.png", "partly_edited")]
+    digest = digest_of(images)
+    assert sorted(image["path"] for image in digest.sample.images()) == ["b.png", "c.png"]
+    assert digest.verdicts == {"rolled_back": 1, "edited": 1, "partly_edited": 1}

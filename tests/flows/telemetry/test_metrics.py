@@ -39,11 +39,17 @@ def test_rows_that_come_without_timings_are_timed_from_their_first_operator_on()
     assert list(metrics._new_timings(before, before)) == []
 
 
-def test_the_last_fill_of_an_accepted_region_is_accepted_and_all_others_are_refused() -> None:
+def test_the_last_fill_of_an_erased_region_is_accepted_and_all_others_are_refused() -> None:
     checks = [check("patchmatch", "seam"), check("patchmatch", "seam"), check("telea", "seam")]
-    regions = [{"checks": checks, "state": "accepted"}, {"checks": checks, "state": "open"}, {"checks": [], "state": "open"}]
+    regions = [{"checks": checks, "state": "erased"}, {"checks": checks, "state": "refused"}, {"checks": [], "state": "kept"}]
     fills = metrics._count_fills(table({"regions": regions}, {"regions": None}))
     assert fills == {("patchmatch", "refused"): 4, ("telea", "accepted"): 1, ("telea", "refused"): 1}
+
+
+def test_texts_are_counted_by_their_end_and_rows_without_any_add_nothing() -> None:
+    texts = [{"found": 5, "erased": 3, "kept": 2, "refused": 0}, {"found": 1, "erased": 0, "kept": 1, "refused": 0}, None]
+    counted = metrics._count_texts(table(*({"texts": counts} for counts in texts)))
+    assert counted == {("erased",): 3, ("refused",): 0, ("kept",): 3}
 
 
 def test_written_bytes_are_those_of_the_edited_file_or_of_the_source_if_it_was_delivered() -> None:

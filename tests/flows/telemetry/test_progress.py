@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def summary(clock: list[float]) -> Summary:
     """A run of 1,000 images, 400 of them done before, that has just started."""
     summary = Summary(total=1000, before=400)
-    summary.verdicts_before.update(edited=300, untouched=99, failed=1)
-    summary.failures_before.update(corrupt=1)
+    summary.counts_before.verdicts.update(edited=300, untouched=99, failed=1)
+    summary.counts_before.texts.update(found=500, erased=490, kept=10)
+    summary.counts_before.failures.update(corrupt=1)
     summary.pace.watch(FLOW, PROFILE)
     return summary
 
@@ -80,6 +82,20 @@ def test_counts_are_those_of_all_runs(summary: Summary) -> None:
     progress = summary.progress()
     assert progress.verdicts == {"edited": 300, "untouched": 106, "failed": 1}
     assert progress.failures == {"corrupt": 1, "truncated": 1}
+
+
+def test_the_last_line_counts_the_images_and_the_texts_of_all_runs(summary: Summary) -> None:
+    arrive(summary, block(7, 1), "partly_edited")
+    summary.texts.update(found=14, erased=7, refused=6, kept=1)
+    summary.report = "out/report.html"
+    assert summary.line() == (
+        "1000 images, 400 done before, 300 edited, 7 partly edited, 99 untouched, 1 failed"
+        " | 514 texts: 497 erased, 6 refused, 11 kept | corrupt 1 | out/report.html"
+    )
+
+
+def test_the_last_line_of_a_run_without_texts_does_not_speak_of_them() -> None:
+    assert Summary(total=3, verdicts=Counter(untouched=3)).line() == "3 images, 3 untouched"
 
 
 def test_an_operators_share_is_of_the_time_of_its_pool(summary: Summary, clock: list[float]) -> None:
