@@ -9,7 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.decisions.best_fill import CHILDREN, accept_best, better_fill
-from operators.decisions.gate import calibration, model_of
+from operators.decisions.gate import calibration, model_of, promises
 from operators.masks.alpha import paste_on_grounds
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
@@ -117,8 +117,10 @@ class Verify(Operator):
         return map_rows(batch, self.name, adds, self._verify)
 
     def settings(self) -> JsonObject:
-        """The fields, and the checksum of the suite that the gate was calibrated on."""
-        return {**super().settings(), "calibration": calibration().get("suite_checksum")}
+        """The fields, the checksum of the suite that the gate was calibrated on, and what the
+        calibration promises about each rung.
+        """
+        return {**super().settings(), "calibration": calibration().get("suite_checksum"), "promise": promises()}
 
     def _verify(self, row: Row) -> Additions | None:
         regions = row.regions
