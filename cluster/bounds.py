@@ -17,7 +17,7 @@ set a longer time for a slower model.
 
 
 class Bounds(BaseModel):
-    """The bounds beyond which an image fails with the code `time_limit` or `memory_limit`."""
+    """The bounds whose codes are `time_limit` and `memory_limit`; an image beyond them is rolled back."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

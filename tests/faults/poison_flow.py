@@ -28,10 +28,13 @@ class Decoder(Operator):
     adds: ClassVar[tuple[str, ...]] = (
         "width",
         "regions.crop",
+        "regions.pixels",
         "regions.mask",
+        "regions.transparency",
         "regions.fill",
         "regions.checks",
         "regions.state",
+        "regions.reason",
     )
 
     def apply(self, batch: pa.Table) -> pa.Table:
