@@ -49,10 +49,14 @@ def write_report(dest: str) -> str:
         "report.html.j2",
         run=run,
         total=digest.total,
-        warnings=digest.drift.warnings(rungs),
+        warnings=[*digest.fills.lines(), *digest.drift.warnings(rungs)],
         verdicts=digest.verdicts.most_common(),
         failures=digest.failures.most_common(),
         rollbacks=digest.rollbacks.most_common(),
+        fill_errors=[
+            (rung, digest.fills.attempts[rung], errors, digest.fills.messages.get(rung, ""))
+            for rung, errors in digest.fills.errors.most_common()
+        ],
         latencies=digest.latencies.percentiles(),
         worst=[_prepare_image(image) for image in digest.worst.images()],
         sample=[_prepare_image(image) for image in digest.sample.images()],

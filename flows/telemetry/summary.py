@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flows.telemetry.progress import Pace, Progress
 from operators.rows.failure import CODES
+from operators.rows.fill_errors import FillCounts
 
 
 @dataclass
@@ -22,11 +23,13 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     """Images that this run has processed, by verdict."""
     failures: Counter[str] = field(default_factory=Counter)
-    """Those of them that failed, by code."""
+    """Those of them that have a failure, by code."""
     verdicts_before: Counter[str] = field(default_factory=Counter)
     failures_before: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     """Time until the last block arrived."""
+    fills: FillCounts = field(default_factory=FillCounts)
+    """How the fills of this run went, by rung."""
     report: str = ""
     """The address of the report; empty until it is written."""
     pace: Pace = field(default_factory=Pace)
@@ -61,7 +64,8 @@ class Summary:
     def line(self) -> str:
         """The last line that a run prints.
 
-        Its verdicts and failures are those of all runs into the destination.
+        Its verdicts and failures are those of all runs into the destination. A rung whose every
+        fill in this run ended with an error is named, with its first error.
         """
         parts = [f"{self.total} images"]
         if self.before:
@@ -70,7 +74,8 @@ class Summary:
         failures = _add_counts(self.failures_before, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
-        return " | ".join(part for part in (", ".join(filter(None, parts)), codes, pace, self.report) if part)
+        counts = ", ".join(filter(None, parts))
+        return " | ".join(part for part in (counts, codes, *self.fills.lines(), pace, self.report) if part)
 
 
 def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:
