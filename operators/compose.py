@@ -18,6 +18,7 @@ from operators.pictures.picture import Edit
 from operators.pictures.read_back import check_written
 from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure
+from operators.rows.fill_errors import split_errors
 from operators.rows.records import TextCounts
 from operators.rows.regions import ACCEPTED, ERASED, KEPT, REFUSED
 from operators.rows.table import Additions, Region, Row, derive, map_rows
@@ -103,7 +104,7 @@ def _decide_verdict(row: Row) -> Additions:
     """The verdict on one row, the end of each of its regions, and the reasons for both.
 
     The reason for a failure is its code. The other reasons are those of the texts that were not
-    erased, and the doubts about those that were.
+    erased, the doubts about those that were, and the errors of fills of both.
     """
     failure = row["failure"]
     regions = row.regions
@@ -125,8 +126,10 @@ def _verdict_of(counts: TextCounts) -> str:
 def _end_of(region: Region, failure: str | None) -> tuple[str, str | None]:
     """The final state of a region, and the reason if it was not erased."""
     state, reason = region["state"], region["reason"]
-    if state == KEPT or (state == ERASED and failure is None):
-        return state, reason
+    if state == ERASED and failure is None:
+        return ERASED, None
+    if state == KEPT:
+        return KEPT, reason
     if failure is not None:
         return REFUSED, failure
     if state == ACCEPTED:
@@ -136,9 +139,12 @@ def _end_of(region: Region, failure: str | None) -> tuple[str, str | None]:
 
 
 def _reasons_for(region: Region, state: str, reason: str | None) -> list[str]:
-    """The row's reasons for the end of one region; for an erased one they are its doubts."""
+    """The row's reasons for the end of one region; for an erased one they are its doubts.
+
+    The errors of its fills come first, because they name what has to be mended.
+    """
     checks = region["checks"] or []
-    lines = reasons_of(last_checks(checks) if state == ERASED else checks)
+    lines = [*split_errors(region["reason"]), *reasons_of(last_checks(checks) if state == ERASED else checks)]
     return lines if lines or reason is None else [reason]
 
 

@@ -20,11 +20,14 @@ from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.models.registry import fetch_weights, identity, resolve
 from operators.operator import Operator
+from operators.rows.arrays import Pixels
+from operators.rows.checks import FILL_FAILED, check
+from operators.rows.fill_errors import add_error
 from operators.rows.records import BoxRecord, JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
 from operators.rows.timing import add_time
 
-ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "enhanced", "checks")
+ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "enhanced", "checks", "reason")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,15 @@ class Attempt:
     request: Request
     filled: Filled | None
     """None where the crop is all hole, so that there is nothing to continue."""
+
+
+@dataclass(frozen=True)
+class FailedAttempt:
+    """One attempt to fill a region that ended with an error."""
+
+    error: Exception
+    request: Request | None = None
+    """None where the request could not be made."""
 
 
 def seed_of(run_seed: int, source_sha256: str, box: BoxRecord, rung: str, number: int) -> int:
@@ -52,6 +64,11 @@ class Inpaint(Operator):
     Regions that are not open pass at no cost. All rows of a batch share microbatches, but neither
     the sharing nor the order of the regions changes a byte. A fill that cannot promise this,
     because its microbatch was halved for lack of memory, is recorded as `repeatable = false`.
+
+    A fill that ends with an error, out_of_memory included, is a rollback of its region alone: the
+    region stays open for the next rung, gets the check `fill_failed`, and its `reason` gets the
+    error. The row has no failure, so a later run does not try it again. Only memory that runs out
+    outside a fill is a transient failure of the whole row.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -62,6 +79,7 @@ class Inpaint(Operator):
         "regions.checks",
         "regions.state",
         "regions.passes",
+        "regions.reason",
     )
     adds: ClassVar[tuple[str, ...]] = tuple(f"regions.{name}" for name in ADDED)
     rung: str = "telea"
@@ -136,12 +154,12 @@ class Inpaint(Operator):
     def _fetch_folder(self) -> Path | None:
         return fetch_weights(self.model) if self.model.source else None
 
-    def _fill_regions(self, batch: pa.Table) -> dict[int, Attempt | Exception]:
+    def _fill_regions(self, batch: pa.Table) -> dict[int, Attempt | FailedAttempt]:
         """Fill the chosen regions of all rows without a failure.
 
-        The result holds each region's attempt, or its error, by the region's position in the batch.
+        The result holds each region's attempt by the region's position in the batch.
         """
-        attempts: dict[int, Attempt | Exception] = {}
+        attempts: dict[int, Attempt | FailedAttempt] = {}
         requests: dict[int, Request] = {}
         for row in row_views(batch):
             if row["failure"] is not None:
@@ -154,11 +172,14 @@ class Inpaint(Operator):
                     else:
                         attempts[region.position] = Attempt(request, None)
                 except Exception as error:
-                    attempts[region.position] = error
+                    attempts[region.position] = FailedAttempt(error)
         if requests:
             outcomes = fill_all(self._load_generator(), list(requests.values()))
             for (position, request), outcome in zip(requests.items(), outcomes, strict=True):
-                attempts[position] = outcome if isinstance(outcome, Exception) else Attempt(request, outcome)
+                if isinstance(outcome, Exception):
+                    attempts[position] = FailedAttempt(outcome, request)
+                else:
+                    attempts[position] = Attempt(request, outcome)
         return attempts
 
     def _candidates(self, regions: list[Region]) -> list[int]:
@@ -182,7 +203,7 @@ class Inpaint(Operator):
         prompt = render_prompt(describe_surface(figures, self.prompt), self.model)
         return Request(region.array("pixels", 3), region.array("mask", 4), seed, prompt)
 
-    def _record_attempts(self, row: Row, attempts: Mapping[int, Attempt | Exception]) -> Additions | None:
+    def _record_attempts(self, row: Row, attempts: Mapping[int, Attempt | FailedAttempt]) -> Additions | None:
         regions = row.regions
         candidates = self._candidates(regions)
         if not candidates:
@@ -194,29 +215,59 @@ class Inpaint(Operator):
                 records[number]["checks"] = [*regions[number]["checks"], refusal]
         return {f"regions.{name}": [dict(record)[name] for record in records] for name in ADDED}
 
-    def _region_record(self, region: Region, attempt: Attempt | Exception | None) -> RegionRecord:
-        """The region's new children, or the old ones if it was not tried (None).
-
-        Raises the attempt's error.
-        """
+    def _region_record(self, region: Region, attempt: Attempt | FailedAttempt | None) -> RegionRecord:
+        """The region's new children, or the old ones if it was not tried (None)."""
         if attempt is None:
             return cast(RegionRecord, {name: region[name] for name in ADDED})
-        if isinstance(attempt, Exception):
-            raise attempt
+        if isinstance(attempt, FailedAttempt):
+            return self._failed_record(region, attempt)
         request, filled = attempt.request, attempt.filled
-        generative = self.model.family != "classical"
         fill = None
         if filled is not None:
             add_time("model", filled.milliseconds)
-            fill = harmonised(request.pixels, filled.pixels, hole_of(request.mask)) if generative else filled.pixels
+            try:
+                fill = self._finish_fill(request, filled)
+            except Exception as error:
+                return self._failed_record(region, FailedAttempt(error, request))
         return {
+            **self._attempt_record(region, request),
             "fill": None if fill is None else fill_record(fill),
-            "rung": self.model.alias,
-            "seed": request.seed,
-            "passes": (region["passes"] or 0) + 1,
-            "prompt": request.prompt if generative else None,
-            "prompt_sha256": prompt_sha256(request.prompt, self.model) if generative else None,
             "repeatable": filled is None or filled.repeatable,
-            "enhanced": None,
             "checks": region["checks"],
+            "reason": region["reason"],
         }
+
+    def _failed_record(self, region: Region, attempt: FailedAttempt) -> RegionRecord:
+        """The children of a region whose fill ended with an error.
+
+        They are not repeatable, because another run may succeed.
+        """
+        return {
+            **self._attempt_record(region, attempt.request),
+            "fill": None,
+            "repeatable": False,
+            "checks": [*(region["checks"] or []), check(self.model.alias, FILL_FAILED, 1.0, 0.0)],
+            "reason": add_error(region["reason"], self.model.alias, attempt.error),
+        }
+
+    def _attempt_record(self, region: Region, request: Request | None) -> RegionRecord:
+        """The children that say what was tried."""
+        prompt = request.prompt if request is not None and self._is_generative else None
+        return {
+            "rung": self.model.alias,
+            "seed": None if request is None else request.seed,
+            "passes": (region["passes"] or 0) + 1,
+            "prompt": prompt,
+            "prompt_sha256": None if prompt is None else prompt_sha256(prompt, self.model),
+            "enhanced": None,
+        }
+
+    def _finish_fill(self, request: Request, filled: Filled) -> Pixels:
+        """The fill as it is pasted: a generative one gets the colours around its hole."""
+        if not self._is_generative:
+            return filled.pixels
+        return harmonised(request.pixels, filled.pixels, hole_of(request.mask))
+
+    @property
+    def _is_generative(self) -> bool:
+        return self.model.family != "classical"

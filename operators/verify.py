@@ -15,7 +15,7 @@ from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
 from operators.metrics.remains import letters_of_others, visible_remains
 from operators.operator import Operator
-from operators.rows.checks import check, judged_rungs
+from operators.rows.checks import MISSING, check, judged_rungs
 from operators.rows.records import CheckRecord, JsonObject, ModelRecord
 from operators.rows.regions import ACCEPTED, OPEN
 from operators.rows.table import Additions, Region, Row, map_rows
@@ -160,7 +160,7 @@ class Verify(Operator):
         `measurements` is None for a missing fill. `face` is what `face_of` says of its region.
         """
         if measurements is None:
-            return [check(rung, "missing", 1.0, self.limits.missing)]
+            return [check(rung, MISSING, 1.0, self.limits.missing)]
         checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "jump", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         if face is not None:
@@ -201,5 +201,8 @@ def face_of(region: Region) -> float | None:
 
 
 def _is_unjudged(region: Region) -> bool:
-    """Whether a region has had a fill, or an attempt at one, that has no checks yet."""
+    """Whether a region has had a fill, or an attempt at one, that has no checks yet.
+
+    A fill that ended with an error has its check already.
+    """
     return bool(region["state"] == OPEN and (region["passes"] or 0) > len(judged_rungs(region["checks"] or [])))

@@ -11,12 +11,16 @@ import pyarrow as pa
 from operators.ledger import ledger
 from operators.operator import Operator
 from operators.rows.failure import CODES
+from operators.rows.regions import ERASED, REFUSED
 from operators.rows.schema import ledger_rows
 from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
 from operators.rows.timing import timed
 from operators.storage import files as store
 from operators.storage import source_image
 from operators.storage.s3_copy import copy_on_server
+
+OUTCOME = ("verdict", "reasons", "texts", "regions.state", "regions.reason")
+"""The columns that say what became of an image."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Write(Operator):
 
     This order makes a crash harmless: an image without a ledger row is made again, with the same
     bytes, under the same key. If an image was not edited and its source is in the same store, the
-    store copies it by itself. Rows leave this operator without pixels.
+    store copies it by itself. An image with a failure is delivered as its source, even if an edit
+    was encoded before it failed, unless the code forbids delivery. Rows leave this operator
+    without pixels.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
-    adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", "verdict", "reasons")
+    adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", *OUTCOME)
     storage: ClassVar[bool] = True
     dest: str = ""
     """The run's destination: a path or an fsspec URL."""
@@ -43,7 +49,7 @@ class Write(Operator):
         delivered without a record.
         """
         stored = map_rows(batch, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
-        delivered = without_pixels(derive(stored, self.name, ("verdict", "reasons"), _correct_verdict))
+        delivered = without_pixels(derive(stored, self.name, OUTCOME, _correct_outcome))
         ledger.commit(self.dest, ledger_rows(delivered))
         return delivered
 
@@ -52,7 +58,7 @@ class Write(Operator):
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
         uri = store.join(self.dest, "images", row["path"])
-        edited, original = row.data("encoded"), row.data("bytes")
+        edited, original = row.data("encoded") if failure is None else None, row.data("bytes")
         with timed("io"):
             if edited is not None:
                 store.write(uri, edited)
@@ -65,12 +71,25 @@ class Write(Operator):
         return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
 
 
-def _correct_verdict(row: Row) -> Additions | None:
-    """The verdict that follows from the row's failure; None without a failure.
+def _correct_outcome(row: Row) -> Additions | None:
+    """The outcome that follows from the row's failure; None without a failure.
 
-    An image that could not be stored is `failed`, whatever verdict it had before.
+    An image that could not be stored is `failed`, whatever verdict it had before. Of an image
+    that failed after it was composed, no text is erased.
     """
     failure = row["failure"]
     if failure is None:
         return None
-    return {"verdict": CODES[failure["code"]].verdict, "reasons": [failure["code"]]}
+    code, states, texts = failure["code"], [region["state"] for region in row.regions], row["texts"]
+    outcome: Additions = {"verdict": CODES[code].verdict, "reasons": [code]}
+    if ERASED not in states:
+        return outcome
+    ends = [(REFUSED, code) if region["state"] == ERASED else (region["state"], region["reason"]) for region in row.regions]
+    if texts is not None:
+        texts = {**texts, "erased": 0, "refused": texts["refused"] + states.count(ERASED)}
+    return {
+        **outcome,
+        "texts": texts,
+        "regions.state": [state for state, _ in ends],
+        "regions.reason": [reason for _, reason in ends],
+    }

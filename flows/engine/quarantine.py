@@ -3,7 +3,8 @@
 A decoder that crashes, hangs or takes all memory ends the worker in which it runs, and Ray would
 pass the same images to one worker after another without end. So a block whose first attempt
 failed is processed here, image by image, in a child process that can be lost at no cost. The
-image that was in work when the child ended fails for good; its neighbours are not harmed.
+image that was in work when the child ended is rolled back for good, so its source is delivered;
+its neighbours are not harmed.
 """
 
 from __future__ import annotations
@@ -191,9 +192,9 @@ def _serve(connection: Connection[Any, Any]) -> None:
             row = _from_stream(connection.recv_bytes())
             for step in operator.steps:
                 connection.send(("step", step.name))
-                row = step.apply(row)
+                row = _blame_image_for_memory(step.apply(row))
                 check_schema(row, step.name)
-            connection.send(("done", _to_stream(_blame_image_for_memory(row))))
+            connection.send(("done", _to_stream(row)))
     except EOFError:
         return
     except Exception as error:
@@ -219,7 +220,8 @@ def _from_stream(data: bytes) -> pa.Table:
 def _blame_image_for_memory(row: pa.Table) -> pa.Table:
     """Turn out_of_memory into memory_limit, unless it may have been the memory of a GPU.
 
-    An isolated image that runs out of memory is itself the cause.
+    An isolated image that runs out of memory is itself the cause. Later operators must see the
+    final code, because they put it into the verdict, the reasons and the ledger.
     """
     (failure,) = row["failure"].to_pylist()
     if failure is None or failure["code"] != "out_of_memory" or computes_on_gpu():

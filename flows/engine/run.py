@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from cluster.profile import Profile
 from flows.engine.blocks import images_per_block, pack_blocks
+from flows.engine.fill_column import FILLS
 from flows.engine.interruption import run_error_from
 from flows.engine.lost_nodes import NodeWatch
 from flows.engine.polling import batches_or_none
@@ -39,7 +40,7 @@ OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
 FIRST_IMAGES = 1000
 """This many images are checked for what the flow needs before the run starts."""
-OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "timings")
+OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "timings", FILLS)
 """The columns that the driver needs of a committed image.
 
 They are small enough for Ray to return them inside the reply of the task.
@@ -76,7 +77,9 @@ def run(
     """Process every image of `source` that has no final ledger row in `dest`.
 
     Calls `progress` after every block. Raises RunError: with exit code 2 for what the user must
-    correct, with 3 for a run that ended early and that the same command resumes.
+    correct, with 3 for a run that ended early and that the same command resumes. It also raises
+    one with exit code 3, fills_failed, at the end of a run in which every fill of a rung ended
+    with an error: its images are delivered and final, but the model does not work.
     """
     for operator in flow.operators:
         operator.check()
@@ -125,6 +128,8 @@ def _run(run: _Run) -> Summary:
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)
+    if summary.fills.broken_rungs():
+        raise RunError("fills_failed", f"{summary.line()} | mend the model, then start over with --fresh", exit_code=3)
     return summary
 
 
@@ -207,6 +212,9 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
                 continue
             summary.pace.add_block(batch)
             add_texts(summary.texts, batch["texts"].to_pylist())
+            for fills in batch[FILLS].to_pylist():
+                for counts in fills or []:
+                    summary.fills.add(**counts)
             for shard, verdict, failure in zip(
                 batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
             ):

@@ -12,6 +12,7 @@ from cluster.bounds import Bounds
 from cluster.profile import Profile, ProfileError
 from flows.engine.attempts import work_with_retries
 from flows.engine.blocks import unpack_blocks
+from flows.engine.fill_column import select_columns
 from flows.engine.memory_limit import limit_memory
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
@@ -29,8 +30,8 @@ SMALLEST_CPU = 0.0001
 def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str] = SCHEMA.names) -> Dataset:
     """Apply a flow to a Ray Dataset of rows, or of blocks of rows, laid out by the profile.
 
-    The result has only these `columns`. Raises ProfileError for a stage that the profile does not
-    have, and for a stage with GPUs and without a pool.
+    The result has only these `columns`, which may include FILLS. Raises ProfileError for a stage
+    that the profile does not have, and for a stage with GPUs and without a pool.
 
     Ray silently fuses neighbouring stages that request the same resources. So each stage requests
     slightly less CPU than its profile says, by a different multiple of SMALLEST_CPU. It requests
@@ -79,7 +80,7 @@ def work(operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, ta
     result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)
     observe_batch(operator, rows, result)
-    return result if columns is None else result.select(list(columns))
+    return result if columns is None else select_columns(result, columns)
 
 
 class Worker:

@@ -14,6 +14,8 @@ from typing import Any, TypedDict
 from flows.reports.drift import Drift
 from flows.reports.latency import Latencies
 from operators.ledger.counts import add_texts
+from operators.rows.checks import FILL_FAILED
+from operators.rows.fill_errors import FillCounts
 from operators.rows.records import FailureRecord, RegionRecord, TimingRecord
 
 SHOWN = 10
@@ -45,6 +47,7 @@ class Digest:
         self.failures: Counter[str] = Counter()
         self.rollbacks: Counter[str] = Counter()
         """How often each check of each rung refused a fill."""
+        self.fills = FillCounts()
         self.latencies = Latencies()
         self.drift = Drift()
         self.worst = SmallestN(lambda image: (-margin_used(image), image["path"]))
@@ -59,11 +62,14 @@ class Digest:
         if image["failure"]:
             self.failures[image["failure"]["code"]] += 1
         self.latencies.add(milliseconds_by_operator(image))
+        self.fills.add_image(image["regions"] or [], image["reasons"] or [])
         for region in image["regions"] or []:
             if metadata := region.get("metadata"):
                 self.drift.add(dict(metadata))
             self.rollbacks.update(
-                f"{check['rung']}: {check['name']}" for check in region["checks"] or [] if not check["passed"]
+                f"{check['rung']}: {check['name']}"
+                for check in region["checks"] or []
+                if not check["passed"] and check["name"] != FILL_FAILED
             )
         if image["verdict"] in ("edited", "partly_edited"):
             self.worst.add(image)

@@ -52,11 +52,15 @@ def write_report(dest: str) -> str:
         run=run,
         total=digest.total,
         promises=promises_of_run(run["settings"]),
-        warnings=digest.drift.warnings(rungs),
+        warnings=[*digest.fills.lines(), *digest.drift.warnings(rungs)],
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in TEXT_ENDS if digest.texts[end]],
         failures=digest.failures.most_common(),
         rollbacks=digest.rollbacks.most_common(),
+        fill_errors=[
+            (rung, digest.fills.attempts[rung], errors, digest.fills.messages.get(rung, ""))
+            for rung, errors in digest.fills.errors.most_common()
+        ],
         latencies=digest.latencies.percentiles(),
         worst=[_prepare_image(image) for image in digest.worst.images()],
         sample=[_prepare_image(image) for image in digest.sample.images()],

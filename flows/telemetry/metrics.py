@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from flows.telemetry.log import FailedRow
 from operators.ledger.counts import TEXT_ENDS, add_texts
 from operators.operator import Operator
-from operators.rows.checks import judged_rungs
+from operators.rows.checks import FILL_FAILED, judged_rungs
 from operators.rows.records import TimingRecord
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _metrics() -> Metrics:
         Counter("cleanplate_images", "Images finished, by verdict.", ("verdict",)),
         Counter("cleanplate_texts", "Texts of finished images, by their end: erased, refused or kept.", ("end",)),
         Counter("cleanplate_failures", "Images that failed in an operator, by code.", ("operator", "code")),
-        Counter("cleanplate_fills", "Fills judged, by rung and outcome.", ("rung", "outcome")),
+        Counter("cleanplate_fills", "Fills by rung and outcome: accepted, refused or failed.", ("rung", "outcome")),
         Counter("cleanplate_bytes", "Bytes of image files, read or written.", ("direction",)),
         Gauge("cleanplate_gpu_memory_bytes", "Peak GPU memory of a worker.", ("stage",)),
     )
@@ -116,19 +116,26 @@ def _count_bytes(table: pa.Table, name: str) -> int:
 
 def _count_written(before: pa.Table, after: pa.Table) -> int:
     """Bytes of the files written: the edited image, or the source if it was not edited."""
-    lengths = pc.coalesce(pc.binary_length(before["encoded"]), pc.binary_length(before["bytes"]))
+    edited = pc.if_else(pc.is_null(before["failure"]), pc.binary_length(before["encoded"]), None)
+    lengths = pc.coalesce(edited, pc.binary_length(before["bytes"]))
     return pc.sum(lengths.filter(pc.is_valid(after["output_uri"]))).as_py() or 0
 
 
 def _count_fills(table: pa.Table) -> Counter[tuple[str, ...]]:
-    """Judged fills by rung and outcome; the accepted fill of a region is its last one."""
+    """Fills by rung and outcome; the accepted fill of a region is its last one.
+
+    One that ended with an error is `failed`.
+    """
     fills: Counter[tuple[str, ...]] = Counter()
     for regions in table["regions"].to_pylist():
         for region in regions or []:
-            rungs = judged_rungs(region["checks"] or [])
+            checks = region["checks"] or []
+            errors = Counter((check["rung"], "failed") for check in checks if check["name"] == FILL_FAILED)
+            rungs = judged_rungs([check for check in checks if check["name"] != FILL_FAILED])
             accepted = rungs[-1:] if region["state"] == "erased" else []
             fills.update((rung, "refused") for rung in rungs[: len(rungs) - len(accepted)])
             fills.update((rung, "accepted") for rung in accepted)
+            fills += errors
     return fills
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flows.telemetry.progress import Pace, Progress
 from operators.ledger.counts import TEXT_ENDS, Counts
 from operators.rows.failure import CODES
+from operators.rows.fill_errors import FillCounts
 
 
 @dataclass
@@ -23,13 +24,15 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     """Images that this run has processed, by verdict."""
     failures: Counter[str] = field(default_factory=Counter)
-    """Those of them that failed, by code."""
+    """Those of them that have a failure, by code."""
     texts: Counter[str] = field(default_factory=Counter)
     """Texts of the images that this run has processed: found, erased, kept and refused."""
     counts_before: Counts = field(default_factory=Counts)
     """The outcome of the images that earlier runs have finished."""
     seconds: float = 0.0
     """Time until the last block arrived."""
+    fills: FillCounts = field(default_factory=FillCounts)
+    """How the fills of this run went, by rung."""
     report: str = ""
     """The address of the report; empty until it is written."""
     pace: Pace = field(default_factory=Pace)
@@ -64,7 +67,8 @@ class Summary:
     def line(self) -> str:
         """The last line that a run prints.
 
-        Its verdicts, texts and failures are those of all runs into the destination.
+        Its verdicts, texts and failures are those of all runs into the destination. A rung whose
+        every fill in this run ended with an error is named, with its first error.
         """
         parts = [f"{self.total} images"]
         if self.before:
@@ -74,7 +78,8 @@ class Summary:
         failures = _add_counts(self.counts_before.failures, self.failures)
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
-        return " | ".join(part for part in (", ".join(filter(None, parts)), texts, codes, pace, self.report) if part)
+        counts = ", ".join(filter(None, parts))
+        return " | ".join(part for part in (counts, texts, codes, *self.fills.lines(), pace, self.report) if part)
 
 
 def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:

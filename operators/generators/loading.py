@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import sys
 import warnings
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from operators.rows.failure import RunError
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
 """What the libraries raise for invalid weights, configurations and tokenizers."""
+CLIP_TOKENS = 77
+"""The length of a prompt where neither the tokenizer nor the text encoder states one."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
         pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **components)
     except UNREADABLE as error:
         raise RunError("model_invalid", f"{card.alias}: {_one_line(error)}") from error
+    _limit_prompts(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     if device == "cuda":
         torch.backends.cudnn.benchmark = False
@@ -121,6 +125,20 @@ def _load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     if vae is not None and getattr(vae.config, "force_upcast", False):
         vae.to(torch.float32)
     return pipeline
+
+
+def _limit_prompts(pipeline: Any) -> None:
+    """Give every tokenizer without a maximum length that of its text encoder, in tokens.
+
+    transformers then states a number beyond any integer that a tokenizer can be called with.
+    """
+    for name, tokenizer in pipeline.components.items():
+        if name.startswith("tokenizer") and getattr(tokenizer, "model_max_length", 0) > sys.maxsize:
+            encoder = getattr(pipeline, name.replace("tokenizer", "text_encoder"), None)
+            tokenizer.model_max_length = getattr(getattr(encoder, "config", None), "max_position_embeddings", CLIP_TOKENS)
+    # Some pipelines have copied the length of their first tokenizer.
+    if getattr(pipeline, "tokenizer_max_length", 0) > sys.maxsize:
+        pipeline.tokenizer_max_length = pipeline.tokenizer.model_max_length
 
 
 def _load_network(folder: Path, entry: list[str], variant: str, dtype: Any) -> Any:

@@ -2,64 +2,61 @@
 
 A `Failure` raised while a row is processed ends that row, never the batch. Final codes are the
 image's fault and stay in the ledger. The next run retries images with a transient code (storage,
-memory, a lost worker). `skipped` images are not eligible for editing and are delivered unchanged;
-`failed` images are not delivered.
+memory, a lost worker), even if their source was delivered meanwhile. `skipped` images are not
+eligible for editing, and the work on `rolled_back` ones went wrong: both are delivered unchanged.
+`failed` is left for images that cannot be read or stored at all; they are not delivered.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+FAILED, SKIPPED, ROLLED_BACK = "failed", "skipped", "rolled_back"
+
 
 @dataclass(frozen=True)
 class Code:
-    """A failure code: is it retried by a later run, is the source delivered, what it means."""
+    """A failure code: the verdict on its images, whether a later run retries them, its meaning."""
 
+    verdict: str
+    """FAILED, SKIPPED or ROLLED_BACK."""
     transient: bool
-    delivered: bool
     meaning: str
-    rolled_back: bool = False
-    """Whether an edit was made and taken back; only for a code whose source is delivered."""
 
     @property
-    def verdict(self) -> str:
-        """The verdict on the image: `failed` unless its source is delivered.
-
-        A delivered one is `rolled_back` if an edit was taken back, and `skipped` otherwise.
-        """
-        if not self.delivered:
-            return "failed"
-        return "rolled_back" if self.rolled_back else "skipped"
+    def delivered(self) -> bool:
+        """Whether the source is delivered."""
+        return self.verdict != FAILED
 
 
 CODES: dict[str, Code] = {
-    "file_empty": Code(False, False, "the file is empty"),
-    "not_an_image": Code(False, False, "the bytes are not in a readable image format"),
-    "truncated": Code(False, False, "the image data ends early"),
-    "corrupt": Code(False, False, "the image data contradicts itself, for example by a wrong checksum"),
-    "decompression_bomb": Code(False, False, "a small file unpacks to far more data than an image of its size can hold"),
-    "key_missing": Code(False, False, "the source does not contain the object"),
-    "mask_missing": Code(False, True, "there is no mask file for the image"),
-    "mask_unreadable": Code(False, True, "the mask file cannot be decoded or differs in size from the image"),
-    "mask_unclear": Code(False, True, "the mask file does not say for certain which pixels it marks"),
-    "animated": Code(False, True, "the file contains an animation"),
-    "multi_page": Code(False, True, "the file contains several pages or pictures, for example a gain map or a stereo pair"),
-    "pixels_over_limit": Code(False, True, "the image has more pixels than the limit of the run"),
-    "bytes_over_limit": Code(False, True, "the file has more bytes than the limit of the run"),
+    "file_empty": Code(FAILED, False, "the file is empty"),
+    "not_an_image": Code(FAILED, False, "the bytes are not in a readable image format"),
+    "truncated": Code(FAILED, False, "the image data ends early"),
+    "corrupt": Code(FAILED, False, "the image data contradicts itself, for example by a wrong checksum"),
+    "decompression_bomb": Code(FAILED, False, "a small file unpacks to far more data than an image of its size can hold"),
+    "key_missing": Code(FAILED, False, "the source does not contain the object"),
+    "mask_missing": Code(SKIPPED, False, "there is no mask file for the image"),
+    "mask_unreadable": Code(SKIPPED, False, "the mask file cannot be decoded or differs in size from the image"),
+    "mask_unclear": Code(SKIPPED, False, "the mask file does not say for certain which pixels it marks"),
+    "animated": Code(SKIPPED, False, "the file contains an animation"),
+    "multi_page": Code(SKIPPED, False, "the file contains several pages or pictures, for example a gain map or a stereo pair"),
+    "pixels_over_limit": Code(SKIPPED, False, "the image has more pixels than the limit of the run"),
+    "bytes_over_limit": Code(SKIPPED, False, "the file has more bytes than the limit of the run"),
     "mode_unsupported": Code(
-        False, True, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
+        SKIPPED, False, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
     ),
-    "written_wrongly": Code(False, True, "another decoder reads the edited file otherwise than it was meant", rolled_back=True),
-    "output_path_conflict": Code(False, False, "the destination has a file where a folder is needed, or the reverse"),
-    "operator_error": Code(False, False, "an operator raised an unexpected error on this image"),
-    "worker_crashed": Code(False, False, "a process that worked on nothing but the image crashed"),
-    "time_limit": Code(False, False, "an operator took longer than the profile allows"),
-    "memory_limit": Code(False, False, "the image, processed alone, took more memory than the profile allows"),
-    "access_denied": Code(True, False, "the storage denies access to the object"),
-    "storage_error": Code(True, False, "the storage did not answer, or the connection broke"),
-    "disk_full": Code(True, False, "no space is left at the destination"),
-    "out_of_memory": Code(True, False, "there was not enough memory for the image at that moment"),
-    "worker_lost": Code(True, False, "the processes that worked on the image were repeatedly ended from outside"),
+    "written_wrongly": Code(ROLLED_BACK, False, "another decoder reads the edited file otherwise than it was meant"),
+    "output_path_conflict": Code(FAILED, False, "the destination has a file where a folder is needed, or the reverse"),
+    "operator_error": Code(ROLLED_BACK, False, "an operator raised an unexpected error on this image"),
+    "worker_crashed": Code(ROLLED_BACK, False, "a process that worked on nothing but the image crashed"),
+    "time_limit": Code(ROLLED_BACK, False, "an operator took longer than the profile allows"),
+    "memory_limit": Code(ROLLED_BACK, False, "the image, processed alone, took more memory than the profile allows"),
+    "access_denied": Code(FAILED, True, "the storage denies access to the object"),
+    "storage_error": Code(FAILED, True, "the storage did not answer, or the connection broke"),
+    "disk_full": Code(FAILED, True, "no space is left at the destination"),
+    "out_of_memory": Code(ROLLED_BACK, True, "there was not enough memory for the image at that moment"),
+    "worker_lost": Code(FAILED, True, "the processes that worked on the image were repeatedly ended from outside"),
 }
 """Every code that can appear in a ledger row."""
 

@@ -116,7 +116,8 @@ Every region is filled and judged alone, even where the crops of neighbours over
 - `state` is `open` while no fill is good enough, `accepted` once one is, or `kept` for what was
   found but is not to be erased. `compose` ends it: `accepted` becomes `erased` if the picture
   shows the fill, and `open` becomes `refused`.
-- `reason` says why a region was refused or kept; it is null for an erased one.
+- `reason` says why a region was refused or kept; it is null for an erased one. While a region is
+  open, it names the errors of its fills, which `compose` copies to the row's `reasons`.
 - A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.

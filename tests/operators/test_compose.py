@@ -93,6 +93,8 @@ def test_an_image_with_nothing_to_erase_is_untouched(rows, saved, photo, regions
         ("animated", "skipped"),
         ("pixels_over_limit", "skipped"),
         ("mask_missing", "skipped"),
+        ("operator_error", "rolled_back"),
+        ("out_of_memory", "rolled_back"),
         ("truncated", "failed"),
         ("storage_error", "failed"),
     ],

@@ -248,13 +248,17 @@ def test_a_row_that_fails_does_not_lose_the_others(rows, open_region, crop, hole
     for operator in (Inpaint(), Inpaint(rung="x", card=model_card(tiny))):
         done = operator.apply(table)
         codes = [failure and failure["code"] for failure in done["failure"].to_pylist()]
-        assert codes == [None, "operator_error", "corrupt", None]
+        assert codes == [None, None, "corrupt", None]
         assert [row["fill"] is not None for row in (regions[0] for regions in done["regions"].to_pylist())] == [
             True,
-            False,
+            True,
             False,
             True,
         ]
+        failed = done["regions"].to_pylist()[1][1]
+        assert (failed["fill"], failed["state"], failed["passes"], failed["seed"]) == (None, "open", 1, None)
+        assert failed["reason"].startswith(f"fill_failed {operator.model.alias}: operator_error: ValueError: ")
+        assert [(check["name"], check["passed"]) for check in failed["checks"]] == [("fill_failed", False)]
 
 
 def test_the_models_time_is_counted_for_the_rows_it_was_spent_on(rows, open_region, crop, hole, tiny):

@@ -67,6 +67,27 @@ def test_an_image_that_was_written_wrongly_is_delivered_as_its_source(rows, dest
     assert row["output_sha256"] == row["source_sha256"]
 
 
+@pytest.mark.parametrize("code", ["operator_error", "worker_crashed", "time_limit", "memory_limit", "out_of_memory"])
+def test_an_image_whose_work_went_wrong_is_delivered_as_its_source(rows, dest, code):
+    [row] = deliver(dest, failed(rows({"path": "a.jpg", "bytes": ORIGINAL}), code))
+    assert delivered(dest, "a.jpg") == ORIGINAL
+    assert (row["verdict"], row["reasons"]) == ("rolled_back", [code])
+    assert (ledger.done_ids(dest, 0) == set()) is (code == "out_of_memory")
+
+
+def test_an_edit_that_failed_after_it_was_composed_is_not_delivered(rows, dest, text_region):
+    region = {**text_region(1, 2, 3, 4), "state": "erased"}
+    kept = {**text_region(9, 9, 3, 4), "state": "kept", "reason": "too_high"}
+    counts = {"found": 2, "erased": 1, "kept": 1, "refused": 0}
+    failure = {"operator": "write", "code": "time_limit", "message": "x"}
+    record = {"path": "a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "verdict": "edited", "texts": counts}
+    [row] = deliver(dest, rows({**record, "regions": [region, kept], "failure": failure}))
+    assert delivered(dest, "a.jpg") == ORIGINAL
+    assert (row["verdict"], row["reasons"]) == ("rolled_back", ["time_limit"])
+    assert row["texts"] == {"found": 2, "erased": 0, "kept": 1, "refused": 1}
+    assert [(one["state"], one["reason"]) for one in row["regions"]] == [("refused", "time_limit"), ("kept", "too_high")]
+
+
 def test_a_skipped_image_that_was_never_read_is_copied(rows, dest, tmp_path):
     (tmp_path / "vast #%.jpg").write_bytes(ORIGINAL)
     table = failed(rows({"path": "a.jpg", "uri": str(tmp_path / "vast #%.jpg")}), "bytes_over_limit")

@@ -92,7 +92,7 @@ def test_healthy_rows_come_out_as_they_do_in_this_process(rows: Callable[..., pa
 def test_a_poison_ends_its_row_and_passes_through_what_follows(rows: Callable[..., pa.Table]) -> None:
     result = work_isolated(Chain((Decoder(), Compose())), rows(None, b"crash", None, b"hang", b"fill"), BOUNDS)
     assert codes(result) == [None, "worker_crashed", None, "time_limit", "memory_limit"]
-    assert result["verdict"].to_pylist() == ["untouched", "failed", "untouched", "failed", "failed"]
+    assert result["verdict"].to_pylist() == ["untouched", "rolled_back", "untouched", "rolled_back", "rolled_back"]
     assert {failure["operator"] for failure in result["failure"].to_pylist() if failure} == {"decoder"}
 
 

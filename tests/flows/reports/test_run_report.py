@@ -157,7 +157,15 @@ def test_names_are_escaped(finished: Finished, tmp_path: Path) -> None:
 
 def image_row(path: str = "a.png", verdict: str = "untouched", **milliseconds: float) -> dict[str, Any]:
     timings = [{"operator": name.rstrip("_"), "total": value} for name, value in milliseconds.items()]
-    return {"path": path, "verdict": verdict, "failure": None, "texts": None, "regions": None, "timings": timings}
+    return {
+        "path": path,
+        "verdict": verdict,
+        "failure": None,
+        "reasons": None,
+        "texts": None,
+        "regions": None,
+        "timings": timings,
+    }
 
 
 def digest_of(images: Iterable[dict[str, Any]]) -> Digest:
@@ -217,3 +225,15 @@ def test_what_was_not_edited_is_not_shown() -> None:
     digest = digest_of(images)
     assert sorted(image["path"] for image in digest.sample.images()) == ["b.png", "c.png"]
     assert digest.verdicts == {"rolled_back": 1, "edited": 1, "partly_edited": 1}
+
+
+def test_errors_of_fills_are_told_from_refusals() -> None:
+    row = image_row("a.png", "edited")
+    checks = [
+        {"rung": "builtin", "name": "fill_failed", "value": 1.0, "limit": 0.0, "passed": False},
+        {"rung": "telea", "name": "seam", "value": 3.0, "limit": 2.0, "passed": False},
+    ]
+    reasons = ["fill_failed builtin: out_of_memory: too large"]
+    digest = digest_of([{**row, "reasons": reasons, "regions": [{"state": "refused", "rung": "telea", "checks": checks}]}])
+    assert digest.rollbacks == {"telea: seam": 1}
+    assert digest.fills.lines() == ["every fill of builtin failed (1 of 1): out_of_memory: too large"]

@@ -63,3 +63,9 @@ def test_written_bytes_are_those_of_the_edited_file_or_of_the_source_if_it_was_d
     assert metrics._count_written(before, table(*uris)) == 3 + 5
     assert metrics._count_bytes(before, "bytes") == 15
     assert metrics._count_bytes(table({"bytes": None}), "bytes") == 0
+
+
+def test_a_fill_that_ended_with_an_error_is_failed_and_not_refused() -> None:
+    error = {"rung": "builtin", "name": "fill_failed", "value": 1.0, "limit": 0.0, "passed": False}
+    rows = table({"regions": [{"state": "erased", "checks": [error, check("telea", "seam")]}]})
+    assert metrics._count_fills(rows) == {("builtin", "failed"): 1, ("telea", "accepted"): 1}

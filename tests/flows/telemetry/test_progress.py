@@ -163,3 +163,11 @@ def test_pace_without_a_dataset_has_no_queues() -> None:
         ("fetch", None, None),
         ("detect", None, None),
     ]
+
+
+def test_the_last_line_names_a_rung_whose_every_fill_failed() -> None:
+    summary = Summary(total=3)
+    summary.fills.add("builtin", 2, 2, "out_of_memory: not enough memory")
+    summary.fills.add("telea", 2, 1, "operator_error: broken")
+    assert "every fill of builtin failed (2 of 2): out_of_memory: not enough memory" in summary.line()
+    assert "telea" not in summary.line()

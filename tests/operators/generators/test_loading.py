@@ -10,7 +10,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from operators.generators.catalogue import check_model, generator_of
+from operators.generators.generator import Request
 from operators.generators.loading import load, load_without_weights
+from operators.generators.microbatch import fill_all
 from operators.models.in_process import file_sha256
 from operators.models.registry import fetch_weights, pin_checksums, resolve
 from operators.rows.failure import RunError
@@ -178,3 +180,22 @@ def test_a_missing_package_is_reported_in_one_line_that_says_what_to_install(fol
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "diffusers" else found(name, *more))
     with pytest.raises(RunError, match=r"^package_missing: diffusers; install cleanplate\[diffusion\]$"):
         opened(folder("sd9"))
+
+
+@pytest.mark.parametrize("kind", ["sd9", "sdxl", "flux_fill", "amused"])
+def test_a_tokenizer_without_a_length_gets_that_of_its_text_encoder(copy, kind):
+    endless = copy(kind)
+    for file in endless.glob("tokenizer*/tokenizer_config.json"):
+        settings = json.loads(file.read_text())
+        file.write_text(json.dumps({name: value for name, value in settings.items() if name != "model_max_length"}))
+    pipeline = load(card_of(endless), endless).pipeline
+    assert pipeline.tokenizer.model_max_length == pipeline.text_encoder.config.max_position_embeddings == 77
+    assert getattr(pipeline, "tokenizer_max_length", 77) == 77
+    if "tokenizer_2" in pipeline.components:
+        assert pipeline.tokenizer_2.model_max_length == 77
+    mask = np.zeros((64, 64, 4), np.uint8)
+    mask[20:40, 20:40, :3] = 255
+    request = Request(np.full((64, 64, 3), 90, np.uint8), mask, 1, "a wall")
+    card = card_of(endless).model_copy(update={"steps": 2, "native_size": 64})
+    (filled,) = fill_all(generator_of(card, endless), [request])
+    assert not isinstance(filled, Exception), filled

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.rows.checks import check, judged_rungs, reasons_of
+from operators.rows.checks import check, judged_rungs, last_checks, reasons_of
 from operators.rows.records import CheckRecord
 
 NAMES = ("residual_text", "colour_shift", "seam", "predicted_distance")
@@ -50,3 +50,15 @@ def test_reasons_name_rung_measurement_value_and_limit() -> None:
         {"rung": "patchmatch", "name": "detail_loss", "value": 1.25, "limit": 0.8, "passed": False},
     ]
     assert reasons_of(records) == ["telea: seam 3.14 > 2", "patchmatch: detail_loss 1.25 > 0.8"]
+
+
+@pytest.mark.parametrize("name", ["fill_failed", "missing"])
+def test_a_lone_check_is_a_fill_by_itself_even_between_fills_of_its_rung(name: str) -> None:
+    lone = check("telea", name, 1.0, 0.0)
+    assert judged_rungs([*checks("telea"), lone, lone, *checks("telea")]) == ["telea"] * 4
+    assert last_checks([*checks("telea"), lone]) == [lone]
+    assert last_checks([lone, *checks("telea")]) == checks("telea")
+
+
+def test_an_error_of_a_fill_is_no_refusal() -> None:
+    assert reasons_of([check("telea", "fill_failed", 1.0, 0.0)]) == []

@@ -24,8 +24,13 @@ def test_codes_are_plain_words_with_a_meaning():
         assert entry.meaning
 
 
-def test_images_that_another_run_retries_were_never_delivered():
-    assert not [code for code, entry in CODES.items() if entry.transient and entry.delivered]
+def test_every_code_has_the_verdict_of_an_image_that_was_not_edited():
+    assert {entry.verdict for entry in CODES.values()} == {"failed", "skipped", "rolled_back"}
+    assert all(entry.delivered is (entry.verdict != "failed") for entry in CODES.values())
+
+
+def test_of_the_images_that_another_run_retries_only_those_without_memory_were_delivered():
+    assert [code for code, entry in CODES.items() if entry.transient and entry.delivered] == ["out_of_memory"]
 
 
 @pytest.mark.parametrize("code", ["access_denied", "storage_error", "disk_full", "out_of_memory", "worker_lost"])
@@ -49,8 +54,14 @@ def test_an_edit_that_was_written_wrongly_is_rolled_back_for_good():
     assert (code.verdict, code.delivered, code.transient) == ("rolled_back", True, False)
 
 
-def test_only_a_delivered_image_is_rolled_back():
-    assert all(code.delivered for code in CODES.values() if code.rolled_back)
+@pytest.mark.parametrize("code", ["operator_error", "worker_crashed", "time_limit", "memory_limit"])
+def test_an_image_whose_work_went_wrong_is_rolled_back_for_good(code):
+    assert (CODES[code].verdict, CODES[code].transient) == ("rolled_back", False)
+
+
+@pytest.mark.parametrize("code", ["output_path_conflict", "access_denied", "storage_error", "disk_full", "worker_lost"])
+def test_an_image_that_the_storage_does_not_give_or_take_is_failed(code):
+    assert CODES[code].verdict == "failed"
 
 
 def test_a_failure_stays_itself():
