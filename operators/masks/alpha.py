@@ -52,7 +52,8 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
     """The alpha with its hole filled; outside the hole it is unchanged.
 
     `pixels` and `fill` (uint8 height x width x 3) lie on the same ground. Where the known alpha
-    near the hole has one value, the hole has exactly this value.
+    near the hole has one value, the hole has exactly this value. Where the alpha runs smoothly
+    through the hole, the text does not show in it, and it stays as it is.
     """
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     known = ~hole & (distance <= NEAR)
@@ -64,9 +65,11 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
     if least == largest:
         result[hole] = least
         return result
+    if np.abs(alpha - _continued(alpha.astype(np.float32), known))[hole].max() <= SAME:
+        return result
     fit = _LinearFit.of(pixels[known], values)
     residual = np.where(known, alpha - fit.alpha(pixels), 0).astype(np.float32)
-    field = membrane(np.repeat(residual[:, :, None], 3, axis=2), known.astype(np.float32), known)[:, :, 0]
+    field = _continued(residual, known)
     filled = np.clip(np.rint(fit.alpha(fill) + field), least, largest)
     counts = np.bincount(values, minlength=256)
     common = int(counts.argmax())
@@ -74,6 +77,11 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
         filled[np.abs(filled - common) <= SAME] = common
     result[hole] = filled[hole].astype(np.uint8)
     return result
+
+
+def _continued(values: Plane, known: npt.NDArray[np.bool_]) -> Plane:
+    """The smoothest plane through the known values."""
+    return membrane(np.repeat(values[:, :, None], 3, axis=2), known.astype(np.float32), known)[:, :, 0]
 
 
 @dataclass(frozen=True)

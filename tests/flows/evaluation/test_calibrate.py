@@ -63,7 +63,8 @@ def content(suite: Suite) -> Content:
 def usual_measurements() -> dict[str, float]:
     mask = np.zeros((60, 60, 4), np.uint8)
     mask[20:40, 20:40, :2] = 255
-    return measure_fill(np.full((60, 60, 3), 128, np.uint8), mask, 0.0, 0.0)
+    pixels = np.full((60, 60, 3), 128, np.uint8)
+    return measure_fill(pixels, pixels, mask, 0.0)
 
 
 def test_a_calibration_says_on_which_suite_and_when_it_was_made(content: Content, suite: Suite) -> None:
