@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 from flows.reports.drift import Drift
 from flows.reports.latency import Latencies
 from operators.ledger.counts import add_texts
-from operators.rows.records import FailureRecord, RegionRecord, TextCounts, TimingRecord
+from operators.rows.records import FailureRecord, RegionRecord, TimingRecord
 
 SHOWN = 10
 """Images in each gallery of the report."""
@@ -27,7 +27,7 @@ class LedgerRow(TypedDict):
     path: str
     verdict: str
     reasons: list[str] | None
-    texts: TextCounts | None
+    texts: dict[str, int] | None
     failure: FailureRecord | None
     timings: list[TimingRecord] | None
     regions: list[RegionRecord] | None
