@@ -56,11 +56,14 @@ class LookAgain(Operator):
     """Score (0..1) below which a polygon is dropped."""
     surroundings: float = 2.0
     """How far from an erased text the detector looks, in heights of its line."""
+    most_growth: float = 1.5
+    """Highest new text, in heights of the highest erased one: what is left is of the same kind."""
     most_overlap: float = 0.3
     """Share of a new polygon that a known text may cover."""
     confirmation: Confirmation = Confirmation(sure_score=1.01, tallest_share=1.0, largest_area=1.0, most_area=float("inf"))
-    """Every text must be read, because fills mislead the detector more than pictures do. The parts
-    that are looked at hold little but text, so shares of their size have no bounds.
+    """Every text must be read, both in the source and in the picture as it would be delivered,
+    because fills mislead the detector more than pictures do. The parts that are looked at hold
+    little but text, so shares of their size have no bounds.
     """
     limits: Limits = Limits()
 
@@ -97,31 +100,34 @@ class LookAgain(Operator):
         erased = [region for region in regions if region["state"] == ACCEPTED and region["kind"] == "text"]
         if not erased:
             return []
-        rgb = self._delivered(row, erased)
+        source = FRAME_CACHE.picture(row, self.limits).rgb()
+        delivered = self._delivered(row, source, erased)
+        highest = self.most_growth * max(_line_height(region) for region in erased)
         factor = self.scale.factor(frame.width, frame.height)
         known = [polygon for region in regions if region["state"] != ACCEPTED for polygon in region["polygons"]]
         found = []
         for place in _joined([self._near(region, frame) for region in erased]):
-            part = np.ascontiguousarray(rgb[place.inside(frame)])
+            part, before = (np.ascontiguousarray(rgb[place.inside(frame)]) for rgb in (delivered, source))
             texts = find_texts(part, place.width, place.height, factor, self.least_score)
+            texts = [text for text in texts if stroke_height(text.polygon) <= highest]
             seen = [(text.polygon, text.score) for text in texts]
-            for text, verdict in zip(texts, self.confirmation.verdicts(part, seen, place.width, place.height), strict=True):
+            verdicts = (self.confirmation.verdicts(rgb, seen, place.width, place.height) for rgb in (part, before))
+            for text, now, then in zip(texts, *verdicts, strict=True):
                 polygon = [[x + place.x, y + place.y] for x, y in text.polygon]
-                if verdict.confirmed and not any(covers(other, polygon, self.most_overlap) for other in known):
+                if now.confirmed and then.confirmed and not any(covers(other, polygon, self.most_overlap) for other in known):
                     box = Box(text.box.x + place.x, text.box.y + place.y, text.box.width, text.box.height)
                     found.append(new_region([polygon], text.score, "text", text.cells, box))
                     known.append(polygon)
         return found
 
     def _near(self, region: Region, frame: Box) -> Box:
-        height = max(stroke_height(polygon) for polygon in region["polygons"])
+        height = _line_height(region)
         box = bounding_box(region["polygons"], frame.width, frame.height)
         return box.grown(round(self.surroundings * height) + 8, frame.width, frame.height)
 
-    def _delivered(self, row: Row, erased: list[Region]) -> Pixels:
-        """The whole picture with the accepted fills in it, uint8 height x width x 3."""
-        picture = FRAME_CACHE.picture(row, self.limits)
-        rgb, below = picture.rgb(), picture.transparency()
+    def _delivered(self, row: Row, source: Pixels, erased: list[Region]) -> Pixels:
+        """The whole picture `source` with the accepted fills in it, uint8 height x width x 3."""
+        rgb, below = source.copy(), FRAME_CACHE.picture(row, self.limits).transparency()
         frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
         for region in erased:
             fill, seen = region.fill(), region.transparency()
@@ -131,6 +137,11 @@ class LookAgain(Operator):
                     fill = lay(*lift_fill(region.array("pixels", 3), fill, mask, seen), below.ground)
                 rgb[place] = pasted(rgb[place], fill, mask[:, :, BLEND])
         return rgb
+
+
+def _line_height(region: Region) -> float:
+    """The height in pixels of a region's highest line."""
+    return max(stroke_height(polygon) for polygon in region["polygons"])
 
 
 def _joined(boxes: list[Box]) -> list[Box]:

@@ -12,7 +12,7 @@ from operators.decisions.routing import REFINED
 from operators.masks.geometry import stroke_height
 from operators.masks.mask import BLEND, CORE, pasted
 from operators.masks.stroke_mask import StrokeMask
-from operators.metrics.remains import remains_of_line
+from operators.metrics.remains import letters_of_others, remains_of_line
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
 from operators.rows.records import CheckRecord, ModelRecord
@@ -94,9 +94,11 @@ class Refine(Operator):
         result = pasted(pixels, fill, mask[:, :, BLEND])
         before = mask[:, :, BLEND].copy()
         for polygon in region.polygons_on_crop():
-            _, strokes = remains_of_line(result, polygon)
+            _, strokes = remains_of_line(result, polygon, letters_of_others(mask))
             height = max(1.0, stroke_height(polygon))
-            core, _ = self.strokes.traced(pixels, np.where(strokes, 255, 0).astype(np.uint8), height)
+            found = np.where(strokes, 255, 0).astype(np.uint8)
+            lines, _ = self.strokes.page_lines(pixels, found, height)
+            core, _ = self.strokes.traced(pixels, found, height, lines)
             for channel in (CORE, BLEND):
                 mask[:, :, channel] = np.maximum(mask[:, :, channel], core)
         return mask if (mask[:, :, BLEND] > before).any() else None

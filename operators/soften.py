@@ -8,19 +8,21 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.geometry import bounding_box
+from operators.masks.geometry import Polygon, bounding_box
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Row, map_rows
+from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 
 
@@ -64,6 +66,7 @@ class Soften(Operator):
         "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = (
+        "regions.polygons",
         "regions.crop",
         "regions.pixels",
         "regions.mask",
@@ -120,15 +123,17 @@ class Soften(Operator):
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
         """The detected regions of a picture with crops and masks; REGION structs in and out."""
         frame = Box(0, 0, *picture.size)
-        chosen = [record for record in detected if record["state"] == OPEN and record.get("crop") is None]
-        strokes = [self._find_strokes(record, picture, frame) for record in chosen]
-        crops = self._crops(strokes, frame)
+        chosen = [number for number, record in enumerate(detected) if record["state"] == OPEN and record.get("crop") is None]
+        records = list(detected)
+        strokes = []
+        for number in chosen:
+            others = [polygon for record in records if record is not records[number] for polygon in record["polygons"]]
+            records[number], part = self._find_strokes(records[number], picture, frame, others)
+            strokes.append(part)
         known = [_strokes_of(record) for record in detected if record.get("crop") is not None]
-        softened = iter(
-            self._mask_region(record, own, crop, [*strokes, *known], picture)
-            for record, own, crop in zip(chosen, strokes, crops, strict=True)
-        )
-        return [next(softened) if any(record is one for one in chosen) else record for record in detected]
+        for number, own, crop in zip(chosen, strokes, self._crops(strokes, frame), strict=True):
+            records[number] = self._mask_region(records[number], own, crop, [*strokes, *known], picture)
+        return records
 
     def _crops(self, strokes: Sequence[Strokes], frame: Box) -> list[Box]:
         """The context crop of each text; narrow ones if wide ones covered more than the frame."""
@@ -158,28 +163,70 @@ class Soften(Operator):
             "checks": [],
         }
 
-    def _find_strokes(self, record: RegionRecord, picture: Picture, frame: Box) -> Strokes:
-        """The user's mask; else what the stroke network finds; else the polygons as a whole."""
+    def _find_strokes(
+        self, record: RegionRecord, picture: Picture, frame: Box, others: Sequence[Polygon]
+    ) -> tuple[RegionRecord, Strokes]:
+        """The user's mask; else what the stroke network finds; else the polygons as a whole.
+
+        The record comes back with its polygon extended to the end of its line.
+        """
         if record["kind"] == "mask":
             box = bounding_box(record["polygons"], frame.width, frame.height)
             weights = _resampled(record["probability"], box)
-            return Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)
-        line = Line.of(record["polygons"], frame.width, frame.height)
+            return record, Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)
+        line, probability = self._look_at(record["polygons"], picture, frame)
+        polygon = self._whole_line(record["polygons"][0], line, probability, picture, others)
+        if polygon is not record["polygons"][0]:
+            record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
+            line, probability = self._look_at(record["polygons"], picture, frame)
         reach = line.reach.grown(self.strokes.reach, frame.width, frame.height)
-        rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
-        seen = rgb[line.reach.inside(reach)]
-        probability = stroke_network().line_probability(seen, line, self.seen_height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
         share = float(touched[inside].mean()) if inside.any() else 0.0
         if self.least_share <= share <= self.most_share:
+            rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
             found = moved(np.where(touched, 255, 0).astype(np.uint8), line.reach, reach)
             confidence = moved(np.rint(probability * 255).astype(np.uint8), line.reach, reach)
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
-            core, visible = self.strokes.traced(rgb, found, line.height)
-            return Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, visible))
+            lines, underline = self._page_lines(picture, line, reach, found)
+            found = np.where(underline, 255, found).astype(np.uint8)
+            core, visible = self.strokes.traced(rgb, found, line.height, lines)
+            return record, Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, visible))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
-        polygon = moved(line.inside, line.reach, reach)
-        return Strokes(POLYGON, line.height, reach, polygon, confidence, certainty=polygon)
+        whole = moved(line.inside, line.reach, reach)
+        return record, Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
+
+    def _page_lines(self, picture: Picture, line: Line, reach: Box, found: Pixels) -> tuple[Selection, Selection]:
+        """The page's lines and the text's underline on `reach`.
+
+        They are looked for beyond it, to see how long they are.
+        """
+        wide = reach.grown(round(2 * line.height), *picture.size)
+        rgb = picture.rgb(wide.x, wide.y, wide.width, wide.height)
+        lines, underline = self.strokes.page_lines(rgb, moved(found, reach, wide), line.height)
+        return lines[reach.inside(wide)], underline[reach.inside(wide)]
+
+    def _look_at(self, polygons: Sequence[Polygon], picture: Picture, frame: Box) -> tuple[Line, npt.NDArray[np.float32]]:
+        """The line with these polygons, and its stroke probabilities on its `reach`."""
+        line = Line.of(polygons, frame.width, frame.height)
+        rgb = picture.rgb(line.reach.x, line.reach.y, line.reach.width, line.reach.height)
+        return line, stroke_network().line_probability(rgb, line, self.seen_height)
+
+    def _whole_line(
+        self,
+        polygon: list[list[float]],
+        line: Line,
+        probability: npt.NDArray[np.float32],
+        picture: Picture,
+        others: Sequence[Polygon],
+    ) -> list[list[float]]:
+        """The polygon up to the ends of its line; see `whole_line`."""
+        window = line.reach.grown(round(LONGEST_EXTENSION * line.height), *picture.size)
+        rgb = picture.rgb(window.x, window.y, window.width, window.height)
+        strokes = moved(np.where(self.strokes.touched(probability), 255, 0).astype(np.uint8), line.reach, window) > 0
+        local = [[x - window.x, y - window.y] for x, y in polygon]
+        near = [other for other in others if bounding_box([other], *picture.size).overlaps(window)]
+        extended = whole_line(rgb, local, strokes, [[[x - window.x, y - window.y] for x, y in other] for other in near])
+        return polygon if extended is local else [[x + window.x, y + window.y] for x, y in extended]
 
     def _mask(self, strokes: Sequence[Strokes], own: Strokes, crop: Box, pixels: Pixels) -> Pixels:
         """The mask of one crop; `own` are its own strokes, `strokes` those of all texts."""

@@ -9,11 +9,11 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.decisions.best_fill import CHILDREN, accept_best, better_fill
-from operators.decisions.gate import calibration, model_of
+from operators.decisions.gate import calibration, model_of, promises
 from operators.masks.alpha import paste_on_grounds
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
-from operators.metrics.remains import visible_remains
+from operators.metrics.remains import letters_of_others, visible_remains
 from operators.operator import Operator
 from operators.rows.checks import check, judged_rungs
 from operators.rows.records import CheckRecord, JsonObject, ModelRecord
@@ -48,7 +48,9 @@ class CheckLimits:
     """Grey levels by which a fill of plain ground differs from it; see `structure_in_fill`."""
     colour_shift: float = 25.0
     """CIELAB distance between edit and ring; see `lab_difference`."""
-    seam: float = 2.5
+    jump: float = 40.0
+    """Grey levels by which steps across the edit's border exceed those of the ring; see `jump`."""
+    seam: float = 4.0
     """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
     face_damage: float = 0.03
     """Widths of the face by which strokes of text may cover what makes it a face; see
@@ -115,8 +117,10 @@ class Verify(Operator):
         return map_rows(batch, self.name, adds, self._verify)
 
     def settings(self) -> JsonObject:
-        """The fields, and the checksum of the suite that the gate was calibrated on."""
-        return {**super().settings(), "calibration": calibration().get("suite_checksum")}
+        """The fields, the checksum of the suite that the gate was calibrated on, and what the
+        calibration promises about each rung.
+        """
+        return {**super().settings(), "calibration": calibration().get("suite_checksum"), "promise": promises()}
 
     def _verify(self, row: Row) -> Additions | None:
         regions = row.regions
@@ -157,7 +161,7 @@ class Verify(Operator):
         """
         if measurements is None:
             return [check(rung, "missing", 1.0, self.limits.missing)]
-        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "seam")
+        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "jump", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         if face is not None:
             checks.append(check(rung, "face_damage", face, self.limits.face_damage))
@@ -181,7 +185,7 @@ def measure_region(region: Region) -> dict[str, float] | None:
     results = [pasted(pixels, fill, mask[:, :, BLEND])] if seen is None else paste_on_grounds(pixels, fill, mask, seen)
     residual = 0.0
     if region["kind"] == "text":
-        residual = max(visible_remains(result, region.polygons_on_crop()) for result in results)
+        residual = max(visible_remains(result, region.polygons_on_crop(), letters_of_others(mask)) for result in results)
     return measure_fill(pixels, results[0], mask, residual)
 
 

@@ -14,9 +14,9 @@ from flows.cli.errors import errors, one_line_errors
 from flows.cli.options import Limit, Model, Preset, Seed, Source
 from flows.evaluation import suite as suites
 from flows.evaluation.default_suite import default_folder, default_suite
-from flows.ladder import rungs_of
+from flows.ladder import PRESETS, rungs_of
 from operators.decisions import gate
-from operators.generators.classical import CLASSICAL
+from operators.models.registry import resolve
 from operators.rows.failure import RunError
 
 Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
@@ -84,17 +84,38 @@ def calibrate_gate(
     out: Annotated[
         Path, typer.Option(help="File to write the thresholds to. The default is the file that `verify` reads.")
     ] = gate.PATH,
+    target: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.999, help="Largest share of bad edits among the accepted, at 95% confidence."),
+    ] = 0.05,
+    rungs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rung",
+            help="Rung to calibrate; repeat it for several, the file holds no other. The default is those of all presets.",
+        ),
+    ] = None,
+    check_promise: Annotated[
+        bool, typer.Option("--check-promise", help="Also measure the set promise, and say whether each promise holds there.")
+    ] = False,
     workers: Processes = None,
 ) -> None:
-    """Fit the thresholds of `verify` to fills whose truth is known.
+    """Fit the thresholds of `verify` to fills whose truth is known, and say what they promise.
 
     Run it again whenever masks or fills change.
     """
     with one_line_errors():
-        from flows.evaluation.calibrate import calibrate, write_calibration
+        from flows.evaluation.calibrate import CHECK_SET, calibrate, check_promises, write_calibration
+        from flows.reports.promise import check_in_words, promise_in_words
 
+        loaded_suite, processes = _load_suite(suite), workers or profiles.cores()
+        if check_promise:
+            _chosen(loaded_suite, [CHECK_SET], ())
+        chosen = tuple(dict.fromkeys(rungs or [step.model for steps in PRESETS.values() for step in steps]))
+        for name in chosen:
+            resolve(name)
         try:
-            content = calibrate(_load_suite(suite), (*CLASSICAL, "builtin"), workers or profiles.cores())
+            content = calibrate(loaded_suite, chosen, processes, target=target)
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
@@ -106,6 +127,18 @@ def calibrate_gate(
                 f"{report['mean_error_of_all']:.3f} -> {report['mean_error_of_kept']:.3f} | "
                 + ", ".join(f"{bucket} {part['auc']:.2f}" for bucket, part in figures["report_buckets"].items())
             )
+            buckets = figures["promise_buckets"].items()
+            print(
+                f"{rung}: {promise_in_words(figures['promise'])} | "
+                + ", ".join(f"{bucket} {part['most_bad']:.0%} ({part['bad']} of {part['kept']})" for bucket, part in buckets)
+            )
+        if check_promise:
+            try:
+                checked = check_promises(loaded_suite, content, processes)
+            except ValueError as error:
+                raise RunError("suite_invalid", str(error)) from None
+            for name, observed in checked.items():
+                print(f"{name}: {check_in_words(content['rungs'][name]['promise'], observed)}")
         print(out)
 
 

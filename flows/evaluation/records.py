@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from operators.decisions.gate import Promise, RungPromise
 from operators.rows.records import JsonObject
 
 Figures = Mapping[str, float | None]
@@ -150,12 +151,16 @@ class GateJudgement(TypedDict):
 
 
 class RungCalibration(TypedDict):
-    """One rung's model, and how well it judges each set and each bucket of the set `report`."""
+    """One rung's model, how well it judges each set and each bucket of the set `report`, and what
+    that promises about the fills that every check accepts.
+    """
 
     model: JsonObject
     tune: GateJudgement
     report: GateJudgement
     report_buckets: dict[str, GateJudgement]
+    promise: RungPromise
+    promise_buckets: dict[str, Promise]
 
 
 class Calibration(TypedDict):
@@ -165,6 +170,8 @@ class Calibration(TypedDict):
     suite_checksum: str
     date: str
     bad_error: float
+    target: float
+    """The share of bad fills among the accepted ones, 0..1, that thresholds are chosen for."""
     inputs: dict[str, list[float]]
     """Figure to the 1st, 50th and 99th percentile of the regions."""
     rungs: dict[str, RungCalibration]

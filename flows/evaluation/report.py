@@ -17,6 +17,7 @@ from flows.evaluation.records import EvaluatedImage, Evaluation, TableRow
 from flows.evaluation.suite import SETS, Suite
 from flows.reports.charts import bars
 from flows.reports.page import render_page, thumbnail
+from flows.reports.promise import promises_of_run
 from operators.rows.records import JsonObject
 
 THUMBNAIL = 200
@@ -50,6 +51,7 @@ def write_reports(suite: Suite, out: Path) -> Path:
         charts=_draw_charts(content, timings, sets[-1]),
         pictures=[_picture_row(suite, out, image) for image in content["images"]],
         varying=_varying_fills(out, content),
+        promises=promises_of_run(content["settings"]),
         warnings=warnings,
     )
     (out / "report.html").write_text(page)
@@ -95,7 +97,8 @@ def _render_markdown(content: Evaluation, sections: Mapping[str, Sequence[TableR
         "",
         f"{suite['images']} images, suite {suite['checksum']}, seed {content['seed']}.",
     ]
-    lines += ["", *(f"- Warning: {warning}" for warning in warnings)]
+    lines += ["", *(f"- Promise: {promise}" for promise in promises_of_run(content["settings"]))]
+    lines += [f"- Warning: {warning}" for warning in warnings]
     for title, rows in sections.items():
         lines += ["", f"## {title}", ""]
         if rows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flows.reports.digest import Digest, LedgerRow, margin_used
 from flows.reports.page import render_page, thumbnail
+from flows.reports.promise import promises_of_run
 from operators.ledger import ledger
 from operators.ledger.counts import TEXT_ENDS
 from operators.rows.failure import Failure
@@ -50,6 +51,7 @@ def write_report(dest: str) -> str:
         "report.html.j2",
         run=run,
         total=digest.total,
+        promises=promises_of_run(run["settings"]),
         warnings=digest.drift.warnings(rungs),
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in TEXT_ENDS if digest.texts[end]],

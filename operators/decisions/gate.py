@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,9 @@ def features(measurements: Mapping[str, float]) -> Array:
     values = {name: 0.0 if math.isnan(value) else value for name, value in measurements.items()}
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
     rings = [values[f"ring_{octave}"] for octave in range(4)]
-    logarithms = [float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text")]
+    logarithms = [
+        float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text", "jump")
+    ]
     others = [values[name] for name in ("coverage", "thickness", "area", "trial", "grain", "plain")]
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 
@@ -88,6 +91,29 @@ def area_under_curve(score: Array, bad: npt.NDArray[np.bool_]) -> float:
     return float((above > 0).mean() + 0.5 * (above == 0).mean())
 
 
+class Promise(TypedDict):
+    """How many accepted fills of some regions are bad, and what that promises about others."""
+
+    set: str
+    """The set of the suite that it was measured on; no threshold was chosen on it."""
+    kept: int
+    """Fills of that set that every check accepts."""
+    bad: int
+    """Bad ones among them."""
+    most_bad: float
+    """The largest share of bad ones that this does not contradict, 0..1; see `risk`."""
+    confidence: float
+
+
+class RungPromise(Promise):
+    """What a calibration promises about all accepted fills of one rung."""
+
+    target: float
+    """The share that `most_bad` was to stay below when the threshold was chosen, 0..1."""
+    target_met: bool
+    """Whether the set that the threshold was chosen on shows that it does."""
+
+
 @cache
 def calibration(path: Path = PATH) -> JsonObject:
     """The calibration file, read once per process; without a file, no rung is calibrated."""
@@ -99,3 +125,8 @@ def model_of(rung: str) -> Model | None:
     """The calibrated model of a rung; None if the rung is not calibrated."""
     entry = calibration()["rungs"].get(rung)
     return Model(**entry["model"]) if entry else None
+
+
+def promises() -> dict[str, RungPromise]:
+    """The promise of each calibrated rung that has one."""
+    return {rung: entry["promise"] for rung, entry in calibration()["rungs"].items() if entry.get("promise")}

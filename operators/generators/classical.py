@@ -46,7 +46,8 @@ def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
     from patchmatch import inpaint, set_random_seed
 
     set_random_seed(seed % 2**32)
-    result: Pixels = inpaint(pixels, hole, patch_size=3)
+    # The library shrinks the crop with its hole, so letters left in it would tint the fill.
+    result: Pixels = inpaint(navier_stokes(pixels, hole, seed), hole, patch_size=3)
     return result
 
 

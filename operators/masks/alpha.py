@@ -10,32 +10,35 @@ carries into the hole what the function does not explain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from operators.masks.mask import BLEND, hole_of, pasted
 from operators.masks.membrane import membrane
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import Pixels, Selection
 from operators.rows.transparency import Transparency, lay, lay_again, lift
 
 NEAR = 16
 """Distance in pixels from the hole within which the known alpha counts."""
 RIDGE = 64.0
 """Variance in squared grey levels below which colours do not explain the alpha."""
+WINDOW = 8.0
+"""Standard deviation in pixels of the window in which the alpha follows the colours."""
+LEAST_KNOWN = 1e-4
+"""Share of a window that is known, below which the whole crop counts more than the window."""
+PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+"""The pairs of channels of a covariance."""
 SAME = 8
 """Difference of alpha that is no more than an error of the fit."""
 MOST = 0.5
 """Share of the known alpha that has one value if the fill has this value too."""
 JUDGED_GROUNDS = (0, 128, 255)
-"""Plain grounds on which a fill is judged; between them the picture changes linearly."""
-CHECKER_SIDE = 8
-"""Side in pixels of the squares of the chequered ground."""
-CHECKER_LEVELS = (153, 102)
-"""Grey levels of the squares."""
+"""Grounds on which a fill is judged.
 
+Between them the picture changes linearly, and each square of a chequered ground is one of those
+between. A chequered ground itself would add edges of its own, which look like strokes.
+"""
 Plane = npt.NDArray[np.float32]
 
 
@@ -67,10 +70,11 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
         return result
     if np.abs(alpha - _continued(alpha.astype(np.float32), known))[hole].max() <= SAME:
         return result
-    fit = _LinearFit.of(pixels[known], values)
-    residual = np.where(known, alpha - fit.alpha(pixels), 0).astype(np.float32)
+    seen = np.where(hole[:, :, None], fill, pixels)
+    fit = _fit_alpha(pixels, alpha, known, known | hole, seen)
+    residual = np.where(known, alpha - fit, 0).astype(np.float32)
     field = _continued(residual, known)
-    filled = np.clip(np.rint(fit.alpha(fill) + field), least, largest)
+    filled = np.clip(np.rint(fit + field), *_range_around(alpha, known))
     counts = np.bincount(values, minlength=256)
     common = int(counts.argmax())
     if counts[common] >= MOST * values.size:
@@ -79,47 +83,52 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
     return result
 
 
-def _continued(values: Plane, known: npt.NDArray[np.bool_]) -> Plane:
+def _continued(values: Plane, known: Selection) -> Plane:
     """The smoothest plane through the known values."""
     return membrane(np.repeat(values[:, :, None], 3, axis=2), known.astype(np.float32), known)[:, :, 0]
 
 
-@dataclass(frozen=True)
-class _LinearFit:
-    """The alpha as a linear function of the colours that are seen."""
+def _range_around(alpha: Pixels, known: Selection) -> tuple[Pixels, Pixels]:
+    """The least and the largest known alpha within NEAR pixels, or of all where none is known."""
+    square = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    least = cv2.erode(np.where(known, alpha, 255).astype(np.uint8), square)
+    largest = cv2.dilate(np.where(known, alpha, 0).astype(np.uint8), square)
+    far = cv2.dilate(known.astype(np.uint8), square) == 0
+    least[far], largest[far] = alpha[known].min(), alpha[known].max()
+    return least, largest
 
-    slope: npt.NDArray[np.float64]
-    """Alpha per grey level of red, green and blue."""
-    level: float
-    """The alpha of black."""
 
-    @classmethod
-    def of(cls, colours: Pixels, alpha: Pixels) -> _LinearFit:
-        """The ridge regression of alpha (uint8, number) on colours (uint8, number x 3)."""
-        middle, level = colours.mean(axis=0), alpha.mean()
-        centred = colours - middle
-        covariance = centred.T @ centred / len(alpha) + RIDGE * np.eye(3)
-        slope = np.linalg.solve(covariance, centred.T @ (alpha - level) / len(alpha))
-        return cls(slope, float(level - middle @ slope))
+def _fit_alpha(pixels: Pixels, alpha: Pixels, known: Selection, places: Selection, fill: Pixels) -> Plane:
+    """The alpha of a fill in some places, from a linear fit to the known pixels around each.
 
-    def alpha(self, pixels: Pixels) -> Plane:
-        """The alpha of pixels (uint8 height x width x 3), not clipped to 0..255."""
-        return (pixels @ self.slope + self.level).astype(np.float32)
+    The fit is the guided filter's (He, Sun and Tang, "Guided Image Filtering", 2013), with a
+    Gaussian window that skips unknown pixels. Far from them it is the fit to all known pixels.
+    """
+    weight = known.astype(np.float64)
+    colours, values = pixels.astype(np.float64), alpha.astype(np.float64)
+    products = [colours[:, :, first] * colours[:, :, second] for first, second in PAIRS]
+    with_alpha = [colours[:, :, channel] * values for channel in range(3)]
+    moments = np.stack([*colours.transpose(2, 0, 1), values, *products, *with_alpha], axis=2)
+    whole = moments[known].mean(axis=0)
+    local = [cv2.GaussianBlur(moments[:, :, number] * weight, (0, 0), WINDOW) for number in range(moments.shape[2])]
+    around = cv2.GaussianBlur(weight, (0, 0), WINDOW)[places][:, None]
+    mean = (np.stack([plane[places] for plane in local], axis=1) + LEAST_KNOWN * whole) / (around + LEAST_KNOWN)
+    middle, level = mean[:, :3], mean[:, 3]
+    covariance = np.zeros((len(mean), 3, 3))
+    for number, (first, second) in enumerate(PAIRS):
+        covariance[:, first, second] = covariance[:, second, first] = mean[:, 4 + number] - middle[:, first] * middle[:, second]
+    slope = np.linalg.solve(covariance + RIDGE * np.eye(3), (mean[:, 10:] - middle * level[:, None])[:, :, None])[:, :, 0]
+    result = np.zeros(known.shape, np.float32)
+    result[places] = level + ((fill[places] - middle) * slope).sum(axis=1)
+    return result
 
 
 def paste_on_grounds(pixels: Pixels, fill: Pixels, mask: Pixels, seen: Transparency) -> list[Pixels]:
     """A transparent crop with its fill, as it will be seen on several grounds.
 
-    The first is the ground of `seen`, on which `pixels` and `fill` lie; then follow
-    JUDGED_GROUNDS and a chequered ground.
+    The first is the ground of `seen`, on which `pixels` and `fill` lie; the others of
+    JUDGED_GROUNDS follow.
     """
     colours, alpha = lift_fill(pixels, fill, mask, seen)
-    grounds: list[int | Pixels] = [seen.ground, *(ground for ground in JUDGED_GROUNDS if ground != seen.ground)]
-    grounds.append(_checkered(alpha.shape[0], alpha.shape[1]))
+    grounds = (seen.ground, *(ground for ground in JUDGED_GROUNDS if ground != seen.ground))
     return [pasted(lay_again(pixels, seen, ground), lay(colours, alpha, ground), mask[:, :, BLEND]) for ground in grounds]
-
-
-def _checkered(height: int, width: int) -> Pixels:
-    """A chequered ground, uint8 height x width x 1."""
-    down, across = np.arange(height)[:, None] // CHECKER_SIDE, np.arange(width)[None] // CHECKER_SIDE
-    return np.where((down + across) % 2, *CHECKER_LEVELS).astype(np.uint8)[:, :, None]

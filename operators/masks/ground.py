@@ -24,7 +24,7 @@ LEAST_PART = 0.05
 """Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""
 SMOOTHING = 3.0
 """Standard deviation in pixels of the blur that separates the level from the grain."""
-LEAST_STEP = 6.0
+LEAST_STEP = 3.0
 """Grey levels by which a line or a letter differs from the level at least."""
 STEP_IN_NOISE = 4.0
 """The same in standard deviations of the grain."""
@@ -42,6 +42,8 @@ LEAST_LINE = 24
 """Length in pixels from which a straight line counts as part of the ground."""
 STRAIGHT = 6
 """Pixels over which a line must be constant on both sides of the hole."""
+LEAST_REST = 16
+"""Length in pixels that a line must have on each side of the hole that it runs through."""
 
 
 @dataclass(frozen=True)
@@ -157,18 +159,20 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
     """The pixels of level and upright lines of one colour, at least `length` pixels long.
 
     Rules of tables, underlines and borders of panels are such lines; letters have none as long.
-    A line may be grainy, but less so than it differs from the pixels beside it.
+    A line may be grainy, but less so than it differs from the pixels beside it. The pixels beside
+    a thin line count as part of it.
     """
     values = pixels.astype(np.float32)
-    grain = 3.0 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3)))) * 1.4826
+    grain = 4.5 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3))))
     result = np.zeros(pixels.shape[:2], bool)
     for across in (0, 1):
         mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
         contrast = np.maximum(*(np.abs(mean - _shifted(mean, step, across)).max(axis=2) for step in (-2, 2)))
         deviation = np.abs(values - mean).max(axis=2)
         steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
-        kernel = np.ones((1, length) if across == 0 else (length, 1), np.uint8)
-        result |= cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+        gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
+        joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
+        result |= cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel) > 0
     return result
 
 
@@ -237,20 +241,23 @@ GRAIN_TRIALS = 24
 
 def _straight_lines(values: Plane, hole: Selection, ground: Ground) -> tuple[Selection, Plane]:
     """Which pixels of the hole lie on a straight line, upright or level, and their colours."""
-    across, colour = _along_rows(values, hole, ground.level, ground)
-    down, other = _along_rows(values.swapaxes(0, 1), hole.T, ground.level.swapaxes(0, 1), ground)
+    lines = straight_lines(np.clip(values, 0, 255).astype(np.uint8), LEAST_REST)
+    across, colour = _along_rows(values, hole, lines, ground.level, ground)
+    down, other = _along_rows(values.swapaxes(0, 1), hole.T, lines.T, ground.level.swapaxes(0, 1), ground)
     down, other = down.T, other.swapaxes(0, 1)
     stronger = np.abs(other - ground.level).max(axis=2) > np.abs(colour - ground.level).max(axis=2)
     use_down = down & (~across | stronger)
     return across | down, np.where(use_down[:, :, None], other, colour).astype(np.float32)
 
 
-def _along_rows(values: Plane, hole: Selection, level: Plane, ground: Ground) -> tuple[Selection, Plane]:
+def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, ground: Ground) -> tuple[Selection, Plane]:
     """The pixels of the hole whose row shows the same line on both sides, and its colour."""
     width = hole.shape[1]
     places = np.arange(width)
-    before = np.maximum.accumulate(np.where(hole, -1, places), axis=1)
-    after = np.minimum.accumulate(np.where(hole, width, places)[:, ::-1], axis=1)[:, ::-1]
+    between = np.ones((1, STRAIGHT + 1), np.uint8)
+    closed = cv2.morphologyEx(np.ascontiguousarray(hole, np.uint8), cv2.MORPH_CLOSE, between) > 0
+    before = np.maximum.accumulate(np.where(closed, -1, places), axis=1)
+    after = np.minimum.accumulate(np.where(closed, width, places)[:, ::-1], axis=1)[:, ::-1]
     usable = hole & (before >= STRAIGHT - 1) & (after <= width - STRAIGHT)
     rows, columns = np.nonzero(usable)
     colour = level.copy()
@@ -260,13 +267,13 @@ def _along_rows(values: Plane, hole: Selection, level: Plane, ground: Ground) ->
     steps = np.arange(STRAIGHT)
     left_columns, right_columns = before[rows, columns][:, None] - steps, after[rows, columns][:, None] + steps
     left, right = values[rows[:, None], left_columns], values[rows[:, None], right_columns]
-    seen = ~hole[rows[:, None], left_columns].any(axis=1) & ~hole[rows[:, None], right_columns].any(axis=1)
+    on_line = lines[rows[:, None], left_columns].any(axis=1) & lines[rows[:, None], right_columns].any(axis=1)
     both = np.concatenate([left, right], axis=1)
     middle = both.mean(axis=1)
     constant = both.std(axis=1).max(axis=1) <= max(4.0, 1.5 * ground.noise)
     constant &= np.abs(left.mean(axis=1) - right.mean(axis=1)).max(axis=1) <= max(8.0, 3.0 * ground.noise)
     differs = np.abs(middle - level[rows, columns]).max(axis=1) > ground.step
-    chosen = seen & constant & differs
+    chosen = on_line & constant & differs
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]
     return found, colour

@@ -42,6 +42,20 @@ def seam_ratio(rgb: Pixels, edited: Selection, ring: Selection) -> float:
     return float((across.mean() + 1) / (within.mean() + 1))
 
 
+def jump(rgb: Pixels, edited: Selection, ring: Selection) -> float:
+    """The steep steps across the border of `edited` beyond those inside the ring, in grey levels.
+
+    It compares the step that one in ten pairs across the border exceeds with the step that one in
+    thirty pairs of the ring exceeds. A mean over the whole border, as `seam_ratio`, hides a fill
+    that cuts a piece out of an object. 0 if the border is no steeper, NaN without pairs.
+    """
+    values = luma(rgb)
+    across, within = _steps(values, edited, ring), _steps(values, ring, ring)
+    if not len(across) or not len(within):
+        return float("nan")
+    return max(0.0, float(np.percentile(across, 90) - np.percentile(within, 97)))
+
+
 def lab_difference(rgb: Pixels, edited: Selection, ring: Selection) -> float:
     """CIE76 distance between the mean colours of `edited` and of the ring, in CIELAB units.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.masks.ground import STRAIGHT, Ground, estimate_ground, straight_lines
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
-from operators.metrics.continuity import lab_difference, luma, seam_ratio
+from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
 from operators.rows.arrays import Pixels, Selection
 
@@ -64,6 +64,7 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     spread = float(luma(result)[near & ~(mask[:, :, CORE] > 0)].std()) if near.any() else float("nan")
     return {
         "seam": seam_ratio(result, place.edited, place.border),
+        "jump": jump(result, place.edited, place.border),
         "colour_shift": lab_difference(result, place.edited, place.ring),
         **{f"band_{octave}": ratio for octave, ratio in enumerate(ratios)},
         **{f"ring_{octave}": float(np.log2(energy + 1)) for octave, energy in enumerate(around)},

@@ -50,6 +50,7 @@ def _text_region(x: int, y: int, width: int, height: int) -> dict[str, Any]:
             "height": height,
             "box": _box(x, y, width, height),
         },
+        "state": "open",
     }
 
 
@@ -67,7 +68,6 @@ def _open_region(x: int, y: int, pixels: np.ndarray, hole: np.ndarray, **more: A
         "mask": mask.tobytes(),
         "passes": 0,
         "checks": [],
-        "state": "open",
         **more,
     }
 

@@ -237,6 +237,12 @@ def test_a_text_over_a_face_has_half_the_gate_s_bound(judged, crops, monkeypatch
         assert (gated["value"], gated["limit"]) == (pytest.approx(0.9), bound)
 
 
+def test_the_settings_of_a_run_hold_what_the_calibration_promises(monkeypatch):
+    promise = {"set": "report", "kept": 100, "bad": 1, "most_bad": 0.046, "confidence": 0.95}
+    monkeypatch.setattr("operators.verify.promises", lambda: {"hybrid": promise})
+    assert Verify().settings()["promise"] == {"hybrid": promise}
+
+
 # --- transparent pictures
 
 

@@ -111,8 +111,18 @@ def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where calibrations are written to, instead of fitting anything."""
     files: list[Path] = []
     report = {"auc": 0.8, "wrongly_refused": 0.05, "mean_error_of_all": 0.2, "mean_error_of_kept": 0.1}
+    promise = {
+        "set": "report",
+        "kept": 312,
+        "bad": 3,
+        "most_bad": 0.0247,
+        "confidence": 0.95,
+        "target": 0.05,
+        "target_met": True,
+    }
     figures = {"tune": {"auc": 0.9}, "report": report, "report_buckets": {"photo": {"auc": 0.7}}}
-    monkeypatch.setattr("flows.evaluation.calibrate.calibrate", lambda *_: {"rungs": {"telea": figures}})
+    figures |= {"promise": promise, "promise_buckets": {"photo": promise}}
+    monkeypatch.setattr("flows.evaluation.calibrate.calibrate", lambda *_, **__: {"rungs": {"telea": figures}})
     monkeypatch.setattr("flows.evaluation.calibrate.write_calibration", lambda content, out: files.append(out))
     return files
 
@@ -125,15 +135,60 @@ def test_calibrate_writes_the_gate_and_prints_a_line_for_every_rung(
     exit_code, out, _ = invoke("calibrate", *options)
     assert exit_code == 0
     assert calibrations == [file]
-    line, written = out.splitlines()
+    line, promise, written = out.splitlines()
     assert line.startswith("telea: AUC 0.90 on the tuning set, 0.80 on the reported set; wrongly refused 5%; ")
     assert line.endswith("0.200 -> 0.100 | photo 0.70")
+    assert promise == (
+        "telea: with 95% confidence at most 2.5% of its accepted edits are bad (3 of 312 were in the set report) | "
+        "photo 2% (3 of 312)"
+    )
     assert written == str(file)
+
+
+@pytest.mark.usefixtures("default_suite", "calibrations")
+def test_calibrate_says_whether_the_promise_holds_on_the_set_that_nothing_is_chosen_on(
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    observed = {"set": "promise", "kept": 200, "bad": 4, "most_bad": 0.05, "confidence": 0.95}
+    monkeypatch.setattr("flows.evaluation.calibrate.check_promises", lambda *_: {"telea": observed})
+    exit_code, out, _ = invoke("calibrate", "--check-promise")
+    assert exit_code == 0
+    assert out.splitlines()[2] == (
+        "telea: in the set promise 4 of 200 accepted edits are bad (2.0%), promised were at most 2.5%: the promise holds"
+    )
+
+
+@pytest.mark.usefixtures("default_suite")
+@pytest.mark.parametrize(
+    ("options", "rungs", "target"),
+    [
+        ([], ("ground", "hybrid", "patchmatch", "builtin"), 0.05),
+        (["--rung", "telea", "--rung", "ground", "--target", "0.1"], ("telea", "ground"), 0.1),
+    ],
+)
+def test_calibrate_takes_the_rungs_of_the_presets_or_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke, options: list[str], rungs: tuple[str, ...], target: float
+) -> None:
+    calls: list[object] = []
+
+    def calibrate(_: Suite, rungs: tuple[str, ...], __: int, target: float) -> dict[str, object]:
+        calls.append((rungs, target))
+        return {"rungs": {}}
+
+    monkeypatch.setattr("flows.evaluation.calibrate.calibrate", calibrate)
+    monkeypatch.setattr("flows.evaluation.calibrate.write_calibration", lambda *_: None)
+    assert invoke("calibrate", *options)[0] == 0
+    assert calls == [(rungs, target)]
+
+
+@pytest.mark.usefixtures("default_suite")
+def test_a_rung_that_does_not_exist_is_one_line(assert_refused: AssertRefused) -> None:
+    assert_refused(["calibrate", "--rung", "hybird"], "model_unknown", "hybird")
 
 
 @pytest.mark.usefixtures("default_suite")
 def test_a_suite_that_cannot_be_calibrated_is_one_line(monkeypatch: pytest.MonkeyPatch, assert_refused: AssertRefused) -> None:
-    def calibrate(*_: object) -> None:
+    def calibrate(*_: object, **__: object) -> None:
         raise ValueError("set tune has no truth")
 
     monkeypatch.setattr("flows.evaluation.calibrate.calibrate", calibrate)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,19 @@ from flows.evaluation.calibrate import (
     BAD,
     DRIFT_FIGURES,
     OTHER_BOUNDS,
+    TARGET,
     calibrate,
+    check_promises,
     input_statistics,
+    is_bad,
+    promise_of,
     without_nan,
     write_calibration,
 )
 from flows.evaluation.draw_text import Caption, draw, polygon_around
 from flows.evaluation.suite import Entry, Suite, load
 from operators.decisions.gate import Model, calibration, features
+from operators.decisions.risk import clopper_pearson_upper
 from operators.metrics.fills import measure_fill
 
 Content = dict[str, Any]
@@ -36,7 +41,7 @@ Content = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """Two pictures to tune on, one easy and one hard, and one picture to report on."""
+    """Two pictures to tune on, one easy and one hard, one to report on, and one for the promise."""
     folder = tmp_path_factory.mktemp("suite")
     entries = []
     for part in ("images", "truth"):
@@ -45,6 +50,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         "easy": ("tune", np.full((110, 200, 3), 200, np.uint8)),
         "hard": ("tune", np.ascontiguousarray(data.coffee()[150:260, 200:400])),
         "seen": ("report", np.ascontiguousarray(data.astronaut()[60:170, 20:220])),
+        "last": ("promise", np.full((110, 200, 3), 180, np.uint8)),
     }
     for name, (chosen, clean) in pictures.items():
         picture, coverage = draw(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
@@ -63,8 +69,8 @@ def content(suite: Suite) -> Content:
 def usual_measurements() -> dict[str, float]:
     mask = np.zeros((60, 60, 4), np.uint8)
     mask[20:40, 20:40, :2] = 255
-    pixels = np.full((60, 60, 3), 128, np.uint8)
-    return measure_fill(pixels, pixels, mask, 0.0)
+    grey = np.full((60, 60, 3), 128, np.uint8)
+    return measure_fill(grey, grey, mask, 0.0)
 
 
 def test_a_calibration_says_on_which_suite_and_when_it_was_made(content: Content, suite: Suite) -> None:
@@ -101,7 +107,7 @@ def test_what_is_kept_and_what_is_refused_are_shares(content: Content) -> None:
 
 def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -> None:
     model = Model(**content["rungs"]["telea"]["model"])
-    assert model.bound == BAD
+    assert 0 <= model.bound <= BAD
     assert all(math.isfinite(value) for value in (*model.mean, *model.scale, *model.weights, model.bias))
     assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(usual_measurements()))
     assert model.predicted_error(usual_measurements()) >= 0
@@ -135,3 +141,53 @@ def test_a_calibration_file_is_json_that_any_reader_takes(content: Content, tmp_
 
     read = json.loads((tmp_path / "gate.json").read_text(), parse_constant=refuse)
     assert read == without_nan(content)
+
+
+def test_a_rung_promises_what_the_accepted_fills_of_the_reported_set_allow(content: Content) -> None:
+    rung = content["rungs"]["telea"]
+    assert content["target"] == TARGET
+    promise = rung["promise"]
+    assert (promise["set"], promise["confidence"]) == ("report", 0.95)
+    assert promise["bad"] <= promise["kept"] <= rung["report"]["regions"]
+    assert promise["most_bad"] == clopper_pearson_upper(promise["bad"], promise["kept"], 0.95)
+    assert (promise["target"], promise["target_met"]) == (TARGET, False)
+    measured = {name: promise[name] for name in ("set", "kept", "bad", "most_bad", "confidence")}
+    assert rung["promise_buckets"] == {"seen": measured}
+
+
+def test_the_promise_is_checked_on_the_set_that_nothing_is_chosen_on(content: Content, suite: Suite) -> None:
+    lenient = {"telea": {"model": {**content["rungs"]["telea"]["model"], "bound": 1000.0}}}
+    checked = check_promises(suite, {**content, "rungs": lenient}, 1)  # type: ignore[typeddict-item]
+    assert checked == {"telea": {"set": "promise", "kept": 1, "bad": 0, "most_bad": pytest.approx(0.95), "confidence": 0.95}}
+
+
+def test_a_suite_without_the_set_promise_has_no_promise_to_check(content: Content, suite: Suite) -> None:
+    with pytest.raises(ValueError, match="suite mine has no regions with a known truth in the set promise"):
+        check_promises(suite.only(["tune", "report"]), content, 1)  # type: ignore[arg-type]
+
+
+def judged_fill(error: float, **measured: float) -> Any:
+    return {
+        "rung": "telea",
+        "file": f"{error}.png",
+        "measured": {**usual_measurements(), **measured},
+        "figures": {"visible_error": error},
+    }
+
+
+def test_a_fill_is_bad_from_the_first_error_above_the_bound() -> None:
+    assert [is_bad(judged_fill(error)) for error in (0.0, BAD, BAD + 0.01)] == [False, False, True]
+    assert not is_bad(judged_fill(1.5), 2.0)
+    assert is_bad(judged_fill(math.nan))
+
+
+def test_only_fills_that_every_check_accepts_are_promised() -> None:
+    good = [judged_fill(0.2) for _ in range(58)]
+    size = len(features(usual_measurements()))
+    model = Model([0.0] * size, [1.0] * size, [0.0] * size, -2.0, BAD)
+    refused = [judged_fill(3.0, residual_text=9.0), judged_fill(3.0, structure=50.0)]
+    promise = promise_of(model, [*good, judged_fill(1.2), *refused], BAD)
+    assert (promise["kept"], promise["bad"]) == (59, 1)
+    assert promise["most_bad"] == pytest.approx(0.0779, abs=1e-3)
+    strict = promise_of(replace(model, bound=0.1), good, BAD)
+    assert (strict["kept"], strict["most_bad"]) == (0, 1.0)

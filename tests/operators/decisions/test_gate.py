@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.evaluation.calibrate import write_calibration
-from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fit_model, model_of
+from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fit_model, model_of, promises
 from operators.masks.mask import BLEND, CORE
 from operators.metrics.fills import measure_fill
 
@@ -31,7 +31,7 @@ HOLE = np.zeros((120, 160), bool)
 HOLE[45:75, 50:110] = True
 NOISE = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
 """A picture with the same noise everywhere, so that it needs no better fill."""
-USUAL = measure_fill(NOISE, mask(HOLE), 0.0, 0.0)
+USUAL = measure_fill(NOISE, NOISE, mask(HOLE), 0.0)
 
 
 def examples(name: str, values: list[float]) -> list[dict[str, float]]:
@@ -76,48 +76,48 @@ def test_without_both_kinds_there_is_no_curve() -> None:
 
 def test_distances_that_follow_from_one_measurement_are_predicted_exactly_without_a_ridge() -> None:
     values = [0.1, 0.4, 0.8, 1.6]
-    distances = [2 ** (3 * value - 6) - OFFSET for value in values]
+    distances = [(value + 1) ** 3 / 4 - OFFSET for value in values]
     model = fit_model(examples("residual_text", values), distances, bound=0.1, ridge=1e-9)
-    predicted = [model.predicted_distance(example) for example in examples("residual_text", [*values, 1.2])]
-    assert predicted == pytest.approx([*distances, 2 ** (3 * 1.2 - 6) - OFFSET], rel=1e-5)
+    predicted = [model.predicted_error(example) for example in examples("residual_text", [*values, 1.2])]
+    assert predicted == pytest.approx([*distances, 2.2**3 / 4 - OFFSET], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["seam", "colour_shift", "residual_text", "spread", "trial"])
 def test_the_prediction_rises_with_a_measurement_that_is_higher_in_worse_fills(name: str) -> None:
     values = [0.1 * step for step in range(1, 11)]
     model = fit_model(examples(name, values), [0.02 * step for step in range(1, 11)], bound=0.1)
-    predicted = [model.predicted_distance(example) for example in examples(name, [0.05, *values, 1.5])]
+    predicted = [model.predicted_error(example) for example in examples(name, [0.05, *values, 1.5])]
     assert (np.diff(predicted) > 0).all()
 
 
 def test_too_little_detail_is_as_bad_as_too_much() -> None:
     bands = examples("band_1", [-3.0, -2.0, 0.0, 0.2, 2.0, 3.0])
     model = fit_model(bands, [0.3, 0.2, 0.01, 0.02, 0.2, 0.3], bound=0.1)
-    low, none, high = (model.predicted_distance({**USUAL, "band_1": value}) for value in (-2.5, 0.0, 2.5))
+    low, none, high = (model.predicted_error({**USUAL, "band_1": value}) for value in (-2.5, 0.0, 2.5))
     assert low == high > none
 
 
 def test_a_prediction_is_never_negative() -> None:
     model = fit_model(examples("seam", [1.0, 2.0]), [0.0, 0.5], bound=0.1, ridge=1e-6)
-    assert model.predicted_distance({**USUAL, "seam": -0.9}) == 0.0
+    assert model.predicted_error({**USUAL, "seam": -0.9}) == 0.0
 
 
 def test_two_examples_and_a_ridge_have_their_worked_prediction() -> None:
-    model = fit_model(examples("residual_text", [0.0, 1.0]), [0.04 - OFFSET, 0.16 - OFFSET], bound=0.1, ridge=2.0)
-    predicted = [model.predicted_distance(example) for example in examples("residual_text", [0.0, 0.5, 1.0])]
-    assert predicted == pytest.approx([0.08 * 2**power - OFFSET for power in (-0.5, 0, 0.5)], rel=1e-5)
+    model = fit_model(examples("residual_text", [0.0, 1.0]), [0.4 - OFFSET, 1.6 - OFFSET], bound=0.1, ridge=2.0)
+    predicted = [model.predicted_error(example) for example in examples("residual_text", [0.0, 2**0.5 - 1, 1.0])]
+    assert predicted == pytest.approx([0.8 * 2**power - OFFSET for power in (-0.5, 0, 0.5)], rel=1e-5)
 
 
 def test_examples_that_are_all_as_good_predict_just_that() -> None:
     model = fit_model(examples("seam", [0.5, 1.0, 2.0, 4.0]), [0.03] * 4, bound=0.1)
     for value in (0.5, 3.0, 100.0):
-        assert model.predicted_distance({**USUAL, "seam": value}) == pytest.approx(0.03, rel=1e-6)
+        assert model.predicted_error({**USUAL, "seam": value}) == pytest.approx(0.03, rel=1e-6)
 
 
 def test_examples_that_can_be_parted_are_ranked_without_a_mistake() -> None:
     values = [1.0, 1.1, 1.2, 1.3, 3.0, 3.2, 3.4, 3.6]
     model = fit_model(examples("seam", values), [0.02] * 4 + [0.3] * 4, bound=0.1)
-    predicted = np.array([model.predicted_distance(example) for example in examples("seam", values)])
+    predicted = np.array([model.predicted_error(example) for example in examples("seam", values)])
     assert area_under_curve(predicted, np.array(values) > 2) == 1.0
 
 
@@ -133,7 +133,7 @@ def test_a_stronger_ridge_draws_the_prediction_towards_the_mean_of_the_logarithm
     loose, tight = (fit_model(examples("seam", values), distances, 0.1, ridge) for ridge in (0.1, 1000.0))
     middle = 2 ** np.mean(np.log2(np.array(distances) + OFFSET)) - OFFSET
     worst = {**USUAL, "seam": 3.2}
-    assert middle < tight.predicted_distance(worst) < loose.predicted_distance(worst)
+    assert middle < tight.predicted_error(worst) < loose.predicted_error(worst)
 
 
 def test_an_unmeasured_value_counts_as_zero() -> None:
@@ -141,22 +141,23 @@ def test_an_unmeasured_value_counts_as_zero() -> None:
     for name in USUAL:
         unknown, nothing = {**USUAL, name: math.nan}, {**USUAL, name: 0.0}
         assert np.array_equal(features(unknown), features(nothing))
-        assert model.predicted_distance(unknown) == model.predicted_distance(nothing)
-    assert math.isfinite(model.predicted_distance(dict.fromkeys(USUAL, math.nan)))
+        assert model.predicted_error(unknown) == model.predicted_error(nothing)
+    assert math.isfinite(model.predicted_error(dict.fromkeys(USUAL, math.nan)))
 
 
 def test_every_measurement_reaches_the_model() -> None:
-    base = features(USUAL)
-    assert len(base) == len(USUAL)
-    moved = [np.flatnonzero(features({**USUAL, name: USUAL[name] + 1.5}) != base).tolist() for name in USUAL]
+    measured = {**USUAL, "structure": 0.0}
+    base = features(measured)
+    assert len(base) == len(measured)
+    moved = [np.flatnonzero(features({**measured, name: measured[name] + 1.5}) != base).tolist() for name in measured]
     assert sorted(moved) == [[index] for index in range(len(USUAL))]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_edit_without_surroundings_is_judged_all_the_same() -> None:
-    measurements = measure_fill(NOISE, mask(np.ones((120, 160), bool)), 0.0, 0.0)
+    measurements = measure_fill(NOISE, NOISE, mask(np.ones((120, 160), bool)), 0.0)
     model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
-    assert 0 <= model.predicted_distance(measurements) < 10
+    assert 0 <= model.predicted_error(measurements) < 10
 
 
 def test_a_model_comes_back_from_its_file_to_the_last_digit(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_model_comes_back_from_its_file_to_the_last_digit(tmp_path: Path) -> N
     write_calibration({"suite": "mine", "rungs": {"telea": {"model": asdict(model)}}}, tmp_path / "gate.json")
     read = Model(**calibration(tmp_path / "gate.json")["rungs"]["telea"]["model"])
     assert read == model
-    assert read.predicted_distance(USUAL) == model.predicted_distance(USUAL)
+    assert read.predicted_error(USUAL) == model.predicted_error(USUAL)
 
 
 def test_without_a_file_no_rung_is_calibrated(tmp_path: Path) -> None:
@@ -174,11 +175,18 @@ def test_without_a_file_no_rung_is_calibrated(tmp_path: Path) -> None:
 
 def test_the_shipped_calibration_names_its_suite_and_judges_the_usual_fill() -> None:
     content = json.loads(json.dumps(calibration()))
-    assert {"suite", "suite_checksum", "date", "bad_perceptual_distance", "rungs"} <= content.keys()
+    assert {"suite", "suite_checksum", "date", "bad_error", "rungs"} <= content.keys()
     for rung, entry in content["rungs"].items():
         model = model_of(rung)
         assert model is not None
         assert model == Model(**entry["model"])
         assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(USUAL))
-        assert 0 <= model.predicted_distance(USUAL) < 10
-        assert model.bound == content["bad_perceptual_distance"]
+        assert 0 <= model.predicted_error(USUAL) < 10
+        assert 0 < model.bound <= content["bad_error"]
+
+
+def test_a_rung_that_was_calibrated_before_there_were_promises_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    promise = {"set": "report", "kept": 100, "bad": 1, "most_bad": 0.046, "confidence": 0.95}
+    content = {"rungs": {"old": {"model": {}}, "new": {"model": {}, "promise": promise}}}
+    monkeypatch.setattr("operators.decisions.gate.calibration", lambda: content)
+    assert promises() == {"new": promise}

@@ -1,4 +1,4 @@
-"""Polygons and the grouping of crops, on the pixel grid."""
+"""Polygons on the pixel grid."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.masks.geometry import bounding_box, grouped, rasterised, stroke_height
+from operators.masks.geometry import bounding_box, rasterised, stroke_height
 from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=40)
@@ -18,13 +18,6 @@ FRAME = Box(0, 0, 120, 90)
 def boxes(draw, frame=FRAME):
     x, y = draw(st.integers(0, frame.width - 1)), draw(st.integers(0, frame.height - 1))
     return Box(x, y, draw(st.integers(1, frame.width - x)), draw(st.integers(1, frame.height - y)))
-
-
-def common_box(crops):
-    union = crops[0]
-    for crop in crops[1:]:
-        union = union.union(crop)
-    return union
 
 
 @check
@@ -72,58 +65,3 @@ def test_the_stroke_height_is_the_short_side_however_the_line_is_turned(angle, h
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     assert stroke_height((corners @ turn + 200).tolist()) == pytest.approx(height, abs=0.05)
-
-
-crop_lists = st.lists(boxes(), max_size=8)
-
-
-@check
-@given(crop_lists, st.integers(10, 130))
-def test_every_crop_is_in_exactly_one_group(crops, largest):
-    groups = grouped(crops, largest, FRAME)
-    assert sorted(index for members in groups for index in members) == list(range(len(crops)))
-
-
-@check
-@given(crop_lists, st.integers(10, 130))
-def test_grouping_never_costs_more_than_the_crops_apart(crops, largest):
-    apart = sum(crop.area for crop in crops)
-    groups = [[crops[index] for index in members] for members in grouped(crops, largest, FRAME)]
-    total = sum(common_box(members).area for members in groups)
-    assert total <= min(apart, FRAME.area)
-    if apart <= FRAME.area:
-        assert all(
-            len(members) == 1 or max(common_box(members).width, common_box(members).height) <= largest for members in groups
-        )
-
-
-@check
-@given(crop_lists, st.integers(10, 130))
-def test_only_crops_that_overlap_their_group_are_in_it(crops, largest):
-    for members in grouped(crops, largest, FRAME):
-        others = [crops[index] for index in members]
-        for index in members:
-            rest = [crops[other] for other in members if other != index]
-            assert not rest or crops[index].overlaps(common_box(others))
-
-
-def test_neighbours_that_overlap_much_share_a_crop_and_distant_ones_do_not():
-    frame = Box(0, 0, 1000, 1000)
-    crops = [Box(0, 0, 100, 100), Box(20, 10, 100, 100), Box(600, 600, 100, 100)]
-    assert grouped(crops, 768, frame) == [[0, 1], [2]]
-
-
-def test_crops_that_would_grow_past_the_largest_stay_apart():
-    frame = Box(0, 0, 1000, 1000)
-    crops = [Box(0, 0, 100, 100), Box(20, 0, 100, 100)]
-    assert grouped(crops, 119, frame) == [[0], [1]]
-    assert grouped(crops, 120, frame) == [[0, 1]]
-
-
-def test_crops_that_together_exceed_the_frame_are_joined_past_the_largest():
-    frame = Box(0, 0, 100, 100)
-    assert grouped([Box(0, 0, 100, 90), Box(0, 5, 100, 90)], 50, frame) == [[0, 1]]
-
-
-def test_no_crops_make_no_groups():
-    assert grouped([], 768, FRAME) == []

@@ -1,0 +1,142 @@
+"""Extend a text's polygon to the end of its line, where the detector's box ended too early.
+
+Beyond an end of the box, a letter is recognised by the colour of the letters inside it. The stroke
+network has the last word: an end is moved only as far as it sees strokes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.masks.geometry import Polygon, rasterised
+from operators.masks.mask import moved
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.box import Box
+from operators.vision.find_texts import covers
+from operators.vision.stroke_network import Line, stroke_network
+
+STEP = 1.2
+"""How far an end is moved at a time, in heights of the line; a gap between words is narrower."""
+MOST_STEPS = 4
+"""How often one end is moved at most."""
+LONGEST_EXTENSION = STEP * (MOST_STEPS + 1)
+"""Heights of the line around a polygon that `whole_line` looks at."""
+SAME_COLOUR = 0.4
+"""Largest difference from the letters' colour, as a share of their contrast to the ground."""
+LEAST_INK = 0.03
+"""Smallest share of the pixels beyond an end that have the letters' colour if letters go on."""
+MOST_INK = 0.6
+"""Largest share of them; above it a whole area has that colour."""
+LEAST_CONTRAST = 8.0
+"""Grey levels by which letters must differ from their ground for their colour to say anything."""
+MOST_ASPECT = 1.5
+"""Shapes less long than this have no direction in which they could go on."""
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The colours of a text's letters and of the ground between them."""
+
+    letters: npt.NDArray[np.float64]
+    ground: npt.NDArray[np.float64]
+
+    def share(self, pixels: Pixels) -> float:
+        """The share of pixels (n x 3) that have the letters' colour."""
+        contrast = float(np.abs(self.letters - self.ground).max())
+        if contrast < LEAST_CONTRAST or not len(pixels):
+            return 0.0
+        alike = np.abs(pixels - self.letters).max(axis=1) <= SAME_COLOUR * contrast
+        return float(alike.mean())
+
+
+def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, others: Sequence[Polygon]) -> list[list[float]]:
+    """The polygon, extended at both ends as far as the line of text goes on.
+
+    `rgb` is the picture around the polygon (uint8 height x width x 3) and `strokes` the strokes
+    found in it. The line ends where another text of `others` begins. The result is the polygon
+    itself if nothing is found beyond its ends.
+    """
+    box = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
+    (long, short), corners = _ordered(box)
+    if long < MOST_ASPECT * short:
+        return polygon
+    height, width = rgb.shape[:2]
+    frame = Box(0, 0, width, height)
+    inside = rasterised([polygon], frame) > 0
+    letters, ground = inside & strokes, inside & ~cv2.dilate(strokes.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    if not letters.any() or not ground.any():
+        return polygon
+    ink = Ink(np.median(rgb[letters], axis=0), np.median(rgb[ground], axis=0))
+    extended = corners.copy()
+    for end in (0, 1):
+        for _ in range(MOST_STEPS):
+            zone = _beyond(extended, end, STEP * short)
+            area = rasterised([zone.tolist()], frame) > 0
+            goes_on = area.any() and LEAST_INK <= ink.share(rgb[area]) <= MOST_INK
+            if not goes_on or any(covers(other, zone.tolist(), 0.2) for other in others):
+                break
+            extended = _moved_end(extended, end, STEP * short)
+    if np.array_equal(extended, corners):
+        return polygon
+    return _confirmed(rgb, polygon, corners, extended, frame)
+
+
+def _confirmed(rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, frame: Box) -> list[list[float]]:
+    """The extended polygon without the ends in which the stroke network sees no strokes."""
+    line = Line.of([extended.tolist()], frame.width, frame.height)
+    probability = stroke_network().line_probability(rgb[line.place], line)
+    seen = moved(np.where(probability >= 0.5, 255, 0).astype(np.uint8), line.reach, frame) > 0
+    result = extended.copy()
+    for end in (0, 1):
+        added = rasterised([_between(corners, extended, end).tolist()], frame) > 0
+        if not added.any() or seen[added].mean() < LEAST_INK:
+            result[list(_end_corners(end))] = corners[list(_end_corners(end))]
+    if np.array_equal(result, corners):
+        return polygon
+    clipped = np.clip(result, 0, [frame.width - 1, frame.height - 1])
+    return [[float(x), float(y)] for x, y in clipped]
+
+
+def _ordered(box: cv2.typing.RotatedRect) -> tuple[tuple[float, float], Points]:
+    """The long and the short side of a rectangle, and its corners, its ends at 0, 3 and 1, 2."""
+    corners = cv2.boxPoints(box).astype(np.float64)
+    if np.linalg.norm(corners[1] - corners[0]) < np.linalg.norm(corners[2] - corners[1]):
+        corners = np.roll(corners, -1, axis=0)
+    long, short = float(np.linalg.norm(corners[1] - corners[0])), float(np.linalg.norm(corners[2] - corners[1]))
+    return (max(1.0, long), max(1.0, short)), corners
+
+
+def _end_corners(end: int) -> tuple[int, int]:
+    return (0, 3) if end == 0 else (1, 2)
+
+
+def _outwards(corners: Points, end: int) -> Points:
+    along: Points = corners[1] - corners[0]
+    along = along / max(1e-6, float(np.linalg.norm(along)))
+    return -along if end == 0 else along
+
+
+def _moved_end(corners: Points, end: int, distance: float) -> Points:
+    result = corners.copy()
+    result[list(_end_corners(end))] += distance * _outwards(corners, end)
+    return result
+
+
+def _beyond(corners: Points, end: int, distance: float) -> Points:
+    """The rectangle beyond one end."""
+    first, second = _end_corners(end)
+    step = distance * _outwards(corners, end)
+    return np.array([corners[first], corners[first] + step, corners[second] + step, corners[second]])
+
+
+def _between(corners: Points, extended: Points, end: int) -> Points:
+    """The rectangle that was added at one end."""
+    first, second = _end_corners(end)
+    return np.array([corners[first], extended[first], extended[second], corners[second]])
