@@ -97,6 +97,8 @@ def edit_of(region: Region) -> Edit | None:
     seen, alpha = region.transparency(), None
     if seen is not None:
         fill, alpha = lift_fill(pixels, fill, region.array("mask", 4), seen)
+        if np.array_equal(alpha, seen.alpha):
+            alpha = None
     return Edit(region.crop.x, region.crop.y, fill, blend.astype(np.float32) / np.float32(255), alpha)
 
 

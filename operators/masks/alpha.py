@@ -55,7 +55,8 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
     """The alpha with its hole filled; outside the hole it is unchanged.
 
     `pixels` and `fill` (uint8 height x width x 3) lie on the same ground. Where the known alpha
-    near the hole has one value, the hole has exactly this value.
+    near the hole has one value, the hole has exactly this value. Where the alpha runs smoothly
+    through the hole, the text does not show in it, and it stays as it is.
     """
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     known = ~hole & (distance <= NEAR)
@@ -67,10 +68,12 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
     if least == largest:
         result[hole] = least
         return result
+    if np.abs(alpha - _continued(alpha.astype(np.float32), known))[hole].max() <= SAME:
+        return result
     seen = np.where(hole[:, :, None], fill, pixels)
     fit = _fit_alpha(pixels, alpha, known, known | hole, seen)
     residual = np.where(known, alpha - fit, 0).astype(np.float32)
-    field = membrane(np.repeat(residual[:, :, None], 3, axis=2), known.astype(np.float32), known)[:, :, 0]
+    field = _continued(residual, known)
     filled = np.clip(np.rint(fit + field), *_range_around(alpha, known))
     counts = np.bincount(values, minlength=256)
     common = int(counts.argmax())
@@ -78,6 +81,11 @@ def fill_alpha(pixels: Pixels, fill: Pixels, alpha: Pixels, hole: npt.NDArray[np
         filled[np.abs(filled - common) <= SAME] = common
     result[hole] = filled[hole].astype(np.uint8)
     return result
+
+
+def _continued(values: Plane, known: Selection) -> Plane:
+    """The smoothest plane through the known values."""
+    return membrane(np.repeat(values[:, :, None], 3, axis=2), known.astype(np.float32), known)[:, :, 0]
 
 
 def _range_around(alpha: Pixels, known: Selection) -> tuple[Pixels, Pixels]:

@@ -208,7 +208,7 @@ def test_fills_are_counted_by_rung_and_outcome(watched: Watched) -> None:
         expected.update((rung, "refused") for rung in (rungs[:-1] if accepted else rungs))
         expected.update((rung, "accepted") for rung in (rungs[-1:] if accepted else []))
     assert watched.numbers("ray_cleanplate_fills_total", "rung", "outcome") == expected
-    assert ("hybrid", "accepted") in expected
+    assert ("builtin", "accepted") in expected
 
 
 def test_texts_are_counted_by_their_end(watched: Watched) -> None:

@@ -107,7 +107,7 @@ def samples_of(data: bytes, mode: str, format: str) -> npt.NDArray[Any]:
 
 def work(file: Path, index_rows: Callable[..., pa.Table], mode: str = "", turn: int = 0) -> Worked:
     """Work a file by the whole flow."""
-    rows = erase_text(Fills((Rung("telea"), Rung("patchmatch")))).run(index_rows(file))
+    rows = erase_text().run(index_rows(file))
     (row,), (view,) = rows.to_pylist(), row_views(rows)
     weight = weights(view)
     result = row["encoded"] or row["bytes"]

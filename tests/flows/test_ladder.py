@@ -178,7 +178,6 @@ def test_rates_are_measured_once_and_then_read_from_the_run(signs: list[Path], t
     assert rates_for(dest, rungs, fresh=True) != rates
 
 
-def test_a_model_is_measured_to_cost_more_than_a_classical_fill() -> None:
-    rates = {rate.rung: rate for rate in measure_rates(PRESETS["quality"])}
-    assert list(rates) == ["hybrid", "builtin", "patchmatch"]
-    assert rates["builtin"].milliseconds(200_000) > 1.5 * rates["patchmatch"].milliseconds(200_000)
+def test_patchmatch_is_measured_to_cost_more_than_a_smooth_fill() -> None:
+    rates = {rate.rung: rate for rate in measure_rates((Rung("navier_stokes"), Rung("patchmatch")))}
+    assert rates["patchmatch"].milliseconds(200_000) > 3 * rates["navier_stokes"].milliseconds(200_000)

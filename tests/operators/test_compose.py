@@ -66,13 +66,13 @@ def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
     assert np.abs(np.asarray(Image.open(io.BytesIO(row["encoded"]))).astype(int) - expected).max() <= 1
 
 
-def test_a_region_left_open_keeps_its_original_pixels(rows, saved, photo, region, hole):
+def test_a_refused_region_keeps_its_original_pixels_and_makes_the_edit_partial(rows, saved, photo, region, hole):
     open_region = region("open", checks=[SEAM])
     open_region["crop"] = {**open_region["crop"], "x": 300}
     row = compose(rows, saved(photo, "PNG"), region("accepted"), open_region)
     expected = photo.copy()
     expected[50:90, 100:160][hole] = (1, 2, 3)
-    assert (row["verdict"], row["reasons"]) == ("edited", ["telea: seam 3 > 2"])
+    assert (row["verdict"], row["reasons"]) == ("partly_edited", ["telea: seam 3 > 2"])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
 
 

@@ -127,7 +127,7 @@ def test_the_evaluation_says_of_which_suite_with_which_settings(done: Evaluated)
     assert content["suite"] == {"name": "mine", "checksum": done.suite.checksum, "images": 3}
     assert (content["rungs"], content["seed"], content["seeds"]) == (["telea", "patchmatch"], 7, 2)
     assert content["calibration"].keys() == {"suite", "suite_checksum", "date", "bad_error"}
-    assert len(content["settings"]) == 9
+    assert len(content["settings"]) == 14
 
 
 def test_every_text_is_filled_by_every_rung_and_every_figure_is_there(done: Evaluated) -> None:

@@ -47,6 +47,13 @@ def test_a_few_opaque_pixels_beside_the_hole_do_not_shine_into_it():
     assert (filled[hole] == 0).all()
 
 
+def test_a_text_that_does_not_show_in_the_alpha_leaves_it_as_it_is():
+    _, alpha = fading()
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    pixels = lay(np.where(LETTERS[:, :, None], 0, noise).astype(np.uint8), alpha, 255)
+    assert np.array_equal(fill_alpha(pixels, lay(noise, alpha, 255), alpha, HOLE), alpha)
+
+
 @pytest.mark.parametrize("picture", [disc, fading])
 def test_the_alpha_has_its_edge_where_the_fill_has_it(picture):
     colours, alpha = picture()
