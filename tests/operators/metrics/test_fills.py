@@ -142,6 +142,13 @@ def test_a_ghost_no_stronger_than_the_grain_is_hidden_by_it() -> None:
     assert structure(ghost, picture) < 2
 
 
+def test_the_straight_stems_of_a_letter_are_no_lines_of_the_page() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    ghost = flat.copy()
+    ghost[48:72, 60:64] = ghost[48:72, 76:80] = ghost[58:62, 60:80] = 130
+    assert structure(ghost, flat) > 20
+
+
 def test_a_straight_line_that_goes_on_through_the_fill_is_no_structure() -> None:
     ruled = np.full((120, 160, 3), 200, np.uint8)
     ruled[60] = 90
