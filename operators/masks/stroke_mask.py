@@ -27,6 +27,8 @@ COLOUR_CELLS = 8
 """Steps of each channel in which colours are compared."""
 LEAST_BODY = 12
 """Pixels of the smallest body of a letter that is looked for inside its outline."""
+LINE_RIM = 3
+"""Pixels beside a straight line that `straight_lines` counts with it."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,13 @@ class StrokeMask:
             return lines
         colour = np.median(rgb[letters], axis=0)
         left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
-        count, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+        ink = lines & (np.abs(rgb - colour).max(axis=2) <= self.same_colour)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
         for label in range(1, count):
             x, _, width, thickness, _ = boxes[label]
-            own = labels == label
             inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
-            alike = np.abs(np.median(rgb[own], axis=0) - colour).max() <= self.same_colour
-            if inside and alike and thickness <= 0.3 * height:
-                lines[own] = False
+            if inside and thickness <= 0.3 * height:
+                lines[dilated((labels == label).astype(np.uint8), LINE_RIM) > 0] = False
         return lines
 
     def certainty(self, probability: Probability) -> Pixels:

@@ -10,8 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 import operators.look_again
 from operators.look_again import LookAgain
+from operators.masks.mask import BLEND
+from operators.rows.box import Box
 from operators.rows.schema import check_schema
-from operators.rows.table import fill_record
+from operators.rows.table import fill_record, row_views
+from operators.soften import Soften
 
 GREY = (205, 208, 210)
 CROP = np.s_[90:160, 40:240]
@@ -57,9 +60,19 @@ def test_a_word_left_beside_an_erased_one_becomes_a_new_open_region(look, erased
     assert (second["state"], second["reason"], second["kind"], second["crop"]) == ("open", None, "text", None)
     corners = np.array(second["polygons"][0])
     assert (np.abs(corners.min(axis=0) - [262, 112]) < 12).all()
-    assert (np.abs(corners.max(axis=0) - [362, 144]) < 12).all()
     box = second["probability"]["box"]
     assert box["x"] <= corners.min(axis=0)[0] and box["x"] + box["width"] >= corners.max(axis=0)[0]
+
+
+def test_a_word_that_ends_outside_the_surroundings_is_softened_to_its_end(look, erased, rows, saved):
+    picture = draw(("SUMMER", 50), ("SALE", 260))
+    regions = look(picture, erased(picture))
+    row = {"bytes": saved(picture, "PNG"), "width": 500, "height": 300, "regions": regions}
+    region = row_views(Soften().apply(rows(row)))[0].regions[1]
+    whole = np.zeros((300, 500), np.uint8)
+    whole[region.crop.inside(Box(0, 0, 500, 300))] = region.array("mask", 4)[:, :, BLEND]
+    letters = draw(("SALE", 260)).max(axis=2) < 150
+    assert (whole[letters] == 255).all()
 
 
 def test_the_detector_sees_the_picture_as_it_would_be_delivered(look, erased):

@@ -127,3 +127,7 @@ def test_only_long_upright_and_level_runs_are_straight_lines() -> None:
     lines = straight_lines(picture, 24)
     assert lines[20, 60:].all() and lines[40:, 30].all()
     assert not lines[85:100, 95:120].any()
+
+
+def test_noise_shows_no_straight_lines() -> None:
+    assert not straight_lines(plain(30.0), 60).any()

@@ -42,6 +42,13 @@ def test_a_trace_counts_by_its_contrast_in_units_of_the_least_visible_one() -> N
     assert 0 <= invisible < 1
 
 
+def test_letters_that_differ_in_colour_alone_are_seen() -> None:
+    picture = page()
+    letters = write("SALE TODAY", 180).max(axis=2) < 100
+    picture[letters] = (230, 215, 20)
+    assert visible_remains(picture, [POLYGON]) > 20
+
+
 def test_grain_hides_what_plain_ground_shows() -> None:
     seen = visible_remains(write("SALE TODAY", 40), [POLYGON])
     assert visible_remains(write("SALE TODAY", 40, noise=12.0), [POLYGON]) < 0.5 * seen
@@ -68,3 +75,10 @@ def test_the_visible_strokes_are_where_the_letters_are() -> None:
     assert strokes.shape == (120, 300)
     assert strokes[(picture < 100).any(axis=2)].mean() > 0.95
     assert not remains_of_line(page(), POLYGON)[1].any()
+
+
+@pytest.mark.xfail(strict=True, reason="letters that the network joins are compared with the mean of all that is around them")
+def test_letters_that_run_over_two_surfaces_are_seen_on_both(captioned: tuple, photo: np.ndarray) -> None:
+    picture = captioned[0][40:140, 20:380].copy()
+    picture[:, :170] = photo[40:140, 20:190]
+    assert visible_remains(picture, [[[20, 20], [305, 20], [305, 80], [20, 80]]]) > 1

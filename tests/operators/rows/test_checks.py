@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.rows.checks import check, judged_rungs, reasons_of
+from operators.rows.checks import check, failed_checks, judged_rungs, last_checks, reasons_of
 from operators.rows.records import CheckRecord
 
 NAMES = ("residual_text", "colour_shift", "seam", "predicted_distance")
@@ -50,3 +50,16 @@ def test_reasons_name_rung_measurement_value_and_limit() -> None:
         {"rung": "patchmatch", "name": "detail_loss", "value": 1.25, "limit": 0.8, "passed": False},
     ]
     assert reasons_of(records) == ["telea: seam 3.14 > 2", "patchmatch: detail_loss 1.25 > 0.8"]
+
+
+def test_the_last_checks_are_those_of_the_last_fill_that_was_judged() -> None:
+    first, second = checks("hybrid"), [check("hybrid", name, 5.0, 1.0) for name in NAMES]
+    skipped = check("patchmatch", "budget", 2.0, 1.0)
+    assert last_checks([*checks("telea"), *first, *second, skipped]) == second
+    assert last_checks([*first, check("patchmatch", "missing", 1.0, 0.0)]) == [check("patchmatch", "missing", 1.0, 0.0)]
+    assert last_checks([skipped]) == last_checks([]) == []
+
+
+def test_the_failed_checks_are_those_that_did_not_pass() -> None:
+    good, bad = check("telea", "seam", 1.0, 2.0), check("telea", "jump", 3.0, 2.0)
+    assert failed_checks([good, bad]) == [bad]
