@@ -19,10 +19,14 @@ from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, OPEN, REFUSED, new_region
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.rows.transparency import lay
-from operators.vision.find_texts import covers, find_texts
+from operators.vision.find_texts import FoundText, covers, find_texts
 from operators.vision.recogniser import recogniser, recogniser_identity
 from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import Scale, text_detector, text_detector_identity
+
+CUT = 3
+"""Pixels from the edge of the part that is looked at within which a text may have been cut."""
+MOST_GROWTHS = 4
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,8 @@ class LookAgain(Operator):
         known = [polygon for region in regions if region["state"] != ACCEPTED for polygon in region["polygons"]]
         found = []
         for place in _joined([self._near(region, frame) for region in erased]):
+            place, texts = self._find_whole(delivered, place, frame, factor)
             part, before = (np.ascontiguousarray(rgb[place.inside(frame)]) for rgb in (delivered, source))
-            texts = find_texts(part, place.width, place.height, factor, self.least_score)
             texts = [text for text in texts if stroke_height(text.polygon) <= highest]
             seen = [(text.polygon, text.score) for text in texts]
             verdicts = (self.confirmation.verdicts(rgb, seen, place.width, place.height) for rgb in (part, before))
@@ -119,6 +123,28 @@ class LookAgain(Operator):
                     found.append(new_region([polygon], text.score, "text", text.cells, box))
                     known.append(polygon)
         return found
+
+    def _find_whole(self, rgb: Pixels, place: Box, frame: Box, factor: float) -> tuple[Box, list[FoundText]]:
+        """The texts of a part of the picture, and that part, grown until it cuts none of them.
+
+        It grows MOST_GROWTHS times at most.
+        """
+        for _ in range(MOST_GROWTHS):
+            part = np.ascontiguousarray(rgb[place.inside(frame)])
+            texts = find_texts(part, place.width, place.height, factor, self.least_score)
+            grown = place
+            for text in texts:
+                box = bounding_box([text.polygon], place.width, place.height)
+                right, bottom = place.width - box.x - box.width, place.height - box.y - box.height
+                if min(box.x, box.y, right, bottom) < CUT:
+                    margin = round(2 * self.surroundings * stroke_height(text.polygon))
+                    moved = Box(box.x + place.x, box.y + place.y, box.width, box.height)
+                    grown = grown.union(moved.grown(margin, frame.width, frame.height))
+            if grown == place:
+                return place, texts
+            place = grown
+        part = np.ascontiguousarray(rgb[place.inside(frame)])
+        return place, find_texts(part, place.width, place.height, factor, self.least_score)
 
     def _near(self, region: Region, frame: Box) -> Box:
         height = _line_height(region)

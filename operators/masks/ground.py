@@ -169,7 +169,7 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
         mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
         contrast = np.maximum(*(np.abs(mean - _shifted(mean, step, across)).max(axis=2) for step in (-2, 2)))
         deviation = np.abs(values - mean).max(axis=2)
-        steady = (contrast > LEAST_EDGE) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
+        steady = (contrast > max(LEAST_EDGE, grain)) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
         gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
         joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
         result |= cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel) > 0

@@ -29,10 +29,10 @@ OUTLINE_COLOUR = 40
 """Grey levels by which the pixels of an outline may differ from its colour."""
 LEAST_OUTLINED = 0.6
 """Share of the pixels beside the letters that have the outline's colour."""
-LEAST_UNDERLINE = 0.15
-"""Share of an underline's pixels, those beside it included, that have the letters' colour."""
 LEAST_BODY = 12
 """Pixels of the smallest body of a letter that is looked for inside its outline."""
+LINE_RIM = 3
+"""Pixels beside a straight line that `straight_lines` counts with it."""
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,22 @@ class StrokeMask:
         thick = cv2.morphologyEx(short, cv2.MORPH_OPEN, np.ones((hair, hair), np.uint8))
         lines |= (short > 0) & (thick == 0)
         letters = (strokes > 0) & ~lines
-        underline = np.zeros_like(lines)
+        underline, beside = np.zeros_like(lines), np.zeros_like(lines)
         if not letters.any() or not lines.any():
             return lines, underline
         colour = _ink(rgb, letters)
         left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
-        count, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+        ink = lines & (np.abs(rgb - colour).max(axis=2) <= self.same_colour)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
         for label in range(1, count):
             x, _, width, thickness, _ = boxes[label]
-            own = labels == label
             inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
-            alike = float((np.abs(rgb[own] - colour).max(axis=1) <= self.same_colour).mean()) >= LEAST_UNDERLINE
             goes_on = _goes_on(rgb, boxes[label], colour, self.same_colour)
-            if inside and alike and thickness <= 0.3 * height and not goes_on:
+            if inside and thickness <= 0.3 * height and not goes_on:
+                own = labels == label
                 underline |= own
-        return lines & ~underline, underline
+                beside |= dilated(own.astype(np.uint8), LINE_RIM) > 0
+        return lines & ~beside, underline
 
     def certainty(self, probability: Probability) -> Pixels:
         """How strongly each pixel of found strokes is replaced, 0..255, from probabilities 0..1."""

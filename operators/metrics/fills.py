@@ -84,14 +84,14 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
     """How much a fill differs from the known ground that it should continue, in grey levels.
 
     It is the largest difference, smoothed over 2 pixels, beyond what the ground itself shows
-    there. It counts double near black, where the eye sees more. Straight lines do not count, and
-    nor do places whose ground is unknown, because a fill may show anything there. NaN if there
-    are no others.
+    there. It counts double near black, where the eye sees more. Straight lines that come from
+    outside the edit do not count, and nor do places whose ground is unknown, because a fill may
+    show anything there. NaN if there are no others.
     """
     inside = (mask[:, :, BLEND] > 0) & ground.known
     if not inside.any():
         return float("nan")
-    lines = dilated(straight_lines(result, 2 * STRAIGHT).astype(np.uint8), 3) > 0
+    lines = dilated(_lines_from_outside(result, mask[:, :, BLEND] > 0).astype(np.uint8), 3) > 0
     difference = result.astype(np.float32) - ground.level
     usual, fill = (
         np.abs(cv2.GaussianBlur(np.where((place & ~lines)[:, :, None], difference, 0), (0, 0), 2.0)).max(axis=2)
@@ -100,6 +100,14 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
     fill *= 1 + (luma(result) < NEAR_BLACK)
     expected = float(np.percentile(usual[ground.plain], 99)) if ground.plain.any() else 0.0
     return max(0.0, float(fill[inside].max()) - expected)
+
+
+def _lines_from_outside(result: Pixels, edited: Selection) -> Selection:
+    """The straight lines that reach out of the edit; others may be the stems of letters."""
+    lines = straight_lines(result, 2 * STRAIGHT)
+    _, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
+    reaching: Selection = lines & np.isin(labels, labels[lines & ~edited])
+    return reaching
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from operators.masks.geometry import Polygon
 from operators.masks.mask import BLEND, CORE, dilated
-from operators.metrics.continuity import luma
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.stroke_network import Line, stroke_network
 
@@ -45,7 +44,7 @@ def remains_of_line(result: Pixels, polygon: Polygon, others: Selection) -> tupl
     visible = np.zeros((height, width), bool)
     most = 0.0
     if strokes.any():
-        contrasts, labels = _contrasts(luma(rgb), strokes, max(6.0, (LEAST_SIZE * line.height) ** 2))
+        contrasts, labels = _contrasts(rgb.astype(np.float32), strokes, max(6.0, (LEAST_SIZE * line.height) ** 2))
         most = float(contrasts.max(initial=0.0))
         visible[line.place] = contrasts[labels] > 1
     return most, visible
@@ -61,11 +60,12 @@ def letters_of_others(mask: Pixels) -> Selection:
 
 
 def _contrasts(
-    grey: npt.NDArray[np.float32], strokes: Selection, least_area: float
+    colours: npt.NDArray[np.float32], strokes: Selection, least_area: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Each stroke's contrast in units of the least visible one, and the strokes' labels.
 
-    The first value belongs to the background and is 0.
+    The contrast is that of the channel that shows the stroke best, because yellow on white hardly
+    differs in luma. The first value belongs to the background and is 0.
     """
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(strokes.astype(np.uint8), connectivity=8)
     near = dilated(strokes.astype(np.uint8), 1) > 0
@@ -80,7 +80,7 @@ def _contrasts(
         around = (distance > 1) & (distance <= 8) & ~near[place]
         if around.sum() < 8:
             continue
-        ground = grey[place][around]
-        contrast = abs(float(grey[place][own].mean() - ground.mean()))
-        contrasts[label] = contrast / max(LEAST_CONTRAST, MASKING * float(ground.std()))
+        ground = colours[place][around]
+        contrast = np.abs(colours[place][own].mean(axis=0) - ground.mean(axis=0))
+        contrasts[label] = (contrast / np.maximum(LEAST_CONTRAST, MASKING * ground.std(axis=0))).max()
     return contrasts, labels.astype(np.int32)

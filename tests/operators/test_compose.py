@@ -73,6 +73,8 @@ def test_a_refused_region_keeps_its_original_pixels_and_makes_the_edit_partial(r
     expected = photo.copy()
     expected[50:90, 100:160][hole] = (1, 2, 3)
     assert (row["verdict"], row["reasons"]) == ("partly_edited", ["telea: seam 3 > 2"])
+    assert row["texts"] == {"found": 2, "erased": 1, "kept": 0, "refused": 1}
+    assert [(end["state"], end["reason"]) for end in row["regions"]] == [("erased", None), ("refused", "seam")]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
 
 
@@ -81,10 +83,71 @@ def test_without_an_accepted_fill_the_image_is_rolled_back_with_its_reasons(rows
     assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["telea: seam 3 > 2"])
 
 
+def kept(text_region, reason="not_confirmed"):
+    return {**text_region(10, 10, 40, 20), "state": "kept", "reason": reason}
+
+
+def ends(row):
+    return [(region["state"], region["reason"]) for region in row["regions"]]
+
+
+def test_a_kept_text_gives_its_reason_and_takes_nothing_from_the_verdict(rows, saved, photo, region, text_region):
+    row = compose(rows, saved(photo, "PNG"), region("accepted"), kept(text_region))
+    assert (row["verdict"], row["reasons"]) == ("edited", ["not_confirmed"])
+    assert row["texts"] == {"found": 2, "erased": 1, "kept": 1, "refused": 0}
+    assert ends(row) == [("erased", None), ("kept", "not_confirmed")]
+
+
+def test_an_image_whose_texts_are_all_kept_is_untouched_and_says_why(rows, saved, photo, text_region):
+    row = compose(rows, saved(photo, "PNG"), kept(text_region), kept(text_region, "too_high"))
+    assert (row["verdict"], row["encoded"], row["reasons"]) == ("untouched", None, ["not_confirmed", "too_high"])
+    assert row["texts"] == {"found": 2, "erased": 0, "kept": 2, "refused": 0}
+
+
+def test_the_reason_of_a_refused_text_is_the_last_check_that_it_failed(rows, saved, photo, region):
+    ghost = {"rung": "patchmatch", "name": "residual_text", "value": 4.0, "limit": 1.0, "passed": False}
+    row = compose(rows, saved(photo, "PNG"), region("open", checks=[SEAM, ghost]))
+    assert row["reasons"] == ["telea: seam 3 > 2", "patchmatch: residual_text 4 > 1"]
+    assert ends(row) == [("refused", "residual_text")]
+
+
+def test_a_text_that_no_rung_tried_is_refused_as_not_filled(rows, saved, photo, open_region, hole):
+    row = compose(rows, saved(photo, "PNG"), open_region(100, 50, photo[50:90, 100:160], hole))
+    assert (row["verdict"], row["reasons"]) == ("rolled_back", ["not_filled"])
+    assert ends(row) == [("refused", "not_filled")]
+
+
+def test_a_text_refused_before_the_second_look_stays_refused(rows, saved, photo, region):
+    row = compose(rows, saved(photo, "PNG"), region("accepted"), region("refused", checks=[SEAM]))
+    assert row["verdict"] == "partly_edited"
+    assert ends(row) == [("erased", None), ("refused", "seam")]
+
+
+def test_the_doubts_about_an_erased_text_are_reasons_of_the_image_and_not_of_the_text(rows, saved, photo, region):
+    first = {**SEAM, "rung": "ground"}
+    row = compose(rows, saved(photo, "PNG"), region("accepted", checks=[first, SEAM]))
+    assert (row["verdict"], row["reasons"]) == ("edited", ["telea: seam 3 > 2"])
+    assert ends(row) == [("erased", None)]
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [(2, "untouched"), (3, "edited")])
+def test_a_fill_that_nobody_can_see_is_no_edit(rows, saved, open_region, hole, difference, verdict):
+    grey = np.full((512, 512, 3), 100, np.uint8)
+    fill = fill_record(np.full((40, 60, 3), 100 + difference, np.uint8))
+    accepted = open_region(100, 50, grey[50:90, 100:160], hole, state="accepted", fill=fill, passes=1, rung="telea")
+    row = compose(rows, saved(grey, "PNG"), accepted)
+    assert row["verdict"] == verdict
+    if verdict == "untouched":
+        assert (row["encoded"], row["reasons"]) == (None, ["no_visible_change"])
+        assert ends(row) == [("kept", "no_visible_change")]
+        assert row["texts"] == {"found": 1, "erased": 0, "kept": 1, "refused": 0}
+
+
 @pytest.mark.parametrize("regions", [[], None])
 def test_an_image_with_nothing_to_erase_is_untouched(rows, saved, photo, regions):
     done = Compose().apply(rows({"bytes": saved(photo, "PNG"), "regions": regions})).to_pylist()[0]
     assert (done["verdict"], done["encoded"], done["reasons"]) == ("untouched", None, [])
+    assert done["texts"] == {"found": 0, "erased": 0, "kept": 0, "refused": 0}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +189,8 @@ def test_a_file_that_was_written_wrongly_is_rolled_back(rows, saved, photo, regi
     row = compose(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
     assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["written_wrongly"])
     assert row["failure"]["code"] == "written_wrongly"
+    assert ends(row) == [("refused", "written_wrongly")]
+    assert row["texts"] == {"found": 1, "erased": 0, "kept": 0, "refused": 1}
 
 
 def test_the_order_of_regions_does_not_matter(rows, saved, photo, region):

@@ -4,16 +4,15 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from operators.detect import LEAST_SIDE, MOST_BESIDE, MOST_GROWTH, Detect, own_cells
-from operators.masks.geometry import bounding_box, rasterised
+from operators.detect import Detect
+from operators.masks.geometry import rasterised
 from operators.pictures.codec import Limits, decode
 from operators.rows.box import Box
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
+from operators.vision.find_texts import LEAST_SIDE
 
 
 def oriented(orientation):
@@ -79,39 +78,8 @@ def test_a_probability_is_the_detectors_map_over_its_box(detected):
         inside = np.clip(corners, 0, 511)
         assert (inside.min(axis=0) >= [box["x"], box["y"]]).all()
         assert (inside.max(axis=0) <= [box["x"] + box["width"] - 1, box["y"] + box["height"] - 1]).all()
-        assert (region["kind"], region["state"]) == ("text", None)
+        assert (region["kind"], region["state"], region["reason"]) == ("text", "open", None)
         assert 0.5 <= region["score"] <= 1
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data())
-def test_a_stored_map_is_whole_cells_of_the_detectors_map_over_the_polygons_box(data):
-    width, height = data.draw(st.integers(8, 400)), data.draw(st.integers(8, 400))
-    factor = data.draw(st.floats(0.2, 3))
-    shape = max(1, round(height * factor)), max(1, round(width * factor))
-    probability = np.random.default_rng(0).random(shape, np.float32)
-    corners = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))
-    polygon = data.draw(st.lists(corners, min_size=4, max_size=4))
-    cells, box = own_cells(probability, polygon, width, height)
-    row, column = round(box.y * shape[0] / height), round(box.x * shape[1] / width)
-    row, column = min(row, shape[0] - 1), min(column, shape[1] - 1)
-    own = probability[row : row + cells.shape[0], column : column + cells.shape[1]]
-    assert np.array_equal(cells, np.rint(own * 255))
-    assert cells.size
-    tight = bounding_box([polygon], width, height)
-    assert tight.union(box) == box
-    assert box.x >= max(0, tight.x - MOST_GROWTH)
-    assert box.x + box.width <= min(width, tight.x + tight.width + MOST_GROWTH)
-    assert box.y + box.height <= height
-
-
-@pytest.mark.parametrize(("pixels", "cells"), [(512, 736), (600, 1104), (451, 1106), (64, 64)])
-def test_a_stored_maps_box_lies_within_a_sixteenth_of_its_cells(pixels, cells):
-    probability = np.zeros((cells, cells), np.float32)
-    for start in range(0, pixels - 20, 7):
-        _, box = own_cells(probability, [[start, start], [start + 15, start + 15]], pixels, pixels)
-        for edge in (box.x, box.x + box.width):
-            assert abs(edge * cells / pixels - round(edge * cells / pixels)) <= MOST_BESIDE
 
 
 def test_the_score_limit_is_applied(detected, captioned, saved, rows):

@@ -17,9 +17,11 @@ WINDOW = np.s_[Y : Y + 100, X : X + 360]
 
 @pytest.fixture(scope="module")
 def place(captioned, photo):
-    """The crop with text, the same without, and the text's pixels."""
-    picture, text = captioned
-    return np.ascontiguousarray(picture[WINDOW]), np.ascontiguousarray(photo[WINDOW]), text[WINDOW] > 0
+    """A wall with the text, the same without, and the text's pixels."""
+    _, text = captioned
+    wall = np.ascontiguousarray(np.broadcast_to(photo[300:301, 480:481], (100, 360, 3)))
+    strokes = text[WINDOW] > 0
+    return np.where(strokes[:, :, None], np.uint8((255, 255, 0)), wall), wall, strokes
 
 
 def residual(rung, passed):

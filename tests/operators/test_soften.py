@@ -1,4 +1,4 @@
-"""`soften` covers every stroke, pastes back a region's own, and lets neighbours share crops."""
+"""`soften` covers every stroke, pastes back a region's own, and gives each text its own crop."""
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ def drawn_region(weights, x, y):
         "score": 1.0,
         "kind": "mask",
         "probability": {"data": weights.tobytes(), "width": width, "height": height, "box": box},
+        "state": "open",
     }
 
 
@@ -66,10 +67,10 @@ def test_without_separable_strokes_the_whole_polygon_is_masked(rows, saved, capt
         assert (mask[top : top + height, left : left + width, channel_index] == 255).all()
 
 
-def test_a_region_of_several_sources_names_each(rows, saved, captioned, text_region):
+def test_a_given_mask_beside_a_text_keeps_its_source(rows, saved, captioned, text_region):
     weights = np.full((20, 60), 255, np.uint8)
-    [region] = row_views(work(rows, saved, captioned[0], text_region(*FIRST), drawn_region(weights, 40, 90)))[0].regions
-    assert region["strokes"] == "found+given"
+    regions = row_views(work(rows, saved, captioned[0], text_region(*FIRST), drawn_region(weights, 40, 90)))[0].regions
+    assert [region["strokes"] for region in regions] == ["found", "given"]
 
 
 def test_every_text_pixel_must_be_regenerated_and_is_replaced_whole(softened, captioned):
@@ -124,18 +125,13 @@ def test_confidence_is_high_on_text_and_low_far_from_it(softened, captioned):
     assert (confidence[~near_text()] < 128).all()
 
 
-def test_distant_texts_have_separate_crops(softened):
-    assert len(row_views(softened)[0].regions) == 2
-
-
-def test_neighbouring_lines_share_a_crop_and_keep_their_polygons(rows, saved, captioned, text_region):
+def test_neighbouring_lines_stay_regions_of_their_own(rows, saved, captioned, text_region):
     lines = [text_region(40, y, 200, 20) for y in (100, 126, 152)]
-    [region] = row_views(work(rows, saved, captioned[0], *lines))[0].regions
-    assert len(region["polygons"]) == 3
-    data, box = region.probability()
-    assert box == {"x": 40, "y": 100, "width": 200, "height": 72}
-    assert (data[:20] == 255).all()
-    assert not data[20:26].any()
+    regions = row_views(work(rows, saved, captioned[0], *lines))[0].regions
+    assert len(regions) == 3
+    for line, region in zip(lines, regions, strict=True):
+        assert len(region["polygons"]) == 1
+        assert region.probability()[1] == line["probability"]["box"]
 
 
 def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(rows, saved, photo, text_region):
@@ -145,7 +141,7 @@ def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(
     picture = np.asarray(image)
     text = np.abs(picture.astype(int) - photo).max(axis=2) > 32
     lines = [text_region(146, 204, 180, 42), text_region(146, 279, 180, 42)]
-    regions = row_views(work(rows, saved, picture, *lines, largest_group=1))[0].regions
+    regions = row_views(work(rows, saved, picture, *lines))[0].regions
     assert len(regions) == 2
     for region, foreign in zip(regions, (np.s_[265:], np.s_[:255]), strict=True):
         others = np.zeros_like(text)
@@ -156,11 +152,13 @@ def test_a_fill_does_not_see_the_strokes_of_a_neighbour_and_does_not_paste_them(
         assert not mask[:, :, BLEND][others].any()
 
 
-def test_the_crops_of_one_image_never_cost_more_than_the_image(rows, saved, captioned, text_region):
-    words = [text_region(x, y, 90, 24) for y in range(10, 480, 60) for x in range(5, 400, 100)]
-    regions = row_views(work(rows, saved, captioned[0], *words))[0].regions
-    assert sum(region["crop"]["width"] * region["crop"]["height"] for region in regions) <= 512 * 512
-    assert sum(len(region["polygons"]) for region in regions) == len(words)
+def test_crops_are_narrow_where_wide_ones_would_cover_more_than_the_picture(rows, saved, photo):
+    weights = np.full((24, 90), 255, np.uint8)
+    few = [drawn_region(weights, x, 200) for x in (60, 300)]
+    many = [drawn_region(weights, x, y) for y in range(60, 430, 60) for x in range(60, 400, 100)]
+    for masks, margin in ((few, 32), (many, 16)):
+        for region in row_views(work(rows, saved, photo, *masks))[0].regions:
+            assert (region["crop"]["width"], region["crop"]["height"]) == (90 + 2 * margin, 24 + 2 * margin)
 
 
 def test_a_given_mask_is_pasted_by_its_own_weights(rows, saved, photo):
@@ -171,6 +169,28 @@ def test_a_given_mask_is_pasted_by_its_own_weights(rows, saved, photo):
     expected[200:220, 100:125] = weights
     assert np.array_equal(blend, expected)
     assert np.array_equal(core > 0, expected > 0)
+
+
+def test_a_kept_text_passes_unchanged_and_nobody_hides_it(rows, saved, captioned, text_region):
+    kept = {**text_region(*SECOND), "score": 0.5, "state": "kept", "reason": "not_confirmed"}
+    both = work(rows, saved, captioned[0], text_region(*FIRST), kept)
+    alone = work(rows, saved, captioned[0], text_region(*FIRST))
+    [first, second] = both["regions"].to_pylist()[0]
+    assert {name: value for name, value in second.items() if value is not None} == kept
+    assert first == alone["regions"].to_pylist()[0][0]
+
+
+def test_a_text_that_is_softened_already_passes_unchanged_and_is_hidden_from_new_ones(rows, saved, captioned, text_region):
+    picture, text = captioned
+    earlier = {**work(rows, saved, picture, text_region(*FIRST))["regions"].to_pylist()[0][0], "state": "refused"}
+    done = work(rows, saved, picture, earlier, text_region(40, 125, 200, 30))
+    assert done["regions"].to_pylist()[0][0] == earlier
+    region = row_views(done)[0].regions[1]
+    strokes = text[area(region)].copy()
+    strokes[max(0, 125 - region["crop"]["y"]) :] = False
+    assert strokes.any()
+    assert (region.array("mask", 4)[:, :, CORE][strokes] == 255).all()
+    assert not region.array("mask", 4)[:, :, BLEND][strokes].any()
 
 
 def test_text_at_the_corner_of_the_picture_is_softened_too(rows, saved, photo, text_region):

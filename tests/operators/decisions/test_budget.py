@@ -14,7 +14,11 @@ RATES = (Rate("cheap", 1.0, 10.0), Rate("costly", 20.0, 1000.0))
 
 
 def region(width: int, height: int, *rungs: str) -> dict[str, Any]:
-    checks = [{"rung": rung, "name": name, "passed": False} for rung in rungs for name in ("residual_text", "seam")]
+    checks = [
+        {"rung": rung, "name": name, "value": 2.0, "limit": 1.0, "passed": False}
+        for rung in rungs
+        for name in ("residual_text", "seam")
+    ]
     return {"crop": {"x": 0, "y": 0, "width": width, "height": height}, "checks": checks}
 
 

@@ -1,11 +1,16 @@
 """Probabilities become strokes, strokes grow, and their weights fade."""
 
+import io
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image, ImageDraw, ImageFont
 
+from operators.masks.mask import dilated
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask
 
 
@@ -51,3 +56,102 @@ def test_a_polygon_that_is_replaced_as_a_whole_fades_outside():
     assert (weight[core > 0] == 255).all()
     assert 0 < weight[4, 10] < 255
     assert weight[2, 10] == 0
+
+
+GROUND = 200
+HEIGHT = 40.0
+
+
+def write(ink=30, quality=None, line=None):
+    """A grey page with the word HOLD, perhaps with a line, as JPEG, and the pixels of its letters."""
+    image = Image.new("RGB", (320, 140), (GROUND,) * 3)
+    ImageDraw.Draw(image).text((160, 70), "HOLD", fill=(ink,) * 3, font=ImageFont.load_default(48), anchor="mm")
+    letters = (np.asarray(image) != GROUND).any(axis=2)
+    if line is not None:
+        left, top, right, bottom, colour = line
+        ImageDraw.Draw(image).rectangle((left, top, right, bottom), fill=colour)
+    if quality is not None:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, subsampling=2)
+        image = Image.open(buffer).convert("RGB")
+    return np.asarray(image), letters
+
+
+def trace(picture, letters):
+    core, visible = StrokeMask().traced(picture, np.where(letters, 255, 0).astype(np.uint8), HEIGHT)
+    return core > 0, visible > 0
+
+
+def spread(core, letters):
+    """How much larger the core is than its letters."""
+    return core.sum() / letters.sum()
+
+
+def test_a_lossless_source_keeps_a_narrow_mask():
+    picture, letters = write()
+    core, visible = trace(picture, letters)
+    assert core[letters].all()
+    assert not core[~(dilated(letters.astype(np.uint8), 4) > 0)].any()
+    assert np.array_equal(core, visible)
+
+
+def test_the_ringing_of_a_jpeg_is_taken_in():
+    picture, letters = write(quality=30)
+    core, _ = trace(picture, letters)
+    left = np.where(core[:, :, None], 0.0, picture.astype(np.float32) - GROUND)
+    assert core[letters].all()
+    assert np.abs(picture.astype(int) - GROUND)[~letters].max() > 40
+    assert np.abs(cv2.GaussianBlur(left, (0, 0), 1.0)).max() < 5
+    assert spread(core, letters) > 1.3 * spread(trace(*write())[0], letters)
+
+
+def test_in_texture_the_core_is_the_grown_strokes_and_nothing_of_it_is_visible():
+    _, letters = write()
+    noise = np.random.default_rng(0).integers(60, 200, (140, 320, 1), dtype=np.uint8).repeat(3, axis=2)
+    strokes = np.where(letters, 255, 0).astype(np.uint8)
+    core, visible = trace(noise, letters)
+    assert np.array_equal(core, StrokeMask().grown(strokes, HEIGHT) > 0)
+    assert not visible.any()
+
+
+def extent(letters):
+    columns, rows = np.flatnonzero(letters.any(axis=0)), np.flatnonzero(letters.any(axis=1))
+    return int(columns[0]), int(columns[-1]), int(rows[-1])
+
+
+def underline(left, right, top, colour, touched=True):
+    """The page with a line, whether the network took it for text, and what is traced of the line."""
+    picture, letters = write(line=(left, top, right, top + 2, (colour,) * 3))
+    strokes = letters.copy()
+    strokes[top : top + 3, left : right + 1] = touched
+    core, _ = trace(picture, strokes)
+    assert core[letters & (np.arange(140)[:, None] < top - 4)].all()
+    return core[top : top + 3, left : right + 1].mean()
+
+
+def test_a_line_of_the_page_stays_although_the_network_takes_it_for_text():
+    _, _, bottom = extent(write()[1])
+    assert underline(0, 319, bottom + 6, 30) == 0.0
+
+
+def test_an_underline_of_the_texts_colour_and_extent_belongs_to_it():
+    left, right, bottom = extent(write()[1])
+    assert underline(left, right, bottom + 6, 30) == 1.0
+
+
+def test_a_line_of_another_colour_stays_although_it_ends_with_the_text():
+    left, right, bottom = extent(write()[1])
+    assert underline(left, right, bottom + 6, 120) < 0.2
+
+
+def test_the_body_of_a_letter_whose_outline_alone_was_seen_is_taken_in_and_the_hole_of_an_o_is_not():
+    picture = np.full((140, 200, 3), GROUND, np.uint8)
+    picture[30:110, 40:100] = (20, 60, 160)
+    outline = np.zeros((140, 200), bool)
+    outline[30:110, 40:100] = True
+    outline[36:104, 46:94] = False
+    filled, _ = StrokeMask().traced(picture, np.where(outline, 255, 0).astype(np.uint8), 80.0)
+    assert (filled[30:110, 40:100] > 0).all()
+    picture[36:104, 46:94] = GROUND
+    ring, _ = StrokeMask().traced(picture, np.where(outline, 255, 0).astype(np.uint8), 80.0)
+    assert not ring[50:90, 60:80].any()

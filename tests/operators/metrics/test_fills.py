@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from operators.masks.ground import estimate_ground
 from operators.masks.mask import BLEND, CORE
-from operators.metrics.fills import Surroundings, measure_fill, side_fill_error
+from operators.metrics.fills import Surroundings, measure_fill, side_fill_error, structure_in_fill
 
 
 def mask(hole: np.ndarray) -> np.ndarray:
@@ -22,7 +23,7 @@ HOLE = np.zeros((120, 160), bool)
 HOLE[45:75, 50:110] = True
 NOISE = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
 """A picture with the same noise everywhere, so that it needs no better fill."""
-USUAL = measure_fill(NOISE, mask(HOLE), 0.0, 0.0)
+USUAL = measure_fill(NOISE, NOISE, mask(HOLE), 0.0)
 
 
 def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
@@ -35,7 +36,8 @@ def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
 
 
 def test_a_flat_picture_has_nothing_to_measure() -> None:
-    measurements = measure_fill(np.full((120, 160, 3), 90, np.uint8), mask(HOLE), 0.25, 0.125)
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    measurements = measure_fill(flat, flat, mask(HOLE), 0.25)
     for octave in range(4):
         assert measurements[f"band_{octave}"] == pytest.approx(0, abs=1e-9)
         assert measurements[f"ring_{octave}"] == pytest.approx(0, abs=1e-9)
@@ -44,7 +46,6 @@ def test_a_flat_picture_has_nothing_to_measure() -> None:
     assert measurements["spread"] == 0.0
     assert measurements["trial"] == 0.0
     assert measurements["residual_text"] == 0.25
-    assert measurements["residual_strokes"] == 0.125
 
 
 def test_the_place_is_measured_by_its_area_and_thickness_in_octaves() -> None:
@@ -56,7 +57,7 @@ def test_the_place_is_measured_by_its_area_and_thickness_in_octaves() -> None:
 def test_a_smear_lacks_fine_detail_and_a_foreign_patch_shows_its_colour_and_seam() -> None:
     smear, patch = NOISE.copy(), NOISE.copy()
     smear[HOLE], patch[HOLE] = 130, (255, 0, 0)
-    smooth, foreign, fine = (measure_fill(picture, mask(HOLE), 0.0, 0.0) for picture in (smear, patch, NOISE))
+    smooth, foreign, fine = (measure_fill(NOISE, picture, mask(HOLE), 0.0) for picture in (smear, patch, NOISE))
     assert smooth["band_0"] < -3
     assert foreign["colour_shift"] > 40
     assert foreign["seam"] > smooth["seam"]
@@ -68,7 +69,7 @@ def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> 
     slope = np.repeat(slope[:, :, None], 3, axis=2).astype(np.uint8)
     blotted = NOISE.copy()
     blotted[HOLE] = 255
-    easy, hard, filled_badly = (measure_fill(picture, mask(HOLE), 0.0, 0.0)["trial"] for picture in (slope, NOISE, blotted))
+    easy, hard, filled_badly = (measure_fill(picture, picture, mask(HOLE), 0.0)["trial"] for picture in (slope, NOISE, blotted))
     assert 0 <= easy < 5
     assert hard > 9
     assert filled_badly == pytest.approx(hard, abs=0.5)
@@ -76,7 +77,7 @@ def test_the_trial_says_how_hard_the_place_is_and_not_how_good_the_fill_is() -> 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_edit_without_surroundings_cannot_be_compared() -> None:
-    measurements = measure_fill(NOISE, mask(np.ones((120, 160), bool)), 0.0, 0.0)
+    measurements = measure_fill(NOISE, NOISE, mask(np.ones((120, 160), bool)), 0.0)
     assert math.isnan(measurements["seam"])
     assert math.isnan(measurements["colour_shift"])
     assert all(math.isnan(measurements[f"band_{octave}"]) for octave in range(4))
@@ -100,3 +101,62 @@ def test_the_border_of_an_edit_is_its_faded_rim_and_no_stroke_of_another_region(
     assert place.edited.sum() == 100
     assert place.border[9, 10:20].all() and place.border[10:20, 20].all()
     assert not place.border[10:20, 22:30].any()
+
+
+def structure(result: np.ndarray, truth: np.ndarray) -> float:
+    return structure_in_fill(result, mask(HOLE), estimate_ground(truth, HOLE, 24))
+
+
+def grained(level: float) -> np.ndarray:
+    """A plain ground with grain of two grey levels."""
+    noise = np.random.default_rng(3).normal(0, 2, (120, 160, 3))
+    return np.clip(np.rint(level + noise), 0, 255).astype(np.uint8)
+
+
+def test_the_true_picture_shows_no_structure_on_plain_ground() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    assert structure(flat, flat) == 0.0
+    assert structure(grained(150), grained(150)) < 1
+
+
+def test_a_ghost_in_a_fill_of_plain_ground_is_measured_in_grey_levels() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    for step in (10, 30):
+        ghost = flat.copy()
+        ghost[52:68, 60:100] += np.uint8(step)
+        assert structure(ghost, flat) == pytest.approx(step, abs=0.1)
+
+
+def test_a_ghost_near_black_counts_double() -> None:
+    black, ghost = np.full((120, 160, 3), 8, np.uint8), np.full((120, 160, 3), 8, np.uint8)
+    ghost[52:68, 60:100] += np.uint8(10)
+    assert structure(ghost, black) == pytest.approx(20, abs=0.2)
+
+
+def test_a_ghost_no_stronger_than_the_grain_is_hidden_by_it() -> None:
+    picture = grained(150)
+    ghost = picture.copy()
+    ghost[52:68, 60:100] += np.uint8(10)
+    assert 7 < structure(ghost, picture) < 10
+    ghost[52:68, 60:100] -= np.uint8(9)
+    assert structure(ghost, picture) < 2
+
+
+def test_the_straight_stems_of_a_letter_are_no_lines_of_the_page() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    ghost = flat.copy()
+    ghost[48:72, 60:64] = ghost[48:72, 76:80] = ghost[58:62, 60:80] = 130
+    assert structure(ghost, flat) > 20
+
+
+def test_a_straight_line_that_goes_on_through_the_fill_is_no_structure() -> None:
+    ruled = np.full((120, 160, 3), 200, np.uint8)
+    ruled[60] = 90
+    assert structure(ruled, ruled) < 1
+
+
+def test_texture_has_no_known_ground_to_compare_a_fill_with() -> None:
+    assert math.isnan(structure(NOISE, NOISE))
+    assert measure_fill(NOISE, NOISE, mask(HOLE), 0.0)["plain"] == 0.0
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    assert measure_fill(flat, flat, mask(HOLE), 0.0)["plain"] == 1.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.rows.checks import check, judged_rungs, last_checks, reasons_of
+from operators.rows.checks import check, failed_checks, judged_rungs, last_checks, reasons_of
 from operators.rows.records import CheckRecord
 
 NAMES = ("residual_text", "colour_shift", "seam", "predicted_distance")
@@ -62,3 +62,16 @@ def test_a_lone_check_is_a_fill_by_itself_even_between_fills_of_its_rung(name: s
 
 def test_an_error_of_a_fill_is_no_refusal() -> None:
     assert reasons_of([check("telea", "fill_failed", 1.0, 0.0)]) == []
+
+
+def test_the_last_checks_are_those_of_the_last_fill_that_was_judged() -> None:
+    first, second = checks("hybrid"), [check("hybrid", name, 5.0, 1.0) for name in NAMES]
+    skipped = check("patchmatch", "budget", 2.0, 1.0)
+    assert last_checks([*checks("telea"), *first, *second, skipped]) == second
+    assert last_checks([*first, check("patchmatch", "missing", 1.0, 0.0)]) == [check("patchmatch", "missing", 1.0, 0.0)]
+    assert last_checks([skipped]) == last_checks([]) == []
+
+
+def test_the_failed_checks_are_those_that_did_not_pass() -> None:
+    good, bad = check("telea", "seam", 1.0, 2.0), check("telea", "jump", 3.0, 2.0)
+    assert failed_checks([good, bad]) == [bad]

@@ -1,0 +1,133 @@
+"""The ground under a text is estimated from the pixels around it, and goes on through the hole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from operators.masks.ground import Ground, continue_ground, estimate_ground, straight_lines
+
+SHAPE = (120, 200)
+HOLE = np.zeros(SHAPE, bool)
+HOLE[45:75, 60:140] = True
+NEAR = 24
+
+
+def plain(noise: float = 0.0, level: tuple[float, float, float] = (180.0, 170.0, 150.0)) -> np.ndarray:
+    """Ground of one colour with grain."""
+    grain = np.random.default_rng(5).normal(0, noise, (*SHAPE, 3)) if noise else 0.0
+    return np.clip(np.rint(np.array(level) + grain + np.zeros((*SHAPE, 3))), 0, 255).astype(np.uint8)
+
+
+def slope() -> np.ndarray:
+    """A gradient of one grey level a pixel."""
+    across = np.broadcast_to(np.linspace(40, 239, 200)[None, :, None], (*SHAPE, 3))
+    return np.rint(across).astype(np.uint8)
+
+
+def hidden(picture: np.ndarray) -> np.ndarray:
+    """The picture with black text over the whole hole."""
+    result = picture.copy()
+    result[HOLE] = 0
+    return result
+
+
+def estimate(picture: np.ndarray) -> Ground:
+    return estimate_ground(hidden(picture), HOLE, NEAR)
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0, 5.0])
+def test_the_level_of_plain_ground_with_grain_is_right_to_one_grey_level(noise: float) -> None:
+    ground = estimate(plain(noise))
+    error = np.abs(ground.level[HOLE] - [180, 170, 150])
+    assert np.percentile(error, 95) < 1
+    assert error.max() < 2
+    assert ground.noise == pytest.approx(noise, abs=0.3)
+    assert ground.share(HOLE) == 1.0
+
+
+def test_a_gradient_goes_on_under_the_text() -> None:
+    ground = estimate(slope())
+    assert np.abs(ground.level[HOLE] - slope()[HOLE]).max() < 3
+    assert ground.share(HOLE) == 1.0
+
+
+def test_grain_above_the_bound_is_texture_and_its_ground_unknown() -> None:
+    assert estimate(plain(20.0)).share(HOLE) == 0.0
+
+
+def test_the_ground_is_unknown_where_an_object_runs_under_the_text_and_known_elsewhere() -> None:
+    picture = plain()
+    picture[:, 120:][np.random.default_rng(2).random((120, 80)) < 0.5] = (20, 60, 200)
+    known = estimate(picture).known
+    assert known[45:75, 60:90].all()
+    assert not known[45:75, 125:140].any()
+
+
+def test_a_ground_that_changes_as_fast_as_an_edge_is_unknown() -> None:
+    picture = plain()
+    picture[:60] = (60, 90, 200)
+    known = estimate(picture).known
+    assert not known[55:65, 80:120].any()
+
+
+def test_without_a_plain_pixel_nothing_is_known() -> None:
+    everything = np.ones(SHAPE, bool)
+    ground = estimate_ground(plain(), everything, NEAR)
+    assert ground.noise == float("inf")
+    assert not ground.known.any()
+
+
+def filled(picture: np.ndarray, seed: int = 0) -> np.ndarray:
+    return continue_ground(hidden(picture), HOLE, estimate(picture), seed)
+
+
+def test_flat_ground_is_filled_exactly_and_nothing_else_changes() -> None:
+    assert np.array_equal(filled(plain()), plain())
+
+
+def test_the_fill_has_the_grain_of_the_ground() -> None:
+    fill = filled(plain(4.0))
+    assert np.array_equal(fill[~HOLE], plain(4.0)[~HOLE])
+    for channel in range(3):
+        assert fill[HOLE][:, channel].std() == pytest.approx(4.0, abs=0.5)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_line_through_the_hole_goes_on_exactly(upright: bool) -> None:
+    picture = plain()
+    if upright:
+        picture[:, 100:102] = (30, 30, 40)
+    else:
+        picture[60:62] = (30, 30, 40)
+    assert np.array_equal(filled(picture), picture)
+
+
+def test_a_line_that_ends_at_the_hole_does_not_go_on() -> None:
+    picture = plain()
+    picture[60:62, :60] = (30, 30, 40)
+    assert np.array_equal(filled(picture)[HOLE], plain()[HOLE])
+
+
+def test_a_ruled_page_keeps_all_its_lines() -> None:
+    picture = plain()
+    picture[10::16] = (120, 150, 200)
+    assert np.array_equal(filled(picture), picture)
+
+
+def test_the_same_seed_gives_the_same_fill() -> None:
+    picture = plain(4.0)
+    assert np.array_equal(filled(picture, 3), filled(picture, 3))
+
+
+def test_only_long_upright_and_level_runs_are_straight_lines() -> None:
+    picture = plain()
+    picture[20] = picture[:, 30] = 20
+    picture[90:94, 100:112] = 20
+    lines = straight_lines(picture, 24)
+    assert lines[20, 60:].all() and lines[40:, 30].all()
+    assert not lines[85:100, 95:120].any()
+
+
+def test_noise_shows_no_straight_lines() -> None:
+    assert not straight_lines(plain(30.0), 60).any()
