@@ -110,8 +110,8 @@ class LookAgain(Operator):
         factor = self.scale.factor(frame.width, frame.height)
         known = [polygon for region in regions if region["state"] != ACCEPTED for polygon in region["polygons"]]
         found = []
-        for place in _joined([self._near(region, frame) for region in erased]):
-            place, texts = self._find_whole(delivered, place, frame, factor)
+        for near in _joined([self._near(region, frame) for region in erased]):
+            place, texts = self._find_whole(delivered, near, frame, factor)
             part, before = (np.ascontiguousarray(rgb[place.inside(frame)]) for rgb in (delivered, source))
             texts = [text for text in texts if stroke_height(text.polygon) <= highest]
             seen = [(text.polygon, text.score) for text in texts]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from operators.masks.ground import STRAIGHT, Ground, estimate_ground, straight_lines
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
@@ -16,6 +17,8 @@ from operators.rows.arrays import Pixels, Selection
 LEAST_TRIAL = 32
 """Smallest area in pixels over which a side fill is measured."""
 
+LEAST_WEIGHT = 0.6
+"""Least share of a smoothing window that a place must cover for its smoothed difference."""
 NEAR_BLACK = 32
 """Grey level below which differences count double."""
 RING_WIDTH = 12
@@ -93,10 +96,7 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
         return float("nan")
     lines = dilated(_lines_from_outside(result, mask[:, :, BLEND] > 0).astype(np.uint8), 3) > 0
     difference = result.astype(np.float32) - ground.level
-    usual, fill = (
-        np.abs(cv2.GaussianBlur(np.where((place & ~lines)[:, :, None], difference, 0), (0, 0), 2.0)).max(axis=2)
-        for place in (ground.plain, inside)
-    )
+    usual, fill = (_smoothed_inside(difference, place & ~lines) for place in (ground.plain, inside))
     fill *= 1 + (luma(result) < NEAR_BLACK)
     expected = float(np.percentile(usual[ground.plain], 99)) if ground.plain.any() else 0.0
     return max(0.0, float(fill[inside].max()) - expected)
@@ -108,6 +108,18 @@ def _lines_from_outside(result: Pixels, edited: Selection) -> Selection:
     _, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
     reaching: Selection = lines & np.isin(labels, labels[lines & ~edited])
     return reaching
+
+
+def _smoothed_inside(difference: npt.NDArray[np.float32], place: Selection) -> npt.NDArray[np.float32]:
+    """The size of a difference at each pixel, smoothed over 2 pixels among those of a place.
+
+    It is that of the worst channel, and 0 where the place covers less than LEAST_WEIGHT of the
+    window.
+    """
+    weight = cv2.GaussianBlur(place.astype(np.float32), (0, 0), 2.0)
+    total = cv2.GaussianBlur(np.where(place[:, :, None], difference, 0), (0, 0), 2.0)
+    size = np.abs(total).max(axis=2) / np.maximum(weight, LEAST_WEIGHT)
+    return np.where(weight >= LEAST_WEIGHT, size, 0).astype(np.float32)
 
 
 def side_fill_error(result: Pixels, mask: Pixels) -> float:

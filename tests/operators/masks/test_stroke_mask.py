@@ -63,7 +63,7 @@ HEIGHT = 40.0
 
 
 def write(ink=30, quality=None, line=None):
-    """A grey page with the word HOLD, perhaps with a line, as JPEG, and the pixels of its letters."""
+    """A grey page with the word HOLD, perhaps with a line or as JPEG, and its letters' pixels."""
     image = Image.new("RGB", (320, 140), (GROUND,) * 3)
     ImageDraw.Draw(image).text((160, 70), "HOLD", fill=(ink,) * 3, font=ImageFont.load_default(48), anchor="mm")
     letters = (np.asarray(image) != GROUND).any(axis=2)
@@ -120,7 +120,7 @@ def extent(letters):
 
 
 def underline(left, right, top, colour, touched=True):
-    """The page with a line, whether the network took it for text, and what is traced of the line."""
+    """What is traced of a line on the page that the network did or did not take for text."""
     picture, letters = write(line=(left, top, right, top + 2, (colour,) * 3))
     strokes = letters.copy()
     strokes[top : top + 3, left : right + 1] = touched
