@@ -36,6 +36,10 @@ MOST_SLOPE = 1.5
 """Grey levels a pixel by which a known level changes at most. Where it changes more, a hidden edge
 may run anywhere between the two sides of the hole.
 """
+WIDER = 4
+"""How much wider the window is where the usual one sees nothing."""
+LEAST_SEEN = 0.01
+"""Share of a window that must be counted pixels."""
 PLAINNESS_SIGMA = 8.0
 """Standard deviation in pixels of the window over which that share is measured."""
 LEAST_LINE = 24
@@ -105,9 +109,23 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, elsewhere: Selec
     if not plain.any():
         return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
     counted = local & ~straight_lines(pixels, LEAST_LINE)
-    around = cv2.GaussianBlur(counted.astype(np.float32), (0, 0), PLAINNESS_SIGMA)
-    plainness = cv2.GaussianBlur((counted & plain).astype(np.float32), (0, 0), PLAINNESS_SIGMA) / np.maximum(around, 1e-4)
-    return Ground(_level(values, plain), plain, noise, plainness.astype(np.float32))
+    return Ground(_level(values, plain), plain, noise, _plainness(counted, plain))
+
+
+def _plainness(counted: Selection, plain: Selection) -> Plane:
+    """The share of the counted pixels around each pixel that are plain.
+
+    In the middle of large letters no pixel is within the window, so a wider one is used there.
+    """
+    weights = np.dstack([counted, counted & plain]).astype(np.float32)
+    near = cv2.GaussianBlur(weights, (0, 0), PLAINNESS_SIGMA)
+    height, width = counted.shape
+    size = (max(1, width // WIDER), max(1, height // WIDER))
+    small = cv2.GaussianBlur(cv2.resize(weights, size, interpolation=cv2.INTER_AREA), (0, 0), PLAINNESS_SIGMA)
+    wide = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    blurred = np.where(near[:, :, :1] >= LEAST_SEEN, near, wide)
+    share: Plane = blurred[:, :, 1] / np.maximum(blurred[:, :, 0], 1e-6)
+    return share
 
 
 def _connected(plain: Selection, beside: Selection) -> Selection:

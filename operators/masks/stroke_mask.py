@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ground import LEAST_LINE, estimate_ground, straight_lines
+from operators.masks.ground import LEAST_EDGE, LEAST_LINE, Ground, estimate_ground, straight_lines
 from operators.masks.mask import dilated, feathered
 from operators.rows.arrays import Pixels, Selection
 
@@ -85,12 +85,13 @@ class StrokeMask:
         letters; there the core is only the `grown` strokes. `rgb` is
         uint8 height x width x 3.
         """
-        strokes = self._with_outline(rgb, self._with_interiors(rgb, strokes), height)
-        strokes = np.where(lines, 0, strokes).astype(np.uint8)
-        core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
-        far = dilated(strokes, max(self.reach // 2, round(0.3 * height))) > 0
+        touched = self._with_outline(rgb, self._with_interiors(rgb, strokes), height)
+        far = dilated(np.where(lines, 0, touched).astype(np.uint8), max(self.reach // 2, round(0.3 * height))) > 0
         ground = estimate_ground(rgb, far, 2 * self.reach)
         known = ground.known
+        lines = _without_ink(lines, rgb, ground)
+        strokes = np.where(lines, 0, touched).astype(np.uint8)
+        core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if not known.any():
             return core, strokes
         smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
@@ -167,14 +168,13 @@ class StrokeMask:
         An underline belongs to it if it has the colour of the letters and ends where they end.
         """
         lines = straight_lines(rgb, max(LEAST_LINE, round(1.5 * height)))
-        short = straight_lines(rgb, max(LEAST_LINE, round(0.75 * height))).astype(np.uint8)
-        hair = max(1, round(self.hairline * height)) + 1
-        thick = cv2.morphologyEx(short, cv2.MORPH_OPEN, np.ones((hair, hair), np.uint8))
-        lines |= (short > 0) & (thick == 0)
+        short = straight_lines(rgb, max(LEAST_LINE, round(0.75 * height)))
+        lines |= short & _is_thin(rgb, max(1, round(self.hairline * height)) + 1)
         letters = (strokes > 0) & ~lines
         underline, beside = np.zeros_like(lines), np.zeros_like(lines)
         if not letters.any() or not lines.any():
             return lines, underline
+        lines = _reaching_out(lines, strokes > 0)
         colour = _ink(rgb, letters)
         left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
         ink = lines & (np.abs(rgb - colour).max(axis=2) <= self.same_colour)
@@ -214,6 +214,43 @@ def _ink(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
         return np.asarray(np.median(inside, axis=0))
     distance = np.abs(inside - np.median(rgb[around], axis=0)).max(axis=1)
     return np.asarray(np.median(inside[distance >= np.percentile(distance, 60)], axis=0))
+
+
+def _reaching_out(lines: Selection, strokes: Selection) -> Selection:
+    """The lines that reach beyond the box around the strokes; others run between or in letters."""
+    rows, columns = (np.flatnonzero(strokes.any(axis=axis)) for axis in (1, 0))
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+    left, top, width, height = (boxes[:, number] for number in range(4))
+    inside = (left >= columns[0] - 1) & (left + width <= columns[-1] + 2)
+    inside &= (top >= rows[0] - 1) & (top + height <= rows[-1] + 2)
+    inside[0] = True
+    reaching: Selection = ~inside[labels]
+    return reaching
+
+
+def _without_ink(lines: Selection, rgb: Pixels, ground: Ground) -> Selection:
+    """The lines without letters' pixels on lines of the ground's colour, as between two stems."""
+    alike = np.abs(rgb - ground.level).max(axis=2) <= ground.step
+    count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=4)
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    plain = np.bincount(labels.ravel(), weights=alike.ravel(), minlength=count) > 0.5 * sizes
+    plain[0] = False
+    kept: Selection = lines & ~(plain[labels] & ~alike)
+    return kept
+
+
+def _is_thin(rgb: Pixels, distance: int) -> Selection:
+    """Pixels brighter or darker than those at this distance on both sides, in either direction."""
+    values = rgb.astype(np.int16)
+    thin = np.zeros(rgb.shape[:2], bool)
+    for axis in (0, 1):
+        places = np.arange(values.shape[axis])
+        before, after = (
+            values - np.take(values, np.clip(places + step, 0, len(places) - 1), axis=axis) for step in (-distance, distance)
+        )
+        ridge = (np.sign(before) == np.sign(after)) * np.minimum(np.abs(before), np.abs(after))
+        thin |= ridge.max(axis=2) > LEAST_EDGE
+    return thin
 
 
 def _goes_on(rgb: Pixels, box: npt.NDArray[np.int32], colour: npt.NDArray[np.float64], same: float) -> bool:
