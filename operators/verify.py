@@ -64,7 +64,8 @@ class Verify(Operator):
 
     The true picture is not known, so the checks use the fill itself, the ground around the edit,
     and a second look by the stroke network. The calibrated gate adds the check
-    `predicted_error`. A text over a face has the check `face_damage` as well, and half the gate's
+    `predicted_error`, except where the ground of nearly all of the text is known, so that the fill
+    can be compared with it. A text over a face has the check `face_damage` as well, and half the gate's
     bound, if `describe` looked for faces. A value that cannot be measured, for lack of a ring for
     example, is NaN and passes. A missing fill never passes. A refused region stays open for the
     next rung. With `remembers`, the best refused fill of each region is kept, and `delivers`
@@ -161,11 +162,12 @@ class Verify(Operator):
         """
         if measurements is None:
             return [check(rung, MISSING, 1.0, self.limits.missing)]
-        checked = ("structure",) if measurements["plain"] >= MOSTLY_PLAIN else ("structure", "colour_shift", "jump", "seam")
+        plain = measurements["plain"] >= MOSTLY_PLAIN
+        checked = ("structure",) if plain else ("structure", "colour_shift", "jump", "seam")
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         if face is not None:
             checks.append(check(rung, "face_damage", face, self.limits.face_damage))
-        model = model_of(rung) if self.gated else None
+        model = model_of(rung) if self.gated and not plain else None
         if model is not None:
             bound = model.bound * (1.0 if face is None else FACE_STRICTNESS)
             checks.append(check(rung, "predicted_error", model.predicted_error(measurements), bound))

@@ -20,7 +20,7 @@ from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, 
 from flows.evaluation.suite import Suite
 from operators.decisions.gate import Array, Model, Promise, RungPromise, area_under_curve, fit_model
 from operators.decisions.risk import choose_threshold, clopper_pearson_upper
-from operators.verify import Verify
+from operators.verify import MOSTLY_PLAIN, Verify
 
 BAD = 1.0
 """Visible error above which a fill counts as bad: a person would not accept it."""
@@ -79,7 +79,7 @@ def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float)
     within_limits = [
         (score, is_bad(fill, bound))
         for fill, score in zip(sets["tune"], _predicted_apart(sets["tune"], bound), strict=True)
-        if _passes_limits(fill)
+        if _passes_limits(fill) and not _is_plain(fill)
     ]
     scores, bad_ones = [score for score, _ in within_limits], [bad for _, bad in within_limits]
     threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE)
@@ -148,7 +148,7 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
 
     The fills count as independent, although those of one picture are alike.
     """
-    kept = [fill for fill in fills if _passes_limits(fill) and model.predicted_error(fill["measured"]) <= model.bound]
+    kept = [fill for fill in fills if _passes_limits(fill) and _passes_gate(fill, model)]
     bad = sum(is_bad(fill, bound) for fill in kept)
     return {
         "set": chosen,
@@ -157,6 +157,15 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
         "most_bad": clopper_pearson_upper(bad, len(kept), CONFIDENCE),
         "confidence": CONFIDENCE,
     }
+
+
+def _is_plain(fill: EvaluatedFill) -> bool:
+    """Whether `verify` compares a fill with its known ground, and does not ask the gate."""
+    return fill["measured"]["plain"] >= MOSTLY_PLAIN
+
+
+def _passes_gate(fill: EvaluatedFill, model: Model) -> bool:
+    return _is_plain(fill) or model.predicted_error(fill["measured"]) <= model.bound
 
 
 def _passes_limits(fill: EvaluatedFill) -> bool:

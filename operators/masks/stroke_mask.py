@@ -29,6 +29,8 @@ OUTLINE_COLOUR = 40
 """Grey levels by which the pixels of an outline may differ from its colour."""
 LEAST_OUTLINED = 0.6
 """Share of the pixels beside the letters that have the outline's colour."""
+MOSTLY_GROUND = 0.8
+"""Share of a line's pixels with the ground's colour, above which it is a gap and no line."""
 LEAST_BODY = 12
 """Pixels of the smallest body of a letter that is looked for inside its outline."""
 LINE_RIM = 3
@@ -85,19 +87,18 @@ class StrokeMask:
         letters; there the core is only the `grown` strokes. `rgb` is
         uint8 height x width x 3.
         """
-        touched = self._with_outline(rgb, self._with_interiors(rgb, strokes), height)
-        far = dilated(np.where(lines, 0, touched).astype(np.uint8), max(self.reach // 2, round(0.3 * height))) > 0
+        strokes = self._with_outline(rgb, self._with_interiors(rgb, strokes), height)
+        far = dilated(np.where(lines, 0, strokes).astype(np.uint8), max(self.reach // 2, round(0.3 * height))) > 0
         ground = estimate_ground(rgb, far, 2 * self.reach)
-        known = ground.known
-        lines = _without_ink(lines, rgb, ground)
-        strokes = np.where(lines, 0, touched).astype(np.uint8)
+        known, lines = ground.known, _without_ink(lines, rgb, ground)
+        strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if not known.any():
             return core, strokes
         smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
         difference = np.abs(smooth).max(axis=2)
         plain = difference[ground.plain]
-        visible = max(self.least_visible, 3.0 * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0)
+        visible = max(self.least_visible, 2.5 * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0)
         letters = float(np.median(difference[strokes > 0])) if strokes.any() else 0.0
         traced = strokes > 0
         near = core > 0
@@ -174,19 +175,23 @@ class StrokeMask:
         underline, beside = np.zeros_like(lines), np.zeros_like(lines)
         if not letters.any() or not lines.any():
             return lines, underline
-        lines = _reaching_out(lines, strokes > 0)
+        lines = _reaching_out(lines, np.flatnonzero(letters.any(axis=1)), np.flatnonzero((strokes > 0).any(axis=0)))
         colour = _ink(rgb, letters)
         left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
-        ink = lines & (np.abs(rgb - colour).max(axis=2) <= self.same_colour)
+        # A line's ends are not detected as such, so its ink is followed a little further.
+        longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * self.reach + 1), np.uint8)) > 0
+        top, bottom = (int(edge) for edge in np.flatnonzero(letters.any(axis=1))[[0, -1]])
+        ink = longer & (np.abs(rgb - colour).max(axis=2) <= self.same_colour)
         count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
         for label in range(1, count):
-            x, _, width, thickness, _ = boxes[label]
+            x, y, width, thickness, _ = boxes[label]
             inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
             goes_on = _goes_on(rgb, boxes[label], colour, self.same_colour)
-            if inside and thickness <= 0.3 * height and not goes_on:
+            below = top <= y <= bottom + 0.5 * height and thickness <= min(0.3 * height, width / 3)
+            if inside and below and not goes_on:
                 own = labels == label
                 underline |= own
-                beside |= dilated(own.astype(np.uint8), LINE_RIM) > 0
+                beside |= dilated(own.astype(np.uint8), 4 * LINE_RIM) > 0
         return lines & ~beside, underline
 
     def certainty(self, probability: Probability) -> Pixels:
@@ -216,9 +221,8 @@ def _ink(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
     return np.asarray(np.median(inside[distance >= np.percentile(distance, 60)], axis=0))
 
 
-def _reaching_out(lines: Selection, strokes: Selection) -> Selection:
-    """The lines that reach beyond the box around the strokes; others run between or in letters."""
-    rows, columns = (np.flatnonzero(strokes.any(axis=axis)) for axis in (1, 0))
+def _reaching_out(lines: Selection, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Selection:
+    """The lines that reach beyond the rows and columns of letters; others run between letters."""
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
     left, top, width, height = (boxes[:, number] for number in range(4))
     inside = (left >= columns[0] - 1) & (left + width <= columns[-1] + 2)
@@ -231,10 +235,9 @@ def _reaching_out(lines: Selection, strokes: Selection) -> Selection:
 def _without_ink(lines: Selection, rgb: Pixels, ground: Ground) -> Selection:
     """The lines without letters' pixels on lines of the ground's colour, as between two stems."""
     alike = np.abs(rgb - ground.level).max(axis=2) <= ground.step
-    count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=4)
+    count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
     sizes = np.bincount(labels.ravel(), minlength=count)
-    plain = np.bincount(labels.ravel(), weights=alike.ravel(), minlength=count) > 0.5 * sizes
-    plain[0] = False
+    plain = np.bincount(labels.ravel(), weights=alike.ravel(), minlength=count) > MOSTLY_GROUND * sizes
     kept: Selection = lines & ~(plain[labels] & ~alike)
     return kept
 
