@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flows.flow import Flow
-from flows.ladder import BEST, SECOND_LOOK, Fills, ladder
+from flows.ladder import BEST, Fills, ladder, second_look
 from operators.compose import Compose
 from operators.describe import Describe
 from operators.detect import Detect
@@ -28,7 +28,7 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
             LookAgain(limits=limits),
             Soften(limits=limits),
             Describe(limits=limits),
-            *ladder(replace(fills, rungs=SECOND_LOOK)),
+            *ladder(replace(fills, rungs=second_look(fills.rungs))),
             Compose(limits),
         )
     )

@@ -40,7 +40,12 @@ fill, measures better on texture (see its model card) and takes nearly three tim
 `quality` accepts that.
 """
 SECOND_LOOK: tuple[Rung, ...] = (Rung("hybrid"),)
-"""The rungs for letters that are found only after their neighbours are erased."""
+"""The rungs of every preset for letters that are found only after their neighbours are erased."""
+
+
+def second_look(rungs: Sequence[Rung]) -> tuple[Rung, ...]:
+    """The rungs of the second look: a model that the user has chosen fills there as well."""
+    return SECOND_LOOK if tuple(rungs) in PRESETS.values() or len(rungs) > 1 else tuple(rungs)
 
 
 def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:

@@ -17,7 +17,7 @@ from flows.engine.settings import Options
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow
-from flows.ladder import BEST, GATE, SECOND_LOOK, Fills, rungs_of
+from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from operators.decisions.budget import Budget
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
@@ -118,7 +118,7 @@ def run_file(
 
 def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fills:
     rungs = rungs_of(fill.preset, fill.model)
-    budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, (*rungs, *SECOND_LOOK), fresh))
+    budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, (*rungs, *second_look(rungs)), fresh))
     return Fills(rungs, fill.seed, fill.prompt, budget, accept)
 
 
