@@ -174,7 +174,7 @@ def story(job_server: Head, pictures: Pictures, tmp_path_factory: pytest.TempPat
     for number in range(IMAGES):
         pictures.strip(number, f"NUMBER {number}").save(source / f"{number:02d}.png")
     (root / "slow.yaml").write_text(PROFILE)
-    command = ("erase", source, dest, "--preset", "fast", "--profile", "slow.yaml")
+    command = ("erase", source, dest, "--preset", "fast", "--accept", "best", "--profile", "slow.yaml")
 
     with proxy(job_server.job_server) as connection:
         first = submit(job_server, *command, cwd=root, address=f"http://127.0.0.1:{connection.server_address[1]}")

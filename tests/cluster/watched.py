@@ -88,7 +88,9 @@ class Waits(Operator):
         return {"verdict": "untouched"}
 
 
-erasing = Flow((Fetch(), WatchedDetect(folder=FOLDER), Soften(), Describe(), *ladder(Fills(PRESETS["fast"])), Compose()))
+erasing = Flow(
+    (Fetch(), WatchedDetect(folder=FOLDER), Soften(), Describe(), *ladder(Fills(PRESETS["fast"], accept="best")), Compose())
+)
 """The flow that erases text, with watched detectors."""
 
 waiting = Flow((Fetch(), Waits("early", True, EARLY_SECONDS, FOLDER), Waits("late", False, LATE_SECONDS, FOLDER)))

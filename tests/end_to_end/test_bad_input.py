@@ -153,7 +153,7 @@ def ran(cleanplate: Command, pictures: Pictures, encode: Callable[..., bytes], t
     root = tmp_path_factory.mktemp("bad # 100 % é")
     fill(root / "in", pictures, encode)
     limits = ("--max-pixels", MAX_PIXELS, "--max-bytes", MAX_BYTES)
-    ended = cleanplate("erase", root / "in", root / "out", "--preset", "fast", *limits)
+    ended = cleanplate("erase", root / "in", root / "out", "--preset", "fast", "--accept", "best", *limits)
     rows = {str(Path(row["uri"]).relative_to(root / "in")): row for row in ledger.read(str(root / "out")).to_pylist()}
     return Run(root / "in", root / "out", ended, rows)
 
@@ -208,7 +208,7 @@ def test_the_report_counts_every_code(ran: Run) -> None:
 def test_a_second_run_finds_every_image_done(ran: Run, cleanplate: Command, tmp_path: Path) -> None:
     dest = shutil.copytree(ran.dest, tmp_path / "out")
     limits = ("--max-pixels", MAX_PIXELS, "--max-bytes", MAX_BYTES)
-    ended = cleanplate("erase", ran.source, dest, "--preset", "fast", *limits)
+    ended = cleanplate("erase", ran.source, dest, "--preset", "fast", "--accept", "best", *limits)
     assert ended.code == 0
     assert ended.out.startswith(f"{len(EXPECTED)} images, {len(EXPECTED)} done before, ")
     assert ended.out.endswith(f" | {dest / 'report.html'}\n")
@@ -238,7 +238,7 @@ def guest(
         files.pipe_file(f"{bucket}/{name}", encode(pictures.strip(1), "PNG"))
     uris = ["s3://open/a.png", "s3://open/none.png", "s3://closed/b.png", "/no/such/file.png"]
     pq.write_table(pa.table({"uri": uris}), root / "list.parquet")
-    command = ("erase", root / "list.parquet", root / "out", "--preset", "fast", "--workers", 1)
+    command = ("erase", root / "list.parquet", root / "out", "--preset", "fast", "--accept", "best", "--workers", 1)
     ended = cleanplate(*command, environment=s3.guest)
     return Guest(ended, {str(row["uri"]): row for row in ledger.read(str(root / "out")).to_pylist()})
 

@@ -82,7 +82,7 @@ def story(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.Temp
     source.mkdir()
     for number in range(IMAGES):
         pictures.strip(number, None if number % 6 == 5 else f"NUMBER {number}").save(source / f"{number:02d}.png")
-    command = ("erase", source, dest, "--preset", "fast", "--workers", WORKERS)
+    command = ("erase", source, dest, "--preset", "fast", "--accept", "best", "--workers", WORKERS)
 
     ray_folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     driver = cleanplate.start(*command, ray_folder=ray_folder)
@@ -144,7 +144,12 @@ def test_at_most_a_few_images_per_worker_are_redone(story: Story) -> None:
 def test_after_the_kill_every_output_equals_that_of_an_undisturbed_run(
     story: Story, tmp_path: Path, sums: Callable[[Path], dict[str, str]]
 ) -> None:
-    run(erase_text(Fills(PRESETS["fast"])), str(story.source), str(tmp_path / "out"), laptop().with_workers(WORKERS))
+    run(
+        erase_text(Fills(PRESETS["fast"], accept="best")),
+        str(story.source),
+        str(tmp_path / "out"),
+        laptop().with_workers(WORKERS),
+    )
     outputs = sums(story.dest / "images")
     assert outputs == sums(tmp_path / "out" / "images")
     assert len(outputs) == IMAGES

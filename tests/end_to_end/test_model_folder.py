@@ -42,7 +42,7 @@ def test_a_folders_fills_reach_the_ledger_with_prompt_and_hash(
     ray_here: None, source: Path, tmp_path: Path, tiny: Path
 ) -> None:
     dest = tmp_path / "out"
-    summary = run(erase_text(Fills((Rung(str(tiny)),))), str(source), str(dest), laptop().with_workers(1))
+    summary = run(erase_text(Fills((Rung(str(tiny)),), accept="best")), str(source), str(dest), laptop().with_workers(1))
     assert sum(summary.verdicts.values()) == 1 and not summary.failures
     [row] = pq.read_table(dest / "ledger", partitioning=None).to_pylist()
     assert row["verdict"] in ("edited", "rolled_back")

@@ -107,7 +107,7 @@ def samples_of(data: bytes, mode: str, format: str) -> npt.NDArray[Any]:
 
 def work(file: Path, index_rows: Callable[..., pa.Table], mode: str = "", turn: int = 0) -> Worked:
     """Work a file by the whole flow."""
-    rows = erase_text().run(index_rows(file))
+    rows = erase_text(Fills(accept="best")).run(index_rows(file))
     (row,), (view,) = rows.to_pylist(), row_views(rows)
     weight = weights(view)
     result = row["encoded"] or row["bytes"]
@@ -174,5 +174,5 @@ def test_a_picture_without_text_keeps_every_byte(
 ) -> None:
     file = tmp_path / "plain.png"
     pictures.plain(3).save(file)
-    (row,) = erase_text(Fills((Rung("telea"),))).run(index_rows(file)).to_pylist()
+    (row,) = erase_text(Fills((Rung("telea"),), accept="best")).run(index_rows(file)).to_pylist()
     assert (row["verdict"], row["encoded"], row["bytes"]) == ("untouched", None, file.read_bytes())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.fixtures.s3 import S3
 
 NAMES = ("sign.png", "deep/er/photo.jpg", "deep/plain.png", "odd # 100 % names/été + a&b=c.png", "what?/[1] *.png")
-COMMAND = ("erase", "s3://source-images", "s3://results/run", "--preset", "fast", "--workers", 1)
+COMMAND = ("erase", "s3://source-images", "s3://results/run", "--preset", "fast", "--accept", "best", "--workers", 1)
 
 
 @dataclass(frozen=True)

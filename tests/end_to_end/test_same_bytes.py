@@ -19,7 +19,7 @@ from operators.ledger import ledger
 if TYPE_CHECKING:
     from tests.fixtures.ray import Finished
 
-FLOW = erase_text(Fills(PRESETS["quality"]))
+FLOW = erase_text(Fills(PRESETS["quality"], accept="best"))
 LAYOUTS = {
     "fused, one worker": laptop().with_workers(1),
     "fused, two workers, one image a block": laptop().with_workers(2).model_copy(update={"images_per_block": 1}),
@@ -73,6 +73,8 @@ def test_in_process_in_any_order_the_bytes_are_the_same(finished: Finished, inde
 def test_another_seed_may_change_edited_images_only(finished: Finished, index_rows: Callable[..., pa.Table]) -> None:
     rows = ledger.read(str(finished.dest)).to_pylist()
     untouched = [row for row in rows if row["verdict"] == "untouched"]
-    result = erase_text(Fills(PRESETS["quality"], seed=99)).run(index_rows(*(Path(row["uri"]) for row in untouched)))
+    result = erase_text(Fills(PRESETS["quality"], seed=99, accept="best")).run(
+        index_rows(*(Path(row["uri"]) for row in untouched))
+    )
     assert result["verdict"].to_pylist() == ["untouched"] * len(untouched)
     assert result["encoded"].to_pylist() == [None] * len(untouched)

@@ -77,7 +77,7 @@ def test_a_calibration_without_inputs_is_compared_with_nothing(calibrated: Calla
 def test_every_region_that_was_described_is_a_place() -> None:
     digest = Digest()
     regions = [{"metadata": list(place.items()), "checks": None} for place in [USUAL] * 20 + [DARK] * 20]
-    row = {"verdict": "untouched", "failure": None, "texts": None, "timings": None, "path": "a.png"}
+    row = {"verdict": "untouched", "failure": None, "texts": None, "reasons": None, "timings": None, "path": "a.png"}
     for found in ([*regions, {"metadata": None, "checks": None}], None, []):
         digest.add({**row, "regions": found})
     line, _ = digest.drift.warnings([])
