@@ -160,8 +160,8 @@ def test_after_the_kill_every_output_equals_that_of_an_undisturbed_run(
 
 def test_a_third_run_redoes_nothing_and_starts_no_ray(story: Story) -> None:
     assert (story.third.code, story.third.err) == (0, "")
-    verdicts = story.resumed.out.partition("done before, ")[2].partition(" | ")[0]
-    assert story.third.out == f"{IMAGES} images, {IMAGES} done before, {verdicts} | {story.dest / 'report.html'}\n"
+    verdicts, texts, *_ = story.resumed.out.partition("done before, ")[2].split(" | ")
+    assert story.third.out == f"{IMAGES} images, {IMAGES} done before, {verdicts} | {texts} | {story.dest / 'report.html'}\n"
     assert story.third_times == story.resumed_times
     assert story.resumed.used_ray
     assert not story.third.used_ray

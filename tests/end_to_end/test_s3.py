@@ -112,8 +112,10 @@ def test_the_index_knows_keys_by_their_etag(moved: Moved) -> None:
 
 def test_a_second_run_does_nothing(moved: Moved) -> None:
     assert (moved.second.code, moved.second.err) == (0, "")
-    verdicts = moved.first.out.removeprefix("6 images, ").partition(" | ")[0]
-    assert moved.second.out == f"6 images, 6 done before, {verdicts} | not_an_image 1 | s3://results/run/report.html\n"
+    verdicts, texts, *_ = moved.first.out.removeprefix("6 images, ").split(" | ")
+    assert (
+        moved.second.out == f"6 images, 6 done before, {verdicts} | {texts} | not_an_image 1 | s3://results/run/report.html\n"
+    )
     assert not moved.second.used_ray
     rewritten = {key for key, state in moved.objects_after.items() if moved.objects.get(key) != state}
     assert rewritten <= {"report.html"}
@@ -130,8 +132,8 @@ def test_a_lost_ledger_part_costs_its_images_only(moved: Moved, cleanplate: Comm
     moved.files.rm("results/run/ledger/shard=000000/complete.parquet")
     ended = cleanplate(*COMMAND)
     assert ended.code == 0, ended.err
-    verdicts = moved.first.out.removeprefix("6 images, ").partition(" | ")[0]
-    assert ended.out.startswith(f"6 images, 5 done before, {verdicts} | not_an_image 1 | ")
+    verdicts, texts, *_ = moved.first.out.removeprefix("6 images, ").split(" | ")
+    assert ended.out.startswith(f"6 images, 5 done before, {verdicts} | {texts} | not_an_image 1 | ")
     after = listing(moved.files)
     images = {key for key in after if key.startswith("images/")}
     assert {key for key in images if after[key] != moved.objects[key]} == {"images/sign.png"}
