@@ -183,7 +183,7 @@ def test_calibrate_takes_the_rungs_of_the_presets_or_those_that_are_named(
 
 @pytest.mark.usefixtures("default_suite")
 def test_a_rung_that_does_not_exist_is_one_line(assert_refused: AssertRefused) -> None:
-    assert_refused(["calibrate", "--rung", "hybird"], "model_unknown", "hybird")
+    assert_refused(["calibrate", "--rung", "hybridd"], "model_unknown", "hybridd")
 
 
 @pytest.mark.usefixtures("default_suite")
