@@ -30,7 +30,7 @@ from tests.cluster.conftest import BIN, ROOT, Head
 if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
 
-IMAGES = 60
+IMAGES = 90
 MOST_SECONDS = 500
 PROFILE = """
 name: slow
