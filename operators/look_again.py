@@ -27,6 +27,7 @@ from operators.vision.text_detector import Scale, text_detector, text_detector_i
 CUT = 3
 """Pixels from the edge of the part that is looked at within which a text may have been cut."""
 MOST_GROWTHS = 4
+"""How often that part grows at most."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from operators.decisions.routing import REFINED
 from operators.masks.geometry import stroke_height
 from operators.masks.mask import BLEND, CORE, pasted
+from operators.masks.page_lines import page_lines
 from operators.masks.stroke_mask import StrokeMask
 from operators.metrics.remains import letters_of_others, remains_of_line
 from operators.operator import Operator
@@ -97,7 +98,7 @@ class Refine(Operator):
             _, strokes = remains_of_line(result, polygon, letters_of_others(mask))
             height = max(1.0, stroke_height(polygon))
             found = np.where(strokes, 255, 0).astype(np.uint8)
-            lines, _ = self.strokes.page_lines(pixels, found, height)
+            lines, _ = page_lines(pixels, found, height)
             core, _ = self.strokes.traced(pixels, found, height, lines)
             for channel in (CORE, BLEND):
                 mask[:, :, channel] = np.maximum(mask[:, :, channel], core)

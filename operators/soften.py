@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from operators.masks.geometry import Polygon, bounding_box
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
+from operators.masks.page_lines import page_lines
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
@@ -189,8 +190,8 @@ class Soften(Operator):
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
             lines, underline = self._page_lines(picture, line, reach, found)
             found = np.where(underline, 255, found).astype(np.uint8)
-            core, visible = self.strokes.traced(rgb, found, line.height, lines)
-            return record, Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, visible))
+            core, full = self.strokes.traced(rgb, found, line.height, lines)
+            return record, Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
         whole = moved(line.inside, line.reach, reach)
         return record, Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
@@ -202,7 +203,7 @@ class Soften(Operator):
         """
         wide = reach.grown(round(2 * line.height), *picture.size)
         rgb = picture.rgb(wide.x, wide.y, wide.width, wide.height)
-        lines, underline = self.strokes.page_lines(rgb, moved(found, reach, wide), line.height)
+        lines, underline = page_lines(rgb, moved(found, reach, wide), line.height)
         return lines[reach.inside(wide)], underline[reach.inside(wide)]
 
     def _look_at(self, polygons: Sequence[Polygon], picture: Picture, frame: Box) -> tuple[Line, npt.NDArray[np.float32]]:

@@ -21,6 +21,8 @@ from operators.rows.regions import ACCEPTED, OPEN
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import stroke_network, stroke_network_identity
 
+JUDGED = ("regions.checks", "regions.state")
+"""The columns that every verification changes."""
 MOSTLY_PLAIN = 0.9
 """Share of a text's pixels whose ground is known, from which the ring around it does not count."""
 
@@ -34,9 +36,8 @@ FACE_STRICTNESS = 0.5
 class CheckLimits:
     """The largest value of each check that passes.
 
-    Where its ground is known, a fill is compared with that ground (`structure`). Elsewhere it is
-    also compared with the ring around it (`colour_shift` and `seam`).
-
+    Where the ground of a text is known, its fill is compared with that ground (`structure`).
+    Elsewhere the fill is also compared with the ring around it (`colour_shift`, `jump`, `seam`).
     A fill that exceeds any of them stays open for the next rung.
     """
 
@@ -50,7 +51,7 @@ class CheckLimits:
     """CIELAB distance between edit and ring; see `lab_difference`."""
     jump: float = 40.0
     """Grey levels by which steps across the edit's border exceed those of the ring; see `jump`."""
-    seam: float = 4.0
+    seam: float = 2.5
     """Luma step across the edit's border, divided by the step in the ring; see `seam_ratio`."""
     face_damage: float = 0.03
     """Widths of the face by which strokes of text may cover what makes it a face; see
@@ -91,8 +92,7 @@ class Verify(Operator):
         "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = (
-        "regions.checks",
-        "regions.state",
+        *JUDGED,
         "regions.best",
         *(f"regions.{name}" for name in CHILDREN),
     )
@@ -114,8 +114,13 @@ class Verify(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Verify the open regions of one batch."""
-        adds = self.adds if self.delivers else self.adds[:3] if self.remembers else self.adds[:2]
-        return map_rows(batch, self.name, adds, self._verify)
+        return map_rows(batch, self.name, self._added(), self._verify)
+
+    def _added(self) -> tuple[str, ...]:
+        """The columns that this operator changes; the larger ones only if it has a use for them."""
+        if self.delivers:
+            return self.adds
+        return (*JUDGED, "regions.best") if self.remembers else JUDGED
 
     def settings(self) -> JsonObject:
         """The fields, the checksum of the suite that the gate was calibrated on, and what the

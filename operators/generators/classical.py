@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from operators.generators.generator import Request
-from operators.masks.ground import continue_ground, estimate_ground
+from operators.masks.continued_ground import continue_ground
+from operators.masks.ground import estimate_ground
 from operators.masks.mask import hole_of
 from operators.rows.arrays import Pixels
 

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ground import STRAIGHT, Ground, estimate_ground, straight_lines
+from operators.masks.continued_ground import STRAIGHT
+from operators.masks.ground import Ground, estimate_ground
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
+from operators.masks.straight_lines import straight_lines
 from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
 from operators.rows.arrays import Pixels, Selection

@@ -1,11 +1,11 @@
-"""The ground under a text is estimated from the pixels around it, and goes on through the hole."""
+"""The ground under a text is estimated from the pixels around it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from operators.masks.ground import Ground, continue_ground, estimate_ground, straight_lines
+from operators.masks.ground import Ground, estimate_ground
 
 SHAPE = (120, 200)
 HOLE = np.zeros(SHAPE, bool)
@@ -76,58 +76,3 @@ def test_without_a_plain_pixel_nothing_is_known() -> None:
     ground = estimate_ground(plain(), everything, NEAR)
     assert ground.noise == float("inf")
     assert not ground.known.any()
-
-
-def filled(picture: np.ndarray, seed: int = 0) -> np.ndarray:
-    return continue_ground(hidden(picture), HOLE, estimate(picture), seed)
-
-
-def test_flat_ground_is_filled_exactly_and_nothing_else_changes() -> None:
-    assert np.array_equal(filled(plain()), plain())
-
-
-def test_the_fill_has_the_grain_of_the_ground() -> None:
-    fill = filled(plain(4.0))
-    assert np.array_equal(fill[~HOLE], plain(4.0)[~HOLE])
-    for channel in range(3):
-        assert fill[HOLE][:, channel].std() == pytest.approx(4.0, abs=0.5)
-
-
-@pytest.mark.parametrize("upright", [False, True])
-def test_a_line_through_the_hole_goes_on_exactly(upright: bool) -> None:
-    picture = plain()
-    if upright:
-        picture[:, 100:102] = (30, 30, 40)
-    else:
-        picture[60:62] = (30, 30, 40)
-    assert np.array_equal(filled(picture), picture)
-
-
-def test_a_line_that_ends_at_the_hole_does_not_go_on() -> None:
-    picture = plain()
-    picture[60:62, :60] = (30, 30, 40)
-    assert np.array_equal(filled(picture)[HOLE], plain()[HOLE])
-
-
-def test_a_ruled_page_keeps_all_its_lines() -> None:
-    picture = plain()
-    picture[10::16] = (120, 150, 200)
-    assert np.array_equal(filled(picture), picture)
-
-
-def test_the_same_seed_gives_the_same_fill() -> None:
-    picture = plain(4.0)
-    assert np.array_equal(filled(picture, 3), filled(picture, 3))
-
-
-def test_only_long_upright_and_level_runs_are_straight_lines() -> None:
-    picture = plain()
-    picture[20] = picture[:, 30] = 20
-    picture[90:94, 100:112] = 20
-    lines = straight_lines(picture, 24)
-    assert lines[20, 60:].all() and lines[40:, 30].all()
-    assert not lines[85:100, 95:120].any()
-
-
-def test_noise_shows_no_straight_lines() -> None:
-    assert not straight_lines(plain(30.0), 60).any()

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.masks.mask import dilated
+from operators.masks.page_lines import page_lines
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask
 
 
@@ -80,7 +81,7 @@ def write(ink=30, quality=None, line=None):
 def trace(picture, letters):
     """The traced strokes and their part that is replaced in full, as `soften` finds them."""
     strokes = np.where(letters, 255, 0).astype(np.uint8)
-    lines, underline = StrokeMask().page_lines(picture, strokes, HEIGHT)
+    lines, underline = page_lines(picture, strokes, HEIGHT)
     core, full = StrokeMask().traced(picture, np.where(underline, 255, strokes).astype(np.uint8), HEIGHT, lines)
     return core > 0, full > 0
 

@@ -1,0 +1,114 @@
+"""The lines near a text: which belong to the page and stay, and which is the text's underline."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.masks.mask import dilated
+from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
+from operators.rows.arrays import Pixels, Selection
+
+HAIRLINE = 0.03
+"""Thickness, as a share of the line's height, of lines that are too thin for a letter."""
+SAME_COLOUR = 48.0
+"""Grey levels by which an underline may differ from the letters that it belongs to."""
+LONGEST_END = 16
+"""Pixels at each end of a line that `straight_lines` may miss."""
+RIM = 12
+"""Pixels around an underline that `straight_lines` may count with it."""
+
+
+class PageLines(NamedTuple):
+    """The lines near a text, each height x width."""
+
+    lines: Selection
+    """The lines of the page."""
+    underline: Selection
+    """The underline of the text."""
+
+
+def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
+    """Divide the straight lines near a text into those of the page and the text's underline.
+
+    An underline belongs to the text if it has the colour of the letters and ends where they end.
+    `rgb` is uint8 height x width x 3, `strokes` uint8 height x width (0 or 255), and `height` that
+    of the line of text in pixels.
+    """
+    lines = straight_lines(rgb, max(LEAST_LINE, round(1.5 * height)))
+    short = straight_lines(rgb, max(LEAST_LINE, round(0.75 * height)))
+    lines |= short & _is_thin(rgb, max(1, round(HAIRLINE * height)) + 1)
+    letters = (strokes > 0) & ~lines
+    underline, beside = np.zeros_like(lines), np.zeros_like(lines)
+    if not letters.any() or not lines.any():
+        return PageLines(lines, underline)
+    lines = _reaching_out(lines, np.flatnonzero(letters.any(axis=1)), np.flatnonzero((strokes > 0).any(axis=0)))
+    colour = _ink(rgb, letters)
+    left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
+    # A line's ends are not detected as such, so its ink is followed a little further.
+    longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8)) > 0
+    top, bottom = (int(edge) for edge in np.flatnonzero(letters.any(axis=1))[[0, -1]])
+    ink = longer & (np.abs(rgb - colour).max(axis=2) <= SAME_COLOUR)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    for label in range(1, count):
+        x, y, width, thickness, _ = boxes[label]
+        inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
+        goes_on = _goes_on(rgb, boxes[label], colour)
+        below = top <= y <= bottom + 0.5 * height and thickness <= min(0.3 * height, width / 3)
+        if inside and below and not goes_on:
+            own = labels == label
+            underline |= own
+            beside |= dilated(own.astype(np.uint8), RIM) > 0
+    return PageLines(lines & ~beside, underline)
+
+
+def _ink(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
+    """The colour of letters: that of their pixels farthest from the surroundings.
+
+    The rims of thin letters are mixed with the surroundings.
+    """
+    around = (dilated(letters.astype(np.uint8), 4) > 0) & ~letters
+    inside = rgb[letters].astype(np.float64)
+    if not around.any():
+        return np.asarray(np.median(inside, axis=0))
+    distance = np.abs(inside - np.median(rgb[around], axis=0)).max(axis=1)
+    return np.asarray(np.median(inside[distance >= np.percentile(distance, 60)], axis=0))
+
+
+def _reaching_out(lines: Selection, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Selection:
+    """The lines that reach beyond the rows and columns of letters; others run between letters."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+    left, top, width, height = (boxes[:, number] for number in range(4))
+    inside = (left >= columns[0] - 1) & (left + width <= columns[-1] + 2)
+    inside &= (top >= rows[0] - 1) & (top + height <= rows[-1] + 2)
+    inside[0] = True
+    reaching: Selection = ~inside[labels]
+    return reaching
+
+
+def _is_thin(rgb: Pixels, distance: int) -> Selection:
+    """Pixels brighter or darker than those at this distance on both sides, in either direction."""
+    values = rgb.astype(np.int16)
+    thin = np.zeros(rgb.shape[:2], bool)
+    for axis in (0, 1):
+        places = np.arange(values.shape[axis])
+        before, after = (
+            values - np.take(values, np.clip(places + step, 0, len(places) - 1), axis=axis) for step in (-distance, distance)
+        )
+        ridge = (np.sign(before) == np.sign(after)) * np.minimum(np.abs(before), np.abs(after))
+        thin |= ridge.max(axis=2) > LEAST_EDGE
+    return thin
+
+
+def _goes_on(rgb: Pixels, box: npt.NDArray[np.int32], colour: npt.NDArray[np.float64]) -> bool:
+    """Whether pixels of the line's colour continue it beyond either end, as a curve's do."""
+    x, y, width, height, _ = (int(value) for value in box)
+    rows = slice(max(0, y - 2), y + height + 2)
+    for columns in (slice(max(0, x - 4), max(0, x - 1)), slice(x + width + 1, x + width + 4)):
+        beyond = rgb[rows, columns]
+        if beyond.size and (np.abs(beyond - colour).max(axis=2) <= SAME_COLOUR).any():
+            return True
+    return False

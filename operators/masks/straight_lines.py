@@ -1,0 +1,45 @@
+"""Straight lines of one colour: rules of tables, underlines, borders of panels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.rows.arrays import Pixels, Selection
+
+LEAST_LINE = 24
+"""Length in pixels from which a straight line counts as part of the ground."""
+LINE_STEP = 3.0
+"""Grey levels by which pixels along a line may differ from their mean."""
+LINE_GRAIN = 0.1
+"""The same as a share of the line's contrast."""
+LEAST_EDGE = 12.0
+"""Grey levels by which a line differs from the pixels beside it at least."""
+
+
+def straight_lines(pixels: Pixels, length: int) -> Selection:
+    """The pixels of level and upright lines of one colour, at least `length` pixels long.
+
+    Rules of tables, underlines and borders of panels are such lines; letters have none as long.
+    A line may be grainy, but less so than it differs from the pixels beside it. The pixels beside
+    a thin line count as part of it.
+    """
+    values = pixels.astype(np.float32)
+    grain = 4.5 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3))))
+    result = np.zeros(pixels.shape[:2], bool)
+    for across in (0, 1):
+        mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
+        contrast = np.maximum(*(np.abs(mean - _shifted(mean, step, across)).max(axis=2) for step in (-2, 2)))
+        deviation = np.abs(values - mean).max(axis=2)
+        steady = (contrast > max(LEAST_EDGE, grain)) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
+        gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
+        joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
+        result |= cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel) > 0
+    return result
+
+
+def _shifted(values: npt.NDArray[np.float32], step: int, axis: int) -> npt.NDArray[np.float32]:
+    """The values moved by some pixels along an axis; those of the border are repeated."""
+    places = np.clip(np.arange(values.shape[axis]) - step, 0, values.shape[axis] - 1)
+    return np.take(values, places, axis=axis)

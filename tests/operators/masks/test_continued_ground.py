@@ -1,0 +1,73 @@
+"""The ground goes on through a hole: its level, its grain and its lines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from operators.masks.continued_ground import continue_ground
+from operators.masks.ground import Ground, estimate_ground
+
+SHAPE = (120, 200)
+HOLE = np.zeros(SHAPE, bool)
+HOLE[45:75, 60:140] = True
+NEAR = 24
+
+
+def plain(noise: float = 0.0, level: tuple[float, float, float] = (180.0, 170.0, 150.0)) -> np.ndarray:
+    """Ground of one colour with grain."""
+    grain = np.random.default_rng(5).normal(0, noise, (*SHAPE, 3)) if noise else 0.0
+    return np.clip(np.rint(np.array(level) + grain + np.zeros((*SHAPE, 3))), 0, 255).astype(np.uint8)
+
+
+def hidden(picture: np.ndarray) -> np.ndarray:
+    """The picture with black text over the whole hole."""
+    result = picture.copy()
+    result[HOLE] = 0
+    return result
+
+
+def estimate(picture: np.ndarray) -> Ground:
+    return estimate_ground(hidden(picture), HOLE, NEAR)
+
+
+def filled(picture: np.ndarray, seed: int = 0) -> np.ndarray:
+    return continue_ground(hidden(picture), HOLE, estimate(picture), seed)
+
+
+def test_flat_ground_is_filled_exactly_and_nothing_else_changes() -> None:
+    assert np.array_equal(filled(plain()), plain())
+
+
+def test_the_fill_has_the_grain_of_the_ground() -> None:
+    fill = filled(plain(4.0))
+    assert np.array_equal(fill[~HOLE], plain(4.0)[~HOLE])
+    for channel in range(3):
+        assert fill[HOLE][:, channel].std() == pytest.approx(4.0, abs=0.5)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_line_through_the_hole_goes_on_exactly(upright: bool) -> None:
+    picture = plain()
+    if upright:
+        picture[:, 100:102] = (30, 30, 40)
+    else:
+        picture[60:62] = (30, 30, 40)
+    assert np.array_equal(filled(picture), picture)
+
+
+def test_a_line_that_ends_at_the_hole_does_not_go_on() -> None:
+    picture = plain()
+    picture[60:62, :60] = (30, 30, 40)
+    assert np.array_equal(filled(picture)[HOLE], plain()[HOLE])
+
+
+def test_a_ruled_page_keeps_all_its_lines() -> None:
+    picture = plain()
+    picture[10::16] = (120, 150, 200)
+    assert np.array_equal(filled(picture), picture)
+
+
+def test_the_same_seed_gives_the_same_fill() -> None:
+    picture = plain(4.0)
+    assert np.array_equal(filled(picture, 3), filled(picture, 3))
