@@ -18,6 +18,8 @@ SAME_COLOUR = 48.0
 """Grey levels by which an underline may differ from the letters that it belongs to."""
 LONGEST_END = 16
 """Pixels at each end of a line that `straight_lines` may miss."""
+BESIDE = 3
+"""Pixels beside a stroke that `straight_lines` may take for a line of their own."""
 RIM = 12
 """Pixels around an underline that `straight_lines` may count with it."""
 
@@ -82,8 +84,8 @@ def _reaching_out(lines: Selection, rows: npt.NDArray[np.int_], columns: npt.NDA
     """The lines that reach beyond the rows and columns of letters; others run between letters."""
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
     left, top, width, height = (boxes[:, number] for number in range(4))
-    inside = (left >= columns[0] - 1) & (left + width <= columns[-1] + 2)
-    inside &= (top >= rows[0] - 1) & (top + height <= rows[-1] + 2)
+    inside = (left >= columns[0] - BESIDE) & (left + width <= columns[-1] + 1 + BESIDE)
+    inside &= (top >= rows[0] - BESIDE) & (top + height <= rows[-1] + 1 + BESIDE)
     inside[0] = True
     reaching: Selection = ~inside[labels]
     return reaching

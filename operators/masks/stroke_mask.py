@@ -26,6 +26,10 @@ POLYGON: StrokeSource = "polygon"
 
 VISIBLE_IN_GRAIN = 2.5
 """How much a trace must differ from the ground, in standard deviations of the smoothed grain."""
+LEAST_GRAIN = 1.0
+"""Grain in grey levels from which it is smoothed before traces are followed. Without grain
+smoothing would only widen the traces, and cancel the waves of ringing.
+"""
 MOST_OF_LETTERS = 0.5
 """How much a trace may differ from the ground, as a share of what the letters differ by."""
 OUTERMOST = 0.75
@@ -85,8 +89,10 @@ class StrokeMask:
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if not known.any():
             return core, strokes
-        smooth = cv2.GaussianBlur(rgb.astype(np.float32) - ground.level, (0, 0), 1.0)
-        difference = np.abs(smooth).max(axis=2)
+        from_ground = rgb.astype(np.float32) - ground.level
+        if ground.noise >= LEAST_GRAIN:
+            from_ground = cv2.GaussianBlur(from_ground, (0, 0), 1.0)
+        difference = np.abs(from_ground).max(axis=2)
         plain = difference[ground.plain]
         visible = max(self.least_visible, VISIBLE_IN_GRAIN * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0)
         letters = float(np.median(difference[strokes > 0])) if strokes.any() else 0.0

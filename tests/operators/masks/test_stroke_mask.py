@@ -99,7 +99,6 @@ def test_a_lossless_source_keeps_a_narrow_mask():
     assert np.array_equal(core, visible)
 
 
-@pytest.mark.xfail(strict=True, reason="at quality 30 a trace of 5.4 levels is left where ringing alternates in sign")
 def test_the_ringing_of_a_jpeg_is_taken_in():
     picture, letters = write(quality=30)
     core, _ = trace(picture, letters)
