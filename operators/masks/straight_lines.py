@@ -35,8 +35,28 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
         steady = (contrast > max(LEAST_EDGE, grain)) & (deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast))
         gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
         joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
-        result |= cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel) > 0
+        lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel)
+        result |= _with_ends(values, lines, across, length // 2, max(LINE_STEP, grain)) > 0
     return result
+
+
+def _with_ends(values: npt.NDArray[np.float32], lines: Pixels, across: int, longest: int, tolerance: float) -> Pixels:
+    """The lines with their ends, where the mean along a line takes in what lies beyond it.
+
+    An end goes on for at most `longest` pixels, as long as its colour does not change by more
+    than `tolerance` grey levels from pixel to pixel and differs from the pixels beside it.
+    """
+    edge = np.maximum(*(np.abs(values - _shifted(values, step, across)).max(axis=2) for step in (-2, 2)))
+    along = 1 - across
+    steps = (np.abs(values - _shifted(values, step, along)).max(axis=2) for step in (-1, 1))
+    constant = ((np.minimum(*steps) <= tolerance) & (edge > max(LEAST_EDGE, tolerance))).astype(np.uint8)
+    kernel = np.ones((1, 3) if across == 0 else (3, 1), np.uint8)
+    for _ in range(longest):
+        longer = cv2.dilate(lines, kernel) & constant | lines
+        if np.array_equal(longer, lines):
+            break
+        lines = longer
+    return lines
 
 
 def _shifted(values: npt.NDArray[np.float32], step: int, axis: int) -> npt.NDArray[np.float32]:
