@@ -5,6 +5,7 @@ python -m flows.demo [FOLDER]
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from flows.engine.run import run
 from flows.engine.settings import Options
 from flows.erase_text import erase_text
 from flows.evaluation.draw_text import Caption, draw_all
+from flows.evaluation.pages import comic_page, form, table
+from flows.evaluation.surfaces import plain_wall, smooth_sky
 from operators.ledger import ledger
 from operators.metrics.quality import psnr, ssim
 from operators.rows.arrays import Pixels
@@ -86,6 +89,15 @@ def pictures() -> Iterator[tuple[str, Pixels, tuple[Caption, ...]]]:
     )
     yield ("retina.jpg", rgb(data.retina()), (Caption("SAMPLE - NOT FOR USE", RobotoBold, 70, 0.5, 0.5, opacity=0.6),))
     yield ("moon.png", rgb(data.moon()), ())
+    yield (
+        "sky.jpg",
+        smooth_sky(random.Random(1), (640, 420)),
+        (Caption("Above the clouds", RobotoBold, 46, 0.5, 0.2), Caption("sample", RobotoMedium, 30, 0.5, 0.5, opacity=0.6)),
+    )
+    yield "wall.jpg", plain_wall(random.Random(2), (640, 420)), (Caption("Back in 5 minutes", FredokaOne, 44, 0.5, 0.4),)
+    for name, draw_scene in (("table.png", table), ("form.png", form), ("comic.png", comic_page)):
+        scene = draw_scene(random.Random(3), (640, 480), "tune")
+        yield name, scene.clean, tuple(scene.captions)
 
 
 def main() -> None:

@@ -33,11 +33,11 @@ name: sharing
 placement: staged
 images_per_block: 1
 stages:
-  detect: {cpus: 0.25, gpus: 0.25, pool: [4, 4], batch: 1, nodes: [{ray.io/market-type: spot}, {}]}
-  describe: {cpus: 0.25, pool: [1, 1]}
-  inpaint: {cpus: 0.25, pool: [1, 1]}
-  verify: {cpus: 0.25, pool: [1, 1]}
-  default: {cpus: 0.25}
+  detect: {cpus: 0.2, gpus: 0.25, pool: [4, 4], batch: 1, nodes: [{ray.io/market-type: spot}, {}]}
+  describe: {cpus: 0.2, pool: [1, 1]}
+  inpaint: {cpus: 0.2, pool: [1, 1]}
+  verify: {cpus: 0.2, pool: [1, 1]}
+  default: {cpus: 0.2}
 """
 WAITING = """
 name: waiting
