@@ -57,7 +57,7 @@ class Sample:
     must_be_read: bool
     """Whether it is so large that it must be read."""
     readings: tuple[Features, ...]
-    """Its features for every way of reading it; the first is without any reading."""
+    """The features of each reading of the text; the first entry is for no reading at all."""
 
 
 def samples_in(file: Path, chosen: str, texts: Sequence[Polygon]) -> Iterator[Sample]:

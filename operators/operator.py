@@ -45,7 +45,7 @@ class Operator(ABC):
         """
 
     def check_images(self, paths: Callable[[], Iterable[str]]) -> None:  # noqa: B027
-        """Raise RunError if the operator lacks what it needs for every image of a run.
+        """Raise RunError if no image of a run has what the operator needs, such as a mask.
 
         `paths` lists the relative paths of the first images when it is called. The default checks
         nothing.

@@ -53,7 +53,7 @@ DRAWING_CODE = (
 
 
 class SuitePicture(NamedTuple):
-    """One picture of the suite as it is drawn, and how it is to be saved."""
+    """One drawn picture of the suite, and the settings that its file is saved with."""
 
     entry: Entry
     clean: Pixels

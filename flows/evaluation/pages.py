@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 
 class Scene(NamedTuple):
-    """A clean picture and what is to be written on it."""
+    """A clean picture, and the captions to draw on it."""
 
     clean: Pixels
     captions: list[Caption]

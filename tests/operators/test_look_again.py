@@ -1,4 +1,4 @@
-"""`look_again` finds the letters that stand beside erased ones, and costs nothing elsewhere."""
+"""`look_again` finds letters beside erased ones, and passes over every other image at no cost."""
 
 from __future__ import annotations
 
