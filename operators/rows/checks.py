@@ -68,7 +68,13 @@ def reasons_of(checks: Sequence[CheckRecord]) -> list[str]:
     Fills that ended with an error are left out: `fill_errors.split_errors` has their messages.
     """
     return [
-        f"{record['rung']}: {record['name']} {record['value']:.3g} > {record['limit']:.3g}"
+        f"{record['rung']}: {record['name']} {_compare(record['value'], record['limit'])}"
         for record in failed_checks(checks)
         if record["name"] != FILL_FAILED
     ]
+
+
+def _compare(value: float, limit: float) -> str:
+    """A value above its limit, with as many digits as it takes to see that it is above."""
+    lines = (f"{value:.{digits}g} > {limit:.{digits}g}" for digits in range(3, 17))
+    return next((line for line in lines if len(set(line.split(" > "))) == 2), f"{value!r} > {limit!r}")

@@ -60,6 +60,10 @@ def test_a_lone_check_is_a_fill_by_itself_even_between_fills_of_its_rung(name: s
     assert last_checks([lone, *checks("telea")]) == checks("telea")
 
 
+def test_a_value_just_above_its_limit_is_seen_to_be_above_it() -> None:
+    assert reasons_of([check("telea", "seam", 0.61141, 0.61119)]) == ["telea: seam 0.6114 > 0.6112"]
+
+
 def test_an_error_of_a_fill_is_no_refusal() -> None:
     assert reasons_of([check("telea", "fill_failed", 1.0, 0.0)]) == []
 
