@@ -72,7 +72,7 @@ def test_wrong_usage_leaves_no_file_behind(workplace: Path, invoke: Invoke, argu
 
 def test_a_finished_run_is_one_line_on_standard_output(finished: Finished, tmp_path: Path, invoke: Invoke) -> None:
     dest = shutil.copytree(finished.dest, tmp_path / "out")
-    answer = invoke("erase", str(finished.source), str(dest), "--preset", "quality")
+    answer = invoke("erase", str(finished.source), str(dest), "--preset", "quality", "--accept", "best")
     assert (answer[0], answer[2]) == (0, "")
     assert answer[1].startswith("5 images, 5 done before, ")
     assert answer[1].endswith(f" | not_an_image 1 | {dest / 'report.html'}\n")
@@ -81,7 +81,7 @@ def test_a_finished_run_is_one_line_on_standard_output(finished: Finished, tmp_p
 def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: Path, invoke: Invoke) -> None:
     dest = shutil.copytree(finished.dest, tmp_path / "out")
     with Lease(str(dest)).hold():
-        exit_code, out, err = invoke("erase", str(finished.source), str(dest), "--preset", "quality")
+        exit_code, out, err = invoke("erase", str(finished.source), str(dest), "--preset", "quality", "--accept", "best")
     assert (exit_code, out) == (3, "")
     (line,) = err.splitlines()
     assert line.startswith("error: destination_in_use: ")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.fixtures.ray import Finished
 
 FAST = erase_text(Fills(PRESETS["fast"]))
-QUALITY = erase_text(Fills(PRESETS["quality"]))
+QUALITY = erase_text(Fills(PRESETS["quality"], accept="best"))
 
 
 @pytest.fixture
@@ -208,9 +208,9 @@ def test_a_run_that_dies_on_its_way_leaves_no_report_of_an_earlier_one(finished:
 @pytest.mark.parametrize(
     ("flow", "named"),
     [
-        (FAST, "inpaint_ground, refine_ground"),
-        (erase_text(Fills(PRESETS["quality"][:1])), "its operators"),
-        (erase_text(Fills(PRESETS["quality"], seed=7)), "inpaint_hybrid, inpaint_builtin, inpaint_patchmatch"),
+        (erase_text(Fills(PRESETS["fast"], accept="best")), "inpaint_ground, refine_ground"),
+        (erase_text(Fills(PRESETS["quality"][:1], accept="best")), "its operators"),
+        (erase_text(Fills(PRESETS["quality"], seed=7, accept="best")), "inpaint_hybrid, inpaint_builtin, inpaint_patchmatch"),
     ],
     ids=["preset", "fewer rungs", "seed"],
 )
