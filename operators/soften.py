@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import cv2
@@ -45,6 +45,14 @@ class Strokes:
     """How sure it is that each pixel belongs to the text."""
     certainty: Pixels
     """How strongly each pixel is replaced, for found strokes; else the same as `pixels`."""
+
+    def cut_to(self, box: Box) -> Strokes:
+        """The strokes on `box`, or on `reach` if they have pixels beyond the box."""
+        inside = moved(self.pixels, self.reach, box)
+        if np.count_nonzero(inside) < np.count_nonzero(self.pixels):
+            return self
+        confidence, certainty = (moved(plane, self.reach, box) for plane in (self.confidence, self.certainty))
+        return replace(self, reach=box, pixels=inside, confidence=confidence, certainty=certainty)
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ class Soften(Operator):
         if polygon is not record["polygons"][0]:
             record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
             line, probability = self._look_at(record["polygons"], picture, frame)
-        reach = line.reach.grown(self.strokes.reach, frame.width, frame.height)
+        reach = line.reach.grown(2 * self.strokes.reach, frame.width, frame.height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
         share = float(touched[inside].mean()) if inside.any() else 0.0
         if self.least_share <= share <= self.most_share:
@@ -191,7 +199,8 @@ class Soften(Operator):
             lines, underline = self._page_lines(picture, line, reach, found)
             found = np.where(underline, 255, found).astype(np.uint8)
             core, full = self.strokes.traced(rgb, found, line.height, lines)
-            return record, Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))
+            strokes = Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))
+            return record, strokes.cut_to(line.reach.grown(self.strokes.reach, frame.width, frame.height))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
         whole = moved(line.inside, line.reach, reach)
         return record, Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)

@@ -8,12 +8,18 @@ import numpy.typing as npt
 
 from operators.masks.ground import Ground
 from operators.masks.straight_lines import straight_lines
-from operators.rows.arrays import Pixels, Selection
+from operators.rows.arrays import Pixels, Selection, largest_channel
 
 Plane = npt.NDArray[np.float32]
 
-STRAIGHT = 6
-"""Pixels over which a line must be constant on both sides of the hole."""
+STRAIGHT = 12
+"""Pixels over which a line must be steady on both sides of the hole."""
+LEAST_STEADY = 0.75
+"""Share of these pixels that are steady. Those next to the hole may be touched by the letters."""
+LONGEST_GAP = 33
+"""Pixels between two letters whose line is not long enough to be seen there alone."""
+UNSTEADY = 0.075
+"""How much a line's colour may vary, as a share of its contrast to the ground."""
 LEAST_REST = 16
 """Length in pixels that a line must have on each side of the hole that it runs through."""
 GRAIN_TRIALS = 24
@@ -71,7 +77,7 @@ def _lines_through(values: Plane, hole: Selection, ground: Ground) -> tuple[Sele
     across, colour = _along_rows(values, hole, lines, ground.level, ground)
     down, other = _along_rows(values.swapaxes(0, 1), hole.T, lines.T, ground.level.swapaxes(0, 1), ground)
     down, other = down.T, other.swapaxes(0, 1)
-    stronger = np.abs(other - ground.level).max(axis=2) > np.abs(colour - ground.level).max(axis=2)
+    stronger = largest_channel(np.abs(other - ground.level)) > largest_channel(np.abs(colour - ground.level))
     use_down = down & (~across | stronger)
     return across | down, np.where(use_down[:, :, None], other, colour).astype(np.float32)
 
@@ -80,7 +86,7 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     """The pixels of the hole whose row shows the same line on both sides, and its colour."""
     width = hole.shape[1]
     places = np.arange(width)
-    between = np.ones((1, STRAIGHT + 1), np.uint8)
+    between = np.ones((1, LONGEST_GAP), np.uint8)
     closed = cv2.morphologyEx(np.ascontiguousarray(hole, np.uint8), cv2.MORPH_CLOSE, between) > 0
     before = np.maximum.accumulate(np.where(closed, -1, places), axis=1)
     after = np.minimum.accumulate(np.where(closed, width, places)[:, ::-1], axis=1)[:, ::-1]
@@ -95,10 +101,12 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     left, right = values[rows[:, None], left_columns], values[rows[:, None], right_columns]
     on_line = lines[rows[:, None], left_columns].any(axis=1) & lines[rows[:, None], right_columns].any(axis=1)
     both = np.concatenate([left, right], axis=1)
-    middle = both.mean(axis=1)
-    constant = both.std(axis=1).max(axis=1) <= max(4.0, 1.5 * ground.noise)
-    constant &= np.abs(left.mean(axis=1) - right.mean(axis=1)).max(axis=1) <= max(8.0, 3.0 * ground.noise)
-    differs = np.abs(middle - level[rows, columns]).max(axis=1) > ground.step
+    middle = np.median(both, axis=1)
+    contrast = np.abs(middle - level[rows, columns]).max(axis=1)
+    unsteady = np.maximum(max(4.0, 1.5 * ground.noise), UNSTEADY * contrast)
+    steady = largest_channel(np.abs(both - middle[:, None])) <= 2 * unsteady[:, None]
+    constant = (steady[:, :STRAIGHT].mean(axis=1) >= LEAST_STEADY) & (steady[:, STRAIGHT:].mean(axis=1) >= LEAST_STEADY)
+    differs = contrast > ground.step
     chosen = on_line & constant & differs
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]

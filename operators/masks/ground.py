@@ -14,12 +14,16 @@ import numpy.typing as npt
 
 from operators.masks.membrane import membrane
 from operators.masks.straight_lines import LEAST_LINE, straight_lines
-from operators.rows.arrays import Pixels, Selection
+from operators.rows.arrays import Pixels, Selection, largest_channel
 
 Plane = npt.NDArray[np.float32]
 
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
+NEXT = 5
+"""Distance in pixels from the hole within which the ground must be plain to be known. What runs
+under a text is seen next to it; beyond the edge of its panel there may be anything.
+"""
 LEAST_PART = 0.05
 """Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""
 SMOOTHING = 3.0
@@ -36,6 +40,10 @@ MOST_SLOPE = 1.5
 """Grey levels a pixel by which a known level changes at most. Where it changes more, a hidden edge
 may run anywhere between the two sides of the hole.
 """
+CELL = 64
+"""Side in pixels of the parts of a crop for whose colours a median is taken."""
+LEAST_BESIDE = 32
+"""Pixels beside the hole whose median is that of their part of the crop."""
 WIDER = 4
 """How much wider the window is where the usual one sees nothing."""
 LEAST_SEEN = 0.01
@@ -62,10 +70,14 @@ class Ground:
         """The pixels whose ground is known so well that a fill must look like it."""
         if self.noise > MOST_NOISE:
             return np.zeros(self.plainness.shape, bool)
-        slope = np.maximum(
-            *(np.abs(cv2.Sobel(self.level, cv2.CV_32F, *axes, scale=1 / 8)).max(axis=2) for axes in ((1, 0), (0, 1)))
-        )
-        result: Selection = (self.plainness >= LEAST_PLAIN) & (slope <= MOST_SLOPE)
+        result: Selection = (self.plainness >= LEAST_PLAIN) & (self.slope <= MOST_SLOPE)
+        return result
+
+    @property
+    def slope(self) -> Plane:
+        """How much the level changes, in grey levels a pixel; the largest of the three channels."""
+        axes = ((1, 0), (0, 1))
+        result: Plane = np.maximum(*(largest_channel(np.abs(cv2.Sobel(self.level, cv2.CV_32F, *each, scale=1 / 8))) for each in axes))
         return result
 
     def share(self, hole: Selection) -> float:
@@ -88,7 +100,7 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     local = ~hole & (distance <= near)
     beside = local & (distance <= BESIDE)
-    plain = _connected(local & _agrees_with_median(values, local), beside)
+    plain = _connected(local & _agrees_with_median(values, local, beside), beside)
     noise = 0.0
     for _ in range(2):
         if plain.sum() < max(8, 0.02 * local.sum()):
@@ -96,11 +108,11 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
         smooth, _ = _blurred(values, plain)
         difference = np.abs(values - smooth)
         noise = max(float(1.4826 * np.median(difference[:, :, channel][plain])) for channel in range(3))
-        plain = local & (difference.max(axis=2) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
+        plain = local & (largest_channel(difference) <= max(LEAST_STEP, STEP_IN_NOISE * noise))
         plain = _connected(plain, beside)
     if not plain.any():
         return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
-    counted = local & ~straight_lines(pixels, LEAST_LINE)
+    counted = local & (distance <= NEXT) & ~straight_lines(pixels, LEAST_LINE)
     return Ground(_level(values, plain), plain, noise, _plainness(counted, plain))
 
 
@@ -128,25 +140,27 @@ def _connected(plain: Selection, beside: Selection) -> Selection:
     return connected
 
 
-def _agrees_with_median(values: Plane, local: Selection) -> Selection:
-    """Pixels near the middle colour of their surroundings: a first guess of the plain pixels.
+def _agrees_with_median(values: Plane, local: Selection, beside: Selection) -> Selection:
+    """Pixels near the middle colour of those beside the hole: a first guess of the plain pixels.
 
-    The surroundings are cells of the crop, because the level of a gradient has no single median.
+    They are compared with those of their own part of the crop, because the level of a gradient
+    has no single median.
     """
     height, width = local.shape
-    rows, columns = max(1, round(height / 64)), max(1, round(width / 64))
+    rows, columns = max(1, round(height / CELL)), max(1, round(width / CELL))
     result = np.zeros_like(local)
     for down in np.array_split(np.arange(height), rows):
         for across in np.array_split(np.arange(width), columns):
             cell = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-            part = local[cell]
+            wider = np.s_[max(0, down[0] - CELL // 4) : down[-1] + 1 + CELL // 4, max(0, across[0] - CELL // 4) : across[-1] + 1 + CELL // 4]
+            part = beside[wider] if beside[wider].sum() >= LEAST_BESIDE else local[wider]
             if not part.any():
                 continue
-            inside = values[cell][part]
+            inside = values[wider][part]
             middle = np.median(inside, axis=0)
             spread = 1.4826 * np.median(np.abs(inside - middle), axis=0).max()
-            near = np.abs(values[cell] - middle).max(axis=2) <= max(12.0, 3.0 * spread)
-            result[cell] = part & near
+            near = largest_channel(np.abs(values[cell] - middle)) <= max(12.0, 3.0 * spread)
+            result[cell] = local[cell] & near
     return result
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from operators.masks.mask import dilated
-from operators.rows.arrays import Pixels
+from operators.rows.arrays import Pixels, largest_channel
 
 NEAR = 16
 """Pixels around the strokes whose colours count as those of the surroundings."""
@@ -64,7 +64,7 @@ def with_outline(rgb: Pixels, strokes: Pixels, height: float) -> Pixels:
     if width < 2 or not beside.any() or not beyond.any():
         return strokes
     colour = np.median(rgb[beside], axis=0)
-    alike = np.abs(rgb - colour).max(axis=2) <= OUTLINE_COLOUR
+    alike = largest_channel(np.abs(rgb - colour)) <= OUTLINE_COLOUR
     if alike[beside].mean() < LEAST_OUTLINED or alike[beyond].mean() > 0.5 * alike[beside].mean():
         return strokes
     grown = strokes > 0

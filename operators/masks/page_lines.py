@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
-from operators.rows.arrays import Pixels, Selection
+from operators.rows.arrays import Pixels, Selection, largest_channel
 
 HAIRLINE = 0.03
 """Thickness, as a share of the line's height, of lines that are too thin for a letter."""
 SAME_COLOUR = 48.0
 """Grey levels by which an underline may differ from the letters that it belongs to."""
+LEAST_REST = 16
+"""Length in pixels of a line that goes on beyond the other end of the text."""
 LONGEST_END = 16
 """Pixels at each end of a line that `straight_lines` may miss."""
 BESIDE = 3
@@ -42,8 +44,13 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     """
     lines = straight_lines(rgb, max(LEAST_LINE, round(1.5 * height)))
     short = straight_lines(rgb, max(LEAST_LINE, round(0.75 * height)))
-    lines |= short & _is_thin(rgb, max(1, round(HAIRLINE * height)) + 1)
+    thin = _is_thin(rgb, max(1, round(HAIRLINE * height)) + 1)
+    lines |= short & thin
     letters = (strokes > 0) & ~lines
+    if letters.any():
+        rest = straight_lines(rgb, LEAST_REST) & thin
+        lines |= _on_both_sides(rgb, rest, letters) | _on_both_sides(rgb.swapaxes(0, 1), rest.T, letters.T).T
+        letters &= ~lines
     underline, beside = np.zeros_like(lines), np.zeros_like(lines)
     if not letters.any() or not lines.any():
         return PageLines(lines, underline)
@@ -53,7 +60,7 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     # A line's ends are not detected as such, so its ink is followed a little further.
     longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8)) > 0
     top, bottom = (int(edge) for edge in np.flatnonzero(letters.any(axis=1))[[0, -1]])
-    ink = longer & (np.abs(rgb - colour).max(axis=2) <= SAME_COLOUR)
+    ink = longer & (largest_channel(np.abs(rgb - colour)) <= SAME_COLOUR)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     for label in range(1, count):
         x, y, width, thickness, _ = boxes[label]
@@ -65,6 +72,22 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
             underline |= own
             beside |= dilated(own.astype(np.uint8), RIM) > 0
     return PageLines(lines & ~beside, underline)
+
+
+def _on_both_sides(rgb: Pixels, rest: Selection, letters: Selection) -> Selection:
+    """The level lines that end on one side of the letters and go on, in the same row and colour,
+    on the other side.
+    """
+    first, last = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
+    before, after = rest.copy(), rest.copy()
+    before[:, first:], after[:, : last + 1] = False, False
+    colours = []
+    for places in (before, after):
+        total = (rgb * places[:, :, None]).sum(axis=1, dtype=np.float64)
+        colours.append(total / np.maximum(places.sum(axis=1), 1)[:, None])
+    same = before.any(axis=1) & after.any(axis=1) & (np.abs(colours[0] - colours[1]).max(axis=1) <= SAME_COLOUR / 2)
+    result: Selection = (before | after) & same[:, None]
+    return result
 
 
 def _ink(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
@@ -101,7 +124,7 @@ def _is_thin(rgb: Pixels, distance: int) -> Selection:
             values - np.take(values, np.clip(places + step, 0, len(places) - 1), axis=axis) for step in (-distance, distance)
         )
         ridge = (np.sign(before) == np.sign(after)) * np.minimum(np.abs(before), np.abs(after))
-        thin |= ridge.max(axis=2) > LEAST_EDGE
+        thin |= largest_channel(ridge) > LEAST_EDGE
     return thin
 
 
@@ -111,6 +134,6 @@ def _goes_on(rgb: Pixels, box: npt.NDArray[np.int32], colour: npt.NDArray[np.flo
     rows = slice(max(0, y - 2), y + height + 2)
     for columns in (slice(max(0, x - 4), max(0, x - 1)), slice(x + width + 1, x + width + 4)):
         beyond = rgb[rows, columns]
-        if beyond.size and (np.abs(beyond - colour).max(axis=2) <= SAME_COLOUR).any():
+        if beyond.size and (largest_channel(np.abs(beyond - colour)) <= SAME_COLOUR).any():
             return True
     return False

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from operators.masks.ground import Ground, estimate_ground
 from operators.masks.letter_parts import with_bodies, with_outline
 from operators.masks.mask import dilated, feathered
-from operators.rows.arrays import Pixels, Selection
+from operators.masks.panel import panel_around
+from operators.masks.traces import OUTERMOST, difference_from, with_shadow
+from operators.rows.arrays import Pixels, Selection, largest_channel
 
 Probability = npt.NDArray[np.float32]
 StrokeSource = Literal["given", "found", "polygon"]
@@ -24,16 +26,8 @@ FOUND: StrokeSource = "found"
 POLYGON: StrokeSource = "polygon"
 """The filled polygons, because the network could not separate strokes from the picture."""
 
-VISIBLE_IN_GRAIN = 2.5
-"""How much a trace must differ from the ground, in standard deviations of the smoothed grain."""
-LEAST_GRAIN = 1.0
-"""Grain in grey levels from which it is smoothed before traces are followed. Without grain
-smoothing would only widen the traces, and cancel the waves of ringing.
-"""
 MOST_OF_LETTERS = 0.5
 """How much a trace may differ from the ground, as a share of what the letters differ by."""
-OUTERMOST = 0.75
-"""Share of `reach` at which its outermost part begins."""
 MOSTLY_GROUND = 0.8
 """Share of a line's pixels with the ground's colour, above which it is a gap and no line."""
 
@@ -81,26 +75,28 @@ class StrokeMask:
         both cases the core is only the `grown` strokes. The `lines` of the page stay out of the
         core; see `page_lines`. `rgb` is uint8 height x width x 3.
         """
-        strokes = with_outline(rgb, with_bodies(rgb, strokes), height)
-        far = dilated(np.where(lines, 0, strokes).astype(np.uint8), max(self.reach // 2, round(0.3 * height))) > 0
-        ground = estimate_ground(rgb, far, 2 * self.reach)
-        known, lines = ground.known, _without_letters(lines, rgb, ground)
+        strokes = with_bodies(rgb, strokes)
+        panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
+        if panel is None:
+            strokes = with_outline(rgb, strokes, height)
+            strokes = with_shadow(rgb, strokes, height, lines, self.reach, self.least_visible)
+            near = max(self.reach // 2, round(0.3 * height))
+            place = np.ones(strokes.shape, bool)
+        else:
+            near, place = self.least_dilation, panel
+        ground = estimate_ground(rgb, ~place | (dilated(np.where(lines, 0, strokes).astype(np.uint8), near) > 0), 2 * self.reach)
+        known, lines = ground.known & place, _without_letters(lines, rgb, ground)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if not known.any():
             return core, strokes
-        from_ground = rgb.astype(np.float32) - ground.level
-        if ground.noise >= LEAST_GRAIN:
-            from_ground = cv2.GaussianBlur(from_ground, (0, 0), 1.0)
-        difference = np.abs(from_ground).max(axis=2)
-        plain = difference[ground.plain]
-        visible = max(self.least_visible, VISIBLE_IN_GRAIN * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0)
+        difference, visible = difference_from(ground, rgb, self.least_visible)
         letters = float(np.median(difference[strokes > 0])) if strokes.any() else 0.0
         traced = strokes > 0
-        near = core > 0
+        grown = core > 0
         for _ in range(max(self.reach, round(0.3 * height))):
             step = dilated(traced.astype(np.uint8), 1) > 0
-            step &= known & ~lines & (difference > visible) & (near | (difference < MOST_OF_LETTERS * letters))
+            step &= known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * letters))
             if not (step & ~traced).any():
                 break
             traced |= step
@@ -128,7 +124,7 @@ class StrokeMask:
 
 def _without_letters(lines: Selection, rgb: Pixels, ground: Ground) -> Selection:
     """The lines, without the pixels of letters in gaps of the ground's colour between two stems."""
-    alike = np.abs(rgb - ground.level).max(axis=2) <= ground.step
+    alike = largest_channel(np.abs(rgb - ground.level)) <= ground.step
     count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
     sizes = np.bincount(labels.ravel(), minlength=count)
     plain = np.bincount(labels.ravel(), weights=alike.ravel(), minlength=count) > MOSTLY_GROUND * sizes

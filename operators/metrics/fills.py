@@ -14,7 +14,7 @@ from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
 from operators.masks.straight_lines import straight_lines
 from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
-from operators.rows.arrays import Pixels, Selection
+from operators.rows.arrays import Pixels, Selection, largest_channel
 
 LEAST_TRIAL = 32
 """Smallest area in pixels over which a side fill is measured."""
@@ -106,7 +106,7 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
 
 def _lines_from_outside(result: Pixels, edited: Selection) -> Selection:
     """The straight lines that reach out of the edit; others may be the stems of letters."""
-    lines = straight_lines(result, 2 * STRAIGHT)
+    lines = straight_lines(result, STRAIGHT)
     _, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
     reaching: Selection = lines & np.isin(labels, labels[lines & ~edited])
     return reaching
@@ -120,7 +120,7 @@ def _smoothed_inside(difference: npt.NDArray[np.float32], place: Selection) -> n
     """
     weight = cv2.GaussianBlur(place.astype(np.float32), (0, 0), 2.0)
     total = cv2.GaussianBlur(np.where(place[:, :, None], difference, 0), (0, 0), 2.0)
-    size = np.abs(total).max(axis=2) / np.maximum(weight, LEAST_WEIGHT)
+    size = largest_channel(np.abs(total)) / np.maximum(weight, LEAST_WEIGHT)
     return np.where(weight >= LEAST_WEIGHT, size, 0).astype(np.float32)
 
 

@@ -1,0 +1,104 @@
+"""The traces that letters leave around them: soft edges, shadows, glows, and the ringing of JPEG
+and WebP. They are what differs from the ground and is connected to the letters.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.masks.ground import Ground, estimate_ground
+from operators.masks.mask import dilated
+from operators.rows.arrays import Pixels, Selection, largest_channel
+
+VISIBLE_IN_GRAIN = 2.5
+"""How much a trace must differ from the ground, in standard deviations of the smoothed grain."""
+LEAST_GRAIN = 1.0
+"""Grain in grey levels from which it is smoothed before traces are followed. Without grain
+smoothing would only widen the traces, and cancel the waves of ringing.
+"""
+CLEAR = 3.0
+"""How many times the least visible difference a shadow or glow differs from the ground by."""
+OUTERMOST = 0.75
+"""Share of the reach at which its outermost part begins."""
+MOST_AT_REACH = 0.01
+"""Share of the outermost part that shadows and glows fill at most; objects fill more."""
+LEAST_KNOWN = (0.9, 0.7)
+"""Share of the pixels around the letters whose ground is known, so that their shadow can be told.
+Places of which more is known come first.
+"""
+NEXT = 6
+"""Width in pixels of the ring that shows whether there is a shadow at all."""
+MOST_CALM_SLOPE = 0.5
+"""Grey levels a pixel by which the ground changes at most where no light fades."""
+LEAST_CALM = 0.97
+"""Share of that ring which shows the ground alone if there is no shadow."""
+FARTHEST = 3
+"""How many times as far as faint traces the light of letters reaches at most."""
+
+
+def difference_from(ground: Ground, rgb: Pixels, least: float) -> tuple[npt.NDArray[np.float32], float]:
+    """How much each pixel differs from its ground in grey levels, and from where that is visible.
+
+    `least` is the least visible difference without grain. `rgb` is uint8 height x width x 3.
+    """
+    from_ground = rgb.astype(np.float32) - ground.level
+    if ground.noise >= LEAST_GRAIN:
+        from_ground = cv2.GaussianBlur(from_ground, (0, 0), 1.0)
+    difference: npt.NDArray[np.float32] = largest_channel(np.abs(from_ground))
+    plain = difference[ground.plain]
+    grain = VISIBLE_IN_GRAIN * float(np.sqrt(np.mean(np.square(plain)))) if plain.size else 0.0
+    return difference, max(least, grain)
+
+
+def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, reach: int, least: float) -> Pixels:
+    """The letters with their shadow or glow, where they have one on known ground.
+
+    It is connected to the letters, clearly differs from the ground beyond it, and ends within
+    FARTHEST times `reach` pixels; what goes on is an object or an edge of the picture. The `lines`
+    of the page do not belong to it. `rgb` is uint8 height x width x 3, `letters` uint8 height x
+    width (0 or 255), `height` that of the line in pixels, and `least` the least visible difference
+    in grey levels.
+    """
+    outlines = np.where(lines, 0, letters).astype(np.uint8)
+    near = max(reach // 2, round(0.3 * height))
+    if _is_calm(rgb, outlines, near, reach, least):
+        return letters
+    found = []
+    for far in (max(FARTHEST * reach, round(height)), max(reach, round(0.3 * height))):
+        around = dilated(outlines, far) > 0
+        ground = estimate_ground(rgb, around, 2 * reach)
+        difference, visible = difference_from(ground, rgb, least)
+        shadow = _connected(outlines > 0, ground.known & ~lines & (difference > CLEAR * visible)) & around
+        outermost = around & (dilated(outlines, round(OUTERMOST * far)) == 0)
+        beside = around & (outlines == 0)
+        ends = beside.any() and (not outermost.any() or shadow[outermost].mean() <= MOST_AT_REACH)
+        found.append((float(ground.known[beside].mean()) if ends else 0.0, shadow))
+        if found[-1][0] >= LEAST_KNOWN[0]:
+            break
+    for least_known in LEAST_KNOWN:
+        for known, shadow in found:
+            if known >= least_known:
+                return np.where(shadow, 255, letters).astype(np.uint8)
+    return letters
+
+
+def _is_calm(rgb: Pixels, letters: Pixels, near: int, reach: int, least: float) -> bool:
+    """Whether the pixels from `near` pixels beside the letters show the ground alone: neither a
+    trace of the letters nor a slope, as that of light which fades.
+    """
+    around = dilated(letters, near) > 0
+    beside = (dilated(letters, near + NEXT) > 0) & ~around
+    ground = estimate_ground(rgb, around, 2 * reach)
+    difference, visible = difference_from(ground, rgb, least)
+    calm = ground.known & (difference <= visible) & (ground.slope <= MOST_CALM_SLOPE)
+    return bool(beside.any() and calm[beside].mean() >= LEAST_CALM)
+
+
+def _connected(letters: Selection, places: Selection) -> Selection:
+    """The letters with all places that are connected to them."""
+    _, labels = cv2.connectedComponents((places | letters).astype(np.uint8), connectivity=8)
+    own = np.unique(labels[letters])
+    connected: Selection = np.isin(labels, own[own > 0])
+    return connected
