@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.geometry import Polygon, bounding_box
+from operators.masks.geometry import Polygon, bounding_box, rasterised
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.page_lines import page_lines
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
@@ -24,6 +24,7 @@ from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
+from operators.vision.symbols import words_alone
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 
 
@@ -188,6 +189,7 @@ class Soften(Operator):
         if polygon is not record["polygons"][0]:
             record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
             line, probability = self._look_at(record["polygons"], picture, frame)
+        record, line, probability = self._without_symbols(record, line, probability, picture)
         reach = line.reach.grown(2 * self.strokes.reach, frame.width, frame.height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
         share = float(touched[inside].mean()) if inside.any() else 0.0
@@ -237,6 +239,20 @@ class Soften(Operator):
         near = [other for other in others if bounding_box([other], *picture.size).overlaps(window)]
         extended = whole_line(rgb, local, strokes, [[[x - window.x, y - window.y] for x, y in other] for other in near])
         return polygon if extended is local else [[x + window.x, y + window.y] for x, y in extended]
+
+    def _without_symbols(
+        self, record: RegionRecord, line: Line, probability: npt.NDArray[np.float32], picture: Picture
+    ) -> tuple[RegionRecord, Line, npt.NDArray[np.float32]]:
+        """The record, its line and its probabilities without the symbols beside the words."""
+        box = line.reach
+        rgb = picture.rgb(box.x, box.y, box.width, box.height)
+        local = [[x - box.x, y - box.y] for x, y in record["polygons"][0]]
+        words = words_alone(rgb, local, self.strokes.touched(probability))
+        if words is None:
+            return record, line, probability
+        polygons = [[[x + box.x, y + box.y] for x, y in words.polygon], *record["polygons"][1:]]
+        alone = replace(line, inside=rasterised(polygons, box))
+        return {**record, "polygons": polygons}, alone, np.where(words.beyond, 0, probability).astype(np.float32)
 
     def _mask(self, strokes: Sequence[Strokes], own: Strokes, crop: Box, pixels: Pixels) -> Pixels:
         """The mask of one crop; `own` are its own strokes, `strokes` those of all texts."""

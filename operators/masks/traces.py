@@ -28,12 +28,16 @@ LEAST_KNOWN = (0.9, 0.7)
 """Share of the pixels around the letters whose ground is known, so that their shadow can be told.
 Places of which more is known come first.
 """
+ONE_SURFACE = 2.0
+"""How many times the least visible difference the level differs from a smooth surface at most."""
+SAMPLES, LEAST_SAMPLES = 2000, 64
+"""Plain pixels at which the level is compared with a smooth surface: about so many, and at least."""
 NEXT = 6
 """Width in pixels of the ring that shows whether there is a shadow at all."""
 MOST_CALM_SLOPE = 0.5
 """Grey levels a pixel by which the ground changes at most where no light fades."""
-LEAST_CALM = 0.97
-"""Share of that ring which shows the ground alone if there is no shadow."""
+LEAST_CALM = 0.88
+"""Share of that ring which shows the ground alone if there is no shadow; an icon may be in the rest."""
 FARTHEST = 3
 """How many times as far as faint traces the light of letters reaches at most."""
 
@@ -73,7 +77,7 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
         shadow = _connected(outlines > 0, ground.known & ~lines & (difference > CLEAR * visible)) & around
         outermost = around & (dilated(outlines, round(OUTERMOST * far)) == 0)
         beside = around & (outlines == 0)
-        ends = beside.any() and (not outermost.any() or shadow[outermost].mean() <= MOST_AT_REACH)
+        ends = beside.any() and _is_one_surface(ground, around, ONE_SURFACE * visible) and (not outermost.any() or shadow[outermost].mean() <= MOST_AT_REACH)
         found.append((float(ground.known[beside].mean()) if ends else 0.0, shadow))
         if found[-1][0] >= LEAST_KNOWN[0]:
             break
@@ -82,6 +86,32 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
             if known >= least_known:
                 return np.where(shadow, 255, letters).astype(np.uint8)
     return letters
+
+
+def _is_one_surface(ground: Ground, hole: Selection, tolerance: float) -> bool:
+    """Whether the level is one smooth surface, and not that of two panels or of something beside.
+
+    Only then the level that is continued under the letters and their shadow is right. The surface
+    is quadratic in the place and fitted to the plain pixels; `tolerance` is the difference from
+    it in grey levels, there and in the hole.
+    """
+    if ground.plain.sum() < LEAST_SAMPLES:
+        return False
+    known, values = _sampled(ground, ground.plain)
+    surface = np.linalg.lstsq(known, values, rcond=None)[0]
+    hidden, continued = _sampled(ground, hole)
+    errors = (np.abs(level - terms @ surface).max(axis=1) for terms, level in ((known, values), (hidden, continued)))
+    return all(float(np.percentile(error, 95)) <= tolerance for error in errors)
+
+
+def _sampled(ground: Ground, places: Selection) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The terms of a quadratic surface, and the level, at some SAMPLES of the places."""
+    rows, columns = np.nonzero(places)
+    chosen = slice(None, None, max(1, len(rows) // SAMPLES))
+    height, width = places.shape
+    down, across = 2 * rows[chosen] / height - 1, 2 * columns[chosen] / width - 1
+    terms = np.stack([np.ones(len(down)), down, across, down * down, down * across, across * across], axis=1)
+    return terms, ground.level[rows[chosen], columns[chosen]].astype(np.float64)
 
 
 def _is_calm(rgb: Pixels, letters: Pixels, near: int, reach: int, least: float) -> bool:

@@ -63,8 +63,7 @@ def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, othe
     found in it. The line ends where another text of `others` begins. The result is the polygon
     itself if nothing is found beyond its ends.
     """
-    box = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
-    (long, short), corners = _ordered(box)
+    (long, short), corners = ordered_corners(polygon)
     if long < MOST_ASPECT * short:
         return polygon
     height, width = rgb.shape[:2]
@@ -104,9 +103,12 @@ def _confirmed(rgb: Pixels, polygon: list[list[float]], corners: Points, extende
     return [[float(x), float(y)] for x, y in clipped]
 
 
-def _ordered(box: cv2.typing.RotatedRect) -> tuple[tuple[float, float], Points]:
-    """The long and the short side of a rectangle, and its corners, its ends at 0, 3 and 1, 2."""
-    corners = cv2.boxPoints(box).astype(np.float64)
+def ordered_corners(polygon: Polygon) -> tuple[tuple[float, float], Points]:
+    """The long and the short side of the smallest rectangle around a polygon, and its corners.
+
+    The ends of the long side are at 0, 3 and at 1, 2.
+    """
+    corners = cv2.boxPoints(cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))).astype(np.float64)
     if np.linalg.norm(corners[1] - corners[0]) < np.linalg.norm(corners[2] - corners[1]):
         corners = np.roll(corners, -1, axis=0)
     long, short = float(np.linalg.norm(corners[1] - corners[0])), float(np.linalg.norm(corners[2] - corners[1]))
