@@ -102,7 +102,7 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
     beside = local & (distance <= BESIDE)
     plain = _connected(local & _agrees_with_median(values, local, beside), beside)
     noise = 0.0
-    for _ in range(2):
+    for _ in range(4):
         if plain.sum() < max(8, 0.02 * local.sum()):
             return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
         smooth, _ = _blurred(values, plain)

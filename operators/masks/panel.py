@@ -8,6 +8,8 @@ import numpy as np
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
+LEAST_FREE = 0.2
+"""Share of a panel's pixels without letters that must be left to measure its ground."""
 GAP = 2
 """Pixels next to the strokes that are mixed with them."""
 WIDTH = 3
@@ -25,6 +27,10 @@ LEAST_EDGE = 0.7
 """Share of the edge with such a step."""
 EDGE = 2
 """Pixels over which the edge of a panel is soft at most."""
+WINDOW, LEAST_WEIGHT = 9, 0.01
+"""Side in pixels of the window whose panel pixels give the colour at the edge, and their least
+share of it.
+"""
 FLAT = 5.0
 """Grey levels by which most pixels of a panel differ from a gradient at most."""
 LEAST_FLAT = 0.75
@@ -48,9 +54,22 @@ def panel_around(rgb: Pixels, strokes: Pixels) -> Selection | None:
         if alike[beside].mean() < LEAST_ALIKE:
             continue
         panel = _around(alike | letters, beside & alike)
-        if not _reaches_out(panel) and _is_convex(panel) and _is_flat(rgb, panel & ~letters) and _has_edge(rgb, panel, letters, step):
+        if not _reaches_out(panel) and _is_convex(panel) and _is_flat(rgb, panel & alike & ~letters) and _has_edge(rgb, panel, letters, step):
             return panel
     return None
+
+
+def beside_letters(panel: Selection, letters: Pixels, least: int, most: int) -> Selection:
+    """The letters and the pixels beside them, which may show their ringing and not the panel.
+
+    The distance is at most `most` pixels, and less where too little of the panel would be left.
+    `letters` is uint8 height x width (0 or 255).
+    """
+    distance = cv2.distanceTransform((letters == 0).astype(np.uint8), cv2.DIST_L2, 3)
+    free = distance[panel & (letters == 0)]
+    far = float(np.percentile(free, 100 * (1 - LEAST_FREE))) if len(free) else 0.0
+    beside: Selection = distance <= min(max(float(least), far), float(most))
+    return beside
 
 
 def _around(places: Selection, seeds: Selection) -> Selection:
@@ -87,15 +106,14 @@ def _is_flat(rgb: Pixels, ground: Selection) -> bool:
 
 
 def _has_edge(rgb: Pixels, panel: Selection, letters: Selection, step: int) -> bool:
-    """Whether the pixels just beyond the panel differ from those just inside."""
+    """Whether pixels just beyond the panel differ from those just inside: others, or a line."""
     inside = panel.astype(np.uint8)
-    padded = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    rim = (inside - cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]) > 0
-    beyond = ~(dilated(inside, EDGE) > 0) & (dilated(inside, EDGE + 1) > 0)
-    if not rim.any() or not beyond.any():
-        return False
+    beyond = (dilated(inside, EDGE) > 0) & ~(dilated(inside, EDGE - 1) > 0)
     within = panel & ~letters
-    blurred = [cv2.blur(np.where(places, 1.0, 0.0), (9, 9)) for places in (within,)]
-    colour = cv2.blur(np.where(within[:, :, None], rgb, 0).astype(np.float64), (9, 9)) / np.maximum(blurred[0], 1e-3)[:, :, None]
-    counted = beyond & (blurred[0] > 0.01)
-    return bool(counted.any() and (largest_channel(np.abs(rgb - colour))[counted] >= step).mean() >= LEAST_EDGE)
+    weight = cv2.blur(within.astype(np.float32), (WINDOW, WINDOW))
+    total = cv2.blur(np.where(within[:, :, None], rgb, 0).astype(np.float32), (WINDOW, WINDOW))
+    difference = largest_channel(np.abs(rgb - total / np.maximum(weight, 1e-3)[:, :, None]))
+    outside = np.where(panel | (weight < LEAST_WEIGHT), 0, difference).astype(np.float32)
+    counted = beyond & (weight >= LEAST_WEIGHT)
+    steepest = cv2.dilate(outside, np.ones((2 * EDGE - 1, 2 * EDGE - 1), np.uint8))
+    return bool(counted.any() and (steepest[counted] >= step).mean() >= LEAST_EDGE)

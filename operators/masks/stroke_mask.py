@@ -12,7 +12,7 @@ import numpy.typing as npt
 from operators.masks.ground import Ground, estimate_ground
 from operators.masks.letter_parts import with_bodies, with_outline
 from operators.masks.mask import dilated, feathered
-from operators.masks.panel import panel_around
+from operators.masks.panel import beside_letters, panel_around
 from operators.masks.traces import OUTERMOST, difference_from, with_shadow
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
@@ -26,8 +26,18 @@ FOUND: StrokeSource = "found"
 POLYGON: StrokeSource = "polygon"
 """The filled polygons, because the network could not separate strokes from the picture."""
 
+LETTERS_CONTRAST = 90
+"""The percentile of the strokes' differences from the ground that is the contrast of the letters;
+the soft edges of thin letters are most of their strokes.
+"""
 MOST_OF_LETTERS = 0.5
 """How much a trace may differ from the ground, as a share of what the letters differ by."""
+WAVE = 3
+"""Pixels between two waves of ringing, where they cross the ground's level."""
+BESIDE = 3
+"""Pixels from the strokes within which a line runs along them."""
+ALONG_LETTERS = 0.3
+"""Share of a line's pixels that run along letters, above which it is a gap between or below them."""
 MOSTLY_GROUND = 0.8
 """Share of a line's pixels with the ground's colour, above which it is a gap and no line."""
 
@@ -77,29 +87,32 @@ class StrokeMask:
         """
         strokes = with_bodies(rgb, strokes)
         panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
+        near = max(self.reach // 2, round(0.3 * height))
         if panel is None:
             strokes = with_outline(rgb, strokes, height)
             strokes = with_shadow(rgb, strokes, height, lines, self.reach, self.least_visible)
-            near = max(self.reach // 2, round(0.3 * height))
-            place = np.ones(strokes.shape, bool)
+        letters = np.where(lines, 0, strokes).astype(np.uint8)
+        if panel is None:
+            place, hidden = np.ones(strokes.shape, bool), dilated(letters, near) > 0
         else:
-            near, place = self.least_dilation, panel
-        ground = estimate_ground(rgb, ~place | (dilated(np.where(lines, 0, strokes).astype(np.uint8), near) > 0), 2 * self.reach)
-        known, lines = ground.known & place, _without_letters(lines, rgb, ground)
+            place, hidden = panel, ~panel | beside_letters(panel, letters, self.least_dilation, near)
+        ground = estimate_ground(rgb, hidden, 2 * self.reach)
+        known, lines = ground.known & place, _without_letters(lines, strokes, rgb, ground)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if not known.any():
             return core, strokes
         difference, visible = difference_from(ground, rgb, self.least_visible)
-        letters = float(np.median(difference[strokes > 0])) if strokes.any() else 0.0
+        contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
         traced = strokes > 0
         grown = core > 0
         for _ in range(max(self.reach, round(0.3 * height))):
-            step = dilated(traced.astype(np.uint8), 1) > 0
-            step &= known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * letters))
+            step = dilated(traced.astype(np.uint8), WAVE) > 0
+            step &= known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * contrast))
             if not (step & ~traced).any():
                 break
             traced |= step
+        traced &= dilated(strokes, max(self.reach, round(0.3 * height))) > 0
         outermost = dilated(strokes, self.reach) > 0
         outermost &= (dilated(strokes, round(OUTERMOST * self.reach)) == 0) & known
         if outermost.any() and traced[outermost].mean() > self.most_at_reach:
@@ -122,11 +135,18 @@ class StrokeMask:
         return np.minimum(core, certainty) if strokes == FOUND else feathered(core, self.feather)
 
 
-def _without_letters(lines: Selection, rgb: Pixels, ground: Ground) -> Selection:
-    """The lines, without the pixels of letters in gaps of the ground's colour between two stems."""
+def _without_letters(lines: Selection, strokes: Pixels, rgb: Pixels, ground: Ground) -> Selection:
+    """The lines without those of the ground's colour that run between or along letters.
+
+    Of a line of the ground's colour elsewhere, the pixels of letters in it are left out.
+    """
     alike = largest_channel(np.abs(rgb - ground.level)) <= ground.step
     count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
-    sizes = np.bincount(labels.ravel(), minlength=count)
-    plain = np.bincount(labels.ravel(), weights=alike.ravel(), minlength=count) > MOSTLY_GROUND * sizes
-    kept: Selection = lines & ~(plain[labels] & ~alike)
+    sizes = np.maximum(np.bincount(labels.ravel(), minlength=count), 1)
+    plain, beside = (
+        np.bincount(labels.ravel(), weights=places.ravel(), minlength=count) / sizes
+        for places in (alike, dilated(strokes, BESIDE) > 0)
+    )
+    gap = plain > MOSTLY_GROUND
+    kept: Selection = lines & ~(gap[labels] & ~alike) & ~(gap & (beside > ALONG_LETTERS))[labels]
     return kept

@@ -30,7 +30,7 @@ LEAST_LETTERS = 3
 """Letters that the recogniser must read in the words, so that its reading says something."""
 LEAST_CERTAINTY = 0.8
 """Mean probability of these letters, 0..1."""
-LEAST_READ = 0.6
+LEAST_READ = 0.85
 """Probability from which a character beside the words is text, 0..1."""
 MARGIN = 8
 """Pixels around the line that the recogniser sees."""
@@ -113,7 +113,12 @@ def _is_text(characters: Sequence[PlacedCharacter], words: Sequence[PlacedCharac
     """
     read = [each for each in characters if each.probability >= LEAST_READ and not each.text.isspace()]
     scripts = {_script(each.text) for each in words if each.text.isalpha()}
-    return any(not unicodedata.category(each.text[0]).startswith("So") and (not each.text.isalpha() or _script(each.text) in scripts) for each in read)
+    return any(not _is_symbol(each.text) and (not each.text.isalpha() or _script(each.text) in scripts) for each in read)
+
+
+def _is_symbol(character: str) -> bool:
+    """Whether a character is a sign that no keyboard has, such as an arrow or a star."""
+    return unicodedata.category(character[0]) in ("So", "Sm") and not character.isascii()
 
 
 def _script(letter: str) -> str:
