@@ -24,8 +24,8 @@ from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
-from operators.vision.symbols import words_alone
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
+from operators.vision.symbols import words_alone
 
 
 @dataclass(frozen=True)

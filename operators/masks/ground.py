@@ -76,8 +76,8 @@ class Ground:
     @property
     def slope(self) -> Plane:
         """How much the level changes, in grey levels a pixel; the largest of the three channels."""
-        axes = ((1, 0), (0, 1))
-        result: Plane = np.maximum(*(largest_channel(np.abs(cv2.Sobel(self.level, cv2.CV_32F, *each, scale=1 / 8))) for each in axes))
+        slopes = [np.abs(cv2.Sobel(self.level, cv2.CV_32F, *axis, scale=1 / 8)) for axis in ((1, 0), (0, 1))]
+        result: Plane = largest_channel(np.maximum(*slopes))
         return result
 
     def share(self, hole: Selection) -> float:
@@ -151,8 +151,7 @@ def _agrees_with_median(values: Plane, local: Selection, beside: Selection) -> S
     result = np.zeros_like(local)
     for down in np.array_split(np.arange(height), rows):
         for across in np.array_split(np.arange(width), columns):
-            cell = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-            wider = np.s_[max(0, down[0] - CELL // 4) : down[-1] + 1 + CELL // 4, max(0, across[0] - CELL // 4) : across[-1] + 1 + CELL // 4]
+            cell, wider = _window(down, across, 0), _window(down, across, CELL // 4)
             part = beside[wider] if beside[wider].sum() >= LEAST_BESIDE else local[wider]
             if not part.any():
                 continue
@@ -162,6 +161,11 @@ def _agrees_with_median(values: Plane, local: Selection, beside: Selection) -> S
             near = largest_channel(np.abs(values[cell] - middle)) <= max(12.0, 3.0 * spread)
             result[cell] = local[cell] & near
     return result
+
+
+def _window(down: npt.NDArray[np.int_], across: npt.NDArray[np.int_], margin: int) -> tuple[slice, slice]:
+    """The rows and columns, and some pixels around them, as an index."""
+    return np.s_[max(0, down[0] - margin) : down[-1] + 1 + margin, max(0, across[0] - margin) : across[-1] + 1 + margin]
 
 
 def _blurred(values: Plane, plain: Selection) -> tuple[Plane, Plane]:

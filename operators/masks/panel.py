@@ -54,7 +54,8 @@ def panel_around(rgb: Pixels, strokes: Pixels) -> Selection | None:
         if alike[beside].mean() < LEAST_ALIKE:
             continue
         panel = _around(alike | letters, beside & alike)
-        if not _reaches_out(panel) and _is_convex(panel) and _is_flat(rgb, panel & alike & ~letters) and _has_edge(rgb, panel, letters, step):
+        is_one = not _reaches_out(panel) and _is_convex(panel) and _is_flat(rgb, panel & alike & ~letters)
+        if is_one and _has_edge(rgb, panel, letters, step):
             return panel
     return None
 

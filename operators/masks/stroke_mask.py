@@ -37,7 +37,7 @@ WAVE = 3
 BESIDE = 3
 """Pixels from the strokes within which a line runs along them."""
 ALONG_LETTERS = 0.3
-"""Share of a line's pixels that run along letters, above which it is a gap between or below them."""
+"""Share of a line's pixels that run along letters, above which it is a gap beside them."""
 MOSTLY_GROUND = 0.8
 """Share of a line's pixels with the ground's colour, above which it is a gap and no line."""
 
@@ -86,40 +86,48 @@ class StrokeMask:
         core; see `page_lines`. `rgb` is uint8 height x width x 3.
         """
         strokes = with_bodies(rgb, strokes)
-        panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
+        far = max(self.reach, round(0.3 * height))
         near = max(self.reach // 2, round(0.3 * height))
+        panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
         if panel is None:
             strokes = with_outline(rgb, strokes, height)
             strokes = with_shadow(rgb, strokes, height, lines, self.reach, self.least_visible)
-        letters = np.where(lines, 0, strokes).astype(np.uint8)
-        if panel is None:
-            place, hidden = np.ones(strokes.shape, bool), dilated(letters, near) > 0
-        else:
-            place, hidden = panel, ~panel | beside_letters(panel, letters, self.least_dilation, near)
-        ground = estimate_ground(rgb, hidden, 2 * self.reach)
-        known, lines = ground.known & place, _without_letters(lines, strokes, rgb, ground)
+        ground, known = self._ground(rgb, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
+        lines = _without_letters(lines, strokes, rgb, ground)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
-        if not known.any():
-            return core, strokes
-        difference, visible = difference_from(ground, rgb, self.least_visible)
-        contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
-        traced = strokes > 0
-        grown = core > 0
-        for _ in range(max(self.reach, round(0.3 * height))):
-            step = dilated(traced.astype(np.uint8), WAVE) > 0
-            step &= known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * contrast))
-            if not (step & ~traced).any():
-                break
-            traced |= step
-        traced &= dilated(strokes, max(self.reach, round(0.3 * height))) > 0
-        outermost = dilated(strokes, self.reach) > 0
-        outermost &= (dilated(strokes, round(OUTERMOST * self.reach)) == 0) & known
-        if outermost.any() and traced[outermost].mean() > self.most_at_reach:
+        traced = self._traces(rgb, strokes, core > 0, ground, known, lines, far) if known.any() else None
+        if traced is None:
             return core, strokes
         followed = dilated(np.where(traced, 255, 0).astype(np.uint8), 1)
         full = np.where(lines | ~known, strokes, followed).astype(np.uint8)
         return np.where(known, full, core).astype(np.uint8), full
+
+    def _ground(self, rgb: Pixels, letters: Pixels, panel: Selection | None, near: int) -> tuple[Ground, Selection]:
+        """The ground of letters, `near` pixels away or on their panel, and where it is known."""
+        if panel is None:
+            ground = estimate_ground(rgb, dilated(letters, near) > 0, 2 * self.reach)
+            return ground, ground.known
+        beside = beside_letters(panel, letters, self.least_dilation, near)
+        ground = estimate_ground(rgb, ~panel | beside, 2 * self.reach)
+        return ground, ground.known & panel
+
+    def _traces(
+        self, rgb: Pixels, strokes: Pixels, grown: Selection, ground: Ground, known: Selection, lines: Selection, far: int
+    ) -> Selection | None:
+        """The strokes with their faint traces on known ground; None if an object is among them."""
+        difference, visible = difference_from(ground, rgb, self.least_visible)
+        contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
+        allowed = known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * contrast))
+        allowed &= dilated(strokes, far) > 0
+        traced = strokes > 0
+        for _ in range(far):
+            step = (dilated(traced.astype(np.uint8), WAVE) > 0) & allowed
+            if not (step & ~traced).any():
+                break
+            traced |= step
+        outermost = (dilated(strokes, self.reach) > 0) & (dilated(strokes, round(OUTERMOST * self.reach)) == 0) & known
+        return None if outermost.any() and traced[outermost].mean() > self.most_at_reach else traced
 
     def certainty(self, probability: Probability) -> Pixels:
         """How strongly each pixel of found strokes is replaced, 0..255, from probabilities 0..1."""

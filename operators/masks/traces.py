@@ -31,13 +31,14 @@ Places of which more is known come first.
 ONE_SURFACE = 2.0
 """How many times the least visible difference the level differs from a smooth surface at most."""
 SAMPLES, LEAST_SAMPLES = 2000, 64
-"""Plain pixels at which the level is compared with a smooth surface: about so many, and at least."""
+"""How many plain pixels are compared with a smooth surface: about so many, and at least."""
 NEXT = 6
 """Width in pixels of the ring that shows whether there is a shadow at all."""
 MOST_CALM_SLOPE = 0.5
 """Grey levels a pixel by which the ground changes at most where no light fades."""
 LEAST_CALM = 0.88
-"""Share of that ring which shows the ground alone if there is no shadow; an icon may be in the rest."""
+"""Share of that ring which shows the ground alone if there is no shadow; the rest may be an icon.
+"""
 FARTHEST = 3
 """How many times as far as faint traces the light of letters reaches at most."""
 
@@ -66,19 +67,11 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
     in grey levels.
     """
     outlines = np.where(lines, 0, letters).astype(np.uint8)
-    near = max(reach // 2, round(0.3 * height))
-    if _is_calm(rgb, outlines, near, reach, least):
+    if _is_calm(rgb, outlines, max(reach // 2, round(0.3 * height)), reach, least):
         return letters
-    found = []
+    found: list[tuple[float, Selection]] = []
     for far in (max(FARTHEST * reach, round(height)), max(reach, round(0.3 * height))):
-        around = dilated(outlines, far) > 0
-        ground = estimate_ground(rgb, around, 2 * reach)
-        difference, visible = difference_from(ground, rgb, least)
-        shadow = _connected(outlines > 0, ground.known & ~lines & (difference > CLEAR * visible)) & around
-        outermost = around & (dilated(outlines, round(OUTERMOST * far)) == 0)
-        beside = around & (outlines == 0)
-        ends = beside.any() and _is_one_surface(ground, around, ONE_SURFACE * visible) and (not outermost.any() or shadow[outermost].mean() <= MOST_AT_REACH)
-        found.append((float(ground.known[beside].mean()) if ends else 0.0, shadow))
+        found.append(_shadow_within(far, rgb, outlines, lines, reach, least))
         if found[-1][0] >= LEAST_KNOWN[0]:
             break
     for least_known in LEAST_KNOWN:
@@ -86,6 +79,26 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
             if known >= least_known:
                 return np.where(shadow, 255, letters).astype(np.uint8)
     return letters
+
+
+def _shadow_within(
+    far: int, rgb: Pixels, letters: Pixels, lines: Selection, reach: int, least: float
+) -> tuple[float, Selection]:
+    """The letters with what clearly differs from the ground `far` pixels away and is connected.
+
+    Before it stands the share of the pixels between whose ground is known; it is 0 if the ground
+    is not one surface, or something goes on beyond that distance.
+    """
+    around = dilated(letters, far) > 0
+    ground = estimate_ground(rgb, around, 2 * reach)
+    difference, visible = difference_from(ground, rgb, least)
+    shadow = _connected(letters > 0, ground.known & ~lines & (difference > CLEAR * visible)) & around
+    outermost = around & (dilated(letters, round(OUTERMOST * far)) == 0)
+    beside = around & (letters == 0)
+    goes_on = outermost.any() and shadow[outermost].mean() > MOST_AT_REACH
+    if not beside.any() or goes_on or not _is_one_surface(ground, around, ONE_SURFACE * visible):
+        return 0.0, shadow
+    return float(ground.known[beside].mean()), shadow
 
 
 def _is_one_surface(ground: Ground, hole: Selection, tolerance: float) -> bool:

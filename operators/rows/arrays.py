@@ -20,4 +20,5 @@ def largest_channel(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
     It is several times faster than numpy's maximum along the last axis.
     """
-    return np.maximum(np.maximum(values[:, :, 0], values[:, :, 1]), values[:, :, 2])
+    result: npt.NDArray[Any] = np.maximum(np.maximum(values[:, :, 0], values[:, :, 1]), values[:, :, 2])
+    return result

@@ -60,7 +60,7 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         corners = np.roll(corners, 2, axis=0)
     upright = _upright(rgb, corners, long, short)
     inked = _upright(np.where(strokes, 255, 0).astype(np.uint8), corners, long, short)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
-    groups = _groups(inked.any(axis=0), LEAST_GAP * short)
+    groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * short)
     if len(groups) < 2:
         return None
     ends = [end for end in (0, -1) if groups[end][1] - groups[end][0] <= WIDEST * short]
@@ -135,5 +135,6 @@ def _beyond(cut: npt.NDArray[np.float64], corners: npt.NDArray[np.float64], shap
         if np.array_equal(cut[first], corners[first]):
             continue
         top, bottom, far = cut[first] - short * down, cut[second] + short * down, sign * (WIDEST + 2) * short * along
-        beyond |= rasterised([[list(point) for point in (top, top + far, bottom + far, bottom)]], Box(0, 0, shape[1], shape[0])) > 0
+        area = [list(point) for point in (top, top + far, bottom + far, bottom)]
+        beyond |= rasterised([area], Box(0, 0, shape[1], shape[0])) > 0
     return beyond
