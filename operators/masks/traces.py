@@ -39,6 +39,8 @@ MOST_CALM_SLOPE = 0.5
 LEAST_CALM = 0.88
 """Share of that ring which shows the ground alone if there is no shadow; the rest may be an icon.
 """
+LEAST_SHADOW = 0.05
+"""Pixels of a shadow at least, as a share of those of the letters."""
 FARTHEST = 3
 """How many times as far as faint traces the light of letters reaches at most."""
 
@@ -67,17 +69,17 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
     in grey levels.
     """
     outlines = np.where(lines, 0, letters).astype(np.uint8)
-    if _is_calm(rgb, outlines, max(reach // 2, round(0.3 * height)), reach, least):
-        return letters
+    near, wide = max(reach // 2, round(0.3 * height)), max(FARTHEST * reach, round(height))
     found: list[tuple[float, Selection]] = []
-    for far in (max(FARTHEST * reach, round(height)), max(reach, round(0.3 * height))):
+    for far in (*((near,) if _is_calm(rgb, outlines, near, reach, least) else ()), wide, max(reach, near)):
         found.append(_shadow_within(far, rgb, outlines, lines, reach, least))
         if found[-1][0] >= LEAST_KNOWN[0]:
             break
     for least_known in LEAST_KNOWN:
         for known, shadow in found:
             if known >= least_known:
-                return np.where(shadow, 255, letters).astype(np.uint8)
+                is_one = shadow.sum() >= (1 + LEAST_SHADOW) * np.count_nonzero(outlines)
+                return np.where(_closed(shadow) & ~lines, 255, letters).astype(np.uint8) if is_one else letters
     return letters
 
 
@@ -92,7 +94,8 @@ def _shadow_within(
     around = dilated(letters, far) > 0
     ground = estimate_ground(rgb, around, 2 * reach)
     difference, visible = difference_from(ground, rgb, least)
-    shadow = _connected(letters > 0, ground.known & ~lines & (difference > CLEAR * visible)) & around
+    clear = ground.known & ~lines & (difference > CLEAR * visible)
+    shadow = _connected(letters > 0, clear) & around
     outermost = around & (dilated(letters, round(OUTERMOST * far)) == 0)
     beside = around & (letters == 0)
     goes_on = outermost.any() and shadow[outermost].mean() > MOST_AT_REACH
@@ -137,6 +140,12 @@ def _is_calm(rgb: Pixels, letters: Pixels, near: int, reach: int, least: float) 
     difference, visible = difference_from(ground, rgb, least)
     calm = ground.known & (difference <= visible) & (ground.slope <= MOST_CALM_SLOPE)
     return bool(beside.any() and calm[beside].mean() >= LEAST_CALM)
+
+
+def _closed(shadow: Selection) -> Selection:
+    """The shadow without the gaps of its edge, where it crosses the level of the ground."""
+    closed: Selection = cv2.morphologyEx(shadow.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+    return closed
 
 
 def _connected(letters: Selection, places: Selection) -> Selection:

@@ -71,3 +71,14 @@ def test_a_ruled_page_keeps_all_its_lines() -> None:
 def test_the_same_seed_gives_the_same_fill() -> None:
     picture = plain(4.0)
     assert np.array_equal(filled(picture, 3), filled(picture, 3))
+
+
+def test_a_line_goes_on_between_words_whose_ringing_touches_it() -> None:
+    picture = plain()
+    picture[60] = (120, 118, 110)
+    shown, hole = hidden(picture), HOLE.copy()
+    hole[45:75, 95:110] = False
+    shown[60, 58:60] = shown[60, 140:142] = (160, 150, 140)
+    shown[45:75, 95:110] = picture[45:75, 95:110]
+    filled_line = continue_ground(shown, hole, estimate_ground(shown, hole, NEAR), 0)[60]
+    assert np.abs(filled_line[hole[60]].astype(int) - picture[60, 0]).max() <= 2

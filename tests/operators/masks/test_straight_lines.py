@@ -32,3 +32,10 @@ def test_a_line_with_grain_is_found() -> None:
     picture = plain(3.0).astype(int)
     picture[60] -= 80
     assert straight_lines(np.clip(picture, 0, 255).astype(np.uint8), 48)[60, 48:150].all()
+
+
+def test_the_slope_of_a_glow_is_no_line() -> None:
+    distance = np.abs(np.arange(80) - 40)[:, None, None]
+    light = np.clip(240 - 6 * distance, 60, 240) + np.zeros((80, 200, 3))
+    found = straight_lines(light.astype(np.uint8), 24)
+    assert not found[15:36].any() and not found[45:65].any()
