@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from operators.masks.ground import estimate_ground
 from operators.masks.mask import dilated
 from operators.masks.traces import difference_from, with_shadow
-from operators.masks.ground import estimate_ground
 
 SHAPE = (200, 420)
 HEIGHT, REACH, LEAST = 40.0, 16, 2.0

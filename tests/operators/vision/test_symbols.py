@@ -21,7 +21,7 @@ def row(text: str, symbol: str | None = None, after: bool = False) -> tuple[np.n
     canvas = ImageDraw.Draw(picture)
     font = ImageFont.truetype(Roboto, 24)
     canvas.text((60, 45), text, fill=(20, 22, 30), font=font, anchor="lm")
-    left, top, right, bottom = canvas.textbbox((60, 45), text, font=font, anchor="lm")
+    left, _, right, _ = canvas.textbbox((60, 45), text, font=font, anchor="lm")
     if symbol is not None:
         x = right + 34 if after else 38
         draw_symbol(canvas, symbol, (x - 11, 34, x + 11, 56))
