@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from operators.decisions.budget import Budget
+from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.decisions.routing import CLASSICAL, REFINED
 from operators.inpaint import Inpaint
 from operators.models.card import ModelCard
@@ -74,8 +74,8 @@ class Fills:
     """The seed of the run."""
     prompt: str = ""
     """The user's prompt for models that take one."""
-    budget: Budget | None = None
-    """The latency budget; None for no limit."""
+    budget: Budget | None = USUAL_BUDGET
+    """What the fills of one image may cost together; None for no limit."""
     accept: str | None = None
     """`gate` refuses a region whose fills all fail a check, and keeps its pixels. `best` delivers
     the best of these fills, with what speaks against it as reasons. None is the flow's default.

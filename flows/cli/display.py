@@ -109,15 +109,20 @@ def _seconds_between_lines() -> float:
 
 
 @contextlib.contextmanager
-def show_progress(console: Console) -> Iterator[Callable[[Summary], None]]:
+def show_progress(console: Console, note: str = "") -> Iterator[Callable[[Summary], None]]:
     """Show the progress of a run inside the `with` block.
+
+    When the work begins, a `note` says what it may cost.
 
     Call the yielded function with the run's summary, as often as needed. Raises RunError
     option_invalid if CLEANPLATE_PROGRESS_SECONDS is not a number of seconds above 0.
     """
     live = _LivePanel()
+    notes = [note] if note else []
 
     def update(summary: Summary) -> None:
+        if notes and summary.progress().operators:
+            console.print(notes.pop(), markup=False, soft_wrap=True)
         live.summary = summary
 
     if console.is_terminal:

@@ -18,7 +18,8 @@ from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import erase_text, inpaint_masks
 from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
-from operators.decisions.budget import Budget
+from operators.decisions.budget import USUAL_BUDGET, Budget
+from operators.inpaint import Inpaint
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 from operators.upscalers.enlargement import Routing
@@ -118,14 +119,32 @@ def run_file(
 
 def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fills:
     rungs = rungs_of(fill.preset, fill.model)
-    budget = None if fill.budget_ms is None else Budget(fill.budget_ms, rates_for(dest, (*rungs, *second_look(rungs)), fresh))
+    budget = USUAL_BUDGET
+    if fill.budget_ms is not None:
+        budget = Budget(fill.budget_ms, rates_for(dest, (*rungs, *second_look(rungs)), fresh))
     return Fills(rungs, fill.seed, fill.prompt, budget, accept)
+
+
+def cost_note(flow: Flow) -> str:
+    """What the fills of one image may cost, in a sentence; empty for a flow that fills nothing."""
+    budgets = [operator.budget for operator in flow.operators if isinstance(operator, Inpaint)]
+    if not budgets:
+        return ""
+    unbounded = [operator.name for operator in flow.operators if isinstance(operator, Inpaint) and not _is_bounded(operator)]
+    if unbounded:
+        return f"nothing bounds what the fills of {', '.join(dict.fromkeys(unbounded))} cost; see --budget-ms"
+    most = max(budget.milliseconds for budget in budgets if budget is not None)
+    return f"the fills of one image cost at most {most / 1000:,.1f} s of one core, as predicted; see --budget-ms"
+
+
+def _is_bounded(fill: Inpaint) -> bool:
+    return fill.budget is not None and any(rate.rung == fill.model.alias for rate in fill.budget.rates)
 
 
 def _execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
     profile = profiles.load(options.profile)
     if options.workers is not None:
         profile = profile.with_workers(options.workers)
-    with show_progress(errors) as update:
+    with show_progress(errors, cost_note(flow)) as update:
         summary = run(flow, source, dest, profile, Options(seed, options.limit, options.fresh), update)
     print(summary.line())

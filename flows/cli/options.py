@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from flows.ladder import PRESETS
+from operators.decisions.budget import USUAL_BUDGET
 from operators.pictures.codec import Limits
 
 Source = Annotated[
@@ -48,7 +49,12 @@ class FillOptions:
     prompt: Annotated[str, typer.Option(help="Description of what should replace the text, for models that take prompts.")] = ""
     budget_ms: Annotated[
         float | None,
-        typer.Option("--budget-ms", min=0, help="Most milliseconds that the fills of one image may take, as predicted."),
+        typer.Option(
+            "--budget-ms",
+            min=0,
+            help="Most milliseconds that the fills of one image may take, by rates that are measured before the run. "
+            f"Without it, the shipped rungs have {USUAL_BUDGET.milliseconds:.0f}, by rates that are the same everywhere.",
+        ),
     ] = None
     seed: Seed = 0
 

@@ -204,6 +204,7 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
         summary.pace.watch(run.flow, run.profile, lambda: stage_counts(dataset, stages))
         gauges, node_watch = Gauges(), NodeWatch(run.flow, run.profile)
         gauges.set(summary)
+        run.report_progress()
         for batch in batches_or_none(dataset):
             if run.lease.lost.is_set():
                 raise RunError("destination_in_use", "another run took this destination", 3)

@@ -1,8 +1,9 @@
 """A latency budget: which fills an image can afford, by predicted instead of measured time.
 
-The prediction follows from the crop's area and from rates that are measured once, before the run,
-and stored in its `run.json`. The clock is not read while images are processed, so the same run
-gives the same bytes on a busy machine.
+The prediction follows from the crop's area and from rates. USUAL_RATES are the same on every
+machine. For a budget that the user sets, they are measured once, before the run, and stored in its
+`run.json`. The clock is not read while images are processed, so the same run gives the same bytes
+on a busy machine.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Rate:
 class Budget:
     """The most predicted milliseconds that the fills of one image may take.
 
-    Its methods raise KeyError for a rung without a rate.
+    A rung without a rate costs nothing: its fills are not bounded.
     """
 
     milliseconds: float
@@ -49,7 +50,7 @@ class Budget:
 
     def predicted(self, rung: str, area: int) -> float:
         """The cost in milliseconds of one fill of a crop of `area` pixels."""
-        return {rate.rung: rate for rate in self.rates}[rung].milliseconds(area)
+        return next((rate.milliseconds(area) for rate in self.rates if rate.rung == rung), 0.0)
 
     def spent(self, regions: Sequence[RegionView]) -> float:
         """The predicted cost of the fills that an image has had; the checks name their rungs."""
@@ -72,6 +73,20 @@ class Budget:
         """The check of a fill that was not made: the image's cost with it, against the budget."""
         value = self.spent(regions) + self.predicted(rung, _area(region))
         return check(rung, BUDGET_CHECK, value, self.milliseconds)
+
+
+USUAL_RATES = (
+    Rate("ground", 1, 1_200),
+    Rate("hybrid", 1, 8_500),
+    Rate("patchmatch", 1, 7_500),
+    Rate("builtin", 1, 12_000),
+)
+"""Rates of the shipped rungs on one core, as `python -m benchmarks.fill_rates` measures them.
+
+They are those of busy texture; plain ground costs `hybrid` as much as `ground`.
+"""
+USUAL_BUDGET = Budget(120_000, USUAL_RATES)
+"""What the fills of one image may cost if the user sets no budget: two minutes of one core."""
 
 
 def _area(region: RegionView) -> int:

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from cluster.profile import laptop
 from flows.cli.display import SECONDS_VARIABLE, duration, line, panel, show_progress
+from flows.erase_text import erase_text
 from flows.telemetry.progress import Activity, Progress
 from flows.telemetry.summary import Summary
 from operators.rows.failure import RunError
@@ -101,3 +103,14 @@ def test_what_is_no_number_of_seconds_is_refused(text: str, monkeypatch: pytest.
     with pytest.raises(RunError, match=message) as refused, show_progress(Console(file=io.StringIO())):
         pass
     assert refused.value.code == "option_invalid"
+
+
+def test_what_a_run_may_cost_is_said_once_when_its_work_begins() -> None:
+    output, summary = io.StringIO(), Summary(listed=3)
+    with show_progress(Console(file=output), "at most 120 s") as update:
+        update(summary)
+        assert output.getvalue() == ""
+        summary.pace.watch(erase_text(), laptop())
+        update(summary)
+        update(summary)
+    assert output.getvalue().count("at most 120 s") == 1

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flows.cli.edit import cost_note
+from flows.enlarge import enlarge_pictures
+from flows.erase_text import erase_text
+from flows.ladder import Fills, Rung
+from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.ledger.lease import Lease
 from tests.flows.cli.conftest import AssertRefused, Invoke
 
@@ -85,3 +90,11 @@ def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: 
     assert (exit_code, out) == (3, "")
     (line,) = err.splitlines()
     assert line.startswith("error: destination_in_use: ")
+
+
+def test_what_the_fills_of_one_image_may_cost_is_said_before_a_run() -> None:
+    assert "at most 120.0 s of one core" in cost_note(erase_text())
+    assert "at most 0.5 s" in cost_note(erase_text(Fills(budget=Budget(500, USUAL_BUDGET.rates))))
+    assert "nothing bounds what the fills of inpaint_telea cost" in cost_note(erase_text(Fills((Rung("telea"),))))
+    assert "nothing bounds" in cost_note(erase_text(Fills(budget=None)))
+    assert cost_note(enlarge_pictures(2.0)) == ""

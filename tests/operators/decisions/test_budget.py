@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.decisions.budget import Budget, Rate
+from flows.ladder import PRESETS, second_look
+from operators.decisions.budget import USUAL_BUDGET, Budget, Rate
 
 RATES = (Rate("cheap", 1.0, 10.0), Rate("costly", 20.0, 1000.0))
 
@@ -51,9 +52,20 @@ def test_a_refused_fill_was_not_spent() -> None:
     assert budget.spent([refused]) == 11
 
 
-def test_a_rung_without_a_rate_is_an_error() -> None:
-    with pytest.raises(KeyError, match="unknown"):
-        Budget(50, RATES).predicted("unknown", 1)
+def test_a_rung_without_a_rate_is_not_bounded() -> None:
+    assert Budget(50, RATES).predicted("unknown", 10**9) == 0
+    assert Budget(0, RATES).affords([region(9000, 9000)], [0], "unknown") == [0]
+
+
+def test_the_usual_budget_has_a_rate_for_every_rung_of_every_preset() -> None:
+    models = {rung.model for rungs in PRESETS.values() for rung in (*rungs, *second_look(rungs))}
+    assert models <= {rate.rung for rate in USUAL_BUDGET.rates}
+
+
+@pytest.mark.parametrize("rung", [rate.rung for rate in USUAL_BUDGET.rates])
+def test_the_usual_budget_affords_a_scanned_page_and_ends(rung: str) -> None:
+    megapixel = USUAL_BUDGET.predicted(rung, 10**6)
+    assert 8 * megapixel < USUAL_BUDGET.milliseconds < 120 * megapixel
 
 
 @given(limit=st.floats(0, 5000), sides=st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), max_size=8))
