@@ -49,11 +49,19 @@ class Head:
 
     def nodes(self) -> int:
         """The number of running nodes, including the head."""
-        return sum(process.name() == "raylet" for process in processes_of(self.folder))
+        return sum(_name_of(process) == "raylet" for process in processes_of(self.folder))
 
     def environment(self) -> dict[str, str]:
         """The environment in which `cleanplate` finds this cluster by its job server."""
         return {"RAY_ADDRESS": self.job_server, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **TOKEN}
+
+
+def _name_of(process: psutil.Process) -> str:
+    """The name of a process; empty for one that has ended meanwhile."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
 
 
 def processes_of(folder: str) -> list[psutil.Process]:

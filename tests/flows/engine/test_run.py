@@ -316,7 +316,7 @@ def test_new_and_changed_images_are_worked_and_the_others_are_not(
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_progress_is_reported_after_every_block(pictures: Pictures, tmp_path: Path) -> None:
+def test_progress_is_reported_when_the_work_begins_and_after_every_block(pictures: Pictures, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", pictures, 3)
     reports: list[tuple[int, int]] = []
 
@@ -325,7 +325,7 @@ def test_progress_is_reported_after_every_block(pictures: Pictures, tmp_path: Pa
 
     profile = laptop().with_workers(1).model_copy(update={"images_per_block": 1})
     run(FAST, str(source), str(tmp_path / "out"), profile, progress=report)
-    assert reports == [(0, 0), (3, 0), (3, 1), (3, 2), (3, 3)]
+    assert reports == [(0, 0), (3, 0), (3, 0), (3, 1), (3, 2), (3, 3)]
 
 
 @pytest.mark.usefixtures("ray_here")
