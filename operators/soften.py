@@ -190,6 +190,7 @@ class Soften(Operator):
             record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
             line, probability = self._look_at(record["polygons"], picture, frame)
         record, line, probability = self._without_symbols(record, line, probability, picture)
+        # Shadows and glows reach farther than faint traces, and the ground beyond them is measured.
         reach = line.reach.grown(2 * self.strokes.reach, frame.width, frame.height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
         share = float(touched[inside].mean()) if inside.any() else 0.0

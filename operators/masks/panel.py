@@ -41,8 +41,7 @@ def panel_around(rgb: Pixels, strokes: Pixels) -> Selection | None:
     """The pixels of the panel that the strokes stand on, letters included; None without one.
 
     A panel has one colour, or a slight gradient, and ends at a sharp edge on at least two
-    sides. `rgb` is uint8 height x width x 3, and
-    `strokes` uint8 height x width (0 or 255).
+    sides. `rgb` is uint8 height x width x 3, and `strokes` uint8 height x width (0 or 255).
     """
     letters = dilated(strokes, GAP) > 0
     beside = (dilated(strokes, GAP + WIDTH) > 0) & ~letters

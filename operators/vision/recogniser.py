@@ -23,19 +23,14 @@ from operators.rows.timing import timed
 
 
 class Character(NamedTuple):
-    """One character that the recogniser reads, and its probability, 0..1."""
-
-    text: str
-    probability: float
-
-
-class PlacedCharacter(NamedTuple):
-    """One character of a line, its probability (0..1), and where it stands."""
+    """One character that the recogniser reads, its probability (0..1), and where it stands."""
 
     text: str
     probability: float
     place: float
-    """The share of the line's width to the left of the character's middle, 0..1."""
+    """The share of the line's width to the left of the character's middle, 0..1. It is right to
+    about a fifth of the line's height.
+    """
 
 
 def recogniser_path() -> Path:
@@ -60,10 +55,6 @@ class Recogniser:
 
         `line` is uint8, height x width x 3.
         """
-        return [Character(each.text, each.probability) for each in self.placed_characters(line)]
-
-    def placed_characters(self, line: Pixels) -> list[PlacedCharacter]:
-        """The same with their places, which are right to about a fifth of the line's height."""
         width = max(8, min(2400, round(self.HEIGHT * line.shape[1] / line.shape[0])))
         scaled = cv2.resize(line[:, :, ::-1], (width, self.HEIGHT), interpolation=cv2.INTER_LINEAR)
         values = (scaled.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
@@ -72,8 +63,7 @@ class Recogniser:
         best, probability = scores.argmax(axis=1), scores.max(axis=1)
         places = np.flatnonzero((best > 0) & np.concatenate([[True], best[1:] != best[:-1]]))
         return [
-            PlacedCharacter(self._characters[best[step]], float(probability[step]), (int(step) + 0.5) / len(best))
-            for step in places
+            Character(self._characters[best[step]], float(probability[step]), (int(step) + 0.5) / len(best)) for step in places
         ]
 
     def read(self, line: Pixels) -> tuple[str, float]:
@@ -96,17 +86,18 @@ def recogniser_identity() -> ModelRecord:
     return {"alias": "pp-ocr-v6-rec-small", "licence": "Apache-2.0", "sha256": file_sha256(recogniser_path())}
 
 
-def straightened(rgb: Pixels, polygon: Polygon) -> Pixels:
-    """The picture under a polygon, turned upright.
+def straightened(picture: Pixels, polygon: Polygon, margin: int = 0) -> Pixels:
+    """The picture under a polygon and `margin` pixels around it, turned upright.
 
-    It is the smallest rectangle around the polygon, its long side horizontal.
+    It is the smallest rectangle around the polygon, its long side horizontal. `picture` is uint8,
+    height x width or height x width x 3.
     """
     (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
     if width < height:
         width, height, angle = height, width, angle - 90
     angle = (angle + 90) % 180 - 90
     turn = cv2.getRotationMatrix2D(centre, angle, 1.0)
-    turn[:, 2] += [width / 2 - centre[0], height / 2 - centre[1]]
-    size = (max(1, round(width)), max(1, round(height)))
-    result: Pixels = cv2.warpAffine(rgb, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    turn[:, 2] += [width / 2 + margin - centre[0], height / 2 + margin - centre[1]]
+    size = (max(1, round(width)) + 2 * margin, max(1, round(height)) + 2 * margin)
+    result: Pixels = cv2.warpAffine(picture, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return result

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from operators.masks.geometry import rasterised
 from operators.rows.arrays import Pixels, Selection
-from operators.rows.box import Box
 from operators.vision.line_ends import MOST_ASPECT, ordered_corners
-from operators.vision.recogniser import PlacedCharacter, recogniser
+from operators.vision.recogniser import Character, recogniser, straightened
 
 LEAST_GAP = 0.2
 """Least distance of a symbol from the words, in heights of the line."""
@@ -41,7 +38,7 @@ class WordsAlone(NamedTuple):
 
     polygon: list[list[float]]
     beyond: Selection
-    """The pixels beyond the ends that were cut, height x width."""
+    """The pixels beyond the ends that were cut, also above and below the line, height x width."""
 
 
 def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> WordsAlone | None:
@@ -57,38 +54,32 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
     if abs(along[1]) > abs(along[0]):
         return None
     if along[0] < 0:
-        corners = np.roll(corners, 2, axis=0)
-    upright = _upright(rgb, corners, long, short)
-    inked = _upright(np.where(strokes, 255, 0).astype(np.uint8), corners, long, short)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
+        corners, along = np.roll(corners, 2, axis=0), -along
+    upright = straightened(rgb, polygon, MARGIN)
+    inked = straightened(np.where(strokes, 255, 0).astype(np.uint8), polygon, MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
     groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * short)
-    if len(groups) < 2:
+    narrow = [end for end in (0, -1) if len(groups) > 1 and groups[end][1] - groups[end][0] <= WIDEST * short]
+    if not narrow:
         return None
-    ends = [end for end in (0, -1) if groups[end][1] - groups[end][0] <= WIDEST * short]
-    if not ends:
+    characters = recogniser().characters(upright)
+    first, last = 0.0, long
+    for end in narrow:
+        start, stop = groups[end][0] + MARGIN - NEAR * short, groups[end][1] + MARGIN + NEAR * short
+        beside = [start <= each.place * upright.shape[1] <= stop for each in characters]
+        symbol, words = (list(compress(characters, chosen)) for chosen in (beside, np.logical_not(beside)))
+        if not _are_words(words) or _is_text(symbol, words):
+            continue
+        if end == 0:
+            first = (groups[0][1] + groups[1][0]) / 2
+        else:
+            last = (groups[-2][1] + groups[-1][0]) / 2
+    if (first, last) == (0.0, long):
         return None
-    placed = [(each, each.place * upright.shape[1] - MARGIN) for each in recogniser().placed_characters(upright)]
-    cut = corners.copy()
-    for end in ends:
-        start, stop = groups[end]
-        inside = [each for each, x in placed if start - NEAR * short <= x <= stop + NEAR * short]
-        rest = [each for each, x in placed if not start - NEAR * short <= x <= stop + NEAR * short]
-        if _are_words(rest) and not _is_text(inside, rest):
-            gap = (stop + groups[1][0]) / 2 if end == 0 else (groups[-2][1] + start) / 2
-            for corner in (0, 3) if end == 0 else (1, 2):
-                base = corners[0] if corner in (0, 1) else corners[3]
-                cut[corner] = base + gap * (corners[1] - corners[0]) / long
-    if np.array_equal(cut, corners):
-        return None
-    return WordsAlone([[float(x), float(y)] for x, y in cut], _beyond(cut, corners, rgb.shape[:2], short))
-
-
-def _upright(picture: Pixels, corners: npt.NDArray[np.float64], long: float, short: float) -> Pixels:
-    """The picture under a rectangle and MARGIN pixels around it, turned upright."""
-    inner = [[MARGIN, MARGIN], [MARGIN + long, MARGIN], [MARGIN, MARGIN + short]]
-    turn = cv2.getAffineTransform(corners[[0, 1, 3]].astype(np.float32), np.array(inner, np.float32))
-    size = (round(long) + 2 * MARGIN, round(short) + 2 * MARGIN)
-    result: Pixels = cv2.warpAffine(picture, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return result
+    cut = corners + np.outer([first, last - long, last - long, first], along)
+    rows, columns = np.indices(rgb.shape[:2])
+    place = (columns - corners[0, 0]) * along[0] + (rows - corners[0, 1]) * along[1]
+    beyond = ((place < first) & (first > 0)) | ((place > last) & (last < long))
+    return WordsAlone([[float(x), float(y)] for x, y in cut], beyond)
 
 
 def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
@@ -101,12 +92,12 @@ def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _are_words(characters: Sequence[PlacedCharacter]) -> bool:
+def _are_words(characters: Sequence[Character]) -> bool:
     letters = [each.probability for each in characters if each.text.isalpha()]
     return len(letters) >= LEAST_LETTERS and float(np.mean(letters)) >= LEAST_CERTAINTY
 
 
-def _is_text(characters: Sequence[PlacedCharacter], words: Sequence[PlacedCharacter]) -> bool:
+def _is_text(characters: Sequence[Character], words: Sequence[Character]) -> bool:
     """Whether the characters are read for certain, and belong to the script of the words.
 
     The recogniser reads a check box as a character of another script.
@@ -124,17 +115,3 @@ def _is_symbol(character: str) -> bool:
 def _script(letter: str) -> str:
     """The script of a letter: the first word of its Unicode name."""
     return unicodedata.name(letter[0], "UNKNOWN").split()[0]
-
-
-def _beyond(cut: npt.NDArray[np.float64], corners: npt.NDArray[np.float64], shape: tuple[int, ...], short: float) -> Selection:
-    """The pixels beyond the cut ends, also above and below the line."""
-    down = (corners[3] - corners[0]) / np.linalg.norm(corners[3] - corners[0])
-    along = (corners[1] - corners[0]) / np.linalg.norm(corners[1] - corners[0])
-    beyond = np.zeros(shape, bool)
-    for first, second, sign in ((0, 3, -1.0), (1, 2, 1.0)):
-        if np.array_equal(cut[first], corners[first]):
-            continue
-        top, bottom, far = cut[first] - short * down, cut[second] + short * down, sign * (WIDEST + 2) * short * along
-        area = [list(point) for point in (top, top + far, bottom + far, bottom)]
-        beyond |= rasterised([area], Box(0, 0, shape[1], shape[0])) > 0
-    return beyond

@@ -202,8 +202,8 @@ def features(score: float, characters: Sequence[Character], ratio: float, share:
     `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
     share of the picture's shorter side.
     """
-    letters = sum(probability**2 for text, probability in characters if _is_letter(text))
-    certainty = sum(probability for _, probability in characters) / max(1, len(characters))
+    letters = sum(each.probability**2 for each in characters if _is_letter(each.text))
+    certainty = sum(each.probability for each in characters) / max(1, len(characters))
     return Features(score, certainty, math.log1p(letters), math.log(min(ratio, 8)), math.log(max(share, 0.01)))
 
 

@@ -17,7 +17,7 @@ def samples(count: int = 200) -> list[Sample]:
     result = []
     for number in range(2 * count):
         is_text = number % 2 == 0
-        letters = [Character("a", float(random.uniform(0.7, 1)))] * 6 if is_text else [Character("x", 0.3)]
+        letters = [Character("a", float(random.uniform(0.7, 1)), 0.5)] * 6 if is_text else [Character("x", 0.3, 0.5)]
         detector = float(random.normal(0.78 if is_text else 0.62, 0.06))
         ways = (features(detector, [], 3.0, 0.08), features(detector, letters, 3.0, 0.08))
         result.append(

@@ -1,4 +1,4 @@
-"""The lines of a page are told from the strokes of letters, and from light around them."""
+"""Lines of the page stay, and strokes of letters do not count as lines."""
 
 from __future__ import annotations
 

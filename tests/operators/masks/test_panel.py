@@ -1,4 +1,4 @@
-"""A panel is found under a text that stands on one, and on no other ground."""
+"""The panel under a text is found; plain pages, textures and glows are not taken for one."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ def box(colour: tuple[int, int, int], radius: int = 0) -> Image.Image:
     return picture
 
 
+def faint_box() -> Image.Image:
+    picture = Image.new("RGB", SIZE, (240, 240, 242))
+    ImageDraw.Draw(picture).rectangle(BOX, fill=(250, 250, 250))
+    return picture
+
+
+def compressed(pixels: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=60)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
 def expected() -> np.ndarray:
     left, top, right, bottom = BOX
     place = np.zeros((SIZE[1], SIZE[0]), bool)
@@ -45,28 +57,30 @@ def expected() -> np.ndarray:
     return place
 
 
-@pytest.mark.parametrize("colour", [(240, 236, 220), (180, 30, 40), (12, 60, 160)])
-def test_a_box_is_found_with_the_letters_in_it(colour: tuple[int, int, int]) -> None:
-    panel = panel_around(*written(box(colour)))
+BOXES = {
+    "light": box((240, 236, 220)),
+    "red": box((180, 30, 40)),
+    "round corners": box((12, 60, 160), 8),
+    "faint": faint_box(),
+}
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_box_is_found_with_the_letters_in_it(name: str) -> None:
+    panel = panel_around(*written(BOXES[name].copy()))
     assert panel is not None
     assert (panel != expected()).mean() < 0.01
 
 
-def test_a_box_in_jpeg_is_found() -> None:
-    picture, strokes = written(box((240, 236, 220), 8))
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=60)
-    panel = panel_around(np.asarray(Image.open(buffer).convert("RGB")), strokes)
+BLEEDING = pytest.mark.xfail(strict=True, reason="halved colour spreads dark letters over a saturated box")
+
+
+@pytest.mark.parametrize("name", ["light", "faint", *(pytest.param(name, marks=BLEEDING) for name in ("red", "round corners"))])
+def test_a_box_in_jpeg_is_found(name: str) -> None:
+    pixels, strokes = written(BOXES[name].copy())
+    panel = panel_around(compressed(pixels), strokes)
     assert panel is not None
     assert (panel != expected()).mean() < 0.03
-
-
-def test_a_faint_box_of_a_few_grey_levels_is_found() -> None:
-    picture = Image.new("RGB", SIZE, (240, 240, 242))
-    ImageDraw.Draw(picture).rectangle(BOX, fill=(250, 250, 250))
-    panel = panel_around(*written(picture))
-    assert panel is not None
-    assert (panel != expected()).mean() < 0.01
 
 
 def test_a_cell_between_rules_is_found_although_the_next_cell_has_its_colour() -> None:
@@ -108,15 +122,15 @@ def test_without_strokes_there_is_no_panel() -> None:
     assert panel_around(np.asarray(ground()), np.zeros((SIZE[1], SIZE[0]), np.uint8)) is None
 
 
-@given(st.integers(1, 30), st.integers(1, 30))
+@given(st.integers(1, 30), st.integers(0, 30))
 @settings(max_examples=30, deadline=None)
-def test_the_pixels_beside_letters_leave_a_share_of_the_panel_unless_it_is_too_narrow(least: int, more: int) -> None:
+def test_the_pixels_beside_letters_lie_within_both_distances_and_leave_room_on_the_panel(least: int, more: int) -> None:
     panel = expected()
     _, strokes = written(ground())
     beside = beside_letters(panel, strokes, least, least + more)
     distance = cv2.distanceTransform((strokes == 0).astype(np.uint8), cv2.DIST_L2, 3)
     assert beside[distance <= least].all()
     assert not beside[distance > least + more].any()
-    if (distance[panel & ~beside] > 0).any():
-        free = panel & (strokes == 0)
-        assert (free & ~beside).sum() >= 0.19 * free.sum() or beside[free].sum() == (distance[free] <= least).sum()
+    free = panel & (distance > 0)
+    left, without_more = (free & ~beside).sum(), (free & (distance > least)).sum()
+    assert left >= min(0.19 * free.sum(), without_more)

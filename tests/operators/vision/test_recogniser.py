@@ -41,6 +41,25 @@ def test_an_upright_rectangle_is_cut_out_as_it_is() -> None:
     assert np.abs(cut.astype(int) - picture[120:180, 100:300]).mean() < 1
 
 
+def test_each_character_is_where_it_stands() -> None:
+    picture, polygon = on_paper("Hello World")
+    line = straightened(picture, polygon, margin=8)
+    characters = recogniser().characters(line)
+    places = [character.place for character in characters]
+    assert places == sorted(places)
+    height, width = line.shape[:2]
+    assert places[0] * width == pytest.approx(8 + 0.35 * height, abs=0.3 * height)
+    assert places[-1] * width == pytest.approx(width - 8 - 0.35 * height, abs=0.3 * height)
+
+
+def test_a_margin_is_cut_out_around_the_line() -> None:
+    picture, _ = on_paper("Hello World")
+    polygon = [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]]
+    wide = straightened(picture, polygon, margin=10)
+    assert wide.shape[:2] == (80, 220)
+    assert np.array_equal(wide[10:-10, 10:-10], straightened(picture, polygon))
+
+
 def test_a_degenerate_polygon_still_gives_a_picture() -> None:
     assert straightened(PAPER, [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]).shape == (1, 1, 3)
 

@@ -184,11 +184,12 @@ def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
 
 def test_reading_never_counts_against_a_text() -> None:
     unread = features(0.6, [], 4.0, 0.05)
-    read = features(0.6, [Character("A", 0.4), Character("7", 0.9)], 4.0, 0.05)
+    read = features(0.6, [Character("A", 0.4, 0.5), Character("7", 0.9, 0.5)], 4.0, 0.05)
     assert rule()(read) > rule()(unread)
     assert rule()(replace(unread, detector=0.9)) > rule()(unread)
 
 
 def test_symbols_do_not_count_as_letters() -> None:
-    assert features(0.6, [Character("★", 1.0), Character("□", 1.0), Character("一", 0.0)], 2.0, 0.1).letters == 0.0
-    assert features(0.6, [Character("€", 1.0)], 2.0, 0.1).letters == pytest.approx(np.log(2))
+    signs = [Character("★", 1.0, 0.2), Character("□", 1.0, 0.5), Character("一", 0.0, 0.8)]
+    assert features(0.6, signs, 2.0, 0.1).letters == 0.0
+    assert features(0.6, [Character("€", 1.0, 0.5)], 2.0, 0.1).letters == pytest.approx(np.log(2))
