@@ -21,8 +21,8 @@ Plane = npt.NDArray[np.float32]
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
 NEXT = 5
-"""Distance in pixels from the hole within which the ground must be plain to be known. What runs
-under a text is seen next to it; beyond the edge of its panel there may be anything.
+"""Distance in pixels from the hole within which plain ground is enough to be known: that of a narrow
+panel, beyond whose edge there may be anything. What runs under a text is seen next to it.
 """
 LEAST_PART = 0.05
 """Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""
@@ -63,7 +63,9 @@ class Ground:
     noise: float
     """Standard deviation of the grain in grey levels; the largest of the three channels."""
     plainness: Plane
-    """Share of the known pixels around each pixel that are plain, 0..1; lines do not count."""
+    """Share of the known pixels around each pixel that are plain, 0..1, or of those next to the
+    hole if that is more; lines do not count.
+    """
 
     @property
     def known(self) -> Selection:
@@ -112,8 +114,18 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
         plain = _connected(plain, beside)
     if not plain.any():
         return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
-    counted = local & (distance <= NEXT) & ~straight_lines(pixels, LEAST_LINE)
-    return Ground(_level(values, plain), plain, noise, _plainness(counted, plain))
+    counted = local & ~_gaps_closed(hole) & ~straight_lines(pixels, LEAST_LINE)
+    around, beside_hole = (_plainness(places, plain) for places in (counted, counted & (distance <= NEXT)))
+    return Ground(_level(values, plain), plain, noise, np.maximum(around, beside_hole))
+
+
+def _gaps_closed(hole: Selection) -> Selection:
+    """The hole with the gaps between its letters, whose pixels show traces of them."""
+    kernel = np.ones((2 * BESIDE + 1, 2 * BESIDE + 1), np.uint8)
+    # Without a margin, closing would count what lies beyond the crop as part of the hole.
+    padded = cv2.copyMakeBorder(hole.astype(np.uint8), BESIDE, BESIDE, BESIDE, BESIDE, cv2.BORDER_CONSTANT, value=0)
+    closed: Selection = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[BESIDE:-BESIDE, BESIDE:-BESIDE] > 0
+    return closed
 
 
 def _plainness(counted: Selection, plain: Selection) -> Plane:
