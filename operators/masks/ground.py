@@ -21,8 +21,8 @@ Plane = npt.NDArray[np.float32]
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
 NEXT = 5
-"""Distance in pixels from the hole within which plain ground is enough to be known: that of a narrow
-panel, beyond whose edge there may be anything. What runs under a text is seen next to it.
+"""Distance in pixels from the hole within which plain ground is enough to be known. It is that of a
+narrow panel, beyond whose edge there may be anything; what runs under a text is seen next to it.
 """
 LEAST_PART = 0.05
 """Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""

@@ -31,7 +31,7 @@ WINDOW, LEAST_WEIGHT = 9, 0.01
 """Side in pixels of the window whose panel pixels give the colour at the edge, and their least
 share of it.
 """
-FLAT = 5.0
+FLAT = 7.0
 """Grey levels by which most pixels of a panel differ from a gradient at most."""
 LEAST_FLAT = 0.75
 """Share of the panel's pixels that are so flat. Light that fades around letters is not."""

@@ -71,6 +71,23 @@ def test_a_ground_that_changes_as_fast_as_an_edge_is_unknown() -> None:
     assert not known[55:65, 80:120].any()
 
 
+def test_traces_between_letters_do_not_make_plain_ground_unknown() -> None:
+    picture = hidden(plain())
+    hole = HOLE.copy()
+    for left in range(66, 140, 16):
+        hole[50:70, left : left + 6] = False
+        picture[50:70, left : left + 6] = (160, 175, 140)
+    assert estimate_ground(picture, hole, NEAR).share(hole) == 1.0
+
+
+def test_the_ground_of_a_narrow_panel_is_known_although_another_lies_beyond_its_edge() -> None:
+    picture = plain()
+    picture[:38] = picture[82:] = (60, 90, 200)
+    ground = estimate(picture)
+    assert ground.share(HOLE) == 1.0
+    assert np.abs(ground.level[HOLE] - [180, 170, 150]).max() < 3
+
+
 def test_without_a_plain_pixel_nothing_is_known() -> None:
     everything = np.ones(SHAPE, bool)
     ground = estimate_ground(plain(), everything, NEAR)

@@ -72,10 +72,7 @@ def test_a_box_is_found_with_the_letters_in_it(name: str) -> None:
     assert (panel != expected()).mean() < 0.01
 
 
-BLEEDING = pytest.mark.xfail(strict=True, reason="halved colour spreads dark letters over a saturated box")
-
-
-@pytest.mark.parametrize("name", ["light", "faint", *(pytest.param(name, marks=BLEEDING) for name in ("red", "round corners"))])
+@pytest.mark.parametrize("name", BOXES)
 def test_a_box_in_jpeg_is_found(name: str) -> None:
     pixels, strokes = written(BOXES[name].copy())
     panel = panel_around(compressed(pixels), strokes)
