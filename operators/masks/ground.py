@@ -34,6 +34,10 @@ STEP_IN_NOISE = 4.0
 """The same in standard deviations of the grain."""
 MOST_NOISE = 8.0
 """Standard deviation of the grain, in grey levels, above which the ground is a texture."""
+TRACES = 24.0
+"""Grey levels by which pixels between letters may differ from the level and still be plain: a lossy
+format leaves that much of the letters there. What differs more is in the picture.
+"""
 LEAST_PLAIN = 0.9
 """Share of the pixels around a place that must be plain for its ground to be known."""
 MOST_SLOPE = 1.5
@@ -114,9 +118,11 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
         plain = _connected(plain, beside)
     if not plain.any():
         return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
-    counted = local & ~_gaps_closed(hole) & ~straight_lines(pixels, LEAST_LINE)
-    around, beside_hole = (_plainness(places, plain) for places in (counted, counted & (distance <= NEXT)))
-    return Ground(_level(values, plain), plain, noise, np.maximum(around, beside_hole))
+    counted = local & ~straight_lines(pixels, LEAST_LINE)
+    level = _level(values, plain)
+    clear = plain | (_gaps_closed(hole) & (largest_channel(np.abs(values - level)) <= TRACES))
+    around, beside_hole = (_plainness(places, clear) for places in (counted, counted & (distance <= NEXT)))
+    return Ground(level, plain, noise, np.maximum(around, beside_hole))
 
 
 def _gaps_closed(hole: Selection) -> Selection:

@@ -51,7 +51,7 @@ def test_a_folders_fills_reach_the_ledger_with_prompt_and_hash(
         assert region["prompt"].startswith(CONTINUED)
         assert region["prompt"] == describe_surface(dict(region["metadata"]), "")
         assert len(region["prompt_sha256"]) == 64
-        assert {check["name"] for check in region["checks"]} >= {"residual_text", "seam"}
+        assert {check["name"] for check in region["checks"]} >= {"residual_text", "structure"}
     settings = json.loads((dest / "run.json").read_text())["settings"]
     cards = [operator["card"] for operator in settings if "card" in operator]
     assert [card["alias"] for card in cards] == ["tiny-sd", "tiny-sd"]

@@ -71,13 +71,21 @@ def test_a_ground_that_changes_as_fast_as_an_edge_is_unknown() -> None:
     assert not known[55:65, 80:120].any()
 
 
-def test_traces_between_letters_do_not_make_plain_ground_unknown() -> None:
-    picture = hidden(plain())
-    hole = HOLE.copy()
+def share_between_letters(colour: tuple[int, int, int]) -> float:
+    """The share of known ground if this colour is seen between the letters of a text."""
+    picture, hole = hidden(plain()), HOLE.copy()
     for left in range(66, 140, 16):
         hole[50:70, left : left + 6] = False
-        picture[50:70, left : left + 6] = (160, 175, 140)
-    assert estimate_ground(picture, hole, NEAR).share(hole) == 1.0
+        picture[50:70, left : left + 6] = colour
+    return estimate_ground(picture, hole, NEAR).share(hole)
+
+
+def test_traces_between_letters_do_not_make_plain_ground_unknown() -> None:
+    assert share_between_letters((160, 175, 140)) == 1.0
+
+
+def test_what_is_seen_between_letters_is_in_the_picture_if_it_differs_more_than_traces_do() -> None:
+    assert share_between_letters((100, 120, 140)) < 0.5
 
 
 def test_the_ground_of_a_narrow_panel_is_known_although_another_lies_beyond_its_edge() -> None:
