@@ -27,6 +27,8 @@ class Operator(ABC):
     adds: ClassVar[tuple[str, ...]] = ()
     storage: ClassVar[bool] = False
     """Whether the operator mostly waits for storage, and so overlaps with those that compute."""
+    ends: ClassVar[bool] = False
+    """Whether the operator commits rows to the ledger, and so ends a run."""
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ class Write(Operator):
     reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
     adds: ClassVar[tuple[str, ...]] = ("output_uri", "output_sha256", *OUTCOME)
     storage: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
     dest: str = ""
     """The run's destination: a path or an fsspec URL."""
     threads: int = 8

@@ -7,7 +7,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from flows.cli.edit import enlarge, erase, inpaint, run_file
+from flows.cli.edit import enlarge, erase, find, inpaint, run_file
 from flows.cli.errors import errors
 from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evaluations, evaluate_suite
 from flows.cli.models import models
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Remove text and marks from millions of images.",
 )
 app.command("erase")(erase)
+app.command("find")(find)
 app.command("inpaint")(inpaint)
 app.command("enlarge")(enlarge)
 app.command("run")(run_file)

@@ -16,8 +16,10 @@ from flows.engine.run import run
 from flows.engine.settings import Options
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import erase_text, inpaint_masks
+from flows.find_text import find_text
 from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
+from flows.reports.findings import export_findings
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.inpaint import Inpaint
 from operators.rows.failure import RunError
@@ -44,6 +46,21 @@ def erase(
     with one_line_errors():
         flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits)
         _execute(flow, source, dest, options, fill.seed)
+
+
+@with_options
+def find(
+    source: Source,
+    dest: Dest,
+    options: RunOptions,
+    size: SizeOptions,
+    read: Annotated[bool, typer.Option("--read", help="Recognise each text too, and record what it says.")] = False,
+    masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Write a mask of each image's text to DEST/masks.")] = True,
+) -> None:
+    """Find text in every image of SOURCE and write to DEST where it is, and edit nothing."""
+    with one_line_errors():
+        _execute(find_text(dest, read, masks, size.limits), source, dest, options)
+        export_findings(dest)
 
 
 @with_options

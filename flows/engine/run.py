@@ -52,7 +52,7 @@ class _Run:
     """One attempt at a run: its inputs, its lease of the destination, and its summary so far."""
 
     flow: Flow
-    """The flow, which ends with Write."""
+    """The flow, whose last operator commits rows to the ledger."""
     source: str
     dest: str
     profile: Profile
@@ -76,11 +76,15 @@ def run(
 ) -> Summary:
     """Process every image of `source` that has no final ledger row in `dest`.
 
+    The flow's images are delivered by `Write`, unless the flow ends with an operator that commits
+    rows itself.
+
     Calls `progress` after every block. Raises RunError: with exit code 2 for what the user must
     correct, with 3 for a run that ended early and that the same command resumes. It also raises
     one with exit code 3, fills_failed, at the end of a run in which every fill of a rung ended
     with an error: its images are delivered and final, but the model does not work.
     """
+    ended = flow if any(operator.ends for operator in flow.operators) else flow.then(Write(dest))
     for operator in flow.operators:
         operator.check()
     try:
@@ -88,7 +92,7 @@ def run(
         for operator in flow.operators:
             operator.check_images(partial(_list_first_paths, source, dest, options.limit))
         with Lease(dest).hold() as lease:
-            return _run(_Run(flow.then(Write(dest)), source, dest, profile, options, lease, progress))
+            return _run(_Run(ended, source, dest, profile, options, lease, progress))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
 

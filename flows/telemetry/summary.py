@@ -87,7 +87,7 @@ def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:
     return Counter(dict(before)) + Counter(dict(now))
 
 
-VERDICTS = ("edited", "partly_edited", "untouched", "rolled_back", "skipped", "failed")
+VERDICTS = ("edited", "partly_edited", "untouched", "rolled_back", "found", "nothing_found", "skipped", "failed")
 """Every verdict, in the order in which counts are printed."""
 
 

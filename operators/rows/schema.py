@@ -7,11 +7,8 @@ The stored types can lose this much:
 
 - `polygons` are float32: exact for whole pixels up to 16,777,216; beyond that, the relative
   rounding error is at most 2^-24.
-- `probability` is the detector's map, quantised to 1/255, at the detector's resolution and
-  without a threshold. After `detect` it holds whole cells of that map, starting with the cell
-  whose corner is nearest to the corner of `box`. Only some cell edges coincide with edges of
-  source pixels, so the map may be offset from `box` by 1/16 cell, or by more where no shared edge
-  is near.
+- `probability` is the detector's map, turned upright, quantised to 1/255 and without a
+  threshold. Each of its cells covers the same whole number of source pixels a side.
 - `embedding` is float16: the relative error of each value is at most 2^-11, and the error of the
   cosine of two embeddings is less than 0.001.
 - `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space. Colours
@@ -80,6 +77,8 @@ REGION = pa.struct(
         ("polygons", pa.list_(POLYGON)),
         ("score", pa.float32()),
         ("kind", pa.string()),
+        ("text", pa.string()),
+        ("text_confidence", pa.float32()),
         ("probability", PROBABILITY),
         ("crop", BOX),
         ("pixels", pa.large_binary()),
@@ -108,6 +107,8 @@ REGION = pa.struct(
 Every region is filled and judged alone, even where the crops of neighbours overlap.
 
 - `kind` is `text` or `mask`.
+- `text` is what the recogniser reads there, and `text_confidence` the mean probability of its
+  characters, 0..1; both are null unless `read` is part of the flow.
 - `strokes` names the origin of the mask: `found` by the stroke network, `polygon` where it could
   not tell strokes apart, or `given`.
 - `prompt` is the model's prompt, null for models that take none; `prompt_sha256` is the hash of

@@ -1,0 +1,28 @@
+"""The flow that only finds: texts as polygons, scores and masks, for people who bring another
+editor.
+"""
+
+from __future__ import annotations
+
+from flows.flow import Flow
+from operators.detect import Detect
+from operators.fetch import Fetch
+from operators.operator import Operator
+from operators.pictures.codec import Limits
+from operators.read import Read
+from operators.record import Record
+from operators.soften import Soften
+
+
+def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits()) -> Flow:
+    """Detect text and record where it is.
+
+    With `masks`, the strokes of each text become a mask picture under DEST/masks; with `reads`, the
+    ledger and the findings hold what each text says.
+    """
+    operators: list[Operator] = [Fetch(limits), Detect(limits=limits)]
+    if reads:
+        operators.append(Read(limits))
+    if masks:
+        operators.append(Soften(limits=limits))
+    return Flow((*operators, Record(dest)))
