@@ -1,6 +1,6 @@
 """Learns when a detection is text, from pictures whose texts are known and pictures without text.
 
-    python -m benchmarks.text_confirmation --clean FOLDER [--suite FOLDER ...] [--keep]
+    python -m benchmarks.text_confirmation --clean FOLDER --fonts FOLDER [...] [--keep]
 
 Half of the pictures choose the weights and the threshold: the set `tune` of each suite, and the
 pictures without text whose name has an even checksum. The figures of the other half are only
@@ -21,18 +21,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.find import Fonts, scenes
 from benchmarks.no_harm import pictures
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.suite import load
-from operators.masks.geometry import Polygon
+from operators.masks.geometry import Polygon, covers
 from operators.models.threads import use_one_thread
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject
-from operators.vision.find_texts import FoundText, covers, find_texts
+from operators.vision.close_look import FoundText
+from operators.vision.find_texts import find_texts
+from operators.vision.first_look import View
 from operators.vision.recogniser import straightened
 from operators.vision.text_confirmation import PATH, SQUARISH, Confirmation, Features, Rule, features, readings
-from operators.vision.text_detector import Scale
+from training.first_look_data import typefaces
 
 RESULTS = Path(__file__).parent / "results" / "text_confirmation.json"
 LEAST_SCORE = 0.5
@@ -61,16 +64,29 @@ class Sample:
 
 
 def samples_in(file: Path, chosen: str, texts: Sequence[Polygon]) -> Iterator[Sample]:
+    """The samples of one file."""
+    return samples_of(np.array(open_image(file.read_bytes()).convert("RGB")), file.name, chosen, texts)
+
+
+def drawn_samples(clean: Sequence[Path], fonts: Fonts, number: int) -> Iterator[Sample]:
+    """The samples of texts in many scripts and styles, drawn on the pictures without text."""
+    for chosen in ("tune", "report"):
+        files = [file for file in clean if half(file) == chosen]
+        for index, scene in enumerate(scenes(files, fonts, number, f"confirmation {chosen}")):
+            if scene.texts:
+                yield from samples_of(scene.picture, f"{chosen} {index}", chosen, [outline for outline, _, _ in scene.texts])
+
+
+def samples_of(rgb: Pixels, name: str, chosen: str, texts: Sequence[Polygon]) -> Iterator[Sample]:
     """The detections of one picture; those that are neither clearly text nor clearly none are left
     out.
     """
-    rgb = np.array(open_image(file.read_bytes()).convert("RGB"))
     height, width = rgb.shape[:2]
-    for found in find_texts(rgb, width, height, Scale().factor(width, height), LEAST_SCORE):
+    for found in find_texts(rgb, width, height, View().factor(width, height), LEAST_SCORE):
         hits = [text for text in texts if covers(found.polygon, text, 0.5) or covers(text, found.polygon, 0.5)]
         is_text = any(_area(found.polygon) < 4 * _area(text) for text in hits)
         if is_text or not texts:
-            yield _sample(file.name, chosen, rgb, found, is_text)
+            yield _sample(name, chosen, rgb, found, is_text)
 
 
 def _area(polygon: Polygon) -> float:
@@ -85,7 +101,7 @@ def _sample(file: str, chosen: str, rgb: Pixels, found: FoundText, is_text: bool
     line = straightened(rgb, found.polygon)
     texts = [[], *readings(line, long < SQUARISH * short)] if in_bounds else [[]]
     ratio, share = long / short, short / min(width, height)
-    ways = tuple(features(found.score, text, ratio, share) for text in texts)
+    ways = tuple(features(found, text, ratio, share) for text in texts)
     must_be_read = Confirmation().must_be_read(found.polygon, width, height)
     is_sure = in_bounds and not must_be_read and Confirmation().is_sure(found.score, ratio, share)
     return Sample(file, chosen, is_text, in_bounds, is_sure, must_be_read, ways)
@@ -166,6 +182,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clean", type=Path, required=True, help="folder of pictures without text")
     parser.add_argument("--suite", type=Path, nargs="*", default=[], help="suites; the default suite is always used")
+    parser.add_argument("--fonts", type=Path, nargs="+", required=True, help="folders of typefaces in many scripts")
+    parser.add_argument("--number", type=int, default=12, help="drawn scenes of each kind and set")
     parser.add_argument("--keep", action="store_true", help=f"write the rule to {PATH.name}")
     options = parser.parse_args()
     use_one_thread()
@@ -179,6 +197,7 @@ def main() -> None:
             for sample in samples_in(suite.image(entry), entry.set, entry.texts)
         ),
         *(sample for file in clean for sample in samples_in(file, half(file), [])),
+        *drawn_samples(clean, typefaces(options.fonts), options.number),
     ]
     rule = learn([sample for sample in samples if sample.set == "tune"])
     sets = {name: figures(rule, [sample for sample in samples if sample.set == name]) for name in ("tune", "report")}

@@ -16,16 +16,19 @@ from operators.pictures.codec import Limits
 from operators.soften import Soften
 
 
-def erase_text(fills: Fills = Fills(), limits: Limits = Limits()) -> Flow:
-    """Detect text and fill in the background behind it, then look for what is left."""
+def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str = "") -> Flow:
+    """Detect text and fill in the background behind it, then look for what is left.
+
+    `detector` is the path or URL of a text detector; the packaged one if it is empty.
+    """
     return Flow(
         (
             Fetch(limits),
-            Detect(limits=limits),
+            Detect(limits=limits, detector=detector),
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(fills),
-            LookAgain(limits=limits),
+            LookAgain(limits=limits, detector=detector),
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(replace(fills, rungs=second_look(fills.rungs))),

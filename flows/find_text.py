@@ -14,13 +14,14 @@ from operators.record import Record
 from operators.soften import Soften
 
 
-def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits()) -> Flow:
+def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "") -> Flow:
     """Detect text and record where it is.
 
     With `masks`, the strokes of each text become a mask picture under DEST/masks; with `reads`, the
-    ledger and the findings hold what each text says.
+    ledger and the findings hold what each text says. `detector` is the path or URL of a text
+    detector; the packaged one if it is empty.
     """
-    operators: list[Operator] = [Fetch(limits), Detect(limits=limits)]
+    operators: list[Operator] = [Fetch(limits), Detect(limits=limits, detector=detector)]
     if reads:
         operators.append(Read(limits))
     if masks:

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
+from operators.masks.geometry import covers
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
@@ -14,38 +15,50 @@ from operators.rows.arrays import Pixels
 from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
-from operators.vision.find_texts import SAME, FoundText, covers, find_texts
+from operators.vision.close_look import FoundText
+from operators.vision.find_texts import SAME, find_texts
+from operators.vision.first_look import View, first_look, first_look_identity
 from operators.vision.recogniser import recogniser, recogniser_identity
 from operators.vision.text_confirmation import Confirmation, Verdict
-from operators.vision.text_detector import Scale, text_detector, text_detector_identity
+from operators.vision.text_detector import check_detector, text_detector, text_detector_identity
 
 
 @dataclass(frozen=True)
 class Detect(Operator):
     """Find every text in the image: its polygon, its score and its probability map.
 
-    A PP-OCR detector gives the probability that each pixel is text, and the polygons around the
-    likely ones. A detection that a second look does not confirm is kept in the picture, with the
-    reason: see `Confirmation`. A large JPEG is decoded at the reduced scale that the detector
-    works at, so a picture without text never costs a full decode.
+    A small network sees the whole picture and says where text may be. Only there a PP-OCR detector
+    gives the probability that each pixel is text, and the polygons around the likely ones. A
+    detection that is not confirmed is kept in the picture, with the reason: see `Confirmation`. A
+    large JPEG is decoded at the reduced scale of the first look, so a picture without text never
+    costs a full decode.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
     adds: ClassVar[tuple[str, ...]] = DETECTED
-    scale: Scale = Scale()
+    view: View = View()
+    """The size of the picture at the first look."""
+    detector: str = ""
+    """Path or URL of the text detector, an ONNX file; the packaged one if empty."""
     least_score: float = 0.5
     """Score (0..1) below which a polygon is dropped."""
     confirmation: Confirmation = Confirmation()
     """The bounds of a text's size, and the second look at it."""
     limits: Limits = Limits()
 
+    def check(self) -> None:
+        """Raise RunError unless the user's detector can be loaded."""
+        if self.detector:
+            check_detector(self.detector)
+
     def models(self) -> list[ModelRecord]:
-        """The text detector and the recogniser."""
-        return [text_detector_identity(), recogniser_identity()]
+        """The first look, the text detector and the recogniser."""
+        return [first_look_identity(), text_detector_identity(self.detector), recogniser_identity()]
 
     def open(self) -> None:
-        """Load the text detector and the recogniser."""
-        text_detector()
+        """Load the first look, the text detector and the recogniser."""
+        first_look()
+        text_detector(self.detector)
         recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:
@@ -54,20 +67,27 @@ class Detect(Operator):
 
     def _detect(self, row: Row) -> Additions:
         data = row.data("bytes") or b""
-        picture = FRAME_CACHE.decode_at_least(row["source_sha256"], data, self.limits, self.scale.factor)
+        picture = FRAME_CACHE.decode_at_least(row["source_sha256"], data, self.limits, self.view.factor)
         width, height = picture.size
         return {"width": width, "height": height, "mode": picture.mode, "regions": self.regions(picture)}
 
     def regions(self, picture: Picture) -> list[RegionRecord]:
         """The texts of a picture, decoded in full or at a reduced scale, as REGION structs."""
+        return [
+            new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason)
+            for text, verdict in self.see(picture)
+        ]
+
+    def see(self, picture: Picture) -> list[Seen]:
+        """The texts of a picture on every ground that it may be laid on, with their verdicts."""
         seen: list[Seen] = []
         for rgb in picture.views():
             seen = _joined(seen, self._look(rgb, *picture.size))
-        return [new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason) for text, verdict in seen]
+        return seen
 
     def _look(self, rgb: Pixels, width: int, height: int) -> list[Seen]:
-        texts = find_texts(rgb, width, height, self.scale.factor(width, height), self.least_score)
-        verdicts = self.confirmation.verdicts(rgb, [(text.polygon, text.score) for text in texts], width, height)
+        texts = find_texts(rgb, width, height, self.view.factor(width, height), self.least_score, self.detector)
+        verdicts = self.confirmation.verdicts(rgb, texts, width, height)
         return [Seen(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.masks.alpha import lift_fill
-from operators.masks.geometry import bounding_box, stroke_height
+from operators.masks.geometry import bounding_box, covers, stroke_height
 from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
@@ -19,10 +19,12 @@ from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, OPEN, REFUSED, new_region
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.rows.transparency import lay
-from operators.vision.find_texts import FoundText, covers, find_texts
+from operators.vision.close_look import FoundText
+from operators.vision.find_texts import find_texts
+from operators.vision.first_look import View, first_look, first_look_identity
 from operators.vision.recogniser import recogniser, recogniser_identity
 from operators.vision.text_confirmation import Confirmation
-from operators.vision.text_detector import Scale, text_detector, text_detector_identity
+from operators.vision.text_detector import check_detector, text_detector, text_detector_identity
 
 CUT = 3
 """Pixels from the edge of the part that is looked at within which a text may have been cut."""
@@ -56,7 +58,10 @@ class LookAgain(Operator):
         "regions.state",
     )
     adds: ClassVar[tuple[str, ...]] = ("regions.state",)
-    scale: Scale = Scale()
+    view: View = View()
+    """The size of the picture at the first look."""
+    detector: str = ""
+    """Path or URL of the text detector, an ONNX file; the packaged one if empty."""
     least_score: float = 0.5
     """Score (0..1) below which a polygon is dropped."""
     surroundings: float = 2.0
@@ -77,13 +82,19 @@ class LookAgain(Operator):
         """`look_again`."""
         return "look_again"
 
+    def check(self) -> None:
+        """Raise RunError unless the user's detector can be loaded."""
+        if self.detector:
+            check_detector(self.detector)
+
     def models(self) -> list[ModelRecord]:
-        """The text detector and the recogniser."""
-        return [text_detector_identity(), recogniser_identity()]
+        """The first look, the text detector and the recogniser."""
+        return [first_look_identity(), text_detector_identity(self.detector), recogniser_identity()]
 
     def open(self) -> None:
-        """Load the text detector and the recogniser."""
-        text_detector()
+        """Load the first look, the text detector and the recogniser."""
+        first_look()
+        text_detector(self.detector)
         recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:
@@ -108,21 +119,20 @@ class LookAgain(Operator):
         source = FRAME_CACHE.picture(row, self.limits).rgb()
         delivered = self._delivered(row, source, erased)
         highest = self.most_growth * max(_line_height(region) for region in erased)
-        factor = self.scale.factor(frame.width, frame.height)
+        factor = self.view.factor(frame.width, frame.height)
         known = [polygon for region in regions if region["state"] != ACCEPTED for polygon in region["polygons"]]
         found = []
         for near in _joined([self._near(region, frame) for region in erased]):
             place, texts = self._find_whole(delivered, near, frame, factor)
             part, before = (np.ascontiguousarray(rgb[place.inside(frame)]) for rgb in (delivered, source))
             texts = [text for text in texts if stroke_height(text.polygon) <= highest]
-            seen = [(text.polygon, text.score) for text in texts]
-            verdicts = (self.confirmation.verdicts(rgb, seen, place.width, place.height) for rgb in (part, before))
+            verdicts = (self.confirmation.verdicts(rgb, texts, place.width, place.height) for rgb in (part, before))
             for text, now, then in zip(texts, *verdicts, strict=True):
-                polygon = [[x + place.x, y + place.y] for x, y in text.polygon]
-                if now.confirmed and then.confirmed and not any(covers(other, polygon, self.most_overlap) for other in known):
-                    box = Box(text.box.x + place.x, text.box.y + place.y, text.box.width, text.box.height)
-                    found.append(new_region([polygon], text.score, "text", text.cells, box))
-                    known.append(polygon)
+                here = text.moved(place.x, place.y)
+                covered = any(covers(other, here.polygon, self.most_overlap) for other in known)
+                if now.confirmed and then.confirmed and not covered:
+                    found.append(new_region([here.polygon], here.score, "text", here.cells, here.box))
+                    known.append(here.polygon)
         return found
 
     def _find_whole(self, rgb: Pixels, place: Box, frame: Box, factor: float) -> tuple[Box, list[FoundText]]:
@@ -132,7 +142,7 @@ class LookAgain(Operator):
         """
         for _ in range(MOST_GROWTHS):
             part = np.ascontiguousarray(rgb[place.inside(frame)])
-            texts = find_texts(part, place.width, place.height, factor, self.least_score)
+            texts = find_texts(part, place.width, place.height, factor, self.least_score, self.detector)
             grown = place
             for text in texts:
                 box = bounding_box([text.polygon], place.width, place.height)
@@ -145,7 +155,7 @@ class LookAgain(Operator):
                 return place, texts
             place = grown
         part = np.ascontiguousarray(rgb[place.inside(frame)])
-        return place, find_texts(part, place.width, place.height, factor, self.least_score)
+        return place, find_texts(part, place.width, place.height, factor, self.least_score, self.detector)
 
     def _near(self, region: Region, frame: Box) -> Box:
         height = _line_height(region)

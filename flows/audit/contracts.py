@@ -17,7 +17,6 @@ import numpy as np
 from flows.audit.boundaries.crossing import BAND_NAMES, Crossing
 from flows.audit.boundaries.embedding import STORED_TYPE
 from flows.audit.boundaries.sizes import SIZES
-from operators.vision.find_texts import MOST_BESIDE
 
 HALF_A_LEVEL = 0.5
 """Largest error of rounding to a byte, in grey levels of 255."""
@@ -90,9 +89,8 @@ BOUNDS: dict[str, Bound] = {
         "the detector's own cells in 255 steps: half a step at most", psnr_of(HALF_A_LEVEL), HALF_A_LEVEL + 1e-3
     ),
     "stored map to source pixels": Bound(
-        "whole cells over whole pixels lie at most 1/16 cell beside their place on each axis; where the map jumps from 0 to 1 "
-        "from one cell to the next that is 1/8 of the range, and half a step of rounding",
-        grey_levels=255 * 2 * MOST_BESIDE + HALF_A_LEVEL,
+        "every cell covers whole pixels, so nothing moves; half a step of the map, and half a step of what it is scaled to",
+        grey_levels=2 * HALF_A_LEVEL + 1e-3,
     ),
     "polygon to stored corners": Bound("float32 has 24 bits: 2^-24 of the longer side at most", grey_levels=255 * 2.0**-24),
     "polygon to raster": Bound(

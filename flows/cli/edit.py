@@ -10,7 +10,7 @@ from cluster import profile as profiles
 from flows.cli.display import show_progress
 from flows.cli.errors import errors, one_line_errors
 from flows.cli.flow_file import load_flow
-from flows.cli.options import Dest, FillOptions, RunOptions, SizeOptions, Source, with_options
+from flows.cli.options import Dest, Detector, FillOptions, RunOptions, SizeOptions, Source, with_options
 from flows.engine.fill_rates import rates_for
 from flows.engine.run import run
 from flows.engine.settings import Options
@@ -41,25 +41,30 @@ def erase(
             "best delivers the best fill and records the doubts."
         ),
     ] = GATE,
+    detector: Detector = "",
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits)
+        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector)
         _execute(flow, source, dest, options, fill.seed)
 
 
 @with_options
 def find(
     source: Source,
-    dest: Dest,
+    dest: Annotated[
+        str,
+        typer.Argument(metavar="DEST", help="Folder or URL to write findings/, coco.json, masks/, ledger/ and run.json to."),
+    ],
     options: RunOptions,
     size: SizeOptions,
     read: Annotated[bool, typer.Option("--read", help="Recognise each text too, and record what it says.")] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Write a mask of each image's text to DEST/masks.")] = True,
+    detector: Detector = "",
 ) -> None:
     """Find text in every image of SOURCE and write to DEST where it is, and edit nothing."""
     with one_line_errors():
-        _execute(find_text(dest, read, masks, size.limits), source, dest, options)
+        _execute(find_text(dest, read, masks, size.limits, detector), source, dest, options)
         export_findings(dest)
 
 

@@ -35,6 +35,13 @@ Model = Annotated[
     str | None,
     typer.Option(help="One model to use instead of the preset: an alias from `cleanplate models list`, a folder or a URL."),
 ]
+Detector = Annotated[
+    str,
+    typer.Option(
+        help="Path or URL of a text detector to use instead of the packaged one: any DBNet as an ONNX file, "
+        "with a YAML file beside it if its channels are ordered or scaled in another way."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the run. The seed of every region derives from it.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Process only the first N images of the listing.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, instead of the number in the profile.")]

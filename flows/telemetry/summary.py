@@ -99,4 +99,5 @@ def count_text(verdicts: Counter[str]) -> str:
 def text_counts(texts: Counter[str]) -> str:
     """The counts of texts in words, such as `3 texts: 2 erased, 1 kept`; empty without texts."""
     ends = ", ".join(f"{texts[end]} {end}" for end in TEXT_ENDS if texts[end])
-    return f"{texts['found']} texts: {ends}" if texts["found"] else ""
+    found = f"{texts['found']} texts"
+    return (f"{found}: {ends}" if ends else found) if texts["found"] else ""

@@ -41,3 +41,13 @@ def rasterised(polygons: Sequence[Polygon], box: Box) -> Pixels:
         shifted = (np.asarray(polygon, np.float64).reshape(-1, 2) - [box.x, box.y]) * 16
         cv2.fillPoly(mask, [np.rint(shifted).astype(np.int32)], 255, cv2.LINE_8, 4)
     return mask
+
+
+def covers(cover: Polygon, polygon: Polygon, share: float) -> bool:
+    """Whether one polygon covers more than this share of another's area."""
+    points = np.asarray(polygon, np.float64).reshape(-1, 2)
+    left, top = np.floor(points.min(axis=0)).astype(int)
+    right, bottom = np.ceil(points.max(axis=0)).astype(int)
+    box = Box(int(left), int(top), int(right - left) + 1, int(bottom - top) + 1)
+    area, covered = rasterised([polygon], box) > 0, rasterised([cover], box) > 0
+    return bool((area & covered).sum() > share * area.sum())

@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.geometry import Polygon, rasterised
+from operators.masks.geometry import Polygon, covers, rasterised
 from operators.masks.mask import moved
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
-from operators.vision.find_texts import covers
 from operators.vision.stroke_network import Line, stroke_network
 
 STEP = 1.2

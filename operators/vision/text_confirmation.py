@@ -27,6 +27,7 @@ import numpy as np
 
 from operators.masks.geometry import Polygon, stroke_height
 from operators.rows.arrays import Pixels
+from operators.vision.close_look import FoundText
 from operators.vision.recogniser import Character, recogniser, straightened
 
 PATH = Path(__file__).parent / "text_confirmation.json"
@@ -49,6 +50,8 @@ class Features:
 
     detector: float
     """The detector's score, 0..1."""
+    first_look: float
+    """The mean probability of text at the first look, 0..1."""
     certainty: float
     """Mean probability of the characters read, 0..1; 0 if there are none."""
     letters: float
@@ -129,14 +132,13 @@ class Confirmation:
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
 
-    def verdicts(self, rgb: Pixels, detections: Sequence[tuple[Polygon, float]], width: int, height: int) -> list[Verdict]:
-        """One verdict for each detection, from its polygon and the detector's score (0..1).
+    def verdicts(self, rgb: Pixels, texts: Sequence[FoundText], width: int, height: int) -> list[Verdict]:
+        """One verdict for each text that was found in a width x height picture.
 
-        The polygons are in pixels of the width x height picture; `rgb` is that picture, perhaps
-        reduced.
+        `rgb` is that picture, perhaps reduced.
         """
-        verdicts = [self._verdict(rgb, polygon, score, width, height) for polygon, score in detections]
-        confirmed = [polygon for (polygon, _), verdict in zip(detections, verdicts, strict=True) if verdict.confirmed]
+        verdicts = [self._verdict(rgb, text, width, height) for text in texts]
+        confirmed = [text.polygon for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
         if sum(map(_area, confirmed)) > self.most_area * width * height:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
@@ -157,7 +159,8 @@ class Confirmation:
         """Whether the detector alone is sure of a line; the sides are those of `features`."""
         return score >= self.sure_score and share <= self.sure_share and ratio >= SQUARISH
 
-    def _verdict(self, rgb: Pixels, polygon: Polygon, score: float, width: int, height: int) -> Verdict:
+    def _verdict(self, rgb: Pixels, text: FoundText, width: int, height: int) -> Verdict:
+        polygon = text.polygon
         exceeded = self.bound(polygon, width, height)
         if exceeded is not None:
             return Verdict(exceeded, 0.0)
@@ -165,13 +168,13 @@ class Confirmation:
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
         ratio, must_read = long / short, self.must_be_read(polygon, width, height)
-        best = rule()(features(score, [], ratio, share))
-        if not must_read and (best >= rule().threshold or self.is_sure(score, ratio, share)):
+        best = rule()(features(text, [], ratio, share))
+        if not must_read and (best >= rule().threshold or self.is_sure(text.score, ratio, share)):
             return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
         for characters in readings(line, ratio < SQUARISH):
-            seen = features(score, characters, ratio, share)
+            seen = features(text, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
@@ -196,15 +199,16 @@ def readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
         yield recogniser().characters(np.ascontiguousarray(np.rot90(part, turns)))
 
 
-def features(score: float, characters: Sequence[Character], ratio: float, share: float) -> Features:
-    """The features of a detection, from its score and the characters read in it.
+def features(text: FoundText, characters: Sequence[Character], ratio: float, share: float) -> Features:
+    """The features of a detection and of the characters read in it.
 
     `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
     share of the picture's shorter side.
     """
     letters = sum(each.probability**2 for each in characters if _is_letter(each.text))
     certainty = sum(each.probability for each in characters) / max(1, len(characters))
-    return Features(score, certainty, math.log1p(letters), math.log(min(ratio, 8)), math.log(max(share, 0.01)))
+    sides = math.log(min(ratio, 8)), math.log(max(share, 0.01))
+    return Features(text.score, text.likelihood, certainty, math.log1p(letters), *sides)
 
 
 def _is_letter(text: str) -> bool:

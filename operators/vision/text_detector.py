@@ -18,9 +18,13 @@ import numpy.typing as npt
 from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
+from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
+from operators.vision.detector_file import fetch_detector, habits_of
 
+PACKAGED = "pp-ocr-v6-small"
+"""The alias of the packaged detector."""
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
 
@@ -68,14 +72,16 @@ def tile_length(shorter: int) -> int:
     return max(LEAST_TILE, MOST_ASPECT * shorter)
 
 
-def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Where the luma varies by more than LEAST_CONTRAST within 4 pixels.
-
-    Nothing is legible elsewhere.
-    """
+def local_contrast(rgb: Pixels) -> npt.NDArray[np.int16]:
+    """By how many grey levels the luma varies within 4 pixels of each pixel."""
     grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
-    varied: npt.NDArray[np.bool_] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel) > LEAST_CONTRAST
-    return varied
+    result: npt.NDArray[np.int16] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel)
+    return result
+
+
+def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
+    """Where the luma varies by more than LEAST_CONTRAST. Nothing is legible elsewhere."""
+    return local_contrast(rgb) > LEAST_CONTRAST
 
 
 class TextDetector:
@@ -87,6 +93,7 @@ class TextDetector:
     def __init__(self, path: Path) -> None:
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
+        self._habits = habits_of(path)
         self._session = onnx_session(path)
         self._input = self._session.get_inputs()[0].name
         self._polygons = DBPostProcess(thresh=TEXT_THRESHOLD, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
@@ -100,9 +107,10 @@ class TextDetector:
         padded = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REPLICATE)
         values = np.empty((1, 3, *padded.shape[:2]), np.float32)
         # In place, because whole copies of this array would set the process's peak memory.
-        for channel in range(3):
-            np.divide(padded[:, :, 2 - channel], 127.5, out=values[0, channel], dtype=np.float32)
-        values -= 1
+        for channel, place in enumerate(range(3) if self._habits.order == "rgb" else (2, 1, 0)):
+            mean, deviation = self._habits.mean[channel], self._habits.deviation[channel]
+            np.divide(padded[:, :, place], 255 * deviation, out=values[0, channel], dtype=np.float32)
+            values[0, channel] -= mean / deviation
         with timed("model"):
             result: Probability = self._session.run(None, {self._input: values})[0][0, 0]
         return result[:height, :width]
@@ -116,10 +124,26 @@ class TextDetector:
         return [[[float(x), float(y)] for x, y in box] for box in boxes], [float(score) for score in scores]
 
 
-def text_detector() -> TextDetector:
-    """The process's text detector."""
-    path = detector_path()
-    return load_once("pp-ocr-v6-small", _checksum(path), "cpu", lambda: TextDetector(path))
+def text_detector(source: str = "") -> TextDetector:
+    """The process's text detector: the packaged one, or that of a path or URL.
+
+    Raises RunError as `fetch_detector` does.
+    """
+    path = fetch_detector(source) if source else detector_path()
+    return load_once(source or PACKAGED, _checksum(path), "cpu", lambda: TextDetector(path))
+
+
+def check_detector(source: str) -> None:
+    """Raise RunError model_unavailable or model_invalid unless a file is a detector."""
+    path = fetch_detector(source)
+    habits_of(path)
+    try:
+        seen = text_detector(source).probability(np.zeros((MULTIPLE, 2 * MULTIPLE, 3), np.uint8), 1.0)
+    except Exception as error:  # ONNX Runtime raises classes of its own for whatever is wrong.
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise RunError("model_invalid", f"{source} is no text detector in ONNX: {reason}") from error
+    if seen.shape != (MULTIPLE, 2 * MULTIPLE) or not (seen.min() >= 0 and seen.max() <= 1):
+        raise RunError("model_invalid", f"{source} returns no map of probabilities of its picture's size")
 
 
 _checksums: dict[Path, str] = {}
@@ -131,6 +155,8 @@ def _checksum(path: Path) -> str:
     return _checksums[path]
 
 
-def text_detector_identity() -> ModelRecord:
+def text_detector_identity(source: str = "") -> ModelRecord:
     """What run.json records of the detector."""
-    return {"alias": "pp-ocr-v6-small", "licence": "Apache-2.0", "sha256": _checksum(detector_path())}
+    if source:
+        return {"alias": source, "licence": "unknown", "sha256": _checksum(fetch_detector(source))}
+    return {"alias": PACKAGED, "licence": "Apache-2.0", "sha256": _checksum(detector_path())}

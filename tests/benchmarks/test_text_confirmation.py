@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.text_confirmation import KEPT_SHARE, Sample, figures, half, learn, score
+from operators.rows.box import Box
+from operators.vision.close_look import FoundText
 from operators.vision.recogniser import Character
 from operators.vision.text_confirmation import features
 
@@ -19,7 +21,9 @@ def samples(count: int = 200) -> list[Sample]:
         is_text = number % 2 == 0
         letters = [Character("a", float(random.uniform(0.7, 1)), 0.5)] * 6 if is_text else [Character("x", 0.3, 0.5)]
         detector = float(random.normal(0.78 if is_text else 0.62, 0.06))
-        ways = (features(detector, [], 3.0, 0.08), features(detector, letters, 3.0, 0.08))
+        likelihood = float(random.uniform(0.5, 0.9) if is_text else random.uniform(0.2, 0.6))
+        text = FoundText([[0.0, 0.0]], detector, np.zeros((1, 1), np.float32), Box(0, 0, 1, 1), likelihood)
+        ways = (features(text, [], 3.0, 0.08), features(text, letters, 3.0, 0.08))
         result.append(
             Sample(f"{number}.jpg", "tune", is_text, in_bounds=True, is_sure=False, must_be_read=False, readings=ways)
         )

@@ -12,9 +12,7 @@ import numpy.typing as npt
 from flows.audit.boundaries.crossing import Crossing, compare_cells, compare_values
 from flows.audit.boundaries.sample import Sample
 from operators.masks.geometry import Polygon, bounding_box, rasterised
-from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.vision.text_detector import text_detector
 
 Positions = npt.NDArray[np.floating[Any]]
 
@@ -50,12 +48,9 @@ def _covered_points(polygons: Sequence[Polygon], box: Box, across: Positions, do
 
 def polygons_stored(sample: Sample) -> Iterator[Crossing]:
     """Compare the detector's corners with the stored ones, relative to the longer side."""
-    width, height = sample.picture.size
-    polygons, _ = text_detector().polygons(sample.probability, width, height)
-    for region in sample.found:
+    for seen, region in zip(sample.seen, sample.found, strict=True):
         stored = np.asarray(region["polygons"][0], np.float64)
-        nearest = min((np.asarray(polygon) for polygon in polygons), key=lambda polygon: np.abs(polygon - stored).sum())
-        yield compare_values("polygon to stored corners", nearest, stored, max(width, height))
+        yield compare_values("polygon to stored corners", np.asarray(seen.polygon), stored, max(sample.picture.size))
 
 
 def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
@@ -71,39 +66,16 @@ def polygon_to_raster(sample: Sample) -> Iterator[Crossing]:
 
 
 def map_to_stored(sample: Sample) -> Iterator[Crossing]:
-    """Compare the detector's map over each polygon, cell by cell, with the map in the row.
-
-    The first stored cell is the cell of the detector whose corner is nearest to the corner of the
-    map's box; see `operators.rows.schema`.
-    """
-    width, height = sample.picture.size
-    across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
-    for region in sample.found:
-        stored, box = region.probability()
-        first_row, first_column = round(box["y"] * down), round(box["x"] * across)
-        rows, columns = np.s_[first_row : first_row + stored.shape[0]], np.s_[first_column : first_column + stored.shape[1]]
-        original = sample.probability[rows, columns]
-        same_cells = stored[: original.shape[0], : original.shape[1]]
-        yield compare_values("detector map to stored map", original, same_cells / 255, 1)
-
-
-def _interpolated(values: npt.NDArray[np.float32], columns: Positions, rows: Positions) -> npt.NDArray[np.float32]:
-    """Interpolate values linearly at fractional columns and rows, replicating the border."""
-    grid = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
-    result: npt.NDArray[np.float32] = cv2.remap(
-        np.asarray(values, np.float32), *grid, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return result
+    """Compare the detector's map over each polygon, cell by cell, with the map in the row."""
+    for seen, region in zip(sample.seen, sample.found, strict=True):
+        stored, _ = region.probability()
+        yield compare_values("detector map to stored map", seen.probability, stored / 255, 1)
 
 
 def stored_to_pixels(sample: Sample) -> Iterator[Crossing]:
     """Scale the stored map to source pixels as `soften` does, and compare with the detector's."""
-    width, height = sample.picture.size
-    across, down = sample.probability.shape[1] / width, sample.probability.shape[0] / height
-    for region in sample.found:
-        stored, box_record = region.probability()
-        box = Box(**box_record)
-        scaled: Pixels = cv2.resize(stored, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
-        columns = (box.x + np.arange(box.width) + 0.5) * across - 0.5
-        rows = (box.y + np.arange(box.height) + 0.5) * down - 0.5
-        yield compare_values("stored map to source pixels", _interpolated(sample.probability, columns, rows), scaled / 255, 1)
+    for seen, region in zip(sample.seen, sample.found, strict=True):
+        stored, record = region.probability()
+        size = (record["width"], record["height"])
+        original, scaled = (cv2.resize(values, size, interpolation=cv2.INTER_LINEAR) for values in (seen.probability, stored))
+        yield compare_values("stored map to source pixels", original, scaled / 255, 1)

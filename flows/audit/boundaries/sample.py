@@ -23,7 +23,7 @@ from operators.rows.regions import OPEN
 from operators.rows.table import Region, row_views
 from operators.soften import Soften
 from operators.storage.source_image import SourceImage
-from operators.vision.text_detector import Probability, text_detector
+from operators.vision.close_look import FoundText
 
 RoundTrip = Callable[[Pixels], Pixels]
 """Takes a picture (uint8 height x width x 3) to a model's latent space and back, at its size."""
@@ -39,10 +39,10 @@ class Sample:
     data: bytes
     """The file."""
     picture: Picture
-    probability: Probability
-    """The detector's map, as float."""
+    seen: Sequence[FoundText]
+    """The texts as `detect` sees them, before they are stored."""
     found: Sequence[Region]
-    """The regions after `detect`."""
+    """The regions after `detect`, in the same order."""
     softened: Sequence[Region]
     """The regions after `soften`, without those that are kept."""
     autoencoder: RoundTrip | None = None
@@ -85,7 +85,7 @@ class Sample:
 def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
     """Fetch a listed picture, detect its text, and soften the regions.
 
-    Runs the detector a second time, as `detect` does, because the row keeps only parts of its map.
+    Runs the detector a second time, because the row keeps its map in 255 steps.
     Raises Failure as these operators do.
     """
     size = pa.array([item.size if item.size >= 0 else None], pa.int64())
@@ -95,10 +95,8 @@ def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: 
     if softened["failure"] is not None:
         raise Failure(softened["failure"]["code"], softened["failure"]["message"])
     data, sha256 = bytes(detected.data("bytes") or b""), detected["source_sha256"]
-    frame = FRAME_CACHE.decode_at_least(sha256, data, operator.limits, operator.scale.factor)
-    width, height = frame.size
-    rgb = frame.rgb()
-    probability = text_detector().probability(rgb, operator.scale.factor(width, height) * width / rgb.shape[1])
+    frame = FRAME_CACHE.decode_at_least(sha256, data, operator.limits, operator.view.factor)
+    seen = [one.text for one in operator.see(frame)]
     picture = FRAME_CACHE.decode(sha256, data, operator.limits)
     masked = [region for region in softened.regions if region["state"] == OPEN]
-    return Sample(data, picture, probability, detected.regions, masked, autoencoder, embed)
+    return Sample(data, picture, seen, detected.regions, masked, autoencoder, embed)

@@ -116,7 +116,8 @@ SIZE = ("--max-pixels", "--max-bytes")
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--accept", *FILL, *RUNS, *SIZE}),
+        ("erase", {"--accept", "--detector", *FILL, *RUNS, *SIZE}),
+        ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE}),
         ("inpaint", {"--masks", "--mask-name", "--gate", *FILL, *RUNS, *SIZE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
         ("run", {*RUNS}),

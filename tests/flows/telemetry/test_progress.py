@@ -98,6 +98,11 @@ def test_the_last_line_of_a_run_without_texts_does_not_speak_of_them() -> None:
     assert Summary(total=3, verdicts=Counter(untouched=3)).line() == "3 images, 3 untouched"
 
 
+def test_the_last_line_of_a_run_that_only_finds_counts_the_texts() -> None:
+    summary = Summary(total=3, verdicts=Counter(found=2, nothing_found=1), texts=Counter(found=5))
+    assert summary.line() == "3 images, 2 found, 1 nothing found | 5 texts"
+
+
 def test_an_operators_share_is_of_the_time_of_its_pool(summary: Summary, clock: list[float]) -> None:
     clock[0] += 10
     arrive(summary, block(20, 1, fetch=500, detect=1000))

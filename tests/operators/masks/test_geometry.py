@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.masks.geometry import bounding_box, rasterised, stroke_height
+from operators.masks.geometry import bounding_box, covers, rasterised, stroke_height
 from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=40)
@@ -65,3 +65,11 @@ def test_the_stroke_height_is_the_short_side_however_the_line_is_turned(angle, h
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     assert stroke_height((corners @ turn + 200).tolist()) == pytest.approx(height, abs=0.05)
+
+
+@pytest.mark.parametrize(("share", "is_covered"), [(0.2, True), (0.3, False)])
+def test_a_polygon_covers_another_by_the_share_of_the_others_area(share: float, is_covered: bool) -> None:
+    square = [[0, 0], [99, 0], [99, 99], [0, 99]]
+    quarter_beyond = [[75, 0], [174, 0], [174, 99], [75, 99]]
+    assert covers(square, quarter_beyond, share) is is_covered
+    assert covers(square, [[10, 10], [19, 10], [19, 19], [10, 19]], 0.99)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from font_source_serif_pro import SourceSerifPro
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.masks.geometry import bounding_box, rasterised
+from flows.evaluation.draw_text import Caption, draw, polygon_around
+from operators.masks.geometry import covers, rasterised, stroke_height
 from operators.rows.box import Box
-from operators.vision.find_texts import MOST_BESIDE, MOST_GROWTH, covers, find_texts, own_cells
-from operators.vision.text_detector import Scale
+from operators.vision.close_look import FoundText
+from operators.vision.find_texts import find_texts, without_repeats
+from operators.vision.first_look import View
 
 
 def draw_column(width: int, height: int, places: list[int], size: int = 28) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +36,7 @@ def strip(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, list]
         columns = [draw_column(400, 400, [180]) for _ in range(15)]
         picture, text = (np.concatenate(parts, axis=1) for parts in zip(*columns, strict=True))
     height, width = text.shape
-    return picture, text, find_texts(np.ascontiguousarray(picture), width, height, Scale().factor(width, height), 0.5)
+    return picture, text, find_texts(np.ascontiguousarray(picture), width, height, View().factor(width, height), 0.5)
 
 
 def test_every_text_of_a_long_strip_is_found_in_the_pixels_of_the_strip(strip: tuple) -> None:
@@ -66,45 +67,54 @@ def test_every_text_has_its_own_cells_and_their_box_around_its_polygon(strip: tu
 def test_a_strip_decoded_at_half_its_size_is_found_in_its_own_pixels() -> None:
     picture, text = draw_column(800, 8000, [500, 3900, 7400], size=80)
     half = np.asarray(Image.fromarray(picture).reduce(2))
-    found = find_texts(half, 800, 8000, Scale().factor(800, 8000), 0.5)
+    found = find_texts(half, 800, 8000, View().factor(800, 8000), 0.5)
     assert (rasterised([one.polygon for one in found], Box(0, 0, 800, 8000)) > 0)[text].mean() > 0.97
     assert len(found) == 3
 
 
-@pytest.mark.parametrize(("share", "is_covered"), [(0.2, True), (0.3, False)])
-def test_a_polygon_covers_another_by_the_share_of_the_others_area(share: float, is_covered: bool) -> None:
-    square = [[0, 0], [99, 0], [99, 99], [0, 99]]
-    quarter_beyond = [[75, 0], [174, 0], [174, 99], [75, 99]]
-    assert covers(square, quarter_beyond, share) is is_covered
-    assert covers(square, [[10, 10], [19, 10], [19, 19], [10, 19]], 0.99)
+def found_text(left: int, top: int, right: int, bottom: int) -> FoundText:
+    box = Box(left, top, right - left + 1, bottom - top + 1)
+    polygon = [[float(x), float(y)] for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    return FoundText(polygon, 0.9, np.ones((box.height, box.width), np.float32), box)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.data())
-def test_a_stored_map_is_whole_cells_of_the_detectors_map_over_the_polygons_box(data):
-    width, height = data.draw(st.integers(8, 400)), data.draw(st.integers(8, 400))
-    factor = data.draw(st.floats(0.2, 3))
-    shape = max(1, round(height * factor)), max(1, round(width * factor))
-    probability = np.random.default_rng(0).random(shape, np.float32)
-    corners = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))
-    polygon = data.draw(st.lists(corners, min_size=4, max_size=4))
-    cells, box = own_cells(probability, polygon, width, height)
-    row, column = round(box.y * shape[0] / height), round(box.x * shape[1] / width)
-    row, column = min(row, shape[0] - 1), min(column, shape[1] - 1)
-    own = probability[row : row + cells.shape[0], column : column + cells.shape[1]]
-    assert np.array_equal(cells, np.rint(own * 255))
-    assert cells.size
-    tight = bounding_box([polygon], width, height)
-    assert tight.union(box) == box
-    assert box.x >= max(0, tight.x - MOST_GROWTH)
-    assert box.x + box.width <= min(width, tight.x + tight.width + MOST_GROWTH)
-    assert box.y + box.height <= height
+def test_of_a_text_seen_twice_the_larger_polygon_is_kept() -> None:
+    whole, part = found_text(0, 0, 99, 19), found_text(10, 2, 60, 18)
+    assert without_repeats([part, whole]) == [whole]
 
 
-@pytest.mark.parametrize(("pixels", "cells"), [(512, 736), (600, 1104), (451, 1106), (64, 64)])
-def test_a_stored_maps_box_lies_within_a_sixteenth_of_its_cells(pixels, cells):
-    probability = np.zeros((cells, cells), np.float32)
-    for start in range(0, pixels - 20, 7):
-        _, box = own_cells(probability, [[start, start], [start + 15, start + 15]], pixels, pixels)
-        for edge in (box.x, box.x + box.width):
-            assert abs(edge * cells / pixels - round(edge * cells / pixels)) <= MOST_BESIDE
+def test_lines_that_were_also_seen_as_one_stay_lines() -> None:
+    lines = [found_text(0, y, 199, y + 19) for y in (0, 24, 48)]
+    assert without_repeats([found_text(0, 0, 199, 67), *lines]) == lines
+
+
+def test_a_word_above_a_small_one_stays_although_it_reaches_over_it() -> None:
+    large, small = found_text(0, 0, 199, 59), found_text(300, 0, 399, 19)
+    assert without_repeats([small, large]) == [large, small]
+
+
+@pytest.mark.parametrize("angle", [35, -60, 75])
+def test_a_slanted_text_is_found_whole_and_its_polygon_is_turned(angle: int) -> None:
+    ground = np.full((600, 600, 3), (190, 200, 180), np.uint8)
+    picture, coverage = draw(ground, Caption("SLANTED LINE", SourceSerifPro, 40, colour=(20, 20, 30), angle=angle))
+    found = find_texts(picture, 600, 600, View().factor(600, 600), 0.5)
+    covered = rasterised([one.polygon for one in found], Box(0, 0, 600, 600)) > 0
+    assert covered[coverage > 0.3].mean() > 0.97
+    assert covered.mean() < 2.5 * stroke_height(polygon_around(coverage)) * 320 / 600**2
+
+
+def test_letters_that_fill_most_of_a_picture_are_found() -> None:
+    ground = np.full((700, 1200, 3), (190, 200, 180), np.uint8)
+    picture, coverage = draw(ground, Caption("HUGE", SourceSerifPro, 380, colour=(20, 20, 30)))
+    found = find_texts(picture, 1200, 700, View().factor(1200, 700), 0.5)
+    assert (rasterised([one.polygon for one in found], Box(0, 0, 1200, 700)) > 0)[coverage > 0.3].mean() > 0.9
+
+
+def test_a_picture_without_text_never_reaches_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the detector was asked")
+
+    monkeypatch.setattr("operators.vision.find_texts.look_at", refuse)
+    y, x = np.mgrid[:500, :700]
+    sky = np.dstack([120 + y / 10, 150 + y / 12, 200 + x / 20]).astype(np.uint8)
+    assert find_texts(sky, 700, 500, View().factor(700, 500), 0.5) == []

@@ -16,7 +16,9 @@ from flows.evaluation.draw_text import Caption, draw, polygon_around
 from operators.detect import Detect
 from operators.pictures.codec import Limits, decode
 from operators.rows.arrays import Pixels
+from operators.rows.box import Box
 from operators.rows.records import RegionRecord
+from operators.vision.close_look import FoundText
 from operators.vision.recogniser import Character
 from operators.vision.text_confirmation import Confirmation, features, rule
 
@@ -133,8 +135,12 @@ def test_text_is_confirmed(name: str) -> None:
     assert set(states) == {"open"}
 
 
+def detection(polygon: list[list[float]], score: float) -> FoundText:
+    return FoundText(polygon, score, np.zeros((1, 1), np.float32), Box(0, 0, 1, 1), likelihood=0.9)
+
+
 def verdict(confirmation: Confirmation, polygon: list[list[float]], score: float, picture: Pixels = GROUND) -> str | None:
-    (found,) = confirmation.verdicts(picture, [(polygon, score)], picture.shape[1], picture.shape[0])
+    (found,) = confirmation.verdicts(picture, [detection(polygon, score)], picture.shape[1], picture.shape[0])
     return found.reason
 
 
@@ -164,11 +170,11 @@ def test_each_bound_gives_its_reason() -> None:
 
 
 def test_too_much_text_counts_only_what_is_confirmed_and_concerns_all_of_it() -> None:
-    lines = [(box(0, y, 800, 60), 0.9) for y in range(0, 540, 60)]
+    lines = [detection(box(0, y, 800, 60), 0.9) for y in range(0, 540, 60)]
     confirmation = Confirmation(read_area=1)
     verdicts = confirmation.verdicts(GROUND, lines, 800, 600)
     assert {found.reason for found in verdicts} == {"too_much"}
-    unsure = [(polygon, 0.9 if number % 2 else 0.5) for number, (polygon, _) in enumerate(lines)]
+    unsure = [replace(line, score=0.9 if number % 2 else 0.5) for number, line in enumerate(lines)]
     verdicts = confirmation.verdicts(GROUND, unsure, 800, 600)
     assert [found.reason for found in verdicts] == ["not_confirmed", None] * 4 + ["not_confirmed"]
 
@@ -178,18 +184,19 @@ def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
     polygon = polygon_around(coverage)
     half = cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA)
     for seen in (picture, half):
-        (found,) = Confirmation().verdicts(seen, [(polygon, 0.6)], 800, 600)
+        (found,) = Confirmation().verdicts(seen, [detection(polygon, 0.6)], 800, 600)
         assert found.confirmed
 
 
 def test_reading_never_counts_against_a_text() -> None:
-    unread = features(0.6, [], 4.0, 0.05)
-    read = features(0.6, [Character("A", 0.4, 0.5), Character("7", 0.9, 0.5)], 4.0, 0.05)
+    unread = features(detection(MIDDLE, 0.6), [], 4.0, 0.05)
+    read = features(detection(MIDDLE, 0.6), [Character("A", 0.4, 0.5), Character("7", 0.9, 0.5)], 4.0, 0.05)
     assert rule()(read) > rule()(unread)
     assert rule()(replace(unread, detector=0.9)) > rule()(unread)
+    assert rule()(replace(unread, first_look=1.0)) > rule()(unread)
 
 
 def test_symbols_do_not_count_as_letters() -> None:
     signs = [Character("★", 1.0, 0.2), Character("□", 1.0, 0.5), Character("一", 0.0, 0.8)]
-    assert features(0.6, signs, 2.0, 0.1).letters == 0.0
-    assert features(0.6, [Character("€", 1.0, 0.5)], 2.0, 0.1).letters == pytest.approx(np.log(2))
+    assert features(detection(MIDDLE, 0.6), signs, 2.0, 0.1).letters == 0.0
+    assert features(detection(MIDDLE, 0.6), [Character("€", 1.0, 0.5)], 2.0, 0.1).letters == pytest.approx(np.log(2))
