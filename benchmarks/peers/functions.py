@@ -86,7 +86,7 @@ def open_models() -> None:
 
 def decode_to_detect(data: bytes) -> Picture:
     """The picture as the detector needs it: a large JPEG at a reduced scale."""
-    return decode_reduced(data, LIMITS, DETECT.scale.factor) or decode(data, LIMITS)
+    return decode_reduced(data, LIMITS, DETECT.view.factor) or decode(data, LIMITS)
 
 
 def detect(picture: Picture) -> list[Region]:

@@ -38,6 +38,10 @@ SQUARISH = 2.5
 MOST_READ = 5
 """Largest length of what is read of a line, in heights of the line."""
 
+LIKE_HEIGHT, NEAR = 1.4, 6.0
+"""Ratio of the heights of two texts with like letters, and how far apart they stand at most, in
+heights, if one is the other's company.
+"""
 NOT_CONFIRMED = "not_confirmed"
 TOO_HIGH = "too_high"
 TOO_LARGE = "too_large"
@@ -129,6 +133,10 @@ class Confirmation:
     """
     read_area: float = 0.05
     """The same for the share of the picture that one text covers."""
+    score_in_company: float = 0.2
+    """The rule's score from which a text is confirmed if it stands near a confirmed one whose
+    letters are as high: the short numbers of a table, the last word of a caption.
+    """
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
 
@@ -137,11 +145,23 @@ class Confirmation:
 
         `rgb` is that picture, perhaps reduced.
         """
-        verdicts = [self._verdict(rgb, text, width, height) for text in texts]
+        verdicts = self._in_company(texts, [self._verdict(rgb, text, width, height) for text in texts])
         confirmed = [text.polygon for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
         if sum(map(_area, confirmed)) > self.most_area * width * height:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
+
+    def _in_company(self, texts: Sequence[FoundText], verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The verdicts, with less proof asked of a text near a confirmed one with like letters."""
+        confirmed = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
+        return [
+            Verdict(None, verdict.score)
+            if verdict.reason == NOT_CONFIRMED
+            and verdict.score >= self.score_in_company
+            and any(_is_company(text, other) for other in confirmed)
+            else verdict
+            for text, verdict in zip(texts, verdicts, strict=True)
+        ]
 
     def bound(self, polygon: Polygon, width: int, height: int) -> str | None:
         """The bound that a text exceeds in a width x height picture, as a reason; None within."""
@@ -180,6 +200,17 @@ class Confirmation:
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best)
+
+
+def _is_company(text: FoundText, other: FoundText) -> bool:
+    """Whether two texts stand near each other and have letters of like height."""
+    heights = stroke_height(text.polygon), stroke_height(other.polygon)
+    if max(heights) > LIKE_HEIGHT * min(heights):
+        return False
+    centres = (np.mean(one.polygon, axis=0) for one in (text, other))
+    halves = (np.ptp(np.asarray(one.polygon), axis=0) / 2 for one in (text, other))
+    gaps = np.abs(next(centres) - next(centres)) - sum(halves)
+    return bool(gaps.max() <= NEAR * max(heights))
 
 
 def _area(polygon: Polygon) -> float:

@@ -179,6 +179,26 @@ def test_too_much_text_counts_only_what_is_confirmed_and_concerns_all_of_it() ->
     assert [found.reason for found in verdicts] == ["not_confirmed", None] * 4 + ["not_confirmed"]
 
 
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        (box(330, 150, 72, 36), None),
+        (box(330, 420, 72, 36), "not_confirmed"),
+        (box(330, 150, 36, 18), "not_confirmed"),
+    ],
+    ids=["near and as high", "far away", "near and lower"],
+)
+def test_less_proof_is_asked_of_a_text_near_a_confirmed_one_with_like_letters(
+    beside: list[list[float]], reason: str | None
+) -> None:
+    texts = [detection(beside, 0.92), detection(box(300, 100, 200, 36), 0.95)]
+    alone, sure = Confirmation(score_in_company=2.0).verdicts(GROUND, texts, 800, 600)
+    assert (alone.reason, sure.reason) == ("not_confirmed", None)
+    found, _ = Confirmation(score_in_company=alone.score).verdicts(GROUND, texts, 800, 600)
+    assert found.reason == reason
+    assert Confirmation(score_in_company=alone.score + 0.01).verdicts(GROUND, texts, 800, 600)[0] == alone
+
+
 def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
     picture, coverage = draw(GROUND, CAPTIONS["large"])
     polygon = polygon_around(coverage)
