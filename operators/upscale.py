@@ -19,6 +19,7 @@ from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.checks import check
 from operators.rows.records import JsonObject, ModelRecord, RegionRecord
+from operators.rows.regions import OPEN
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows
 from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.detail_guard import Guard
@@ -209,8 +210,8 @@ def detail_ratios(result: Pixels, place: Surroundings, noise: float) -> list[flo
 
 def _has_other_size(region: Region) -> bool:
     """Whether a region is open and has a fill of another size than its crop."""
-    fill, crop = region.fill(), region.crop
-    return region["state"] == "open" and fill is not None and fill.shape[:2] != (crop.height, crop.width)
+    fill = region.fill() if region["state"] == OPEN else None
+    return fill is not None and fill.shape[:2] != (region.crop.height, region.crop.width)
 
 
 def _as_bytes(values: Colour) -> Pixels:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -152,7 +151,6 @@ def first_look() -> FirstLook:
     return load_once("first-look", "shipped", "cpu", lambda: FirstLook(PATH))
 
 
-@cache
 def first_look_identity() -> ModelRecord:
     """What run.json records of the network."""
     return {"alias": "first-look", "licence": "Apache-2.0", "sha256": file_sha256(PATH)}

@@ -35,6 +35,8 @@ LETTERLIKE = "%&?!@#©®"
 """Characters that count as read although they are neither letters, digits nor currency signs."""
 SQUARISH = 2.5
 """Ratio of sides below which the text may run along the shorter side of its rectangle."""
+BANNER = 3
+"""Ratio of sides from which a picture is a banner."""
 MOST_READ = 5
 """Largest length of what is read of a line, in heights of the line."""
 
@@ -108,8 +110,10 @@ class Confirmation:
     """The bounds of a text's size; within them the learnt rule decides."""
 
     tallest_share: float = 0.6
-    """Largest height of a line, as a share of the picture's shorter side. What is higher is as a
-    rule the subject of the picture, and too little ground is left to rebuild it from.
+    """Largest height of a line, as a share of the picture's shorter side, or of a third of the
+    longer one if that is more: a banner has ground to the left and right of its line. What is
+    higher is as a rule the subject of the picture, and too little ground is left to rebuild it
+    from.
     """
     tallest: int = 1024
     """Largest height of a line, in pixels; no fill invents a hole this high credibly."""
@@ -166,7 +170,8 @@ class Confirmation:
     def bound(self, polygon: Polygon, width: int, height: int) -> str | None:
         """The bound that a text exceeds in a width x height picture, as a reason; None within."""
         short = stroke_height(polygon)
-        if short > self.tallest_share * min(width, height) or short > self.tallest:
+        side = max(min(width, height), max(width, height) / BANNER)
+        if short > self.tallest_share * side or short > self.tallest:
             return TOO_HIGH
         return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
 

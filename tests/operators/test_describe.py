@@ -152,11 +152,8 @@ def test_a_text_over_a_face_is_known_from_one_beside_it(
     for text, height in (("PROOF", 160), ("BESIDE", 470)):
         cv2.putText(picture, text, (90, height), cv2.FONT_HERSHEY_SIMPLEX, 2.6, (255, 255, 255), 14)
     found = Soften().apply(Detect().apply(rows({"bytes": saved(picture, "PNG")})))
-    over, beside = (
-        dict(region["metadata"])
-        for region in sorted(row_views(Describe().apply(found))[0].regions, key=lambda region: region.crop.y)
-        if region["metadata"]
-    )
+    described = [region for region in row_views(Describe().apply(found))[0].regions if region["metadata"]]
+    over, beside = (dict(region["metadata"]) for region in sorted(described, key=lambda region: region.crop.y))
     assert over["on_face"] > 0.1
     assert over["face_strokes"] > 0.1
     assert (beside["on_face"], beside["face_strokes"]) == (0.0, 0.0)

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from operators.rows.box import Box
+from operators.rows.regions import new_region
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, row_views
 from operators.upscale import Upscale, count_lost_octaves
@@ -66,6 +68,15 @@ def test_fills_of_full_size_and_accepted_regions_pass_untouched(rows, open_regio
     for region in (full, accepted):
         table = rows({"width": 512, "height": 512, "regions": [region]})
         assert Upscale().apply(table).drop_columns(["timings"]).equals(table.drop_columns(["timings"]))
+
+
+def test_a_text_that_is_kept_and_has_no_crop_does_not_hinder_the_others(rows, open_region, crop, half):
+    kept = new_region([[[0, 0], [9, 0], [9, 9]]], 0.6, "text", np.ones((4, 4), np.uint8), Box(0, 0, 10, 10), "not_confirmed")
+    filled = open_region(240, 320, *crop, fill=fill_record(half), rung="x")
+    done = Upscale().apply(rows({"width": 512, "height": 512, "regions": [kept, filled]}))
+    assert done["failure"].to_pylist() == [None]
+    first, second = done["regions"].to_pylist()[0]
+    assert (first["fill"], second["fill"]["width"]) == (None, SIDE)
 
 
 def test_a_lost_detail_is_rebuilt_and_comes_closer_to_the_ring(crop, half):

@@ -179,6 +179,13 @@ def test_too_much_text_counts_only_what_is_confirmed_and_concerns_all_of_it() ->
     assert [found.reason for found in verdicts] == ["not_confirmed", None] * 4 + ["not_confirmed"]
 
 
+def test_a_line_may_be_as_high_as_its_banner() -> None:
+    line = box(300, 5, 160, 54)
+    assert Confirmation().bound(line, 800, 64) is None
+    assert Confirmation().bound(line, 64, 800) is None
+    assert Confirmation().bound(line, 190, 64) == "too_high"
+
+
 @pytest.mark.parametrize(
     ("beside", "reason"),
     [
