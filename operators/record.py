@@ -28,7 +28,8 @@ FOUND, NOTHING_FOUND = "found", "nothing_found"
 class Record(Operator):
     """Store the mask of every image in which text was found, then commit the batch's ledger rows.
 
-    Images are neither edited nor delivered. A mask is a PNG of the image's size under DEST/masks,
+    Masks come from `soften`; without it in the flow there are none. Images are neither edited nor
+    delivered. A mask is a PNG of the image's size under DEST/masks,
     at the image's relative path with `.png` added: 255 where the strokes of a text are, else 0.
     Other editors take it as it is, and so does `cleanplate inpaint --masks DEST/masks --mask-name
     '{name}.png'`.

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from operators.models.threads import use_one_thread
 from operators.vision.text_detector import Scale, text_detector
+from training.checkpoint import Checkpoint, averaged
 from training.first_look_data import CELL, SIDE, Materials, example, typefaces
 from training.strokes import make_small_copies
 
@@ -37,7 +38,7 @@ HELD_OUT = 5
 CHUNK = 250
 """Examples that one job draws."""
 SURE = 0.7
-"""The detector's score from which a picture is left out, because it holds text of its own."""
+"""A picture in which the detector finds text with at least this score is not used."""
 
 
 class FirstLook(nn.Module):
@@ -253,17 +254,10 @@ def train(pictures: np.ndarray, truth: np.ndarray, arguments: argparse.Namespace
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     network = FirstLook().to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
+    average = averaged(network, 0.995)
     optimiser = torch.optim.AdamW(network.parameters(), arguments.learning_rate, weight_decay=1e-3)
-    checkpoint, step, spent = arguments.work / "checkpoint.pt", 0, 0.0
-    if arguments.resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, spent = state["step"], state["minutes"]
+    checkpoint = Checkpoint(arguments.work / "checkpoint.pt", network, average, optimiser)
+    step, spent = checkpoint.load() if arguments.resume else (0, 0.0)
     rng, start, running = np.random.default_rng(step), time.time(), 0.0
     curve = arguments.work / "curve.jsonl"
     while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
@@ -284,8 +278,7 @@ def train(pictures: np.ndarray, truth: np.ndarray, arguments: argparse.Namespace
         running = float(loss.detach()) if step == 0 else 0.98 * running + 0.02 * float(loss.detach())
         step += 1
         if step % 200 == 0:
-            state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({**state, "step": step, "minutes": minutes}, checkpoint)
+            checkpoint.save(step, minutes)
             export(average.module, arguments.out / "first_look.onnx")
             figures = validate(average.module, pictures[-CHUNK:], truth[-CHUNK:]) if step % 1000 == 0 else {}
             line = json.dumps({"step": step, "minutes": round(minutes, 1), "training": round(running, 4), **figures})

@@ -29,6 +29,7 @@ from PIL import Image, ImageFont
 from torch import nn
 
 from flows.evaluation.draw_text import Caption, draw
+from training.checkpoint import Checkpoint, averaged
 
 LINE_HEIGHT = 56
 HEIGHT, WIDTH = 112, 288
@@ -343,17 +344,10 @@ def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace
     network = StrokeNet()
     if arguments.start:
         start_from(network, arguments.start)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
+    average = averaged(network, 0.998)
     optimiser = torch.optim.AdamW(network.parameters(), arguments.learning_rate, weight_decay=1e-4)
-    checkpoint, step, spent = arguments.work / "checkpoint.pt", 0, 0.0
-    if arguments.resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, spent = state["step"], state["minutes"]
+    checkpoint = Checkpoint(arguments.work / "checkpoint.pt", network, average, optimiser)
+    step, spent = checkpoint.load() if arguments.resume else (0, 0.0)
     rng, start, running = np.random.default_rng(step), time.time(), 0.0
     while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
         for group in optimiser.param_groups:
@@ -383,8 +377,7 @@ def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace
         running = 0.98 * running + 0.02 * float(loss.detach())
         step += 1
         if step % 100 == 0:
-            state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({**state, "step": step, "minutes": minutes}, checkpoint)
+            checkpoint.save(step, minutes)
             arguments.out.mkdir(parents=True, exist_ok=True)
             export(average.module, arguments.out)
             print(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.ledger import ledger
+from operators.rows.failure import Failure, RunError
 from operators.rows.regions import KEPT
 from operators.rows.schema import POLYGON
 from operators.storage import files as storage
@@ -47,8 +48,15 @@ KINDS = ("text", "mark")
 def export_findings(dest: str) -> None:
     """Write DEST/findings/part-N.parquet for each shard of the ledger, and DEST/coco.json.
 
-    Raises Failure if the storage refuses them.
+    Raises RunError with exit code 3 if the storage refuses them.
     """
+    try:
+        _export(dest)
+    except Failure as failure:
+        raise RunError(failure.code, failure.message, exit_code=3) from failure
+
+
+def _export(dest: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "coco.json"
         with path.open("w", encoding="utf-8") as file:

@@ -21,8 +21,8 @@ Plane = npt.NDArray[np.float32]
 BESIDE = 8
 """Distance in pixels from the hole within which the ground must be plain."""
 NEXT = 5
-"""Distance in pixels from the hole within which plain ground is enough to be known. It is that of a
-narrow panel, beyond whose edge there may be anything; what runs under a text is seen next to it.
+"""Ground that is plain within this distance in pixels from the hole is known. What runs under a
+text is seen so close to it. A narrow panel is no wider; beyond its edge there may be anything.
 """
 LEAST_PART = 0.05
 """Least pixels beside the hole that a part of the ground has, as a share of the largest part's."""

@@ -22,8 +22,8 @@ from operators.vision.first_look import Cells, Plane
 LEAST_TEXT = 0.28
 """Probability from which a cell may hold text."""
 BESIDE, LEAST_BESIDE = 2, 0.5
-"""Cells around a cell, and the share of the surest of them that its probability reaches at least;
-the rim of a line is less sure than its middle.
+"""A cell counts only if its probability is at least this share of the highest one within this many
+cells. This cuts off the rim of a line, which is less sure than its middle.
 """
 LEAST_PEAK = 0.45
 """Probability that the surest cell of a group has at least."""
@@ -34,23 +34,21 @@ the copy that is larger.
 UPRIGHT = math.radians(8)
 """Angle below which the detector needs no turned picture."""
 COHERENT = 0.92
-"""Length of the sum of the directions of a group's cells, as a share of the sum of their lengths,
-from which they form one straight line.
-"""
+"""Length of the mean direction of a group's cells, 0..1, from which their line is straight."""
 MOST_THICK = 2.0
 """How much thicker a group may be than its letters are high if it is one line."""
 LEAST_BAND = 4.0
-"""Cells of a bent line, in squares of its thickness; what is shorter is no line."""
-REACH = 1.2
+"""Fewest cells of a bent line, as a multiple of the square of its thickness."""
+DIRECTION_SIGMA = 1.2
 """Standard deviation of the window in which a line's direction is seen, in heights of its letters.
 """
 SECTOR = math.radians(30)
 """Width of the sectors of directions into which a bent line is parted."""
 MARGIN = 1.0
 """What the detector sees around a group, in heights of its letters."""
-DEAR = 1.4
-"""Largest area of a merged rectangle, as a multiple of the areas of its parts."""
-ALIKE = 1.0
+MOST_MERGED = 1.4
+"""Largest size of two merged areas, as a multiple of the sum of their sizes."""
+MOST_OCTAVES = 1.0
 """Octaves by which the heights of letters in one area differ at most."""
 
 
@@ -67,8 +65,6 @@ class Area:
     """The rectangle in pixels, once the picture has been turned upright about its origin."""
     height: float
     """Height of the letters in pixels."""
-    score: float
-    """Mean probability of text in its cells, 0..1."""
     margin: float = 0.0
     """How far the rectangle reaches beyond its cells, in pixels."""
     bent: bool = False
@@ -90,7 +86,6 @@ class Area:
             max(self.right, other.right),
             max(self.bottom, other.bottom),
             height,
-            weight * self.score + (1 - weight) * other.score,
             max(self.margin, other.margin),
         )
 
@@ -138,7 +133,7 @@ def _groups(cells: Cells, lowest: float) -> list[_Group]:
         rest, inside = labels[place] == number, cells.part(place)
         while rest.any():
             middle = np.median(octave[place][rest])
-            chosen = rest & (np.abs(octave[place] - middle) <= 2 * ALIKE)
+            chosen = rest & (np.abs(octave[place] - middle) <= 2 * MOST_OCTAVES)
             if not chosen.any():
                 chosen = rest
             if inside.text[chosen].max() >= LEAST_PEAK:
@@ -179,7 +174,7 @@ def _directions(group: _Group) -> tuple[Plane, Plane]:
     rows, columns = (values * weight for values in np.indices(members.shape).astype(np.float32))
     # Blurred with the number of cells, the products are the moments of the cells around each cell.
     products = np.dstack([weight, columns, rows, columns * columns, rows * rows, columns * rows])
-    moments = cv2.GaussianBlur(products, (0, 0), REACH * height, borderType=cv2.BORDER_CONSTANT)
+    moments = cv2.GaussianBlur(products, (0, 0), DIRECTION_SIGMA * height, borderType=cv2.BORDER_CONSTANT)
     x, y, across, down, both = np.moveaxis(moments[:, :, 1:] / np.maximum(moments[:, :, :1], 1e-6), 2, 0)
     cosine: Plane = (across - x * x) - (down - y * y)
     sine: Plane = -2 * (both - x * y)
@@ -202,8 +197,7 @@ def _area(group: _Group, angle: float) -> Area:
     height = float(np.median(cells.height[members]))
     margin = MARGIN * height + cells.side / 2
     (left, top), (right, bottom) = upright.min(axis=0) - margin, upright.max(axis=0) + margin
-    score = float(cells.text[members].mean())
-    return Area(angle, float(left), float(top), float(right), float(bottom), height, score, margin)
+    return Area(angle, float(left), float(top), float(right), float(bottom), height, margin)
 
 
 def turned(angle: float) -> npt.NDArray[np.float64]:
@@ -221,7 +215,7 @@ def _merged(found: Sequence[Area]) -> list[Area]:
             for second in range(len(areas) - 1, first, -1):
                 if _alike(areas[first], areas[second]):
                     together = areas[first].merged(areas[second])
-                    if together.size <= DEAR * (areas[first].size + areas[second].size):
+                    if together.size <= MOST_MERGED * (areas[first].size + areas[second].size):
                         areas[first] = together
                         del areas[second]
                         changed = True
@@ -230,6 +224,6 @@ def _merged(found: Sequence[Area]) -> list[Area]:
 
 def _alike(one: Area, other: Area) -> bool:
     """Whether two areas may be looked at as one."""
-    if one.bent or other.bent or one.angle != other.angle or abs(math.log2(one.height / other.height)) > ALIKE:
+    if one.bent or other.bent or one.angle != other.angle or abs(math.log2(one.height / other.height)) > MOST_OCTAVES:
         return False
     return one.touches(other)

@@ -17,9 +17,9 @@ from operators.vision.areas import Area, turned
 from operators.vision.text_detector import Probability, TextDetector, has_contrast, local_contrast
 
 LEAST_HEIGHT, GOOD_LOW = 11.0, 15.0
-"""Height of letters in pixels below which an area is enlarged, and to which it is then brought."""
+"""An area whose letters are lower than the first height, in pixels, is enlarged to the second."""
 MOST_HEIGHT, GOOD_HIGH = 56.0, 40.0
-"""Height of letters in pixels above which an area is reduced, and to which it is then brought."""
+"""An area whose letters are higher than the first height, in pixels, is reduced to the second."""
 MOST_ENLARGED = 2.0
 """How much an area is enlarged at most."""
 LONGEST = 1280
@@ -60,8 +60,8 @@ class FoundText:
         return replace(self, polygon=polygon, box=box)
 
 
-class Canvas:
-    """A picture and its reduced copies, each half as large, from which areas are cut.
+class ImagePyramid:
+    """A picture and reduced copies of it, each half as large, from which areas are cut.
 
     `rgb` may be a reduced decode of the width x height picture.
     """
@@ -101,7 +101,7 @@ class Canvas:
         return float(self._copies[level].shape[1] / self.width)
 
 
-def look_at(canvas: Canvas, area: Area, detector: TextDetector, least_score: float) -> list[FoundText]:
+def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float) -> list[FoundText]:
     """The texts of an area with at least this score (0..1).
 
     Of a part of a bent line the detector sees a few letters, so that part is one text as a whole if
@@ -113,12 +113,12 @@ def look_at(canvas: Canvas, area: Area, detector: TextDetector, least_score: flo
             area,
             left=float(max(0, math.floor(area.left))),
             top=float(max(0, math.floor(area.top))),
-            right=float(min(canvas.width, math.ceil(area.right))),
-            bottom=float(min(canvas.height, math.ceil(area.bottom))),
+            right=float(min(pyramid.width, math.ceil(area.right))),
+            bottom=float(min(pyramid.height, math.ceil(area.bottom))),
         )
     texts: list[FoundText] = []
     for piece in _pieces(area, scale):
-        part, to_picture = canvas.cut(piece, scale)
+        part, to_picture = pyramid.cut(piece, scale)
         if not has_contrast(part).any():
             continue
         probability = detector.probability(stretched(part), 1.0)
@@ -128,8 +128,8 @@ def look_at(canvas: Canvas, area: Area, detector: TextDetector, least_score: flo
         for polygon, score in zip(polygons, scores, strict=True):
             if score >= least_score and has_contrast(_around(part, polygon)).any():
                 corners = np.asarray(polygon) @ to_picture[:, :2].T + to_picture[:, 2]
-                corners = np.clip(corners, 0, [canvas.width - 1, canvas.height - 1])
-                text = _found(corners, float(score), probability, to_picture, canvas.width, canvas.height)
+                corners = np.clip(corners, 0, [pyramid.width - 1, pyramid.height - 1])
+                text = _found(corners, float(score), probability, to_picture, pyramid.width, pyramid.height)
                 texts += [text] if text is not None else []
     return texts
 

@@ -15,7 +15,7 @@ import numpy as np
 from operators.masks.geometry import Polygon, covers, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.areas import areas
-from operators.vision.close_look import Canvas, FoundText, look_at
+from operators.vision.close_look import FoundText, ImagePyramid, look_at
 from operators.vision.first_look import first_look, likelihood
 from operators.vision.text_detector import text_detector
 
@@ -23,9 +23,9 @@ LEAST_SIDE = 8
 """Shortest side, in pixels, of a picture that is looked at; smaller ones hold no legible text."""
 SAME = 0.5
 """Share of a polygon that a larger one covers if both are the same text, seen twice."""
-OF_LINES, LOWER = 0.4, 0.7
-"""Share of a polygon that lower lines cover if it is those lines, seen as one; and how much lower
-they are at least.
+LINES_COVER, LINES_LOWER = 0.4, 0.7
+"""A polygon is several lines seen as one if lines cover more than this share of it, each lower than
+this share of its height.
 """
 
 
@@ -38,11 +38,12 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     """
     if min(width, height) < LEAST_SIDE:
         return []
-    canvas = Canvas(rgb, width, height)
+    pyramid = ImagePyramid(rgb, width, height)
     copies = first_look().cells(rgb, width, height, factor)
+    network = text_detector(detector)
     found: list[FoundText] = []
     for area in areas(copies):
-        found += look_at(canvas, area, text_detector(detector), least_score)
+        found += look_at(pyramid, area, network, least_score)
     return [replace(text, likelihood=likelihood(copies, text.polygon)) for text in without_repeats(found)]
 
 
@@ -62,11 +63,11 @@ def _holds_lines(text: FoundText, texts: Sequence[FoundText]) -> bool:
     lower = [
         other
         for other in texts
-        if stroke_height(other.polygon) < LOWER * height
+        if stroke_height(other.polygon) < LINES_LOWER * height
         and other.box.overlaps(text.box)
         and covers(text.polygon, other.polygon, SAME)
     ]
-    return len(lower) > 1 and sum(_area(other.polygon) for other in lower) > OF_LINES * area
+    return len(lower) > 1 and sum(_area(other.polygon) for other in lower) > LINES_COVER * area
 
 
 def _area(polygon: Polygon) -> float:

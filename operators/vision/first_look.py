@@ -45,18 +45,19 @@ Plane = npt.NDArray[np.float32]
 class View:
     """The size of a picture when the first look sees it; the longer side has no bound."""
 
-    shortest: int = 512
-    """Shorter side in pixels below which a picture is enlarged, MOST_ENLARGED times at most."""
-    longest: int = 1440
-    """Shorter side in pixels above which it is reduced."""
+    least_side: int = 512
+    """Shorter side in pixels below which a picture is enlarged."""
+    most_side: int = 1440
+    """Shorter side in pixels above which a picture is reduced."""
     most_enlarged: float = 2.0
+    """How much a picture is enlarged at most."""
 
     def factor(self, width: int, height: int) -> float:
         """Pixels of the view per pixel of a width x height picture."""
         shorter = min(width, height)
-        if shorter > self.longest:
-            return self.longest / shorter
-        return min(self.most_enlarged, max(1.0, self.shortest / shorter))
+        if shorter > self.most_side:
+            return self.most_side / shorter
+        return min(self.most_enlarged, max(1.0, self.least_side / shorter))
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ class Cells:
     """Side of a cell in pixels of the picture."""
     text: Plane
     """The probability of text, 0..1."""
-    mark: Plane
-    """The probability of a mark that is no text, 0..1."""
     height: Plane
     """Height of the letters in pixels of the picture, if there are any."""
     cosine: Plane
@@ -77,7 +76,7 @@ class Cells:
 
     def part(self, place: tuple[slice, slice]) -> Cells:
         """The cells of some rows and columns."""
-        planes = (self.text, self.mark, self.height, self.cosine, self.sine)
+        planes = (self.text, self.height, self.cosine, self.sine)
         return Cells(self.side, *(plane[place] for plane in planes))
 
 
@@ -131,9 +130,9 @@ class FirstLook:
                 cells = self._run(np.ascontiguousarray(part))[:, above // CELL :, before // CELL :]
                 place = planes[:, top // CELL : (top + TILE) // CELL, left // CELL : (left + TILE) // CELL]
                 place[:] = cells[:, : place.shape[1], : place.shape[2]]
-        text, mark, octave, cosine, sine = planes
+        text, _, octave, cosine, sine = planes
         letters = np.asarray(np.exp2(np.clip(octave, -2, 3)) * UNIT * scale, np.float32)
-        return Cells(CELL * scale, text, mark, letters, cosine, sine)
+        return Cells(CELL * scale, text, letters, cosine, sine)
 
     def _run(self, rgb: Pixels) -> Plane:
         height, width = rgb.shape[:2]

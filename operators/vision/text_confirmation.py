@@ -1,11 +1,11 @@
 """Is a detection really text?
 
 The detector takes leaves, fences and whole pictures for text now and then. A detection counts as
-text only within bounds of size, and only if a second look confirms it: the recogniser reads
-characters there, or the detector's own score is high for a line of usual shape. Characters read
+text only within bounds of size, and only if a rule confirms it. The rule weighs what the first look
+and the detector say, the shape of the line, and what the recogniser reads there. Characters read
 never count against a text, because the recogniser does not know every script. It is therefore
-asked only where the detector is not sure by itself. Only where much of the picture is at stake
-must it have read something.
+asked only where the two networks are not sure by themselves. Only where much of the picture is at
+stake must it have read something.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -41,9 +41,7 @@ MOST_READ = 5
 """Largest length of what is read of a line, in heights of the line."""
 
 LIKE_HEIGHT, NEAR = 1.4, 6.0
-"""Ratio of the heights of two texts with like letters, and how far apart they stand at most, in
-heights, if one is the other's company.
-"""
+"""Largest ratio of the heights of two neighbours, and their largest distance in heights."""
 NOT_CONFIRMED = "not_confirmed"
 TOO_HIGH = "too_high"
 TOO_LARGE = "too_large"
@@ -137,7 +135,7 @@ class Confirmation:
     """
     read_area: float = 0.05
     """The same for the share of the picture that one text covers."""
-    score_in_company: float = 0.2
+    score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
     letters are as high: the short numbers of a table, the last word of a caption.
     """
@@ -149,20 +147,20 @@ class Confirmation:
 
         `rgb` is that picture, perhaps reduced.
         """
-        verdicts = self._in_company(texts, [self._verdict(rgb, text, width, height) for text in texts])
+        verdicts = self._with_neighbours(texts, [self._verdict(rgb, text, width, height) for text in texts])
         confirmed = [text.polygon for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
         if sum(map(_area, confirmed)) > self.most_area * width * height:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
 
-    def _in_company(self, texts: Sequence[FoundText], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _with_neighbours(self, texts: Sequence[FoundText], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The verdicts, with less proof asked of a text near a confirmed one with like letters."""
         confirmed = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
         return [
             Verdict(None, verdict.score)
             if verdict.reason == NOT_CONFIRMED
-            and verdict.score >= self.score_in_company
-            and any(_is_company(text, other) for other in confirmed)
+            and verdict.score >= self.score_beside_text
+            and any(_are_neighbours(text, other) for other in confirmed)
             else verdict
             for text, verdict in zip(texts, verdicts, strict=True)
         ]
@@ -207,15 +205,14 @@ class Confirmation:
         return Verdict(NOT_CONFIRMED, best)
 
 
-def _is_company(text: FoundText, other: FoundText) -> bool:
+def _are_neighbours(text: FoundText, other: FoundText) -> bool:
     """Whether two texts stand near each other and have letters of like height."""
     heights = stroke_height(text.polygon), stroke_height(other.polygon)
     if max(heights) > LIKE_HEIGHT * min(heights):
         return False
-    centres = (np.mean(one.polygon, axis=0) for one in (text, other))
-    halves = (np.ptp(np.asarray(one.polygon), axis=0) / 2 for one in (text, other))
-    gaps = np.abs(next(centres) - next(centres)) - sum(halves)
-    return bool(gaps.max() <= NEAR * max(heights))
+    first, second = np.asarray(text.polygon), np.asarray(other.polygon)
+    gap = np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0)).max()
+    return bool(gap <= NEAR * max(heights))
 
 
 def _area(polygon: Polygon) -> float:

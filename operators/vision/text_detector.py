@@ -21,7 +21,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
-from operators.vision.detector_file import fetch_detector, habits_of
+from operators.vision.detector_file import fetch_detector, preprocessing_of
 
 PACKAGED = "pp-ocr-v6-small"
 """The alias of the packaged detector."""
@@ -93,7 +93,7 @@ class TextDetector:
     def __init__(self, path: Path) -> None:
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        self._habits = habits_of(path)
+        self._preprocessing = preprocessing_of(path)
         self._session = onnx_session(path)
         self._input = self._session.get_inputs()[0].name
         self._polygons = DBPostProcess(thresh=TEXT_THRESHOLD, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
@@ -107,10 +107,10 @@ class TextDetector:
         padded = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REPLICATE)
         values = np.empty((1, 3, *padded.shape[:2]), np.float32)
         # In place, because whole copies of this array would set the process's peak memory.
-        for channel, place in enumerate(range(3) if self._habits.order == "rgb" else (2, 1, 0)):
-            mean, deviation = self._habits.mean[channel], self._habits.deviation[channel]
-            np.divide(padded[:, :, place], 255 * deviation, out=values[0, channel], dtype=np.float32)
-            values[0, channel] -= mean / deviation
+        for channel, place in enumerate(range(3) if self._preprocessing.order == "rgb" else (2, 1, 0)):
+            mean, std = self._preprocessing.mean[channel], self._preprocessing.std[channel]
+            np.divide(padded[:, :, place], 255 * std, out=values[0, channel], dtype=np.float32)
+            values[0, channel] -= mean / std
         with timed("model"):
             result: Probability = self._session.run(None, {self._input: values})[0][0, 0]
         return result[:height, :width]
@@ -136,7 +136,7 @@ def text_detector(source: str = "") -> TextDetector:
 def check_detector(source: str) -> None:
     """Raise RunError model_unavailable or model_invalid unless a file is a detector."""
     path = fetch_detector(source)
-    habits_of(path)
+    preprocessing_of(path)
     try:
         seen = text_detector(source).probability(np.zeros((MULTIPLE, 2 * MULTIPLE, 3), np.uint8), 1.0)
     except Exception as error:  # ONNX Runtime raises classes of its own for whatever is wrong.

@@ -15,7 +15,7 @@ def cells(*lines: tuple[tuple[slice, slice], float, float], text: float = 0.9) -
     """Cells with lines of text: their place, the height of their letters and their angle in
     degrees.
     """
-    planes = {name: np.zeros((ROWS, COLUMNS), np.float32) for name in ("text", "mark", "height", "cosine", "sine")}
+    planes = {name: np.zeros((ROWS, COLUMNS), np.float32) for name in ("text", "height", "cosine", "sine")}
     planes["height"][:] = 16
     for place, height, degrees in lines:
         planes["text"][place], planes["height"][place] = text, height

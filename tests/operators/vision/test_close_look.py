@@ -13,12 +13,12 @@ from operators.masks.geometry import covers, rasterised
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.vision.areas import Area
-from operators.vision.close_look import FAINT, LONGEST, Canvas, look_at, stretched
+from operators.vision.close_look import FAINT, LONGEST, ImagePyramid, look_at, stretched
 from operators.vision.text_detector import text_detector
 
 WIDTH, HEIGHT = 900, 600
 GROUND = np.full((HEIGHT, WIDTH, 3), (190, 200, 180), np.uint8)
-WHOLE = Area(0.0, 0.0, 0.0, WIDTH, HEIGHT, 30.0, 0.9)
+WHOLE = Area(0.0, 0.0, 0.0, WIDTH, HEIGHT, 30.0)
 
 
 def written(angle: float = 0.0, size: int = 42, **style: object) -> tuple[Pixels, np.ndarray]:
@@ -30,12 +30,12 @@ def upright(angle: float, height: float = 30.0) -> Area:
     """The area around the middle of the picture, for lines of this angle in degrees."""
     turn = math.radians(angle)
     x, y = WIDTH / 2 * math.cos(turn) - HEIGHT / 2 * math.sin(turn), WIDTH / 2 * math.sin(turn) + HEIGHT / 2 * math.cos(turn)
-    return Area(turn, x - 200, y - 60, x + 200, y + 60, height, 0.9)
+    return Area(turn, x - 200, y - 60, x + 200, y + 60, height)
 
 
 def test_an_area_of_the_whole_picture_at_its_size_is_the_picture() -> None:
     picture, _ = written(20)
-    part, to_picture = Canvas(picture, WIDTH, HEIGHT).cut(WHOLE, 1.0)
+    part, to_picture = ImagePyramid(picture, WIDTH, HEIGHT).cut(WHOLE, 1.0)
     assert np.array_equal(part, picture)
     assert np.array_equal(to_picture, [[1, 0, 0], [0, 1, 0]])
 
@@ -43,7 +43,7 @@ def test_an_area_of_the_whole_picture_at_its_size_is_the_picture() -> None:
 @pytest.mark.parametrize("angle", [0, 33, -70, 90])
 def test_a_turned_line_is_cut_out_upright_and_leads_back_to_its_place(angle: int) -> None:
     picture, coverage = written(angle)
-    part, to_picture = Canvas(picture, WIDTH, HEIGHT).cut(upright(angle), 1.0)
+    part, to_picture = ImagePyramid(picture, WIDTH, HEIGHT).cut(upright(angle), 1.0)
     straight, _ = written(0)
     middle = straight[HEIGHT // 2 - 60 : HEIGHT // 2 + 60, WIDTH // 2 - 200 : WIDTH // 2 + 200]
     assert np.abs(part.astype(int) - middle).mean() < 4
@@ -54,7 +54,7 @@ def test_a_turned_line_is_cut_out_upright_and_leads_back_to_its_place(angle: int
 @pytest.mark.parametrize("angle", [0, 33, -70])
 def test_a_text_has_its_polygon_and_its_map_in_pixels_of_the_picture(angle: int) -> None:
     picture, coverage = written(angle)
-    (text,) = look_at(Canvas(picture, WIDTH, HEIGHT), upright(angle), text_detector(), 0.5)
+    (text,) = look_at(ImagePyramid(picture, WIDTH, HEIGHT), upright(angle), text_detector(), 0.5)
     assert covers(text.polygon, polygon_around(coverage), 0.93)
     seen = np.zeros((HEIGHT, WIDTH), np.float32)
     box = text.box
@@ -68,7 +68,7 @@ def test_a_text_has_its_polygon_and_its_map_in_pixels_of_the_picture(angle: int)
 def test_a_reduced_decode_leads_to_pixels_of_the_whole_picture() -> None:
     picture, coverage = written(0, size=90)
     half = np.ascontiguousarray(picture.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3)).astype(np.uint8))
-    texts = look_at(Canvas(half, WIDTH, HEIGHT), upright(0, height=65.0), text_detector(), 0.5)
+    texts = look_at(ImagePyramid(half, WIDTH, HEIGHT), upright(0, height=65.0), text_detector(), 0.5)
     covered = rasterised([text.polygon for text in texts], Box(0, 0, WIDTH, HEIGHT)) > 0
     assert covered[coverage > 0.3].mean() > 0.97
 
@@ -78,7 +78,7 @@ def test_a_long_line_is_seen_in_pieces_that_overlap() -> None:
     picture, coverage = draw(long, Caption("word " * 34, RobotoBold, 40, colour=(20, 20, 20)))
     assert (coverage > 0.3).any(axis=0).sum() > 2 * LONGEST
     texts = look_at(
-        Canvas(picture, long.shape[1], 80), Area(0.0, 0.0, 0.0, long.shape[1], 80.0, 30.0, 0.9), text_detector(), 0.5
+        ImagePyramid(picture, long.shape[1], 80), Area(0.0, 0.0, 0.0, long.shape[1], 80.0, 30.0), text_detector(), 0.5
     )
     covered = rasterised([text.polygon for text in texts], Box(0, 0, long.shape[1], 80)) > 0
     assert covered[coverage > 0.3].mean() > 0.99
@@ -93,14 +93,14 @@ def test_faint_pixels_are_stretched_and_others_stay() -> None:
 
 
 def test_an_area_without_contrast_has_no_text() -> None:
-    assert look_at(Canvas(GROUND, WIDTH, HEIGHT), WHOLE, text_detector(), 0.5) == []
+    assert look_at(ImagePyramid(GROUND, WIDTH, HEIGHT), WHOLE, text_detector(), 0.5) == []
 
 
 def test_a_part_of_a_bent_line_is_one_text_as_large_as_the_part() -> None:
     picture, _ = written(0)
     area = upright(0)
-    bent = Area(area.angle, area.left, area.top, area.right, area.bottom, area.height, 0.9, margin=20.0, bent=True)
-    (text,) = look_at(Canvas(picture, WIDTH, HEIGHT), bent, text_detector(), 0.5)
+    bent = Area(area.angle, area.left, area.top, area.right, area.bottom, area.height, margin=20.0, bent=True)
+    (text,) = look_at(ImagePyramid(picture, WIDTH, HEIGHT), bent, text_detector(), 0.5)
     (left, top), (right, bottom) = np.min(text.polygon, axis=0), np.max(text.polygon, axis=0)
     assert [left, top, right, bottom] == pytest.approx(
         [area.left + 20, area.top + 20, area.right - 21, area.bottom - 21], abs=1

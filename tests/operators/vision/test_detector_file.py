@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from flows.evaluation.draw_text import Caption, draw
 from operators.detect import Detect
 from operators.rows.failure import RunError
-from operators.vision.detector_file import Habits, fetch_detector, habits_of
+from operators.vision.detector_file import Preprocessing, fetch_detector, preprocessing_of
 from operators.vision.find_texts import find_texts
 from operators.vision.text_detector import check_detector, detector_path, text_detector
 
@@ -59,19 +59,19 @@ def test_a_detector_is_fetched_from_a_url_once_with_the_file_beside_it(
         file.write(b"order: bgr")
     path = fetch_detector("memory://models/own.onnx")
     assert path.read_bytes() == Path(copy).read_bytes()
-    assert habits_of(path) == Habits()
+    assert preprocessing_of(path) == Preprocessing()
     fsspec.filesystem("memory").rm("/models", recursive=True)
     assert fetch_detector("memory://models/own.onnx") == path
 
 
 def test_the_file_beside_it_says_what_a_detector_sees(tmp_path: Path) -> None:
     path = mean_of_channels(tmp_path / "mean.onnx")
-    (tmp_path / "mean.yaml").write_text("{order: rgb, mean: [0, 0, 0], deviation: [1, 2, 4]}")
+    (tmp_path / "mean.yaml").write_text("{order: rgb, mean: [0, 0, 0], std: [1, 2, 4]}")
     colour = np.full((32, 32, 3), (51, 102, 204), np.uint8)
     assert text_detector(path).probability(colour, 1.0)[0, 0] == pytest.approx((0.2 + 0.4 / 2 + 0.8 / 4) / 3)
 
 
-@pytest.mark.parametrize("text", ["order: gbr", "mean: [1, 2]", "colour: rgb", "order: [", "deviation: 3"])
+@pytest.mark.parametrize("text", ["order: gbr", "mean: [1, 2]", "colour: rgb", "order: [", "std: 3"])
 def test_a_wrong_file_beside_it_is_refused(tmp_path: Path, text: str) -> None:
     path = mean_of_channels(tmp_path / "mean.onnx")
     (tmp_path / "mean.yaml").write_text(text)

@@ -199,11 +199,11 @@ def test_less_proof_is_asked_of_a_text_near_a_confirmed_one_with_like_letters(
     beside: list[list[float]], reason: str | None
 ) -> None:
     texts = [detection(beside, 0.92), detection(box(300, 100, 200, 36), 0.95)]
-    alone, sure = Confirmation(score_in_company=2.0).verdicts(GROUND, texts, 800, 600)
+    alone, sure = Confirmation(score_beside_text=2.0).verdicts(GROUND, texts, 800, 600)
     assert (alone.reason, sure.reason) == ("not_confirmed", None)
-    found, _ = Confirmation(score_in_company=alone.score).verdicts(GROUND, texts, 800, 600)
+    found, _ = Confirmation(score_beside_text=alone.score).verdicts(GROUND, texts, 800, 600)
     assert found.reason == reason
-    assert Confirmation(score_in_company=alone.score + 0.01).verdicts(GROUND, texts, 800, 600)[0] == alone
+    assert Confirmation(score_beside_text=alone.score + 0.01).verdicts(GROUND, texts, 800, 600)[0] == alone
 
 
 def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
