@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from cluster.profile import laptop
+from flows.engine.run import run
 from flows.find_text import find_text
-from flows.flow import Flow
 from flows.reports.findings import FINDINGS, export_findings
 from flows.step_by_step import index_row
 from operators.ledger import ledger
+from operators.rows.failure import Failure, RunError
 from operators.rows.schema import check_schema
 
 
@@ -103,6 +105,22 @@ def test_a_ledger_without_a_text_has_empty_findings(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out" / "findings").num_rows == 0
 
 
-def test_a_flow_that_commits_its_rows_ends_a_run_itself() -> None:
-    assert [operator.ends for operator in find_text("out").operators] == [False, False, False, True]
-    assert not any(operator.ends for operator in Flow(find_text("out").operators[:-1]).operators)
+def test_a_run_of_a_flow_that_commits_its_rows_delivers_nothing(ray_here: None, source: Path, tmp_path: Path) -> None:
+    dest = str(tmp_path / "out")
+    summary = run(find_text(dest, masks=False), str(source), dest, laptop().with_workers(1))
+    assert summary.verdicts == {"found": 1, "nothing_found": 1, "failed": 1}
+    assert not (tmp_path / "out" / "images").exists()
+
+
+def test_findings_that_cannot_be_stored_are_one_line_and_exit_code_3(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_text(str(tmp_path), masks=False).run(index_row(source / "caption.png"))
+
+    def refuse(uri: str, data: bytes) -> None:
+        raise Failure("access_denied", uri)
+
+    monkeypatch.setattr("flows.reports.findings.storage.write", refuse)
+    with pytest.raises(RunError, match="access_denied") as refused:
+        export_findings(str(tmp_path))
+    assert refused.value.exit_code == 3

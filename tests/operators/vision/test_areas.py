@@ -42,6 +42,16 @@ def test_an_area_holds_its_line_and_a_margin_of_the_height_of_its_letters() -> N
     assert area.bottom - area.top < 4 * SIDE + 3 * 14
 
 
+def test_the_unsure_rim_of_a_line_does_not_belong_to_it() -> None:
+    (sure,) = areas([cells(LINE)])
+    with_rim = cells(LINE)
+    rim = np.zeros((ROWS, COLUMNS), bool)
+    rim[9:13, 4:31] = True
+    rim[10:12, 5:30] = False
+    with_rim.text[rim] = 0.35
+    assert areas([with_rim]) == [sure]
+
+
 def test_lines_of_a_paragraph_are_looked_at_together() -> None:
     lines = [(np.s_[row : row + 1, 5:30], 10.0, 0.0) for row in (10, 12, 14)]
     assert len(areas([cells(*lines)])) == 1

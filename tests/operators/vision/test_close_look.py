@@ -61,6 +61,8 @@ def test_a_text_has_its_polygon_and_its_map_in_pixels_of_the_picture(angle: int)
     side = box.width // text.probability.shape[1]
     seen[box.y : box.y + box.height, box.x : box.x + box.width] = np.kron(text.probability, np.ones((side, side)))
     assert seen[coverage > 0.5].mean() > 0.4
+    centres = [np.average(np.indices(plane.shape), axis=(1, 2), weights=plane) for plane in (seen, coverage)]
+    assert centres[0] == pytest.approx(centres[1], abs=4)
     assert seen[rasterised([polygon_around(coverage)], Box(0, 0, WIDTH, HEIGHT)) == 0].mean() < 0.001
     assert text.probability.shape == (box.height // side, box.width // side)
 
@@ -82,6 +84,14 @@ def test_a_long_line_is_seen_in_pieces_that_overlap() -> None:
     )
     covered = rasterised([text.polygon for text in texts], Box(0, 0, long.shape[1], 80)) > 0
     assert covered[coverage > 0.3].mean() > 0.99
+
+
+def test_a_word_between_two_pieces_is_seen_whole_in_one_of_them() -> None:
+    width = LONGEST * 3 // 2
+    picture, coverage = draw(np.full((80, width, 3), 200, np.uint8), Caption("SEAM", RobotoBold, 40, colour=(20, 20, 20)))
+    area = Area(0.0, 0.0, 0.0, width, 80.0, 30.0)
+    texts = look_at(ImagePyramid(picture, width, 80), area, text_detector(), 0.5)
+    assert any(covers(text.polygon, polygon_around(coverage), 0.95) for text in texts)
 
 
 def test_faint_pixels_are_stretched_and_others_stay() -> None:
