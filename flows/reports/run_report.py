@@ -54,7 +54,7 @@ def write_report(dest: str) -> str:
         promises=promises_of_run(run["settings"]),
         warnings=[*digest.fills.lines(), *digest.drift.warnings(rungs)],
         verdicts=digest.verdicts.most_common(),
-        texts=[(end, digest.texts[end]) for end in TEXT_ENDS if digest.texts[end]],
+        texts=[(end, digest.texts[end]) for end in ("found", *TEXT_ENDS) if digest.texts[end]],
         failures=digest.failures.most_common(),
         rollbacks=digest.rollbacks.most_common(),
         fill_errors=[

@@ -110,6 +110,8 @@ def test_a_run_of_a_flow_that_commits_its_rows_delivers_nothing(ray_here: None, 
     summary = run(find_text(dest, masks=False), str(source), dest, laptop().with_workers(1))
     assert summary.verdicts == {"found": 1, "nothing_found": 1, "failed": 1}
     assert not (tmp_path / "out" / "images").exists()
+    texts = sum(row["texts"]["found"] for row in rows(tmp_path / "out").values())
+    assert f'<td>found</td><td class="number">{texts}</td>' in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_findings_that_cannot_be_stored_are_one_line_and_exit_code_3(

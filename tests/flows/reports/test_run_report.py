@@ -97,7 +97,7 @@ def test_the_page_counts_verdicts_as_the_ledger_does(page: Page, finished: Finis
 
 def test_the_page_counts_texts_by_their_end_as_the_ledger_does(page: Page, finished: Finished) -> None:
     counts = [row["texts"] for row in ledger.read(str(finished.dest)).to_pylist()]
-    sums = {end: sum(texts[end] for texts in counts) for end in ("erased", "refused", "kept")}
+    sums = {end: sum(texts[end] for texts in counts) for end in ("found", "erased", "refused", "kept")}
     assert sums["erased"] > 0
     assert page.rows["Texts"] == [[end, str(count)] for end, count in sums.items() if count]
 
