@@ -180,7 +180,7 @@ class Soften(Operator):
 
         The record comes back with its polygon extended to the end of its line.
         """
-        if record["kind"] == "mask":
+        if record["kind"] in ("mask", "mark"):
             box = bounding_box(record["polygons"], frame.width, frame.height)
             weights = _resampled(record["probability"], box)
             return record, Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)

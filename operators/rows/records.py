@@ -45,6 +45,14 @@ class TransparencyRecord(TypedDict):
     ground: int
 
 
+class OverlayRecord(TypedDict):
+    """OVERLAY: the alpha and the colour of a translucent mark on `box`, float16."""
+
+    alpha: bytes
+    colour: bytes
+    box: BoxRecord
+
+
 class CheckRecord(TypedDict):
     """CHECK: one measurement of a fill, with its limit."""
 
@@ -112,6 +120,9 @@ class RegionRecord(TypedDict, total=False):
     mask: bytes
     transparency: TransparencyRecord | None
     strokes: str
+    mark: str | None
+    opacity: float | None
+    overlay: OverlayRecord | None
     fill: FillRecord | None
     rung: str | None
     seed: int | None

@@ -9,6 +9,8 @@ The stored types can lose this much:
   rounding error is at most 2^-24.
 - `probability` is the detector's map, turned upright, quantised to 1/255 and without a
   threshold. Each of its cells covers the same whole number of source pixels a side.
+- `overlay` is float16: the relative error of an alpha or a colour is at most 2^-11, which changes
+  what is seen below an overlay of alpha 0.5 by less than a quarter of a grey level.
 - `embedding` is float16: the relative error of each value is at most 2^-11, and the error of the
   cosine of two embeddings is less than 0.001.
 - `pixels` and `fill` are 8-bit sRGB, whatever the source's depth and colour space. Colours
@@ -48,6 +50,13 @@ TRANSPARENCY = pa.struct([("alpha", pa.large_binary()), ("ground", pa.int32())])
 The crop's pixels and its fill are seen on this ground.
 """
 
+OVERLAY = pa.struct([("alpha", pa.large_binary()), ("colour", pa.large_binary()), ("box", BOX)])
+"""A known translucent mark, which spans `box`: I = (1 - alpha) J + alpha colour.
+
+`alpha` is float16 height x width, 0..1. `colour` is float16 sRGB, 0..255: height x width x 3, or
+three values for a mark of one colour.
+"""
+
 CHECK = pa.struct(
     [("rung", pa.string()), ("name", pa.string()), ("value", pa.float32()), ("limit", pa.float32()), ("passed", pa.bool_())]
 )
@@ -85,6 +94,9 @@ REGION = pa.struct(
         ("mask", pa.large_binary()),
         ("transparency", TRANSPARENCY),
         ("strokes", pa.string()),
+        ("mark", pa.string()),
+        ("opacity", pa.float32()),
+        ("overlay", OVERLAY),
         ("fill", FILL),
         ("rung", pa.string()),
         ("seed", pa.int64()),
@@ -106,11 +118,13 @@ REGION = pa.struct(
 
 Every region is filled and judged alone, even where the crops of neighbours overlap.
 
-- `kind` is `text` or `mask`.
+- `kind` is `text`, `mask` for a given mask, or `mark` for a known mark.
 - `text` is what the recogniser reads there, and `text_confidence` the mean probability of its
   characters, 0..1; both are null unless `read` is part of the flow.
 - `strokes` names the origin of the mask: `found` by the stroke network, `polygon` where it could
-  not tell strokes apart, or `given`.
+  not tell strokes apart, or `given` by the user's mask or mark.
+- `mark` names the known mark, and `opacity` is the largest alpha with which it lies there, 0..1;
+  `overlay` is its alpha and colour for each pixel. All three are null for other regions.
 - `prompt` is the model's prompt, null for models that take none; `prompt_sha256` is the hash of
   the prompt and the negative prompt.
 - `repeatable` is false where another run may give other bytes.
@@ -197,7 +211,7 @@ INDEX_SCHEMA = pa.schema([SCHEMA.field(name) for name in INDEX_COLUMNS])
 PIXEL_COLUMNS = ("bytes", "encoded")
 """The columns that hold pixels; the ledger omits them."""
 
-PIXEL_CHILDREN = ("pixels", "mask", "transparency", "fill", "best", "probability", "embedding")
+PIXEL_CHILDREN = ("pixels", "mask", "transparency", "overlay", "fill", "best", "probability", "embedding")
 """The region children that the ledger omits: those that hold pixels, and the embedding.
 
 The ledger keeps the embedding of the whole picture.

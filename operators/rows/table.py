@@ -21,6 +21,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.deadline import deadline
 from operators.rows.failure import failure_of
+from operators.rows.overlay import Overlay, overlay_from
 from operators.rows.records import BoxRecord, FailureRecord, FillRecord, RegionRecord, TimingRecord
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA, SchemaError
 from operators.rows.timing import row_timing
@@ -83,6 +84,15 @@ class Region:
             return None
         crop, alpha = self.crop, np.frombuffer(_view(record.field("alpha"), self.position), np.uint8)
         return Transparency(alpha.reshape(crop.height, crop.width), record.field("ground")[self.position].as_py())
+
+    def overlay(self) -> Overlay | None:
+        """The known mark on the region's crop; None for a region without one."""
+        record = self.fields["overlay"]
+        if not record[self.position].is_valid:
+            return None
+        box = Box(**record.field("box")[self.position].as_py())
+        alpha, colour = (_view(record.field(name), self.position) for name in ("alpha", "colour"))
+        return overlay_from(alpha, colour, box).moved(box, self.crop)
 
     def fill(self) -> Pixels | None:
         """The fill as uint8 height x width x 3 at the size of the fill; None if there is none."""
