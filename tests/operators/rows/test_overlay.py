@@ -29,9 +29,9 @@ def region_of(rows: Callable[..., pa.Table], box: Any, overlay: Overlay | None, 
 @pytest.mark.parametrize("colour", [ONE_COLOUR, COLOURS])
 def test_an_overlay_keeps_its_values_to_half_precision(rows: Callable[..., pa.Table], box: Any, colour: np.ndarray) -> None:
     seen = region_of(rows, box, Overlay(ALPHA, colour), BOX).overlay()
-    assert seen.alpha == pytest.approx(ALPHA, rel=2**-11)
+    assert seen.alpha == pytest.approx(ALPHA, rel=2**-11, abs=1e-7)
     assert seen.colour.shape == colour.shape
-    assert seen.colour == pytest.approx(colour, rel=2**-11)
+    assert seen.colour == pytest.approx(colour, rel=2**-11, abs=1e-7)
 
 
 @pytest.mark.parametrize("colour", [ONE_COLOUR, COLOURS])
@@ -40,7 +40,7 @@ def test_an_overlay_moves_onto_the_crop(rows: Callable[..., pa.Table], box: Any,
     seen = region_of(rows, box, Overlay(ALPHA, colour), crop).overlay()
     picture = np.zeros((300, 300), np.float32)
     picture[BOX.y : BOX.y + BOX.height, BOX.x : BOX.x + BOX.width] = ALPHA
-    assert seen.alpha == pytest.approx(picture[crop.inside(Box(0, 0, 300, 300))], rel=2**-11)
+    assert seen.alpha == pytest.approx(picture[crop.inside(Box(0, 0, 300, 300))], rel=2**-11, abs=1e-7)
     assert np.broadcast_to(seen.colour, (*seen.alpha.shape, 3)).shape == (crop.height, crop.width, 3)
 
 
