@@ -10,6 +10,7 @@ FROM python:${PYTHON} AS build-cpu
 WORKDIR /source
 RUN python -m venv /opt/cleanplate
 COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY cleanplate cleanplate
 COPY cluster cluster
 COPY flows flows
 COPY operators operators

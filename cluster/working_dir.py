@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PACKAGES = ("cluster", "flows", "operators")
+PACKAGES = ("cleanplate", "cluster", "flows", "operators")
 CHECKOUT = Path(__file__).resolve().parents[1]
 EXCLUDED = shutil.ignore_patterns("__pycache__", "*.pyc", "kubernetes")
 

@@ -14,6 +14,16 @@ from operators.record import Record
 from operators.soften import Soften
 
 
+def look_for_text(reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "") -> Flow:
+    """Detect text, without an operator that records it: the flow for a single picture."""
+    operators: list[Operator] = [Fetch(limits), Detect(limits=limits, detector=detector)]
+    if reads:
+        operators.append(Read(limits))
+    if masks:
+        operators.append(Soften(limits=limits))
+    return Flow(tuple(operators))
+
+
 def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "") -> Flow:
     """Detect text and record where it is.
 
@@ -21,9 +31,4 @@ def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits
     ledger and the findings hold what each text says. `detector` is the path or URL of a text
     detector; the packaged one if it is empty.
     """
-    operators: list[Operator] = [Fetch(limits), Detect(limits=limits, detector=detector)]
-    if reads:
-        operators.append(Read(limits))
-    if masks:
-        operators.append(Soften(limits=limits))
-    return Flow((*operators, Record(dest)))
+    return look_for_text(reads, masks, limits, detector).then(Record(dest))

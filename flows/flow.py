@@ -29,17 +29,21 @@ class FlowError(ValueError):
 class Flow:
     """Operators in the order in which an image passes through them.
 
-    Building one raises FlowError if an operator names a column that the row does not have, or
-    reads a column that no operator before it adds.
+    Building one raises FlowError if an operator names a column that neither the row nor an
+    operator up to it has, or reads a column that no operator before it adds.
     """
 
     operators: tuple[Operator, ...]
 
     def __post_init__(self) -> None:
         known = set(INDEX_COLUMNS)
+        own: set[str] = set()
         for operator in self.operators:
+            if taken := [name for name in operator.columns if is_column(name) or "." in name]:
+                raise FlowError(f"{operator.name}: the row has a column {taken[0]!r} already, or its name has a dot")
+            own |= set(operator.columns)
             for path in (*operator.reads, *operator.adds):
-                if not is_column(path):
+                if not is_column(path) and path not in own:
                     raise FlowError(f"{operator.name}: there is no column {path!r} in the row")
             for path in operator.reads:
                 if path not in known:

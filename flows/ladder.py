@@ -56,7 +56,7 @@ def rungs_of(preset: str, model: str | None) -> tuple[Rung, ...]:
     if model is not None:
         return (Rung(model),)
     if preset not in PRESETS:
-        raise RunError("option_invalid", f"--preset {preset}: there are {', '.join(PRESETS)}")
+        raise RunError("option_invalid", f"preset {preset}: there are {', '.join(PRESETS)}")
     return PRESETS[preset]
 
 
@@ -83,7 +83,7 @@ class Fills:
 
     def __post_init__(self) -> None:
         if self.accept is not None and self.accept not in ACCEPT:
-            raise RunError("option_invalid", f"--accept {self.accept}: choose from {', '.join(ACCEPT)}")
+            raise RunError("option_invalid", f"accept {self.accept}: choose from {', '.join(ACCEPT)}")
 
 
 def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:

@@ -130,7 +130,7 @@ class Inpaint(Operator):
         Files that are not on this machine are pulled. Raises RunError as `registry.fetch_weights`
         and `catalogue.generator_of` do.
         """
-        self._load_generator()
+        self.load_generator()
 
     def settings(self) -> JsonObject:
         """The fields, with the whole card and the checksum of every file."""
@@ -143,12 +143,16 @@ class Inpaint(Operator):
 
     def milliseconds(self, request: Request) -> float:
         """How long one fill takes on this machine. Raises what the fill raises."""
-        (outcome,) = fill_all(self._load_generator(), [request])
+        (outcome,) = fill_all(self.load_generator(), [request])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome.milliseconds
 
-    def _load_generator(self) -> Generator:
+    def load_generator(self) -> Generator:
+        """The generator that fills, which must be cheap to get again.
+
+        An operator with a generator of its own overrides this method and `check`.
+        """
         return generator_of(self.model, self._fetch_folder())
 
     def _fetch_folder(self) -> Path | None:
@@ -174,7 +178,7 @@ class Inpaint(Operator):
                 except Exception as error:
                     attempts[region.position] = FailedAttempt(error)
         if requests:
-            outcomes = fill_all(self._load_generator(), list(requests.values()))
+            outcomes = fill_all(self.load_generator(), list(requests.values()))
             for (position, request), outcome in zip(requests.items(), outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     attempts[position] = FailedAttempt(outcome, request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.rows.deadline import deadline
 from operators.rows.records import JsonObject, ModelRecord
-from operators.rows.schema import check_schema
+from operators.rows.schema import add_columns, check_schema
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class Operator(ABC):
 
     reads: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Mapping[str, pa.DataType]] = {}
+    """Columns of the operator's own, with their types.
+
+    They follow the columns of the schema, null until the operator fills them, and reach the
+    ledger. Name them in `adds` as well.
+    """
     storage: ClassVar[bool] = False
     """Whether the operator mostly waits for storage, and so overlaps with those that compute."""
     ends: ClassVar[bool] = False
@@ -106,7 +112,7 @@ class Chain(Operator):
             row = batch.slice(position, 1)
             for operator in self.operators:
                 with deadline(operator.name):
-                    row = operator.apply(row)
+                    row = operator.apply(add_columns(row, operator.columns, operator.name))
                 check_schema(row, operator.name)
             done.append(row)
         return pa.concat_tables(done) if done else batch

@@ -50,7 +50,7 @@ class Record(Operator):
         Raises Failure if the ledger rows cannot be committed, because the findings would be lost.
         """
         stored = map_rows(batch, self.name, self.adds[:2], self._store, threads=self.threads)
-        recorded = without_pixels(derive(stored, self.name, self.adds[2:], _verdict))
+        recorded = without_pixels(derive(stored, self.name, self.adds[2:], decide_verdict))
         ledger.commit(self.dest, ledger_rows(recorded))
         return recorded
 
@@ -70,7 +70,7 @@ class Record(Operator):
         return {"output_uri": uri, "output_sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _verdict(row: Row) -> Additions:
+def decide_verdict(row: Row) -> Additions:
     """Whether text was found; the reasons are those of the texts that `erase` would keep."""
     failure = row["failure"]
     kept = [region["reason"] for region in row.regions if region["state"] == KEPT]

@@ -13,8 +13,8 @@ import pytest
 from operators.operator import Operator
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("operators", "flows", "cluster")
-FLOWS = {"flow", "erase_text", "find_text", "enlarge", "ladder", "demo", "step_by_step"}
+PACKAGES = ("operators", "flows", "cluster", "cleanplate")
+FLOWS = {"flow", "erase_text", "find_text", "enlarge", "ladder", "demo", "one_picture", "step_by_step"}
 """The files at the door of `flows`: the product."""
 LINT = Path(sys.executable).parent / "lint-imports"
 

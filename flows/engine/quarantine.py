@@ -29,7 +29,7 @@ from flows.engine.memory_limit import computes_on_gpu, limit_memory
 from operators.operator import Operator
 from operators.rows.failure import Failure
 from operators.rows.records import FailureRecord
-from operators.rows.schema import SCHEMA, check_schema
+from operators.rows.schema import SCHEMA, add_columns, check_schema
 
 OPENING_SECONDS = 1800.0
 """A child that has not loaded its models after this long counts as hung."""
@@ -192,7 +192,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
             row = _from_stream(connection.recv_bytes())
             for step in operator.steps:
                 connection.send(("step", step.name))
-                row = _blame_image_for_memory(step.apply(row))
+                row = _blame_image_for_memory(step.apply(add_columns(row, step.columns, step.name)))
                 check_schema(row, step.name)
             connection.send(("done", _to_stream(row)))
     except EOFError:

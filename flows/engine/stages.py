@@ -18,7 +18,7 @@ from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
-from operators.rows.schema import SCHEMA, check_schema, complete_rows
+from operators.rows.schema import SCHEMA, add_columns, check_schema, complete_rows
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -76,7 +76,7 @@ def work(operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, ta
 
     The result has only these `columns`; None keeps all of them. Raises SchemaError.
     """
-    rows = complete_rows(unpack_blocks(table))
+    rows = add_columns(complete_rows(unpack_blocks(table)), operator.columns, operator.name)
     result = work_with_retries(operator, rows, bounds)
     check_schema(result, operator.name)
     observe_batch(operator, rows, result)

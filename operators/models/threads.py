@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 
@@ -17,3 +19,18 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit them inside the `with` block only, for a process that belongs to somebody else."""
+    threads = cv2.getNumThreads()
+    torch = sys.modules.get("torch")
+    torch_threads = torch.get_num_threads() if torch is not None else 0
+    use_one_thread()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if torch is not None:
+            torch.set_num_threads(torch_threads)

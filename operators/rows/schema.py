@@ -26,6 +26,8 @@ The stored types can lose this much:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -232,6 +234,19 @@ def complete_rows(index_rows: pa.Table) -> pa.Table:
     }
     own = {name: index_rows[name] for name in index_rows.column_names if name not in columns}
     return pa.table({**columns, **own})
+
+
+def add_columns(rows: pa.Table, columns: Mapping[str, pa.DataType], producer: str) -> pa.Table:
+    """The rows with the columns of an operator's own, null where they are new.
+
+    Raises SchemaError if the rows have a column of that name and another type.
+    """
+    for name, kind in columns.items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(len(rows), kind))
+        elif rows.schema.field(name).type != kind:
+            raise SchemaError(f"{producer}: column {name!r} is {rows.schema.field(name).type} already, not {kind}")
+    return rows
 
 
 _last_valid_schema: pa.Schema = SCHEMA

@@ -261,7 +261,7 @@ def _put_additions(
             children[child] = pa.array(values, REGION.field(child).type)
         else:
             values = [new[column] if new and column in new else row[column] for row, new in zip(rows, added, strict=True)]
-            batch = _set_column(batch, column, pa.array(values, SCHEMA.field(column).type))
+            batch = _set_column(batch, column, pa.array(values, batch.schema.field(column).type))
     return swap_children(batch, children) if children else batch
 
 

@@ -13,7 +13,7 @@ def test_the_packages_run_where_they_are_unpacked(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("name: mine\n")
     with pack_working_dir({"mine.yaml": own}) as folder:
-        assert {entry.name for entry in folder.iterdir()} == {"cluster", "flows", "operators", "mine.yaml"}
+        assert {entry.name for entry in folder.iterdir()} == {"cleanplate", "cluster", "flows", "operators", "mine.yaml"}
         assert not list(folder.rglob("*.pyc"))
         code = "import flows, operators; print(flows.__file__, operators.__file__)"
         result = subprocess.run([sys.executable, "-c", code], cwd=folder, env={}, capture_output=True, text=True, check=True)

@@ -56,7 +56,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class BrokenInpaint(Inpaint):
-    def _load_generator(self):
+    def load_generator(self):
         return Broken()
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from ray import cloudpickle
 
+from cluster.profile import laptop
+from cluster.profile import load as load_profile
 from flows.cli.flow_file import load_flow
+from flows.engine.run import run
 from flows.erase_text import erase_text
+from flows.flow import Flow, FlowError
 from flows.ladder import Fills, Rung
 from operators.ledger import ledger
+from operators.operator import Operator
+from operators.rows.schema import SchemaError, add_columns
 from tests.flows.cli.conftest import SOUND, AssertRefused
 
 if TYPE_CHECKING:
@@ -153,3 +161,77 @@ def test_what_a_users_flow_does_not_edit_is_delivered_byte_for_byte(
         assert rows[name]["output_sha256"] == hashlib.sha256((folder / "in" / name).read_bytes()).hexdigest()
     assert rows["empty.png"]["verdict"] == "failed"
     assert not (folder / "out" / "images" / "empty.png").exists()
+
+
+NEIGHBOUR = """
+def count(text): return len(text)
+"""
+COUNT_LETTERS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+from letters import count
+
+from cleanplate import Flow, Operator, map_rows
+from operators.fetch import Fetch
+
+
+@dataclass(frozen=True)
+class Letters(Operator):
+    """How long is the name of the file?"""
+
+    reads: ClassVar[tuple[str, ...]] = ("path",)
+    columns: ClassVar[dict[str, pa.DataType]] = {"letters": pa.int16()}
+    adds: ClassVar[tuple[str, ...]] = ("letters", "encoded", "verdict", "reasons")
+
+    def apply(self, batch):
+        return map_rows(batch, self.name, self.adds, self._count)
+
+    def _count(self, row):
+        return {"letters": count(row["path"]), "verdict": "untouched", "reasons": []}
+
+
+flow = Flow((Fetch(), Letters()))
+'''
+
+
+def test_a_flow_imports_its_neighbour_and_its_operators_have_columns_of_their_own(
+    ray_here: None, pictures: Pictures, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    pictures.plain(1, (32, 32)).save(tmp_path / "in" / "four.png")
+    (tmp_path / "in" / "empty.png").write_bytes(b"")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "letters.py").write_text(NEIGHBOUR)
+    (tmp_path / "elsewhere" / "own.py").write_text(COUNT_LETTERS)
+    before = list(sys.path)
+    flow = load_flow(str(tmp_path / "elsewhere" / "own.py") + ":flow")
+    assert sys.path == before
+    # The workers cannot import the neighbour: its code travels with the flow.
+    for profile in (laptop().with_workers(1), load_profile("staged").with_workers(1)):
+        dest = str(tmp_path / profile.name)
+        run(flow, str(tmp_path / "in"), dest, profile)
+        rows = {row["path"]: row["letters"] for row in ledger.read(dest).to_pylist()}
+        assert rows == {"four.png": 8, "empty.png": 9}
+        assert ledger.read(dest).schema.field("letters").type == pa.int16()
+
+
+def test_a_column_of_ones_own_may_not_be_one_of_the_row() -> None:
+    @dataclass(frozen=True)
+    class Wrong(Letterless):
+        columns: ClassVar[dict[str, pa.DataType]] = {"verdict": pa.string()}
+
+    with pytest.raises(FlowError, match="wrong: the row has a column 'verdict' already"):
+        Flow((Wrong(),))
+    rows = pa.table({"letters": pa.array(["five"])})
+    with pytest.raises(SchemaError, match="letters: column 'letters' is string already, not int16"):
+        add_columns(rows, {"letters": pa.int16()}, "letters")
+
+
+@dataclass(frozen=True)
+class Letterless(Operator):
+    """An operator that does nothing."""
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        return batch

@@ -1,0 +1,5 @@
+"""Run the `cleanplate` command as `python -m cleanplate`."""
+
+from cleanplate import main
+
+main()
