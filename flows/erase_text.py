@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flows.choose import Choice
 from flows.flow import Flow
 from flows.ladder import BEST, Fills, ladder, second_look
 from operators.compose import Compose
 from operators.describe import Describe
-from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
 from operators.look_again import LookAgain
@@ -16,19 +16,23 @@ from operators.pictures.codec import Limits
 from operators.soften import Soften
 
 
-def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str = "") -> Flow:
+def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()) -> Flow:
     """Detect text and fill in the background behind it, then look for what is left.
 
-    `detector` is the path or URL of a text detector; the packaged one if it is empty.
+    `detector` is the path or URL of a text detector; the packaged one if it is empty. `choice`
+    says which texts go.
     """
+    selecting = choice.operators(limits)
     return Flow(
         (
             Fetch(limits),
-            Detect(limits=limits, detector=detector),
+            choice.detect(limits, detector),
+            *selecting,
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(fills),
             LookAgain(limits=limits, detector=detector),
+            *selecting,
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(replace(fills, rungs=second_look(fills.rungs))),

@@ -4,8 +4,8 @@ editor.
 
 from __future__ import annotations
 
+from flows.choose import Choice
 from flows.flow import Flow
-from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.operator import Operator
 from operators.pictures.codec import Limits
@@ -14,9 +14,11 @@ from operators.record import Record
 from operators.soften import Soften
 
 
-def look_for_text(reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "") -> Flow:
+def look_for_text(
+    reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()
+) -> Flow:
     """Detect text, without an operator that records it: the flow for a single picture."""
-    operators: list[Operator] = [Fetch(limits), Detect(limits=limits, detector=detector)]
+    operators: list[Operator] = [Fetch(limits), choice.detect(limits, detector), *choice.operators(limits)]
     if reads:
         operators.append(Read(limits))
     if masks:
@@ -24,11 +26,14 @@ def look_for_text(reads: bool = False, masks: bool = True, limits: Limits = Limi
     return Flow(tuple(operators))
 
 
-def find_text(dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "") -> Flow:
+def find_text(
+    dest: str, reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()
+) -> Flow:
     """Detect text and record where it is.
 
     With `masks`, the strokes of each text become a mask picture under DEST/masks; with `reads`, the
     ledger and the findings hold what each text says. `detector` is the path or URL of a text
-    detector; the packaged one if it is empty.
+    detector; the packaged one if it is empty. `choice` says which texts count as found; the others
+    are recorded as kept.
     """
-    return look_for_text(reads, masks, limits, detector).then(Record(dest))
+    return look_for_text(reads, masks, limits, detector, choice).then(Record(dest))

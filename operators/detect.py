@@ -74,7 +74,7 @@ class Detect(Operator):
     def regions(self, picture: Picture) -> list[RegionRecord]:
         """The texts of a picture, decoded in full or at a reduced scale, as REGION structs."""
         return [
-            new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason)
+            new_region([text.polygon], text.score, "text", text.cells, text.box, verdict.reason, self.name)
             for text, verdict in self.see(picture)
         ]
 

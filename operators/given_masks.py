@@ -116,7 +116,7 @@ class GivenMasks(Operator):
             right, bottom = box.x + box.width - 1, box.y + box.height - 1
             corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
             polygon = [[float(x), float(y)] for x, y in corners]
-            regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box))
+            regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box, origin=self.name))
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
     def _read_mask(self, path: str, width: int, height: int) -> Pixels:

@@ -131,7 +131,7 @@ class LookAgain(Operator):
                 here = text.moved(place.x, place.y)
                 covered = any(covers(other, here.polygon, self.most_overlap) for other in known)
                 if now.confirmed and then.confirmed and not covered:
-                    found.append(new_region([here.polygon], here.score, "text", here.cells, here.box))
+                    found.append(new_region([here.polygon], here.score, "text", here.cells, here.box, origin=self.name))
                     known.append(here.polygon)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,14 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from operators.decisions.routing import REFINED
-from operators.masks.geometry import stroke_height
+from operators.masks.geometry import Polygon, stroke_height
 from operators.masks.mask import BLEND, CORE, pasted
 from operators.masks.page_lines import page_lines
+from operators.masks.protection import beside
 from operators.masks.stroke_mask import StrokeMask
 from operators.metrics.remains import letters_of_others, remains_of_line
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
 from operators.rows.records import CheckRecord, ModelRecord
+from operators.rows.regions import KEPT
 from operators.rows.table import Additions, Region, Row, map_rows
 from operators.vision.stroke_network import stroke_network, stroke_network_identity
 
@@ -66,7 +69,8 @@ class Refine(Operator):
 
     def _refine(self, row: Row) -> Additions | None:
         regions = row.regions
-        masks = [self._grow_mask(region) if self._was_refused(region) else None for region in regions]
+        kept = [polygon for region in regions if region["state"] == KEPT and region["rule"] for polygon in region["polygons"]]
+        masks = [self._grow_mask(region, kept) if self._was_refused(region) else None for region in regions]
         if all(mask is None for mask in masks):
             return None
         pairs = list(zip(regions, masks, strict=True))
@@ -87,19 +91,26 @@ class Refine(Operator):
             and not residual_text["passed"]
         )
 
-    def _grow_mask(self, region: Region) -> Pixels | None:
-        """The region's mask with the strokes that its fill still shows; None if there are none."""
+    def _grow_mask(self, region: Region, kept: Sequence[Polygon]) -> Pixels | None:
+        """The region's mask with the strokes that its fill still shows; None if there are none.
+
+        The polygons `kept` are those of texts that the user's rules keep, whose pixels stay.
+        """
         pixels, mask, fill = region.array("pixels", 3), region.array("mask", 4).copy(), region.fill()
         if fill is None or fill.shape != pixels.shape:
             return None
         result = pasted(pixels, fill, mask[:, :, BLEND])
         before = mask[:, :, BLEND].copy()
+        stays = beside(region["polygons"], kept, region.crop)
+        if kept:
+            stays |= (mask[:, :, CORE] > 0) & (before == 0)
         for polygon in region.polygons_on_crop():
             _, strokes = remains_of_line(result, polygon, letters_of_others(mask))
             height = max(1.0, stroke_height(polygon))
             found = np.where(strokes, 255, 0).astype(np.uint8)
             lines, _ = page_lines(pixels, found, height)
             core, _ = self.strokes.traced(pixels, found, height, lines)
+            core = np.where(stays, 0, core).astype(np.uint8)
             for channel in (CORE, BLEND):
                 mask[:, :, channel] = np.maximum(mask[:, :, channel], core)
         return mask if (mask[:, :, BLEND] > before).any() else None

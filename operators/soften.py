@@ -14,6 +14,7 @@ import pyarrow as pa
 from operators.masks.geometry import Polygon, bounding_box, rasterised
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
 from operators.masks.page_lines import page_lines
+from operators.masks.protection import beside, whole_letters
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
@@ -21,7 +22,7 @@ from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
-from operators.rows.regions import OPEN
+from operators.rows.regions import KEPT, OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
@@ -54,6 +55,16 @@ class Strokes:
             return self
         confidence, certainty = (moved(plane, self.reach, box) for plane in (self.confidence, self.certainty))
         return replace(self, reach=box, pixels=inside, confidence=confidence, certainty=certainty)
+
+
+@dataclass(frozen=True)
+class Staying:
+    """A text that the user's rules keep, near one that is erased."""
+
+    polygons: list[list[list[float]]]
+    strokes: Strokes
+    letters: Pixels
+    """Its strokes (0 or 255), not grown, on the reach of `strokes`."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +152,21 @@ class Soften(Operator):
             records[number], part = self._find_strokes(records[number], picture, frame, others)
             strokes.append(part)
         known = [_strokes_of(record) for record in detected if record.get("crop") is not None]
-        for number, own, crop in zip(chosen, strokes, self._crops(strokes, frame), strict=True):
-            records[number] = self._mask_region(records[number], own, crop, [*strokes, *known], picture)
+        crops = self._crops(strokes, frame)
+        stays = [self._staying(record, picture, frame) for record in records if _stays_near(record, crops, frame)]
+        everything = [*strokes, *known, *(text.strokes for text in stays)]
+        for number, own, crop in zip(chosen, strokes, crops, strict=True):
+            masked = self._mask_region(records[number], own, crop, everything, picture)
+            records[number] = _without(masked, stays, crop) if stays else masked
         return records
+
+    def _staying(self, record: RegionRecord, picture: Picture, frame: Box) -> Staying:
+        """A text that the user's rules keep, with its strokes."""
+        line, probability = self._look_at(record["polygons"], picture, frame)
+        found = np.where(self.strokes.touched(probability), 255, 0).astype(np.uint8)
+        pixels = self.strokes.grown(found, line.height)
+        strokes = Strokes(FOUND, line.height, line.reach, pixels, confidence=pixels, certainty=pixels)
+        return Staying(record["polygons"], strokes, found)
 
     def _crops(self, strokes: Sequence[Strokes], frame: Box) -> list[Box]:
         """The context crop of each text; narrow ones if wide ones covered more than the frame."""
@@ -286,6 +309,26 @@ class Soften(Operator):
         if part.source == GIVEN:
             return moved(part.pixels, part.reach, crop)
         return self.strokes.weight(core, moved(part.certainty, part.reach, crop), part.source)
+
+
+def _stays_near(record: RegionRecord, crops: Sequence[Box], frame: Box) -> bool:
+    """Whether a region is kept by a rule of the user and reaches into one of the crops."""
+    if record["state"] != KEPT or record.get("rule") is None:
+        return False
+    box = bounding_box(record["polygons"], frame.width, frame.height)
+    return any(box.overlaps(crop) for crop in crops)
+
+
+def _without(record: RegionRecord, stays: Sequence[Staying], crop: Box) -> RegionRecord:
+    """The record with a mask that leaves the texts that stay as they are."""
+    mask = np.frombuffer(record["mask"], np.uint8).reshape(crop.height, crop.width, len(CHANNELS)).copy()
+    near = [text for text in stays if text.strokes.reach.overlaps(crop)]
+    protected = beside(record["polygons"], [polygon for text in near for polygon in text.polygons], crop)
+    for text in near:
+        protected = whole_letters(protected, moved(text.letters, text.strokes.reach, crop))
+    for channel in (BLEND, CONFIDENCE):
+        mask[:, :, channel][protected] = 0
+    return {**record, "mask": mask.tobytes()}
 
 
 def _strokes_of(record: RegionRecord) -> Strokes:

@@ -11,6 +11,7 @@ from flows.cli.display import show_progress
 from flows.cli.errors import errors, one_line_errors
 from flows.cli.flow_file import load_flow
 from flows.cli.options import Dest, Detector, FillOptions, RunOptions, SizeOptions, Source, with_options
+from flows.cli.selection import SelectOptions
 from flows.engine.fill_rates import rates_for
 from flows.engine.run import run
 from flows.engine.settings import Options
@@ -34,6 +35,7 @@ def erase(
     fill: FillOptions,
     options: RunOptions,
     size: SizeOptions,
+    select: SelectOptions,
     accept: Annotated[
         str,
         typer.Option(
@@ -45,7 +47,8 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector)
+        choice = select.choice(source)
+        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -58,13 +61,14 @@ def find(
     ],
     options: RunOptions,
     size: SizeOptions,
+    select: SelectOptions,
     read: Annotated[bool, typer.Option("--read", help="Recognise each text too, and record what it says.")] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Write a mask of each image's text to DEST/masks.")] = True,
     detector: Detector = "",
 ) -> None:
     """Find text in every image of SOURCE and write to DEST where it is, and edit nothing."""
     with one_line_errors():
-        _execute(find_text(dest, read, masks, size.limits, detector), source, dest, options)
+        _execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
         export_findings(dest)
 
 

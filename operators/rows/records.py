@@ -114,6 +114,9 @@ class RegionRecord(TypedDict, total=False):
     polygons: list[list[list[float]]]
     score: float
     kind: str
+    origin: str | None
+    text: str | None
+    text_confidence: float | None
     probability: ProbabilityRecord
     crop: BoxRecord
     pixels: bytes
@@ -135,6 +138,7 @@ class RegionRecord(TypedDict, total=False):
     best: BestFillRecord | None
     state: str | None
     reason: str | None
+    rule: str | None
     route: str | None
     embedding: list[float] | None
     metadata: list[tuple[str, float]] | None

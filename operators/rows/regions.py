@@ -16,6 +16,7 @@ DETECTED = (
     "regions.polygons",
     "regions.score",
     "regions.kind",
+    "regions.origin",
     "regions.probability",
     "regions.state",
     "regions.reason",
@@ -36,16 +37,23 @@ REFUSED = "refused"
 
 
 def new_region(
-    polygons: list[list[list[float]]], score: float, kind: str, data: Pixels, box: Box, kept: str | None = None
+    polygons: list[list[list[float]]],
+    score: float,
+    kind: str,
+    data: Pixels,
+    box: Box,
+    kept: str | None = None,
+    origin: str | None = None,
 ) -> RegionRecord:
     """A new region with its polygons and its uint8 probability map `data`, which spans `box`.
 
-    The region is open, or kept for the reason `kept`.
+    The region is open, or kept for the reason `kept`. `origin` says who found it.
     """
     return {
         "polygons": polygons,
         "score": score,
         "kind": kind,
+        "origin": origin,
         "probability": {
             "data": data.tobytes(),
             "width": data.shape[1],

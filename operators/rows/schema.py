@@ -88,6 +88,7 @@ REGION = pa.struct(
         ("polygons", pa.list_(POLYGON)),
         ("score", pa.float32()),
         ("kind", pa.string()),
+        ("origin", pa.string()),
         ("text", pa.string()),
         ("text_confidence", pa.float32()),
         ("probability", PROBABILITY),
@@ -111,6 +112,7 @@ REGION = pa.struct(
         ("best", BEST_FILL),
         ("state", pa.string()),
         ("reason", pa.string()),
+        ("rule", pa.string()),
         ("route", pa.string()),
         ("embedding", pa.list_(pa.float16())),
         ("metadata", pa.map_(pa.string(), pa.float32())),
@@ -121,8 +123,10 @@ REGION = pa.struct(
 Every region is filled and judged alone, even where the crops of neighbours overlap.
 
 - `kind` is `text`, `mask` for a given mask, or `mark` for a known mark.
+- `origin` is the operator that found the region, or the file or column that gave it.
 - `text` is what the recogniser reads there, and `text_confidence` the mean probability of its
-  characters, 0..1; both are null unless `read` is part of the flow.
+  characters, 0..1; both are null unless `read` is part of the flow, or a rule of `select` needs
+  them.
 - `strokes` names the origin of the mask: `found` by the stroke network, `polygon` where it could
   not tell strokes apart, or `given` by the user's mask or mark.
 - `mark` names the known mark, and `opacity` is the largest alpha with which it lies there, 0..1;
@@ -135,6 +139,8 @@ Every region is filled and judged alone, even where the crops of neighbours over
   shows the fill, and `open` becomes `refused`.
 - `reason` says why a region was refused or kept; it is null for an erased one. While a region is
   open, it names the errors of its fills, which `compose` copies to the row's `reasons`.
+- `rule` is the name of the user's rule that decided whether the region goes or stays; null
+  unless `select` is part of the flow. What a rule keeps is protected from its neighbours' edits.
 - A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
   `operators.masks.mask.CHANNELS`.

@@ -1,0 +1,42 @@
+"""The writing systems that the recogniser reads, and which characters of a text belong to each."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection
+
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "latin": ("LATIN",),
+    "greek": ("GREEK",),
+    "han": ("CJK",),
+    "kana": ("HIRAGANA", "KATAKANA"),
+}
+"""The first words of the Unicode names of each script's letters.
+
+The recogniser knows no other script: of Arabic, Cyrillic or Hangul it reads nothing, or letters
+that look alike.
+"""
+_SCRIPT_OF = {word: script for script, words in SCRIPTS.items() for word in words}
+
+
+def script_of(character: str) -> str | None:
+    """The script of a letter; None for digits, signs, spaces and letters of other scripts."""
+    if not character.isalpha():
+        return None
+    words = unicodedata.name(character, "").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()
+    return _SCRIPT_OF.get(words[0]) if words else None
+
+
+def in_scripts(text: str, scripts: Collection[str]) -> list[bool]:
+    """For each character, whether it is in one of the scripts.
+
+    Digits, signs and spaces go with the letter before them, at the start of a text with the first
+    letter. A text without letters is in no script.
+    """
+    own = [script_of(character) for character in text]
+    current = next((script for script in own if script is not None), None)
+    inside = []
+    for script in own:
+        current = script or current
+        inside.append(current is not None and current in scripts)
+    return inside
