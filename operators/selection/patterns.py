@@ -22,7 +22,7 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         r"|\d{3}[\s.-]\d{3}[\s.-]\d{4}|\d{3}[\s-]\d{4})(?![\w,]|\.\d)"
     ),
     "price": re.compile(
-        r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY|RMB))\s?\d[\d.,' ]*(?:\d|-)?"
+        r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY|RMB))\s?\d(?:[\d.,']*(?:\s\d{3})*[\d.,']*[\d-])?"
         r"|(?<![\d.,])\d[\d.,']*(?:,-)?\s?(?:[$€£¥₹元円]|(?:USD|EUR|GBP|CHF|JPY|RMB|zł)\b)",
         re.IGNORECASE,
     ),

@@ -111,13 +111,16 @@ def test_help_shows_every_option_of_a_group_once_with_its_default(camera: tuple[
 FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed")
 RUNS = ("--profile", "--limit", "--workers", "--fresh")
 SIZE = ("--max-pixels", "--max-bytes")
+SELECT = tuple(
+    f"--{name}" for name in "only keep kind script zone not-zone height width size angle score most rules no-text".split()
+)
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--accept", "--detector", *FILL, *RUNS, *SIZE}),
-        ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE}),
+        ("erase", {"--accept", "--detector", *FILL, *RUNS, *SIZE, *SELECT}),
+        ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", *FILL, *RUNS, *SIZE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
         ("run", {*RUNS}),

@@ -14,7 +14,7 @@ def test_a_new_region_holds_its_map_and_nothing_from_later_operators():
         "height": 1,
         "box": {"x": 4, "y": 5, "width": 6, "height": 7},
     }
-    assert set(region) == {"polygons", "score", "kind", "probability", "state", "reason"}
+    assert set(region) == {"polygons", "score", "kind", "origin", "probability", "state", "reason"}
 
 
 def test_a_new_region_is_open_or_kept_for_a_reason():

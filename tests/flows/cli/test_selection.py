@@ -1,0 +1,42 @@
+"""The options that select texts: wrong ones end the command before any worker starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.selection import SelectOptions
+from operators.rows.failure import RunError
+from tests.flows.cli.conftest import AssertRefused
+
+WRONG = {
+    "an unknown kind": (["erase", "in", "out", "--kind", "logo"], "option_invalid", "text, mark, mask, email"),
+    "a wrong expression": (["erase", "in", "out", "--keep", "("], "option_invalid", "no regular expression"),
+    "a zone outside the picture": (["erase", "in", "out", "--zone", "top:120%x5"], "option_invalid", "outside the picture"),
+    "a range that is none": (["find", "in", "out", "--height", "12"], "option_invalid", "--height 12"),
+    "rules and options": (["erase", "in", "out", "--rules", "r.yaml", "--most", "5%"], "option_invalid", "either --rules"),
+    "missing rules": (["erase", "in", "out", "--rules", "none.yaml"], "rules_invalid", "none.yaml"),
+}
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("arguments", "code", "named"), WRONG.values(), ids=WRONG)
+def test_a_wrong_selection_is_one_line_before_ray_starts(
+    assert_refused: AssertRefused, arguments: list[str], code: str, named: str
+) -> None:
+    assert_refused(arguments, code, named)
+
+
+def test_rules_by_a_column_that_the_manifest_lacks_are_refused(tmp_path: Path) -> None:
+    rules, manifest = tmp_path / "rules.yaml", tmp_path / "list.csv"
+    rules.write_text("sources: [{column: supplier, equals: a}]")
+    manifest.write_text("uri,shop\n/1.png,a\n")
+    with pytest.raises(RunError, match=r"rules_invalid: .*list\.csv has no column supplier"):
+        SelectOptions(rules=str(rules)).choice(str(manifest))
+    manifest.write_text("uri,supplier\n/1.png,a\n")
+    assert SelectOptions(rules=str(rules)).choice(str(manifest)).selection is not None
+
+
+def test_no_option_means_no_rules() -> None:
+    assert SelectOptions().choice("in").selection is None
