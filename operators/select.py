@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -182,6 +183,7 @@ def text_of(record: RegionRecord, frame: tuple[int, int]) -> Text:
         angle=-angle,
         area=float(np.count_nonzero(rasterised(record["polygons"], box))),
         score=record["score"],
+        opacity=math.nan if record.get("opacity") is None else float(record["opacity"] or 0),
         picture=frame,
     )
 

@@ -17,6 +17,8 @@ from operators.storage.listing import manifest_files
 from operators.storage.manifest import own_schema
 
 Many = list[str] | None
+LISTS = ("only", "keep", "kind", "script", "zone", "not_zone")
+SINGLE = ("height", "width", "size", "angle", "opacity", "score", "most")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class SelectOptions:
     width: Annotated[str | None, typer.Option(help="Erase only lines this long, in pixels or as a share of the width.")] = None
     size: Annotated[str | None, typer.Option(help="Erase only texts of this area, in pixels or as a share.")] = None
     angle: Annotated[str | None, typer.Option(help="Erase only lines that rise by these degrees: -5..5.")] = None
+    opacity: Annotated[str | None, typer.Option(help="Erase only known marks with this largest alpha: ..0.5")] = None
     score: Annotated[str | None, typer.Option(help="Erase only texts with this score of the detector: 0.7..")] = None
     most: Annotated[str | None, typer.Option(help="Keep all texts where more of the picture would go: 30%.")] = None
     rules: Annotated[
@@ -53,8 +56,8 @@ class SelectOptions:
 
         Raises RunError option_invalid or rules_invalid, and as reading a manifest does.
         """
-        lists: dict[str, Any] = {name: tuple(getattr(self, name) or ()) for name in ("only", "keep", "kind", "script", "zone", "not_zone")}
-        single = {name: getattr(self, name) for name in ("height", "width", "size", "angle", "score", "most")}
+        lists: dict[str, Any] = {name: tuple(getattr(self, name) or ()) for name in LISTS}
+        single = {name: getattr(self, name) for name in SINGLE}
         options = Options(**{**lists, **single})
         if self.rules is None:
             return Choice(None if options.is_empty else options.selection(), not self.no_text)

@@ -73,9 +73,9 @@ class Bounds:
         return any(length is not None and length.is_share for length in (self.least, self.most))
 
     def contain(self, value: float, side: float = math.nan) -> bool:
-        """Whether a value is within the bounds; `side` is what shares are shares of."""
+        """Whether a value is within the bounds; NaN never is. Shares are shares of `side`."""
         low = self.least is None or value >= self.least.pixels(side)
-        return low and (self.most is None or value <= self.most.pixels(side))
+        return not math.isnan(value) and low and (self.most is None or value <= self.most.pixels(side))
 
 
 class Span(NamedTuple):

@@ -29,6 +29,7 @@ class Options:
     width: str | None = None
     size: str | None = None
     angle: str | None = None
+    opacity: str | None = None
     score: str | None = None
     most: str | None = None
 
@@ -52,7 +53,7 @@ class Options:
             values = [part for value in getattr(self, name) for part in _parts(name, value)]
             if values:
                 rules.append({"name": f"--{name} {','.join(values)}", "keep": {"not": {name: values}}})
-        for name in ("height", "width", "size", "angle", "score"):
+        for name in ("height", "width", "size", "angle", "opacity", "score"):
             value = getattr(self, name)
             if value is not None:
                 rules.append({"name": f"--{name} {value}", "keep": {"not": {name: value}}})

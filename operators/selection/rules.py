@@ -88,6 +88,8 @@ class Text:
     area: float
     """Pixels that its polygons cover."""
     score: float
+    opacity: float
+    """The largest alpha of a known mark, 0..1; NaN if it is unknown."""
     picture: tuple[int, int]
     """Width and height of the picture in pixels."""
     read: str = ""
@@ -112,6 +114,8 @@ class Conditions(BaseModel):
     """Area of the text, in pixels or as a share of the picture's."""
     angle: Range = None
     """Degrees by which the line rises to the right, -90..90."""
+    opacity: Range = None
+    """The largest alpha of a known mark, 0..1; nothing else has one."""
     score: Range = None
     """The detector's score, 0..1."""
     unless: Conditions | None = Field(None, alias="not")
@@ -119,8 +123,8 @@ class Conditions(BaseModel):
 
     @model_validator(mode="after")
     def _check_shares(self) -> Conditions:
-        """Angles and scores are no shares of a picture."""
-        for name in ("angle", "score"):
+        """Angles, opacities and scores are no shares of a picture."""
+        for name in ("angle", "opacity", "score"):
             value = getattr(self, name)
             if value is not None and Bounds.parse(value).has_shares:
                 raise ValueError(f"{name} has no shares of the picture: {value}")
@@ -145,6 +149,7 @@ class Conditions(BaseModel):
             (self.width, text.width, width),
             (self.size, text.area, width * height),
             (self.angle, text.angle, 1),
+            (self.opacity, text.opacity, 1),
             (self.score, text.score, 1),
         )
         if any(bounds is not None and not Bounds.parse(bounds).contain(value, side) for bounds, value, side in measured):

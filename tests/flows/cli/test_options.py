@@ -112,7 +112,8 @@ FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed")
 RUNS = ("--profile", "--limit", "--workers", "--fresh")
 SIZE = ("--max-pixels", "--max-bytes")
 SELECT = tuple(
-    f"--{name}" for name in "only keep kind script zone not-zone height width size angle score most rules no-text".split()
+    f"--{name}"
+    for name in "only keep kind script zone not-zone height width size angle opacity score most rules no-text".split()
 )
 
 

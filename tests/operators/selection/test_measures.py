@@ -8,9 +8,7 @@ from operators.rows.box import Box
 from operators.selection.measures import Bounds, Length, Zone
 
 
-@pytest.mark.parametrize(
-    ("text", "pixels"), {"12": 12, "12px": 12, "1.5%": 3, "100 %": 200, "-5": -5}.items(), ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("text", "pixels"), {"12": 12, "12px": 12, "1.5%": 3, "100 %": 200, "-5": -5}.items(), ids=str)
 def test_a_length_is_pixels_or_a_share_of_the_side(text: str, pixels: float) -> None:
     assert Length.parse(text).pixels(200) == pixels
 

@@ -22,7 +22,7 @@ WRONG_OPTIONS = {
 WRONG_FILES = {
     "no YAML": ("rules: [", "while parsing"),
     "no mapping": ("- keep", "not a mapping"),
-    "an unknown key": ("otherwize: keep", "otherwize: Extra inputs"),
+    "an unknown key": ("onwards: keep", "onwards: Extra inputs"),
     "a rule that does two things": ("rules: [{keep: {}, erase: {}}]", "rules.0: a rule has either keep or erase"),
     "a source without pictures": ("sources: [{rules: []}]", "sources.0: a source has a path"),
     "an unknown kind": (

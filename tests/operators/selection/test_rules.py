@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ LINE = Text(
     angle=0,
     area=2000,
     score=0.8,
+    opacity=math.nan,
     picture=(400, 200),
 )
 
@@ -60,6 +62,12 @@ def test_only_rules_that_a_text_can_meet_make_it_be_read() -> None:
     assert rules(prices, otherwise="keep").must_read(low)
     assert not rules({"keep": {"zone": "top:100%x50%"}}, {"erase": {"text": "x"}}).must_read(LINE)
     assert not rules({"erase": {"kind": "mark"}}, otherwise="keep").must_read(LINE)
+
+
+def test_an_opacity_bounds_what_has_one() -> None:
+    faint = rules({"erase": {"opacity": "..0.5"}}, otherwise="keep")
+    actions = [faint.decide(replace(LINE, opacity=opacity))[0].action for opacity in (0.4, 0.6, math.nan)]
+    assert actions == ["erase", "keep", "keep"]
 
 
 def test_a_source_is_found_by_its_path_and_by_a_column() -> None:
