@@ -23,7 +23,7 @@ import numpy as np
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.measure import compared_area, crop_of, detect_and_soften
 from operators.generators.classical import CLASSICAL
-from operators.inpaint import seed_of
+from operators.generators.seeds import seed_of
 from operators.masks.mask import BLEND, hole_of, pasted
 from operators.metrics.perceptual import perceptual_distance
 from operators.models.threads import use_one_thread

@@ -8,6 +8,7 @@ from flows.choose import Choice
 from flows.flow import Flow
 from flows.ladder import BEST, Fills, ladder, second_look
 from operators.compose import Compose
+from operators.cover import Cover
 from operators.describe import Describe
 from operators.fetch import Fetch
 from operators.given_masks import GivenMasks
@@ -39,6 +40,22 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str 
             Compose(limits),
         )
     )
+
+
+def cover_text(how: str, seed: int = 0, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()) -> Flow:
+    """Detect text and hide it for good; see `Cover`. Then look for what is left, and hide it too.
+
+    `how` is a key of `operators.generators.covers.COVERS`. Raises RunError option_invalid.
+    """
+    hiding = (*choice.operators(limits), Soften(limits=limits), Cover(how, seed))
+    look_again = LookAgain(limits=limits, detector=detector)
+    return Flow((Fetch(limits), choice.detect(limits, detector), *hiding, look_again, *hiding, Compose(limits)))
+
+
+def cover_masks(masks: str, how: str, seed: int = 0, limits: Limits = Limits(), mask_name: str | None = None) -> Flow:
+    """Hide the area that each image's mask covers for good; see `Cover`."""
+    given = GivenMasks(masks, limits, mask_name)
+    return Flow((Fetch(limits), given, Soften(limits=limits), Cover(how, seed), Compose(limits)))
 
 
 def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits(), mask_name: str | None = None) -> Flow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from operators.generators.generator import Generator, Request
 from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import Filled, fill_all
 from operators.generators.prompt import describe_surface, prompt_sha256, render_prompt
+from operators.generators.seeds import seed_of
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.models.registry import fetch_weights, identity, resolve
@@ -23,7 +23,7 @@ from operators.operator import Operator
 from operators.rows.arrays import Pixels
 from operators.rows.checks import FILL_FAILED, check
 from operators.rows.fill_errors import add_error
-from operators.rows.records import BoxRecord, JsonObject, ModelRecord, RegionRecord
+from operators.rows.records import JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
 from operators.rows.timing import add_time
 
@@ -46,15 +46,6 @@ class FailedAttempt:
     error: Exception
     request: Request | None = None
     """None where the request could not be made."""
-
-
-def seed_of(run_seed: int, source_sha256: str, box: BoxRecord, rung: str, number: int) -> int:
-    """The seed of one pass over one region (63 bits).
-
-    It does not depend on the region's neighbours, its batch, its worker or the order of the run.
-    """
-    text = f"{run_seed}|{source_sha256}|{box['x']},{box['y']},{box['width']},{box['height']}|{rung}|{number}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)

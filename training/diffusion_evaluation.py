@@ -35,7 +35,7 @@ from flows.evaluation.suite import SETS, Entry, Suite, load
 from flows.evaluation.tables import by, mean
 from operators.generators.classical import CLASSICAL
 from operators.generators.pixel_diffusion import CAUTION, PixelDiffusion, first_trust, visible
-from operators.inpaint import seed_of
+from operators.generators.seeds import seed_of
 from operators.masks.mask import CONFIDENCE, hole_of, pasted
 from operators.rows.arrays import Pixels
 from operators.rows.records import JsonObject

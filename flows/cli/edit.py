@@ -16,16 +16,25 @@ from flows.engine.fill_rates import rates_for
 from flows.engine.run import run
 from flows.engine.settings import Options
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
-from flows.erase_text import erase_text, inpaint_masks
+from flows.erase_text import cover_masks, cover_text, erase_text, inpaint_masks
 from flows.find_text import find_text
 from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
 from operators.decisions.budget import USUAL_BUDGET, Budget
+from operators.generators.covers import COVERS
 from operators.inpaint import Inpaint
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 from operators.upscalers.enlargement import Routing
+
+Cover = Annotated[
+    str | None,
+    typer.Option(
+        "--fill",
+        help=f"Hide for good what is to go, instead of continuing the picture: {', '.join(COVERS)}.",
+    ),
+]
 
 
 @with_options
@@ -44,11 +53,15 @@ def erase(
         ),
     ] = GATE,
     detector: Detector = "",
+    cover: Cover = None,
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
         choice = select.choice(source)
-        flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice)
+        if cover is None:
+            flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice)
+        else:
+            flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -90,11 +103,15 @@ def inpaint(
     gate: Annotated[
         bool, typer.Option("--gate", help="Keep the original pixels where every fill fails a check, instead of the best fill.")
     ] = False,
+    cover: Cover = None,
 ) -> None:
     """Fill the masked parts of every image of SOURCE and write it to DEST."""
     with one_line_errors():
-        fills = _build_fills(fill, dest, options.fresh, GATE if gate else BEST)
-        flow = inpaint_masks(masks, fills, size.limits, mask_name)
+        if cover is None:
+            fills = _build_fills(fill, dest, options.fresh, GATE if gate else BEST)
+            flow = inpaint_masks(masks, fills, size.limits, mask_name)
+        else:
+            flow = cover_masks(masks, _refuse_models(cover, fill), fill.seed, size.limits, mask_name)
         _execute(flow, source, dest, options, fill.seed)
 
 
@@ -141,6 +158,13 @@ def run_file(
     """Run your own flow from a Python file over every image of SOURCE."""
     with one_line_errors():
         _execute(load_flow(flow), source, dest, options)
+
+
+def _refuse_models(cover: str, fill: FillOptions) -> str:
+    """The value of --fill. Raises RunError for options of models beside it, which needs none."""
+    if fill != FillOptions(seed=fill.seed):
+        raise RunError("option_invalid", f"--fill {cover} needs no --preset, --model, --prompt or --budget-ms")
+    return cover
 
 
 def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fills:

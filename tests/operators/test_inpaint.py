@@ -13,7 +13,8 @@ from operators.generators.classical import CLASSICAL as RUNGS
 from operators.generators.generator import Request
 from operators.generators.harmonise import harmonised
 from operators.generators.microbatch import fill_all
-from operators.inpaint import Inpaint, seed_of
+from operators.generators.seeds import seed_of
+from operators.inpaint import Inpaint
 from operators.models.registry import pin_checksums, resolve
 from operators.rows.failure import RunError
 from operators.rows.schema import check_schema, ledger_rows

@@ -120,9 +120,9 @@ SELECT = tuple(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--accept", "--detector", *FILL, *RUNS, *SIZE, *SELECT}),
+        ("erase", {"--fill", "--accept", "--detector", *FILL, *RUNS, *SIZE, *SELECT}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
-        ("inpaint", {"--masks", "--mask-name", "--gate", *FILL, *RUNS, *SIZE}),
+        ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
         ("run", {*RUNS}),
     ],

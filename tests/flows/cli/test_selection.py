@@ -16,6 +16,12 @@ WRONG = {
     "a zone outside the picture": (["erase", "in", "out", "--zone", "top:120%x5"], "option_invalid", "outside the picture"),
     "a range that is none": (["find", "in", "out", "--height", "12"], "option_invalid", "--height 12"),
     "rules and options": (["erase", "in", "out", "--rules", "r.yaml", "--most", "5%"], "option_invalid", "either --rules"),
+    "an unknown cover": (["erase", "in", "out", "--fill", "smear"], "option_invalid", "color, blur, pixelate"),
+    "a cover and a model": (
+        ["erase", "in", "out", "--fill", "blur", "--model", "telea"],
+        "option_invalid",
+        "needs no --preset",
+    ),
     "missing rules": (["erase", "in", "out", "--rules", "none.yaml"], "rules_invalid", "none.yaml"),
 }
 
