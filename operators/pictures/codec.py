@@ -156,7 +156,7 @@ def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[i
     `decode` does.
     """
     format, header = read_header(data, limits)
-    return jpeg.decode_reduced(header, factor) if format is FORMATS["JPEG"] else None
+    return jpeg.decode_reduced(header, data, factor) if format is FORMATS["JPEG"] else None
 
 
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from operators.pictures.codec import FORMATS, Limits, decode
 from operators.pictures.colour import Samples
-from operators.pictures.formats import png, tiff, webp
+from operators.pictures.formats import bmp, png, tiff, webp
 from operators.pictures.formats.header import ORIENTATION_TAG, orientation_of
 from operators.pictures.formats.tiff_directory import Directory
 from operators.pictures.picture import Edited, Picture
@@ -79,6 +79,8 @@ class Coding:
     """Whether an edit codes the whole picture again."""
     keyed: bool = False
     """Whether a colour means transparency, so that pixels keep it, and others avoid it by 1."""
+    rounding: int = 0
+    """By how much samples of a lossless file may be off, because it stores them in fewer bits."""
 
 
 def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) -> str | None:
@@ -203,7 +205,7 @@ class _Comparison:
             if not changed.any():
                 continue
             read, meant = written[rows][changed], self._meant(rows)[changed]
-            off = np.abs(read.astype(np.int32) - meant) > self.coding.keyed
+            off = np.abs(read.astype(np.int32) - meant) > self.coding.keyed + self.coding.rounding
             if self.coding.keyed:
                 off &= (read != self.decoder.view(self.edited.picture.stored[rows])[changed]).any(axis=1, keepdims=True)
             wrong += int(off.any(axis=1).sum())
@@ -281,6 +283,8 @@ def _description(format: str, data: memoryview | bytes) -> Description:
         exif = Image.Exif()
         exif.load(chunks.get(b"eXIf", b""))
         orientation, profile = exif.get(ORIENTATION_TAG, 1), chunks.get(b"iCCP")
+    elif isinstance(header.source, list):
+        orientation, profile = 1, None
     elif isinstance(header.source, Directory):
         orientation, profile = header.source.number(tiff.ORIENTATION, 1), header.source.content(tiff.PROFILE)
     else:
@@ -298,6 +302,8 @@ def _coding(picture: Picture, source: memoryview | bytes) -> Coding:
         return Coding((8 * down, 8 * across), JPEG_LOSS, rounding, margin=max(down, across))
     if picture.format == "WEBP" and not webp.is_lossless(source):
         return Coding((WEBP_BLOCK, WEBP_BLOCK), WEBP_LOSS, whole=True)
+    if picture.format == "BMP":
+        return Coding(None, rounding=bmp.rounding(source))
     return Coding(None, keyed=picture.format == "PNG" and picture.indexed is None and b"tRNS" in bytes(source))
 
 

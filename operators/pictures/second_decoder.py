@@ -6,6 +6,7 @@
 | PNG | Pillow, own writer | OpenCV |
 | PNG of 16 bits | OpenCV, own writer | Pillow, which keeps the upper 8 bits of all but grey |
 | WebP, GIF, BMP | Pillow | OpenCV |
+| BMP with colours of other than 8 bits | own code | Pillow, which reads 5 and 6 bits |
 | TIFF | own code, libtiff in Pillow to decompress | tifffile |
 | TIFF with LZW, fax, zstd | same | OpenCV if it keeps the samples, else all of Pillow's reader |
 
@@ -73,6 +74,8 @@ def second_decoders(picture: Picture, source: memoryview | bytes) -> list[Second
         return _for_tiff(picture, source)
     if picture.format == "PNG" and picture.space.peak == 65535:
         return [SecondDecoder("Pillow", _by_pillow, _same if picture.mode == "I;16" else _upper_bytes)]
+    if picture.format == "BMP" and ";" in picture.mode:
+        return [SecondDecoder("Pillow", _by_pillow, _same)]
     inks = picture.format == "JPEG" and picture.space.model == "cmyk"
     return [SecondDecoder("OpenCV", _by_opencv, _printed if inks else _same)]
 

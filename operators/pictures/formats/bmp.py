@@ -1,15 +1,19 @@
 """BMP: the source file itself, with the bytes of the changed pixels replaced.
 
 Source: Microsoft, BITMAPINFOHEADER and its successors. Run-length coded pictures are written
-uncompressed. A palette keeps its length; entries that no pixel uses may take new colours, see
-`operators.pictures.formats.palette`.
+uncompressed. Colours of other than 8 bits, as masks declare them, are scaled to 8 or 16 bits and
+back, which changes none that is not edited. A palette keeps its length; entries that no pixel
+uses may take new colours, see `operators.pictures.formats.palette`.
 """
 
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from operators.pictures.colour import Samples, Space
 from operators.pictures.formats import palette
@@ -17,11 +21,32 @@ from operators.pictures.formats.header import Header, load_pixels, pillow_header
 from operators.pictures.formats.png import pack_rows
 from operators.pictures.picture import Edited, Indexed, Picture
 from operators.rows.arrays import Pixels
+from operators.rows.failure import Failure
+from operators.rows.timing import timed
 
 FILE_HEADER, CORE_HEADER = 14, 12
 """Bytes of the file header and of a BITMAPCOREHEADER, which has no compression."""
-RUN_LENGTHS, MASKS = (1, 2), (3, 6)
+RUN_LENGTHS, MASKS, MASKS_WITH_ALPHA = (1, 2), (3, 6), 6
 """Compressions: run lengths of 8 and 4 bits; none, with a bit mask for each colour."""
+MASK_OFFSET, HEADER_WITH_ALPHA = 54, 56
+"""Where masks are, and the bytes of the smallest header that has one for alpha."""
+FIVE_BITS = (0x7C00, 0x3E0, 0x1F)
+"""The masks of a picture of 16 bits a pixel that declares none."""
+BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+"""The masks of whole bytes."""
+
+
+class Channel(NamedTuple):
+    """Which bits of a pixel hold one of its colours."""
+
+    shift: int
+    """The number of the lowest bit."""
+    bits: int
+
+    @property
+    def peak(self) -> int:
+        """The largest value."""
+        return (1 << self.bits) - 1
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -30,12 +55,97 @@ def header(data: memoryview | bytes) -> Header:
     - Arguments: `data`, the whole file.
     - Result: width and height in stored pixels, one picture, and why its bit depth is
       unsupported.
-    - Kept: Pillow's image, its pixels not decoded yet.
-    - Errors: whatever Pillow raises; struct.error for a file cut in its header.
+    - Kept: Pillow's image, its pixels not decoded yet; the channels if Pillow cannot decode them.
+    - Errors: whatever Pillow raises; ValueError for no pixels,
+      struct.error for a file cut in its header.
     """
+    channels = packed_channels(data)
+    if channels:
+        width, height = struct.unpack_from("<ii", data, 18)
+        if width < 1 or height == 0:
+            raise ValueError(f"{width} x {height} pixels")
+        return Header(width, abs(height), channels, unsupported=_unsupported(channels))
     opened_header, bits = pillow_header(data, "BMP"), _bits(data)
     unsupported = None if bits in (1, 4, 8, 24, 32) else f"BMP, {bits} bits a pixel"
     return Header(opened_header.width, opened_header.height, opened_header.source, unsupported=unsupported)
+
+
+def packed_channels(data: memoryview | bytes) -> list[Channel]:
+    """The colours of a picture whose pixels of 16 or 32 bits are not whole bytes; else empty.
+
+    Red, green, blue and, if the file has one, alpha. A mask with gaps counts from its lowest to
+    its highest bit. Raises struct.error for a file cut in its header.
+    """
+    bits, masked = _bits(data), _compression(data) in MASKS
+    if _has_core_header(data) or (bits, masked) not in ((16, False), (16, True), (32, True)):
+        return []
+    masks = list(struct.unpack_from("<3I", data, MASK_OFFSET) if masked else FIVE_BITS)
+    if masked and (
+        _compression(data) == MASKS_WITH_ALPHA or struct.unpack_from("<I", data, FILE_HEADER)[0] >= HEADER_WITH_ALPHA
+    ):
+        (alpha,) = struct.unpack_from("<I", data, MASK_OFFSET + 12)
+        masks += [alpha] * (alpha > 0)
+    if bits == 32 and set(masks) <= set(BYTES):
+        return []
+    shifts = [max(0, (mask & -mask).bit_length() - 1) for mask in masks]
+    return [Channel(shift, mask.bit_length() - shift) for mask, shift in zip(masks, shifts, strict=True)]
+
+
+def _unsupported(channels: list[Channel]) -> str | None:
+    """Why colours of these bits cannot be edited; None if they can."""
+    used = sorted((channel.shift, channel.shift + channel.bits) for channel in channels)
+    apart = all(first[1] <= second[0] for first, second in pairwise(used))
+    if apart and all(1 <= channel.bits <= 16 for channel in channels):
+        return None
+    return f"BMP, colour masks of {[channel.bits for channel in channels]} bits"
+
+
+def _peak(channels: list[Channel]) -> int:
+    """The peak of the samples to which colours are scaled."""
+    return 65535 if any(channel.bits > 8 for channel in channels) else 255
+
+
+def rounding(data: memoryview | bytes) -> int:
+    """By how much a sample of an edited pixel may differ from what was meant, in samples."""
+    channels = packed_channels(data)
+    return max((_peak(channels) // (2 * channel.peak) + 1 for channel in channels), default=0)
+
+
+def _decode_packed(header: Header, data: memoryview | bytes) -> Picture:
+    """The picture of colours that are not whole bytes. Raises Failure truncated."""
+    channels: list[Channel] = header.source
+    peak = _peak(channels)
+    try:
+        lines = _lines(bytearray(data), (header.height, header.width), _bits(data))
+    except ValueError as error:
+        raise Failure("truncated", str(error)) from None
+    pixels = _whole_pixels(lines, header.width, _bits(data))
+    stored: Samples = np.empty((header.height, header.width, len(channels)), np.uint16 if peak > 255 else np.uint8)
+    for number, (shift, bits) in enumerate(channels):
+        values = np.rint(np.arange(2**bits) * (peak / (2**bits - 1))).astype(stored.dtype)
+        stored[:, :, number] = values[pixels >> shift & (2**bits - 1)]
+    name = ("RGBA" if len(channels) == 4 else "RGB") + ";" + ".".join(str(channel.bits) for channel in channels)
+    space = Space("rgb", peak, alpha=len(channels) == 4)
+    return Picture("BMP", name, stored, space, orientation=1, size=(header.width, header.height))
+
+
+def _whole_pixels(lines: Pixels, width: int, bits: int) -> npt.NDArray[np.uint32]:
+    """Rows of bytes as numbers of one pixel each, height x width."""
+    return np.ascontiguousarray(lines[:, : width * bits // 8]).view(f"<u{bits // 8}").astype(np.uint32)
+
+
+def _write_packed(lines: Pixels, edited: Edited, channels: list[Channel], bits: int) -> None:
+    """Write the colours of changed pixels into their bits; other bits stay."""
+    rows, columns = np.nonzero(edited.changed)
+    peak = edited.picture.space.peak
+    pixels = _whole_pixels(lines, edited.stored.shape[1], bits)
+    values = pixels[rows, columns]
+    for number, channel in enumerate(channels):
+        sample = np.rint(edited.stored[rows, columns, number] * (channel.peak / peak)).astype(np.uint32)
+        values = values & ~np.uint32(channel.peak << channel.shift) | sample << np.uint32(channel.shift)
+    pixels[rows, columns] = values
+    written = pixels.astype(f"<u{bits // 8}").view(np.uint8)
+    lines[:, : written.shape[1]] = written
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -46,6 +156,9 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the palette.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
+    if isinstance(header.source, list):
+        with timed("codec"):
+            return _decode_packed(header, data)
     file = load_pixels(header.source)
     size = (header.width, header.height)
     if file.mode == "P":
@@ -64,7 +177,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, without run-length coding.
     - Kept: every byte but those of changed pixels and palette entries.
-    - Errors: ValueError for pixels outside of the file and colours that are not whole bytes.
+    - Errors: ValueError for pixels outside of the file.
     """
     result, before = bytearray(source), edited.picture.indexed
     bits, run_lengths = _bits(source), _compression(source) in RUN_LENGTHS
@@ -74,6 +187,10 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         assert refitted is not None
         stored = refitted.indices[:, :, None]
         _write_entries(result, before, refitted)
+    channels = packed_channels(source)
+    if channels:
+        _write_packed(_lines(result, stored.shape[:2], bits), edited, channels, bits)
+        return bytes(result)
     if bits > 8:
         _write_pixels(
             _lines(result, edited.stored.shape[:2], bits), edited, _byte_places(source, edited.stored.shape[2]), bits // 8
@@ -114,15 +231,10 @@ def _write_pixels(lines: Pixels, edited: Edited, places: list[int], size: int) -
 
 
 def _byte_places(content: memoryview | bytes, channels: int) -> list[int]:
-    """Which byte of a pixel holds each of its three or four channels: red, green, blue, alpha.
-
-    Raises ValueError for colours that are not whole bytes.
-    """
+    """Which byte of a pixel holds each of its three or four channels: red, green, blue, alpha."""
     if _compression(content) not in MASKS:
         return [2, 1, 0]
-    masks = struct.unpack_from("<4I" if channels == 4 else "<3I", content, 54)
-    if any(mask not in (0xFF, 0xFF00, 0xFF0000, 0xFF000000) for mask in masks):
-        raise ValueError(f"colour masks {masks}")
+    masks = struct.unpack_from("<4I" if channels == 4 else "<3I", content, MASK_OFFSET)
     return [mask.bit_length() // 8 - 1 for mask in masks]
 
 

@@ -7,6 +7,9 @@ source's quantisation tables and subsampling, and copies all others as integers.
 contains libjpeg, reads and writes the coefficients; `mozjpeg-lossless-optimization` makes a
 progressive file progressive again. Markers keep their bytes except for thumbnails, see
 `operators.pictures.formats.jpeg_markers`.
+
+As in every viewer, a file may lack its end marker, but not its pixels: decoders make grey blocks
+of what is missing and only warn. `_check_complete` tells the two apart.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,17 +35,27 @@ from operators.pictures.formats.jpeg_markers import (
     frame_of,
     luma_and_black,
     other_pictures,
+    scans_are_complete,
     with_component_ids,
     with_component_order,
+    with_end,
     with_markers,
     with_trailer,
+    without_markers,
 )
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels
+from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 """Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
+PROGRESSIVE_FRAMES = (0xC2, 0xCA)
+"""Progressive with Huffman and with arithmetic coding."""
+MISSING = 128
+"""The level that decoders give to blocks without data; 127 if they turn inks over."""
+FILLER = bytes(range(1, 128)) * 8
+"""Entropy-coded data that belongs to no picture."""
 MOST_GROWTH = 1.05
 """The largest size of an edited picture, relative to the source."""
 LEAST_STEPS = (0.5, *(2 ** (power / 2) for power in range(-1, 16)), 1e9)
@@ -70,7 +84,7 @@ def header(data: memoryview | bytes) -> Header:
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises.
     """
-    content = bytes(data)
+    content = with_end(bytes(data))
     frame = frame_of(content)
     if frame is not None and (frame.marker not in HUFFMAN_FRAMES or frame.precision != 8):
         coding = "Huffman" if frame.marker in HUFFMAN_FRAMES else f"frame type {frame.marker - 0xC0}"
@@ -87,10 +101,39 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the ICC profile, the EXIF orientation and the black generation of CMYK.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    return _picture(load_pixels(header.source), header)
+    return _complete(_picture(load_pixels(header.source), header), data)
 
 
-def decode_reduced(header: Header, factor: Callable[[int, int], float]) -> Picture | None:
+def _complete(picture: Picture, data: memoryview | bytes, draft: tuple[int, int] | None = None) -> Picture:
+    """The picture, unless `_check_complete` raises Failure."""
+    _check_complete(bytes(data), picture.stored, draft)
+    return picture
+
+
+def _check_complete(content: bytes, stored: Pixels, draft: tuple[int, int] | None) -> None:
+    """Raise Failure truncated if entropy-coded data ends before the last block.
+
+    Without data a decoder makes grey of a baseline picture's blocks and leaves those of a
+    progressive one coarse. So pixels are complete if more data before the end marker does not
+    change them. Only pictures that may be incomplete are decoded a second time: those that end
+    in grey, and progressive ones. `draft` is the size for which they were decoded, if reduced.
+    """
+    frame = frame_of(content)
+    progressive = frame is not None and frame.marker in PROGRESSIVE_FRAMES
+    if not progressive and (abs(stored[-1, -1].astype(int) - MISSING) > 1).any():
+        return
+    if progressive and not scans_are_complete(content):
+        raise Failure("truncated", "scans are missing")
+    content = with_end(content)
+    end = end_of_image(content) - 2
+    longer = JpegImagePlugin.JpegImageFile(io.BytesIO(content[:end] + FILLER + content[end:]))
+    if draft is not None:
+        longer.draft(None, draft)
+    if not np.array_equal(np.asarray(load_pixels(longer)).reshape(stored.shape), stored):
+        raise Failure("truncated", "the entropy-coded data ends before the last block")
+
+
+def decode_reduced(header: Header, data: memoryview | bytes, factor: Callable[[int, int], float]) -> Picture | None:
     """Decode a JPEG file at 1/2, 1/4 or 1/8 scale.
 
     The result is at least `factor(width, height)` times the stored size; None if that is above
@@ -100,8 +143,9 @@ def decode_reduced(header: Header, factor: Callable[[int, int], float]) -> Pictu
     scale = factor(width, height)
     if scale > 0.5:
         return None
-    header.source.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-    return _picture(load_pixels(header.source), header)
+    draft = (max(1, round(width * scale)), max(1, round(height * scale)))
+    header.source.draft(None, draft)
+    return _complete(_picture(load_pixels(header.source), header), data, draft)
 
 
 def _picture(file: Image.Image, header: Header) -> Picture:
@@ -132,7 +176,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Errors: OSError or ValueError for components or sampling that are not supported, and for an
       appended preview that cannot be drawn again.
     """
-    content = bytes(source)
+    content = with_end(bytes(source))
     end = end_of_image(content)
     with timed("codec"):
         result = _rewrite_within_growth(content[:end], edited)
@@ -170,7 +214,7 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
     """
     import mozjpeg_lossless_optimization
 
-    content = bytes(source)
+    content = without_markers(bytes(source))
     new, progressive = _coefficients(content, stored, changed, least)
     if len(new) == 4:
         # jpeglib writes only the first three components and copies the fourth from the file that
@@ -190,7 +234,7 @@ def _coefficients(
     import jpeglib
 
     with _temporary_file(source) as path:
-        jpeg = jpeglib.read_dct(str(path))
+        jpeg = _call_jpeglib(jpeglib.read_dct, path)
         names = COMPONENTS[: jpeg.num_components]
         if jpeg.num_components != stored.shape[2]:
             raise ValueError(f"{jpeg.num_components} components")
@@ -220,11 +264,24 @@ def _with_coefficients(source: bytes, coefficients: dict[str, Coefficients]) -> 
     import jpeglib
 
     with _temporary_file(source) as read, _temporary_file(b"") as target:
-        jpeg = jpeglib.read_dct(str(read))
+        jpeg = _call_jpeglib(jpeglib.read_dct, read)
         for name, values in coefficients.items():
             setattr(jpeg, name, values)
-        jpeg.write_dct(str(target), flags=["+OPTIMIZE_CODING"])
+        _call_jpeglib(jpeg.write_dct, target, flags=["+OPTIMIZE_CODING"])
         return target.read_bytes()
+
+
+def _call_jpeglib(function: Callable[..., Any], path: Path, **options: Any) -> Any:
+    """The result of jpeglib for a temporary file, whose name must not get into any message.
+
+    Raises OSError.
+    """
+    try:
+        return function(str(path), **options)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise OSError(str(error).replace(str(path), "a JPEG's coefficients")) from None
 
 
 def _planes(stored: Pixels, without_luma: bool) -> list[Plane]:

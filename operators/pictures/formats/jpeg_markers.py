@@ -20,6 +20,8 @@ FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xC
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 WITHOUT_LENGTH = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
 EXIF, XMP, PHOTOSHOP, INDEX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"MPF\0"
+COLOUR_SPACES = (b"JFIF\0", b"Adobe")
+"""How the segments start by which decoders know a file's colour space."""
 INDEX_ENTRIES = 0xB002
 PREVIEW = 1
 """The kind of an appended smaller copy of the first picture (CIPA DC-007, 5.2.3.3.1)."""
@@ -80,6 +82,27 @@ def end_of_image(data: bytes) -> int:
         last = offset + 2 + _length(data, offset)
     end = data.find(b"\xff\xd9", last)
     return len(data) if end < 0 else end + 2
+
+
+def with_end(data: bytes) -> bytes:
+    """The file with an end marker after its first picture, if it has none."""
+    end = end_of_image(data)
+    return data if data[end - 2 : end] == b"\xff\xd9" else data + b"\xff\xd9"
+
+
+def scans_are_complete(data: bytes) -> bool:
+    """Whether a progressive file has a scan for the last bit of each component's coefficients."""
+    missing: dict[int, set[int]] = {}
+    for marker, offset in segments(data):
+        if marker in FRAMES:
+            missing = {number: set(range(64)) for number in component_ids(data)}
+        elif marker == START_OF_SCAN and _length(data, offset) >= 6:
+            end = offset + 2 + _length(data, offset)
+            first, last, bits = data[end - 3 : end]
+            if bits & 15 == 0:
+                for place in range(offset + 5, end - 3, 2):
+                    missing.get(data[place], set()).difference_update(range(first, last + 1))
+    return not any(missing.values())
 
 
 def frame_of(data: bytes) -> Frame | None:
@@ -155,12 +178,18 @@ def with_markers(data: bytes, source: bytes, draw: Draw | None = None) -> bytes:
     ]
     if draw is not None:
         metadata = _with_thumbnails(metadata, draw)
-    stripped, position = b"", 2
+    bare = without_markers(data, kept=())
+    return bare[:2] + b"".join(metadata) + bare[2:]
+
+
+def without_markers(data: bytes, kept: tuple[bytes, ...] = COLOUR_SPACES) -> bytes:
+    """The file without application and comment segments, except those that start as in `kept`."""
+    stripped, position = [], 0
     for marker, offset in segments(data):
-        if marker in APPLICATION_OR_COMMENT:
-            stripped += data[position:offset]
+        if marker in APPLICATION_OR_COMMENT and not data[offset + 4 : offset + 9].startswith(kept):
+            stripped.append(data[position:offset])
             position = offset + 2 + _length(data, offset)
-    return data[:2] + b"".join(metadata) + stripped + data[position:]
+    return b"".join([*stripped, data[position:]])
 
 
 def _with_thumbnails(metadata: list[bytes], draw: Draw) -> list[bytes]:

@@ -1,9 +1,11 @@
 """PNG: every chunk of the source, unchanged and in order, around newly compressed pixels.
 
 Source: W3C PNG, third edition. Bit depth and colour type are kept; interlaced pictures are
-written without interlacing. A palette stays while its colours are close enough to the edited ones
-or it has room for more, see `operators.pictures.formats.palette`. Otherwise the pixels become RGB
-or RGBA, and the chunks that refer to the palette are dropped or adapted.
+written without interlacing. As in every viewer, a wrong checksum matters only in a chunk that the
+pixels need: another one is left out, and a text gets its right checksum. A palette stays while
+its colours are close enough to the edited ones or it has room for more, see
+`operators.pictures.formats.palette`. Otherwise the pixels become RGB or RGBA, and the chunks that
+refer to the palette are dropped or adapted.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -36,13 +39,32 @@ NAMES = {GREY: "L", RGB: "RGB", PALETTE: "P", GREY_ALPHA: "LA", RGBA: "RGBA"}
 XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"
 LEVELS = {0: 1, 1: 3, 2: 6, 3: 9}
 """Compression level by the two bits in which a zlib stream records its level (RFC 1950)."""
+PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+"""First row, step down, first column and step to the right of each pass of Adam7 (PNG, 8.1)."""
+UNPACKED_BYTES = 1 << 20
+"""Bytes that are decompressed at once to be counted."""
 BAND_BYTES = 4_000_000
 """Bytes of scan lines that are filtered at once."""
 PAETH = 4
 """The number of Paeth's filter."""
 
+CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""The chunks without which the pixels cannot be read (PNG, 5.6)."""
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+
 Chunk = tuple[bytes, bytes]
 """A chunk's name and data."""
+
+
+class StoredChunk(NamedTuple):
+    """A chunk as a file holds it."""
+
+    name: bytes
+    content: memoryview
+    sound: bool
+    """Whether its checksum is right."""
+    end: int
+    """Where the next chunk starts."""
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -51,9 +73,9 @@ def header(data: memoryview | bytes) -> Header:
     - Arguments: `data`, the whole file.
     - Result: width and height in stored pixels, and the number of frames.
     - Kept: Pillow's image, its pixels not decoded yet.
-    - Errors: whatever Pillow raises.
+    - Errors: Failure corrupt for a wrong checksum in a chunk of CRITICAL; whatever Pillow raises.
     """
-    return pillow_header(data, "PNG")
+    return pillow_header(sound_file(data), "PNG")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -62,10 +84,9 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Arguments: the `header` of the file, and `data`, the whole file.
     - Result: the picture in its own bit depth, with a palette looked up.
     - Kept: the palette, the ICC profile and the EXIF orientation.
-    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory; corrupt also for a
-      wrong checksum in any chunk.
+    - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory; truncated also for
+      pixels that end before the last row, of which decoders make empty rows.
     """
-    _check_checksums(data)
     file, depth, colour = load_pixels(header.source), int(data[24]), int(data[25])
     model: Model = "grey" if colour in (GREY, GREY_ALPHA) else "rgb"
     profile, note = profile_to_apply(file.info.get("icc_profile"), model)
@@ -84,6 +105,11 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         stored = _sixteen_bits(data, colour)
     else:
         stored = _samples(file, space.peak)
+    if data[28] or not (stored if indexed is None else indexed.indices)[-1].any():
+        _check_rows(data, header.width, header.height, depth * CHANNELS[colour])
+    damaged = sorted({chunk.name.decode("latin-1") for chunk in stored_chunks(data) if not chunk.sound})
+    if damaged:
+        note = "; ".join(filter(None, (note, f"wrong checksum in {', '.join(damaged)}")))
     if colour in (GREY_ALPHA, RGBA):
         space = replace(space, alpha=True)
     elif colour != PALETTE and transparent is not None and len(transparent) >= 2 * CHANNELS[colour]:
@@ -153,7 +179,9 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         elif pixels:
             result.append((name, pixels))
             pixels = b""
-    end = 8 + sum(12 + len(data) for _, data in chunks(source))
+    if parts[-1][0] != b"IEND":
+        return assembled([*result, (b"IEND", b"")])
+    end = max(chunk.end for chunk in stored_chunks(source))
     return assembled(result) + bytes(source[end:])
 
 
@@ -193,18 +221,68 @@ def _without_palette(parts: list[Chunk], indexed: Indexed, colour: int) -> list[
     return result
 
 
-def chunks(data: memoryview | bytes) -> Iterator[Chunk]:
-    """The chunks of a file up to its end chunk or the first truncated one."""
+def stored_chunks(data: memoryview | bytes) -> Iterator[StoredChunk]:
+    """The chunks of a file up to its end chunk or the first cut one, damaged ones too.
+
+    Pixels that are cut count, because they may be complete without the end of their chunk.
+    """
     position, view = len(SIGNATURE), memoryview(data)
-    while position + 12 <= len(view):
-        end = position + 8 + int.from_bytes(view[position : position + 4], "big")
-        if end + 4 > len(view):
+    while position + 8 <= len(view):
+        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
+        if end > len(view):
+            if bytes(view[position + 4 : position + 8]) == b"IDAT":
+                yield StoredChunk(b"IDAT", view[position + 8 : end - 4], True, len(view))
             return
-        name = bytes(view[position + 4 : position + 8])
-        yield name, bytes(view[position + 8 : end])
+        name, checksum = bytes(view[position + 4 : position + 8]), int.from_bytes(view[end - 4 : end], "big")
+        yield StoredChunk(name, view[position + 8 : end - 4], zlib.crc32(view[position + 4 : end - 4]) == checksum, end)
         if name == b"IEND":
             return
-        position = end + 4
+        position = end
+
+
+def chunks(data: memoryview | bytes) -> Iterator[Chunk]:
+    """The chunks of a file up to its end chunk or the first truncated one.
+
+    Those with a wrong checksum are left out, as decoders do, unless they are texts or CRITICAL.
+    """
+    for chunk in stored_chunks(data):
+        if chunk.sound or chunk.name in (*CRITICAL, *TEXTS):
+            yield chunk.name, bytes(chunk.content)
+
+
+def sound_file(data: memoryview | bytes) -> memoryview | bytes:
+    """The file as `chunks` gives it with an end chunk, for decoders that refuse what viewers show.
+
+    It is the same object if nothing is wrong. Raises Failure corrupt for a wrong checksum in a
+    chunk of CRITICAL.
+    """
+    stored = list(stored_chunks(data))
+    critical = next((chunk.name for chunk in stored if not chunk.sound and chunk.name in CRITICAL), None)
+    if critical is not None:
+        raise Failure("corrupt", f"wrong checksum in chunk {critical.decode()}")
+    ended = bool(stored) and stored[-1].name == b"IEND"
+    if ended and all(chunk.sound for chunk in stored):
+        return data
+    return assembled([*chunks(data), *([] if ended else [(b"IEND", b"")])])
+
+
+def _check_rows(data: memoryview | bytes, width: int, height: int, bits: int) -> None:
+    """Raise Failure truncated if pixels of `bits` bits each end before the last row."""
+    passes = PASSES if data[28] else ((0, 1, 0, 1),)
+    sizes = [(-(-(height - top) // down), -(-(width - left) // right)) for top, down, left, right in passes]
+    wanted = sum(rows * ((columns * bits + 7) // 8 + 1) for rows, columns in sizes if rows > 0 and columns > 0)
+    unpacker, found = zlib.decompressobj(), 0
+    try:
+        for name, content in chunks(data):
+            pending = content if name == b"IDAT" else b""
+            while pending and found < wanted:
+                found += len(unpacker.decompress(pending, UNPACKED_BYTES))
+                pending = unpacker.unconsumed_tail
+        found += len(unpacker.flush()) if found < wanted else 0
+    except zlib.error as error:
+        raise Failure("corrupt", f"pixels: {error}") from None
+    if found < wanted:
+        raise Failure("truncated", f"the pixels have {found} of {wanted} bytes")
 
 
 def framed(name: bytes, data: bytes) -> bytes:
@@ -215,18 +293,6 @@ def framed(name: bytes, data: bytes) -> bytes:
 def assembled(parts: list[Chunk]) -> bytes:
     """A file that consists of the chunks."""
     return SIGNATURE + b"".join(framed(name, data) for name, data in parts)
-
-
-def _check_checksums(data: memoryview | bytes) -> None:
-    """Raise Failure corrupt for a chunk with a wrong checksum; decoders check only some."""
-    position, view = len(SIGNATURE), memoryview(data)
-    while position + 12 <= len(view):
-        end = position + 8 + int.from_bytes(view[position : position + 4], "big")
-        if end + 4 > len(view):
-            return
-        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            raise Failure("corrupt", f"wrong checksum in chunk {bytes(view[position + 4 : position + 8])!r}")
-        position = end + 4
 
 
 def pack_rows(stored: Samples, depth: int) -> Pixels:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.picture import Edit
+from operators.pictures.read_back import check_written
 from operators.rows.failure import Failure
 
 
@@ -52,8 +53,62 @@ def test_run_lengths_are_written_uncompressed(bits: int) -> None:
     assert struct.unpack_from("<I", result, 2)[0] == len(result)
 
 
-def test_sixteen_bits_a_pixel_are_unsupported() -> None:
-    info = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 0, 128, 0, 0, 0, 0)
-    data = struct.pack("<2sIHHI", b"BM", 54 + 128, 0, 0, 54) + info + bytes(128)
-    with pytest.raises(Failure, match="mode_unsupported"):
-        decode(data, Limits())
+MASKS = {
+    "5.5.5": (16, 0, (0x7C00, 0x3E0, 0x1F)),
+    "5.6.5": (16, 3, (0xF800, 0x7E0, 0x1F)),
+    "4.4.4": (16, 3, (0xF00, 0xF0, 0xF)),
+    "4.4.4.4": (16, 3, (0xF00, 0xF0, 0xF, 0xF000)),
+    "5.5.5.1": (16, 3, (0x7C00, 0x3E0, 0x1F, 0x8000)),
+    "10.10.10": (32, 3, (0x3FF00000, 0xFFC00, 0x3FF)),
+    "8.8.8": (32, 3, (0x1FE, 0x1FE00, 0x1FE0000)),
+}
+
+
+def packed(bits: int, compression: int, masks: tuple[int, ...]) -> bytes:
+    """A BMP of random pixels, all bits used, those of no mask too."""
+    rows = np.random.default_rng(0).integers(0, 256, 40 * 56 * bits // 8, dtype=np.uint8).tobytes()
+    size = 108 if len(masks) == 4 else 40
+    info = struct.pack("<IiiHHIIiiII", size, 56, 40, 1, bits, compression, len(rows), 2835, 2835, 0, 0)
+    info += struct.pack(f"<{len(masks)}I", *masks) if compression else b""
+    info = info.ljust(size, b"\0")
+    return struct.pack("<2sIHHI", b"BM", 14 + len(info) + len(rows), 0, 0, 14 + len(info)) + info + rows
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_colours_of_any_bits_are_edited_and_no_other_bit_changes(name: str) -> None:
+    bits, _, masks = MASKS[name]
+    data = packed(*MASKS[name])
+    picture = decode(data, Limits())
+    fill = (250, 5, 10)
+    done = picture.edited([Edit(8, 8, np.full((16, 20, 3), fill, np.uint8), np.ones((16, 20), np.float32))])
+    result = encode(done, data)
+    assert picture.mode == ("RGBA;" if len(masks) == 4 else "RGB;") + name
+    assert check_written(result, done, data) is None
+    before, after = (
+        np.frombuffer(file[-40 * 56 * bits // 8 :], f"<u{bits // 8}").reshape(40, 56)[::-1] for file in (data, result)
+    )
+    inside = np.zeros((40, 56), bool)
+    inside[8:24, 8:28] = True
+    assert np.array_equal(before[~inside], after[~inside])
+    assert result[: -before.nbytes] == data[: -before.nbytes]
+    for mask, value in zip(masks[:3], fill, strict=True):
+        lowest = mask & -mask
+        assert (
+            np.abs((after[inside] & mask) // lowest / (mask // lowest) * 255 - value).max() <= 255 / (mask // lowest) / 2 + 1e-6
+        )
+    unused = ~np.bitwise_or.reduce(masks[:3]) & (2**bits - 1)
+    assert np.array_equal(before[inside] & unused, after[inside] & unused)
+
+
+@pytest.mark.parametrize("name", ["5.5.5", "5.6.5"])
+def test_five_and_six_bits_are_read_as_by_another_program(name: str) -> None:
+    data = packed(*MASKS[name])
+    theirs = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    assert np.abs(decode(data, Limits()).stored - theirs).max() <= 1
+
+
+def test_masks_that_overlap_are_unsupported_and_pixels_outside_of_the_file_truncated() -> None:
+    with pytest.raises(Failure, match=r"mode_unsupported: BMP, colour masks of \[4, 8, 4\] bits"):
+        decode(packed(16, 3, (0xF00, 0xFF, 0xF)), Limits())
+    with pytest.raises(Failure, match="truncated"):
+        decode(packed(*MASKS["4.4.4"])[:-100], Limits())

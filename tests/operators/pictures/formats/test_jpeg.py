@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.codec import Limits, decode, decode_reduced, encode
 from operators.pictures.formats.jpeg import rewritten
 from operators.pictures.picture import Edit as Paste
+from operators.rows.failure import Failure
 
 check = settings(deadline=None, max_examples=20)
 FRAMES, SCAN, END = {0xC0, 0xC1, 0xC2}, 0xDA, 0xD9
@@ -459,3 +460,61 @@ def test_a_view_of_bytes_gives_the_same_as_bytes() -> None:
     changed = np.ones((30, 30), bool)
     after = 255 - decoded(source)
     assert rewritten(memoryview(source), after, changed) == rewritten(source, after, changed)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_a_file_without_its_end_marker_is_read_and_gets_one(options: dict[str, Any], edited_file: Any) -> None:
+    whole = encoded(picture(120, 160, 3, 0), quality=85, **options)
+    assert np.array_equal(decode(whole[:-2], Limits()).stored, decoded(whole))
+    result, before, after = edited_file(whole[:-2])
+    assert result.endswith(b"\xff\xd9")
+    assert np.array_equal(after.stored[64:], before.stored[64:])
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"], ids=["no end marker", "an end marker"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_pixels_that_end_early_are_truncated_whatever_follows(
+    end: bytes, options: dict[str, Any], bands: int, kept: float
+) -> None:
+    whole = encoded(picture(120, 160, bands, 0), quality=85, **options)
+    start = whole.index(b"\xff\xda")
+    with pytest.raises(Failure, match=r"^truncated: "):
+        decode(whole[: start + round(kept * (len(whole) - start))] + end, Limits())
+
+
+def test_a_large_picture_that_ends_early_is_truncated_at_reduced_scale_too() -> None:
+    whole = encoded(picture(1200, 1600, 3, 0), quality=85)
+    cut = whole[: len(whole) // 2] + b"\xff\xd9"
+    with pytest.raises(Failure, match=r"^truncated: "):
+        decode_reduced(cut, Limits(), lambda width, height: 0.25)
+
+
+def test_a_progressive_picture_without_its_last_scans_is_truncated() -> None:
+    whole = encoded(picture(120, 160, 3, 0), quality=85, progressive=True)
+    cut = whole[: whole.rindex(b"\xff\xda")] + b"\xff\xd9"
+    with pytest.raises(Failure, match=r"^truncated: scans are missing"):
+        decode(cut, Limits())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("level", [127, 128])
+def test_a_picture_that_ends_in_grey_is_complete(mode: str, level: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (120, 90), (level, level, level)).convert(mode).save(buffer, "JPEG")
+    assert decode(buffer.getvalue(), Limits()).stored.shape[:2] == (90, 120)
+
+
+def test_a_file_of_many_markers_keeps_them_all(edited_file: Any) -> None:
+    plain = encoded(picture(120, 160, 3, 0), quality=85)
+    notes = b"".join(b"\xff\xe1\0\x0anote %03d" % number for number in range(120))
+    result, *_ = edited_file(plain[:2] + notes + plain[2:])
+    assert notes in result
+
+
+def test_no_message_names_a_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="coefficients") as caught:
+        rewritten(b"\xff\xd8\xff\xe0\0\x04ab", picture(8, 8, 3, 0), np.ones((8, 8), bool))
+    assert "/" not in str(caught.value)
+    assert ".jpg" not in str(caught.value)

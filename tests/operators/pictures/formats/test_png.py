@@ -16,6 +16,7 @@ from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.formats.png import assembled, chunks, compressed, pack_rows
 from operators.pictures.picture import Edit, Picture
 from operators.rows.failure import Failure
+from tests.operators.pictures.formats.conftest import png
 
 check = settings(deadline=None, max_examples=60)
 HEIGHT, WIDTH = 40, 56
@@ -208,11 +209,55 @@ def test_transparent_entries_stay_transparent_in_rgba() -> None:
 # --- bad inputs
 
 
-def test_a_wrong_checksum_anywhere_is_corrupt() -> None:
-    data = bytearray(file(np.full((HEIGHT, WIDTH, 1), 90, np.uint8), 8, 0, after=chunk(b"tEXt", b"Author\0nobody")))
-    data[data.index(b"nobody")] ^= 1
-    with pytest.raises(Failure, match=r"corrupt: wrong checksum in chunk b'tEXt'"):
-        decode(bytes(data), Limits())
+def damaged(data: bytes, place: bytes) -> bytes:
+    """The file with one bit of a chunk's content turned over."""
+    changed = bytearray(data)
+    changed[data.index(place)] ^= 1
+    return bytes(changed)
+
+
+def test_a_text_with_a_wrong_checksum_stays_and_gets_its_right_one() -> None:
+    source = file(np.full((HEIGHT, WIDTH, 1), 90, np.uint8), 8, 0, after=chunk(b"tEXt", b"Author\0nobody"))
+    source = damaged(source, b"nobody")
+    result, picture = edited(source)
+    assert decode(source, Limits()).note == "wrong checksum in tEXt"
+    assert picture.note is None
+    assert chunk(b"tEXt", b"Author\0oobody") in result
+
+
+def test_another_chunk_with_a_wrong_checksum_is_left_out_because_no_decoder_reads_it() -> None:
+    opaque = chunk(b"PLTE", bytes(range(12))) + chunk(b"tRNS", b"\xff\x7e\xff\xff")
+    source = damaged(file(np.ones((HEIGHT, WIDTH, 1), np.uint8), 8, 3, before=opaque), b"\x7e")
+    result, picture = edited(source)
+    assert decode(source, Limits()).stored.shape[2] == 3
+    assert (picture.stored.shape[2], b"tRNS" in result) == (3, False)
+
+
+@pytest.mark.parametrize("lost", [4, 12, 16])
+def test_a_file_without_its_last_bytes_is_read_if_its_pixels_are_complete(lost: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    data = file(samples, 8, 2)
+    assert np.array_equal(decode(data[:-lost], Limits()).stored, samples)
+    result, picture = edited(data[:-lost])
+    assert result.endswith(b"IEND\xaeB`\x82")
+    assert np.array_equal(picture.stored[30:], samples[30:])
+
+
+@pytest.mark.parametrize(("depth", "colour", "channels"), [(1, 0, 1), (8, 3, 1), (8, 2, 3), (16, 6, 4)])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_pixels_that_end_before_the_last_row_are_truncated(depth: int, colour: int, channels: int, interlaced: bool) -> None:
+    """The stream is whole and its checksums are right: only a count of its bytes tells."""
+    peak = min(2**depth, 4) - 1
+    samples = np.full((HEIGHT, WIDTH, channels), peak, np.uint16 if depth == 16 else np.uint8)
+    before = chunk(b"PLTE", bytes(range(12))) if colour == 3 else b""
+    whole = png(samples, depth, colour, before, interlaced=interlaced)
+    rows = zlib.decompress(b"".join(content for name, content in chunks(whole) if name == b"IDAT"))
+    row = (WIDTH * channels * depth + 7) // 8 // (2 if interlaced else 1)
+    short = [(name, zlib.compress(rows[: -2 * row]) if name == b"IDAT" else content) for name, content in chunks(whole)]
+    parts = [part for number, part in enumerate(short) if part[0] != b"IDAT" or short[number - 1][0] != b"IDAT"]
+    assert np.array_equal(decode(whole, Limits()).stored.shape, (HEIGHT, WIDTH, 3 if colour == 3 else channels))
+    with pytest.raises(Failure, match=r"^truncated: "):
+        decode(assembled(parts), Limits())
 
 
 def test_sixteen_bits_cut_short_are_truncated() -> None:
