@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -63,18 +64,22 @@ def work_isolated(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Tab
     done = []
     with _child_process(operator, bounds) as child:
         for position in range(len(batch)):
-            row = batch.slice(position, 1)
-            if row["failure"].is_valid()[0].as_py():
-                done.append(_apply_to_failed(operator, row))
-                continue
-            for _ in range(KILLS_BELIEVED):
-                result = child.work(row)
-                if not (isinstance(result, ChildEnd) and result.may_retry):
-                    break
-            if isinstance(result, ChildEnd):
-                result = _apply_to_failed(operator, fail_rows(row, result))
-            done.append(result)
+            done.append(work_row(child, operator, batch.slice(position, 1)))
     return pa.concat_tables(done) if done else batch
+
+
+def work_row(child: Child, operator: Operator, row: pa.Table) -> pa.Table:
+    """One row after the operator that the child process has open; it fails if it ends the child.
+
+    A row with a failure passes through in this process. Raises as `work_isolated` does.
+    """
+    if row["failure"].is_valid()[0].as_py():
+        return _apply_to_failed(operator, row)
+    for _ in range(KILLS_BELIEVED):
+        result = child.work(row)
+        if not (isinstance(result, ChildEnd) and result.may_retry):
+            break
+    return _apply_to_failed(operator, fail_rows(row, result)) if isinstance(result, ChildEnd) else result
 
 
 def fail_rows(rows: pa.Table, child_end: ChildEnd) -> pa.Table:
@@ -111,6 +116,7 @@ class Child:
         self._operator, self._bounds = operator, bounds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
+        self._closed = False
 
     def work(self, row: pa.Table) -> pa.Table | ChildEnd:
         """The row after all operators, or how it ended the process."""
@@ -133,8 +139,8 @@ class Child:
         return ChildEnd(step, "time_limit", f"longer than {self._bounds.seconds_in(step):g} s")
 
     def _start(self) -> Connection[Any, Any]:
-        from ray import cloudpickle
-
+        if self._closed:
+            raise RuntimeError("the run has ended")
         parent_end, child_end = Pipe()
         with child_end:
             self._process = subprocess.Popen(
@@ -142,9 +148,10 @@ class Child:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[child_end.fileno()],
+                process_group=0,  # Ctrl-C in a terminal is for the parent, which ends its children
             )
         self._connection = parent_end
-        parent_end.send_bytes(cloudpickle.dumps((self._operator, self._bounds.memory_bytes)))
+        parent_end.send_bytes(_pickle((self._operator, self._bounds.memory_bytes)))
         if not parent_end.poll(OPENING_SECONDS):
             self.end()
             raise TimeoutError("the models took too long to load")
@@ -173,17 +180,41 @@ class Child:
             self._process.wait()
         self._process = self._connection = None
 
+    def close(self) -> None:
+        """Kill the process from any thread, also while it works, and start no other."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _die_with_parent() -> None:
+    """Let the system end this process with its parent; only Linux can.
+
+    Elsewhere a child ends when it reads the closed connection.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+
+
+def _pickle(content: object) -> bytes:
+    """Pickle a flow's operators for a child process.
+
+    Only code of the user's own, which `ship_by_value` has registered, needs Ray's pickler.
+    """
+    ray = sys.modules.get("ray")
+    return bytes((pickle if ray is None else ray.cloudpickle).dumps(content))
+
 
 def _serve(connection: Connection[Any, Any]) -> None:
     """The child's main loop: open the operator, then process rows until the parent is gone."""
-    from ray import cloudpickle
-
     from operators.models.threads import use_one_thread
 
-    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+    _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        operator, memory = cloudpickle.loads(connection.recv_bytes())
+        operator, memory = pickle.loads(connection.recv_bytes())
         use_one_thread()
         operator.open()
         limit_memory(memory)

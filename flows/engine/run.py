@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -14,9 +15,11 @@ import pyarrow as pa
 
 from cluster.profile import Profile
 from flows.engine.blocks import images_per_block, pack_blocks
-from flows.engine.fill_column import FILLS
+from flows.engine.few_images import suits, work_few
+from flows.engine.fill_column import FILLS, select_columns
 from flows.engine.interruption import run_error_from
 from flows.engine.lost_nodes import NodeWatch
+from flows.engine.places import check_places
 from flows.engine.polling import batches_or_none
 from flows.engine.session import connect
 from flows.engine.settings import Options, check_settings, record, run_id
@@ -36,6 +39,8 @@ from operators.write import Write
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+WRONG_USE = 2
+"""The exit code of a run that is refused."""
 OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
 FIRST_IMAGES = 1000
@@ -81,39 +86,59 @@ def run(
 
     Calls `progress` after every block. Raises RunError: with exit code 2 for what the user must
     correct, with 3 for a run that ended early and that the same command resumes. It also raises
-    one with exit code 3, fills_failed, at the end of a run in which every fill of a rung ended
+    one with exit code 1, fills_failed, at the end of a run in which every fill of a rung ended
     with an error: its images are delivered and final, but the model does not work.
     """
+    check_places(source, dest)
+    dest = storage.absolute(dest)
     ended = flow if any(operator.ends for operator in flow.operators) else flow.then(Write(dest))
     for operator in flow.operators:
         operator.check()
     try:
         storage.check_reachable(dest)
         for operator in flow.operators:
-            operator.check_images(partial(_list_first_paths, source, dest, options.limit))
-        with Lease(dest).hold() as lease:
+            operator.check_images(partial(_list_first_paths, source, dest, options))
+        with _leave_no_trace(dest), Lease(dest).hold() as lease:
             return _run(_Run(ended, source, dest, profile, options, lease, progress))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
 
 
-def _list_first_paths(source: str, dest: str, limit: int | None) -> Iterator[str]:
+@contextmanager
+def _leave_no_trace(dest: str) -> Iterator[None]:
+    """Remove what a run has written if it is refused and there was no run in `dest` before."""
+    was_there, had_folder = storage.exists(storage.join(dest, "run.json")), storage.exists(dest)
+    try:
+        yield
+    except RunError as error:
+        if error.exit_code == WRONG_USE and not was_there:
+            for part in ("index", "run.json"):
+                storage.remove(storage.join(dest, part))
+            if not had_folder:
+                storage.remove_empty_folders(dest)
+        raise
+
+
+def _list_first_paths(source: str, dest: str, options: Options) -> Iterator[str]:
     """The relative paths of the first images of a run. Raises RunError as `list_source` does."""
-    most = FIRST_IMAGES if limit is None else min(limit, FIRST_IMAGES)
-    return (output_path(image.path) for image in islice(list_source(source, dest), most))
+    most = FIRST_IMAGES if options.limit is None else min(options.limit, FIRST_IMAGES)
+    return (output_path(image.path) for image in islice(options.choice.of(list_source(source, dest)), most))
 
 
 def _run(run: _Run) -> Summary:
     from flows.reports.run_report import report_uri, write_report
 
     summary, dest = run.summary, run.dest
+    if run.options.fresh:
+        # A source that is missing must not cost the earlier run.
+        next(_list_first_paths(run.source, dest, run.options), None)
     recorded = check_settings(run.flow, run.source, dest, run.options)
 
     def report_listed(count: int) -> None:
         summary.listed = count
         run.report_progress()
 
-    sizes = index.build(run.source, dest, run.options.limit, report_listed)
+    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.choice)
     if not recorded:
         record(run.flow, run.source, dest, run.profile, run.options)
     pending = _count_pending(dest, sizes)
@@ -133,7 +158,7 @@ def _run(run: _Run) -> Summary:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)
     if summary.fills.broken_rungs():
-        raise RunError("fills_failed", f"{summary.line()} | mend the model, then start over with --fresh", exit_code=3)
+        raise RunError("fills_failed", f"{summary.line()} | mend the model, then start over with --fresh", exit_code=1)
     return summary
 
 
@@ -192,6 +217,11 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
 
     Raises RunError with exit code 3 when the run cannot go on, and profile_does_not_fit.
     """
+    if suits(run.profile, sum(pending.values())):
+        run.summary.pace.watch(run.flow, run.profile)
+        run.report_progress()
+        _collect(run, work_few(run.flow, run.dest, run.profile, pending), pending, sizes)
+        return
     connect(run.flow, run.profile)
     name_run(run_id(run.dest))
     import ray
@@ -199,44 +229,59 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
     from flows.engine.ray_internals import mute_ray, stage_counts
 
     mute_ray()
-
-    summary, stages = run.summary, len(run.flow.stages(run.profile))
-    remaining, transient_in_a_row = dict(pending), 0
-    start = time.monotonic()
+    stages = len(run.flow.stages(run.profile))
     try:
         dataset = plan(run.flow, run.dest, run.profile, pending)
-        summary.pace.watch(run.flow, run.profile, lambda: stage_counts(dataset, stages))
+        run.summary.pace.watch(run.flow, run.profile, lambda: stage_counts(dataset, stages))
         gauges, node_watch = Gauges(), NodeWatch(run.flow, run.profile)
-        gauges.set(summary)
+        gauges.set(run.summary)
         run.report_progress()
-        for batch in batches_or_none(dataset):
-            if run.lease.lost.is_set():
-                raise RunError("destination_in_use", "another run took this destination", 3)
-            if batch is None:
-                node_watch.check()
-                continue
-            summary.pace.add_block(batch)
-            add_texts(summary.texts, batch["texts"].to_pylist())
-            for fills in batch[FILLS].to_pylist():
-                for counts in fills or []:
-                    summary.fills.add(**counts)
-            for shard, verdict, failure in zip(
-                batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
-            ):
-                summary.verdicts[verdict] += 1
-                remaining[shard] -= 1
-                transient_in_a_row = transient_in_a_row + 1 if failure and CODES[failure["code"]].transient else 0
-                if failure:
-                    summary.failures[failure["code"]] += 1
-                if remaining[shard] == 0:
-                    ledger.compact(run.dest, shard, sizes[shard])
-            summary.seconds = time.monotonic() - start
-            gauges.set(summary)
-            run.report_progress()
-            if transient_in_a_row >= OUTAGE_AFTER:
-                code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
-                raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
+        _collect(run, batches_or_none(dataset), pending, sizes, gauges.set, node_watch.check)
     except (ray.exceptions.RayError, OSError) as error:
         raise run_error_from(error) from error
+
+
+def _collect(
+    run: _Run,
+    batches: Iterable[pa.Table | None],
+    pending: Mapping[int, int],
+    sizes: Mapping[int, int],
+    observe: Callable[[Summary], None] = lambda summary: None,
+    wait: Callable[[], None] = lambda: None,
+) -> None:
+    """Count the finished rows as they arrive, and compact every shard that becomes complete.
+
+    None stands for a moment without rows, in which `wait` is called; `observe` gets the summary
+    after every batch. Raises RunError with exit code 3 when the run cannot go on.
+    """
+    summary, remaining, transient_in_a_row, start = run.summary, dict(pending), 0, time.monotonic()
+    for arrived in batches:
+        if run.lease.lost.is_set():
+            raise RunError("destination_in_use", "another run took this destination", 3)
+        if arrived is None:
+            wait()
+            continue
+        batch = arrived if FILLS in arrived.column_names else select_columns(arrived, OUTCOME)
+        summary.pace.add_block(batch)
+        add_texts(summary.texts, batch["texts"].to_pylist())
+        for fills in batch[FILLS].to_pylist():
+            for counts in fills or []:
+                summary.fills.add(**counts)
+        for shard, verdict, failure in zip(
+            batch["shard"].to_pylist(), batch["verdict"].to_pylist(), batch["failure"].to_pylist(), strict=True
+        ):
+            summary.verdicts[verdict] += 1
+            remaining[shard] -= 1
+            transient_in_a_row = transient_in_a_row + 1 if failure and CODES[failure["code"]].transient else 0
+            if failure:
+                summary.failures[failure["code"]] += 1
+            if remaining[shard] == 0:
+                ledger.compact(run.dest, shard, sizes[shard])
+        summary.seconds = time.monotonic() - start
+        observe(summary)
+        run.report_progress()
+        if transient_in_a_row >= OUTAGE_AFTER:
+            code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
+            raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
     if missing := sum(remaining.values()):
         raise RunError("incomplete", f"{missing} images did not arrive; run again", 3)

@@ -9,14 +9,17 @@ import json
 import platform
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from cluster.profile import Profile
 from flows.flow import Flow
+from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.storage import files as storage
+from operators.storage.choice import Choice
 
 VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
 
@@ -31,6 +34,8 @@ class Options:
     """How many images of the source to process; None for all."""
     fresh: bool = False
     """Whether to discard an earlier run into the same destination and start over."""
+    choice: Choice = Choice()
+    """Which images of the source to process, and where to deliver them."""
 
 
 def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:
@@ -41,8 +46,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     """
     uri = storage.join(dest, "run.json")
     if options.fresh:
-        for part in ("ledger", "index", "run.json", "report.html"):
-            storage.remove(storage.join(dest, part))
+        discard_earlier_run(dest)
         return False
     if not storage.exists(uri):
         return False
@@ -54,9 +58,30 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
             "settings_changed",
             f"{dest} holds a run with other settings ({', '.join(changed)}); use another DEST, or --fresh to start over",
         )
-    if earlier["source"] != source:
+    if storage.absolute(earlier["source"]) != storage.absolute(source):
         raise RunError("settings_changed", f"{dest} holds a run over {earlier['source']}; use another DEST, or --fresh")
     return True
+
+
+PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html")
+"""What a run leaves in its destination beside pictures and masks."""
+THREADS = 16
+
+
+def discard_earlier_run(dest: str) -> None:
+    """Remove all that an earlier run has left in `dest`.
+
+    Of pictures and masks these are the files that its ledger names; other files stay. Raises
+    Failure.
+    """
+    uris = (uri for rows in ledger.shard_rows(dest) for uri in rows["output_uri"].to_pylist() if uri)
+    own = [uri for uri in uris if storage.absolute(uri).startswith(storage.join(storage.absolute(dest), ""))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(storage.remove, own))
+    for part in PARTS:
+        storage.remove(storage.join(dest, part))
+    for part in ("images", "masks"):
+        storage.remove_empty_folders(storage.join(dest, part))
 
 
 def models(flow: Flow) -> list[ModelRecord]:
@@ -69,7 +94,7 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
     """Write run.json with the run's settings, models, profile, versions and machine."""
     content = {
         "run": uuid.uuid4().hex,
-        "source": source,
+        "source": storage.absolute(source),
         "seed": options.seed,
         "settings": [operator.settings() for operator in flow.operators],
         "models": models(flow),

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from operators.rows.failure import RunError
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
 
 COPY_BYTES = 8 * 1024 * 1024
@@ -49,6 +50,41 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     if kind in OPTIONS:
         files.retries = 1  # botocore and `with_retries` already retry
     return files, str(files._strip_protocol(uri))
+
+
+PACKAGES: Mapping[str, str] = {
+    "gs": "google",
+    "gcs": "google",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "adl": "azure",
+}
+"""The extra of this package that reaches a kind of store."""
+
+
+def check_scheme(uri: str) -> None:
+    """Raise RunError if no installed package reaches the storage of a URI.
+
+    The codes are option_invalid for an unknown kind of storage and package_missing.
+    """
+    kind = scheme(uri)
+    if not kind:
+        return
+    try:
+        fsspec.get_filesystem_class(kind)
+    except ImportError:
+        extra = PACKAGES.get(kind)
+        install = f"install cleanplate[{extra}]" if extra else str(fsspec.registry.known_implementations[kind].get("err", ""))
+        raise RunError("package_missing", f"{uri}: {install}") from None
+    except ValueError:
+        known = "a path, s3://, gs://, az://, https:// or another URL that fsspec knows"
+        raise RunError("option_invalid", f"{uri}: there is no storage {kind!r}; give {known}") from None
+
+
+def absolute(uri: str) -> str:
+    """A path on this machine as an absolute one; a URL as it is."""
+    return os.path.abspath(uri.removeprefix("file://")) if is_local(uri) else uri
 
 
 def scheme(uri: str) -> str:
@@ -284,3 +320,14 @@ def remove(uri: str) -> None:
                     files.rm_file(name)
 
     with_retries(uri, call)
+
+
+def remove_empty_folders(uri: str) -> None:
+    """Remove a local folder and the folders under it, as far as they are empty.
+
+    An object store has no folders.
+    """
+    if is_local(uri):
+        for folder, _, _ in os.walk(absolute(uri), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
