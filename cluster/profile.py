@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -41,6 +42,8 @@ Each task moves eight images at a time.
 GPU_BATCH = 16
 """Images per call of a stage with GPUs, if its profile sets no number."""
 PROFILES = Path(__file__).parent / "profiles"
+LAPTOP = "laptop"
+"""The name of the profile that is made from the machine it runs on."""
 
 Labels = dict[
     Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")],
@@ -284,9 +287,16 @@ class Profile(BaseModel):
         return self.model_copy(update={"stages": stages, "local_cpus": None})
 
 
+def shipped() -> list[str]:
+    """The names of the shipped profiles."""
+    return sorted(file.stem for file in PROFILES.glob("*.yaml"))
+
+
 def cores() -> int:
     """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def laptop() -> Profile:
@@ -297,7 +307,24 @@ def laptop() -> Profile:
     workers = cores()
     storage = Stage(cpus=TASK_CPUS, tasks=max(1, workers // WORKERS_PER_TASK))
     stages = {"worker": Stage(cpus=1.0, pool=(workers, workers)), "default": storage}
-    return Profile(name="laptop", placement="fused", local_cpus=workers + LOCAL_SPARE_CPUS, stages=stages)
+    return Profile(name=LAPTOP, placement="fused", local_cpus=workers + LOCAL_SPARE_CPUS, stages=stages)
+
+
+def fit_cluster(profile: Profile, nodes: Sequence[Node]) -> Profile:
+    """The laptop's profile laid over a cluster: as many workers as its CPUs hold, at least one.
+
+    Any other profile, and one with a given number of workers, stays as it is. On a cluster of
+    fewer than three CPUs each process reserves less than it does on a laptop.
+    """
+    if profile.name != LAPTOP or profile.local_cpus is None:
+        return profile
+    cpus = total(nodes, "CPU") - INDEX_CPUS
+    share = min(1.0, max(cpus / 2, 0.05))
+    tasks = max(1, int(cpus) // (WORKERS_PER_TASK + 1))
+    workers = max(1, int((cpus - 2 * tasks * TASK_CPUS * share) / share))
+    storage = Stage(cpus=TASK_CPUS * share, tasks=tasks)
+    stages = {"worker": Stage(cpus=share, pool=(1, workers)), "default": storage}
+    return profile.model_copy(update={"stages": stages})
 
 
 def load(name: str) -> Profile:
@@ -305,12 +332,11 @@ def load(name: str) -> Profile:
 
     Raises ProfileError.
     """
-    if name == "laptop":
+    if name == LAPTOP:
         return laptop()
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
-        shipped = sorted(file.stem for file in PROFILES.glob("*.yaml"))
-        raise ProfileError(f"no profile {name!r}; use laptop, {', '.join(shipped)}, or the path of a .yaml file")
+        raise ProfileError(f"no profile {name!r}; use {', '.join((LAPTOP, *shipped()))}, or the path of a .yaml file")
     try:
         return Profile.model_validate(yaml.safe_load(path.read_text()))
     except (ValidationError, yaml.YAMLError) as error:

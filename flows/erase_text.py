@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flows.choose import Choice
 from flows.flow import Flow
-from flows.ladder import BEST, Fills, ladder, second_look
+from flows.ladder import BEST, Fills, check_prompt, ladder, second_look
 from operators.compose import Compose
 from operators.cover import Cover
 from operators.describe import Describe
@@ -23,6 +23,7 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str 
     `detector` is the path or URL of a text detector; the packaged one if it is empty. `choice`
     says which texts go.
     """
+    check_prompt(fills)
     selecting = choice.operators(limits)
     return Flow(
         (
@@ -66,6 +67,7 @@ def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits(),
     best of its fills, because the user has decided what is to go.
     """
     fills = replace(fills, accept=fills.accept or BEST)
+    check_prompt(fills)
     return Flow(
         (
             Fetch(limits),

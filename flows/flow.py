@@ -54,6 +54,11 @@ class Flow:
         """This flow followed by more operators. Raises FlowError."""
         return Flow((*self.operators, *operators))
 
+    @property
+    def ends(self) -> bool:
+        """Whether an operator of the flow commits rows to the ledger by itself."""
+        return any(operator.ends for operator in self.operators)
+
     def run(self, table: pa.Table) -> pa.Table:
         """Process a table of index rows (or complete rows) in this process, image by image."""
         chain = Chain(self.operators)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.decisions.routing import CLASSICAL, REFINED
 from operators.inpaint import Inpaint
-from operators.models.card import ModelCard
+from operators.models.card import ModelCard, reads_prompt
 from operators.models.registry import pin_checksums, resolve
 from operators.operator import Operator
 from operators.refine import Refine
@@ -92,6 +92,13 @@ def resolve_cards(rungs: Sequence[Rung]) -> dict[str, ModelCard]:
     Raises RunError model_unknown, model_unavailable, model_checksum or model_invalid.
     """
     return {name: pin_checksums(resolve(name)) for name in dict.fromkeys(rung.model for rung in rungs)}
+
+
+def check_prompt(fills: Fills) -> None:
+    """Raise RunError option_invalid for a prompt that no rung reads."""
+    if fills.prompt and not any(map(reads_prompt, resolve_cards(fills.rungs).values())):
+        names = ", ".join(dict.fromkeys(rung.model for rung in fills.rungs))
+        raise RunError("option_invalid", f"prompt: none of {names} reads a prompt; give a model of diffusion or tokens")
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:

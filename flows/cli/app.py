@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from flows.cli.edit import enlarge, erase, find, inpaint, run_file
-from flows.cli.errors import errors
+from flows.cli.errors import INTERRUPTED, errors
 from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evaluations, evaluate_suite
 from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.submit import submit
 
+WRONG_USE = 2
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cleanplate {version('cleanplate')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Remove text and marks from millions of images.",
 )
 app.command("erase")(erase)
 app.command("find")(find)
@@ -34,18 +44,41 @@ app.command("submit", context_settings={"allow_interspersed_args": False})(submi
 app.add_typer(models, name="models")
 
 
+TRACEBACK_VARIABLE = "CLEANPLATE_TRACEBACK"
+"""Environment variable that lets an unexpected error print its traceback."""
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Remove text and marks from millions of images."""
+
+
 def main() -> None:
     """Run the command line and exit with its code.
 
-    Wrong usage prints one line and exits with code 2, like every other error.
+    Every error, also wrong usage and what nobody expected, is one line with a code.
     """
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
-        errors.print(f"error: option_invalid: {message}", markup=False)
-        code = 2
-    except typer.Abort:
-        errors.print("error: interrupted: run the same command again to continue")
+        errors.print(f"error: option_invalid: {' '.join(message.split())}", markup=False)
+        code = WRONG_USE
+    except (typer.Abort, KeyboardInterrupt):
+        errors.print(INTERRUPTED, markup=False)
         code = 3
+    except BrokenPipeError:
+        # The reader of the output has gone; the interpreter must not try to flush it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        errors.print(f"error: unexpected: {line[:300]} (set {TRACEBACK_VARIABLE}=1 to see where)", markup=False)
+        code = 1
     sys.exit(code or 0)

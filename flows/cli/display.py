@@ -6,7 +6,8 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -36,6 +37,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds} s"
 
 
+def pace(progress: Progress) -> str:
+    """Format the speed: images per second, or seconds an image while that is slow."""
+    rate = progress.images_per_second
+    images = f"{rate:.2f} images/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s an image"
+    return f"{images}, {progress.gigabytes_per_second:.3f} GB/s"
+
+
 def line(progress: Progress) -> str:
     """Format the progress of a run in one line."""
     if not progress.total:
@@ -43,12 +51,36 @@ def line(progress: Progress) -> str:
     parts = [
         f"{progress.done:,} of {progress.total:,} images ({100 * progress.done // progress.total}%)",
         count_text(Counter(progress.verdicts)),
-        f"{progress.images_per_second:.2f} images/s, {progress.gigabytes_per_second:.3f} GB/s",
+        pace(progress),
         f"{duration(progress.seconds_left)} left",
     ]
-    busiest = sorted(progress.operators, key=_busy_share, reverse=True)[:3]
+    busiest = sorted(operators_once(progress.operators), key=_busy_share, reverse=True)[:3]
     loads = ", ".join(f"{activity.name} {busy(activity)}" for activity in busiest if activity.busy)
     return " | ".join(filter(None, [*parts, loads]))
+
+
+def operators_once(activities: Sequence[Activity]) -> list[Activity]:
+    """One activity for each name: an operator that a flow has several times is shown once.
+
+    Its counts are the sums over its stages; its times are already those of all of them.
+    """
+    stages: dict[str, dict[str, Activity]] = {}
+    for activity in activities:
+        stages.setdefault(activity.name, {}).setdefault(activity.stage, activity)
+    return [
+        replace(
+            next(iter(parts.values())),
+            queued=_total(part.queued for part in parts.values()),
+            at_work=_total(part.at_work for part in parts.values()),
+            workers=_total(part.workers for part in parts.values()),
+        )
+        for parts in stages.values()
+    ]
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _busy_share(activity: Activity) -> float:
@@ -60,31 +92,35 @@ def busy(activity: Activity) -> str:
     return f"{activity.share:.0%}" if activity.share is not None else f"{activity.busy:.1f} at a time"
 
 
+def time_per_image(milliseconds: float) -> str:
+    """Format the time that one image takes, in seconds if it is slow."""
+    return f"{milliseconds / 1000:,.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
+
+
 def panel(progress: Progress) -> RenderableType:
-    """Format the progress of a run in a few lines, with a table of the operators."""
+    """Format the progress of a run in a few lines of 80 columns, with a table of the operators."""
     if not progress.total:
         return Text(line(progress))
     head = Table.grid(padding=(0, 1))
     head.add_row(
         ProgressBar(total=progress.total, completed=progress.done, width=30),
-        f"{progress.done:,} of {progress.total:,} images",
-        f"{duration(progress.seconds)} elapsed, {duration(progress.seconds_left)} left",
-        f"{progress.images_per_second:.2f} images/s, {progress.gigabytes_per_second:.3f} GB/s",
+        f"{progress.done:,} of {progress.total:,} images ({100 * progress.done // progress.total}%)",
     )
-    operators = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("operator", "busy", "ms/image", "waiting", "at work", "workers"):
+    times = f"{duration(progress.seconds)} elapsed, {duration(progress.seconds_left)} left"
+    operators = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("operator", "busy", "an image", "waiting", "at work", "workers"):
         operators.add_column(name, justify="left" if name == "operator" else "right", no_wrap=True)
     previous_stage = None
-    for activity in progress.operators:
+    for activity in operators_once(progress.operators):
         stage_cells = ["", "", ""]
         if activity.stage != previous_stage and activity.queued is not None:
-            stage_cells = [str(activity.queued), str(activity.at_work), str(activity.workers or "tasks")]
+            stage_cells = [f"{activity.queued:,}", f"{activity.at_work:,}", str(activity.workers or "tasks")]
         previous_stage = activity.stage
-        operators.add_row(activity.name, busy(activity), f"{activity.milliseconds:.0f}", *stage_cells)
+        operators.add_row(activity.name, busy(activity), time_per_image(activity.milliseconds), *stage_cells)
     failures = ", ".join(f"{code} {count}" for code, count in sorted(progress.failures.items()))
     counts = " | ".join(filter(None, [count_text(Counter(progress.verdicts)), failures]))
     below = operators if progress.operators else Text("starting workers")
-    return Group(head, *([Text(counts)] if counts else []), below)
+    return Group(head, Text(f"{times} | {pace(progress)}"), *([Text(counts)] if counts else []), below)
 
 
 class _LivePanel:

@@ -6,24 +6,19 @@ from typing import Annotated
 
 import typer
 
-from cluster import profile as profiles
-from flows.cli.display import show_progress
-from flows.cli.errors import errors, one_line_errors
+from flows.cli.errors import one_line_errors
+from flows.cli.execute import execute
 from flows.cli.flow_file import load_flow
 from flows.cli.options import Dest, Detector, FillOptions, RunOptions, SizeOptions, Source, with_options
 from flows.cli.selection import SelectOptions
 from flows.engine.fill_rates import rates_for
-from flows.engine.run import run
-from flows.engine.settings import Options
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
 from flows.erase_text import cover_masks, cover_text, erase_text, inpaint_masks
 from flows.find_text import find_text
-from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.generators.covers import COVERS
-from operators.inpaint import Inpaint
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 from operators.upscalers.enlargement import Routing
@@ -62,7 +57,7 @@ def erase(
             flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice)
-        _execute(flow, source, dest, options, fill.seed)
+        execute(flow, source, dest, options, fill.seed)
 
 
 @with_options
@@ -81,7 +76,7 @@ def find(
 ) -> None:
     """Find text in every image of SOURCE and write to DEST where it is, and edit nothing."""
     with one_line_errors():
-        _execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
+        execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
         export_findings(dest)
 
 
@@ -112,7 +107,7 @@ def inpaint(
             flow = inpaint_masks(masks, fills, size.limits, mask_name)
         else:
             flow = cover_masks(masks, _refuse_models(cover, fill), fill.seed, size.limits, mask_name)
-        _execute(flow, source, dest, options, fill.seed)
+        execute(flow, source, dest, options, fill.seed)
 
 
 @with_options
@@ -145,7 +140,7 @@ def enlarge(
         find_upscaler(model, factor)
         print_size = None if paper is None else parse_paper(paper, dpi)
         flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits)
-        _execute(flow, source, dest, options)
+        execute(flow, source, dest, options)
 
 
 @with_options
@@ -157,7 +152,7 @@ def run_file(
 ) -> None:
     """Run your own flow from a Python file over every image of SOURCE."""
     with one_line_errors():
-        _execute(load_flow(flow), source, dest, options)
+        execute(load_flow(flow), source, dest, options)
 
 
 def _refuse_models(cover: str, fill: FillOptions) -> str:
@@ -173,28 +168,3 @@ def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fill
     if fill.budget_ms is not None:
         budget = Budget(fill.budget_ms, rates_for(dest, (*rungs, *second_look(rungs)), fresh))
     return Fills(rungs, fill.seed, fill.prompt, budget, accept)
-
-
-def cost_note(flow: Flow) -> str:
-    """What the fills of one image may cost, in a sentence; empty for a flow that fills nothing."""
-    budgets = [operator.budget for operator in flow.operators if isinstance(operator, Inpaint)]
-    if not budgets:
-        return ""
-    unbounded = [operator.name for operator in flow.operators if isinstance(operator, Inpaint) and not _is_bounded(operator)]
-    if unbounded:
-        return f"nothing bounds what the fills of {', '.join(dict.fromkeys(unbounded))} cost; see --budget-ms"
-    most = max(budget.milliseconds for budget in budgets if budget is not None)
-    return f"the fills of one image cost at most {most / 1000:,.1f} s of one core, as predicted; see --budget-ms"
-
-
-def _is_bounded(fill: Inpaint) -> bool:
-    return fill.budget is not None and any(rate.rung == fill.model.alias for rate in fill.budget.rates)
-
-
-def _execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
-    profile = profiles.load(options.profile)
-    if options.workers is not None:
-        profile = profile.with_workers(options.workers)
-    with show_progress(errors, cost_note(flow)) as update:
-        summary = run(flow, source, dest, profile, Options(seed, options.limit, options.fresh), update)
-    print(summary.line())

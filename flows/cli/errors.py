@@ -12,6 +12,7 @@ from cluster import profile as profiles
 from flows.flow import FlowError
 from operators.rows.failure import RunError
 
+INTERRUPTED = "error: interrupted: run the same command again to continue where this run stopped"
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -31,5 +32,5 @@ def one_line_errors() -> Iterator[None]:
         errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        errors.print("error: interrupted: run the same command again to continue where this run stopped")
+        errors.print(INTERRUPTED, markup=False)
         raise typer.Exit(3) from None

@@ -39,9 +39,9 @@ def _load_suite(folder: Path | None) -> suites.Suite:
         raise RunError("suite_invalid", str(error)) from None
 
 
-def _chosen(suite: suites.Suite, sets: Sequence[str], buckets: Sequence[str]) -> suites.Suite:
+def _chosen(suite: suites.Suite, sets: Sequence[str], buckets: Sequence[str], limit: int | None = None) -> suites.Suite:
     try:
-        return suite.only(sets, buckets)
+        return suite.only(sets, buckets, limit)
     except ValueError as error:
         raise RunError("option_invalid", str(error)) from None
 
@@ -56,6 +56,7 @@ def evaluate_suite(
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try random fills with.")] = 3,
     workers: Processes = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N pictures of these.")] = None,
 ) -> None:
     """Evaluate the fills of a ladder on a suite of images.
 
@@ -69,7 +70,7 @@ def evaluate_suite(
         from flows.evaluation.report import acceptance_tables, write_reports
         from flows.evaluation.tables import verdicts
 
-        loaded_suite = _chosen(_load_suite(suite), ",".join(sets or ("tune", "report")).split(","), bucket or ())
+        loaded_suite = _chosen(_load_suite(suite), ",".join(sets or ("tune", "report")).split(","), bucket or (), limit)
         options = EvaluationOptions(rungs_of(preset, model), seed, seeds, workers or profiles.cores())
         content = evaluate(loaded_suite, out, options)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
@@ -82,8 +83,9 @@ def evaluate_suite(
 def calibrate_gate(
     suite: Suite = None,
     out: Annotated[
-        Path, typer.Option(help="File to write the thresholds to. The default is the file that `verify` reads.")
-    ] = gate.PATH,
+        Path,
+        typer.Option(help="File to write the thresholds to. `verify` reads operators/decisions/gate.json of the package."),
+    ] = Path("gate.json"),
     target: Annotated[
         float,
         typer.Option(min=0.001, max=0.999, help="Largest share of bad edits among the accepted, at 95% confidence."),
@@ -140,6 +142,8 @@ def calibrate_gate(
             for name, observed in checked.items():
                 print(f"{name}: {check_in_words(content['rungs'][name]['promise'], observed)}")
         print(out)
+        if out.resolve() != gate.PATH.resolve():
+            print(f"verify does not read this file; with --out {gate.PATH} the next calibration takes effect")
 
 
 def compare_evaluations(

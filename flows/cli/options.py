@@ -18,6 +18,7 @@ import typer
 from flows.ladder import PRESETS
 from operators.decisions.budget import USUAL_BUDGET
 from operators.pictures.codec import Limits
+from operators.storage.intake import Intake
 
 Source = Annotated[
     str,
@@ -75,9 +76,30 @@ class RunOptions:
     ] = "laptop"
     limit: Limit = None
     workers: Workers = None
-    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the record of an earlier run into DEST and start over.")] = (
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove what an earlier run has left in DEST, pictures included, and start over.")
+    ] = False
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take only images whose name matches this pattern, such as '*.jpg'; with a / in it, whose relative path does, "
+            "such as 'summer/**'. Repeat it for several."
+        ),
+    ] = None
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out images that match this pattern; see --include.")] = None
+    output_column: Annotated[
+        str | None, typer.Option(help="Column of a manifest with the path under DEST/images of each image.")
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, and write nothing.")] = (
         False
     )
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print progress and summary as lines of JSON.")] = False
+
+    @property
+    def intake(self) -> Intake:
+        """Which images of the source the run takes."""
+        return Intake(tuple(self.include or ()), tuple(self.exclude or ()), self.output_column)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cluster import profile as profiles
 from cluster.nodes import GIBIBYTE
+from flows.cli.display import time_per_image
 from flows.cli.errors import errors, one_line_errors
 from flows.cli.options import Model, Preset
 from flows.erase_text import erase_text
@@ -81,21 +82,34 @@ def parse_prices(texts: list[str]) -> Prices:
 
 def stage_table(plan: Plan) -> Table:
     """Tabulate the measurements of each stage and the processes that it gets."""
-    table = Table("stage", "ms/image", "P95", "CPU ms", "MB", "GPU MB", "processes", "cores each", "GPU each", "busy")
+    has_gpus = any(stage.gpu_memory for stage in plan.measured.values()) or any(load.gpus for load in plan.loads.values())
+    heads = (
+        "stage",
+        "an image",
+        "P95",
+        "CPU",
+        "memory",
+        "processes",
+        "cores",
+        *(("GPU", "GPU MB") if has_gpus else ()),
+        "busy",
+    )
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
+        column.no_wrap = True
     for name, stage in plan.measured.items():
         load, count = plan.loads[name], plan.best.processes[name]
+        gpu_cells = (f"{load.gpus:.3g}" if load.gpus else "", f"{stage.gpu_memory / 1e6:.0f}" if stage.gpu_memory else "")
         table.add_row(
             name,
-            f"{1000 * load.seconds:.1f}",
-            f"{1000 * sorted(stage.seconds)[int(0.95 * (len(stage.seconds) - 1))]:.1f}",
-            f"{1000 * load.cpu_seconds:.1f}",
-            f"{stage.memory / 1e6:.0f}",
-            f"{stage.gpu_memory / 1e6:.0f}" if stage.gpu_memory else "",
+            time_per_image(1000 * load.seconds),
+            time_per_image(1000 * sorted(stage.seconds)[int(0.95 * (len(stage.seconds) - 1))]),
+            time_per_image(1000 * load.cpu_seconds),
+            f"{stage.memory / 1e6:,.0f} MB",
             f"{count}",
             f"{plan.profile.stages[name].cpus:g}",
-            f"{load.gpus:.3g}" if load.gpus else "",
+            *(gpu_cells if has_gpus else ()),
             f"{plan.best.rate * load.seconds / count:.0%}",
         )
     return table

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from cluster.profile import Profile
 from flows.engine.blocks import images_per_block, pack_blocks
 from flows.engine.few_images import suits, work_few
 from flows.engine.fill_column import FILLS, select_columns
+from flows.engine.forecast import LONG_RUN, Forecast, forecast
 from flows.engine.interruption import run_error_from
 from flows.engine.lost_nodes import NodeWatch
 from flows.engine.places import check_places
@@ -64,6 +66,7 @@ class _Run:
     options: Options
     lease: Lease
     progress: Callable[[Summary], None]
+    say_forecast: Callable[[Forecast], None] | None = None
     summary: Summary = field(default_factory=Summary)
 
     def report_progress(self) -> None:
@@ -78,20 +81,22 @@ def run(
     profile: Profile,
     options: Options = Options(),
     progress: Callable[[Summary], None] = lambda summary: None,
+    say_forecast: Callable[[Forecast], None] | None = None,
 ) -> Summary:
     """Process every image of `source` that has no final ledger row in `dest`.
 
     The flow's images are delivered by `Write`, unless the flow ends with an operator that commits
     rows itself.
 
-    Calls `progress` after every block. Raises RunError: with exit code 2 for what the user must
+    Calls `progress` after every block, and `say_forecast` before a long run on this machine starts.
+    Raises RunError: with exit code 2 for what the user must
     correct, with 3 for a run that ended early and that the same command resumes. It also raises
     one with exit code 1, fills_failed, at the end of a run in which every fill of a rung ended
     with an error: its images are delivered and final, but the model does not work.
     """
     check_places(source, dest)
     dest = storage.absolute(dest)
-    ended = flow if any(operator.ends for operator in flow.operators) else flow.then(Write(dest))
+    ended = flow if flow.ends else flow.then(Write(dest))
     for operator in flow.operators:
         operator.check()
     try:
@@ -99,7 +104,7 @@ def run(
         for operator in flow.operators:
             operator.check_images(partial(_list_first_paths, source, dest, options))
         with _leave_no_trace(dest), Lease(dest).hold() as lease:
-            return _run(_Run(ended, source, dest, profile, options, lease, progress))
+            return _run(_Run(ended, source, dest, profile, options, lease, progress, say_forecast))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
 
@@ -122,7 +127,7 @@ def _leave_no_trace(dest: str) -> Iterator[None]:
 def _list_first_paths(source: str, dest: str, options: Options) -> Iterator[str]:
     """The relative paths of the first images of a run. Raises RunError as `list_source` does."""
     most = FIRST_IMAGES if options.limit is None else min(options.limit, FIRST_IMAGES)
-    return (output_path(image.path) for image in islice(options.choice.of(list_source(source, dest)), most))
+    return (output_path(image.path) for image in islice(options.intake.of(list_source(source, dest)), most))
 
 
 def _run(run: _Run) -> Summary:
@@ -138,7 +143,7 @@ def _run(run: _Run) -> Summary:
         summary.listed = count
         run.report_progress()
 
-    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.choice)
+    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.intake)
     if not recorded:
         record(run.flow, run.source, dest, run.profile, run.options)
     pending = _count_pending(dest, sizes)
@@ -222,7 +227,11 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
         run.report_progress()
         _collect(run, work_few(run.flow, run.dest, run.profile, pending), pending, sizes)
         return
-    connect(run.flow, run.profile)
+    if run.say_forecast is not None and sum(pending.values()) >= LONG_RUN and not os.environ.get("RAY_ADDRESS"):
+        predicted = forecast(run.flow, run.dest, run.profile, pending)
+        if predicted is not None:
+            run.say_forecast(predicted)
+    run = replace(run, profile=connect(run.flow, run.profile))
     name_run(run_id(run.dest))
     import ray
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 from cluster.nodes import Node
-from cluster.profile import Profile
+from cluster.profile import Profile, ProfileError, fit_cluster, load, shipped
 from flows.flow import Flow
 from operators.rows.failure import RunError, first_line
 
@@ -31,8 +32,10 @@ the first stages back, and the run waits without end.
 """
 
 
-def connect(flow: Flow, profile: Profile) -> None:
+def connect(flow: Flow, profile: Profile) -> Profile:
     """Connect to the Ray cluster that RAY_ADDRESS names, or start one here, with its output off.
+
+    Return the profile of the run: the given one, or the laptop's laid over the cluster.
 
     Raises RunError profile_does_not_fit if the flow does not fit the cluster; for a Ray on this
     machine, before anything starts. Raises RunError run_interrupted if the cluster does not
@@ -47,6 +50,7 @@ def connect(flow: Flow, profile: Profile) -> None:
     from ray.data import DataContext
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"ray\.")
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
         profile = profile.model_copy(update={"machines": {}})  # a Ray that starts here cannot grow
         _refuse_unless_fits(flow, profile, [Node({"CPU": local_cpus, "GPU": math.inf, "memory": math.inf})])
@@ -67,12 +71,15 @@ def connect(flow: Flow, profile: Profile) -> None:
         except Exception as error:
             hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
             raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
+    if os.environ.get("RAY_ADDRESS"):
+        profile = fit_cluster(profile, alive_nodes())
     _refuse_unless_fits(flow, profile, alive_nodes())
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = 8
     context.op_resource_reservation_ratio = RESERVED
+    return profile
 
 
 def alive_nodes() -> list[Node]:
@@ -85,7 +92,16 @@ def alive_nodes() -> list[Node]:
 def _refuse_unless_fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> None:
     refusal = flow.refusal(profile, nodes)
     if refusal:
-        raise RunError("profile_does_not_fit", refusal)
+        fitting = [name for name in shipped() if name != profile.name and _fits(flow, load(name), nodes)]
+        hint = f"; of the shipped profiles {', '.join(fitting)} would fit" if fitting else ""
+        raise RunError("profile_does_not_fit", refusal + hint)
+
+
+def _fits(flow: Flow, profile: Profile, nodes: Sequence[Node]) -> bool:
+    try:
+        return flow.refusal(profile, nodes) is None
+    except ProfileError:
+        return False
 
 
 def ship_by_value(module: ModuleType) -> None:

@@ -19,7 +19,7 @@ from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.storage import files as storage
-from operators.storage.choice import Choice
+from operators.storage.intake import Intake
 
 VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
 
@@ -34,7 +34,7 @@ class Options:
     """How many images of the source to process; None for all."""
     fresh: bool = False
     """Whether to discard an earlier run into the same destination and start over."""
-    choice: Choice = Choice()
+    intake: Intake = Intake()
     """Which images of the source to process, and where to deliver them."""
 
 

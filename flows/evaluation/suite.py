@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,10 @@ class Suite:
     folder: Path
     entries: tuple[Entry, ...]
 
-    def only(self, sets: Collection[str], buckets: Collection[str] = ()) -> Suite:
+    def only(self, sets: Collection[str], buckets: Collection[str] = (), limit: int | None = None) -> Suite:
         """The suite with the entries of some sets and buckets alone; without buckets, of all.
+
+        With a `limit`, only the first entries of these.
 
         Raises ValueError if it has a set or bucket of none of these names, or nothing of both.
         """
@@ -57,7 +60,7 @@ class Suite:
         chosen = tuple(entry for entry in self.entries if entry.set in sets and (not buckets or entry.bucket in buckets))
         if not chosen:
             raise ValueError(f"suite {self.name} has no pictures of {', '.join([*sets, *buckets])}")
-        return replace(self, entries=chosen)
+        return replace(self, entries=chosen[:limit])
 
     @property
     def checksum(self) -> str:
@@ -86,11 +89,26 @@ def _read(path: Path, mode: str) -> Pixels | None:
     return np.asarray(open_image(path.read_bytes()).convert(mode)) if path.is_file() else None
 
 
+def _entry(number: int, content: dict[str, Any]) -> Entry:
+    """One entry of suite.json. Raises ValueError that names a missing or an unknown key."""
+    names = [field.name for field in fields(Entry)]
+    place = f"entry {number} ({content.get('file', 'without a file')}) of suite.json"
+    for key in names:
+        if key not in content:
+            raise ValueError(f"{place} has no key {key!r}")
+    if unknown := sorted(set(content) - set(names)):
+        raise ValueError(f"{place} has an unknown key {unknown[0]!r}; the keys are {', '.join(names)}")
+    return Entry(**content)
+
+
 def load(folder: Path) -> Suite:
     """The suite in a folder. Raises ValueError with one line if the folder holds no suite."""
     try:
         content = json.loads((folder / "suite.json").read_text())
-        suite = Suite(content["name"], folder, tuple(Entry(**entry) for entry in content["entries"]))
+        for key in ("name", "entries"):
+            if key not in content:
+                raise ValueError(f"suite.json has no key {key!r}")
+        suite = Suite(content["name"], folder, tuple(map(_entry, range(len(content["entries"])), content["entries"])))
         file_of_stem: dict[str, str] = {}
         for entry in suite.entries:
             other = file_of_stem.setdefault(str(Path(entry.file).with_suffix("")), entry.file)
@@ -101,5 +119,5 @@ def load(folder: Path) -> Suite:
             if not suite.image(entry).is_file():
                 raise ValueError(f"images/{entry.file} is missing")
         return suite
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{folder} is not a suite: {error}") from error

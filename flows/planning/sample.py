@@ -9,7 +9,9 @@ holds a GPU runs as a single process.
 from __future__ import annotations
 
 import random
+import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -201,7 +203,12 @@ def _queue_seconds() -> float:
 
 
 def _peak_memory() -> float:
-    """Peak bytes of this process. `getrusage` would count the parent's memory before the spawn."""
+    """Peak bytes of this process.
+
+    `getrusage`, the fallback, would count the parent's memory before the spawn.
+    """
+    if sys.platform != "linux":
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # macOS counts bytes
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 

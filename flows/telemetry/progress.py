@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -76,6 +76,16 @@ class Progress:
     seconds_left: float | None
     """Estimated from the rate of the whole run so far; None before the first image."""
     operators: tuple[Activity, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """The snapshot as JSON has it."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            **plain,
+            "verdicts": dict(self.verdicts),
+            "failures": dict(self.failures),
+            "operators": [asdict(operator) for operator in self.operators],
+        }
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from flows.telemetry.progress import Pace, Progress
 from operators.ledger.counts import TEXT_ENDS, Counts
@@ -80,6 +81,18 @@ class Summary:
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         counts = ", ".join(filter(None, parts))
         return " | ".join(part for part in (counts, texts, codes, *self.fills.lines(), pace, self.report) if part)
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of the last line, as JSON has them."""
+        return {
+            "images": self.total,
+            "done_before": self.before,
+            "verdicts": dict(_add_counts(self.counts_before.verdicts, self.verdicts)),
+            "texts": dict(_add_counts(self.counts_before.texts, self.texts)),
+            "failures": dict(_add_counts(self.counts_before.failures, self.failures)),
+            "seconds": round(self.seconds, 3),
+            "report": self.report,
+        }
 
 
 def _add_counts(before: Counter[str], now: Counter[str]) -> Counter[str]:

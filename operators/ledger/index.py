@@ -24,7 +24,7 @@ from operators.ledger import ledger
 from operators.ledger.id_lookup import Hashes, IdSet, IndexedIds, binary, hashes
 from operators.rows.schema import INDEX_SCHEMA
 from operators.storage import files as storage
-from operators.storage.choice import Choice
+from operators.storage.intake import Intake
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import own_schema
 from operators.storage.source_image import SourceImage
@@ -85,14 +85,14 @@ def build(
     dest: str,
     limit: int | None = None,
     report_listed: Callable[[int], None] = lambda listed: None,
-    choice: Choice = Choice(),
+    intake: Intake = Intake(),
 ) -> dict[int, int]:
     """Add the images of SOURCE that the index lacks; return the rows by shard, old and new.
 
     Shards double from 64 to 4,096 rows, so that a small run is spread over workers and a large
     one has few files. A shard is written while the listing continues; memory use is a few shards
     and 52 bytes per image. `report_listed` is called with the number of images listed so far.
-    Only the first occurrence of a URI counts. `choice` says which images are taken. Raises RunError
+    Only the first occurrence of a URI counts. `intake` says which images are taken. Raises RunError
     as `list_source` does, and Failure as the storage of the destination does.
     """
     indexed, sizes = _read_indexed_ids(dest)
@@ -100,7 +100,7 @@ def build(
 
     def list_new() -> Iterator[SourceImage]:
         listed = 0
-        for images in _batch(islice(choice.of(list_source(source, dest)), limit), LOOKUP_BATCH):
+        for images in _batch(islice(intake.of(list_source(source, dest)), limit), LOOKUP_BATCH):
             uris = hashes(image.uri for image in images)
             for image, first, versions in zip(images, seen.new(uris), indexed.versions(uris), strict=True):
                 if not first:

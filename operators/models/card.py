@@ -110,3 +110,8 @@ class ModelCard(BaseModel):
     """What the model must not show. Only models with guidance use it."""
     note: str = ""
     """What users of the model must know: limits of its licence, access, peculiarities."""
+
+
+def reads_prompt(card: ModelCard) -> bool:
+    """Whether a model reads a prompt that differs with the user's words."""
+    return card.family in ("latent_diffusion", "token_transformer") and "{intent}" in card.prompt

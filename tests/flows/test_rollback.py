@@ -219,11 +219,11 @@ def test_a_crash_of_an_operator_delivers_the_original(
     assert row["file"] == (source / "in" / "a.png").read_bytes()
 
 
-def test_a_run_whose_fills_all_failed_says_so_and_ends_with_3(cleanplate: Command, source: Path) -> None:
+def test_a_run_whose_fills_all_failed_says_so_and_ends_with_1(cleanplate: Command, source: Path) -> None:
     (source / "flow.py").write_text(BROKEN_FLOW)
     ended = cleanplate("run", f"{source / 'flow.py'}:flow", source / "in", source / "out")
     line = "every fill of telea failed (2 of 2): operator_error: RuntimeError: no kernel image is available"
-    assert ended.code == 3, ended.err
+    assert ended.code == 1, ended.err
     last = ended.err.splitlines()[-1]
     assert last.startswith(f"error: fills_failed: 1 images, 1 rolled back | 2 texts: 2 refused | {line} | ")
     assert last.endswith(" | mend the model, then start over with --fresh")

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cluster.profile import laptop
-from flows.cli.display import SECONDS_VARIABLE, duration, line, panel, show_progress
+from flows.cli.display import SECONDS_VARIABLE, duration, line, operators_once, panel, show_progress
 from flows.erase_text import erase_text
 from flows.telemetry.progress import Activity, Progress
 from flows.telemetry.summary import Summary
@@ -28,7 +28,7 @@ MIDDLE = Progress(
     seconds_left=5400.0,
     operators=(
         Activity("fetch", "fetch", 40, 3, 0.25, None, 47.6),
-        Activity("detect", "worker", 17, 4, 1.5, 2, 285.7),
+        Activity("detect", "worker", 17, 4, 1.5, 2, 1285.7),
         Activity("verify", "worker", 17, 4, 0.5, 2, 95.2),
         Activity("write", "write", 0, 1, 0.1, None, 19.0),
     ),
@@ -61,20 +61,53 @@ def test_a_listing_shows_how_far_it_is() -> None:
 
 
 def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> None:
-    head, counts, columns, *operators = printed(panel(MIDDLE))
-    assert head.endswith("3,000 of 12,000 images 10 min 0 s elapsed, 1 h 30 min left 5.25 images/s, 0.012 GB/s")
+    head, times, counts, columns, *operators = printed(panel(MIDDLE))
+    assert head.endswith("3,000 of 12,000 images (25%)")
+    assert times == "10 min 0 s elapsed, 1 h 30 min left | 5.25 images/s, 0.012 GB/s"
     assert counts == "2000 edited, 990 rolled back, 10 failed | corrupt 10"
-    assert columns == "operator busy ms/image waiting at work workers"
+    assert columns == "operator busy an image waiting at work workers"
     assert operators == [
-        "fetch 0.2 at a time 48 40 3 tasks",
-        "detect 75% 286 17 4 2",
-        "verify 25% 95",
-        "write 0.1 at a time 19 0 1 tasks",
+        "fetch 0.2 at a time 48 ms 40 3 tasks",
+        "detect 75% 1.3 s 17 4 2",
+        "verify 25% 95 ms",
+        "write 0.1 at a time 19 ms 0 1 tasks",
     ]
 
 
+def test_an_operator_that_a_flow_has_several_times_is_shown_once() -> None:
+    twice = (*MIDDLE.operators, replace(MIDDLE.operators[2], stage="verify (2)", queued=5, at_work=1, workers=3))
+    (verify,) = [activity for activity in operators_once(twice) if activity.name == "verify"]
+    assert (verify.queued, verify.at_work, verify.workers, verify.milliseconds) == (22, 5, 5, 95.2)
+
+
+def test_a_slow_run_shows_seconds_an_image() -> None:
+    slow = replace(MIDDLE, images_per_second=0.05)
+    assert " | 20.0 s an image, 0.012 GB/s | " in line(slow)
+
+
+def test_the_panel_fits_80_columns_and_cuts_no_number() -> None:
+    million = replace(
+        MIDDLE,
+        total=12_345_678,
+        done=1_234_567,
+        images_per_second=0.0123,
+        seconds=123_456,
+        seconds_left=9_876_543.0,
+        operators=tuple(
+            replace(activity, name="inpaint_navier_stokes", milliseconds=123_456.0, queued=123_456, at_work=1_234, workers=128)
+            for activity in MIDDLE.operators
+        ),
+    )
+    narrow = Console(file=io.StringIO(), width=80)
+    narrow.print(panel(million))
+    text = narrow.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(row) <= 80 for row in text.splitlines()) and "…" not in text
+    for number in ("1,234,567 of 12,345,678", "81.3 s an image", "123.5 s", "123,456", "1,234"):
+        assert number in text
+
+
 def test_before_the_workers_start_the_panel_has_no_operators() -> None:
-    _, *below = printed(panel(replace(MIDDLE, operators=(), verdicts={}, failures={})))
+    _, _, *below = printed(panel(replace(MIDDLE, operators=(), verdicts={}, failures={})))
     assert below == ["starting workers"]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.cli.edit import cost_note
+from flows.cli.execute import cost_note
 from flows.enlarge import enlarge_pictures
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung

@@ -11,7 +11,6 @@ from flows.cli import evaluation
 from flows.evaluation.evaluate import Options
 from flows.evaluation.suite import SETS, Entry, Suite
 from flows.ladder import PRESETS, Rung
-from operators.decisions import gate
 from tests.flows.cli.conftest import AssertRefused, Invoke
 
 WRONG = {
@@ -128,14 +127,14 @@ def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 @pytest.mark.usefixtures("default_suite")
-@pytest.mark.parametrize(("options", "file"), [([], gate.PATH), (["--out", "mine.json"], Path("mine.json"))])
+@pytest.mark.parametrize(("options", "file"), [([], Path("gate.json")), (["--out", "mine.json"], Path("mine.json"))])
 def test_calibrate_writes_the_gate_and_prints_a_line_for_every_rung(
     calibrations: list[Path], invoke: Invoke, options: list[str], file: Path
 ) -> None:
     exit_code, out, _ = invoke("calibrate", *options)
     assert exit_code == 0
     assert calibrations == [file]
-    line, promise, written = out.splitlines()
+    line, promise, written, use = out.splitlines()
     assert line.startswith("telea: AUC 0.90 on the tuning set, 0.80 on the reported set; wrongly refused 5%; ")
     assert line.endswith("0.200 -> 0.100 | photo 0.70")
     assert promise == (
@@ -143,6 +142,7 @@ def test_calibrate_writes_the_gate_and_prints_a_line_for_every_rung(
         "photo 2% (3 of 312)"
     )
     assert written == str(file)
+    assert use == f"verify does not read this file; with --out {gate.PATH} the next calibration takes effect"
 
 
 @pytest.mark.usefixtures("default_suite", "calibrations")

@@ -15,7 +15,7 @@ PARTS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class Intake:
     """Patterns that choose images by their relative path, and a column that names outputs.
 
     A pattern without `/` is compared with the file's name, any other with the whole relative
@@ -48,7 +48,7 @@ class Choice:
         for an image without an output path, for a path that leaves DEST, and for one that occurs
         twice.
         """
-        if self == Choice():
+        if self == Intake():
             yield from images
             return
         listed, taken, paths = 0, 0, set[str]()
