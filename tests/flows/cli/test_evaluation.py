@@ -11,6 +11,7 @@ from flows.cli import evaluation
 from flows.evaluation.evaluate import Options
 from flows.evaluation.suite import SETS, Entry, Suite
 from flows.ladder import PRESETS, Rung
+from operators.decisions import gate
 from tests.flows.cli.conftest import AssertRefused, Invoke
 
 WRONG = {
