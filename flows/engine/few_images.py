@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
-from cluster.profile import Profile, cores
+from cluster.profile import LAPTOP, Profile, cores
 from flows.engine.quarantine import Child, work_row
 from flows.flow import Flow
 from operators.ledger import index, ledger
@@ -30,12 +30,12 @@ MOST_IMAGES = 8
 def suits(profile: Profile, images: int) -> bool:
     """Whether a run over so many images does without Ray.
 
-    A run on a cluster or beside a Ray that runs already uses it, and so does one whose profile
-    says how stages share machines.
+    A run on a cluster or beside a Ray that runs already uses it, and so does one with a profile
+    that the user has chosen.
     """
     ray = sys.modules.get("ray")
     runs_already = os.environ.get("RAY_ADDRESS") or (ray is not None and ray.is_initialized())
-    return images <= MOST_IMAGES and profile.placement == "fused" and not profile.machines and not runs_already
+    return images <= MOST_IMAGES and profile.name == LAPTOP and not runs_already
 
 
 def work_few(flow: Flow, dest: str, profile: Profile, pending: Mapping[int, int]) -> Iterator[pa.Table]:

@@ -94,15 +94,15 @@ def test_the_panel_fits_80_columns_and_cuts_no_number() -> None:
         seconds=123_456,
         seconds_left=9_876_543.0,
         operators=tuple(
-            replace(activity, name="inpaint_navier_stokes", milliseconds=123_456.0, queued=123_456, at_work=1_234, workers=128)
-            for activity in MIDDLE.operators
+            replace(activity, name=f"inpaint_navier_stokes_{number}", stage=str(number), milliseconds=123_456.0, queued=123_456)
+            for number, activity in enumerate(MIDDLE.operators)
         ),
     )
     narrow = Console(file=io.StringIO(), width=80)
     narrow.print(panel(million))
     text = narrow.file.getvalue()  # type: ignore[attr-defined]
     assert all(len(row) <= 80 for row in text.splitlines()) and "…" not in text
-    for number in ("1,234,567 of 12,345,678", "81.3 s an image", "123.5 s", "123,456", "1,234"):
+    for number in ("1,234,567 of 12,345,678", "81.3 s an image", "123.5 s", "123,456"):
         assert number in text
 
 

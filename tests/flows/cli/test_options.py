@@ -109,7 +109,10 @@ def test_help_shows_every_option_of_a_group_once_with_its_default(camera: tuple[
 
 
 FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed")
-RUNS = ("--profile", "--limit", "--workers", "--fresh")
+RUNS = (
+    *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
+    *("--dry-run", "--quiet", "--json"),
+)
 SIZE = ("--max-pixels", "--max-bytes")
 SELECT = tuple(
     f"--{name}"

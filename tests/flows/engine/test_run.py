@@ -18,6 +18,7 @@ from PIL import Image
 
 from cluster.nodes import Node
 from cluster.profile import Profile, Stage, laptop, load
+from flows.engine import few_images
 from flows.engine import run as run_module
 from flows.engine.run import plan, run
 from flows.engine.settings import Options
@@ -282,6 +283,7 @@ def test_the_ray_that_a_run_starts_is_large_enough_for_its_flow(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", start)
+    monkeypatch.setattr(few_images, "MOST_IMAGES", 0)
     profile = load(name) if workers is None else load(name).with_workers(workers)
     flow = erase_text(Fills(PRESETS[preset]))
     with pytest.raises(Started) as started:
