@@ -11,24 +11,29 @@ from operators.compose import Compose
 from operators.cover import Cover
 from operators.describe import Describe
 from operators.fetch import Fetch
+from operators.find_marks import FindMarks
 from operators.given_masks import GivenMasks
 from operators.look_again import LookAgain
 from operators.pictures.codec import Limits
 from operators.soften import Soften
 
 
-def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()) -> Flow:
+def erase_text(
+    fills: Fills = Fills(), limits: Limits = Limits(), detector: str = "", choice: Choice = Choice(), marks: str = ""
+) -> Flow:
     """Detect text and fill in the background behind it, then look for what is left.
 
     `detector` is the path or URL of a text detector; the packaged one if it is empty. `choice`
-    says which texts go.
+    says which texts go. `marks` is a picture of a known mark, or a folder of them, which go too.
     """
     check_prompt(fills)
+    known = [FindMarks(marks, limits)] if marks else []
     selecting = choice.operators(limits)
     return Flow(
         (
             Fetch(limits),
             choice.detect(limits, detector),
+            *known,
             *selecting,
             Soften(limits=limits),
             Describe(limits=limits),
@@ -43,14 +48,18 @@ def erase_text(fills: Fills = Fills(), limits: Limits = Limits(), detector: str 
     )
 
 
-def cover_text(how: str, seed: int = 0, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()) -> Flow:
+def cover_text(
+    how: str, seed: int = 0, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice(), marks: str = ""
+) -> Flow:
     """Detect text and hide it for good; see `Cover`. Then look for what is left, and hide it too.
 
-    `how` is a key of `operators.generators.covers.COVERS`. Raises RunError option_invalid.
+    `how` is a key of `operators.generators.covers.COVERS`. `marks` is as in `erase_text`. Raises
+    RunError option_invalid.
     """
+    known = [FindMarks(marks, limits)] if marks else []
     hiding = (*choice.operators(limits), Soften(limits=limits), Cover(how, seed))
     look_again = LookAgain(limits=limits, detector=detector)
-    return Flow((Fetch(limits), choice.detect(limits, detector), *hiding, look_again, *hiding, Compose(limits)))
+    return Flow((Fetch(limits), choice.detect(limits, detector), *known, *hiding, look_again, *hiding, Compose(limits)))
 
 
 def cover_masks(masks: str, how: str, seed: int = 0, limits: Limits = Limits(), mask_name: str | None = None) -> Flow:

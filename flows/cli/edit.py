@@ -49,14 +49,21 @@ def erase(
     ] = GATE,
     detector: Detector = "",
     cover: Cover = None,
+    mark: Annotated[
+        str,
+        typer.Option(
+            help="Picture of a mark that goes too, best a PNG with alpha, or a folder of them, such as `cleanplate marks` "
+            "writes: found at any place, size and opacity, alone or tiled."
+        ),
+    ] = "",
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
         choice = select.choice(source)
         if cover is None:
-            flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice)
+            flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice, mark)
         else:
-            flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice)
+            flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
         execute(flow, source, dest, options, fill.seed)
 
 

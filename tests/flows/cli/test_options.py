@@ -123,7 +123,7 @@ SELECT = tuple(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--fill", "--accept", "--detector", *FILL, *RUNS, *SIZE, *SELECT}),
+        ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
