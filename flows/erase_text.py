@@ -15,6 +15,8 @@ from operators.find_marks import FindMarks
 from operators.given_masks import GivenMasks
 from operators.look_again import LookAgain
 from operators.pictures.codec import Limits
+from operators.pictures.previews.sweep import REDRAW
+from operators.pictures.provenance import Signing
 from operators.soften import Soften
 
 
@@ -66,6 +68,19 @@ def cover_masks(masks: str, how: str, seed: int = 0, limits: Limits = Limits(), 
     """Hide the area that each image's mask covers for good; see `Cover`."""
     given = GivenMasks(masks, limits, mask_name)
     return Flow((Fetch(limits), given, Soften(limits=limits), Cover(how, seed), Compose(limits)))
+
+
+def delivered(flow: Flow, previews: str = REDRAW, signing: Signing | None = None) -> Flow:
+    """The flow whose edited files have these second pictures and signatures; see `Compose`.
+
+    Raises RunError option_invalid for an unknown policy.
+    """
+    return Flow(
+        tuple(
+            replace(operator, previews=previews, signing=signing) if isinstance(operator, Compose) else operator
+            for operator in flow.operators
+        )
+    )
 
 
 def inpaint_masks(masks: str, fills: Fills = Fills(), limits: Limits = Limits(), mask_name: str | None = None) -> Flow:

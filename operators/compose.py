@@ -13,15 +13,18 @@ import pyarrow as pa
 from operators.masks.alpha import lift_fill
 from operators.masks.mask import BLEND, pasted
 from operators.operator import Operator
-from operators.pictures.codec import FRAME_CACHE, Limits, encode
+from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
 from operators.pictures.picture import Edit
+from operators.pictures.previews.sweep import POLICIES, REDRAW
+from operators.pictures.provenance import MIME_TYPES, NOT_SIGNED, SIGNED, Signing, signed
 from operators.pictures.read_back import check_written
 from operators.rows.checks import failed_checks, last_checks, reasons_of
-from operators.rows.failure import CODES, Failure
+from operators.rows.failure import CODES, Failure, RunError
 from operators.rows.fill_errors import split_errors
-from operators.rows.records import TextCounts
+from operators.rows.records import JsonObject, TextCounts
 from operators.rows.regions import ACCEPTED, ERASED, KEPT, REFUSED
 from operators.rows.table import Additions, Region, Row, derive, map_rows
+from operators.storage import files as store
 
 LEAST_VISIBLE = 3
 """Grey levels by which a fill must differ from the picture somewhere to count as an edit."""
@@ -54,13 +57,30 @@ class Compose(Operator):
         "regions.state",
         "regions.reason",
     )
-    adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict", "reasons", "texts", "regions.state", "regions.reason")
+    adds: ClassVar[tuple[str, ...]] = ("encoded", "notes", "verdict", "reasons", "texts", "regions.state", "regions.reason")
     limits: Limits = Limits()
+    previews: str = REDRAW
+    """What becomes of second pictures in an edited file, one of POLICIES."""
+    signing: Signing | None = None
+    """The key and the certificates that sign edited files; None for no signature."""
+
+    def __post_init__(self) -> None:
+        if self.previews not in POLICIES:
+            raise RunError("option_invalid", f"--previews {self.previews}: choose from {', '.join(POLICIES)}")
+
+    def check(self) -> None:
+        """Raise RunError c2pa_unavailable or c2pa_invalid if files cannot be signed."""
+        if self.signing is not None:
+            self.signing.credentials(store.read)
+
+    def settings(self) -> JsonObject:
+        """The fields, without the place of the key."""
+        return {**super().settings(), "signing": self.signing and self.signing.certificates}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Compose the images of one batch."""
-        composed = map_rows(batch, self.name, ("encoded", "regions.state"), self._compose)
-        return derive(composed, self.name, self.adds[1:], _decide_verdict)
+        composed = map_rows(batch, self.name, ("encoded", "notes", "regions.state"), self._compose)
+        return derive(composed, self.name, self.adds[2:], _decide_verdict)
 
     def _compose(self, row: Row) -> Additions | None:
         edits: list[Edit] = []
@@ -77,13 +97,23 @@ class Compose(Operator):
         if not edited.changed.any():
             return None
         try:
-            encoded = encode(edited, data)
+            encoded, notes = encode_with_notes(edited, data, self.previews)
+            if self.signing is not None:
+                encoded, notes = self._sign(picture.format, encoded, data, notes)
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
         difference = check_written(encoded, edited, data)
         if difference is not None:
             raise Failure("written_wrongly", difference)
-        return {"encoded": encoded, "regions.state": states}
+        return {"encoded": encoded, "notes": notes, "regions.state": states}
+
+    def _sign(self, format: str, encoded: bytes, source: memoryview | bytes, notes: list[str]) -> tuple[bytes, list[str]]:
+        """A signed file and its notes. Raises ValueError for one that cannot be signed."""
+        assert self.signing is not None
+        if format not in MIME_TYPES:
+            return encoded, [*notes, f"{NOT_SIGNED}: {format}"]
+        credentials = self.signing.credentials(store.read)
+        return signed(format, encoded, bytes(source), credentials, "c2pa.edited"), [*notes, SIGNED]
 
 
 def edit_of(region: Region) -> Edit | None:

@@ -19,7 +19,7 @@ from operators.storage import files as store
 from operators.storage import source_image
 from operators.storage.s3_copy import copy_on_server
 
-OUTCOME = ("verdict", "reasons", "texts", "regions.state", "regions.reason")
+OUTCOME = ("verdict", "reasons", "notes", "texts", "regions.state", "regions.reason")
 """The columns that say what became of an image."""
 
 
@@ -82,7 +82,7 @@ def _correct_outcome(row: Row) -> Additions | None:
     if failure is None:
         return None
     code, states, texts = failure["code"], [region["state"] for region in row.regions], row["texts"]
-    outcome: Additions = {"verdict": CODES[code].verdict, "reasons": [code]}
+    outcome: Additions = {"verdict": CODES[code].verdict, "reasons": [code], "notes": None}
     if ERASED not in states:
         return outcome
     ends = [(REFUSED, code) if region["state"] == ERASED else (region["state"], region["reason"]) for region in row.regions]

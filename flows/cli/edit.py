@@ -9,11 +9,11 @@ import typer
 from flows.cli.errors import one_line_errors
 from flows.cli.execute import execute
 from flows.cli.flow_file import load_flow
-from flows.cli.options import Dest, Detector, FillOptions, RunOptions, SizeOptions, Source, with_options
+from flows.cli.options import Dest, Detector, FileOptions, FillOptions, RunOptions, SizeOptions, Source, with_options
 from flows.cli.selection import SelectOptions
 from flows.engine.fill_rates import rates_for
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
-from flows.erase_text import cover_masks, cover_text, erase_text, inpaint_masks
+from flows.erase_text import cover_masks, cover_text, delivered, erase_text, inpaint_masks
 from flows.find_text import find_text
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
@@ -40,6 +40,7 @@ def erase(
     options: RunOptions,
     size: SizeOptions,
     select: SelectOptions,
+    file: FileOptions,
     accept: Annotated[
         str,
         typer.Option(
@@ -64,7 +65,7 @@ def erase(
             flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
-        execute(flow, source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing), source, dest, options, fill.seed)
 
 
 @with_options
@@ -95,6 +96,7 @@ def inpaint(
     fill: FillOptions,
     options: RunOptions,
     size: SizeOptions,
+    file: FileOptions,
     mask_name: Annotated[
         str | None,
         typer.Option(
@@ -114,7 +116,7 @@ def inpaint(
             flow = inpaint_masks(masks, fills, size.limits, mask_name)
         else:
             flow = cover_masks(masks, _refuse_models(cover, fill), fill.seed, size.limits, mask_name)
-        execute(flow, source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing), source, dest, options, fill.seed)
 
 
 @with_options

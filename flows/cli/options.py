@@ -18,6 +18,9 @@ import typer
 from flows.ladder import PRESETS
 from operators.decisions.budget import USUAL_BUDGET
 from operators.pictures.codec import Limits
+from operators.pictures.previews.sweep import REDRAW
+from operators.pictures.provenance import Signing
+from operators.rows.failure import RunError
 from operators.storage.intake import Intake
 
 Source = Annotated[
@@ -115,6 +118,42 @@ class SizeOptions:
     def limits(self) -> Limits:
         """The limits in the form that operators take."""
         return Limits(self.max_pixels, self.max_bytes)
+
+
+@dataclass(frozen=True)
+class SigningOptions:
+    """The key that signs edited files."""
+
+    c2pa_key: Annotated[
+        str | None,
+        typer.Option("--c2pa-key", help="Private key (PEM) to sign edited files with content credentials; needs --c2pa-cert."),
+    ] = None
+    c2pa_cert: Annotated[
+        str | None,
+        typer.Option("--c2pa-cert", help="Certificates of that key (PEM), the signer's first."),
+    ] = None
+
+    @property
+    def signing(self) -> Signing | None:
+        """The key and the certificates, None for neither. Raises RunError for only one of them."""
+        if self.c2pa_key is None and self.c2pa_cert is None:
+            return None
+        if self.c2pa_key is None or self.c2pa_cert is None:
+            raise RunError("option_invalid", "give both --c2pa-key and --c2pa-cert")
+        return Signing(self.c2pa_key, self.c2pa_cert)
+
+
+@dataclass(frozen=True)
+class FileOptions(SigningOptions):
+    """What becomes of edited files besides the edit."""
+
+    previews: Annotated[
+        str,
+        typer.Option(
+            help="What to do with previews, gain maps and other second pictures in an edited file: redraw draws them again "
+            "and drops what cannot be, drop removes them all, keep leaves them, with whatever they show."
+        ),
+    ] = REDRAW
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import UnidentifiedImageError
 
 from operators.pictures.formats import bmp, gif, jpeg, png, tiff, webp
 from operators.pictures.formats.header import Header, decoding_failure, lift_pillow_limit, open_image
 from operators.pictures.picture import Edited, Picture
+from operators.pictures.previews.files import swept
+from operators.pictures.previews.sweep import REDRAW, Sweep
 from operators.rows.failure import Failure
 from operators.rows.table import Row
+from operators.rows.timing import timed
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class Format:
       which `decode` made the picture. Neither is modified.
     - Result: the new file. The same arguments give the same bytes.
     - Kept: metadata, colour profile, orientation and compression settings; a lossless format
-      keeps every unchanged sample, a lossy one as much as its coding allows. Previews inside the
-      metadata are drawn again from `edited.preview`.
+      keeps every unchanged sample, a lossy one as much as its coding allows. Previews are not the
+      format's affair: `encode_with_notes` sweeps the whole file, see FILES in
+      `operators.pictures.previews.files`.
     - Errors: OSError or ValueError for a file that cannot be written again.
     """
 
@@ -159,16 +164,33 @@ def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[i
     return jpeg.decode_reduced(header, data, factor) if format is FORMATS["JPEG"] else None
 
 
+class Encoded(NamedTuple):
+    """An edited picture as a file."""
+
+    data: bytes
+    notes: list[str]
+    """What was done to the file besides the edit, one line each, see `operators.rows.schema`."""
+
+
 def encode(edited: Edited, source: memoryview | bytes) -> bytes:
+    """The file of `encode_with_notes`, with previews drawn again where they can be."""
+    return encode_with_notes(edited, source).data
+
+
+def encode_with_notes(edited: Edited, source: memoryview | bytes, previews: str = REDRAW) -> Encoded:
     """Encode an edited picture in its source's format, metadata and compression settings.
 
     Unedited content is preserved: JPEG keeps its coefficients, lossless formats their samples,
-    see `operators.pictures.formats`. If no pixel changed, the result is the source itself. Raises
-    OSError or ValueError for a file that cannot be written again.
+    see `operators.pictures.formats`. Second pictures in the file are swept by the policy
+    `previews`, see `operators.pictures.previews`. If no pixel changed, the result is the source
+    itself. Raises OSError or ValueError for a file that cannot be written again.
     """
     if not edited.changed.any():
-        return bytes(source)
-    return FORMATS[edited.picture.format].encode(edited, source)
+        return Encoded(bytes(source), [])
+    data = FORMATS[edited.picture.format].encode(edited, source)
+    with timed("codec"):
+        sweep = Sweep(edited.preview, previews, edited=edited)
+        return Encoded(swept(edited.picture.format, data, sweep), sweep.notes)
 
 
 class FrameCache:

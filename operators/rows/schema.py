@@ -192,6 +192,7 @@ SCHEMA = pa.schema(
         ("encoded", pa.large_binary()),
         ("verdict", pa.string()),
         ("reasons", pa.list_(pa.string())),
+        ("notes", pa.list_(pa.string())),
         ("texts", TEXTS),
         ("failure", FAILURE),
         ("timings", pa.list_(TIMING)),
@@ -206,6 +207,9 @@ SCHEMA = pa.schema(
 - `width` and `height` are upright pixels.
 - `mode` is the source's pixel format as Pillow names its modes or, for formats without a mode,
   its raw modes (`RGB;16`, `L;4`).
+- `notes` say what was done to an edited file besides the edit: `preview_dropped: PLACE` for a
+  second picture that was removed, `c2pa_removed`, `c2pa_signed`, `recoded: FIGURES` for a lossy
+  file that was coded again as a whole. The name before the colon is stable.
 - `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
   profile is broken.
 """

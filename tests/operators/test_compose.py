@@ -10,7 +10,7 @@ from PIL import Image
 import operators.compose
 from operators.compose import Compose
 from operators.masks.mask import BLEND
-from operators.pictures.codec import encode
+from operators.pictures.codec import encode_with_notes
 from operators.rows.failure import Failure
 from operators.rows.schema import check_schema
 from operators.rows.table import fill_record, map_rows
@@ -181,10 +181,11 @@ def test_the_format_and_the_size_stay(rows, saved, photo, region, kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_a_file_that_was_written_wrongly_is_rolled_back(rows, saved, photo, region, kind, monkeypatch):
-    def write_upside_down(edited, source):
-        return encode(replace(edited, stored=edited.stored[::-1].copy(), changed=np.ones_like(edited.changed)), source)
+    def write_upside_down(edited, source, previews):
+        turned = replace(edited, stored=edited.stored[::-1].copy(), changed=np.ones_like(edited.changed))
+        return encode_with_notes(turned, source, previews)
 
-    monkeypatch.setattr(operators.compose, "encode", write_upside_down)
+    monkeypatch.setattr(operators.compose, "encode_with_notes", write_upside_down)
     image = Image.fromarray(photo)
     row = compose(rows, saved(image.quantize(64) if kind == "GIF" else image, kind), region("accepted"))
     assert (row["verdict"], row["encoded"], row["reasons"]) == ("rolled_back", None, ["written_wrongly"])

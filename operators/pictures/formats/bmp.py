@@ -26,6 +26,8 @@ from operators.rows.timing import timed
 
 FILE_HEADER, CORE_HEADER = 14, 12
 """Bytes of the file header and of a BITMAPCOREHEADER, which has no compression."""
+V5_HEADER = 124
+"""Bytes of a BITMAPV5HEADER, which may name a colour profile."""
 RUN_LENGTHS, MASKS, MASKS_WITH_ALPHA = (1, 2), (3, 6), 6
 """Compressions: run lengths of 8 and 4 bits; none, with a bit mask for each colour."""
 MASK_OFFSET, HEADER_WITH_ALPHA = 54, 56
@@ -205,6 +207,23 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     lines = pack_rows(stored, bits)
     _lines(result, stored.shape[:2], bits)[:, : lines.shape[1]] = lines
     return bytes(result)
+
+
+def end_of_file(data: bytes) -> int:
+    """The offset after the pixels and the profile that may follow them."""
+    header_size, start = struct.unpack_from("<I", data, FILE_HEADER)[0], struct.unpack_from("<I", data, 10)[0]
+    if header_size == CORE_HEADER:
+        width, height, size = *struct.unpack_from("<2H", data, 18), 0
+    else:
+        width, height = (abs(side) for side in struct.unpack_from("<2i", data, 18))
+        size = struct.unpack_from("<I", data, 34)[0]
+    if _compression(data) not in RUN_LENGTHS:
+        size = _stride(width, _bits(data)) * height
+    end = start + size
+    if header_size >= V5_HEADER:
+        offset, length = struct.unpack_from("<2I", data, FILE_HEADER + 112)
+        end = max(end, FILE_HEADER + offset + length if length else 0)
+    return min(len(data), int(end))
 
 
 def _lines(content: bytearray, size: tuple[int, ...], bits: int) -> Pixels:

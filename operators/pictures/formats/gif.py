@@ -15,7 +15,6 @@ from PIL import Image
 from operators.pictures.colour import Space
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, load_pixels, pillow_header
-from operators.pictures.formats.thumbnails import xmp_redrawn
 from operators.pictures.picture import Edited, Picture
 from operators.rows.timing import timed
 
@@ -69,9 +68,10 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """Write an edited picture as a GIF file.
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
-    - Result: the new file; its frame covers the whole screen.
+    - Result: the new file; its frame covers what it covered, or the whole screen if an edit
+      reaches beyond it.
     - Kept: the index of every unchanged pixel, transparency, interlacing unless a side is below
-      LEAST_INTERLACED, and every other block except for thumbnails.
+      LEAST_INTERLACED, and every other block.
     - Errors: ValueError for a file without a frame.
     """
     content, before = bytes(source), edited.picture.indexed
@@ -83,15 +83,33 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     result = bytearray(content[: frame.pixels])
     for number in np.flatnonzero((refitted.entries != before.entries).any(axis=1)).tolist():
         result[frame.table + 3 * number : frame.table + 3 * number + 3] = refitted.entries[number, :3].tobytes()
-    height, width = refitted.indices.shape
+    left, top, width, height = struct.unpack_from("<4H", content, frame.descriptor + 1)
+    outside = edited.changed.copy()
+    outside[top : top + height, left : left + width] = False
+    if outside.any():
+        left, top, height, width = 0, 0, *refitted.indices.shape
+    indices = np.ascontiguousarray(refitted.indices[top : top + height, left : left + width])
     interlaced = bool(content[frame.descriptor + 9] & INTERLACED) and min(width, height) >= LEAST_INTERLACED
-    result[frame.descriptor + 1 : frame.descriptor + 9] = struct.pack("<4H", 0, 0, width, height)
+    result[frame.descriptor + 1 : frame.descriptor + 9] = struct.pack("<4H", left, top, width, height)
     result[frame.descriptor + 9] = content[frame.descriptor + 9] & ~INTERLACED | INTERLACED * interlaced
     bits = max(2, frame.table_bits)
     with timed("codec"):
-        pixels = Image.fromarray(refitted.indices).tobytes("gif", "L", bits, int(interlaced))
-    rest = xmp_redrawn(content[frame.end :], edited.preview)
-    return xmp_redrawn(bytes(result), edited.preview) + bytes([bits]) + pixels + b"\0" + rest
+        pixels = Image.fromarray(indices).tobytes("gif", "L", bits, int(interlaced))
+    return bytes(result) + bytes([bits]) + pixels + b"\0" + content[frame.end :]
+
+
+def blocks(data: bytes) -> tuple[list[tuple[int, int]], int]:
+    """Where every extension and frame starts and ends, and the offset after the end block.
+
+    Without an end block that is the data's length.
+    """
+    position, found = 13 + (3 << (data[10] & 7) + 1 if data[10] & TABLE_FLAG else 0), []
+    while position + 10 < len(data) and data[position] in (EXTENSION, DESCRIPTOR):
+        start, flags = position, data[position + 9]
+        table = 3 << (flags & 7) + 1 if flags & TABLE_FLAG else 0
+        position = _end_of_sub_blocks(data, start + 2 if data[start] == EXTENSION else start + 11 + table)
+        found.append((start, position))
+    return found, min(len(data), position + 1)
 
 
 def _first_frame(data: bytes) -> Frame:

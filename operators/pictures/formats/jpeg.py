@@ -5,7 +5,7 @@ are usually stored at half the width and height, so that one of their blocks spa
 An edit recomputes the coefficients of every block in whose span a pixel changed, with the
 source's quantisation tables and subsampling, and copies all others as integers. `jpeglib`, which
 contains libjpeg, reads and writes the coefficients; `mozjpeg-lossless-optimization` makes a
-progressive file progressive again. Markers keep their bytes except for thumbnails, see
+progressive file progressive again. Markers keep their bytes, see
 `operators.pictures.formats.jpeg_markers`.
 
 As in every viewer, a file may lack its end marker, but not its pixels: decoders make grey blocks
@@ -34,7 +34,6 @@ from operators.pictures.formats.jpeg_markers import (
     end_of_image,
     frame_of,
     luma_and_black,
-    other_pictures,
     scans_are_complete,
     with_component_ids,
     with_component_order,
@@ -79,8 +78,9 @@ def header(data: memoryview | bytes) -> Header:
     """Read the header of a JPEG file.
 
     - Arguments: `data`, the whole file.
-    - Result: width and height in stored pixels, the number of pictures (previews that cameras
-      append, CIPA DC-007, do not count), and why its coding or bit depth is unsupported.
+    - Result: width and height in stored pixels, and why its coding or bit depth is unsupported.
+      Pictures that follow the first one (previews, gain maps) do not count: they are edited alike,
+      see `operators.pictures.previews`.
     - Kept: Pillow's image, its pixels not decoded yet.
     - Errors: whatever Pillow raises.
     """
@@ -90,7 +90,7 @@ def header(data: memoryview | bytes) -> Header:
         coding = "Huffman" if frame.marker in HUFFMAN_FRAMES else f"frame type {frame.marker - 0xC0}"
         return Header(frame.width, frame.height, None, unsupported=f"JPEG, {coding} coding, {frame.precision} bits a sample")
     file = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
-    return Header(file.width, file.height, file, 1 + other_pictures(content))
+    return Header(file.width, file.height, file)
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -171,32 +171,30 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Result: the new file; its picture takes at most 5% more bytes, if dropping coefficients of
       new blocks can achieve that.
     - Kept: the coefficients of every block without a changed pixel, quantisation tables,
-      subsampling, the progressive flag, every marker except for thumbnails, and what follows the
-      picture except for previews.
-    - Errors: OSError or ValueError for components or sampling that are not supported, and for an
-      appended preview that cannot be drawn again.
+      subsampling, the progressive flag, every marker, and what follows the picture.
+    - Errors: OSError or ValueError for components or sampling that are not supported.
     """
     content = with_end(bytes(source))
     end = end_of_image(content)
     with timed("codec"):
-        result = _rewrite_within_growth(content[:end], edited)
-    return with_trailer(with_markers(result, content, edited.preview), content, end, edited.preview)
+        result = rewritten_within(content[:end], edited.stored, edited.changed, MOST_GROWTH * end)
+    return with_trailer(with_markers(result, content), content, end)
 
 
-def _rewrite_within_growth(source: bytes, edited: Edited) -> bytes:
-    """Rewrite the picture with the finest of LEAST_STEPS that keeps it within MOST_GROWTH.
+def rewritten_within(source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], most: float) -> bytes:
+    """`rewritten` with the finest of LEAST_STEPS that keeps the file within `most` bytes.
 
     If none does, the coarsest is used.
     """
-    result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[0])
-    if len(result) <= MOST_GROWTH * len(source):
+    result = rewritten(source, stored, changed, LEAST_STEPS[0])
+    if len(result) <= most:
         return result
     finest, coarsest = 1, len(LEAST_STEPS) - 1
-    result = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[coarsest])
+    result = rewritten(source, stored, changed, LEAST_STEPS[coarsest])
     while finest < coarsest:
         middle = (finest + coarsest) // 2
-        finer = rewritten(source, edited.stored, edited.changed, LEAST_STEPS[middle])
-        if len(finer) <= MOST_GROWTH * len(source):
+        finer = rewritten(source, stored, changed, LEAST_STEPS[middle])
+        if len(finer) <= most:
             result, coarsest = finer, middle
         else:
             finest = middle + 1

@@ -1,8 +1,8 @@
 """The marker segments of a JPEG, kept unchanged and in order whatever writes the coefficients.
 
-Only thumbnails are drawn again, in place, because they would show erased content. Data after the
-end of the picture (a camera's previews, the film of a motion photo, a maker's private data) is
-kept, and the index of appended previews (CIPA DC-007) is updated.
+Data after the end of the picture (a camera's previews, a gain map, the film of a motion photo, a
+maker's private data) is kept, and the index of appended pictures (CIPA DC-007) is updated. What
+would show erased content is the affair of `operators.pictures.previews`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from operators.pictures.formats.thumbnails import Draw, exif_redrawn, photoshop_redrawn, redrawn, xmp_redrawn
 from operators.pictures.formats.tiff_directory import Directory, first_directory
 
 APPLICATION_OR_COMMENT = (*range(0xE0, 0xF0), 0xFE)
 FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 WITHOUT_LENGTH = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
-EXIF, XMP, PHOTOSHOP, INDEX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0", b"MPF\0"
+INDEX = b"MPF\0"
 COLOUR_SPACES = (b"JFIF\0", b"Adobe")
 """How the segments start by which decoders know a file's colour space."""
 INDEX_ENTRIES = 0xB002
@@ -166,18 +165,16 @@ def with_component_ids(data: bytes, ids: bytes) -> bytes:
     return bytes(renamed)
 
 
-def with_markers(data: bytes, source: bytes, draw: Draw | None = None) -> bytes:
+def with_markers(data: bytes, source: bytes) -> bytes:
     """The file with the application and comment segments of the source, in their order.
 
-    They replace all such segments of the file. With `draw`, the thumbnails in them are drawn again.
+    They replace all such segments of the file.
     """
     metadata = [
         source[offset : offset + 2 + _length(source, offset)]
         for marker, offset in segments(source)
         if marker in APPLICATION_OR_COMMENT
     ]
-    if draw is not None:
-        metadata = _with_thumbnails(metadata, draw)
     bare = without_markers(data, kept=())
     return bare[:2] + b"".join(metadata) + bare[2:]
 
@@ -192,64 +189,26 @@ def without_markers(data: bytes, kept: tuple[bytes, ...] = COLOUR_SPACES) -> byt
     return b"".join([*stripped, data[position:]])
 
 
-def _with_thumbnails(metadata: list[bytes], draw: Draw) -> list[bytes]:
-    """Metadata segments of the same lengths with redrawn thumbnails.
-
-    Photoshop's resources may span several segments.
-    """
-    result = list(metadata)
-    for number, segment in enumerate(metadata):
-        if segment[1] == 0xE1 and segment[4:].startswith(EXIF):
-            result[number] = segment[:10] + exif_redrawn(segment[10:], draw)
-        elif segment[1] == 0xE1 and segment[4:].startswith(XMP):
-            result[number] = segment[: 4 + len(XMP)] + xmp_redrawn(segment[4 + len(XMP) :], draw)
-    places = [number for number, segment in enumerate(result) if segment[1] == 0xED and segment[4:].startswith(PHOTOSHOP)]
-    start = 4 + len(PHOTOSHOP)
-    resources = photoshop_redrawn(b"".join(result[number][start:] for number in places), draw)
-    for number in places:
-        size = len(result[number]) - start
-        result[number] = result[number][:start] + resources[:size]
-        resources = resources[size:]
-    return result
-
-
-def other_pictures(data: bytes) -> int:
-    """How many pictures a file holds besides the first and smaller copies of it.
-
-    These are gain maps, stereo pairs and panoramas.
-    """
-    index = _index(data)
-    if index is None:
-        return 0
-    return sum(picture.attributes >> 16 & 0xFF != PREVIEW for picture in _pictures(index.directory)[1:])
-
-
-def with_trailer(data: bytes, source: bytes, end: int, draw: Draw) -> bytes:
+def with_trailer(data: bytes, source: bytes, end: int) -> bytes:
     """An edited file (`data`) followed by what follows the source's first picture.
 
-    `end` is where that starts in the source. Appended previews are drawn again. Raises ValueError
-    for a preview in the source's index that cannot be drawn again.
+    `end` is where that starts in the source. The index of appended pictures is updated.
     """
-    trailer, index = bytearray(source[end:]), _index(source)
-    new_index = _index(data)
+    index, new_index = index_of(source), index_of(data)
     if index is None or new_index is None:
-        return data + bytes(trailer)
+        return data + source[end:]
     result, order = bytearray(data), index.directory.order
     entries = new_index.start + index.directory.entries[INDEX_ENTRIES].offset
-    for number, picture in enumerate(_pictures(index.directory)):
-        start = index.start + picture.offset - end
+    for number, picture in enumerate(indexed_pictures(index.directory)):
         if number == 0:
             struct.pack_into(f"{order}I", result, entries + 4, len(data))
         elif picture.offset:
-            new = redrawn(bytes(trailer[start : start + picture.size]), draw) if start >= 0 else None
-            if new is None:
-                raise ValueError("an appended preview cannot be drawn again")
-            trailer[start : start + picture.size] = new.ljust(picture.size, b"\0")
-            struct.pack_into(f"{order}I", result, entries + 16 * number + 8, len(data) + start - new_index.start)
-    return bytes(result + trailer)
+            offset = len(data) + index.start + picture.offset - end - new_index.start
+            struct.pack_into(f"{order}I", result, entries + 16 * number + 8, max(0, offset))
+    return bytes(result) + source[end:]
 
 
-def _index(data: bytes) -> Index | None:
+def index_of(data: bytes) -> Index | None:
     """The index of appended pictures; None if there is none that can be read."""
     for marker, offset in segments(data):
         if marker == START_OF_SCAN:
@@ -264,7 +223,7 @@ def _index(data: bytes) -> Index | None:
     return None
 
 
-def _pictures(index: Directory) -> list[IndexedPicture]:
+def indexed_pictures(index: Directory) -> list[IndexedPicture]:
     """Every picture that an index names, the first one included."""
     content = index.content(INDEX_ENTRIES) or b""
     entries = [content[offset : offset + 12] for offset in range(0, len(content) // 16 * 16, 16)]

@@ -23,7 +23,6 @@ from PIL import Image
 from operators.pictures.colour import Model, Samples, Space, profile_to_apply
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
-from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
@@ -36,7 +35,8 @@ COLOUR_TYPES = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}
 MODES = {(GREY, 1): "1", (GREY, 16): "I;16"}
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 NAMES = {GREY: "L", RGB: "RGB", PALETTE: "P", GREY_ALPHA: "LA", RGBA: "RGBA"}
-XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"
+PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT", b"IEND")
+"""Chunks that hold pixels or say how to read them."""
 LEVELS = {0: 1, 1: 3, 2: 6, 3: 9}
 """Compression level by the two bits in which a zlib stream records its level (RFC 1950)."""
 PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
@@ -148,9 +148,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, its pixels compressed at the level of the source.
-    - Kept: every unchanged sample, bit depth, colour type, transparency, every other chunk except
-      for thumbnails, and what follows the end chunk; a palette only as the module's docstring
-      says.
+    - Kept: every unchanged sample, bit depth, colour type, transparency, every other chunk, and
+      what follows the end chunk; a palette only as the module's docstring says.
     - Errors: ValueError if the palette cannot be written again.
     """
     depth, colour = int(source[24]), int(source[25])
@@ -175,7 +174,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         if name == b"IHDR":
             result.append((name, shape + data[10:12] + b"\0"))
         elif name != b"IDAT":
-            result.append((name, _with_preview(name, data, edited)))
+            result.append((name, data))
         elif pixels:
             result.append((name, pixels))
             pixels = b""
@@ -183,15 +182,6 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         return assembled([*result, (b"IEND", b"")])
     end = max(chunk.end for chunk in stored_chunks(source))
     return assembled(result) + bytes(source[end:])
-
-
-def _with_preview(name: bytes, data: bytes, edited: Edited) -> bytes:
-    """A chunk's data, its thumbnails drawn again if it holds EXIF or XMP."""
-    if name == b"eXIf":
-        return exif_redrawn(data, edited.preview)
-    if name == b"iTXt" and data.startswith(XMP_KEYWORD):
-        return xmp_redrawn(data, edited.preview)
-    return data
 
 
 def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chunk]:

@@ -1,8 +1,9 @@
 """TIFF: the source file itself, with only the strips or tiles that changed written again.
 
 Source: Adobe TIFF 6.0. A strip or tile keeps its compression, predictor, byte order and planes.
-New ones take the place of the old ones; those that do not fit go to the end of the file, and
-their offsets are updated. So every tag, known or not, with its sub-directories, keeps its bytes.
+New ones take the place of the old ones, whose bytes become zero; those that do not fit go to the
+end of the file, and their offsets are updated. So every tag, known or not, with its
+sub-directories, keeps its bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy.typing as npt
 from operators.pictures.colour import COLOURS, Model, Samples, Space, black_generation, profile_to_apply
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, decoding_failure
-from operators.pictures.formats.thumbnails import photoshop_redrawn, xmp_redrawn
 from operators.pictures.formats.tiff_directory import Directory, first_directory
 from operators.pictures.formats.tiff_strips import (
     BITS,
@@ -40,7 +40,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.timing import timed
 
 ORIENTATION, COLOUR_MAP, SUB_DIRECTORIES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 274, 320, 330, 332, 338, 339
-XMP, PHOTOSHOP, PROFILE = 700, 34377, 34675
+PROFILE = 34675
 MODELS: dict[int, Model] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk"}
 """The meaning of samples by photometric interpretation; 3 is a palette of RGB colours."""
 WHITE_IS_ZERO, INDEXED = 0, 3
@@ -157,8 +157,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file; strips and tiles with a changed sample are compressed as they were.
     - Kept: every unchanged sample, every other strip and tile, and every tag except the offsets
-      and lengths of what was written, changed palette entries, and thumbnails in Photoshop's
-      resources and XMP.
+      and lengths of what was written and changed palette entries.
     - Errors: OSError or ValueError for damaged data and parts that overlap.
     """
     directory = first_directory(source)
@@ -175,10 +174,6 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     _write_numbers(result, directory, layout.tags[0], offsets)
     if layout.compression != PLAIN:
         _write_numbers(result, directory, layout.tags[1], counts)
-    for tag, redrawn in ((XMP, xmp_redrawn), (PHOTOSHOP, photoshop_redrawn)):
-        if tag in directory.entries:
-            entry, content = directory.entries[tag], directory.content(tag) or b""
-            result[entry.offset : entry.offset + entry.size] = redrawn(content, edited.preview)
     _check_samples(bytes(result), after)
     return bytes(result)
 

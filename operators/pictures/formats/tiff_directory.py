@@ -45,6 +45,10 @@ class Directory:
     """Where the next directory starts; 0 if there is none."""
     next_pointer: int
     """Where `next_offset` itself is stored."""
+    start: int
+    """Where the directory itself starts: the number of its entries."""
+    next_width: int
+    """Bytes of an offset: 4, or 8 in BigTIFF."""
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """A tag's whole numbers; the default if the tag is missing.
@@ -125,4 +129,4 @@ def directory_at(data: memoryview | bytes, offset: int, order: str, big: bool = 
         (next_offset,) = struct.unpack(f"{order}{letter}", view[next_pointer : next_pointer + inline])
     except struct.error as error:
         raise ValueError(f"truncated directory: {error}") from error
-    return Directory(view, order, entries, int(next_offset), next_pointer)
+    return Directory(view, order, entries, int(next_offset), next_pointer, offset, inline)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -296,11 +297,13 @@ def _packed(layout: Layout, samples: Samples) -> Pixels:
 def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[list[int], list[int]]:
     """Write new strips or tiles (content by number) to a file, in place.
 
-    They go where the old ones were if there is room, else to the end of the file. Returns the
-    offsets and lengths of all strips or tiles.
+    They go where the old ones were if there is room, else to the end of the file. No byte of the
+    old ones remains, except for bytes that a strip or tile that stays has too. Returns the offsets
+    and lengths of all strips or tiles.
     """
     offsets, counts = list(layout.offsets), list(layout.counts)
     gaps = _gaps(layout, list(parts))
+    _erase(result, layout, parts.keys())
     for number, content in parts.items():
         counts[number] = len(content)
         gap = next((gap for gap in gaps if gap.end - gap.start >= len(content) or gap.end == len(layout.directory.data)), None)
@@ -311,6 +314,21 @@ def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[l
         result[offset : offset + len(content)] = content
         gap.start += len(content) + len(content) % 2
     return offsets, counts
+
+
+def _erase(result: bytearray, layout: Layout, replaced: Collection[int]) -> None:
+    """Write zeros over replaced strips or tiles, in place, except where others share bytes."""
+    spans = [(offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True)]
+    kept = sorted(span for number, span in enumerate(spans) if number not in replaced)
+    for start, end in sorted(spans[number] for number in replaced):
+        position, first = start, max(0, bisect_left(kept, (start, start)) - 1)
+        for kept_start, kept_end in kept[first:]:
+            if kept_start >= end:
+                break
+            if kept_end > position:
+                result[position : max(position, kept_start)] = bytes(max(0, kept_start - position))
+                position = min(end, kept_end)
+        result[position:end] = bytes(end - position)
 
 
 @dataclass

@@ -15,7 +15,6 @@ from PIL import Image
 
 from operators.pictures.colour import Space, profile_to_apply
 from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
-from operators.pictures.formats.thumbnails import exif_redrawn, xmp_redrawn
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
 
@@ -26,8 +25,6 @@ LOSSLESS_EFFORT = 50
 
 Above this value files do not shrink further and coding takes three times as long.
 """
-JPEG_PREFIX = b"Exif\0\0"
-"""A prefix from JPEG that some writers put before the EXIF structure."""
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -62,28 +59,30 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, lossless if the source is.
-    - Kept: every other chunk except for thumbnails; every unchanged sample if the file is
+    - Kept: every other chunk, and what follows them; every unchanged sample if the file is
       lossless.
     - Errors: OSError or ValueError if Pillow cannot write the pixels.
     """
-    parts = list(_chunks(bytes(source)))
+    parts = list(chunks(bytes(source)))
     lossless = is_lossless(source)
     with timed("codec"):
         buffer = io.BytesIO()
         quality = LOSSLESS_EFFORT if lossless else LOSSY_QUALITY
         Image.fromarray(edited.stored).save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)
-    pixels = [chunk for chunk in _chunks(buffer.getvalue()) if chunk[0] in PIXELS]
+    pixels = [chunk for chunk in chunks(buffer.getvalue()) if chunk[0] in PIXELS]
     result = []
     for name, data in parts:
         if name in PIXELS:
             result += pixels
             pixels = []
-        elif name == b"EXIF":
-            start = len(JPEG_PREFIX) if data.startswith(JPEG_PREFIX) else 0
-            result.append((name, data[:start] + exif_redrawn(data[start:], edited.preview)))
         else:
-            result.append((name, xmp_redrawn(data, edited.preview) if name == b"XMP " else data))
-    body = b"WEBP" + b"".join(name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for name, data in result)
+            result.append((name, data))
+    return assembled(result) + bytes(source[8 + int.from_bytes(source[4:8], "little") :])
+
+
+def assembled(parts: list[tuple[bytes, bytes]]) -> bytes:
+    """A file that consists of the chunks."""
+    body = b"WEBP" + b"".join(name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for name, data in parts)
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
@@ -92,13 +91,13 @@ def is_lossless(source: memoryview | bytes) -> bool:
 
     All chunks are searched, because the pixels may follow a profile of any length.
     """
-    return any(name == b"VP8L" for name, _ in _chunks(bytes(source)))
+    return any(name == b"VP8L" for name, _ in chunks(bytes(source)))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and content of every chunk of a RIFF file."""
-    position = 12
-    while position + 8 <= len(data):
+    position, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    while position + 8 <= end:
         size = int.from_bytes(data[position + 4 : position + 8], "little")
         yield data[position : position + 4], data[position + 8 : position + 8 + size]
         position += 8 + size + size % 2

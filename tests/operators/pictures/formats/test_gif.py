@@ -76,7 +76,7 @@ def test_transparency_is_kept() -> None:
     assert (rendered[0] == 0).any()
 
 
-def test_a_frame_smaller_than_its_screen_grows_to_its_size() -> None:
+def test_a_frame_grows_to_its_screen_if_an_edit_reaches_beyond_it() -> None:
     data = bytearray(gif_file(8))
     data[6:10] = (WIDTH + 10).to_bytes(2, "little") + (HEIGHT + 4).to_bytes(2, "little")
     picture = decode(bytes(data), Limits())
@@ -85,3 +85,16 @@ def test_a_frame_smaller_than_its_screen_grows_to_its_size() -> None:
     after = decode(encode(picture.edited([edit]), bytes(data)), Limits())
     assert np.array_equal(after.stored[:30], picture.stored[:30])
     assert after.size == picture.size
+
+
+def test_a_frame_smaller_than_its_screen_keeps_its_place_and_size() -> None:
+    data = bytearray(gif_file(8))
+    data[6:10] = (WIDTH + 30).to_bytes(2, "little") + (HEIGHT + 20).to_bytes(2, "little")
+    place = data.index(b"\x2c\0\0\0\0") + 1
+    data[place : place + 4] = (12).to_bytes(2, "little") + (9).to_bytes(2, "little")
+    picture = decode(bytes(data), Limits())
+    edit = Edit(20, 15, np.full((14, 16, 3), picture.stored[10, 14, :3], np.uint8), np.ones((14, 16), np.float32))
+    edited_picture = picture.edited([edit])
+    result = encode(edited_picture, bytes(data))
+    assert result[place : place + 8] == data[place : place + 8]
+    assert np.array_equal(decode(result, Limits()).stored, edited_picture.stored)

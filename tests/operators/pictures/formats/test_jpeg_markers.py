@@ -7,13 +7,11 @@ import struct
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from operators.pictures.codec import Limits, decode, encode
-from operators.pictures.formats.jpeg_markers import component_ids, end_of_image, frame_of, other_pictures, segments
+from operators.pictures.formats.jpeg_markers import component_ids, end_of_image, frame_of, segments
 from operators.pictures.picture import Edit
-from operators.rows.failure import Failure
 
 
 def jpeg(pixels: np.ndarray, **options: Any) -> bytes:
@@ -28,27 +26,6 @@ def edited(data: bytes, colour: tuple[int, int, int] = (20, 180, 40)) -> bytes:
     width, height = picture.size
     edit = Edit(0, 0, np.full((height // 2, width, 3), colour, np.uint8), np.ones((height // 2, width), np.float32))
     return encode(picture.edited([edit]), data)
-
-
-def indexed(first: bytes, appended: list[tuple[int, bytes]]) -> bytes:
-    """A file with an index of appended pictures (CIPA DC-007): their attributes and content."""
-    count = 1 + len(appended)
-    entries_at = 8 + 2 + 3 * 12 + 4
-    directory = struct.pack(">H", 3)
-    directory += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100") + struct.pack(">HHII", 0xB001, 4, 1, count)
-    directory += struct.pack(">HHII", 0xB002, 7, 16 * count, entries_at) + bytes(4)
-    segment_length = 2 + 4 + entries_at + 16 * count
-    header_at = 2 + 4 + 4
-    size = len(first) + 2 + segment_length
-    entries = struct.pack(">IIIHH", 0x20030000, size, 0, 0, 0)
-    offset = size - header_at
-    for kind, picture in appended:
-        entries += struct.pack(">IIIHH", kind, len(picture), offset, 0, 0)
-        offset += len(picture)
-    index = b"MPF\0MM\0*\0\0\0\x08" + directory + entries
-    whole = first[:2] + b"\xff\xe2" + struct.pack(">H", segment_length) + index + first[2:]
-    assert len(whole) == size
-    return whole + b"".join(picture for _, picture in appended)
 
 
 def test_the_end_marker_of_a_thumbnail_is_not_the_end_of_the_file(photo: np.ndarray) -> None:
@@ -73,35 +50,6 @@ def test_data_after_the_end_is_kept(photo: np.ndarray) -> None:
     result = edited(data)
     assert result.endswith(b"\xff\xd9a film, or a maker's own data \xff\xd9")
     assert np.abs(np.asarray(Image.open(io.BytesIO(result)))[:24].astype(int) - (20, 180, 40)).max() <= 3
-
-
-@pytest.mark.parametrize("kind", [0x010001, 0x010002])
-def test_an_appended_preview_is_drawn_again_and_its_offset_updated(photo: np.ndarray, kind: int) -> None:
-    data = indexed(jpeg(photo), [(kind, jpeg(photo[::2, ::2]))])
-    assert other_pictures(data) == 0
-    result = edited(data)
-    rendered = Image.open(io.BytesIO(result))
-    assert (rendered.format, rendered.n_frames) == ("MPO", 2)
-    rendered.seek(1)
-    preview = np.asarray(rendered).astype(int)
-    assert preview.shape == (256, 256, 3)
-    assert np.abs(preview[:120] - (20, 180, 40)).mean() < 3
-    assert np.abs(preview[136:] - np.asarray(Image.open(io.BytesIO(data)))[::2, ::2][136:]).mean() < 12
-
-
-@pytest.mark.parametrize("kind", [0, 0x020002, 0x020003])
-def test_another_picture_beside_the_first_is_not_edited(photo: np.ndarray, kind: int) -> None:
-    """A gain map or a stereo pair would go on showing erased content."""
-    data = indexed(jpeg(photo), [(0x010001, jpeg(photo[::2, ::2])), (kind, jpeg(photo[::4, ::4]))])
-    assert other_pictures(data) == 1
-    with pytest.raises(Failure, match="multi_page"):
-        decode(data, Limits())
-
-
-def test_a_preview_that_cannot_be_drawn_again_stops_the_edit(photo: np.ndarray) -> None:
-    data = indexed(jpeg(photo), [(0x010001, b"no JPEG")])
-    with pytest.raises(ValueError, match="cannot be drawn again"):
-        edited(data)
 
 
 def test_the_exif_thumbnail_of_a_file_shows_the_edit(photo: np.ndarray) -> None:

@@ -164,3 +164,20 @@ def test_a_file_of_far_fewer_strips_than_it_has_rows_is_corrupt(pixels: np.ndarr
         data[entry.offset : entry.offset + entry.size] = directory.packed(tag, (value,))
     with pytest.raises(Failure, match="1 offsets and 1 lengths of 60000 parts"):
         decode(bytes(data), Limits())
+
+
+@pytest.mark.parametrize("compression", ["group4", "tiff_lzw", "raw"])
+def test_no_byte_of_a_replaced_strip_stays(compression: str) -> None:
+    """A new strip that is longer goes to the end of the file; one that is shorter leaves a rest."""
+    rows = np.random.default_rng(1).integers(0, 2, (64, 256), dtype=np.uint8) * 255
+    buffer = io.BytesIO()
+    Image.fromarray(rows).convert("1" if compression == "group4" else "L").save(buffer, "TIFF", compression=compression)
+    source = buffer.getvalue()
+    layout = layout_of(first_directory(source))
+    old = source[layout.offsets[0] : layout.offsets[0] + layout.counts[0]]
+    picture = decode(source, Limits())
+    edit = Edit(0, 0, np.full((64, 256, 3), 255, np.uint8), np.ones((64, 256), np.float32))
+    result = encode(picture.edited([edit]), source)
+    pieces = [old[start : start + 16] for start in range(0, len(old) - 16, 16)]
+    assert len({*pieces}) > 8
+    assert not any(piece in result for piece in pieces)

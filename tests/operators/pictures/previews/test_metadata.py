@@ -16,11 +16,25 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from operators.pictures.codec import Limits, decode, encode
-from operators.pictures.formats.thumbnails import exif_redrawn, photoshop_redrawn, redrawn, xmp_redrawn
 from operators.pictures.formats.tiff_directory import directory_at, first_directory
 from operators.pictures.picture import Edit
+from operators.pictures.previews import metadata
+from operators.pictures.previews.pictures import Draw, redrawn
+from operators.pictures.previews.sweep import Sweep
 
 GREEN = (20, 180, 40)
+
+
+def exif_redrawn(exif: bytes, draw: Draw) -> bytes:
+    return metadata.exif_swept(exif, Sweep(draw))
+
+
+def photoshop_redrawn(resources: bytes, draw: Draw) -> bytes:
+    return metadata.photoshop_swept(resources, Sweep(draw))
+
+
+def xmp_redrawn(xmp: bytes, draw: Draw) -> bytes:
+    return metadata.xmp_swept(xmp, Sweep(draw))
 
 
 def draw(width: int, height: int) -> np.ndarray:
@@ -154,7 +168,7 @@ def test_xmp_thumbnails_are_drawn_again_in_place(breaks: str) -> None:
     start = old.index(b"image>") + 6
     assert new[:start] == old[:start]
     assert new.endswith(b"</xmpGImg:image></x:xmpmeta>")
-    content = base64.b64decode(new[start : new.index(b"</xmpGImg:image>")])
+    content = base64.b64decode(new[start : new.index(b"</xmpGImg:image>")].strip())
     assert np.abs(rendered(content) - GREEN).max() <= 4
 
 
