@@ -40,7 +40,7 @@ CODES: dict[str, Code] = {
     "mask_unreadable": Code(SKIPPED, False, "the mask file cannot be decoded or differs in size from the image"),
     "mask_unclear": Code(SKIPPED, False, "the mask file does not say for certain which pixels it marks"),
     "animated": Code(SKIPPED, False, "the file contains an animation"),
-    "multi_page": Code(SKIPPED, False, "the file contains several pages or pictures, for example a gain map or a stereo pair"),
+    "multi_page": Code(SKIPPED, False, "the file contains several pages"),
     "pixels_over_limit": Code(SKIPPED, False, "the image has more pixels than the limit of the run"),
     "bytes_over_limit": Code(SKIPPED, False, "the file has more bytes than the limit of the run"),
     "mode_unsupported": Code(

@@ -44,7 +44,7 @@ EXPECTED: dict[str, tuple[str, str | None]] = {
     "pages.tiff": ("skipped", "multi_page"),
     "floats.tif": ("skipped", "mode_unsupported"),
     "arithmetic.jpg": ("skipped", "mode_unsupported"),
-    "pair.jpg": ("skipped", "multi_page"),
+    "pair.jpg": ("untouched", None),
     "pixels.png": ("skipped", "pixels_over_limit"),
     "many pixels.png": ("skipped", "pixels_over_limit"),
     "bytes.bmp": ("skipped", "bytes_over_limit"),

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.cli.options import FillOptions, RunOptions, SizeOptions, with_options
+from flows.cli.options import FileOptions, FillOptions, RunOptions, SizeOptions, with_options
 from operators.pictures.codec import Limits
 
 RUN = CliRunner()
@@ -97,7 +97,7 @@ def test_a_command_without_groups_stays_as_it_is() -> None:
 
 
 def options_of(help_text: str) -> list[str]:
-    return re.findall(r"^│\s+(?:\*\s+)?(--[a-z-]+)", help_text, re.MULTILINE)
+    return re.findall(r"^│\s+(?:\*\s+)?(--[a-z0-9-]+)", help_text, re.MULTILINE)
 
 
 def test_help_shows_every_option_of_a_group_once_with_its_default(camera: tuple[typer.Typer, Received]) -> None:
@@ -113,6 +113,7 @@ RUNS = (
     *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
     *("--dry-run", "--quiet", "--json"),
 )
+FILE = ("--previews", "--c2pa-key", "--c2pa-cert")
 SIZE = ("--max-pixels", "--max-bytes")
 SELECT = tuple(
     f"--{name}"
@@ -123,9 +124,9 @@ SELECT = tuple(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT}),
+        ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
-        ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE}),
+        ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
         ("run", {*RUNS}),
     ],
@@ -138,7 +139,7 @@ def test_every_command_shows_the_options_of_its_groups_once(command: str, expect
     assert set(shown) == expected | {"--help"}
 
 
-@pytest.mark.parametrize("group", [FillOptions, RunOptions, SizeOptions])
+@pytest.mark.parametrize("group", [FileOptions, FillOptions, RunOptions, SizeOptions])
 def test_every_option_of_the_groups_has_a_default(group: Callable[[], object]) -> None:
     assert group() == group()
 
