@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common prometheus \
+SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common libjpeg-turbo-progs prometheus \
 	$(if $(shell command -v kubectl;),,kubernetes-client)
 
 .PHONY: install demo test check faults bench bench-peers clean system-packages

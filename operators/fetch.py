@@ -10,7 +10,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.operator import Operator
-from operators.pictures.codec import FORMATS, Limits
+from operators.pictures.codec import Limits, format_of
 from operators.rows.failure import Failure
 from operators.rows.schema import complete_rows
 from operators.rows.table import Additions, Row, map_rows
@@ -57,4 +57,5 @@ class Fetch(Operator):
 
 def _extension(data: bytes) -> str:
     """The extension of the format whose signature the data starts with; empty if there is none."""
-    return next((format.extension for format in FORMATS.values() if data.startswith(format.signatures)), "")
+    format = format_of(data)
+    return "" if format is None else format.extension

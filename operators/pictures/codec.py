@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import UnidentifiedImageError
 
-from operators.pictures.formats import bmp, gif, jpeg, png, tiff, webp
+from operators.pictures.formats import bmp, gif, iso_media, jpeg, jpeg2000, jpeg_xl, png, tiff, webp
 from operators.pictures.formats.header import Header, decoding_failure, lift_pillow_limit, open_image
 from operators.pictures.picture import Edited, Picture
 from operators.pictures.previews.files import swept
@@ -32,7 +32,10 @@ class Format:
     extension: str
     """Ending of a file name that has none yet, such as `.jpg`."""
     signatures: tuple[bytes, ...]
-    """Leading bytes that identify the format, at most 8 each; one of them is enough."""
+    """Leading bytes that identify the format, at most 12 each; one of them is enough.
+
+    Those that start with `ftyp` follow the first four bytes, which are a length.
+    """
     multiple_code: str
     """Failure code for a file that holds more than one picture: animated or multi_page."""
     header: Callable[[memoryview | bytes], Header]
@@ -81,8 +84,28 @@ FORMATS = {
     "TIFF": Format(".tif", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "multi_page", tiff.header, tiff.decode, tiff.encode),
     "GIF": Format(".gif", (b"GIF8",), "animated", gif.header, gif.decode, gif.encode),
     "BMP": Format(".bmp", (b"BM",), "animated", bmp.header, bmp.decode, bmp.encode),
+    "AVIF": Format(
+        ".avif",
+        (b"ftypavif", b"ftypavis"),
+        "animated",
+        iso_media.avif_header,
+        iso_media.decode_avif,
+        iso_media.encode_avif,
+    ),
+    "HEIC": Format(
+        ".heic",
+        (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1"),
+        "multi_page",
+        iso_media.heic_header,
+        iso_media.decode_heic,
+        iso_media.encode_heic,
+    ),
+    "JXL": Format(".jxl", (jpeg_xl.STREAM, jpeg_xl.CONTAINER), "animated", jpeg_xl.header, jpeg_xl.decode, jpeg_xl.encode),
+    "JPEG2000": Format(
+        ".jp2", (b"\0\0\0\x0cjP  \r\n\x87\n", jpeg2000.STREAM), "multi_page", jpeg2000.header, jpeg2000.decode, jpeg2000.encode
+    ),
 }
-"""The formats that are edited, by Pillow's names.
+"""The formats that are edited, by Pillow's names where it has one.
 
 A file that starts with one of their signatures and cannot be read is corrupt, not another kind of
 file.
@@ -111,8 +134,7 @@ def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Heade
     if len(data) > limits.max_bytes:
         raise Failure("bytes_over_limit", f"{len(data)} bytes, limit {limits.max_bytes}")
     lift_pillow_limit()
-    start = bytes(data[:8])
-    format = next((format for format in FORMATS.values() if start.startswith(format.signatures)), None)
+    format = format_of(data)
     if format is None:
         raise _unknown_format(data)
     try:
@@ -128,6 +150,13 @@ def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Heade
     if header.unsupported:
         raise Failure("mode_unsupported", header.unsupported)
     return format, header
+
+
+def format_of(data: memoryview | bytes) -> Format | None:
+    """The format whose signature the data starts with; None for another one."""
+    start = bytes(data[:12])
+    start = start[4:] if start[4:8] == b"ftyp" else start
+    return next((format for format in FORMATS.values() if start.startswith(format.signatures)), None)
 
 
 def _unknown_format(data: memoryview | bytes) -> Failure:

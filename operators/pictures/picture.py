@@ -110,6 +110,8 @@ class Picture:
     """The palette and its indices; None for a picture without a palette."""
     note: str | None = None
     """Why a part of the source was ignored: a broken colour profile."""
+    losses: tuple[str, ...] = ()
+    """What the file holds that an edit does not keep, one line each."""
 
     @property
     def upright(self) -> Samples:

@@ -12,7 +12,7 @@ Pictures are compared in bands; besides the arguments, one more decoded picture 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from PIL import Image
 
 from operators.pictures.codec import FORMATS, Limits, decode
 from operators.pictures.colour import Samples
-from operators.pictures.formats import bmp, png, tiff, webp
+from operators.pictures.formats import bmp, jpeg2000, jpeg_xl, png, tiff, tiff_strips, webp
 from operators.pictures.formats.header import ORIENTATION_TAG, orientation_of
 from operators.pictures.formats.tiff_directory import Directory
 from operators.pictures.picture import Edited, Picture
@@ -49,6 +49,14 @@ dropping and rounding coefficients, each by no more than itself; so the error ca
 variance, while pixels in a wrong order are off by twice as much. WebP is coded at a high quality:
 errors measured on noise, stripes and photographs stay below half of what is allowed.
 """
+LOSSLESS_BY: dict[str, Callable[[memoryview | bytes], bool]] = {
+    "WEBP": webp.is_lossless,
+    "JXL": jpeg_xl.is_lossless,
+    "JPEG2000": lambda data: jpeg2000.coding_of(bytes(data)).reversible,
+    "AVIF": lambda data: False,
+    "HEIC": lambda data: False,
+}
+"""Formats that code a picture as a whole, and whether a file of theirs does it without loss."""
 AGREEING = 3.0
 """Mean difference, 0..255, up to which two decoders read a source alike."""
 
@@ -283,7 +291,9 @@ def _description(format: str, data: memoryview | bytes) -> Description:
         exif = Image.Exif()
         exif.load(chunks.get(b"eXIf", b""))
         orientation, profile = exif.get(ORIENTATION_TAG, 1), chunks.get(b"iCCP")
-    elif isinstance(header.source, list):
+    elif format == "JXL" and isinstance(header.source, tuple):
+        orientation, profile = orientation_of(header.source[0].source), header.source[0].source.info.get("icc_profile")
+    elif not isinstance(header.source, Directory | Image.Image):
         orientation, profile = 1, None
     elif isinstance(header.source, Directory):
         orientation, profile = header.source.number(tiff.ORIENTATION, 1), header.source.content(tiff.PROFILE)
@@ -294,17 +304,30 @@ def _description(format: str, data: memoryview | bytes) -> Description:
 
 def _coding(picture: Picture, source: memoryview | bytes) -> Coding:
     """How the pixels of a file like the source may differ from those that were meant."""
-    if picture.format == "JPEG":
-        file = FORMATS["JPEG"].header(source).source
+    as_jpeg = _as_jpeg(picture.format, source)
+    if as_jpeg is not None:
+        file = FORMATS["JPEG"].header(as_jpeg).source
         down, across = (max(layer[place] for layer in file.layer) for place in (2, 1))
         steps = [table[0] for table in file.quantization.values()]
         rounding = max(steps) / 16 * (1 if len(file.layer) == 1 else 3)
         return Coding((8 * down, 8 * across), JPEG_LOSS, rounding, margin=max(down, across))
-    if picture.format == "WEBP" and not webp.is_lossless(source):
+    if picture.format in LOSSLESS_BY and not LOSSLESS_BY[picture.format](source):
         return Coding((WEBP_BLOCK, WEBP_BLOCK), WEBP_LOSS, whole=True)
     if picture.format == "BMP":
         return Coding(None, rounding=bmp.rounding(source))
     return Coding(None, keyed=picture.format == "PNG" and picture.indexed is None and b"tRNS" in bytes(source))
+
+
+def _as_jpeg(format: str, source: memoryview | bytes) -> memoryview | bytes | None:
+    """A JPEG that is coded as the file is; None for a file without one."""
+    if format == "JPEG":
+        return source
+    if format == "JXL" and jpeg_xl.is_jpeg(bytes(source)):
+        return jpeg_xl.jpeg_of(bytes(source))
+    if format == "TIFF":
+        layout = tiff_strips.layout_of(FORMATS["TIFF"].header(source).source)
+        return tiff_strips.jpeg_of(layout, 0) if layout.compression == tiff_strips.JPEG else None
+    return None
 
 
 def _touched(changed: Mask, coding: Coding) -> Mask:

@@ -5,7 +5,8 @@
 | JPEG | Pillow, jpeglib | OpenCV, which converts CMYK to RGB |
 | PNG | Pillow, own writer | OpenCV |
 | PNG of 16 bits | OpenCV, own writer | Pillow, which keeps the upper 8 bits of all but grey |
-| WebP, GIF, BMP | Pillow | OpenCV |
+| WebP, GIF, BMP, AVIF, JPEG 2000 | Pillow | OpenCV |
+| HEIC, JPEG XL | pillow-heif, imagecodecs | none |
 | BMP with colours of other than 8 bits | own code | Pillow, which reads 5 and 6 bits |
 | TIFF | own code, libtiff in Pillow to decompress | tifffile |
 | TIFF with LZW, fax, zstd | same | OpenCV if it keeps the samples, else all of Pillow's reader |
@@ -28,6 +29,8 @@ from operators.pictures.formats.header import open_image
 from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.picture import BAND, Picture, turned
 
+JPEG = 7
+"""The number of JPEG as a TIFF's compression."""
 COMPRESSION, PLANES = 259, 284
 """TIFF tags: how pixels are compressed, and whether their samples are stored together (1)."""
 UNKNOWN_TO_OPENCV = (34925, 50000)
@@ -76,14 +79,17 @@ def second_decoders(picture: Picture, source: memoryview | bytes) -> list[Second
         return [SecondDecoder("Pillow", _by_pillow, _same if picture.mode == "I;16" else _upper_bytes)]
     if picture.format == "BMP" and ";" in picture.mode:
         return [SecondDecoder("Pillow", _by_pillow, _same)]
+    if picture.format in ("HEIC", "JXL") or (picture.format == "JPEG2000" and picture.mode == "LA"):
+        return []
     inks = picture.format == "JPEG" and picture.space.model == "cmyk"
     return [SecondDecoder("OpenCV", _by_opencv, _printed if inks else _same)]
 
 
 def _for_tiff(picture: Picture, source: memoryview | bytes) -> list[SecondDecoder]:
     """The decoders that keep the samples of a TIFF file."""
-    decoders = [SecondDecoder("tifffile", _by_tifffile, _same, raw=picture.indexed is None)]
     space, directory = picture.space, first_directory(source)
+    raw = picture.indexed is None and directory.number(COMPRESSION, 1) != JPEG
+    decoders = [SecondDecoder("tifffile", _by_tifffile, _same, raw=raw)]
     plain = picture.stored.shape[2] == space.colours and space.model != "cmyk" and not space.inverted
     known = directory.number(PLANES, 1) == 1 and directory.number(COMPRESSION, 1) not in UNKNOWN_TO_OPENCV
     if plain and known and picture.orientation == 1:

@@ -17,7 +17,8 @@ from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
 from operators.storage.source_image import SourceImage
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+NEWER = (".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx")
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", *NEWER)
 """The file names that a folder or prefix lists as images; a glob or a manifest lists any name."""
 
 

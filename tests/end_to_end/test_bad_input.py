@@ -43,7 +43,7 @@ EXPECTED: dict[str, tuple[str, str | None]] = {
     "animated.webp": ("skipped", "animated"),
     "pages.tiff": ("skipped", "multi_page"),
     "floats.tif": ("skipped", "mode_unsupported"),
-    "arithmetic.jpg": ("skipped", "mode_unsupported"),
+    "lossless.jpg": ("skipped", "mode_unsupported"),
     "pair.jpg": ("untouched", None),
     "pixels.png": ("skipped", "pixels_over_limit"),
     "many pixels.png": ("skipped", "pixels_over_limit"),
@@ -114,7 +114,7 @@ def fill(folder: Path, pictures: Pictures, encode: Callable[..., bytes]) -> None
         "sixteen bits.png": encode(Image.fromarray(np.asarray(plain.convert("L")).astype(np.uint16) * 257), "PNG"),
         "cmyk.jpg": encode(plain.convert("CMYK"), "JPEG"),
         "floats.tif": encode(plain.convert("F"), "TIFF"),
-        "arithmetic.jpg": encode(plain, "JPEG").replace(b"\xff\xc0", b"\xff\xc9"),
+        "lossless.jpg": encode(plain, "JPEG").replace(b"\xff\xc0", b"\xff\xc3"),
         "pair.jpg": encode(plain, "MPO", **frames),
         "pixels.png": encode(pictures.plain(3, (800, 501)), "PNG"),
         "many pixels.png": png(40_000, 40_000 // 80, b"").replace(

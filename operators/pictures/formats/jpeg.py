@@ -47,8 +47,13 @@ from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
-HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
-"""Baseline, extended and progressive; the others are arithmetic, lossless or hierarchical."""
+HUFFMAN_FRAMES, ARITHMETIC_FRAMES = (0xC0, 0xC1, 0xC2), (0xC9, 0xCA)
+"""Baseline, extended and progressive, and the last two with arithmetic coding.
+
+The others are lossless or hierarchical.
+"""
+READS_ARITHMETIC = "turbo210"
+"""The version of libjpeg in jpeglib that reads arithmetic coding; it writes Huffman coding."""
 PROGRESSIVE_FRAMES = (0xC2, 0xCA)
 """Progressive with Huffman and with arithmetic coding."""
 MISSING = 128
@@ -86,7 +91,7 @@ def header(data: memoryview | bytes) -> Header:
     """
     content = with_end(bytes(data))
     frame = frame_of(content)
-    if frame is not None and (frame.marker not in HUFFMAN_FRAMES or frame.precision != 8):
+    if frame is not None and (frame.marker not in (*HUFFMAN_FRAMES, *ARITHMETIC_FRAMES) or frame.precision != 8):
         coding = "Huffman" if frame.marker in HUFFMAN_FRAMES else f"frame type {frame.marker - 0xC0}"
         return Header(frame.width, frame.height, None, unsupported=f"JPEG, {coding} coding, {frame.precision} bits a sample")
     file = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
@@ -116,11 +121,12 @@ def _check_complete(content: bytes, stored: Pixels, draft: tuple[int, int] | Non
     Without data a decoder makes grey of a baseline picture's blocks and leaves those of a
     progressive one coarse. So pixels are complete if more data before the end marker does not
     change them. Only pictures that may be incomplete are decoded a second time: those that end
-    in grey, and progressive ones. `draft` is the size for which they were decoded, if reduced.
+    in grey, and progressive or arithmetic ones. `draft` is the size for which they were decoded, if reduced.
     """
     frame = frame_of(content)
     progressive = frame is not None and frame.marker in PROGRESSIVE_FRAMES
-    if not progressive and (abs(stored[-1, -1].astype(int) - MISSING) > 1).any():
+    arithmetic = frame is not None and frame.marker in ARITHMETIC_FRAMES
+    if not (progressive or arithmetic) and (abs(stored[-1, -1].astype(int) - MISSING) > 1).any():
         return
     if progressive and not scans_are_complete(content):
         raise Failure("truncated", "scans are missing")
@@ -212,23 +218,33 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
     """
     import mozjpeg_lossless_optimization
 
-    content = without_markers(bytes(source))
-    new, progressive = _coefficients(content, stored, changed, least)
+    frame = frame_of(bytes(source))
+    content = _with_huffman_coding(without_markers(bytes(source)))
+    new = _coefficients(content, stored, changed, least)
     if len(new) == 4:
         # jpeglib writes only the first three components and copies the fourth from the file that
         # it read.
         content = _with_coefficients(with_component_order(content, (3, 0, 1, 2)), {"Y": new.pop("K")})
         content = with_component_order(content, (1, 2, 3, 0))
     result = _with_coefficients(content, new)
-    if progressive:
+    if frame is not None and frame.marker in PROGRESSIVE_FRAMES:
         result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
     return with_component_ids(with_markers(result, bytes(source)), component_ids(bytes(source)))
 
 
-def _coefficients(
-    source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float
-) -> tuple[dict[str, Coefficients], bool]:
-    """Coefficients of every component, touched blocks recomputed, and the progressive flag."""
+def _with_huffman_coding(content: bytes) -> bytes:
+    """The same coefficients with Huffman coding, if they have arithmetic coding. Raises OSError."""
+    import jpeglib
+
+    frame = frame_of(content)
+    if frame is None or frame.marker not in ARITHMETIC_FRAMES:
+        return content
+    with jpeglib.version(READS_ARITHMETIC):
+        return _with_coefficients(content, {})
+
+
+def _coefficients(source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float) -> dict[str, Coefficients]:
+    """Coefficients of every component, touched blocks recomputed."""
     import jpeglib
 
     with _temporary_file(source) as path:
@@ -254,7 +270,7 @@ def _coefficients(
             spans = (8 * tallest // down, 8 * widest // across)
             part = coefficients[name][top // spans[0] : (top + step) // spans[0], left // spans[1] : right // spans[1]]
             part[...] = _recoded(part, planes[number], marked, spans, jpeg.get_component_qt(number), least)
-    return coefficients, bool(jpeg.progressive_mode)
+    return coefficients
 
 
 def _with_coefficients(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:

@@ -183,7 +183,7 @@ def without_markers(data: bytes, kept: tuple[bytes, ...] = COLOUR_SPACES) -> byt
     """The file without application and comment segments, except those that start as in `kept`."""
     stripped, position = [], 0
     for marker, offset in segments(data):
-        if marker in APPLICATION_OR_COMMENT and not data[offset + 4 : offset + 9].startswith(kept):
+        if marker in APPLICATION_OR_COMMENT and data[offset + 4 : offset + 9] not in kept:
             stripped.append(data[position:offset])
             position = offset + 2 + _length(data, offset)
     return b"".join([*stripped, data[position:]])

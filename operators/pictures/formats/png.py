@@ -107,15 +107,17 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         stored = _samples(file, space.peak)
     if data[28] or not (stored if indexed is None else indexed.indices)[-1].any():
         _check_rows(data, header.width, header.height, depth * CHANNELS[colour])
-    damaged = sorted({chunk.name.decode("latin-1") for chunk in stored_chunks(data) if not chunk.sound})
-    if damaged:
-        note = "; ".join(filter(None, (note, f"wrong checksum in {', '.join(damaged)}")))
+    losses = tuple(
+        f"wrong checksum in {chunk.name.decode('latin-1')}"
+        for chunk in stored_chunks(data)
+        if not chunk.sound and chunk.name not in TEXTS
+    )
     if colour in (GREY_ALPHA, RGBA):
         space = replace(space, alpha=True)
     elif colour != PALETTE and transparent is not None and len(transparent) >= 2 * CHANNELS[colour]:
         key = struct.unpack_from(f">{CHANNELS[colour]}H", transparent)
         space = replace(space, key=tuple(sample & space.peak for sample in key))
-    return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note)
+    return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note, losses=losses)
 
 
 def _samples(file: Image.Image, peak: int) -> Pixels:

@@ -23,15 +23,21 @@ from operators.pictures.formats.tiff_strips import (
     COMPRESSIONS,
     DIFFERENCES,
     FAX,
+    JPEG,
+    JPEG_TABLES,
     LENGTH,
     PHOTOMETRIC,
     PLAIN,
+    PLANES,
     PREDICTOR,
     SAMPLES,
     WIDTH,
+    YCBCR,
     Layout,
     compressed,
+    compressed_jpeg,
     decompressed,
+    jpeg_with_tables,
     layout_of,
     place,
 )
@@ -41,8 +47,14 @@ from operators.rows.timing import timed
 
 ORIENTATION, COLOUR_MAP, SUB_DIRECTORIES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 274, 320, 330, 332, 338, 339
 PROFILE = 34675
-MODELS: dict[int, Model] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk"}
-"""The meaning of samples by photometric interpretation; 3 is a palette of RGB colours."""
+MODELS: dict[int, Model] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb"}
+"""The meaning of samples by photometric interpretation.
+
+3 is a palette of RGB colours, and 6 luma with two colour differences, from which a JPEG decoder
+makes RGB.
+"""
+JPEG_SAMPLES = {1: 1, 2: 3, 6: 3}
+"""Samples of a pixel by photometric interpretation, where strips and tiles are JPEG."""
 WHITE_IS_ZERO, INDEXED = 0, 3
 """Photometric interpretations."""
 NAMES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
@@ -73,7 +85,12 @@ def _unsupported(directory: Directory) -> str | None:
     samples, photometric = directory.number(SAMPLES, 1), directory.number(PHOTOMETRIC, 1)
     compression, predictor = directory.number(COMPRESSION, PLAIN), directory.number(PREDICTOR, 1)
     formats = set(directory.numbers(SAMPLE_FORMAT, (1,)))
-    if photometric not in MODELS or directory.number(INK_SET, 1) != 1:
+    if compression == JPEG:
+        planes = directory.number(PLANES, 1)
+        if JPEG_SAMPLES.get(photometric) != samples or set(bits) != {8} or planes != 1 or predictor != 1:
+            return f"TIFF, JPEG of photometric interpretation {photometric}, {samples} samples of {bits} bits"
+        return None
+    if photometric not in MODELS or photometric == YCBCR or directory.number(INK_SET, 1) != 1:
         return f"TIFF, photometric interpretation {photometric}"
     if formats - {1, 4}:
         return f"TIFF, sample format {formats}"
@@ -174,18 +191,29 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     _write_numbers(result, directory, layout.tags[0], offsets)
     if layout.compression != PLAIN:
         _write_numbers(result, directory, layout.tags[1], counts)
-    _check_samples(bytes(result), after)
+    if layout.compression != JPEG:
+        _check_samples(bytes(result), after)
     return bytes(result)
 
 
 def _changed_parts(
     layout: Layout, changed: npt.NDArray[np.bool_], before: Samples, after: Samples
 ) -> Iterator[tuple[int, bytes]]:
-    """Number and new content of every strip or tile with a changed sample."""
+    """Number and new content of every strip or tile with a changed sample.
+
+    A changed JPEG has tables of its own, which libtiff goes on to use for those after it. So if
+    the file holds tables for all, every other strip or tile gets a copy of them.
+    """
+    shared = layout.compression == JPEG and JPEG_TABLES in layout.directory.entries
     for number, segment in enumerate(layout.segments()):
         area = np.s_[segment.top : segment.top + segment.height, segment.left : segment.left + segment.width]
         if changed[area].any() and not np.array_equal(before[area][:, :, segment.plane], after[area][:, :, segment.plane]):
-            yield number, compressed(layout, segment, after[area][:, :, segment.plane])
+            if layout.compression == JPEG:
+                yield number, compressed_jpeg(layout, number, segment, after[area], changed[area])
+            else:
+                yield number, compressed(layout, segment, after[area][:, :, segment.plane])
+        elif shared:
+            yield number, jpeg_with_tables(layout, number)
 
 
 def _check_samples(result: bytes, after: Samples) -> None:

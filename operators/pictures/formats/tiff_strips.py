@@ -1,7 +1,8 @@
 """Strips and tiles: how a TIFF stores its samples, and how others replace them (Adobe TIFF 6.0).
 
 The libtiff that comes with Pillow compresses and decompresses plain bytes; this module handles
-bit depth, byte order, planes and differences.
+bit depth, byte order, planes and differences. A strip or tile of JPEG is a stream of its own, whose
+tables the file may hold once for all (Technical Note 2): it is edited as any JPEG is.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from operators.pictures.colour import Samples
 from operators.pictures.formats.header import open_image
+from operators.pictures.formats.jpeg import rewritten
+from operators.pictures.formats.jpeg_markers import frame_of, without_markers
 from operators.pictures.formats.tiff_directory import Directory, first_directory
 from operators.rows.arrays import Pixels
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, SAMPLES, STRIP_ROWS, STRIP_COUNTS, PLANES, GROUP_3_OPTIONS = 273, 277, 278, 279, 284, 292
 PREDICTOR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 317, 322, 323, 324, 325
-PLAIN, DEFLATE = 1, (8, 32946)
+JPEG_TABLES = 347
+PLAIN, JPEG, DEFLATE = 1, 7, (8, 32946)
+RGB, YCBCR = 2, 6
+"""Photometric interpretations of the samples in a JPEG."""
+ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
+"""The marker that tells a JPEG decoder the colour space, without the number of the space."""
 FAX = {2: "tiff_ccitt", 3: "group3", 4: "group4"}
 COMPRESSIONS = FAX | {
     5: "tiff_lzw",
@@ -66,7 +75,7 @@ class Layout:
     samples: int
     """Samples of a pixel."""
     compression: int
-    """PLAIN or a key of COMPRESSIONS."""
+    """PLAIN, JPEG or a key of COMPRESSIONS."""
     differences: bool
     """Whether the predictor is DIFFERENCES."""
     reversed: bool
@@ -169,6 +178,8 @@ def decompressed(layout: Layout) -> Samples:
 
     Raises OSError or ValueError for damaged data.
     """
+    if layout.compression == JPEG:
+        return _decompressed_jpeg(layout)
     samples = layout.samples // layout.planes
     parts = len(layout.offsets) // layout.planes
     row = _row_bytes(layout.width, samples, layout.bits)
@@ -183,6 +194,48 @@ def decompressed(layout: Layout) -> Samples:
             part = stored[:, left : left + across]
             np.cumsum(part, axis=1, dtype=stored.dtype, out=part)
     return stored
+
+
+def _decompressed_jpeg(layout: Layout) -> Samples:
+    """All samples of a file whose strips or tiles are JPEG. Raises ValueError for another size."""
+    stored = np.empty((layout.height, layout.width, layout.samples), np.uint8)
+    for number, segment in enumerate(layout.segments()):
+        area = stored[segment.top : segment.top + segment.height, segment.left : segment.left + segment.width]
+        pixels = np.asarray(open_image(jpeg_of(layout, number), "JPEG"))
+        pixels = pixels.reshape(*pixels.shape[:2], -1)[: area.shape[0], : area.shape[1]]
+        if pixels.shape != area.shape:
+            raise ValueError(f"a part of {pixels.shape} samples instead of {area.shape}")
+        area[...] = pixels
+    return stored
+
+
+def jpeg_of(layout: Layout, number: int) -> bytes:
+    """A strip or tile as a JPEG file with its tables and colour space."""
+    photometric, stream = layout.directory.number(PHOTOMETRIC, 1), jpeg_with_tables(layout, number)
+    return stream[:2] + (ADOBE + bytes([photometric == YCBCR]) if photometric in (RGB, YCBCR) else b"") + stream[2:]
+
+
+def jpeg_with_tables(layout: Layout, number: int) -> bytes:
+    """A strip or tile as the file stores it, after the tables that the file holds for all."""
+    offset = layout.offsets[number]
+    stream = bytes(layout.directory.data[offset : offset + layout.counts[number]])
+    return stream[:2] + (layout.directory.content(JPEG_TABLES) or b"")[2:-2] + stream[2:]
+
+
+def compressed_jpeg(layout: Layout, number: int, segment: Segment, samples: Samples, changed: npt.NDArray[np.bool_]) -> bytes:
+    """A strip's or tile's samples as a JPEG whose blocks change only where pixels do.
+
+    `samples` and `changed` are those of the segment inside of the picture. Raises OSError or
+    ValueError for components that cannot be coded again.
+    """
+    source = jpeg_of(layout, number)
+    frame = frame_of(source)
+    if frame is None:
+        raise ValueError("a part without a frame header")
+    height, width = min(frame.height, segment.height), min(frame.width, segment.width)
+    missing = ((0, height - samples.shape[0]), (0, width - samples.shape[1]))
+    after, marked = np.pad(samples, (*missing, (0, 0)), mode="edge"), np.pad(changed, missing)
+    return without_markers(rewritten(source, after, marked), kept=())
 
 
 def _lines(layout: Layout, parts: slice, row: int, samples: int) -> Pixels:

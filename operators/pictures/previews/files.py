@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from operators.pictures.formats import bmp, gif, png, webp
 from operators.pictures.formats.jpeg_markers import end_of_image
+from operators.pictures.previews.boxes import avif_swept, heic_swept, jpeg2000_swept, jpeg_xl_swept
 from operators.pictures.previews.metadata import directories_swept, png_text_swept, read, xmp_swept
 from operators.pictures.previews.segments import Segment, segments_of, with_segments
 from operators.pictures.previews.sweep import Sweep
@@ -197,5 +198,9 @@ FILES: dict[str, Callable[[bytes, Sweep], bytes]] = {
     "TIFF": directories_swept,
     "GIF": _gif_swept,
     "BMP": _bmp_swept,
+    "AVIF": avif_swept,
+    "HEIC": heic_swept,
+    "JXL": lambda data, sweep: jpeg_xl_swept(data, sweep, _jpeg_swept),
+    "JPEG2000": jpeg2000_swept,
 }
 """How the file of each format is swept."""

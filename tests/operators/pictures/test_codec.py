@@ -156,14 +156,11 @@ def unsupported():
     tifffile.imwrite(floats, picture.astype(np.float32) / 255, photometric="rgb")
     tifffile.imwrite(lab, picture, photometric="cielab")
     return {
-        "arithmetic coding": with_frame(jpeg, 0xC9),
-        "progressive arithmetic coding": with_frame(jpeg, 0xCA),
+        "lossless arithmetic coding": with_frame(jpeg, 0xCB),
         "lossless JPEG": with_frame(jpeg, 0xC3),
         "12-bit JPEG": with_frame(jpeg, 0xC1, 12),
         "float TIFF": floats.getvalue(),
         "Lab TIFF": lab.getvalue(),
-        "JPEG in TIFF": file_of(picture, "TIFF", compression="jpeg"),
-        "JPEG 2000": file_of(picture, "JPEG2000"),
         "PPM": file_of(picture, "PPM"),
     }
 
@@ -195,8 +192,8 @@ def test_a_tiff_with_pictures_below_the_first_is_several_pages():
 def test_the_message_names_the_unsupported_feature():
     with pytest.raises(Failure, match="12 bits a sample"):
         decode(UNSUPPORTED["12-bit JPEG"], LIMITS)
-    with pytest.raises(Failure, match="frame type 9"):
-        decode(UNSUPPORTED["arithmetic coding"], LIMITS)
+    with pytest.raises(Failure, match="frame type 11"):
+        decode(UNSUPPORTED["lossless arithmetic coding"], LIMITS)
 
 
 def test_the_pixel_limit_is_met_before_any_pixel_is_decoded(photo, saved):
@@ -213,7 +210,7 @@ def test_five_hundred_megapixels_are_over_the_limit_of_a_run(saved):
     assert code_of(png[:8] + vast + png[33:]) == "pixels_over_limit"
 
 
-KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]
+KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000"]
 
 
 @pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
@@ -249,7 +246,8 @@ def test_the_byte_limit_is_met_before_the_header_is_read():
 @given(data=st.data())
 def test_no_damage_raises_anything_but_a_failure_with_a_code(saved, small, kind, frames, data):
     options = {} if kind in {"GIF", "BMP"} else {"exif": exif_of(6)}
-    if frames > 1 and kind not in {"JPEG", "BMP"}:
+    # Pillow crashes when it writes small animations as AVIF.
+    if frames > 1 and kind not in {"JPEG", "BMP", "AVIF", "JPEG2000"}:
         options |= {"save_all": True, "append_images": [Image.fromarray(small[32:, :32].copy())]}
     whole = saved(small[:32, :32], kind, **options)
     damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -211,6 +212,29 @@ def bilevel_tiff(white_is_zero: bool) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_xl(channels: int, **options: Any) -> Callable[[], bytes]:
+    def make() -> bytes:
+        samples = slope(channels, 255)
+        return bytes(imagecodecs.jpegxl_encode(samples[:, :, 0] if channels == 1 else samples, **options))
+
+    return make
+
+
+def jpeg_tiff(channels: int, space: str | None = None, **options: Any) -> Callable[[], bytes]:
+    """A TIFF of JPEG strips or tiles."""
+
+    def make() -> bytes:
+        buffer = io.BytesIO()
+        samples = slope(channels, 255)
+        arguments = {"level": 90} if space is None else {"level": 90, "outcolorspace": space}
+        kind = "minisblack" if channels == 1 else "rgb"
+        pixels = samples[:, :, 0] if channels == 1 else samples
+        tifffile.imwrite(buffer, pixels, photometric=kind, compression="jpeg", compressionargs=arguments, **options)
+        return buffer.getvalue()
+
+    return make
+
+
 def downward_bmp() -> bytes:
     """A BMP of 24 bits whose rows are stored from the top down."""
     rows = slope(3, 255)[:, :, ::-1].tobytes()
@@ -264,6 +288,11 @@ def read_tifffile(data: bytes) -> Samples:
     return (pixels[:, :, None] if pixels.ndim == 2 else pixels).astype(np.uint16)
 
 
+def read_jpeg_xl(data: bytes) -> Samples:
+    pixels = imagecodecs.jpegxl_decode(data)
+    return (pixels[:, :, None] if pixels.ndim == 2 else pixels).astype(np.uint16)
+
+
 def read_opencv(data: bytes) -> Samples:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
@@ -278,6 +307,7 @@ class Case:
     """`Picture.mode` of the decoded file."""
     read: Callable[[bytes], Samples]
     """An independent reader of its raw samples."""
+    lossy: bool = False
 
 
 def _cases() -> dict[str, Case]:
@@ -326,6 +356,11 @@ def _cases() -> dict[str, Case]:
     cases["TIFF RGB and another 16 LZW"] = Case(opencv_tiff(4, 5), "RGBX;16", read_opencv)
     cases["WEBP RGB"] = Case(pillow("RGB", "WEBP", lossless=True), "RGB", read_pillow)
     cases["WEBP RGBA"] = Case(pillow("RGBA", "WEBP", lossless=True, exact=True), "RGBA", read_pillow)
+    for channels, mode in ((1, "L"), (3, "RGB"), (4, "RGBA")):
+        cases[f"JPEG 2000 {mode}"] = Case(pillow(mode, "JPEG2000"), mode, read_pillow)
+        cases[f"JPEG XL {mode}"] = Case(jpeg_xl(channels, lossless=True), mode, read_jpeg_xl)
+    cases["JPEG 2000 in tiles"] = Case(pillow("RGB", "JPEG2000", tile_size=(32, 16)), "RGB", read_pillow)
+    cases["JPEG 2000 stream"] = Case(pillow("RGB", "JPEG2000", no_jp2=True), "RGB", read_pillow)
     cases["BMP 1"] = Case(pillow("1", "BMP"), "1", read_pillow)
     cases["BMP L"] = Case(pillow("L", "BMP"), "L", read_pillow)
     cases["BMP RGB"] = Case(pillow("RGB", "BMP"), "RGB", read_pillow)
@@ -355,13 +390,23 @@ JPEGS = {
     "JPEG CMYK without Adobe's marker": Case(plain_cmyk_jpeg, "CMYK", read_pillow),
     "JPEG YCCK": Case(ycck_jpeg, "CMYK", read_pillow),
 }
+TIFF_JPEGS = {
+    "TIFF of JPEG strips": Case(jpeg_tiff(3, rowsperstrip=16), "RGB", read_pillow, lossy=True),
+    "TIFF of JPEG tiles": Case(jpeg_tiff(3, tile=(16, 32)), "RGB", read_pillow, lossy=True),
+    "TIFF of RGB in JPEG": Case(jpeg_tiff(3, "rgb", rowsperstrip=8), "RGB", read_pillow, lossy=True),
+    "TIFF of JPEG with tables": Case(
+        pillow("RGB", "TIFF", compression="jpeg", strip_size=1500), "RGB", read_pillow, lossy=True
+    ),
+    "TIFF of grey JPEG": Case(jpeg_tiff(1), "L", read_pillow, lossy=True),
+}
 TRANSPARENT = {name: case for name, case in LOSSLESS.items() if case.mode.startswith(("LA", "RGBA")) or name == "PNG RGB keyed"}
 GROUPS = {
     "lossless": LOSSLESS,
     "transparent": TRANSPARENT,
     "palette": PALETTES,
     "jpeg": JPEGS,
-    "every": {**LOSSLESS, **PALETTES, **JPEGS},
+    "tiff_jpeg": TIFF_JPEGS,
+    "every": {**LOSSLESS, **PALETTES, **JPEGS, **TIFF_JPEGS},
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -518,3 +520,22 @@ def test_no_message_names_a_temporary_file(tmp_path: Path) -> None:
         rewritten(b"\xff\xd8\xff\xe0\0\x04ab", picture(8, 8, 3, 0), np.ones((8, 8), bool))
     assert "/" not in str(caught.value)
     assert ".jpg" not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("jpegtran") is None, reason="jpegtran, which writes arithmetic coding, is not installed")
+@pytest.mark.parametrize("more", [[], ["-progressive"]], ids=["sequential", "progressive"])
+def test_arithmetic_coding_becomes_huffman_coding_and_other_blocks_stay(
+    more: list[str], tmp_path: Path, edited_file: Any
+) -> None:
+    plain = encoded(picture(120, 160, 3, 0), quality=85)
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    command = ["jpegtran", "-arithmetic", *more, "-outfile", str(tmp_path / "coded.jpg"), str(tmp_path / "plain.jpg")]
+    subprocess.run(command, check=True)
+    source = (tmp_path / "coded.jpg").read_bytes()
+    assert (b"\xff\xca" if more else b"\xff\xc9") in source
+    result, before, after = edited_file(source)
+    assert (b"\xff\xc2" if more else b"\xff\xc0") in result
+    assert np.array_equal(before.stored, decoded(plain))
+    assert np.array_equal(after.stored[64:], before.stored[64:])
+    with pytest.raises(Failure, match=r"^(truncated|corrupt)"):
+        decode(source[: len(source) // 2] + b"\xff\xd9", Limits())

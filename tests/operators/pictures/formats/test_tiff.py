@@ -123,3 +123,28 @@ def test_half_a_file_is_truncated(pixels: np.ndarray) -> None:
     data = tiff_file(pixels)
     with pytest.raises(Failure, match="truncated"):
         decode(data[: len(data) // 2], Limits())
+
+
+def test_jpeg_strips_and_tiles_change_only_in_the_blocks_of_the_edit(tiff_jpeg: Any, edited_file: Any) -> None:
+    """The square of 16 x 16 pixels at (16, 16) covers whole blocks of any sampling."""
+    data = tiff_jpeg.make()
+    result, before, after = edited_file(data)
+    outside = np.ones(before.stored.shape[:2], bool)
+    outside[14:34, 14:34] = False
+    assert before.mode == after.mode == tiff_jpeg.mode
+    assert np.array_equal(before.stored, tiff_jpeg.read(data))
+    assert np.array_equal(after.stored, tiff_jpeg.read(result))
+    assert np.array_equal(before.stored[outside], after.stored[outside])
+    assert np.abs(after.colours()[18:30, 18:30].astype(int) - (250, 5, 10)).mean() < 8 or tiff_jpeg.mode == "L"
+
+
+def test_jpeg_of_inks_and_of_planes_is_named() -> None:
+    inks, planes = io.BytesIO(), io.BytesIO()
+    samples = np.zeros((32, 32, 4), np.uint8)
+    tifffile.imwrite(inks, samples, photometric="separated", compression="jpeg")
+    tifffile.imwrite(
+        planes, samples[:, :, :3].transpose(2, 0, 1), photometric="rgb", planarconfig="separate", compression="jpeg"
+    )
+    for buffer in (inks, planes):
+        with pytest.raises(Failure, match="mode_unsupported: TIFF, JPEG of photometric interpretation"):
+            decode(buffer.getvalue(), Limits())

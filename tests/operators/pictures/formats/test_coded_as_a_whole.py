@@ -1,0 +1,177 @@
+"""AVIF, HEIC, JPEG 2000 and JPEG XL: coded again as a whole, near the source, with its metadata."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image, ImageCms
+
+from operators.pictures import codec
+from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.formats import jpeg_xl
+from operators.pictures.picture import Edit
+from operators.pictures.read_back import check_written
+from operators.rows.failure import Failure
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
+FARTHEST = 2.0
+"""Levels, 0..255, by which a pixel outside of the edit may differ on average."""
+
+
+def by_pillow(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def heic(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture = picture.copy()
+    picture.info.update({"exif": exif(), "icc_profile": PROFILE, "xmp": XMP})
+    pillow_heif.from_pillow(picture).save(buffer, quality=80, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int = 1) -> bytes:
+    tags = Image.Exif()
+    tags[0x013B], tags[0x0112] = "A. Painter", orientation
+    return tags.tobytes()
+
+
+FILES: dict[str, Callable[[Image.Image], bytes]] = {
+    "AVIF": lambda picture: by_pillow(picture, "AVIF", quality=80),
+    "AVIF with alpha": lambda picture: by_pillow(picture.convert("RGBA"), "AVIF", quality=80),
+    "HEIC": heic,
+    "HEIC, grey": lambda picture: heic(picture.convert("L")),
+    "HEIC 4:4:4": lambda picture: heic(picture, chroma=444),
+    "JPEG 2000": lambda picture: by_pillow(picture, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[42]),
+    "JPEG XL": lambda picture: bytes(imagecodecs.jpegxl_encode(np.asarray(picture), distance=1.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def picture(photo: np.ndarray) -> Image.Image:
+    return Image.fromarray(photo[:160, :240])
+
+
+def edit_file(data: bytes) -> tuple[bytes, Any]:
+    """A file with one square of red, and what was meant."""
+    edit = Edit(32, 32, np.full((48, 64, 3), (250, 5, 10), np.uint8), np.ones((48, 64), np.float32))
+    edited = decode(data, Limits()).edited([edit])
+    return encode(edited, data), edited
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_edit_shows_and_the_rest_stays_near_the_source(name: str, picture: Image.Image) -> None:
+    data = FILES[name](picture)
+    result, edited = edit_file(data)
+    after = decode(result, Limits())
+    assert codec.format_of(result) is codec.format_of(data)
+    assert check_written(result, edited, data) is None
+    off = np.abs(after.stored.astype(int) - edited.stored)
+    assert off[36:76, 36:92].mean() < 4
+    assert off[~edited.changed].mean() < FARTHEST
+    assert (after.size, after.mode) == (edited.picture.size, edited.picture.mode)
+    assert edit_file(data)[0] == result
+
+
+def test_a_bad_encoder_is_found(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = FILES["AVIF"](picture)
+    monkeypatch.setattr("operators.pictures.formats.iso_media.AVIF_QUALITY", 1)
+    result, edited = edit_file(data)
+    assert "our own decoder sees" in str(check_written(result, edited, data)) or "OpenCV sees" in str(
+        check_written(result, edited, data)
+    )
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_avif_keeps_its_metadata_and_orientation(picture: Image.Image, orientation: int) -> None:
+    result, edited = edit_file(by_pillow(picture, "AVIF", exif=exif(orientation), icc_profile=PROFILE, xmp=XMP))
+    file = Image.open(io.BytesIO(result))
+    assert (file.getexif()[0x013B], file.info["icc_profile"], file.info["xmp"]) == ("A. Painter", PROFILE, XMP)
+    assert decode(result, Limits()).orientation == edited.picture.orientation == orientation
+
+
+def test_heic_keeps_its_metadata_and_names_what_it_does_not_keep(picture: Image.Image) -> None:
+    buffer = io.BytesIO()
+    small = pillow_heif.from_pillow(picture)
+    small.info.update({"exif": exif(), "icc_profile": PROFILE, "xmp": XMP, "thumbnails": [64]})
+    small.save(buffer, quality=80)
+    assert decode(buffer.getvalue(), Limits()).losses == ("thumbnails",)
+    result, _ = edit_file(buffer.getvalue())
+    info = pillow_heif.open_heif(result).info
+    assert (info["icc_profile"], info["xmp"], info["thumbnails"]) == (PROFILE, XMP, [])
+    assert b"A. Painter" in info["exif"]
+
+
+def test_several_pictures_more_bits_and_wide_colours_are_named(picture: Image.Image) -> None:
+    several, deep = io.BytesIO(), io.BytesIO()
+    two = pillow_heif.from_pillow(picture)
+    two.add_from_pillow(picture)
+    two.save(several)
+    pillow_heif.from_bytes("RGB;16", (64, 64), np.zeros((64, 64, 3), np.uint16).tobytes()).save(deep)
+    wide = FILES["AVIF"](picture).replace(b"colrnclx" + struct.pack(">H", 1), b"colrnclx" + struct.pack(">H", 12))
+    for data, message in (
+        (several.getvalue(), "multi_page: 2 pictures"),
+        (deep.getvalue(), r"mode_unsupported: HEIC, 1\d bits a sample"),
+        (wide, "mode_unsupported: AVIF, colour primaries 12, transfer function 13"),
+        (imagecodecs.jpegxl_encode(np.zeros((64, 64, 3), np.uint16), lossless=True), "mode_unsupported: JPEG XL, 16 bits"),
+        (by_pillow(picture.convert("I;16"), "JPEG2000"), "mode_unsupported: JPEG 2000, components"),
+    ):
+        with pytest.raises(Failure, match=message):
+            decode(data, Limits())
+
+
+def test_a_jpeg_xl_made_of_a_jpeg_changes_only_in_the_blocks_of_the_edit(picture: Image.Image) -> None:
+    jpeg = by_pillow(picture, "JPEG", quality=88, exif=exif())
+    data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg))
+    result, edited = edit_file(data)
+    inner = jpeg_xl.jpeg_of(result)
+    before, after = (np.asarray(Image.open(io.BytesIO(file))).astype(int) for file in (jpeg, inner))
+    assert np.array_equal(before[96:], after[96:])
+    assert np.abs(after[36:76, 36:92] - edited.stored[36:76, 36:92]).mean() < 4
+    assert b"A. Painter" in inner
+    assert len(result) < len(inner)
+
+
+def test_boxes_beside_the_stream_are_kept(picture: Image.Image) -> None:
+    stream = FILES["JPEG XL"](picture)
+    boxes = [(b"Exif", b"\0\0\0\0" + exif()[6:]), (b"jxlp", b"\0\0\0\0" + stream[:99]), (b"jxlp", b"\x80\0\0\1" + stream[99:])]
+    boxes.append((b"xml ", XMP))
+    head = jpeg_xl.CONTAINER + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
+    data = head + b"".join(struct.pack(">I4s", 8 + len(content), name) + content for name, content in boxes)
+    result, _ = edit_file(data)
+    assert result.startswith(head + struct.pack(">I4s", 8 + len(boxes[0][1]), b"Exif") + boxes[0][1])
+    assert result.endswith(XMP)
+    jp2 = by_pillow(picture, "JPEG2000", comment="a note")
+    note = struct.pack(">I4s", 8 + len(XMP), b"xml ") + XMP
+    result, _ = edit_file(jp2 + note)
+    assert result.endswith(note)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_cut_file_fails_with_a_code(name: str, share: float, picture: Image.Image) -> None:
+    data = FILES[name](picture)
+    try:
+        decode(data[: int(share * len(data))], Limits())
+    except Failure as failure:
+        assert failure.code in ("truncated", "corrupt", "mode_unsupported")
+
+
+@pytest.mark.parametrize(("package", "name"), [("pillow_heif", "HEIC"), ("imagecodecs", "JPEG XL")])
+def test_without_its_package_a_format_is_named_with_what_to_install(
+    package: str, name: str, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = FILES[name](picture)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Failure, match=f"mode_unsupported: {name} files need .*pip install 'cleanplate"):
+        decode(data, Limits())
