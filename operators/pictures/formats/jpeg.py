@@ -121,7 +121,8 @@ def _check_complete(content: bytes, stored: Pixels, draft: tuple[int, int] | Non
     Without data a decoder makes grey of a baseline picture's blocks and leaves those of a
     progressive one coarse. So pixels are complete if more data before the end marker does not
     change them. Only pictures that may be incomplete are decoded a second time: those that end
-    in grey, and progressive or arithmetic ones. `draft` is the size for which they were decoded, if reduced.
+    in grey, and progressive or arithmetic ones. `draft` is the size for which they were decoded,
+    if reduced.
     """
     frame = frame_of(content)
     progressive = frame is not None and frame.marker in PROGRESSIVE_FRAMES
