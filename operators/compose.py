@@ -17,7 +17,7 @@ from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
 from operators.pictures.picture import Edit
 from operators.pictures.previews.sweep import POLICIES, REDRAW
 from operators.pictures.provenance import MIME_TYPES, NOT_SIGNED, SIGNED, Signing, signed
-from operators.pictures.read_back import check_written
+from operators.pictures.read_back import check_written, recoding_note
 from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure, RunError
 from operators.rows.fill_errors import split_errors
@@ -105,6 +105,8 @@ class Compose(Operator):
         difference = check_written(encoded, edited, data)
         if difference is not None:
             raise Failure("written_wrongly", difference)
+        recoded = recoding_note(encoded, edited, data)
+        notes = notes if recoded is None else [recoded, *notes]
         return {"encoded": encoded, "notes": notes, "regions.state": states}
 
     def _sign(self, format: str, encoded: bytes, source: memoryview | bytes, notes: list[str]) -> tuple[bytes, list[str]]:

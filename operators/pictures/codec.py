@@ -219,7 +219,8 @@ def encode_with_notes(edited: Edited, source: memoryview | bytes, previews: str 
     data = FORMATS[edited.picture.format].encode(edited, source)
     with timed("codec"):
         sweep = Sweep(edited.preview, previews, edited=edited)
-        return Encoded(swept(edited.picture.format, data, sweep), sweep.notes)
+        notes = [f"not_kept: {loss}" for loss in edited.picture.losses]
+        return Encoded(swept(edited.picture.format, data, sweep), [*notes, *sweep.notes])
 
 
 class FrameCache:

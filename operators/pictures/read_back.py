@@ -118,6 +118,24 @@ def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
     return None
 
 
+def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) -> str | None:
+    """How far a file that was coded again as a whole is from its source, outside of the edit.
+
+    None for a file whose other pixels kept their coding. Raises Failure for one that cannot be
+    decoded.
+    """
+    with timed("codec"):
+        if not _coding(edited.picture, source).whole:
+            return None
+        written, total, most = _by_ourselves(encoded, edited.picture), 0.0, 0
+        for top in range(0, len(written), BAND):
+            rows = np.s_[top : top + BAND]
+            off = np.abs(written[rows].astype(np.int32) - edited.picture.stored[rows])[~edited.changed[rows]]
+            total, most = total + float(off.sum()), max(most, int(off.max(initial=0)))
+    samples = int((~edited.changed).sum()) * written.shape[2]
+    return f"recoded: mean difference {total / max(1, samples):.2f}, largest {most} of {edited.picture.space.peak}"
+
+
 def _by_ourselves(data: memoryview | bytes, picture: Picture) -> Samples:
     """Pixels as `decode` reads them. Raises Failure."""
     width, height = picture.size

@@ -221,3 +221,18 @@ def test_verdicts_are_given_row_by_row(rows, saved, photo, region):
         )
     )
     assert done["verdict"].to_pylist() == ["edited", "untouched", "rolled_back"]
+
+
+def test_a_file_that_is_coded_again_as_a_whole_says_how_far_it_is_from_its_source(rows, saved, photo, region):
+    lossy = compose(rows, saved(photo, "WEBP", quality=90), region("accepted"))
+    lossless = compose(rows, saved(photo, "WEBP", lossless=True, exact=True), region("accepted"))
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(file))).astype(int) for file in (saved(photo, "WEBP", quality=90), lossy["encoded"])
+    )
+    outside = np.ones(photo.shape[:2], bool)
+    outside[50:90, 100:160] = False
+    (note,) = lossy["notes"]
+    mean = float(note.split()[3].rstrip(","))
+    assert note.startswith("recoded: mean difference ")
+    assert abs(mean - np.abs(before - after)[outside].mean()) < 0.02
+    assert lossless["notes"] == []

@@ -52,12 +52,12 @@ def jpeg2000_swept(data: bytes, sweep: Sweep) -> bytes:
         return data
     result = b""
     for name, start, end in jpeg2000.boxes(data):
-        content = data[start:end]
-        if name == b"uuid" and content[8:24] in EXIF_BOXES:
-            content = content[:24] + exif_swept(content[24:], sweep)
+        head, content = data[start : start + 8], data[start + 8 : end]
+        if name == b"uuid" and content[:16] in EXIF_BOXES:
+            content = content[:16] + exif_swept(content[16:], sweep)
         elif name in (b"uuid", b"xml "):
-            content = content[:8] + sweep.search(xmp_swept(content[8:], sweep), "box")
-        result += content
+            content = sweep.search(xmp_swept(content, sweep), "box")
+        result += head + content
     return result
 
 
@@ -72,17 +72,24 @@ def jpeg_xl_swept(data: bytes, sweep: Sweep, jpeg_swept: Callable[[bytes, Sweep]
     if data.startswith(jpeg_xl.STREAM):
         return data
     result = b""
-    for name, content in jpeg_xl.boxes(data):
+    for box in jpeg_xl.boxes(data):
+        name, content = box
         if name == b"brob":
             name, content = content[:4], bytes(imagecodecs.brotli_decode(content[4:]))
-        if name == b"Exif":
-            content = content[:4] + exif_swept(content[4:], sweep)
-        elif name == b"xml ":
-            content = xmp_swept(content, sweep)
-        elif name == b"jumb" and b"c2pa" in content:
-            sweep.note("c2pa_removed")
-            continue
-        elif name not in (b"JXL ", b"ftyp", *jpeg_xl.STREAM_BOXES):
-            content = sweep.search(content, "box")
-        result += struct.pack(">I4s", 8 + len(content), name) + content
+        kept = _jpeg_xl_box_swept(name, content, sweep)
+        result += b"" if kept is None else struct.pack(">I4s", 8 + len(kept), name) + kept
     return result
+
+
+def _jpeg_xl_box_swept(name: bytes, content: bytes, sweep: Sweep) -> bytes | None:
+    """The content of a box, which may be as long as it likes; None for one that goes."""
+    if name in (b"JXL ", b"ftyp", *jpeg_xl.STREAM_BOXES):
+        return content
+    if name == b"Exif":
+        return content[:4] + exif_swept(content[4:], sweep)
+    if name == b"xml ":
+        return xmp_swept(content, sweep)
+    if name == b"jumb" and b"c2pa" in content:
+        sweep.note("c2pa_removed")
+        return None
+    return sweep.search(content, "box")
