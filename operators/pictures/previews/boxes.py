@@ -14,7 +14,7 @@ from PIL import AvifImagePlugin, Image
 from operators.pictures.formats import jpeg2000, jpeg_xl
 from operators.pictures.formats.iso_media import heic_file, metadata
 from operators.pictures.previews.metadata import exif_swept, xmp_swept
-from operators.pictures.previews.sweep import Sweep
+from operators.pictures.previews.sweep import KEEP, Sweep
 
 EXIF_BOXES = (b"JpgTiffExif->JP2", bytes.fromhex("05379d5be2e445e7b2f02e5b0a3c5fb4"))
 """Identifiers of boxes with EXIF in JPEG 2000."""
@@ -69,7 +69,7 @@ def jpeg_xl_swept(data: bytes, sweep: Sweep, jpeg_swept: Callable[[bytes, Sweep]
         old = jpeg_xl.jpeg_of(data)
         new = jpeg_swept(old, sweep)
         return data if new == old else bytes(imagecodecs.jpegxl_encode_jpeg(new))
-    if data.startswith(jpeg_xl.STREAM):
+    if data.startswith(jpeg_xl.STREAM) or sweep.policy == KEEP:
         return data
     result = b""
     for box in jpeg_xl.boxes(data):
