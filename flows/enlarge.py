@@ -11,6 +11,7 @@ from flows.flow import Flow
 from operators.enlarge import Enlarge, Print
 from operators.fetch import Fetch
 from operators.pictures.codec import Limits
+from operators.pictures.provenance import Signing
 from operators.rows.failure import RunError
 from operators.upscalers.enlargement import Routing
 
@@ -19,10 +20,17 @@ SCALES = (2, 4)
 
 
 def enlarge_pictures(
-    scale: float = 4.0, paper: Print | None = None, routing: Routing = Routing(), limits: Limits = Limits()
+    scale: float = 4.0,
+    paper: Print | None = None,
+    routing: Routing = Routing(),
+    limits: Limits = Limits(),
+    signing: Signing | None = None,
 ) -> Flow:
-    """Enlarge every picture by `scale`, or to the size of `paper` if that is given."""
-    return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits)))
+    """Enlarge every picture by `scale`, or to the size of `paper` if that is given.
+
+    `signing` is that of `Enlarge`.
+    """
+    return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits, signing=signing)))
 
 
 def parse_paper(text: str, dots_per_inch: float) -> Print:

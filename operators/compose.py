@@ -16,7 +16,7 @@ from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
 from operators.pictures.picture import Edit
 from operators.pictures.previews.sweep import POLICIES, REDRAW
-from operators.pictures.provenance import MIME_TYPES, NOT_SIGNED, SIGNED, Signing, signed
+from operators.pictures.provenance import Signing, with_signature
 from operators.pictures.read_back import check_written, recoding_note
 from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure, RunError
@@ -99,7 +99,8 @@ class Compose(Operator):
         try:
             encoded, notes = encode_with_notes(edited, data, self.previews)
             if self.signing is not None:
-                encoded, notes = self._sign(picture.format, encoded, data, notes)
+                credentials = self.signing.credentials(store.read)
+                encoded, notes = with_signature(picture.format, encoded, data, notes, credentials, "c2pa.edited")
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
         difference = check_written(encoded, edited, data)
@@ -108,14 +109,6 @@ class Compose(Operator):
         recoded = recoding_note(encoded, edited, data)
         notes = notes if recoded is None else [recoded, *notes]
         return {"encoded": encoded, "notes": notes, "regions.state": states}
-
-    def _sign(self, format: str, encoded: bytes, source: memoryview | bytes, notes: list[str]) -> tuple[bytes, list[str]]:
-        """A signed file and its notes. Raises ValueError for one that cannot be signed."""
-        assert self.signing is not None
-        if format not in MIME_TYPES:
-            return encoded, [*notes, f"{NOT_SIGNED}: {format}"]
-        credentials = self.signing.credentials(store.read)
-        return signed(format, encoded, bytes(source), credentials, "c2pa.edited"), [*notes, SIGNED]
 
 
 def edit_of(region: Region) -> Edit | None:

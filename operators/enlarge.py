@@ -15,9 +15,11 @@ from operators.pictures.colour import Samples
 from operators.pictures.enlarged_file import encode_enlarged
 from operators.pictures.formats.header import pillow_header
 from operators.pictures.picture import TURNS, Picture
+from operators.pictures.provenance import Signing, with_signature
 from operators.rows.failure import CODES, Failure
 from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Row, derive, map_rows
+from operators.storage import files as store
 from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.enlargement import Enlargement, Routing
 
@@ -56,7 +58,7 @@ class Enlarge(Operator):
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
-    adds: ClassVar[tuple[str, ...]] = ("width", "height", "mode", "metadata", "encoded", "verdict", "reasons")
+    adds: ClassVar[tuple[str, ...]] = ("width", "height", "mode", "metadata", "encoded", "notes", "verdict", "reasons")
     scale: float = 4.0
     """The factor; not used if there is a `paper`."""
     paper: Print | None = None
@@ -66,6 +68,8 @@ class Enlarge(Operator):
     limits: Limits = Limits()
     most_pixels: int = 400_000_000
     """Largest result in pixels; a source whose result would be larger is delivered unedited."""
+    signing: Signing | None = None
+    """The key and the certificates that sign enlarged files; None for no signature."""
 
     def open(self) -> None:
         """Load the upscaler for a fixed scale.
@@ -75,9 +79,15 @@ class Enlarge(Operator):
         if self.paper is None:
             find_upscaler(self.routing.model, self.scale).opened()
 
+    def check(self) -> None:
+        """Raise RunError c2pa_unavailable or c2pa_invalid if files cannot be signed."""
+        if self.signing is not None:
+            self.signing.credentials(store.read)
+
     def settings(self) -> JsonObject:
-        """The fields, and the identity of the weights that enlarge."""
-        return {**super().settings(), "upscaler": self._upscaler_identity()}
+        """The fields without the place of the key, and the identity of the weights that enlarge."""
+        signing = self.signing and self.signing.certificates
+        return {**super().settings(), "signing": signing, "upscaler": self._upscaler_identity()}
 
     def models(self) -> list[ModelRecord]:
         """The upscaler."""
@@ -99,7 +109,7 @@ class Enlarge(Operator):
         known = {"width": width, "height": height, "mode": picture.mode}
         factor = self.scale if self.paper is None else self.paper.factor(width, height)
         if factor <= 1:
-            return {**known, "metadata": [("factor", 1.0)], "encoded": None}
+            return {**known, "metadata": [("factor", 1.0)], "encoded": None, "notes": None}
         _check_kind(picture, data)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         if size[0] * size[1] > self.most_pixels:
@@ -108,12 +118,15 @@ class Enlarge(Operator):
         pixels = assemble(enlargement)
         dots = self.paper.dots_per_inch if self.paper else None
         try:
-            result = encode_enlarged(picture, pixels, data, dots)
+            encoded, notes = encode_enlarged(picture, pixels, data, dots)
+            if self.signing is not None:
+                credentials = self.signing.credentials(store.read)
+                encoded, notes = with_signature(picture.format, encoded, data, notes, credentials, "c2pa.resized")
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded: {error}") from error
         share = enlargement.network_pixels() / (enlargement.width * enlargement.height)
         figures = {"factor": factor, "noise": enlargement.noise, "network_share": share}
-        return {**known, "metadata": list(figures.items()), "encoded": result}
+        return {**known, "metadata": list(figures.items()), "encoded": encoded, "notes": notes}
 
     def _enlargement(self, picture: Picture, size: tuple[int, int]) -> Enlargement:
         """The enlargement of the stored pixels to an upright size."""

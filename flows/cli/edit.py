@@ -9,7 +9,17 @@ import typer
 from flows.cli.errors import one_line_errors
 from flows.cli.execute import execute
 from flows.cli.flow_file import load_flow
-from flows.cli.options import Dest, Detector, FileOptions, FillOptions, RunOptions, SizeOptions, Source, with_options
+from flows.cli.options import (
+    Dest,
+    Detector,
+    FileOptions,
+    FillOptions,
+    RunOptions,
+    SigningOptions,
+    SizeOptions,
+    Source,
+    with_options,
+)
 from flows.cli.selection import SelectOptions
 from flows.engine.fill_rates import rates_for
 from flows.enlarge import SCALES, enlarge_pictures, parse_paper
@@ -125,6 +135,7 @@ def enlarge(
     dest: Dest,
     options: RunOptions,
     size: SizeOptions,
+    sign: SigningOptions,
     scale: Annotated[
         int | None, typer.Option(help=f"Factor for the width and the height: {' or '.join(map(str, SCALES))}.")
     ] = None,
@@ -148,7 +159,7 @@ def enlarge(
         factor = float(scale or 1)
         find_upscaler(model, factor)
         print_size = None if paper is None else parse_paper(paper, dpi)
-        flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits)
+        flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits, sign.signing)
         execute(flow, source, dest, options)
 
 

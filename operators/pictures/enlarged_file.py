@@ -1,7 +1,9 @@
-"""Encode an enlarged picture in its source's format and mode, with its metadata.
+"""Encode an enlarged picture in its source's format and mode, around the source's own metadata.
 
-Only size and resolution change in the metadata. The frame is held once, in the file's sample
-type, and never converted to floats; PNG is compressed strip by strip.
+As for an edit, the file is the source with other pixels: segments, chunks, blocks and tags keep
+their bytes. Only what names the size changes, and the resolution if a new one is asked for.
+Content credentials (C2PA) hold no more and go. The frame is held once, in the file's sample type,
+and never converted to floats; PNG is compressed strip by strip.
 """
 
 from __future__ import annotations
@@ -9,17 +11,24 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from operators.pictures.colour import Samples
-from operators.pictures.formats import png
+from operators.pictures.formats import bmp, gif, png, tiff_resized, webp
 from operators.pictures.formats.header import pillow_header
-from operators.pictures.formats.webp import is_lossless
+from operators.pictures.formats.jpeg_markers import end_of_image, with_trailer
+from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
 from operators.pictures.picture import Picture
+from operators.pictures.previews.files import swept
+from operators.pictures.previews.segments import Segment, segments_of, with_segments
+from operators.pictures.previews.sweep import KEEP, Sweep
+from operators.pictures.previews.table import EXIF_HEADER
+from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
@@ -29,171 +38,278 @@ QUALITY = 95
 """Quality of lossy formats: the source's would bring compression artefacts back."""
 STRIP = 64
 """Rows of a strip."""
-REPLACED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"IDAT", b"IEND", b"hIST", b"sBIT", b"bKGD", b"eXIf")
-"""PNG chunks that describe the old pixels; all others are copied unchanged."""
-RESOLUTION_TAGS = (0x011A, 0x011B, 0x0128)
+REPLACED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"hIST")
+"""PNG chunks that describe the old pixels; all others stay."""
+RESOLUTION_TAGS, RATIONAL = (0x011A, 0x011B, 0x0128), 5
 SIZE_TAGS = (0x0100, 0x0101, 0xA002, 0xA003)
 """EXIF tags of width and height, twice."""
 EXIF_POINTER = 0x8769
-TIFF_COPIED = {270: "s", 271: "s", 272: "s", 305: "s", 306: "s", 315: "s", 33432: "s"}
-"""TIFF text tags that are copied: description, make, model, software, date, artist, copyright."""
-ORIENTATION_TAG, XMP_TAG = 274, 700
+DOTS_PER_INCH, DOTS_PER_METRE = 2, 1 / 0.0254
+"""EXIF's and TIFF's unit of resolution; dots per metre of one dot per inch."""
 
 
-def encode_enlarged(picture: Picture, stored: Samples, source: bytes | memoryview, dots_per_inch: float | None = None) -> bytes:
+class Enlarged(NamedTuple):
+    """An enlarged picture as a file."""
+
+    data: bytes
+    notes: list[str]
+    """What was done to the file besides enlarging it, see `operators.rows.schema`."""
+
+
+@dataclass(frozen=True)
+class Enlargement:
+    """What the file of an enlarged picture is made of."""
+
+    picture: Picture
+    stored: Samples
+    source: bytes
+    dots: float | None
+    """The new resolution in dots per inch; None to leave it as it is."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the stored pixels."""
+        return self.stored.shape[1], self.stored.shape[0]
+
+
+def encode_enlarged(
+    picture: Picture, stored: Samples, source: bytes | memoryview, dots_per_inch: float | None = None
+) -> Enlarged:
     """Encode enlarged pixels in the format of their source.
 
     `picture` is the decoded `source`. `stored` are the enlarged samples as the file stores them,
-    not turned. `dots_per_inch` replaces the source's resolution if it is given. ICC profile, EXIF
-    with corrected sizes, text and transparency are kept. Raises Failure pixels_over_limit for a
-    side that the format cannot store, and OSError, TypeError or ValueError for what Pillow cannot
-    read or write.
+    not turned. `dots_per_inch` replaces the source's resolution if it is given; a source without
+    resolution gets none otherwise. Raises Failure pixels_over_limit for a side that the format
+    cannot store, and OSError, TypeError or ValueError for what cannot be read or written.
     """
     height, width = stored.shape[:2]
-    format, indexed = picture.format, picture.indexed is not None
+    format = picture.format
     if max(width, height) > LARGEST_SIDE.get(format, 2**31 - 1):
         raise Failure("pixels_over_limit", f"{format} holds {LARGEST_SIDE[format]} pixels a side, not {max(width, height)}")
-    file: Image.Image = pillow_header(source, format).source
-    exif = _exif(file, width, height, dots_per_inch)
-    dots = dots_per_inch or _dots_per_inch(file)
     with timed("codec"):
-        if format == "PNG" and not indexed:
-            return b"".join(_png(stored, source, exif, dots))
-        if format == "TIFF" and not indexed:
-            return _tiff(file, picture, stored, dots)
-        return _by_pillow(file, picture, stored, source, exif, dots)
+        # The enlarged picture shows what its previews show, so that only manifests go.
+        sweep = Sweep(lambda width, height: np.zeros((height, width, 3), np.uint8), KEEP)
+        bare = swept(format, bytes(source), sweep)
+        return Enlarged(WRITERS[format](Enlargement(picture, stored, bare, dots_per_inch)), sweep.notes)
 
 
-def _dots_per_inch(file: Image.Image) -> float | None:
-    """The horizontal resolution; None if the file has none."""
-    dots = file.info.get("dpi")
-    return float(dots[0]) if dots else None
-
-
-def _exif(file: Image.Image, width: int, height: int, dots_per_inch: float | None) -> bytes:
-    """The source's EXIF with the new resolution and, where it names a size, the new size.
-
-    Empty if the source has no readable EXIF.
-    """
-    try:
-        exif = file.getexif()
-    except Exception:
-        return b""
-    if not exif:
-        return b""
-    for tags in (exif, exif.get_ifd(EXIF_POINTER)):
-        for tag, side in zip(SIZE_TAGS, (width, height, width, height), strict=True):
-            if tag in tags:
-                tags[tag] = side
-    if dots_per_inch:
-        exif.update(zip(RESOLUTION_TAGS, (dots_per_inch, dots_per_inch, 2), strict=True))
-    return exif.tobytes()
-
-
-def _by_pillow(
-    file: Image.Image, picture: Picture, stored: Samples, source: bytes | memoryview, exif: bytes, dots: float | None
-) -> bytes:
-    """A JPEG, WebP, GIF, BMP or palette picture, encoded by Pillow."""
+def _pillow_file(work: Enlargement, **options: Any) -> bytes:
+    """The pixels as a file by Pillow, without metadata."""
+    picture, stored = work.picture, work.stored
     if picture.mode == "CMYK":
-        image = Image.frombuffer("CMYK", stored.shape[1::-1], np.ascontiguousarray(stored), "raw", "CMYK", 0, 1)
+        image = Image.frombuffer("CMYK", work.size, np.ascontiguousarray(stored), "raw", "CMYK", 0, 1)
     else:
         image = Image.fromarray(stored[:, :, 0] if stored.shape[2] == 1 else stored)
-    options: dict[str, Any] = {"icc_profile": file.info.get("icc_profile"), "exif": exif or None}
-    options = {name: value for name, value in options.items() if value}
-    if dots:
-        options["dpi"] = (dots, dots)
     if picture.format == "GIF" and image.mode == "RGBA":
         image.putalpha(image.getchannel("A").point(lambda alpha: 255 if alpha > 127 else 0))
     elif picture.indexed is not None:
-        method = Image.Quantize.FASTOCTREE if image.mode == "RGBA" else Image.Quantize.MEDIANCUT
-        image = image.quantize(256, method, dither=Image.Dither.NONE)
-    if picture.format == "JPEG":
-        sampling = JpegImagePlugin.get_sampling(file)
-        options |= {
-            "quality": QUALITY,
-            "subsampling": sampling if sampling >= 0 else 0,
-            "comment": file.info.get("comment", b""),
-        }
-        options |= {"progressive": True} if file.info.get("progressive") else {}
-    elif picture.format == "WEBP":
-        lossless = is_lossless(source)
-        options |= {"lossless": lossless, "exact": lossless, "quality": 100 if lossless else QUALITY, "method": 4}
+        image = _reduced(image)
     output = io.BytesIO()
     image.save(output, format=picture.format, **options)
     return output.getvalue()
 
 
-def _copied_chunks(source: bytes | memoryview) -> Iterator[bytes]:
-    """The source's chunks that hold for other pixels too, as the file holds them."""
-    view, position = memoryview(source), len(png.SIGNATURE)
-    while position + 12 <= len(view):
-        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
-        if bytes(view[position + 4 : position + 8]) not in REPLACED_CHUNKS:
-            yield bytes(view[position:end])
-        position = end
+def _reduced(image: Image.Image) -> Image.Image:
+    """A picture in 256 colours."""
+    method = Image.Quantize.FASTOCTREE if image.mode == "RGBA" else Image.Quantize.MEDIANCUT
+    return image.quantize(256, method, dither=Image.Dither.NONE)
 
 
-def _png(stored: Samples, source: bytes | memoryview, exif: bytes, dots: float | None) -> Iterable[bytes]:
-    """The parts of a PNG of 8 or 16 bits a sample, every row filtered by Paeth's predictor."""
-    height, width, channels = stored.shape
-    depth = 8 * stored.dtype.itemsize
-    yield png.SIGNATURE
-    yield png.framed(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, png.COLOUR_TYPES[channels], 0, 0, 0))
-    yield from _copied_chunks(source)
-    if dots:
-        dots_per_metre = round(dots / 0.0254)
-        yield png.framed(b"pHYs", struct.pack(">IIB", dots_per_metre, dots_per_metre, 1))
-    if exif:
-        yield png.framed(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    packer, step = zlib.compressobj(6), channels * stored.dtype.itemsize
-    above = np.zeros((1, width * step), np.uint8)
+def _resized_exif(exif: bytes, size: tuple[int, int], dots: float | None) -> bytes:
+    """EXIF, with or without its header, in which every named size and, if given, resolution is new.
+
+    Values are replaced in place. Only a resolution that EXIF does not have yet is added, which
+    writes the structure again. Unreadable EXIF is returned as it is.
+    """
+    start = len(EXIF_HEADER) if exif.startswith(EXIF_HEADER) else 0
+    result = bytearray(exif[start:])
+    try:
+        main = first_directory(bytes(result))
+        pointer = main.number(EXIF_POINTER, 0)
+        directories = [main, *([directory_at(bytes(result), pointer, main.order)] if pointer else [])]
+        for directory in directories:
+            for tag, side in zip(SIZE_TAGS, (*size, *size), strict=True):
+                _write(result, directory, tag, side)
+        if dots is not None:
+            entries = [main.entries.get(tag) for tag in RESOLUTION_TAGS]
+            if any(entry is None or (entry.kind != RATIONAL and number < 2) for number, entry in enumerate(entries)):
+                return exif[:start] + _with_resolution(bytes(result), dots)
+            for entry in entries[:2]:
+                assert entry is not None
+                struct.pack_into(f"{main.order}2I", result, entry.offset, round(dots * 100), 100)
+            _write(result, main, RESOLUTION_TAGS[2], DOTS_PER_INCH)
+    except (ValueError, struct.error):
+        return exif
+    return exif[:start] + bytes(result)
+
+
+def _write(result: bytearray, directory: Directory, tag: int, number: int) -> None:
+    """Replace the only number of a tag, in place; nothing for a missing tag."""
+    entry = directory.entries.get(tag)
+    if entry is not None and entry.count == 1:
+        result[entry.offset : entry.offset + entry.size] = directory.packed(tag, (number,))
+
+
+def _with_resolution(exif: bytes, dots: float) -> bytes:
+    """EXIF, without its header, with a resolution that it did not have."""
+    parsed = Image.Exif()
+    parsed.load(EXIF_HEADER + exif)
+    parsed.update(zip(RESOLUTION_TAGS, (dots, dots, DOTS_PER_INCH), strict=True))
+    return parsed.tobytes().removeprefix(EXIF_HEADER)
+
+
+def _jpeg(work: Enlargement) -> bytes:
+    """A JPEG with the source's segments and what follows its picture.
+
+    Adobe's segment says how colours are coded and is that of the new pixels.
+    """
+    file: Image.Image = pillow_header(work.source, "JPEG").source
+    sampling = JpegImagePlugin.get_sampling(file)
+    options = {"quality": QUALITY, "subsampling": sampling if sampling >= 0 else 0}
+    new = _pillow_file(work, **options, **({"progressive": True} if file.info.get("progressive") else {}))
+    adobe = [segment for segment in segments_of(new) if segment.header == b"Adobe"]
+    end = end_of_image(work.source)
+    kept = [_resized_segment(segment, work) for segment in segments_of(work.source[:end]) if segment.header != b"Adobe"]
+    place = 1 if kept and kept[0].marker == 0xE0 else 0
+    return with_trailer(with_segments(new, [*kept[:place], *adobe, *kept[place:]]), work.source, end)
+
+
+def _resized_segment(segment: Segment, work: Enlargement) -> Segment:
+    """A segment with the new size, and with the new resolution if there is one."""
+    if segment.kind == "exif":
+        return replace(segment, content=_resized_exif(segment.content, work.size, work.dots))
+    if segment.header == b"JFIF\0" and work.dots is not None:
+        dots = min(65_535, round(work.dots))
+        return replace(segment, content=segment.content[:7] + struct.pack(">BHH", 1, dots, dots) + segment.content[12:])
+    return segment
+
+
+def _webp(work: Enlargement) -> bytes:
+    """A WebP with the source's other chunks."""
+    lossless = webp.is_lossless(work.source)
+    new = _pillow_file(work, lossless=lossless, exact=lossless, quality=100 if lossless else QUALITY, method=4)
+    source = list(webp.chunks(work.source))
+    if not any(name == b"VP8X" for name, _ in source):
+        return new
+    pixels = [chunk for chunk in webp.chunks(new) if chunk[0] in webp.PIXELS]
+    result = []
+    for name, data in source:
+        if name in webp.PIXELS:
+            result += pixels
+            pixels = []
+        elif name == b"VP8X":
+            sides = b"".join((side - 1).to_bytes(3, "little") for side in work.size)
+            result.append((name, data[:4] + sides + data[10:]))
+        else:
+            result.append((name, _resized_exif(data, work.size, work.dots) if name == b"EXIF" else data))
+    return webp.assembled(result) + work.source[8 + int.from_bytes(work.source[4:8], "little") :]
+
+
+def _gif(work: Enlargement) -> bytes:
+    """A GIF with the source's comments and other extensions."""
+    new = _pillow_file(work)
+    blocks, end = gif.blocks(work.source)
+    first = gif.blocks(new)[0][0][0]
+    frame = next(number for number, (start, _) in enumerate(blocks) if work.source[start] == gif.DESCRIPTOR)
+    copied = [
+        b"".join(work.source[start:stop] for start, stop in part if _is_of_file(work.source[start : start + 2]))
+        for part in (blocks[:frame], blocks[frame:])
+    ]
+    body = new[first:-1] if new.endswith(b";") else new[first:]
+    return b"GIF89a" + new[6:first] + copied[0] + body + copied[1] + b";" + work.source[end:]
+
+
+def _is_of_file(start: bytes) -> bool:
+    """Whether a block of a GIF that starts so is an extension that belongs to no frame."""
+    return start[0] == gif.EXTENSION and start not in gif.OF_FRAMES
+
+
+def _bmp(work: Enlargement) -> bytes:
+    """A BMP with the source's header, colour masks and profile."""
+    whole = bmp.resized(work.source, work.stored) if work.picture.indexed is None else None
+    result = bytearray(_pillow_file(work) if whole is None else whole)
+    if whole is None and not bmp.has_core_header(work.source):
+        result[bmp.RESOLUTION] = work.source[bmp.RESOLUTION]
+    if work.dots is not None and not bmp.has_core_header(result):
+        result[bmp.RESOLUTION] = struct.pack("<2i", *[round(work.dots * DOTS_PER_METRE)] * 2)
+    return bytes(result)
+
+
+def _png(work: Enlargement) -> bytes:
+    """A PNG with the source's other chunks, in their order around the pixels."""
+    parts = list(png.chunks(work.source))
+    pixels = list(_palette_pixels(work) if work.picture.indexed is not None else _pixels(work))
+    end = 8 + sum(12 + len(content) for _, content in parts)
+    before = [name for name, _ in parts].index(b"IDAT")
+    palette = next((place for place, (name, _) in enumerate(parts) if name == b"PLTE"), before)
+    result = [png.SIGNATURE, pixels[0]]
+    for place, (name, content) in enumerate(parts):
+        if place == palette:
+            result += [part for part in pixels[1:] if part[4:8] != b"IDAT"]
+        if place == before:
+            result += [part for part in pixels[1:] if part[4:8] == b"IDAT"]
+        if name not in REPLACED_CHUNKS and not (name == b"pHYs" and work.dots is not None):
+            if name == b"bKGD" and work.picture.indexed is not None:
+                continue
+            new = _resized_exif(content, work.size, work.dots) if name == b"eXIf" else content
+            result.append(png.framed(name, new))
+    return b"".join([*result, png.framed(b"IEND", b""), work.source[end:]])
+
+
+def _pixels(work: Enlargement) -> Iterator[bytes]:
+    """The header, the resolution and the pixels of a PNG of 8 or 16 bits a sample.
+
+    Every row is filtered by Paeth's predictor.
+    """
+    width, height = work.size
+    channels, size = work.stored.shape[2], work.stored.dtype.itemsize
+    yield png.framed(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, png.COLOUR_TYPES[channels], 0, 0, 0))
+    yield from _physical(work)
+    packer, step = zlib.compressobj(6), channels * size
+    above: Pixels = np.zeros((1, width * step), np.uint8)
     for top in range(0, height, STRIP):
-        lines = np.concatenate([above, png.pack_rows(stored[top : top + STRIP], depth)])
+        lines = np.concatenate([above, png.pack_rows(work.stored[top : top + STRIP], 8 * size)])
         data = packer.compress(png.paeth_filtered(lines, step).tobytes())
         above = lines[-1:].copy()
         if data:
             yield png.framed(b"IDAT", data)
     yield png.framed(b"IDAT", packer.flush())
-    yield png.framed(b"IEND", b"")
 
 
-class ExtraTag(NamedTuple):
-    """A tag that `tifffile.imwrite` adds to a file."""
-
-    code: int
-    kind: str
-    """The field type, as a `struct` letter."""
-    length: int
-    """Number of values; 0 lets tifffile count a text."""
-    value: str | int | bytes
-    write_once: bool = True
+def _palette_pixels(work: Enlargement) -> Iterator[bytes]:
+    """The header, the palette and the pixels of a PNG with a palette."""
+    parts = list(png.chunks(_pillow_file(work)))
+    yield from (png.framed(name, content) for name, content in parts if name == b"IHDR")
+    yield from (png.framed(name, content) for name, content in parts if name in (b"PLTE", b"tRNS"))
+    yield from _physical(work)
+    yield from (png.framed(name, content) for name, content in parts if name == b"IDAT")
 
 
-def _tiff(file: Image.Image, picture: Picture, stored: Samples, dots: float | None) -> bytes:
-    """A TIFF of any depth, compressed without loss if the source is compressed in any way."""
-    import tifffile
+def _physical(work: Enlargement) -> Iterator[bytes]:
+    """The chunk of a new resolution."""
+    if work.dots is not None:
+        dots = round(work.dots * DOTS_PER_METRE)
+        yield png.framed(b"pHYs", struct.pack(">IIB", dots, dots, 1))
 
-    source: Any = vars(file)["tag_v2"]
-    channels = stored.shape[2]
-    extra = [ExtraTag(tag, kind, 0, str(source[tag])) for tag, kind in TIFF_COPIED.items() if tag in source]
-    if ORIENTATION_TAG in source:
-        extra.append(ExtraTag(ORIENTATION_TAG, "H", 1, int(source[ORIENTATION_TAG])))
-    if XMP_TAG in source:
-        extra.append(ExtraTag(XMP_TAG, "B", len(source[XMP_TAG]), bytes(source[XMP_TAG])))
-    output = io.BytesIO()
-    tifffile.imwrite(
-        output,
-        stored[:, :, 0] if channels == 1 else stored,
-        photometric={"grey": "minisblack", "rgb": "rgb", "cmyk": "separated"}[picture.space.model],
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels > picture.space.colours else None,
-        compression=None if file.info.get("compression") in (None, "raw") else "zlib",
-        rowsperstrip=STRIP,
-        resolution=(dots, dots) if dots else None,
-        resolutionunit="INCH" if dots else None,
-        iccprofile=file.info.get("icc_profile"),
-        extratags=extra,
-        metadata=None,
-        software=False,
-    )
-    return output.getvalue()
+
+def _tiff(work: Enlargement) -> bytes:
+    """A TIFF with the source's other tags and sub-directories."""
+    stored, colours = work.stored, None
+    if work.picture.indexed is not None:
+        image = _reduced(Image.fromarray(stored))
+        palette = np.zeros((256, 3), np.uint8)
+        table = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+        palette[: len(table)] = table
+        stored, colours = np.asarray(image)[:, :, None], palette
+    return tiff_resized.resized(work.source, stored, work.picture.space.inverted, colours, work.dots)
+
+
+WRITERS: dict[str, Callable[[Enlargement], bytes]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+}
+"""How the file of each format is written."""

@@ -91,6 +91,18 @@ def load_credentials(key: bytes, certificates: bytes) -> Credentials:
     return Credentials(key, certificates, algorithm)
 
 
+def with_signature(
+    format: str, data: bytes, source: memoryview | bytes, notes: list[str], credentials: Credentials, action: str
+) -> tuple[bytes, list[str]]:
+    """The signed file, and its notes with one that says so; see `signed`.
+
+    A format that cannot be signed leaves the file as it is. Raises ValueError as `signed` does.
+    """
+    if format not in MIME_TYPES:
+        return data, [*notes, f"{NOT_SIGNED}: {format}"]
+    return signed(format, data, bytes(source), credentials, action), [*notes, SIGNED]
+
+
 def signed(format: str, data: bytes, source: bytes, credentials: Credentials, action: str) -> bytes:
     """The file with a manifest that names `action` and has the source as its parent.
 

@@ -28,6 +28,10 @@ FILE_HEADER, CORE_HEADER = 14, 12
 """Bytes of the file header and of a BITMAPCOREHEADER, which has no compression."""
 V5_HEADER = 124
 """Bytes of a BITMAPV5HEADER, which may name a colour profile."""
+PROFILE = FILE_HEADER + 112
+"""Where that header says how far from its start the profile is, and how long."""
+RESOLUTION = slice(38, 46)
+"""Bytes of the resolution, horizontally and vertically, in pixels per metre."""
 RUN_LENGTHS, MASKS, MASKS_WITH_ALPHA = (1, 2), (3, 6), 6
 """Compressions: run lengths of 8 and 4 bits; none, with a bit mask for each colour."""
 MASK_OFFSET, HEADER_WITH_ALPHA = 54, 56
@@ -79,7 +83,7 @@ def packed_channels(data: memoryview | bytes) -> list[Channel]:
     its highest bit. Raises struct.error for a file cut in its header.
     """
     bits, masked = _bits(data), _compression(data) in MASKS
-    if _has_core_header(data) or (bits, masked) not in ((16, False), (16, True), (32, True)):
+    if has_core_header(data) or (bits, masked) not in ((16, False), (16, True), (32, True)):
         return []
     masks = list(struct.unpack_from("<3I", data, MASK_OFFSET) if masked else FIVE_BITS)
     if masked and (
@@ -221,9 +225,38 @@ def end_of_file(data: bytes) -> int:
         size = _stride(width, _bits(data)) * height
     end = start + size
     if header_size >= V5_HEADER:
-        offset, length = struct.unpack_from("<2I", data, FILE_HEADER + 112)
+        offset, length = struct.unpack_from("<2I", data, PROFILE)
         end = max(end, FILE_HEADER + offset + length if length else 0)
     return min(len(data), int(end))
+
+
+def resized(source: bytes, stored: Samples) -> bytes | None:
+    """The source with pixels of another size, height x width x 3 or 4 of 8 bits.
+
+    None for a source whose colours are not whole bytes. The header, its masks and its profile
+    are kept, and what follows the pixels.
+    """
+    bits, core = _bits(source), has_core_header(source)
+    if bits not in (24, 32) or packed_channels(source) or stored.shape[2] < 3 or stored.dtype != np.uint8:
+        return None
+    height, width = stored.shape[:2]
+    start = struct.unpack_from("<I", source, 10)[0]
+    head, size = bytearray(source[:start]), _stride(width, bits) * height
+    old_sides = struct.unpack_from("<2H" if core else "<2i", source, 18)
+    old_end = min(len(source), start + _stride(old_sides[0], bits) * abs(old_sides[1]))
+    sign = -1 if old_sides[1] < 0 else 1
+    struct.pack_into("<2H" if core else "<2i", head, 18, width, height * sign)
+    if not core:
+        struct.pack_into("<I", head, 34, size)
+    if struct.unpack_from("<I", source, FILE_HEADER)[0] >= V5_HEADER:
+        offset, length = struct.unpack_from("<2I", source, PROFILE)
+        if length and FILE_HEADER + offset >= old_end:
+            struct.pack_into("<I", head, PROFILE, offset + start + size - old_end)
+    lines = np.zeros((height, _stride(width, bits)), np.uint8)
+    for channel, place in enumerate(_byte_places(source, stored.shape[2])):
+        lines[:, place : width * bits // 8 : bits // 8] = stored[:, :, channel]
+    result = bytes(head) + (lines if sign < 0 else lines[::-1]).tobytes() + source[old_end:]
+    return result[:2] + struct.pack("<I", len(result)) + result[6:]
 
 
 def _lines(content: bytearray, size: tuple[int, ...], bits: int) -> Pixels:
@@ -237,7 +270,7 @@ def _lines(content: bytearray, size: tuple[int, ...], bits: int) -> Pixels:
     if start + height * stride > len(content):
         raise ValueError("truncated: pixels lie outside of the file")
     lines = np.frombuffer(content, np.uint8, height * stride, start).reshape(height, stride)
-    downwards = not _has_core_header(content) and struct.unpack_from("<i", content, 22)[0] < 0
+    downwards = not has_core_header(content) and struct.unpack_from("<i", content, 22)[0] < 0
     return lines if downwards else lines[::-1]
 
 
@@ -266,16 +299,17 @@ def _write_entries(content: bytearray, before: Indexed, after: Indexed) -> None:
         content[offset : offset + 3] = after.entries[number, 2::-1].tobytes()
 
 
-def _has_core_header(content: memoryview | bytes | bytearray) -> bool:
+def has_core_header(content: memoryview | bytes | bytearray) -> bool:
+    """Whether a file has the oldest header, which knows no resolution."""
     return bool(struct.unpack_from("<I", content, FILE_HEADER)[0] == CORE_HEADER)
 
 
 def _bits(content: memoryview | bytes) -> int:
-    return int(struct.unpack_from("<H", content, 24 if _has_core_header(content) else 28)[0])
+    return int(struct.unpack_from("<H", content, 24 if has_core_header(content) else 28)[0])
 
 
 def _compression(content: memoryview | bytes) -> int:
-    return 0 if _has_core_header(content) else int(struct.unpack_from("<I", content, 30)[0])
+    return 0 if has_core_header(content) else int(struct.unpack_from("<I", content, 30)[0])
 
 
 def _stride(width: int, bits: int) -> int:

@@ -369,6 +369,28 @@ def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[l
     return offsets, counts
 
 
+def without_pixels(source: bytes, layout: Layout, parts: list[bytes]) -> tuple[bytearray, list[int]]:
+    """The file with other strips in the room of its pixels and at its end, and their offsets."""
+    result = bytearray(source)
+    everything = range(len(layout.offsets))
+    _erase(result, layout, everything)
+    gaps = _gaps(layout, list(everything))
+    if gaps and gaps[-1].end == len(result):
+        del result[gaps.pop().start :]
+    offsets = []
+    for content in parts:
+        gap = next((gap for gap in gaps if gap.end - gap.start >= len(content)), None)
+        if gap is None:
+            result += bytes(len(result) % 2)
+            offsets.append(len(result))
+            result += content
+        else:
+            offsets.append(gap.start)
+            result[gap.start : gap.start + len(content)] = content
+            gap.start += len(content) + len(content) % 2
+    return result, offsets
+
+
 def _erase(result: bytearray, layout: Layout, replaced: Collection[int]) -> None:
     """Write zeros over replaced strips or tiles, in place, except where others share bytes."""
     spans = [(offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True)]

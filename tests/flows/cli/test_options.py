@@ -127,7 +127,7 @@ SELECT = tuple(
         ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
-        ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE}),
+        ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE, *FILE[1:]}),
         ("run", {*RUNS}),
     ],
 )
