@@ -11,9 +11,9 @@ from operators.compose import Compose
 from operators.cover import Cover
 from operators.describe import Describe
 from operators.fetch import Fetch
-from operators.find_marks import FindMarks
 from operators.given_masks import GivenMasks
 from operators.look_again import LookAgain
+from operators.operator import Operator
 from operators.pictures.codec import Limits
 from operators.pictures.previews.sweep import REDRAW
 from operators.pictures.provenance import Signing
@@ -29,22 +29,21 @@ def erase_text(
     says which texts go. `marks` is a picture of a known mark, or a folder of them, which go too.
     """
     check_prompt(fills)
-    known = [FindMarks(marks, limits)] if marks else []
-    selecting = choice.operators(limits)
+    look_again: tuple[Operator, ...] = (
+        LookAgain(limits=limits, detector=detector),
+        *choice.select(limits),
+        Soften(limits=limits),
+        Describe(limits=limits),
+        *ladder(replace(fills, rungs=second_look(fills.rungs))),
+    )
     return Flow(
         (
             Fetch(limits),
-            choice.detect(limits, detector),
-            *known,
-            *selecting,
+            *choice.find(limits, detector, marks),
             Soften(limits=limits),
             Describe(limits=limits),
             *ladder(fills),
-            LookAgain(limits=limits, detector=detector),
-            *selecting,
-            Soften(limits=limits),
-            Describe(limits=limits),
-            *ladder(replace(fills, rungs=second_look(fills.rungs))),
+            *(look_again if choice.detects else ()),
             Compose(limits),
         )
     )
@@ -58,10 +57,10 @@ def cover_text(
     `how` is a key of `operators.generators.covers.COVERS`. `marks` is as in `erase_text`. Raises
     RunError option_invalid.
     """
-    known = [FindMarks(marks, limits)] if marks else []
-    hiding = (*choice.operators(limits), Soften(limits=limits), Cover(how, seed))
-    look_again = LookAgain(limits=limits, detector=detector)
-    return Flow((Fetch(limits), choice.detect(limits, detector), *known, *hiding, look_again, *hiding, Compose(limits)))
+    hiding = (Soften(limits=limits), Cover(how, seed))
+    look_again: tuple[Operator, ...] = (LookAgain(limits=limits, detector=detector), *choice.select(limits), *hiding)
+    again = look_again if choice.detects else ()
+    return Flow((Fetch(limits), *choice.find(limits, detector, marks), *hiding, *again, Compose(limits)))
 
 
 def cover_masks(masks: str, how: str, seed: int = 0, limits: Limits = Limits(), mask_name: str | None = None) -> Flow:

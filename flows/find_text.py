@@ -18,7 +18,7 @@ def look_for_text(
     reads: bool = False, masks: bool = True, limits: Limits = Limits(), detector: str = "", choice: Choice = Choice()
 ) -> Flow:
     """Detect text, without an operator that records it: the flow for a single picture."""
-    operators: list[Operator] = [Fetch(limits), choice.detect(limits, detector), *choice.operators(limits)]
+    operators: list[Operator] = [Fetch(limits), *choice.find(limits, detector)]
     if reads:
         operators.append(Read(limits))
     if masks:

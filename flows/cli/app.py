@@ -15,6 +15,7 @@ from flows.cli.errors import INTERRUPTED, errors
 from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evaluations, evaluate_suite
 from flows.cli.models import models
 from flows.cli.plan import plan
+from flows.cli.preview import preview
 from flows.cli.submit import submit
 
 WRONG_USE = 2
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("erase")(erase)
 app.command("find")(find)
+app.command("preview")(preview)
 app.command("inpaint")(inpaint)
 app.command("enlarge")(enlarge)
 app.command("run")(run_file)

@@ -15,6 +15,7 @@ from operators.selection.rules import KINDS
 from operators.selection.scripts import SCRIPTS
 from operators.storage.listing import manifest_files
 from operators.storage.manifest import own_schema
+from operators.storage.region_files import COLUMN
 
 Many = list[str] | None
 LISTS = ("only", "keep", "kind", "script", "zone", "not_zone")
@@ -51,22 +52,36 @@ class SelectOptions:
     ] = None
     no_text: Annotated[bool, typer.Option("--no-text", help="Keep what is read to decide out of the ledger.")] = False
 
-    def choice(self, source: str) -> Choice:
-        """The rules for a run over SOURCE.
+    regions: Annotated[
+        Many,
+        typer.Option(
+            help="Boxes or polygons to erase as well: COCO JSON, a folder of YOLO text files, Parquet written by `find`, "
+            "or column:NAME of the manifest. May be repeated."
+        ),
+    ] = None
+    no_detect: Annotated[bool, typer.Option("--no-detect", help="Look for no text; take only what --regions gives.")] = False
 
-        Raises RunError option_invalid or rules_invalid, and as reading a manifest does.
+    def choice(self, source: str) -> Choice:
+        """The regions and rules for a run over SOURCE.
+
+        Raises RunError option_invalid, rules_invalid or column_missing, and as reading a manifest
+        does.
         """
         lists: dict[str, Any] = {name: tuple(getattr(self, name) or ()) for name in LISTS}
         single = {name: getattr(self, name) for name in SINGLE}
         options = Options(**{**lists, **single})
-        if self.rules is None:
-            return Choice(None if options.is_empty else options.selection(), not self.no_text)
-        if not options.is_empty:
+        if self.rules is not None and not options.is_empty:
             raise RunError("option_invalid", "give either --rules or the options that select texts")
-        selection = read_rules(self.rules)
-        if selection.columns:
-            known = own_schema(source, manifest_files(source)).names
-            missing = [name for name in selection.columns if name not in known]
-            if missing:
-                raise RunError("rules_invalid", f"{self.rules}: {source} has no column {', '.join(missing)}")
-        return Choice(selection, not self.no_text)
+        selection = options.selection() if not options.is_empty else read_rules(self.rules) if self.rules else None
+        given = tuple(self.regions or ())
+        columns = [name.removeprefix(COLUMN) for name in given if name.startswith(COLUMN)]
+        _check_columns(source, [*columns, *([] if selection is None else selection.columns)])
+        return Choice(selection, not self.no_text, given, not self.no_detect)
+
+
+def _check_columns(source: str, needed: list[str]) -> None:
+    """Raise RunError column_missing unless SOURCE is a manifest with these columns."""
+    known = own_schema(source, manifest_files(source)).names if needed else []
+    missing = [name for name in needed if name not in known]
+    if missing:
+        raise RunError("column_missing", f"{source} has no column {', '.join(missing)}")

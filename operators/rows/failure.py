@@ -39,6 +39,7 @@ CODES: dict[str, Code] = {
     "mask_missing": Code(SKIPPED, False, "there is no mask file for the image"),
     "mask_unreadable": Code(SKIPPED, False, "the mask file cannot be decoded or differs in size from the image"),
     "mask_unclear": Code(SKIPPED, False, "the mask file does not say for certain which pixels it marks"),
+    "regions_unfit": Code(SKIPPED, False, "the regions given for the image are no areas of it, or are those of another size"),
     "animated": Code(SKIPPED, False, "the file contains an animation"),
     "multi_page": Code(SKIPPED, False, "the file contains several pages"),
     "pixels_over_limit": Code(SKIPPED, False, "the image has more pixels than the limit of the run"),

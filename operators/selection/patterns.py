@@ -16,7 +16,7 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "phone": re.compile(
-        r"(?<![\w.,+])(?:\+\s?\d{1,3}[\s./-]?(?:\(0\)\s?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{2,}"
+        r"(?<![\w.,+/-])(?:\+\s?\d{1,3}[\s./-]?(?:\(0\)\s?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{2,}"
         r"|\(\d{2,5}\)[\s./-]?\d{2,5}(?:[\s./-]?\d{2,5}){0,3}"
         r"|0\d{1,5}[\s./-]?\d{2,}(?:[\s./-]?\d{2,})*"
         r"|\d{3}[\s.-]\d{3}[\s.-]\d{4}|\d{3}[\s-]\d{4})(?![\w,]|\.\d)"
@@ -43,6 +43,17 @@ so letters and digits of a product's name can look like one.
 """
 
 
+CLEARER = {"phone": ("date", "price", "email", "url"), "plate": ("date", "price", "email", "url", "phone")}
+"""The kinds whose form is clearer: what is one of these is not a number of the first kind."""
+
+
 def matches(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
     """Where a pattern matches: the first character of each match, and the one after its last."""
     return [match.span() for match in pattern.finditer(text) if match.end() > match.start()]
+
+
+def spans_of(kind: str, text: str) -> list[tuple[int, int]]:
+    """Where texts of a kind are, in the same form, without those that are of a CLEARER kind."""
+    taken = [span for clearer in CLEARER.get(kind, ()) for span in spans_of(clearer, text)]
+    found = matches(PATTERNS[kind], text)
+    return [span for span in found if not any(span[0] < end and start < span[1] for start, end in taken)]

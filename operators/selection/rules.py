@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from operators.masks.geometry import Polygon
 from operators.selection.measures import Bounds, Length, Zone
-from operators.selection.patterns import PATTERNS, matches
+from operators.selection.patterns import PATTERNS, matches, spans_of
 from operators.selection.scripts import SCRIPTS, in_scripts
 
 Action = Literal["keep", "erase"]
@@ -165,9 +165,14 @@ class Conditions(BaseModel):
             return [False] * count
         result = [True] * count
         if self.text:
-            result = _both(result, _in_matches([re.compile(pattern) for pattern in self.text], text.read))
+            result = _both(
+                result, _inside([span for pattern in self.text for span in matches(re.compile(pattern), text.read)], text.read)
+            )
         if self.kind and text.kind not in self.kind:
-            result = _both(result, _in_matches([PATTERNS[kind] for kind in self.kind if kind in PATTERNS], text.read))
+            result = _both(
+                result,
+                _inside([span for kind in self.kind if kind in PATTERNS for span in spans_of(kind, text.read)], text.read),
+            )
         if self.script:
             result = _both(result, in_scripts(text.read, self.script) or [False])
         if self.unless is not None:
@@ -179,11 +184,10 @@ def _both(first: list[bool], second: list[bool]) -> list[bool]:
     return [a and b for a, b in zip(first, second, strict=True)]
 
 
-def _in_matches(patterns: Sequence[re.Pattern[str]], text: str) -> list[bool]:
+def _inside(spans: Sequence[tuple[int, int]], text: str) -> list[bool]:
     inside = [False] * max(1, len(text))
-    for pattern in patterns:
-        for start, end in matches(pattern, text):
-            inside[start:end] = [True] * (end - start)
+    for start, end in spans:
+        inside[start:end] = [True] * (end - start)
     return inside
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection
 
@@ -16,6 +17,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 The recogniser knows no other script: of Arabic, Cyrillic or Hangul it reads nothing, or letters
 that look alike.
 """
+LEAST_GREEK = 0.25
+"""Share of Greek letters in a word from which its Latin ones are Greek letters that look alike."""
 _SCRIPT_OF = {word: script for script, words in SCRIPTS.items() for word in words}
 
 
@@ -33,10 +36,22 @@ def in_scripts(text: str, scripts: Collection[str]) -> list[bool]:
     Digits, signs and spaces go with the letter before them, at the start of a text with the first
     letter. A text without letters is in no script.
     """
-    own = [script_of(character) for character in text]
+    own = _by_word(text)
     current = next((script for script in own if script is not None), None)
     inside = []
     for script in own:
         current = script or current
         inside.append(current is not None and current in scripts)
     return inside
+
+
+def _by_word(text: str) -> list[str | None]:
+    """The script of each letter. Letters that look alike belong to the script of their word."""
+    own: list[str | None] = []
+    for word in re.split(r"(\s+)", text):
+        scripts = [script_of(character) for character in word]
+        greek, latin = scripts.count("greek"), scripts.count("latin")
+        if greek >= LEAST_GREEK * (greek + latin) > 0:
+            scripts = ["greek" if script == "latin" else script for script in scripts]
+        own += scripts
+    return own

@@ -15,6 +15,8 @@ from operators.vision.recogniser import Character, recogniser, straightened, upr
 
 SURE = 0.9
 """Mean probability of the characters (0..1) from which no other way up is tried."""
+ADVANTAGE = 0.15
+"""How much surer another way up must be read than those before it."""
 SQUARISH = 2.5
 """Ratio of sides below which the text may run along the shorter side of its rectangle."""
 STACKED = 1.8
@@ -94,7 +96,7 @@ def read_line(rgb: Pixels, polygon: Polygon, margin: int = 0) -> LineReading:
     best = LineReading(corners)
     for turns, line in _ways_up(straightened(rgb, polygon, margin), polygon):
         reading = LineReading(corners, recogniser().characters(np.ascontiguousarray(line)), turns, line)
-        if reading.confidence > best.confidence:
+        if reading.confidence > best.confidence + (ADVANTAGE if best.characters else 0):
             best = reading
         if best.confidence >= SURE:
             break

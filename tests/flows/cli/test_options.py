@@ -115,10 +115,8 @@ RUNS = (
 )
 FILE = ("--previews", "--c2pa-key", "--c2pa-cert")
 SIZE = ("--max-pixels", "--max-bytes")
-SELECT = tuple(
-    f"--{name}"
-    for name in "only keep kind script zone not-zone height width size angle opacity score most rules no-text".split()
-)
+SELECTING = "only keep kind script zone not-zone height width size angle opacity score most rules no-text regions no-detect"
+SELECT = tuple(f"--{name}" for name in SELECTING.split())
 
 
 @pytest.mark.parametrize(
@@ -126,6 +124,7 @@ SELECT = tuple(
     [
         ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
+        ("preview", {"--detector", "--limit", "--out", *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE, *FILE[1:]}),
         ("run", {*RUNS}),

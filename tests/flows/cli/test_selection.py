@@ -22,6 +22,9 @@ WRONG = {
         "option_invalid",
         "needs no --preset",
     ),
+    "no regions and no detection": (["erase", "in", "out", "--no-detect"], "option_invalid", "needs --regions"),
+    "regions that are none": (["erase", "in", "out", "--regions", "in"], "regions_invalid", "neither COCO JSON"),
+    "a column of a folder": (["find", "in", "out", "--regions", "column:boxes"], "column_missing", "boxes"),
     "missing rules": (["erase", "in", "out", "--rules", "none.yaml"], "rules_invalid", "none.yaml"),
 }
 
@@ -38,7 +41,7 @@ def test_rules_by_a_column_that_the_manifest_lacks_are_refused(tmp_path: Path) -
     rules, manifest = tmp_path / "rules.yaml", tmp_path / "list.csv"
     rules.write_text("sources: [{column: supplier, equals: a}]")
     manifest.write_text("uri,shop\n/1.png,a\n")
-    with pytest.raises(RunError, match=r"rules_invalid: .*list\.csv has no column supplier"):
+    with pytest.raises(RunError, match=r"column_missing: .*list\.csv has no column supplier"):
         SelectOptions(rules=str(rules)).choice(str(manifest))
     manifest.write_text("uri,supplier\n/1.png,a\n")
     assert SelectOptions(rules=str(rules)).choice(str(manifest)).selection is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.selection.patterns import PATTERNS, matches
+from operators.selection.patterns import spans_of
 from operators.selection.scripts import in_scripts
 
 FOUND = {
@@ -26,7 +26,7 @@ FOUND = {
 NOT_FOUND = {
     "email": ["jane doe", "@home", "9 @ 3", "example.com"],
     "url": ["jane@example.com", "3.5", "e.g. this", "Version 1.2"],
-    "phone": ["$19.99", "1.234,56", "2024", "12.03.2024", "100", "10-20"],
+    "phone": ["$19.99", "06.10.2024", "2016-04-08", "1.234,56", "2024", "12.03.2024", "100", "10-20"],
     "price": ["19.99", "12.03.2024", "No. 5"],
     "date": ["1.234,56", "555-0142", "10-20"],
     "plate": ["ACME", "1234", "Total 12", "max-99@x.org"],
@@ -36,12 +36,12 @@ NOT_FOUND = {
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FOUND.items() for text in texts])
 def test_a_kind_is_found_whole_in_the_middle_of_a_line(kind: str, text: str) -> None:
     line = f"Lot: {text} or so"
-    assert matches(PATTERNS[kind], line) == [(5, 5 + len(text))]
+    assert spans_of(kind, line) == [(5, 5 + len(text))]
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in NOT_FOUND.items() for text in texts])
 def test_what_only_resembles_a_kind_is_not_found(kind: str, text: str) -> None:
-    assert matches(PATTERNS[kind], f"we {text} or") == []
+    assert spans_of(kind, f"we {text} or") == []
 
 
 def test_signs_and_digits_go_with_the_letters_before_them() -> None:
@@ -49,6 +49,12 @@ def test_signs_and_digits_go_with_the_letters_before_them() -> None:
     assert "".join(c for c, inside in zip(text, in_scripts(text, ("han",)), strict=True) if inside) == "出口 12 "
     assert "".join(c for c, inside in zip(text, in_scripts(text, ("latin",)), strict=True) if inside) == "EXIT 5!"
     assert in_scripts("42 あい", ("kana",)) == [True] * 5
+
+
+def test_latin_letters_in_a_greek_word_are_greek_letters_that_look_alike() -> None:
+    text = "Kaφεvεio Made"
+    assert in_scripts(text, ("greek",)) == [True] * 9 + [False] * 4
+    assert in_scripts("size 5 Ωmega", ("latin",))[:4] == [True] * 4
 
 
 def test_a_text_without_letters_is_in_no_script() -> None:

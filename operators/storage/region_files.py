@@ -1,0 +1,224 @@
+"""Regions that the user gives: COCO JSON, YOLO text files, or Parquet such as `find` writes.
+
+Every reader answers for one picture at a time, by the picture's relative path.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.rows.failure import Failure, RunError, first_line
+from operators.storage import files as storage
+
+COLUMN = "column:"
+"""What stands before the name of a column of the manifest, in the place of a file."""
+KINDS = ("text", "mark", "mask")
+"""The categories that are kinds of region; a region of any other category is a text."""
+TABLE_COLUMNS = ("path", "polygons")
+"""The columns that a table of regions must have; `kind`, `score` and `confirmed` may be there."""
+
+Corners = list[list[float]]
+
+
+@dataclass(frozen=True)
+class GivenRegion:
+    """One region of a picture, as the user gives it."""
+
+    polygons: list[Corners]
+    """Corners (x, y): pixels with their centres at whole numbers, or shares of the sides."""
+    kind: str = "text"
+    score: float = 1.0
+    are_shares: bool = False
+
+    def in_pixels(self, width: int, height: int) -> list[Corners]:
+        """The polygons in pixels of a width x height picture.
+
+        Raises Failure regions_unfit if one is no area, or lies outside the picture.
+        """
+        polygons = self.polygons
+        if self.are_shares:
+            polygons = [[[x * width - 0.5, y * height - 0.5] for x, y in polygon] for polygon in polygons]
+        for polygon in polygons:
+            xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
+            if len(polygon) < 3 or not all(map(math.isfinite, (*xs, *ys))):
+                raise Failure("regions_unfit", f"{len(polygon)} corners are no polygon")
+            if max(xs) < 0 or max(ys) < 0 or min(xs) > width - 1 or min(ys) > height - 1:
+                raise Failure("regions_unfit", f"a region lies outside the {width} x {height} pixels of the image")
+        return polygons
+
+
+@dataclass(frozen=True)
+class PictureRegions:
+    """The regions of one picture, and the size that the file says the picture has."""
+
+    regions: list[GivenRegion]
+    size: tuple[int, int] | None = None
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise Failure regions_unfit unless the picture has the size that the file says."""
+        if self.size is not None and self.size != (width, height):
+            unturned = "; regions lie over the upright image" if self.size == (height, width) else ""
+            raise Failure(
+                "regions_unfit", f"{self.size[0]} x {self.size[1]} pixels, the image has {width} x {height}{unturned}"
+            )
+
+
+Reader = Callable[[str], PictureRegions]
+"""Takes the relative path of a picture; returns its regions, none for an unknown picture."""
+
+
+def open_regions(uri: str) -> Reader:
+    """A reader of the regions in a file or folder.
+
+    A `.json` file is COCO, a `.parquet` file or a folder of them is a table, and any other folder
+    holds the text files of YOLO. Raises RunError regions_invalid.
+    """
+    try:
+        if uri.lower().endswith(".json"):
+            return _coco(json.loads(storage.read(uri)), uri)
+        names = [uri] if uri.lower().endswith(".parquet") else storage.list_paths(uri)
+        tables = [name for name in names if name.lower().endswith(".parquet")]
+        if tables:
+            return _tables(tables, uri)
+        if any(name.lower().endswith(".txt") for name in names):
+            return _yolo(uri)
+    except Failure as failure:
+        raise RunError("regions_invalid", f"{uri}: {failure.message}") from None
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise RunError("regions_invalid", f"{uri}: {type(error).__name__}: {first_line(error)}") from None
+    raise RunError("regions_invalid", f"{uri}: neither COCO JSON, nor Parquet, nor a folder of YOLO text files")
+
+
+def regions_of(value: Any) -> list[GivenRegion]:
+    """The regions in a cell of a manifest: a list of boxes or polygons, or the same as JSON.
+
+    A box is [x, y, width, height]; a polygon is a list of corners [x, y]. Raises Failure
+    regions_unfit.
+    """
+    try:
+        content = json.loads(value) if isinstance(value, str) and value.strip() else value
+        return [_one(entry) for entry in content or []]
+    except (ValueError, TypeError) as error:
+        raise Failure("regions_unfit", f"not a list of boxes or polygons: {first_line(error)}") from None
+
+
+def _one(entry: Sequence[Any]) -> GivenRegion:
+    if len(entry) == 4 and all(isinstance(value, int | float) for value in entry):
+        return GivenRegion([_box(*map(float, entry))])
+    return GivenRegion([[[float(x), float(y)] for x, y in entry]])
+
+
+def _box(x: float, y: float, width: float, height: float) -> Corners:
+    """The corners of a box, whose right and lower pixels are the last ones inside it."""
+    if not (width > 0 and height > 0):
+        raise ValueError(f"a box of {width} x {height}")
+    right, bottom = x + max(width - 1, 0), y + max(height - 1, 0)
+    return [[x, y], [right, y], [right, bottom], [x, bottom]]
+
+
+def _coco(content: Any, uri: str) -> Reader:
+    """A reader of COCO: `images`, `annotations` and `categories`."""
+    names = {category["id"]: category["name"] for category in content.get("categories", [])}
+    entries: dict[Any, list[GivenRegion]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        if annotation.get("confirmed", True):
+            kind = names.get(annotation.get("category_id"), "text")
+            score = float(annotation.get("score", 1.0))
+            entries[annotation["image_id"]].append(GivenRegion(_outlines(annotation), _kind(kind), score))
+    found = {}
+    for image in content["images"]:
+        size = (image["width"], image["height"]) if "width" in image and "height" in image else None
+        found[image["file_name"]] = PictureRegions(entries[image["id"]], size)
+    return _by_path(found)
+
+
+def _outlines(annotation: Mapping[str, Any]) -> list[Corners]:
+    """The polygons of an annotation, or its box where the segmentation is none or a raster."""
+    outlines = annotation.get("segmentation")
+    if isinstance(outlines, list) and outlines:
+        return [[[float(x), float(y)] for x, y in zip(flat[::2], flat[1::2], strict=True)] for flat in outlines]
+    return [_box(*map(float, annotation["bbox"]))]
+
+
+def _tables(names: Iterable[str], uri: str) -> Reader:
+    """A reader of tables with one row for each region."""
+    found: dict[str, PictureRegions] = {}
+    for name in names:
+        files, path = storage.filesystem(name)
+        with files.open(path, "rb") as handle:
+            file = pq.ParquetFile(handle)
+            missing = [column for column in TABLE_COLUMNS if column not in file.schema_arrow.names]
+            if missing:
+                raise ValueError(f"{posixpath.basename(name)} has no column {', '.join(missing)}")
+            wanted = [*TABLE_COLUMNS, "kind", "score", "confirmed", "width", "height"]
+            table = file.read([column for column in wanted if column in file.schema_arrow.names])
+        for row in table.to_pylist():
+            if row.get("confirmed") is False:
+                continue
+            size = (row["width"], row["height"]) if row.get("width") and row.get("height") else None
+            region = GivenRegion(row["polygons"], _kind(row.get("kind") or "text"), float(row.get("score") or 1.0))
+            found.setdefault(row["path"], PictureRegions([], size)).regions.append(region)
+    return _by_path(found)
+
+
+def _by_path(found: Mapping[str, PictureRegions]) -> Reader:
+    """Look a picture up by its path, or else by its name alone, as most COCO files have it."""
+
+    def read(path: str) -> PictureRegions:
+        return found.get(path) or found.get(posixpath.basename(path)) or PictureRegions([])
+
+    return read
+
+
+def _yolo(folder: str) -> Reader:
+    """A reader of one text file for each picture, at its relative path with the ending `.txt`."""
+    try:
+        names = storage.read(storage.join(folder, "classes.txt")).decode().split("\n")
+    except Failure:
+        names = []
+
+    def read(path: str) -> PictureRegions:
+        try:
+            text = storage.read(storage.join(folder, str(PurePosixPath(path).with_suffix(".txt")))).decode()
+        except Failure as failure:
+            if failure.code == "key_missing":
+                return PictureRegions([])
+            raise
+        try:
+            return PictureRegions([_yolo_line(line.split(), names) for line in text.splitlines() if line.strip()])
+        except ValueError as error:
+            raise Failure("regions_unfit", f"{path}: {first_line(error)}") from None
+
+    return read
+
+
+def _yolo_line(values: Sequence[str], names: Sequence[str]) -> GivenRegion:
+    """A line: the class, then the middle and the sides of a box, or the corners of a polygon.
+
+    A number behind a box is its score.
+    """
+    number, *rest = values
+    shares = list(map(float, rest))
+    kind = _kind(names[int(number)].strip() if int(number) < len(names) else "text")
+    if len(shares) in (4, 5):
+        x, y, width, height = shares[:4]
+        left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        return GivenRegion([corners], kind, shares[4] if len(shares) == 5 else 1.0, are_shares=True)
+    if len(shares) < 6 or len(shares) % 2:
+        raise ValueError(f"{len(shares)} numbers are neither a box nor a polygon")
+    return GivenRegion([[[x, y] for x, y in zip(shares[::2], shares[1::2], strict=True)]], kind, are_shares=True)
+
+
+def _kind(name: str) -> str:
+    return name if name in KINDS else "text"
