@@ -1,8 +1,12 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
+SHELL := /bin/bash
 
 SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common libjpeg-turbo-progs prometheus \
 	$(if $(shell command -v kubectl;),,kubernetes-client)
+
+COUNT_PACKAGES := '/^Collecting/ { printf "\r\033[K  package %d: %s", ++n, $$2; fflush() } \
+	/^Installing/ { printf "\r\033[K  writing %d packages", n; fflush() } END { printf "\r\033[K  %d packages\n", n }'
 
 .PHONY: install demo test check faults bench bench-peers clean system-packages
 
@@ -11,10 +15,18 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	touch $@ .venv/demo-installed
 
-demo: install
+# The demonstration needs neither torch nor what tests need. pip's lines become one that counts packages.
+demo: .venv/demo-installed
 	$(BIN)/python -m flows.demo build/demo
+
+.venv/demo-installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing cleanplate into .venv: 1.3 GB on disk, a minute or two."
+	@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[demo]' 2>.venv/install.log | awk $(COUNT_PACKAGES) || { cat .venv/install.log; exit 1; }
+	@touch $@
 
 check: install
 	$(BIN)/ruff check .

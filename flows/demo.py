@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from cluster.profile import laptop
@@ -109,17 +110,29 @@ def main() -> None:
     for name, picture, captions in pictures():
         clean[name] = picture
         Image.fromarray(draw_all(picture, captions)[0]).save(source / name, quality=95)
-    summary = run(erase_text(), str(source), str(dest), laptop(), Options(fresh=True))
-    table = Table("image", "verdict", "regions", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "ms")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("erasing", total=len(clean))
+        summary = run(
+            erase_text(),
+            str(source),
+            str(dest),
+            laptop(),
+            Options(fresh=True),
+            lambda summary: bar.update(task, completed=summary.worked),
+        )
+    table = Table("image", "verdict", "erased", "PSNR", "SSIM", "s", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in table.columns[2:]:
+        column.justify = "right"
     for row in sorted(ledger.read(str(dest)).to_pylist(), key=lambda row: row["path"]):
         regions = [region for region in row["regions"] if region["state"] == "erased"]
         captioned, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (source / row["path"], row["output_uri"]))
-        milliseconds = f"{sum(timing['total'] for timing in row['timings']):.0f}"
+        seconds = f"{sum(timing['total'] for timing in row['timings']) / 1000:.1f}"
         boxes = [_edited_box(region, captioned) for region in regions]
         numbers = _compare(clean[row["path"]], captioned, edited, boxes)
-        table.add_row(row["path"], row["verdict"], f"{len(regions)}/{len(row['regions'])}", *numbers, milliseconds)
-    Console(width=110).print(table)
-    print("PSNR in dB and SSIM against the clean picture, in the boxes around the edited regions.")
+        verdict = row["verdict"].replace("_", " ")
+        table.add_row(row["path"], verdict, f"{len(regions)} of {len(row['regions'])}", *numbers, seconds)
+    Console(width=80, highlight=False).print(table)
+    print("PSNR in dB and SSIM against the clean picture, around the erased texts: before > after.")
     print(summary.line())
 
 
@@ -134,12 +147,13 @@ def _edited_box(region: RegionRecord, picture: Pixels) -> Box:
 def _compare(clean: Pixels, captioned: Pixels, edited: Pixels, boxes: list[Box]) -> tuple[str, ...]:
     """Mean PSNR and SSIM over the boxes, before and after; dashes if no region was edited."""
     if not boxes:
-        return ("-",) * 4
+        return ("-",) * 2
     parts = [np.s_[box.y : box.y + box.height, box.x : box.x + box.width] for box in boxes]
     return tuple(
-        f"{np.mean([measure(clean[part], picture[part]) for part in parts]):{style}}"
+        " > ".join(
+            f"{np.mean([measure(clean[part], picture[part]) for part in parts]):{style}}" for picture in (captioned, edited)
+        )
         for measure, style in ((psnr, ".1f"), (ssim, ".3f"))
-        for picture in (captioned, edited)
     )
 
 

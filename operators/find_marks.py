@@ -121,7 +121,7 @@ def _region(box: Box, overlay: Overlay, found: Found) -> RegionRecord:
     """The region of a mark: its corners, its strokes as the probability, and the mark itself."""
     strokes = dilated(np.where(overlay.alpha > LEAST_ALPHA, 255, 0).astype(np.uint8), RIM)
     corners = found.pose.corners(found.mark.alpha.shape[1], found.mark.alpha.shape[0])
-    region = new_region([corners], min(1.0, found.score), "mark", strokes, box)
+    region = new_region([corners], min(1.0, found.score), "mark", strokes, box, origin="find_marks")
     opacity = float(np.percentile(overlay.alpha[overlay.alpha > LEAST_ALPHA], 98))
     return {**region, "mark": found.mark.name, "opacity": opacity, "overlay": overlay.record(box)}
 

@@ -41,7 +41,7 @@ FINDINGS = pa.schema(
 """One row for each text of an image: its number there, its outline in upright pixels, the
 detector's score (0..1), whether `erase` would take it for text, and if not, why.
 """
-KINDS = ("text", "mark")
+KINDS = ("text", "mark", "mask")
 """The categories of the COCO file, numbered from 1."""
 
 

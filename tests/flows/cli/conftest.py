@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.cli.app import main
+from tests.fixtures.cli import Invoke
 
 if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
@@ -32,22 +31,7 @@ from operators.fetch import Fetch
 flow = Flow((Fetch(),))
 """
 
-Invoke = Callable[..., tuple[int, str, str]]
 AssertRefused = Callable[[list[str], str, str], None]
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Run the command in this process: its exit code, standard output and standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cleanplate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

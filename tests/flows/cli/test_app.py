@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows.cli.conftest import AssertRefused, Invoke
+from tests.fixtures.cli import Invoke
+from tests.flows.cli.conftest import AssertRefused
 
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command

@@ -14,7 +14,8 @@ from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.ledger.lease import Lease
-from tests.flows.cli.conftest import AssertRefused, Invoke
+from tests.fixtures.cli import Invoke
+from tests.flows.cli.conftest import AssertRefused
 
 if TYPE_CHECKING:
     from tests.fixtures.ray import Finished

@@ -12,7 +12,8 @@ from flows.evaluation.evaluate import Options
 from flows.evaluation.suite import SETS, Entry, Suite
 from flows.ladder import PRESETS, Rung
 from operators.decisions import gate
-from tests.flows.cli.conftest import AssertRefused, Invoke
+from tests.fixtures.cli import Invoke
+from tests.flows.cli.conftest import AssertRefused
 
 WRONG = {
     "evaluate without a folder": (["evaluate"], "option_invalid", "--out"),

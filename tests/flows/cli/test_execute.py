@@ -22,7 +22,8 @@ from flows.ladder import Fills, Rung
 from operators.ledger import index, ledger
 from operators.rows.failure import RunError
 from operators.storage.intake import Intake
-from tests.flows.cli.conftest import AssertRefused, Invoke
+from tests.fixtures.cli import Invoke
+from tests.flows.cli.conftest import AssertRefused
 
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command
