@@ -16,8 +16,11 @@ import pytest
 import typer
 from PIL import Image
 
+from cluster.profile import Profile, Stage
+from cluster.profile import load as load_profile
 from flows.cli.app import app
 from flows.cli.flow_file import load_flow
+from flows.erase_text import erase_text
 from flows.evaluation.suite import load as load_suite
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA
 from operators.write import Write
@@ -77,6 +80,8 @@ GROUP: Any = typer.main.get_command(app)
 COMMANDS: dict[str, Any] = {**GROUP.commands}
 FOREIGN_LINES = re.compile(r"^.*(?:python -m|pip install|kubectl [ak]|benchmarks\.).*$", re.MULTILINE)
 """Lines whose options belong to other programs."""
+FOREIGN_OPTIONS = {"--agreement", "--help"}
+"""Those of lines that do not name their program, and the one that every command has."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
 
@@ -175,6 +180,18 @@ def test_json_in_the_pages_is_a_suite(text: str, workplace: Path) -> None:
     assert load_suite(workplace / "suite").entries
 
 
+def test_profiles_in_the_pages_are_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "profiles.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.yaml").write_text(block)
+        erase_text().lay_out(load_profile(str(tmp_path / f"{number}.yaml")))
+    keys = {*Profile.model_fields, *Stage.model_fields} - {"name"}
+    section = text.split("## A profile of your own")[1].split("## On Kubernetes")[0]
+    listed = {name for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    assert blocks and listed == keys
+
+
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_command_lines_in_the_pages_are_valid(line: str, workplace: Path, invoke: Invoke) -> None:
     arguments = shlex.split(line, comments=True)
@@ -197,7 +214,7 @@ def test_command_lines_in_the_pages_are_valid(line: str, workplace: Path, invoke
 
 def test_every_option_is_documented_and_every_documented_option_exists() -> None:
     text = FOREIGN_LINES.sub("", "\n".join(page.read_text() for page in GUIDES))
-    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
+    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9](?![\w>-])", text)) - FOREIGN_OPTIONS
     existing = {
         option
         for command in [*COMMANDS.values(), *COMMANDS["models"].commands.values(), GROUP]

@@ -20,6 +20,10 @@ from operators.rows.records import FailureRecord, RegionRecord, TimingRecord
 
 SHOWN = 10
 """Images in each gallery of the report."""
+LISTED = 1000
+"""Images in the table of the report."""
+NEEDS_A_LOOK = ("failed", "rolled_back", "partly_edited", "skipped", "edited", "found", "nothing_found", "untouched")
+"""Every verdict, those that most need a look first."""
 
 
 class LedgerRow(TypedDict):
@@ -53,6 +57,7 @@ class Digest:
         self.worst = SmallestN(lambda image: (-margin_used(image), image["path"]))
         self.sample = SmallestN(lambda image: hashlib.sha256(image["path"].encode()).digest())
         """Chosen by the hashes of their paths, so the order of the rows does not matter."""
+        self.listed = SmallestN(lambda image: (NEEDS_A_LOOK.index(image["verdict"]), image["path"]), LISTED)
 
     def add(self, image: LedgerRow) -> None:
         """Add the row of one image."""
@@ -71,27 +76,29 @@ class Digest:
                 for check in region["checks"] or []
                 if not check["passed"] and check["name"] != FILL_FAILED
             )
+        self.listed.add(image)
         if image["verdict"] in ("edited", "partly_edited"):
             self.worst.add(image)
             self.sample.add(image)
 
 
 class SmallestN:
-    """Keeps the SHOWN images with the smallest keys."""
+    """Keeps the images with the smallest keys, SHOWN of them or another number."""
 
-    def __init__(self, key: Callable[[LedgerRow], Any]) -> None:
+    def __init__(self, key: Callable[[LedgerRow], Any], count: int = SHOWN) -> None:
         self._key = key
+        self._count = count
         self._candidates: list[LedgerRow] = []
 
     def add(self, image: LedgerRow) -> None:
         """Consider one more image."""
         self._candidates.append(image)
-        if len(self._candidates) >= 2 * SHOWN:
+        if len(self._candidates) >= 2 * self._count:
             self._candidates = self.images()
 
     def images(self) -> list[LedgerRow]:
         """The images with the smallest keys so far, in the order of their keys."""
-        return heapq.nsmallest(SHOWN, self._candidates, key=self._key)
+        return heapq.nsmallest(self._count, self._candidates, key=self._key)
 
 
 def milliseconds_by_operator(image: LedgerRow) -> dict[str, float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
-from flows.reports.digest import Digest, LedgerRow, margin_used
+from flows.reports.digest import NEEDS_A_LOOK, Digest, LedgerRow, margin_used, milliseconds_by_operator
 from flows.reports.page import render_page, thumbnail
 from flows.reports.promise import promises_of_run
 from operators.ledger import ledger
@@ -15,6 +17,7 @@ from operators.rows.failure import Failure
 from operators.rows.records import JsonObject
 from operators.storage import files as storage
 from operators.storage import source_image
+from operators.storage.parquet_images import is_cell
 
 THUMBNAIL = 480
 """Pixels of a thumbnail's longer side at most."""
@@ -26,6 +29,8 @@ class EditedImage:
     """An edited image on the page: before and after as data URIs, and its measurements."""
 
     path: str
+    link: str
+    """Where the delivered file is, as seen from the page."""
     before: str
     after: str
     rungs: list[tuple[str, int]]
@@ -46,13 +51,13 @@ def write_report(dest: str) -> str:
         for image in rows.select(list(LEDGER_COLUMNS)).to_pylist():
             digest.add(image)
     run: JsonObject = json.loads(storage.read(storage.join(dest, "run.json")))
-    rungs = [setting["rung"] for setting in run["settings"] if "rung" in setting]
     page = render_page(
         "report.html.j2",
         run=run,
         total=digest.total,
         promises=promises_of_run(run["settings"]),
-        warnings=[*digest.fills.lines(), *digest.drift.warnings(rungs)],
+        # That a rung is not calibrated is among the promises: nothing is promised of it.
+        warnings=[*digest.fills.lines(), *digest.drift.warnings([])],
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in ("found", *TEXT_ENDS) if digest.texts[end]],
         failures=digest.failures.most_common(),
@@ -62,8 +67,10 @@ def write_report(dest: str) -> str:
             for rung, errors in digest.fills.errors.most_common()
         ],
         latencies=digest.latencies.percentiles(),
-        worst=[_prepare_image(image) for image in digest.worst.images()],
-        sample=[_prepare_image(image) for image in digest.sample.images()],
+        worst=[_prepare_image(image, dest) for image in digest.worst.images()],
+        sample=[_prepare_image(image, dest) for image in digest.sample.images()],
+        listed=[_list_image(image, dest) for image in digest.listed.images()],
+        kinds=[verdict for verdict in NEEDS_A_LOOK if digest.verdicts[verdict]],
     )
     uri = report_uri(dest)
     storage.write(uri, page.encode())
@@ -75,11 +82,12 @@ def report_uri(dest: str) -> str:
     return storage.join(dest, "report.html")
 
 
-def _prepare_image(image: LedgerRow) -> EditedImage:
+def _prepare_image(image: LedgerRow, dest: str) -> EditedImage:
     regions = image["regions"] or []
     accepted = [region for region in regions if region["state"] == "erased"]
     return EditedImage(
         path=image["path"],
+        link=_link(image["output_uri"], dest),
         before=_thumbnail(image["uri"]),
         after=_thumbnail(image["output_uri"]),
         rungs=Counter(str(region["rung"]) for region in accepted).most_common(),
@@ -87,6 +95,46 @@ def _prepare_image(image: LedgerRow) -> EditedImage:
         unedited=len(regions) - len(accepted),
         reasons=image["reasons"] or [],
     )
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """A row of the table of images."""
+
+    path: str
+    verdict: str
+    texts: int
+    erased: int
+    milliseconds: float
+    source: str
+    """A link to the source; empty for a picture inside a Parquet file."""
+    link: str
+    """A link to the delivered file, empty without one."""
+    reasons: list[str]
+
+
+def _list_image(image: LedgerRow, dest: str) -> ListedImage:
+    texts, failure = image["texts"] or {}, image["failure"]
+    return ListedImage(
+        path=image["path"],
+        verdict=image["verdict"],
+        texts=texts.get("found", 0),
+        erased=texts.get("erased", 0),
+        milliseconds=sum(milliseconds_by_operator(image).values()),
+        source="" if is_cell(image["uri"]) else _link(image["uri"], dest),
+        link=_link(image["output_uri"], dest),
+        reasons=[f"{failure['code']}: {failure['message']}"] if failure else image["reasons"] or [],
+    )
+
+
+def _link(uri: str | None, dest: str) -> str:
+    """A file as a link from a page in `dest`: relative inside it, so that DEST may be moved."""
+    if uri is None:
+        return ""
+    root = storage.join(storage.absolute(dest), "")
+    if storage.absolute(uri).startswith(root):
+        return quote(storage.absolute(uri).removeprefix(root))
+    return Path(storage.absolute(uri)).as_uri() if storage.is_local(uri) else uri
 
 
 def _thumbnail(uri: str | None) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports.digest import SHOWN, Digest, margin_used
+from flows.reports.digest import NEEDS_A_LOOK, SHOWN, Digest, margin_used
 from flows.reports.run_report import THUMBNAIL, write_report
 from operators.ledger import ledger
 
@@ -50,7 +50,7 @@ class Page(HTMLParser):
             self.rows.setdefault(self.headings[-1], []).append([])
         if tag in {"td", "th"}:
             self.rows[self.headings[-1]][-1].append("")
-        if tag not in {"meta", "img", "br"}:
+        if tag not in {"meta", "img", "br", "input"}:
             self._inside.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -79,12 +79,13 @@ def page(text: str) -> Page:
 
 def test_the_page_is_self_contained(text: str, page: Page) -> None:
     assert not re.search(r"https?://|//cdn|@import|url\(", text)
-    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
-    assert all(value.startswith("data:image/jpeg;base64,") for _, value in page.addresses)
+    assert not {"link", "iframe", "object", "base"} & set(page.tags)
+    assert all(value.startswith("data:image/jpeg;base64,") for value in page.pictures)
+    assert "<script>" in text and "<script src" not in text
 
 
 def test_the_page_says_how_many_images_from_where_with_which_settings(text: str, finished: Finished) -> None:
-    assert f"<h1>5 images from <code>{finished.source}</code></h1>" in text
+    assert f"<h1>5 images from <code>{finished.source}</code></h1>" in text.replace("\n", "")
     assert "seed 0, profile laptop (fused)" in text
 
 
@@ -145,13 +146,31 @@ def test_sources_that_are_gone_cost_the_page_their_picture_only(finished: Finish
     assert len(Page((dest / "report.html").read_text()).pictures) == before // 2
 
 
+def test_the_table_of_images_links_their_files_those_that_need_a_look_first(page: Page, finished: Finished) -> None:
+    _, *rows = page.rows["Images"]
+    ledger_rows = {row["path"]: row for row in ledger.read(str(finished.dest)).to_pylist()}
+    assert sorted(row[0] for row in rows) == sorted(ledger_rows)
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), key=NEEDS_A_LOOK.index)
+    links = [value for name, value in page.addresses if name == "href"]
+    for path, row in ledger_rows.items():
+        assert Path(row["uri"]).as_uri() in links
+        assert (f"images/{path}" in links) == (row["verdict"] != "failed")
+    assert rows[0][0] == "broken.jpg" and rows[0][-1].startswith("not_an_image: ")
+
+
+def test_a_run_over_nothing_says_so(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes((finished.dest / "run.json").read_bytes())
+    write_report(str(tmp_path))
+    assert "There are no images in this run." in (tmp_path / "report.html").read_text()
+
+
 def test_names_are_escaped(finished: Finished, tmp_path: Path) -> None:
     dest = Path(shutil.copytree(finished.dest, tmp_path / "out"))
     run = dest / "run.json"
     run.write_text(run.read_text().replace(f'"source": "{finished.source}"', '"source": "<script>alert(1)</script>"'))
     write_report(str(dest))
     written = (dest / "report.html").read_text()
-    assert "<script>" not in written
+    assert "<script>alert" not in written
     assert "&lt;script&gt;alert(1)" in written
 
 
@@ -159,6 +178,8 @@ def image_row(path: str = "a.png", verdict: str = "untouched", **milliseconds: f
     timings = [{"operator": name.rstrip("_"), "total": value} for name, value in milliseconds.items()]
     return {
         "path": path,
+        "uri": f"/in/{path}",
+        "output_uri": None,
         "verdict": verdict,
         "failure": None,
         "reasons": None,
