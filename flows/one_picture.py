@@ -96,6 +96,8 @@ class Edit:
     """
     reasons: tuple[str, ...]
     """Why texts were not erased, and the doubts about those that were."""
+    notes: tuple[str, ...]
+    """What was done to the file besides the edit, such as a preview that was dropped."""
     regions: tuple[Region, ...]
     failure: Failure | None
     """Why the work on the picture ended early, with a stable code; None in most cases."""
@@ -252,6 +254,7 @@ def _edit(image: Any, worker: _Worker, finds: bool = False) -> Edit:
         data=data,
         verdict=row["verdict"],
         reasons=tuple(row["reasons"] or ()),
+        notes=tuple(row["notes"] or ()),
         regions=tuple(map(_region, row.regions)),
         failure=failure,
         width=row["width"],

@@ -88,7 +88,7 @@ def test_a_broken_bound_is_one_line_and_exit_code_one(run, monkeypatch):
     assert lines[0].startswith("broken: file: edited pixels, JPEG: 1 of 1 pictures, such as deeper/moon.jpg: largest error")
     page = (out / "audit.html").read_text()
     assert "1 bound broken" in page
-    assert 'class="broken"' in page
+    assert 'class="bad"' in page
 
 
 def test_a_models_autoencoder_is_crossed(run, tiny_model):

@@ -237,8 +237,8 @@ def test_the_page_names_every_regression_and_needs_nothing_else(
     text = page.read_text()
     assert page == b / "comparison.html"
     assert "<h1>3 regressions from A to B</h1>" in text
-    assert len(re.findall(r'<tr class="worse"><td>report</td><td>low light</td>', text)) == text.count('class="worse"') == 3
-    assert not re.search(r"https?://|@import|url\(|<script|<link", text)
+    assert len(re.findall(r'<tr class="bad"><td>report</td><td>low light</td>', text)) == text.count('class="bad"') == 3
+    assert not re.search(r"https?://|@import|url\(|<script src|<link", text)
     assert "<svg" in text
     assert text.count("<figcaption>low light-") == 8
 
