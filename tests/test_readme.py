@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from PIL import Image
@@ -157,6 +159,15 @@ def workplace(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatc
     for name in ("poster.png", "poster_mask.png"):
         Image.new("L", picture.size, 255).save(tmp_path / "masks" / name)
     (tmp_path / "list.csv").write_text("uri,name\nphotos/poster.jpg,a.jpg\n")
+    boxes = pa.array([[[20.0, 10.0, 60.0, 30.0]]], pa.list_(pa.list_(pa.float32())))
+    pq.write_table(pa.table({"uri": ["photos/poster.jpg"], "boxes": boxes}), tmp_path / "list.parquet")
+    (tmp_path / "labels").mkdir()
+    coco = {
+        "images": [{"id": 1, "file_name": "poster.jpg", "width": 200, "height": 64}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [20, 10, 60, 30]}],
+        "categories": [{"id": 1, "name": "text"}],
+    }
+    (tmp_path / "labels" / "coco.json").write_text(json.dumps(coco))
     (tmp_path / "my_flows.py").write_text(FLOW_BLOCK)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
