@@ -73,10 +73,12 @@ class Page:
             layer = Image.new("L", self.picture.shape[1::-1], 0)
             at = (place[0] + face.getlength(done), place[1])
             ImageDraw.Draw(layer).text(at, text, 255, face, anchor="ls")
-            weight = np.asarray(layer, np.float32)[:, :, None] / 255
-            self.picture = np.rint(self.picture * (1 - weight) + np.array(ink) * weight).astype(np.uint8)
+            covered = np.asarray(layer)
+            seen = np.nonzero(covered)
+            weight = covered[seen][:, None] / np.float32(255)
+            self.picture[seen] = np.rint(self.picture[seen] * (1 - weight) + np.array(ink) * weight).astype(np.uint8)
             if text.strip():
-                self.pieces.append(Known(text.strip(), kind, weight[:, :, 0] > 0))
+                self.pieces.append(Known(text.strip(), kind, covered > 0))
             done += text
 
     def scene(self, bucket: str, keep: str) -> Scene:

@@ -11,6 +11,7 @@ from PIL import Image
 from flows.choose import Choice
 from flows.erase_text import erase_text
 from flows.evaluation.draw_text import Caption, draw
+from flows.find_text import look_for_text
 from flows.ladder import PRESETS, Fills
 from flows.step_by_step import index_row
 from operators.rows.table import Row, row_views
@@ -73,3 +74,27 @@ def test_without_rules_the_flow_has_no_select() -> None:
     assert "select" not in names
     selecting = [operator.name for operator in erase_text(FAST, choice=Choice(Options(most="50%").selection())).operators]
     assert selecting.count("select") == 2
+
+
+def test_a_zone_is_where_a_viewer_shows_it(tmp_path: Path) -> None:
+    """A zone of shares means the same in a picture that EXIF turns, in odd sizes and enlarged."""
+    from font_roboto import RobotoMedium
+
+    def look(size: tuple[int, int], orientation: int) -> list[tuple[str, str]]:
+        scale = size[1] / 240
+        picture = np.full((size[1], size[0], 3), 240, np.uint8)
+        for text, x, y in (("LEFT top", 0.25, 0.15), ("13.05.2024", 0.75, 0.9)):
+            picture, _ = draw(picture, Caption(text, RobotoMedium, round(30 * scale), x, y, (20, 20, 20)))
+        turned = {1: picture, 6: np.rot90(picture, 1), 3: np.rot90(picture, 2), 8: np.rot90(picture, 3)}[orientation]
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        file = tmp_path / f"{size[0]}-{orientation}.png"
+        Image.fromarray(np.ascontiguousarray(turned)).save(file, exif=exif)
+        rules = Options(zone=("bottom-right:50%x25%",))
+        flow = look_for_text(masks=False, choice=Choice(rules.selection()))
+        (row,) = row_views(flow.run(index_row(file)))
+        return [(region["state"], region["rule"]) for region in row.regions]
+
+    expected = [("kept", "--zone bottom-right:50%x25%"), ("open", "otherwise")]
+    for size, orientation in (((420, 240), 1), ((420, 240), 6), ((421, 241), 8), ((333, 240), 3), ((1261, 721), 6)):
+        assert sorted(look(size, orientation)) == expected
