@@ -23,7 +23,7 @@ from PIL import Image
 
 from operators.pictures.codec import FORMATS, Limits, decode
 from operators.pictures.colour import Samples
-from operators.pictures.formats import bmp, jpeg2000, jpeg_xl, png, tiff, tiff_strips, webp
+from operators.pictures.formats import bmp, jpeg2000, jpeg_xl, png, tiff, tiff_strips, vp8, webp
 from operators.pictures.formats.header import ORIENTATION_TAG, orientation_of
 from operators.pictures.formats.tiff_directory import Directory
 from operators.pictures.picture import Edited, Picture
@@ -46,8 +46,8 @@ JPEG_LOSS, WEBP_LOSS = (1.5, 36.0), (0.03, 20.0)
 
 It is a share of the variance of luma within the blocks, and a constant. A JPEG's size is kept by
 dropping and rounding coefficients, each by no more than itself; so the error cannot exceed the
-variance, while pixels in a wrong order are off by twice as much. WebP is coded at a high quality:
-errors measured on noise, stripes and photographs stay below half of what is allowed.
+variance, while pixels in a wrong order are off by twice as much. In a WebP, which is coded as
+finely as its source, the square of a quarter of the coarsest step is allowed beside them.
 """
 LOSSLESS_BY: dict[str, Callable[[memoryview | bytes], bool]] = {
     "WEBP": webp.is_lossless,
@@ -108,7 +108,7 @@ def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
             if old != new:
                 values = "" if name == "profile" else f": {new!r} instead of {old!r}"
                 return f"the written file has another {name}{values}"
-        coding = _coding(picture, source)
+        coding = _coding(picture, source, encoded)
         touched = _touched(edited.changed, coding)
         own = SecondDecoder("our own decoder", _by_ourselves, lambda stored: stored, raw=True)
         for decoder in (*second_decoders(picture, source), own):
@@ -125,7 +125,7 @@ def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
     decoded.
     """
     with timed("codec"):
-        if not _coding(edited.picture, source).whole:
+        if not _coding(edited.picture, source, encoded).whole:
             return None
         written, total, most = _by_ourselves(encoded, edited.picture), 0.0, 0
         for top in range(0, len(written), BAND):
@@ -133,7 +133,8 @@ def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
             off = np.abs(written[rows].astype(np.int32) - edited.picture.stored[rows])[~edited.changed[rows]]
             total, most = total + float(off.sum()), max(most, int(off.max(initial=0)))
     samples = int((~edited.changed).sum()) * written.shape[2]
-    return f"recoded: mean difference {total / max(1, samples):.2f}, largest {most} of {edited.picture.space.peak}"
+    figures = f"mean difference {total / max(1, samples):.2f}, largest {most} of {edited.picture.space.peak}"
+    return f"recoded: {figures}, {len(encoded) / len(source):.2f} times the bytes"
 
 
 def _by_ourselves(data: memoryview | bytes, picture: Picture) -> Samples:
@@ -320,8 +321,8 @@ def _description(format: str, data: memoryview | bytes) -> Description:
     return Description(header.width, header.height, header.frames, orientation, profile)
 
 
-def _coding(picture: Picture, source: memoryview | bytes) -> Coding:
-    """How the pixels of a file like the source may differ from those that were meant."""
+def _coding(picture: Picture, source: memoryview | bytes, encoded: bytes) -> Coding:
+    """How the pixels of an encoded file like the source may differ from those that were meant."""
     as_jpeg = _as_jpeg(picture.format, source)
     if as_jpeg is not None:
         file = FORMATS["JPEG"].header(as_jpeg).source
@@ -330,10 +331,19 @@ def _coding(picture: Picture, source: memoryview | bytes) -> Coding:
         rounding = max(steps) / 16 * (1 if len(file.layer) == 1 else 3)
         return Coding((8 * down, 8 * across), JPEG_LOSS, rounding, margin=max(down, across))
     if picture.format in LOSSLESS_BY and not LOSSLESS_BY[picture.format](source):
-        return Coding((WEBP_BLOCK, WEBP_BLOCK), WEBP_LOSS, whole=True)
+        step = _webp_step(encoded) if picture.format == "WEBP" else 0
+        return Coding((WEBP_BLOCK, WEBP_BLOCK), (WEBP_LOSS[0], WEBP_LOSS[1] + (step / 4) ** 2), step / 16, whole=True)
     if picture.format == "BMP":
         return Coding(None, rounding=bmp.rounding(source))
     return Coding(None, keyed=picture.format == "PNG" and picture.indexed is None and b"tRNS" in bytes(source))
+
+
+def _webp_step(encoded: bytes) -> int:
+    """The coarsest quantisation step of a lossy WebP; 0 if it cannot be read."""
+    try:
+        return vp8.AC_STEPS[vp8.steps_of(webp.frame_of(encoded)).coarsest]
+    except ValueError:
+        return 0
 
 
 def _as_jpeg(format: str, source: memoryview | bytes) -> memoryview | bytes | None:

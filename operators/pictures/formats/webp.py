@@ -1,8 +1,7 @@
 """WebP: every chunk of the source, unchanged and in order, around newly coded pixels (RFC 9649).
 
 A lossless file stays lossless, including the colours under full transparency. A lossy one is
-coded again as a whole: VP8 predicts every block from earlier ones, so that single blocks cannot
-be kept.
+coded again as a whole, as finely as it was, see `operators.pictures.formats.vp8`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Space, profile_to_apply
+from operators.pictures.formats import vp8
 from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
 
 PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
-LOSSY_QUALITY = 92
 LOSSLESS_EFFORT = 50
 """Effort of lossless coding, which Pillow takes as `quality`.
 
@@ -58,18 +57,26 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     """Write an edited picture as a WebP file.
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
-    - Result: the new file, lossless if the source is.
+    - Result: the new file, lossless if the source is. The pixels of a lossy one take at most 5%
+      more bytes, if any quality can achieve that.
     - Kept: every other chunk, and what follows them; every unchanged sample if the file is
       lossless.
     - Errors: OSError or ValueError if Pillow cannot write the pixels.
     """
     parts = list(chunks(bytes(source)))
-    lossless = is_lossless(source)
+    image = Image.fromarray(edited.stored)
+
+    def code(quality: int) -> tuple[bytes, bytes]:
+        file = _saved(image, lossless=False, quality=quality)
+        return file, frame_of(file)
+
     with timed("codec"):
-        buffer = io.BytesIO()
-        quality = LOSSLESS_EFFORT if lossless else LOSSY_QUALITY
-        Image.fromarray(edited.stored).save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)
-    pixels = [chunk for chunk in chunks(buffer.getvalue()) if chunk[0] in PIXELS]
+        if is_lossless(source):
+            new = _saved(image, lossless=True, quality=LOSSLESS_EFFORT)
+        else:
+            size = sum(len(data) for name, data in parts if name in PIXELS)
+            new = vp8.coded_as_finely(frame_of(source), vp8.MOST_GROWTH * size, code)
+    pixels = [chunk for chunk in chunks(new) if chunk[0] in PIXELS]
     result = []
     for name, data in parts:
         if name in PIXELS:
@@ -78,6 +85,18 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         else:
             result.append((name, data))
     return assembled(result) + bytes(source[8 + int.from_bytes(source[4:8], "little") :])
+
+
+def _saved(image: Image.Image, lossless: bool, quality: int) -> bytes:
+    """The pixels as a file by Pillow, without metadata."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)
+    return buffer.getvalue()
+
+
+def frame_of(source: memoryview | bytes) -> bytes:
+    """The frame of a lossy file; empty for a lossless one."""
+    return next((data for name, data in chunks(bytes(source)) if name == b"VP8 "), b"")
 
 
 def assembled(parts: list[tuple[bytes, bytes]]) -> bytes:
