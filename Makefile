@@ -8,7 +8,7 @@ SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common
 COUNT_PACKAGES := '/^Collecting/ { printf "\r\033[K  package %d: %s", ++n, $$2; fflush() } \
 	/^Installing/ { printf "\r\033[K  writing %d packages", n; fflush() } END { printf "\r\033[K  %d packages\n", n }'
 
-.PHONY: install demo test check faults bench bench-peers clean system-packages
+.PHONY: install demo test check faults fuzz bench bench-files bench-peers clean system-packages
 
 install: .venv/installed
 
@@ -54,6 +54,23 @@ test: check system-packages
 # Ten thousand images through a worker, a node, a driver and a storage that go away; `make test` takes 500.
 faults: install
 	CLEANPLATE_FAULT_IMAGES=10000 $(BIN)/python -m pytest -s tests/faults
+
+# Damaged headers of every format, ten minutes for each parser; `make test` takes forty examples.
+fuzz: install
+	CLEANPLATE_FUZZ_SECONDS=600 $(BIN)/python -m pytest -s -o timeout=0 tests/operators/pictures/test_fuzzed_headers.py
+
+# A forced edit of every picture in the packages and in Pillow's own tests, which only its source distribution holds.
+bench-files: install build/pillow/images
+	$(BIN)/python -m benchmarks.files build/pillow/images $$($(BIN)/python -c 'import PIL, pathlib; print(pathlib.Path(PIL.__file__).parents[1])') \
+		--report benchmarks/results/files.json
+
+build/pillow/images: constraints.txt
+	mkdir -p $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(@D)/tools pybind11
+	PYTHONPATH=$(@D)/tools $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary :all: --constraint constraints.txt --dest $(@D) pillow
+	tar --extract --gzip --directory $(@D) --file $(@D)/pillow-*.tar.gz --strip-components 2 --wildcards '*/Tests/images'
+	touch $@
 
 bench: install
 	$(BIN)/python -m benchmarks.throughput
