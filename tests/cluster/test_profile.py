@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.nodes import Node
-from cluster.profile import PROFILES, Machines, Profile, ProfileError, Stage, cores, laptop, load
+from cluster.profile import PROFILES, Machines, Profile, ProfileError, Stage, cores, fit_cluster, laptop, load
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
@@ -286,3 +286,17 @@ def test_a_wrong_profile_file_is_refused_in_one_line_that_names_the_fault(tmp_pa
     assert str(file) in str(refused.value)
     assert named in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(2, 1), (4, 2), (8, 6), (64, 56)])
+def test_the_laptops_profile_takes_the_cluster_that_it_finds(cpus: int, workers: int) -> None:
+    nodes = [Node({"CPU": cpus})]
+    fitted = fit_cluster(laptop(), nodes)
+    stages = ("fetch", "worker", "write")
+    assert fitted.refusal(stages, nodes) is None
+    assert fitted.stage("worker").pool == (1, workers)
+    tasks = fitted.stage("fetch")
+    most = workers * fitted.stage("worker").cpus + 2 * (tasks.tasks or 1) * tasks.cpus + 1
+    assert most <= cpus
+    assert fit_cluster(laptop().with_workers(3), nodes).stage("worker").pool == (3, 3)
+    assert fit_cluster(load("staged"), nodes) == load("staged")

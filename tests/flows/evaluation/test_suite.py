@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -116,3 +117,19 @@ def test_two_pictures_that_differ_only_in_format_are_refused(tmp_path: Path) -> 
     Image.new("RGB", (40, 30)).save(folder / "images" / "a.jpg")
     with pytest.raises(ValueError, match=r"a\.jpg and a\.png"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content.pop("name"), "suite.json has no key 'name'"),
+        (lambda content: content["entries"][0].pop("texts"), r"entry 0 \(a.png\) of suite.json has no key 'texts'"),
+        (lambda content: content["entries"][0].update(colour="red"), "unknown key 'colour'; the keys are file, set"),
+    ],
+)
+def test_a_missing_or_an_unknown_key_is_named(tmp_path: Path, change: Callable[..., object], words: str) -> None:
+    content = {"name": "s", "entries": [{"file": "a.png", "set": "tune", "bucket": "b", "prompt": "", "texts": []}]}
+    change(content)
+    (tmp_path / "suite.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=words):
+        load(tmp_path)
