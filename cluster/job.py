@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,11 +61,6 @@ def _connect() -> Any:
     for name in ("dashboard.modules.job.sdk", "dashboard.modules.dashboard_sdk", "_private.runtime_env.packaging"):
         logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)
     return Client()
-
-
-def has_address() -> bool:
-    """Whether the environment names a cluster: RAY_API_SERVER_ADDRESS or RAY_ADDRESS."""
-    return bool(os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS"))
 
 
 def fingerprint(entrypoint: str) -> str:

@@ -16,6 +16,7 @@ from operators.rows.schema import complete_rows
 from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
 from operators.storage import source_image
+from operators.storage.allowed import is_allowed, suggestion
 from operators.storage.parquet_images import is_cell
 
 
@@ -35,12 +36,16 @@ class Fetch(Operator):
     limits: Limits = Limits()
     threads: int = 8
     """Rows of one batch that are fetched at the same time."""
+    allow: tuple[str, ...] = ()
+    """The places from which rows may be read, see `operators.storage.allowed`; empty for any."""
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fetch the rows of one batch, several at a time."""
         return map_rows(complete_rows(batch), self.name, self.adds, self._fetch, threads=self.threads)
 
     def _fetch(self, row: Row) -> Additions:
+        if not is_allowed(row["uri"], self.allow):
+            raise Failure("source_not_allowed", f"it is not in what --allow names; {suggestion(row['uri'])} would allow it")
         size = row["size"]
         if size is None:
             with timed("io"):

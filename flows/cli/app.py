@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from flows.cli.edit import enlarge, erase, find, inpaint, run_file
 from flows.cli.errors import INTERRUPTED, errors
 from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evaluations, evaluate_suite
+from flows.cli.interruption import catch_signals, leave, was_interrupted
 from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.preview import preview
@@ -64,6 +65,7 @@ def main() -> None:
 
     Every error, also wrong usage and what nobody expected, is one line with a code.
     """
+    catch_signals()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
@@ -83,4 +85,6 @@ def main() -> None:
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         errors.print(f"error: unexpected: {line[:300]} (set {TRACEBACK_VARIABLE}=1 to see where)", markup=False)
         code = 1
+    if was_interrupted():
+        leave(code or 0)
     sys.exit(code or 0)

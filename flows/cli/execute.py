@@ -39,7 +39,7 @@ JSON_SECONDS = 1.0
 def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
     """Run a flow, and print its summary. Raises RunError, FlowError and ProfileError."""
     profile = load_profile(options)
-    settings = Options(seed, options.limit, options.fresh, options.intake)
+    settings = Options(seed, options.limit, options.fresh, options.intake, tuple(options.allow or ()))
     if options.dry_run:
         print_dry_run(flow, source, dest, profile, settings, options.json)
         return

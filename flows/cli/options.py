@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -22,17 +22,22 @@ from operators.pictures.previews.sweep import REDRAW
 from operators.pictures.provenance import Signing
 from operators.rows.failure import RunError
 from operators.storage.intake import Intake
+from operators.storage.names import given
 
 Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
+        callback=given,
         help="Folder, glob, or fsspec URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a `uri` "
         "column. Or Parquet files that contain the images (FILE.parquet#column=NAME if several columns hold images).",
     ),
 ]
 Dest = Annotated[
-    str, typer.Argument(metavar="DEST", help="Folder or URL to write images/, ledger/, run.json and report.html to.")
+    str,
+    typer.Argument(
+        metavar="DEST", callback=given, help="Folder or URL to write images/, ledger/, run.json and report.html to."
+    ),
 ]
 Preset = Annotated[str, typer.Option(help=f"Preset ladder of fills: {', '.join(PRESETS)}.")]
 Model = Annotated[
@@ -48,6 +53,13 @@ Detector = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the run. The seed of every region derives from it.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Process only the first N images of the listing.")]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Folder or URL from which the rows of a manifest may be read, such as s3://bucket/photos; may be repeated. "
+        "By default, only the folder, the bucket or the host of the manifest itself."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, instead of the number in the profile.")]
 
 
@@ -79,6 +91,7 @@ class RunOptions:
     ] = "laptop"
     limit: Limit = None
     workers: Workers = None
+    allow: Allow = None
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Remove what an earlier run has left in DEST, pictures included, and start over.")
     ] = False
@@ -107,17 +120,30 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class SizeOptions:
-    """Limits above which images are delivered unedited."""
+    """Limits above which images are not edited."""
 
     max_pixels: Annotated[int, typer.Option(min=1, help="Deliver images with more pixels than this unedited.")] = (
         Limits.max_pixels
     )
     max_bytes: Annotated[int, typer.Option(min=1, help="Deliver files with more bytes than this unedited.")] = Limits.max_bytes
+    max_scans: Annotated[int, typer.Option(min=1, help="Deliver JPEGs with more scans than this unedited.")] = Limits.max_scans
+    max_metadata_bytes: Annotated[
+        int, typer.Option(min=1, help="Refuse files whose texts and profiles unpack to more bytes than this.")
+    ] = Limits.max_metadata_bytes
+    max_frames: Annotated[int, typer.Option(min=1, help="Deliver animations with more frames than this unedited.")] = (
+        Limits.max_frames
+    )
+    max_directories: Annotated[
+        int, typer.Option(min=1, help="Deliver TIFFs with more directories (pages) than this unedited.")
+    ] = Limits.max_directories
+    max_decode_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Deliver images that take longer than this to decode unedited.")
+    ] = Limits.max_decode_seconds
 
     @property
     def limits(self) -> Limits:
         """The limits in the form that operators take."""
-        return Limits(self.max_pixels, self.max_bytes)
+        return Limits(**asdict(self))
 
 
 @dataclass(frozen=True)

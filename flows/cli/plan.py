@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +14,15 @@ from cluster import profile as profiles
 from cluster.nodes import GIBIBYTE
 from flows.cli.display import time_per_image
 from flows.cli.errors import errors, one_line_errors
-from flows.cli.options import Model, Preset
+from flows.cli.options import Allow, Model, Preset
+from flows.engine.settings import restricted
 from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
 from flows.planning.limits import limits, traffic_of
 from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, profile_yaml
 from flows.planning.sample import draw_sample, gpu_memory, measure_stages
 from operators.rows.failure import RunError
+from operators.storage.disposable import temporary_folder
 from operators.write import Write
 
 output = Console(highlight=False, soft_wrap=True)
@@ -41,6 +42,7 @@ def plan(
         list[str] | None, typer.Option(help="Price per hour, such as cpu=0.04 for a core or gpu=1.90 for a GPU.")
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write the balanced profile to.")] = Path("balanced.yaml"),
+    allow: Allow = None,
 ) -> None:
     """Estimate the hours and the cost of a run from a sample of SOURCE.
 
@@ -48,16 +50,16 @@ def plan(
     """
     with one_line_errors():
         prices, base_profile = parse_prices(price or []), profiles.load(profile)
-        with tempfile.TemporaryDirectory(prefix="cleanplate-plan-") as work:
-            flow = erase_text(Fills(rungs_of(preset, model))).then(Write(f"{work}/out"))
+        with temporary_folder("cleanplate-plan-") as work:
+            flow = restricted(erase_text(Fills(rungs_of(preset, model))), source, allow or ()).then(Write(f"{work}/out"))
             index_sample = draw_sample(source)
             measured = {}
             with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
                 task = bar.add_task("measuring", total=len(flow.stages(base_profile)))
-                for name, stage in measure_stages(flow, base_profile, index_sample.rows, Path(work)):
+                for name, stage in measure_stages(flow, base_profile, index_sample.rows, work):
                     measured[name] = stage
                     bar.update(task, description=name, advance=1)
-            traffic = traffic_of(index_sample.rows, Path(work) / "out", index_sample.listing_seconds)
+            traffic = traffic_of(index_sample.rows, work / "out", index_sample.listing_seconds)
         result = make_plan(flow, base_profile, measured, gpu_memory(), images)
         out.write_text(profile_yaml(result))
         output.print(stage_table(result))

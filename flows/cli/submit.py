@@ -94,10 +94,15 @@ def _run_as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
         from cluster import job as jobs
     except ImportError as error:
         raise RunError("package_missing", f"{error.name}; install cleanplate[cluster]") from None
+    from cluster.address import AddressError, NoAnswerError, check_job_server
     from cluster.working_dir import pack_working_dir, rename_values
 
-    if not jobs.has_address():
-        raise RunError("option_invalid", "RAY_ADDRESS must name the cluster's job server, such as http://127.0.0.1:8265")
+    try:
+        check_job_server()
+    except NoAnswerError as error:
+        raise RunError("job_server", str(error), 3) from None
+    except AddressError as error:
+        raise RunError("option_invalid", str(error)) from None
     names = {name: file.name for name, file in files.items()}
     flows = {
         f"{name}:{flow}": f"{names[name]}:{flow}"

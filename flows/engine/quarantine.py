@@ -28,6 +28,7 @@ import pyarrow as pa
 from cluster.bounds import Bounds
 from flows.engine.memory_limit import computes_on_gpu, limit_memory
 from operators.operator import Operator
+from operators.rows.deadline import allow_decoding_deadlines
 from operators.rows.failure import Failure
 from operators.rows.records import FailureRecord
 from operators.rows.schema import SCHEMA, add_columns, check_schema
@@ -166,6 +167,8 @@ class Child:
         assert self._process is not None
         status = self._process.wait()
         self.end()
+        if status == -signal.SIGALRM:
+            return ChildEnd(step, "decode_time_limit", "decoding took longer than the limit of the run")
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         if status == -signal.SIGKILL:
             return ChildEnd(step, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", may_retry=True)
@@ -212,6 +215,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
     from operators.models.threads import use_one_thread
 
     _die_with_parent()
+    allow_decoding_deadlines()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         operator, memory = pickle.loads(connection.recv_bytes())

@@ -21,10 +21,10 @@ from flows.engine.fill_column import FILLS, select_columns
 from flows.engine.forecast import LONG_RUN, Forecast, forecast
 from flows.engine.interruption import run_error_from
 from flows.engine.lost_nodes import NodeWatch
-from flows.engine.places import check_places
+from flows.engine.places import check_allowed, check_places
 from flows.engine.polling import batches_or_none
-from flows.engine.session import connect
-from flows.engine.settings import Options, check_settings, record, run_id
+from flows.engine.session import check_address, connect
+from flows.engine.settings import Options, check_settings, note_left_out, record, restricted, run_id
 from flows.engine.stages import stream
 from flows.flow import Flow
 from flows.telemetry.gauges import Gauges
@@ -35,7 +35,7 @@ from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
 from operators.storage import files as storage
-from operators.storage.listing import list_source, output_path
+from operators.storage.listing import list_source, output_path, require_images
 from operators.write import Write
 
 if TYPE_CHECKING:
@@ -88,19 +88,25 @@ def run(
     The flow's images are delivered by `Write`, unless the flow ends with an operator that commits
     rows itself.
 
+    A manifest as `source` may name only what `options.allow` does; see `operators.storage.allowed`.
+
     Calls `progress` after every block, and `say_forecast` before a long run on this machine starts.
-    Raises RunError: with exit code 2 for what the user must
-    correct, with 3 for a run that ended early and that the same command resumes. It also raises
+    Raises RunError: with exit code 2 for what the user must correct, with 3 for a run that ended
+    early and that the same command resumes. It also raises
     one with exit code 1, fills_failed, at the end of a run in which every fill of a rung ended
     with an error: its images are delivered and final, but the model does not work.
     """
+    check_address()
     check_places(source, dest)
     dest = storage.absolute(dest)
+    flow = restricted(flow, source, options.allow)
     ended = flow if flow.ends else flow.then(Write(dest))
     for operator in flow.operators:
         operator.check()
     try:
         storage.check_reachable(dest)
+        require_images(source, dest)
+        check_allowed(flow, source)
         for operator in flow.operators:
             operator.check_images(partial(_list_first_paths, source, dest, options))
         with _leave_no_trace(dest), Lease(dest).hold() as lease:
@@ -143,9 +149,10 @@ def _run(run: _Run) -> Summary:
         summary.listed = count
         run.report_progress()
 
-    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.intake)
+    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.intake, summary.left_out)
     if not recorded:
         record(run.flow, run.source, dest, run.profile, run.options)
+    left_out_changed = note_left_out(dest, summary.left_out)
     pending = _count_pending(dest, sizes)
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
     summary.counts_before = count_finished(dest, sizes)
@@ -157,7 +164,7 @@ def _run(run: _Run) -> Summary:
         _work(run, pending, sizes)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
-    report_is_current = not pending and storage.exists(report_uri(dest))
+    report_is_current = not pending and not left_out_changed and storage.exists(report_uri(dest))
     summary.report = report_uri(dest) if report_is_current else write_report(dest)
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))

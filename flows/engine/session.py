@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from cluster.address import AddressError, NoAnswerError, check_cluster_address
 from cluster.nodes import Node
 from cluster.profile import Profile, ProfileError, fit_cluster, load, shipped
 from flows.flow import Flow
 from operators.rows.failure import RunError, first_line
+from operators.storage.disposable import disposable_folder
 
 IDLE_MILLISECONDS = "60000"
 """How long Ray keeps an idle process.
@@ -32,6 +37,24 @@ the first stages back, and the run waits without end.
 """
 
 
+def check_address() -> None:
+    """Raise RunError quickly if RAY_ADDRESS is not the address of a cluster that answers.
+
+    The codes are option_invalid, and run_interrupted if nothing listens there. A process that is
+    connected already needs no address.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    ray = sys.modules.get("ray")
+    if not address or (ray is not None and ray.is_initialized()):
+        return
+    try:
+        check_cluster_address(address)
+    except NoAnswerError as error:
+        raise RunError("run_interrupted", str(error), 3) from None
+    except AddressError as error:
+        raise RunError("option_invalid", str(error)) from None
+
+
 def connect(flow: Flow, profile: Profile) -> Profile:
     """Connect to the Ray cluster that RAY_ADDRESS names, or start one here, with its output off.
 
@@ -39,7 +62,8 @@ def connect(flow: Flow, profile: Profile) -> Profile:
 
     Raises RunError profile_does_not_fit if the flow does not fit the cluster; for a Ray on this
     machine, before anything starts. Raises RunError run_interrupted if the cluster does not
-    answer.
+    answer. A Ray that starts here leaves no files behind, unless RAY_TMPDIR names a folder for
+    them.
     """
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -63,8 +87,10 @@ def connect(flow: Flow, profile: Profile) -> Profile:
                 "include_dashboard": False,
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
+            if "RAY_TMPDIR" not in os.environ:
+                os.environ["RAY_TMPDIR"] = str(disposable_folder("cleanplate-ray-"))
         try:
-            with _silence_stderr():
+            with _silence_stderr(), _keep_sigterm():
                 ray.init(**settings)
         # Ray raises ConnectionError if nobody answers, and a bare Exception if its own start
         # takes too long.
@@ -112,6 +138,17 @@ def ship_by_value(module: ModuleType) -> None:
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(module)
+
+
+@contextmanager
+def _keep_sigterm() -> Iterator[None]:
+    """Keep the caller's reaction to SIGTERM; Ray's own ends the process with a stack."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

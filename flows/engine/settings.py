@@ -9,17 +9,21 @@ import json
 import platform
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from cluster.profile import Profile
 from flows.flow import Flow
+from operators.fetch import Fetch
 from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.storage import files as storage
+from operators.storage.allowed import places_of
 from operators.storage.intake import Intake
+from operators.storage.left_out import LeftOut
 
 VERSIONS_RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow", "pypatchmatch", "rapidocr", "ray")
 
@@ -36,6 +40,27 @@ class Options:
     """Whether to discard an earlier run into the same destination and start over."""
     intake: Intake = Intake()
     """Which images of the source to process, and where to deliver them."""
+    allow: tuple[str, ...] = ()
+    """The places from which the rows of a manifest may be read; empty for the usual ones."""
+
+
+def restricted(flow: Flow, source: str, allow: Sequence[str] = ()) -> Flow:
+    """The flow, bound to what a manifest as SOURCE may read; see `operators.storage.allowed`."""
+    places = places_of(source, allow)
+    if not places:
+        return flow
+    return Flow(tuple(replace(each, allow=places) if isinstance(each, Fetch) else each for each in flow.operators))
+
+
+def note_left_out(dest: str, left_out: LeftOut) -> bool:
+    """Record in run.json what the listing left out; return whether that is news."""
+    uri = storage.join(dest, "run.json")
+    content = json.loads(storage.read(uri))
+    record = left_out.record()
+    if content.get("left_out") == record:
+        return False
+    storage.write(uri, json.dumps(content | {"left_out": record}, indent=2).encode())
+    return True
 
 
 def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool:

@@ -33,7 +33,8 @@ from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.failure import RunError
 from operators.rows.schema import SCHEMA, check_schema, complete_rows
-from operators.storage.listing import list_source, output_path
+from operators.storage.left_out import LeftOut
+from operators.storage.listing import list_source, no_images, output_path
 
 IMAGES = 48
 """Images of a sample at most."""
@@ -71,13 +72,14 @@ class Measured:
 def draw_sample(source: str) -> Sample:
     """Draw random images from the beginning of a listing; the same ones every time.
 
-    Raises RunError source_missing without images, and as the listing does.
+    Raises RunError no_images without images, and as the listing does.
     """
     start = time.perf_counter()
-    listed = list(islice(list_source(source, ""), LISTED))
+    left_out = LeftOut()
+    listed = list(islice(list_source(source, left_out=left_out), LISTED))
     seconds = (time.perf_counter() - start) / max(1, len(listed))
     if not listed:
-        raise RunError("source_missing", f"there are no images under {source}")
+        raise no_images(source, left_out)
     images = random.Random(0).sample(listed, min(IMAGES, len(listed)))
     columns = {
         "image_id": [image.image_id for image in images],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
@@ -19,6 +17,7 @@ from operators.rows.failure import Failure, RunError
 from operators.rows.regions import KEPT
 from operators.rows.schema import POLYGON
 from operators.storage import files as storage
+from operators.storage.disposable import temporary_folder
 
 FINDINGS = pa.schema(
     [
@@ -57,10 +56,10 @@ def export_findings(dest: str) -> None:
 
 
 def _export(dest: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "coco.json"
+    with temporary_folder("cleanplate-find-") as folder:
+        path = folder / "coco.json"
         with path.open("w", encoding="utf-8") as file:
-            annotations = Path(folder) / "annotations"
+            annotations = folder / "annotations"
             with annotations.open("w", encoding="utf-8") as rest:
                 file.write('{"info": {"description": "texts found by cleanplate"}, "images": [')
                 _write_all(dest, file, rest)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from operators.pictures.formats.header import open_image
 
@@ -28,15 +28,28 @@ def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None 
     return environment.get_template(template).render(**values)
 
 
+PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+"""Pillow converts a mode with premultiplied alpha only to that without."""
+
+
+def _in_rgb(picture: Image.Image) -> Image.Image:
+    straight = PREMULTIPLIED.get(picture.mode)
+    return (picture.convert(straight) if straight else picture).convert("RGB")
+
+
 def thumbnail(data: bytes, side: int) -> str:
     """Make an upright JPEG data URI of a picture, at most `side` pixels on each side.
 
-    `data` is the content of the picture's file. Raises OSError if it cannot be read.
+    `data` is the content of the picture's file. Raises OSError if it cannot be read or shown,
+    whatever the reason: no picture may stand in the way of a report.
     """
-    file = open_image(data)
-    file.draft(None, (2 * side, 2 * side))
-    picture = ImageOps.exif_transpose(file).convert("RGB")
-    picture.thumbnail((side, side))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
+    try:
+        file = open_image(data)
+        file.draft(None, (2 * side, 2 * side))
+        picture = _in_rgb(ImageOps.exif_transpose(file))
+        picture.thumbnail((side, side))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=85)
+    except Exception as error:
+        raise OSError(f"no thumbnail: {error}") from error
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -17,6 +17,8 @@ from operators.rows.failure import Failure
 from operators.rows.records import JsonObject
 from operators.storage import files as storage
 from operators.storage import source_image
+from operators.storage.left_out import REASONS
+from operators.storage.names import printable
 from operators.storage.parquet_images import is_cell
 
 THUMBNAIL = 480
@@ -61,6 +63,7 @@ def write_report(dest: str) -> str:
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in ("found", *TEXT_ENDS) if digest.texts[end]],
         failures=digest.failures.most_common(),
+        left_out=_left_out(run),
         rollbacks=digest.rollbacks.most_common(),
         fill_errors=[
             (rung, digest.fills.attempts[rung], errors, digest.fills.messages.get(rung, ""))
@@ -82,11 +85,24 @@ def report_uri(dest: str) -> str:
     return storage.join(dest, "report.html")
 
 
+def _left_out(run: JsonObject) -> list[tuple[str, int, str]]:
+    """What the listing left out: the reason in words, its number, and details or examples."""
+    return [
+        (
+            REASONS[reason],
+            entry["count"],
+            ", ".join(f"{detail} {count}" for detail, count in entry["by"].items())
+            or ", ".join(printable(path) for path in entry["examples"]),
+        )
+        for reason, entry in run.get("left_out", {}).items()
+    ]
+
+
 def _prepare_image(image: LedgerRow, dest: str) -> EditedImage:
     regions = image["regions"] or []
     accepted = [region for region in regions if region["state"] == "erased"]
     return EditedImage(
-        path=image["path"],
+        path=printable(image["path"]),
         link=_link(image["output_uri"], dest),
         before=_thumbnail(image["uri"]),
         after=_thumbnail(image["output_uri"]),

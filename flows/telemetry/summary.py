@@ -10,6 +10,8 @@ from flows.telemetry.progress import Pace, Progress
 from operators.ledger.counts import TEXT_ENDS, Counts
 from operators.rows.failure import CODES
 from operators.rows.fill_errors import FillCounts
+from operators.storage.left_out import LeftOut
+from operators.storage.names import printable
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Summary:
     """Time until the last block arrived."""
     fills: FillCounts = field(default_factory=FillCounts)
     """How the fills of this run went, by rung."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What is under the source and is no image, by reason."""
     report: str = ""
     """The address of the report; empty until it is written."""
     pace: Pace = field(default_factory=Pace)
@@ -80,7 +84,9 @@ class Summary:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         counts = ", ".join(filter(None, parts))
-        return " | ".join(part for part in (counts, texts, codes, *self.fills.lines(), pace, self.report) if part)
+        left_out = f"left out: {'; '.join(self.left_out.lines())}" if self.left_out.total else ""
+        parts = [counts, texts, codes, left_out, *self.fills.lines(), pace, printable(self.report)]
+        return " | ".join(part for part in parts if part)
 
     def figures(self) -> dict[str, Any]:
         """The figures of the last line, as JSON has them."""

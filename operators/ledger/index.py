@@ -25,6 +25,7 @@ from operators.ledger.id_lookup import Hashes, IdSet, IndexedIds, binary, hashes
 from operators.rows.schema import INDEX_SCHEMA
 from operators.storage import files as storage
 from operators.storage.intake import Intake
+from operators.storage.left_out import LeftOut
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import own_schema
 from operators.storage.source_image import SourceImage
@@ -86,21 +87,23 @@ def build(
     limit: int | None = None,
     report_listed: Callable[[int], None] = lambda listed: None,
     intake: Intake = Intake(),
+    left_out: LeftOut | None = None,
 ) -> dict[int, int]:
     """Add the images of SOURCE that the index lacks; return the rows by shard, old and new.
 
     Shards double from 64 to 4,096 rows, so that a small run is spread over workers and a large
     one has few files. A shard is written while the listing continues; memory use is a few shards
-    and 52 bytes per image. `report_listed` is called with the number of images listed so far.
-    Only the first occurrence of a URI counts. `intake` says which images are taken. Raises RunError
-    as `list_source` does, and Failure as the storage of the destination does.
+    and 52 bytes per image. `report_listed` is called with the number of images listed so far, and
+    `left_out` counts what was listed and is no image. Only the first occurrence of a URI counts.
+    `intake` says which images are taken. Raises RunError as `list_source` does, and Failure as the
+    storage of the destination does.
     """
     indexed, sizes = _read_indexed_ids(dest)
     seen, superseded = IdSet(), defaultdict[int, list[str]](list)
 
     def list_new() -> Iterator[SourceImage]:
         listed = 0
-        for images in _batch(islice(intake.of(list_source(source, dest)), limit), LOOKUP_BATCH):
+        for images in _batch(islice(intake.of(list_source(source, dest, left_out)), limit), LOOKUP_BATCH):
             uris = hashes(image.uri for image in images)
             for image, first, versions in zip(images, seen.new(uris), indexed.versions(uris), strict=True):
                 if not first:

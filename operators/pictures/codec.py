@@ -11,14 +11,19 @@ from typing import NamedTuple
 
 from PIL import UnidentifiedImageError
 
+from operators.pictures.burden import Limits, check_burden
 from operators.pictures.formats import bmp, gif, iso_media, jpeg, jpeg2000, jpeg_xl, png, tiff, webp
 from operators.pictures.formats.header import Header, decoding_failure, lift_pillow_limit, open_image
 from operators.pictures.picture import Edited, Picture
 from operators.pictures.previews.files import swept
 from operators.pictures.previews.sweep import REDRAW, Sweep
+from operators.rows.deadline import decoding_deadline
 from operators.rows.failure import Failure
+from operators.rows.signatures import picture_kind
 from operators.rows.table import Row
 from operators.rows.timing import timed
+
+__all__ = ["FORMATS", "FRAME_CACHE", "Format", "FrameCache", "Limits", "decode", "decode_reduced", "encode", "read_header"]
 
 
 @dataclass(frozen=True)
@@ -112,27 +117,23 @@ file.
 """
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The largest source that is decoded; a larger one fails before any pixel is decoded."""
-
-    max_pixels: int = 100_000_000
-    """Width times height."""
-    max_bytes: int = 256 * 1024 * 1024
-    """Size of the encoded file."""
-
-
 def read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
     """Read a file's format and header and check them before any pixel is decoded.
 
     Raises Failure: file_empty, bytes_over_limit, not_an_image, corrupt, truncated,
-    decompression_bomb, out_of_memory, pixels_over_limit, animated, multi_page or
-    mode_unsupported.
+    decompression_bomb, out_of_memory, pixels_over_limit, scans_over_limit, frames_over_limit,
+    directories_over_limit, animated, multi_page or mode_unsupported.
     """
     if len(data) == 0:
         raise Failure("file_empty", "0 bytes")
     if len(data) > limits.max_bytes:
         raise Failure("bytes_over_limit", f"{len(data)} bytes, limit {limits.max_bytes}")
+    check_burden(data, limits)
+    with decoding_deadline(limits.max_decode_seconds):
+        return _read_header(data, limits)
+
+
+def _read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Header]:
     lift_pillow_limit()
     format = format_of(data)
     if format is None:
@@ -168,6 +169,9 @@ def _unknown_format(data: memoryview | bytes) -> Failure:
     try:
         format = open_image(data).format
     except UnidentifiedImageError:
+        kind = picture_kind(data)
+        if kind is not None and kind not in FORMATS:
+            return Failure("mode_unsupported", f"{kind} files are not edited")
         return Failure("not_an_image", "no reader accepts its header")
     except Exception as error:
         return decoding_failure(error)
@@ -180,7 +184,8 @@ def decode(data: memoryview | bytes, limits: Limits) -> Picture:
     Raises Failure as `read_header` does, and truncated or corrupt for its pixel data.
     """
     format, header = read_header(data, limits)
-    return format.decode(header, data)
+    with decoding_deadline(limits.max_decode_seconds):
+        return format.decode(header, data)
 
 
 def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[int, int], float]) -> Picture | None:
@@ -190,7 +195,8 @@ def decode_reduced(data: memoryview | bytes, limits: Limits, factor: Callable[[i
     `decode` does.
     """
     format, header = read_header(data, limits)
-    return jpeg.decode_reduced(header, data, factor) if format is FORMATS["JPEG"] else None
+    with decoding_deadline(limits.max_decode_seconds):
+        return jpeg.decode_reduced(header, data, factor) if format is FORMATS["JPEG"] else None
 
 
 class Encoded(NamedTuple):

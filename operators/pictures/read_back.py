@@ -140,7 +140,8 @@ def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
 def _by_ourselves(data: memoryview | bytes, picture: Picture) -> Samples:
     """Pixels as `decode` reads them. Raises Failure."""
     width, height = picture.size
-    return decode(data, Limits(max_pixels=width * height, max_bytes=len(data))).stored
+    limits = Limits(width * height, len(data), max_scans=len(data), max_metadata_bytes=2**31, max_frames=2**31)
+    return decode(data, limits).stored
 
 
 class _Comparison:

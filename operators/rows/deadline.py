@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 _seconds_in: Callable[[str], float] | None = None
+_may_end = False
+"""Whether this process is one that can be lost."""
 _lock = threading.Lock()
 _deadlines: dict[int, float] = {}
 _numbers = itertools.count()
@@ -28,11 +30,18 @@ def keep_deadlines(seconds_in: Callable[[str], float] | None) -> None:
     With None, no deadline applies.
     """
     global _seconds_in
-    if _seconds_in is None and seconds_in is not None:
+    allow_decoding_deadlines(seconds_in is not None)
+    _seconds_in = seconds_in
+
+
+def allow_decoding_deadlines(allowed: bool = True) -> None:
+    """Declare whether this process can be lost, so that `decoding_deadline` may end it."""
+    global _may_end
+    if allowed and not _may_end:
         # Where standard error is not a file, no stacks are written.
         with suppress(ValueError, OSError, AttributeError):
             faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
-    _seconds_in = seconds_in
+    _may_end = allowed
 
 
 @contextmanager
@@ -44,9 +53,28 @@ def deadline(*operators: str, images: int = 1) -> Iterator[None]:
     if _seconds_in is None:
         yield
         return
+    with _end_after(images * sum(map(_seconds_in, operators))):
+        yield
+
+
+@contextmanager
+def decoding_deadline(seconds: float) -> Iterator[None]:
+    """Limit the enclosed decoding of one picture, in a process that can be lost.
+
+    Any other process, such as a user's own, is left alone.
+    """
+    if not _may_end:
+        yield
+        return
+    with _end_after(seconds):
+        yield
+
+
+@contextmanager
+def _end_after(seconds: float) -> Iterator[None]:
     number = next(_numbers)
     with _lock:
-        _deadlines[number] = time.monotonic() + images * sum(map(_seconds_in, operators))
+        _deadlines[number] = time.monotonic() + seconds
         _set_timer()
     try:
         yield

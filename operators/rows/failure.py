@@ -34,7 +34,12 @@ CODES: dict[str, Code] = {
     "not_an_image": Code(FAILED, False, "the bytes are not in a readable image format"),
     "truncated": Code(FAILED, False, "the image data ends early"),
     "corrupt": Code(FAILED, False, "the image data contradicts itself, for example by a wrong checksum"),
-    "decompression_bomb": Code(FAILED, False, "a small file unpacks to far more data than an image of its size can hold"),
+    "decompression_bomb": Code(
+        FAILED, False, "a small file, or its texts and profiles, unpack to far more data than an image of its size can hold"
+    ),
+    "source_not_allowed": Code(
+        FAILED, False, "a manifest names a place that `--allow` does not name, or a server leads to one"
+    ),
     "key_missing": Code(FAILED, False, "the source does not contain the object"),
     "mask_missing": Code(SKIPPED, False, "there is no mask file for the image"),
     "mask_unreadable": Code(SKIPPED, False, "the mask file cannot be decoded or differs in size from the image"),
@@ -44,6 +49,10 @@ CODES: dict[str, Code] = {
     "multi_page": Code(SKIPPED, False, "the file contains several pages"),
     "pixels_over_limit": Code(SKIPPED, False, "the image has more pixels than the limit of the run"),
     "bytes_over_limit": Code(SKIPPED, False, "the file has more bytes than the limit of the run"),
+    "scans_over_limit": Code(SKIPPED, False, "a JPEG has more scans than the limit of the run"),
+    "frames_over_limit": Code(SKIPPED, False, "an animation has more frames than the limit of the run"),
+    "directories_over_limit": Code(SKIPPED, False, "a TIFF has more directories than the limit of the run"),
+    "decode_time_limit": Code(SKIPPED, False, "decoding took longer than the limit of the run"),
     "mode_unsupported": Code(
         SKIPPED, False, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import uuid
@@ -14,6 +15,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from operators.rows.failure import RunError
+from operators.storage.names import to_path
+from operators.storage.redirects import open_session
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
 
 COPY_BYTES = 8 * 1024 * 1024
@@ -38,17 +41,22 @@ WRITING: Mapping[str, Mapping[str, Any]] = {"s3": {"chunksize": PART_BYTES}, "s3
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a path or URL, and the path inside it.
 
-    A name that contains `#` or `%` is taken literally. Listings and metadata of object stores are
+    A name that contains `#`, `%` or `?versionId=` is taken literally, and a local one that is no
+    UTF-8 is spelt as `operators.storage.names` says. Listings and metadata of object stores are
     never cached, because another worker may have just written there.
     """
     if is_local(uri):
-        return LocalFileSystem(), os.path.abspath(uri.removeprefix("file://"))
+        return LocalFileSystem(), os.path.abspath(to_path(uri.removeprefix("file://")))
     kind = uri.partition("://")[0]
     settings = fsspec.config.conf.get(kind, {})
-    options = {name: {**defaults, **settings.get(name, {})} for name, defaults in OPTIONS.get(kind, {}).items()}
-    files = fsspec.filesystem(kind, use_listings_cache=False, **options)
+    options: dict[str, Any] = {name: {**defaults, **settings.get(name, {})} for name, defaults in OPTIONS.get(kind, {}).items()}
     if kind in OPTIONS:
+        files = _literal_s3()(use_listings_cache=False, **options)
         files.retries = 1  # botocore and `with_retries` already retry
+    else:
+        if kind in ("http", "https"):
+            options["get_client"] = open_session
+        files = fsspec.filesystem(kind, use_listings_cache=False, **options)
     return files, str(files._strip_protocol(uri))
 
 
@@ -87,6 +95,26 @@ def absolute(uri: str) -> str:
     return os.path.abspath(uri.removeprefix("file://")) if is_local(uri) else uri
 
 
+@functools.cache
+def _literal_s3() -> type[Any]:
+    """The class of S3 file systems, whose keys may contain `?versionId=` like any other text."""
+    from s3fs import S3FileSystem
+
+    class LiteralS3FileSystem(S3FileSystem):  # type: ignore[misc]
+        """S3 whose keys are taken as they are."""
+
+        def split_path(self, path: str) -> tuple[str, str, str | None]:
+            """The bucket and the key of a path; s3fs would take a part of the key as a version."""
+            trailing = path[len(path.rstrip("/")) :]
+            stripped = self._strip_protocol(path).lstrip("/")
+            if "/" not in stripped:
+                return stripped, "", None
+            bucket, key = self._find_bucket_key(stripped)
+            return bucket, key + trailing, None
+
+    return LiteralS3FileSystem
+
+
 def scheme(uri: str) -> str:
     """The kind of store of a URI, such as `s3`; empty for a path on this machine."""
     return "" if is_local(uri) else uri.partition("://")[0]
@@ -117,6 +145,17 @@ def read(uri: str) -> bytes:
 
     def call() -> bytes:
         data: bytes = files.cat_file(path, **READING.get(scheme(uri), {}))
+        return data
+
+    return with_retries(uri, call)
+
+
+def read_head(uri: str, length: int) -> bytes:
+    """The first `length` bytes of an object that is not empty. Raises Failure as `read` does."""
+    files, path = filesystem(uri)
+
+    def call() -> bytes:
+        data: bytes = files.cat_file(path, start=0, end=length)
         return data
 
     return with_retries(uri, call)

@@ -1,86 +1,181 @@
 """Listing a SOURCE one image at a time: a folder, an object-store prefix, a glob or a manifest.
 
-The order depends only on the listed images, so the first N images are the same every time.
+The order depends only on the listed images, so the first N images are the same every time. A file
+of a folder or prefix is an image if its name says so or, under any other name, if its content is a
+picture. Whatever else is there is counted; see `operators.storage.left_out`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from operators.rows.failure import RunError
+from operators.rows.failure import Failure, RunError
+from operators.rows.signatures import HEAD_BYTES, picture_kind
 from operators.storage import files as storage
+from operators.storage.left_out import HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut
+from operators.storage.local_listing import hidden_name, local_files
 from operators.storage.manifest import is_manifest, manifest_rows
+from operators.storage.names import printable, to_path, to_text
 from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
 from operators.storage.source_image import SourceImage
 
 NEWER = (".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx")
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", *NEWER)
-"""The file names that a folder or prefix lists as images; a glob or a manifest lists any name."""
+"""The endings of the formats that are edited; masks may have them too."""
+PICTURE_EXTENSIONS = (
+    *EXTENSIONS,
+    *(".apng", ".dib", ".mpo", ".jpf", ".j2c"),
+)
+"""The file names that a folder or prefix lists as images unseen; others are looked into.
+
+A glob or a manifest lists any name.
+"""
+HEADS_AT_ONCE = 32
+"""Remote files whose first bytes are asked for at the same time."""
 
 
 SPELLINGS = {"": "%empty", ".": "%dot", "..": "%dotdot"}
 """How an output path spells segments that some storages drop or resolve."""
 
 
-def list_source(source: str, excluded: str) -> Iterator[SourceImage]:
+def list_source(source: str, excluded: str = "", left_out: LeftOut | None = None) -> Iterator[SourceImage]:
     """Every image of a folder, prefix, glob or manifest, one at a time.
 
-    Images under `excluded` are left out, except those of a manifest. Raises RunError
-    source_missing if nothing is found, manifest_invalid, and access_denied or storage_error
-    according to the storage's answer.
+    Images under `excluded` are left out, except those of a manifest; everything else that is left
+    out is counted in `left_out`. Raises RunError source_missing if nothing is there,
+    manifest_invalid, and access_denied or storage_error according to the storage's answer.
     """
     if is_manifest(source):
         yield from manifest_rows(source, manifest_files(source))
         return
-    excluded_prefix, glob = _location(excluded).rstrip("/") + "/", _is_glob(source)
-    for image in _list_glob(source) if glob else _list_objects(source):
-        if (glob or image.path.lower().endswith(EXTENSIONS)) and not _location(image.uri).startswith(excluded_prefix):
-            yield image
+    left_out = LeftOut() if left_out is None else left_out
+    if _is_glob(source):
+        yield from _list_glob(source, excluded, left_out)
+    else:
+        yield from _only_pictures(_list_objects(source, excluded, left_out), left_out)
+
+
+def require_images(source: str, excluded: str = "") -> None:
+    """Raise RunError no_images, with the reason, if a SOURCE has no image."""
+    left_out = LeftOut()
+    if next(list_source(source, excluded, left_out), None) is None:
+        raise no_images(source, left_out)
+
+
+def no_images(source: str, left_out: LeftOut) -> RunError:
+    """The error of a SOURCE without images, which says what is there instead."""
+    reason = "; ".join(left_out.lines()) or ("the manifest has no rows" if is_manifest(source) else "it is empty")
+    return RunError("no_images", f"0 images in {printable(source)}: {reason}")
+
+
+def _only_pictures(files: Iterator[SourceImage], left_out: LeftOut) -> Iterator[SourceImage]:
+    """The files that are pictures by name or content, in the same order; others are counted.
+
+    The first bytes of remote files are read several at a time.
+    """
+    waiting: deque[tuple[SourceImage, Future[bool] | None]] = deque()
+    pool: ThreadPoolExecutor | None = None
+    try:
+        for file in files:
+            if file.path.lower().endswith(PICTURE_EXTENSIONS):
+                waiting.append((file, None))
+            elif storage.is_local(file.uri):
+                if _looks_like_picture(file, left_out):
+                    yield file
+                continue
+            else:
+                pool = pool or ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="heads")
+                waiting.append((file, pool.submit(_looks_like_picture, file, left_out)))
+            while waiting and (len(waiting) > 2 * HEADS_AT_ONCE or _is_known(waiting[0][1])):
+                yield from _taken(*waiting.popleft())
+        while waiting:
+            yield from _taken(*waiting.popleft())
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+
+def _is_known(answer: Future[bool] | None) -> bool:
+    return answer is None or answer.done()
+
+
+def _taken(file: SourceImage, answer: Future[bool] | None) -> list[SourceImage]:
+    return [file] if answer is None or answer.result() else []
+
+
+def _looks_like_picture(file: SourceImage, left_out: LeftOut) -> bool:
+    """Whether a file's first bytes are those of a picture; if not, it is counted.
+
+    Raises RunError if the storage does not answer.
+    """
+    try:
+        head = storage.read_head(file.uri, HEAD_BYTES) if file.size else b""
+    except Failure as failure:
+        if failure.code == "storage_error":
+            raise RunError(failure.code, failure.message, 3) from failure
+        left_out.add(UNREADABLE, file.path)
+        return False
+    if picture_kind(head) is not None:
+        return True
+    left_out.add(NOT_PICTURE, file.path, _ending(file.path))
+    return False
+
+
+def _ending(path: str) -> str:
+    """The ending of a file's name in lower case, such as `.txt`."""
+    ending = os.path.splitext(path)[1].lower()
+    return printable(ending) if 1 < len(ending) <= 12 else "without an ending"
 
 
 def manifest_files(source: str) -> Iterator[SourceImage]:
     """The files of a manifest: one, or all that a glob matches. Raises RunError."""
     source = re.sub(r"#column=.+$", "", source)
-    yield from _list_glob(source) if _is_glob(source) else _list_objects(source)
+    yield from _list_glob(source, "", LeftOut()) if _is_glob(source) else _list_objects(source, "", LeftOut())
 
 
 def _is_glob(source: str) -> bool:
-    return "*" in source or "?" in source
+    """Whether a SOURCE is a pattern; a file or folder with exactly this name is none."""
+    return ("*" in source or "?" in source) and not (storage.is_local(source) and os.path.lexists(_local_path(source)))
 
 
-def _list_objects(source: str) -> Iterator[SourceImage]:
-    return _list_local(source) if storage.is_local(source) else _list_remote(source)
+def folder_of(source: str) -> str:
+    """The folder before the first wildcard of a SOURCE; the SOURCE itself without one."""
+    if not _is_glob(source):
+        return source
+    return re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
 
 
-def _location(uri: str) -> str:
-    return os.path.abspath(uri.removeprefix("file://")) if storage.is_local(uri) else uri
-
-
-def _list_local(source: str) -> Iterator[SourceImage]:
-    root = _location(source)
-    if os.path.isfile(root):
-        yield _local_file(root, os.path.basename(root))
+def _list_objects(source: str, excluded: str, left_out: LeftOut) -> Iterator[SourceImage]:
+    """Every object that is neither hidden nor under `excluded`; hidden ones are counted."""
+    if storage.is_local(source):
+        yield from local_files(
+            _local_path(source), _local_path(excluded) if storage.is_local(excluded) and excluded else "", left_out
+        )
         return
-    if not os.path.isdir(root):
-        raise RunError("source_missing", f"there is no {source}")
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file() and not entry.name.startswith(".") and entry.name.isprintable():
-                    yield _local_file(entry.path, os.path.relpath(entry.path, root))
+    start = excluded.rstrip("/") + "/" if excluded else None
+    for image in _list_remote(source):
+        if start is not None and image.uri.startswith(start):
+            continue
+        if name := hidden_name(image.path):
+            left_out.add(HIDDEN, image.path, name)
+        else:
+            yield image
 
 
-def _local_file(file: str, path: str) -> SourceImage:
-    status = os.stat(file)
-    return SourceImage(file, path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+def _local_path(uri: str) -> str:
+    """The absolute path of a local SOURCE or DEST."""
+    return os.path.abspath(to_path(uri.removeprefix("file://")))
+
+
+def location(uri: str) -> str:
+    """A SOURCE or DEST in the spelling in which what it holds is listed."""
+    return to_text(_local_path(uri)) if storage.is_local(uri) else uri
 
 
 def _list_remote(source: str) -> Iterator[SourceImage]:
@@ -92,7 +187,7 @@ def _list_remote(source: str) -> Iterator[SourceImage]:
         name = str(info["name"])
         if name.endswith("/") or info.get("type") == "directory":
             continue
-        path = name[len(root) :].lstrip("/") or name.rpartition("/")[2]
+        path = name[len(root) :].removeprefix("/") or name.rpartition("/")[2]
         yield SourceImage(f"{protocol}://{name}", path, int(info["size"] or 0), _version(info))
     if empty:
         raise RunError("source_missing", f"there is nothing under {source}")
@@ -116,23 +211,23 @@ def _read_infos(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any
         raise RunError(code, failure.message, 2 if code == "source_missing" else 3) from error
 
 
-def _list_glob(source: str) -> Iterator[SourceImage]:
+def _list_glob(source: str, excluded: str, left_out: LeftOut) -> Iterator[SourceImage]:
     """Objects whose path matches a pattern.
 
-    Their paths are relative to the folder before the first wildcard.
+    Their paths are relative to the folder before the first wildcard. What does not match was not
+    asked for, so it is not counted.
     """
-    folder = re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pattern = re.compile(
-        "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", _location(source)))
+        "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", location(source))), re.DOTALL
     )
     matched = False
-    for image in _list_objects(folder):
-        if pattern.fullmatch(_location(image.uri)):
+    for image in _list_objects(folder_of(source), excluded, left_out):
+        if pattern.fullmatch(image.uri):
             matched = True
             yield image
     if not matched:
-        raise RunError("source_missing", f"nothing matches {source}")
+        raise RunError("source_missing", f"nothing matches {printable(source)}")
 
 
 def output_path(path: str) -> str:

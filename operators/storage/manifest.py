@@ -84,6 +84,11 @@ def _split_column(source: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else (source, None)
 
 
+def without_column(source: str) -> str:
+    """A SOURCE without its `#column=` suffix."""
+    return _split_column(source)[0]
+
+
 def is_manifest(source: str) -> bool:
     """Whether a SOURCE names a manifest or a glob of manifests."""
     return _split_column(source)[0].lower().endswith(tuple(FORMATS))

@@ -6,13 +6,15 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from operators.pictures.picture import TURNS
 from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
 ORIENTATION_TAG = 0x0112
+LARGEST_TEXT = 2**31 - 1
+"""The largest number that zlib takes as the limit of a result."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,18 @@ class Header:
 
 
 def lift_pillow_limit() -> None:
-    """Let Pillow open pictures of any size in this process.
+    """Let Pillow open pictures of any size, with texts of any length, in this process.
 
     Pillow warns above `Image.MAX_IMAGE_PIXELS` (89 megapixels unless changed) and refuses
     pictures of twice that. A run sets its own limit, `Limits.max_pixels`, which may be higher and
     which `read_header` checks before any pixel is decoded; so Pillow's limit would only reject
     pictures that the run allows. Pillow has one setting for the whole process and all its
     threads. Therefore decoding lifts the limit when it opens a file, importing a module leaves it
-    alone, and it is never set back, because another thread may be decoding.
+    alone, and it is never set back, because another thread may be decoding. The same holds for
+    its limits of a PNG's texts, in whose place stands `Limits.max_metadata_bytes`.
     """
     Image.MAX_IMAGE_PIXELS = None
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = LARGEST_TEXT
 
 
 def open_image(data: memoryview | bytes, *formats: str) -> Image.Image:

@@ -75,8 +75,6 @@ COMPONENTS = ("Y", "Cb", "Cr", "K")
 """The names that `jpeglib` gives to a file's components, whatever they are."""
 Plane = npt.NDArray[np.float32]
 Coefficients = npt.NDArray[np.int16]
-SHARED_MEMORY = Path("/dev/shm")
-"""A file system in memory on Linux."""
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -358,12 +356,21 @@ COSINES = _cosines()
 
 @contextmanager
 def _temporary_file(content: bytes) -> Iterator[Path]:
-    """A temporary file for a library that needs a path, in memory if the system allows it."""
-    folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
-    handle, name = tempfile.mkstemp(suffix=".jpg", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """A temporary file for a library that needs a path.
+
+    On Linux it lies in memory and has no name in any folder, so that nothing is left of it when
+    this process is killed.
+    """
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("picture")
+        try:
+            path = Path(f"/proc/self/fd/{handle}")
+            path.write_bytes(content)
+            yield path
+        finally:
+            os.close(handle)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.jpg"
+        path.write_bytes(content)
+        yield path

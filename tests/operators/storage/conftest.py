@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import fsspec
 import pytest
 
 from operators.storage import files as storage
@@ -27,9 +26,9 @@ def front(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyS3]:
     """
     with front_of(os.environ["AWS_ENDPOINT_URL"]) as front:
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
-        fsspec.filesystem("s3").clear_instance_cache()
+        storage.filesystem("s3://")[0].clear_instance_cache()
         yield front
-    fsspec.filesystem("s3").clear_instance_cache()
+    storage.filesystem("s3://")[0].clear_instance_cache()
 
 
 @pytest.fixture

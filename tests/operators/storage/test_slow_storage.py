@@ -68,12 +68,12 @@ def test_a_store_that_is_gone_for_a_while_fails_nothing(front: FlakyS3, bucket: 
 def test_a_wrong_address_is_reported_quickly(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(storage, "FIRST_CONTACT_SECONDS", 1)
-    fsspec.filesystem("s3").clear_instance_cache()
+    storage.filesystem("s3://")[0].clear_instance_cache()
     start = time.monotonic()
     with pytest.raises(Failure, match="storage_error"):
         storage.check_reachable("s3://anything/here")
     assert time.monotonic() - start < storage.FIRST_CONTACT_SECONDS + 8
-    fsspec.filesystem("s3").clear_instance_cache()
+    storage.filesystem("s3://")[0].clear_instance_cache()
 
 
 def test_requests_slow_down_when_the_store_asks_for_it(front: FlakyS3, bucket: str) -> None:
