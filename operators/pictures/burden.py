@@ -42,7 +42,7 @@ def check_burden(data: memoryview | bytes, limits: Limits) -> None:
     The codes are scans_over_limit, decompression_bomb (texts and profiles), frames_over_limit and
     directories_over_limit. A damaged file passes: its decoder says what is wrong.
     """
-    view = memoryview(data)
+    view = memoryview(data).cast("B")  # the bytes of an Arrow buffer have a sign
     start = bytes(view[:12])
     check = next((check for signature, check in _CHECKS if start.startswith(signature)), None)
     if check is not None:

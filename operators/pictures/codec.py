@@ -166,12 +166,12 @@ def _unknown_format(data: memoryview | bytes) -> Failure:
     The code is not_an_image, mode_unsupported for a format that is not edited, or that of
     `decoding_failure`.
     """
+    kind = picture_kind(data)
+    if kind is not None and kind not in FORMATS:
+        return Failure("mode_unsupported", f"{kind} files are not edited")
     try:
         format = open_image(data).format
     except UnidentifiedImageError:
-        kind = picture_kind(data)
-        if kind is not None and kind not in FORMATS:
-            return Failure("mode_unsupported", f"{kind} files are not edited")
         return Failure("not_an_image", "no reader accepts its header")
     except Exception as error:
         return decoding_failure(error)

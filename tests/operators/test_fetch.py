@@ -105,3 +105,11 @@ def test_an_image_inside_a_parquet_file_meets_the_byte_limit(tmp_path):
     pq.write_table(pa.table({"image": [b"123456"]}), tmp_path / "in.parquet")
     done = Fetch(limits=Limits(max_bytes=5)).apply(index_rows(f"{tmp_path}/in.parquet#row=0&column=image"))
     assert codes(done) == ["bytes_over_limit"]
+
+
+def test_a_row_outside_of_the_allowed_places_is_not_read_and_its_neighbours_are(three, tmp_path):
+    rows = index_rows("file:///etc/passwd", three[0], "http://127.0.0.1:1/a.png", f"{tmp_path}/../a.png")
+    done = Fetch(allow=(str(tmp_path),)).apply(rows)
+    assert codes(done) == ["source_not_allowed", None, "source_not_allowed", "source_not_allowed"]
+    assert done["bytes"].to_pylist() == [None, b"first", None, None]
+    assert "--allow names; /etc would allow it" in done["failure"][0].as_py()["message"]

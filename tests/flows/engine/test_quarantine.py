@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from cluster.bounds import Bounds
 from flows.engine.quarantine import KILLS_BELIEVED, work_isolated
@@ -18,6 +21,7 @@ from flows.flow import Flow
 from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.operator import Chain, Operator
+from operators.pictures.codec import Limits, decode
 from operators.rows.failure import Failure
 from operators.rows.schema import check_schema
 from operators.rows.table import Additions, Row, map_rows
@@ -46,6 +50,22 @@ class Killed(Operator):
             Path(self.times).write_text(kills_left[1:])
             os.kill(os.getpid(), signal.SIGKILL)
         return {"width": 1}
+
+
+@dataclass(frozen=True)
+class Decoding(Operator):
+    """Decodes every picture within a time limit."""
+
+    reads: ClassVar[tuple[str, ...]] = ("bytes",)
+    adds: ClassVar[tuple[str, ...]] = ("width",)
+    seconds: float = 0.5
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        return map_rows(batch, self.name, self.adds, self._work)
+
+    def _work(self, row: Row) -> Additions:
+        picture = decode(row.data("bytes") or b"", Limits(max_scans=10**6, max_decode_seconds=self.seconds))
+        return {"width": picture.size[0]}
 
 
 @dataclass(frozen=True)
@@ -94,6 +114,21 @@ def test_a_poison_ends_its_row_and_passes_through_what_follows(rows: Callable[..
     assert codes(result) == [None, "worker_crashed", None, "time_limit", "memory_limit"]
     assert result["verdict"].to_pylist() == ["untouched", "rolled_back", "untouched", "rolled_back", "rolled_back"]
     assert {failure["operator"] for failure in result["failure"].to_pylist() if failure} == {"decoder"}
+
+
+def test_a_decoding_that_takes_too_long_is_skipped_with_its_code(tmp_path: Path, index_rows: Callable[..., pa.Table]) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((800, 800), 90).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    (tmp_path / "slow.jpg").write_bytes(data[:last] + data[last:end] * 2000 + data[end:])
+    (tmp_path / "quick.jpg").write_bytes(data)
+    fetched = Flow((Fetch(),)).run(index_rows(tmp_path / "quick.jpg", tmp_path / "slow.jpg"))
+    start = time.monotonic()
+    result = work_isolated(Chain((Decoding(), Compose())), fetched, BOUNDS)
+    assert codes(result) == [None, "decode_time_limit"]
+    assert result["verdict"].to_pylist() == ["untouched", "skipped"]
+    assert time.monotonic() - start < 30
 
 
 def test_a_row_that_failed_before_is_not_touched(rows: Callable[..., pa.Table]) -> None:

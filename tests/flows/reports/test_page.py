@@ -7,7 +7,9 @@ import io
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from flows.reports import page
@@ -111,3 +113,16 @@ def test_what_is_no_picture_raises_oserror(damage: str) -> None:
     data = {"empty": b"", "words": b"these are words", "half": whole[: len(whole) // 2]}[damage]
     with pytest.raises(OSError):
         thumbnail(data, 32)
+
+
+def test_a_picture_with_premultiplied_alpha_has_a_thumbnail(tmp_path: Path) -> None:
+    grey = np.full((40, 60, 2), 128, np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", extrasamples=["assocalpha"])
+    assert Image.open(tmp_path / "a.tif").mode == "La"
+    assert thumbnail((tmp_path / "a.tif").read_bytes(), 20).startswith("data:image/jpeg;base64,")
+
+
+@pytest.mark.parametrize("data", [b"", b"words", b"II*\0\x08\0\0\0\xff\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+def test_a_picture_that_cannot_be_shown_raises_one_kind_of_error(data: bytes) -> None:
+    with pytest.raises(OSError):
+        thumbnail(data, 20)

@@ -54,3 +54,14 @@ def test_after_the_work_nothing_is_ended():
 
 def test_without_deadlines_nothing_is_ended():
     assert run("keep_deadlines(None)\nwith deadline('quick'): time.sleep(1)")[:2] == (0, "")
+
+
+def test_a_decoding_that_hangs_is_ended_in_a_process_that_can_be_lost():
+    setup = "from operators.rows.deadline import decoding_deadline\n"
+    hang = f"with decoding_deadline(0.5):\n    {HANG_WITH_THE_LOCK}"
+    assert run(setup + hang)[0] == -signal.SIGALRM
+
+
+def test_a_process_of_the_user_is_never_ended():
+    setup = "from operators.rows.deadline import decoding_deadline\nkeep_deadlines(None)\n"
+    assert run(setup + "with decoding_deadline(0.3): time.sleep(1)")[:2] == (0, "")

@@ -1,0 +1,57 @@
+"""The kind of a picture by its first bytes, on files that other programs write."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from operators.rows.signatures import HEAD_BYTES, picture_kind
+
+WRITTEN_BY_PILLOW = {
+    "JPEG": "JPEG",
+    "PNG": "PNG",
+    "GIF": "GIF",
+    "WEBP": "WEBP",
+    "TIFF": "TIFF",
+    "BMP": "BMP",
+    "JPEG2000": "JPEG2000",
+    "PPM": "PNM",
+    "ICO": "ICO",
+    "DDS": "DDS",
+    **({"AVIF": "AVIF"} if features.check("avif") else {}),
+}
+
+
+@pytest.mark.parametrize("format", WRITTEN_BY_PILLOW)
+def test_a_picture_is_known_by_its_content(format: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(buffer, format)
+    assert picture_kind(buffer.getvalue()[:HEAD_BYTES]) == WRITTEN_BY_PILLOW[format]
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIF"),
+        (b"\0\0\0\x1cftypisom\0\0\0\0isommp41avc1", None),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JXL"),
+        (b"\xff\x0a\x7a\x43\x04\x08\x88\x90\x03", "JXL"),
+        (b"8BPS\0\1\0\0\0\0\0\0\0\3", "PSD"),
+        (b"II*\0\x10\0\0\0CR\2\0", "TIFF"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", None),
+        (b"BM is a short word in a text file that is no bitmap at all", None),
+        (b"P1 of the report is the first page", None),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None),
+        (b"%PDF-1.7\n", None),
+        (b"PK\3\4\x14\0\0\0", None),
+        (b"\0\0\1\0 not an icon at all, but this", None),
+        (b"", None),
+        (b"\xff", None),
+    ],
+)
+def test_what_only_begins_like_a_picture_is_none(head: bytes, kind: str | None) -> None:
+    assert picture_kind(head) == kind
