@@ -17,9 +17,9 @@ from flows.cli.display import duration, show_progress
 from flows.cli.errors import errors
 from flows.cli.options import RunOptions
 from flows.engine.forecast import Forecast
-from flows.engine.places import check_places
+from flows.engine.places import check_allowed, check_places
 from flows.engine.run import run
-from flows.engine.settings import Options, check_settings
+from flows.engine.settings import Options, check_settings, restricted
 from flows.flow import Flow
 from flows.telemetry.summary import Summary
 from operators.inpaint import Inpaint
@@ -27,7 +27,8 @@ from operators.ledger import ledger
 from operators.ledger.id_lookup import IdSet, hashes
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
-from operators.storage.listing import list_source
+from operators.storage.left_out import LeftOut
+from operators.storage.listing import list_source, require_images
 from operators.write import Write
 
 WORKERS_PER_CORE = 4
@@ -140,11 +141,13 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     Raises what `run` raises before it starts.
     """
     check_places(source, dest)
-    dest = storage.absolute(dest)
+    dest, flow, left_out = storage.absolute(dest), restricted(flow, source, options.allow), LeftOut()
     for operator in flow.operators:
         operator.check()
     try:
         storage.check_reachable(dest)
+        require_images(source, dest)
+        check_allowed(flow, source)
         earlier = storage.exists(storage.join(dest, "run.json"))
         if earlier and not options.fresh:
             check_settings(flow if flow.ends else flow.then(Write(dest)), source, dest, options)
@@ -153,7 +156,7 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
             for shard in ledger.files_by_shard(dest):
                 done.new(hashes(ledger.done_ids(dest, shard)))
         images = size = unknown = new = 0
-        for image in islice(options.intake.of(list_source(source, dest)), options.limit):
+        for image in islice(options.intake.of(list_source(source, dest, left_out)), options.limit):
             images += 1
             new += sum(done.new(hashes([image.image_id])))
             size += max(image.size, 0)
@@ -161,11 +164,12 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
     figures = {"images": images, "to_do": new, "bytes": size, "images_of_unknown_size": unknown, "dest": dest}
+    figures["left_out"] = left_out.record()
     if as_json:
         print_json("dry_run", figures)
         return
     operators = ", ".join(dict.fromkeys(operator.name for operator in flow.operators))
     before = f", {images - new:,} done before" if images > new else ""
-    print(
-        f"{images:,} images, {size / 1e6:,.1f} MB{before}; {new:,} would go through {operators} to {dest}; nothing was written"
-    )
+    left = f"; left out: {'; '.join(left_out.lines())}" if left_out.total else ""
+    work = f"{new:,} would go through {operators} to {dest}"
+    print(f"{images:,} images, {size / 1e6:,.1f} MB{before}; {work}; nothing was written{left}")

@@ -96,6 +96,7 @@ class Summary:
             "verdicts": dict(_add_counts(self.counts_before.verdicts, self.verdicts)),
             "texts": dict(_add_counts(self.counts_before.texts, self.texts)),
             "failures": dict(_add_counts(self.counts_before.failures, self.failures)),
+            "left_out": self.left_out.record(),
             "seconds": round(self.seconds, 3),
             "report": self.report,
         }

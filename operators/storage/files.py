@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from operators.rows.failure import RunError
-from operators.storage.names import to_path
+from operators.storage.names import to_path, to_text
 from operators.storage.redirects import open_session
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
 
@@ -92,7 +92,7 @@ def check_scheme(uri: str) -> None:
 
 def absolute(uri: str) -> str:
     """A path on this machine as an absolute one; a URL as it is."""
-    return os.path.abspath(uri.removeprefix("file://")) if is_local(uri) else uri
+    return to_text(os.path.abspath(to_path(uri.removeprefix("file://")))) if is_local(uri) else uri
 
 
 @functools.cache
@@ -367,6 +367,6 @@ def remove_empty_folders(uri: str) -> None:
     An object store has no folders.
     """
     if is_local(uri):
-        for folder, _, _ in os.walk(absolute(uri), topdown=False):
+        for folder, _, _ in os.walk(to_path(absolute(uri)), topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)

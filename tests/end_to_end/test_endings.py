@@ -26,7 +26,7 @@ MOST_SECONDS = 120
 def source(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small pictures."""
     folder = tmp_path_factory.mktemp("endings")
-    for number in range(6):
+    for number in range(12):  # more than a run without Ray takes
         pictures.plain(number, (64, 48)).save(folder / f"{number}.png")
     return folder
 
