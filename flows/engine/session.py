@@ -142,13 +142,21 @@ def ship_by_value(module: ModuleType) -> None:
 
 @contextmanager
 def _keep_sigterm() -> Iterator[None]:
-    """Keep the caller's reaction to SIGTERM; Ray's own ends the process with a stack."""
+    """Keep the caller's reaction to SIGTERM, also while Ray starts.
+
+    Ray's own ends the process with a stack, or without a word while it starts.
+    """
     before = signal.getsignal(signal.SIGTERM)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
     try:
         yield
+    except SystemExit:
+        before(signal.SIGTERM, None)
+        raise
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_a_run_counts_what_is_no_image_in_its_last_line_run_json_and_report(
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    name = os.fsdecode(b"caf\xe9\xe2\x80\xaf.png")
+    name = os.fsdecode(b"r\xe9sum\xe2\x80\xaf.png")
     (folder / name).write_bytes((source / "0.png").read_bytes())
     (folder / "notes.txt").write_text("words")
     (folder / "loop").symlink_to("loop")

@@ -25,7 +25,7 @@ STRANGE = [
     "mark\u200e.png",
     "line\nbreak.png",
     "private\U0010ffe9.png",
-    os.fsdecode(b"caf\xe9.png"),
+    os.fsdecode(b"r\xe9sum.png"),
     os.fsdecode(b"dir\xff/\xfe.png"),
 ]
 
@@ -186,7 +186,7 @@ def test_a_text_file_as_source_has_no_images(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_star_that_exists_is_no_pattern(tmp_path: Path) -> None:
-    put(tmp_path, "what?/a*.png", "whats/b.png")
+    put(tmp_path, "what?/a*.png", "which/b.png")
     assert listed(tmp_path / "what?")[0] == ["a*.png"]
 
 
