@@ -20,7 +20,8 @@ from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, take_sample
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
-from operators.rows.failure import RunError, failure_of, first_line
+from operators.rows.failure import Failure, RunError, failure_of, first_line
+from operators.storage.allowed import is_allowed, places_of
 from operators.storage.listing import list_source
 from operators.vision.image_encoder import image_encoder, prepared
 
@@ -135,9 +136,11 @@ def audit(
     nothing_measured if no file could be read.
     """
     use_one_thread()
-    result = Audit(source, models)
+    result, places = Audit(source, models), places_of(source)
     for item in islice(list_source(source, excluded), limit):
         try:
+            if not is_allowed(item.uri, places):
+                raise Failure("source_not_allowed", "it is outside of the manifest's folder, bucket or host")
             result.measured.append(_measure(item.path, take_sample(item, models.autoencoder, models.embed)))
         except Exception as error:
             result.failures[failure_of(error).code] += 1
