@@ -238,7 +238,21 @@ def guest(
         files.pipe_file(f"{bucket}/{name}", encode(pictures.strip(1), "PNG"))
     uris = ["s3://open/a.png", "s3://open/none.png", "s3://closed/b.png", "/no/such/file.png"]
     pq.write_table(pa.table({"uri": uris}), root / "list.parquet")
-    command = ("erase", root / "list.parquet", root / "out", "--preset", "fast", "--accept", "best", "--workers", 1)
+    command = (
+        "erase",
+        root / "list.parquet",
+        root / "out",
+        "--preset",
+        "fast",
+        "--accept",
+        "best",
+        "--workers",
+        1,
+        "--allow",
+        "s3://",
+        "--allow",
+        "/no/such",
+    )
     ended = cleanplate(*command, environment=s3.guest)
     return Guest(ended, {str(row["uri"]): row for row in ledger.read(str(root / "out")).to_pylist()})
 

@@ -113,8 +113,9 @@ def test_the_index_knows_keys_by_their_etag(moved: Moved) -> None:
 def test_a_second_run_does_nothing(moved: Moved) -> None:
     assert (moved.second.code, moved.second.err) == (0, "")
     verdicts, texts, *_ = moved.first.out.removeprefix("6 images, ").split(" | ")
-    assert (
-        moved.second.out == f"6 images, 6 done before, {verdicts} | {texts} | not_an_image 1 | s3://results/run/report.html\n"
+    assert moved.second.out == (
+        f"6 images, 6 done before, {verdicts} | {texts} | not_an_image 1 | left out: not pictures 1 (.txt 1) | "
+        "s3://results/run/report.html\n"
     )
     assert not moved.second.used_ray
     rewritten = {key for key, state in moved.objects_after.items() if moved.objects.get(key) != state}
