@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from flows.cli.errors import one_line_errors
-from flows.cli.options import Detector, SizeOptions, Source, with_options
+from flows.cli.options import Allow, Detector, SizeOptions, Source, with_options
 from flows.cli.selection import SelectOptions
+from flows.engine.settings import restricted
 from flows.find_text import look_for_text
 from flows.preview import look_at, render_preview
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
-from operators.storage.listing import list_source
+from operators.storage.listing import list_source, require_images
 
 
 @with_options
@@ -25,14 +26,16 @@ def preview(
     detector: Detector = "",
     limit: Annotated[int, typer.Option(min=1, help="Look at the first N images of the listing.")] = 12,
     out: Annotated[str, typer.Option(help="File or URL of the page.")] = "preview.html",
+    allow: Allow = None,
 ) -> None:
     """Show what would go and what would stay in the first images of SOURCE, on one page."""
     with one_line_errors():
         choice = select.choice(source)
-        flow = look_for_text(limits=size.limits, detector=detector, choice=choice)
+        flow = restricted(look_for_text(limits=size.limits, detector=detector, choice=choice), source, allow or ())
         for operator in flow.operators:
             operator.check()
         try:
+            require_images(source, out)
             images = islice(list_source(source, out), limit)
             sheets = list(look_at(flow, images, size.limits))
             storage.write(out, render_preview(source, sheets).encode())
