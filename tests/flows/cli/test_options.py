@@ -111,10 +111,10 @@ def test_help_shows_every_option_of_a_group_once_with_its_default(camera: tuple[
 FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed")
 RUNS = (
     *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
-    *("--dry-run", "--quiet", "--json"),
+    *("--dry-run", "--quiet", "--json", "--allow"),
 )
 FILE = ("--previews", "--c2pa-key", "--c2pa-cert")
-SIZE = ("--max-pixels", "--max-bytes")
+SIZE = tuple(f"--max-{name}" for name in "pixels bytes scans metadata-bytes frames directories decode-seconds".split())
 SELECTING = "only keep kind script zone not-zone height width size angle opacity score most rules no-text regions no-detect"
 SELECT = tuple(f"--{name}" for name in SELECTING.split())
 
@@ -124,7 +124,7 @@ SELECT = tuple(f"--{name}" for name in SELECTING.split())
     [
         ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
-        ("preview", {"--detector", "--limit", "--out", *SIZE, *SELECT}),
+        ("preview", {"--detector", "--limit", "--out", "--allow", *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE, *FILE[1:]}),
         ("run", {*RUNS}),
