@@ -226,7 +226,10 @@ def test_other_settings_into_the_same_destination_are_refused(
 
 
 @pytest.mark.usefixtures("no_ray")
-def test_another_source_into_the_same_destination_is_refused(copy_of_finished: Path, tmp_path: Path) -> None:
+def test_another_source_into_the_same_destination_is_refused(
+    copy_of_finished: Path, pictures: Pictures, tmp_path: Path
+) -> None:
+    pictures.plain(1, (16, 16)).save(tmp_path / "a.png")
     with pytest.raises(RunError, match="settings_changed") as refused:
         run(QUALITY, str(tmp_path), str(copy_of_finished), laptop())
     assert refused.value.exit_code == 2
@@ -242,11 +245,12 @@ def test_a_missing_source_leaves_the_destination_free_for_the_right_one(finished
 
 
 @pytest.mark.usefixtures("no_ray")
-def test_an_empty_folder_is_a_finished_run_of_no_images(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_and_nothing_is_created(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    summary = run(FAST, str(tmp_path / "in"), str(tmp_path / "out"), laptop())
-    assert (summary.total, summary.worked) == (0, 0)
-    assert (tmp_path / "out" / "report.html").is_file()
+    with pytest.raises(RunError, match=r"^no_images: 0 images in .*: it is empty$") as refused:
+        run(FAST, str(tmp_path / "in"), str(tmp_path / "out"), laptop())
+    assert refused.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_ray")
