@@ -18,6 +18,7 @@ from flows.ladder import PRESETS, rungs_of
 from operators.decisions import gate
 from operators.models.registry import resolve
 from operators.rows.failure import RunError
+from operators.storage.files import check_scheme
 
 Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
 Sets = Annotated[
@@ -194,6 +195,7 @@ def audit_boundaries(
         from flows.audit.audit import audit, load_models
         from flows.audit.report import table, write_audit
 
+        check_scheme(source)
         with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
             task = bar.add_task("images", total=None)
             result = audit(

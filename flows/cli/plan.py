@@ -23,6 +23,7 @@ from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, p
 from flows.planning.sample import draw_sample, gpu_memory, measure_stages
 from operators.rows.failure import RunError
 from operators.storage.disposable import temporary_folder
+from operators.storage.files import check_scheme
 from operators.write import Write
 
 output = Console(highlight=False, soft_wrap=True)
@@ -52,6 +53,7 @@ def plan(
         prices, base_profile = parse_prices(price or []), profiles.load(profile)
         with temporary_folder("cleanplate-plan-") as work:
             flow = restricted(erase_text(Fills(rungs_of(preset, model))), source, allow or ()).then(Write(f"{work}/out"))
+            check_scheme(source)
             index_sample = draw_sample(source)
             measured = {}
             with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:

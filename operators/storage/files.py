@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import known_implementations
 
 from operators.rows.failure import RunError
 from operators.storage.names import to_path, to_text
@@ -61,6 +62,8 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 
 PACKAGES: Mapping[str, str] = {
+    "s3": "s3",
+    "s3a": "s3",
     "gs": "google",
     "gcs": "google",
     "az": "azure",
@@ -69,6 +72,9 @@ PACKAGES: Mapping[str, str] = {
     "adl": "azure",
 }
 """The extra of this package that reaches a kind of store."""
+
+FIRST_SEGMENTS = frozenset(("local", *known_implementations))
+"""How the paths of absolute URIs of a manifest begin: `local`, or the kind of store."""
 
 
 def check_scheme(uri: str) -> None:
@@ -83,7 +89,7 @@ def check_scheme(uri: str) -> None:
         fsspec.get_filesystem_class(kind)
     except ImportError:
         extra = PACKAGES.get(kind)
-        install = f"install cleanplate[{extra}]" if extra else str(fsspec.registry.known_implementations[kind].get("err", ""))
+        install = f"install cleanplate[{extra}]" if extra else str(known_implementations[kind].get("err", ""))
         raise RunError("package_missing", f"{uri}: {install}") from None
     except ValueError:
         known = "a path, s3://, gs://, az://, https:// or another URL that fsspec knows"

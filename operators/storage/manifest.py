@@ -204,8 +204,15 @@ def _read_records(file: SourceImage, table: _Table, names: list[str]) -> Iterato
 
 
 def _manifest_path(uri: str) -> str:
-    """The path for a URI of a manifest: scheme, bucket and key, or `local` and the whole path."""
+    """The path for a URI of a manifest.
+
+    A relative path stays as it is, unless it begins like those of other URIs: an absolute path is
+    `local` and the path, and a URL its scheme, bucket and key.
+    """
     if storage.is_local(uri):
+        path = posixpath.normpath(uri)
+        if "://" not in uri and not path.startswith(("/", "..")) and path.partition("/")[0] not in storage.FIRST_SEGMENTS:
+            return path
         return f"local/{storage.filesystem(uri)[1].lstrip('/')}"
     scheme, _, rest = uri.partition("://")
     return f"{scheme}/{rest}"

@@ -21,7 +21,9 @@ from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
 from operators.ledger import index, ledger
 from operators.rows.failure import RunError
+from operators.storage.files import check_scheme
 from operators.storage.intake import Intake
+from operators.storage.listing import list_source
 from tests.fixtures.cli import Invoke
 from tests.flows.cli.conftest import AssertRefused
 
@@ -160,6 +162,29 @@ def test_a_column_names_the_outputs_of_a_manifest(ray_here: None, source: Path, 
         with pytest.raises(RunError, match=f"manifest_invalid: .*{problem}"):
             run_here(manifest, tmp_path / "wrong", Options(intake=intake))
         assert not (tmp_path / "wrong").exists()
+
+
+def test_an_image_of_a_manifest_keeps_its_relative_path(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uris = ["in/a.png", "./in/sub/b.jpg", str(source / "a.png"), "local/a.png", "../x.png", "s3/a.png", "s3://bucket/a.png"]
+    (tmp_path / "list.csv").write_text("uri\n" + "\n".join(uris) + "\n")
+    paths = [image.path for image in list_source("list.csv", "")]
+    here = str(tmp_path).lstrip("/")
+    assert paths == [
+        *("in/a.png", "in/sub/b.jpg", f"local/{here}/in/a.png", f"local/{here}/local/a.png"),
+        *(f"local/{here.rpartition('/')[0]}/x.png", f"local/{here}/s3/a.png", "s3/bucket/a.png"),
+    ]
+    assert len(set(paths)) == len(paths)
+
+
+def test_a_storage_names_what_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(kind: str) -> None:
+        raise ImportError(kind)
+
+    monkeypatch.setattr("fsspec.get_filesystem_class", missing)
+    for place, words in (("s3://a", r"cleanplate\[s3\]"), ("gs://a", r"cleanplate\[google\]"), ("sftp://a", "paramiko")):
+        with pytest.raises(RunError, match=f"package_missing: {place}: .*{words}"):
+            check_scheme(place)
 
 
 def test_a_forecast_is_the_mean_of_a_sample_over_the_workers(source: Path, tmp_path: Path) -> None:
