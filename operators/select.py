@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.masks.geometry import bounding_box, rasterised
+from operators.masks.geometry import bounding_box, covers, rasterised
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.arrays import Pixels
@@ -23,7 +23,7 @@ from operators.rows.schema import SCHEMA
 from operators.rows.table import Additions, Row, map_rows
 from operators.selection.measures import Length
 from operators.selection.rules import OTHERWISE, Decision, Rules, Selection, Text
-from operators.vision.line_reading import MARGIN, LineReading, read_line
+from operators.vision.line_reading import LineReading, read_around, read_line
 from operators.vision.recogniser import recogniser, recogniser_identity, upright_turn
 
 KEPT_BY_RULE = "kept_by_rule"
@@ -33,7 +33,9 @@ TOO_MUCH = "too_much"
 """The reasons of a text that stays: a rule keeps it, no rule erases it, it cannot be read surely
 enough to know that no rule keeps it, or the rules would erase too much of the picture.
 """
-LEAST_CONFIDENCE = 0.75
+SHARED = 0.25
+"""Share of a text that another one covers, from which both have letters in common."""
+LEAST_CONFIDENCE = 0.8
 """Mean probability of the characters (0..1) below which a text may say what a rule keeps."""
 MOST = "most"
 """The name of the bound of the area, in the place of a rule's name."""
@@ -124,7 +126,7 @@ class Select(Operator):
         for region, is_new in zip(row.regions, undecided, strict=True):
             record = region.record()
             records += self._decide(record, rules, frame, rgb) if is_new else [record]
-        return {"regions": _within(records, Length.parse(rules.most), frame)}
+        return {"regions": _within(_beside_kept(records, rules.protecting), Length.parse(rules.most), frame)}
 
     def _decide(self, record: RegionRecord, rules: Rules, frame: tuple[int, int], rgb: Any) -> list[RegionRecord]:
         """The record with its decision, or one record for each part of its line."""
@@ -152,21 +154,30 @@ class Select(Operator):
 
     def _parts(self, text: Text, reading: LineReading, rules: Rules, rgb: Any) -> list[Part]:
         """The parts of a line by what becomes of them."""
-        decisions = rules.decide(_with_reading(text, reading))
-        protecting = rules.protecting
-        if protecting and not any(decision.rule in protecting for decision in decisions):
-            again = read_line(rgb(), reading.polygon, MARGIN)
-            kept = [each for each in rules.decide(_with_reading(text, again)) if each.rule in protecting]
-            if kept:
-                return [Part(0, 0, kept[0], KEPT_BY_RULE)]
-            erased = any(decision.action == "erase" for decision in decisions)
-            if erased and max(reading.confidence, again.confidence) < LEAST_CONFIDENCE:
-                return [Part(0, 0, Decision("keep", decisions[0].rule), UNSURE_READING)]
-        parts = runs(reading.text, decisions)
+        parts = runs(reading.text, rules.decide(_with_reading(text, reading)))
+        erased = any(part.decision.action == "erase" for part in parts)
+        if rules.protecting and erased:
+            if reading.confidence < LEAST_CONFIDENCE:
+                return [Part(0, 0, Decision("keep", parts[0].decision.rule), UNSURE_READING)]
+            for around in read_around(rgb(), reading.polygon):
+                decisions = rules.decide(_with_reading(text, around))
+                kept = [(number, each) for number, each in enumerate(decisions) if each.rule in rules.protecting]
+                parts = [_protected(part, parts, reading, around, kept) for part in parts]
         if len(parts) > 1 and not reading.can_be_parted:
-            kept_parts = [part for part in parts if part.decision.action == "keep"]
-            return kept_parts[:1] or parts[:1]
+            return [part for part in parts if part.decision.action == "keep"][:1] or parts[:1]
         return parts
+
+
+def _protected(
+    part: Part, parts: Sequence[Part], reading: LineReading, around: LineReading, kept: Sequence[tuple[int, Decision]]
+) -> Part:
+    """A part that goes, kept if more of its line says something there that a rule keeps."""
+    if part.decision.action == "keep":
+        return part
+    is_all = len(parts) == 1 or not reading.can_be_parted
+    polygon = reading.polygon if is_all else reading.part(part.start, part.end)
+    rule = next((decision for number, decision in kept if around.is_beside(number, polygon)), None)
+    return part if rule is None else replace(part, decision=rule, reason=KEPT_BY_RULE)
 
 
 def text_of(record: RegionRecord, frame: tuple[int, int]) -> Text:
@@ -219,6 +230,27 @@ def _reason_of(decision: Decision) -> str | None:
 def _decided(record: RegionRecord, part: Part) -> RegionRecord:
     kept = part.decision.action == "keep"
     return {**record, "state": KEPT if kept else OPEN, "reason": part.reason, "rule": part.decision.rule}
+
+
+def _beside_kept(records: list[RegionRecord], protecting: Collection[str]) -> list[RegionRecord]:
+    """The records, with those kept that share their letters with one that a rule keeps.
+
+    The detector may see a part of a text once more, as a text by itself.
+    """
+    kept = [record for record in records if record["state"] == KEPT and record["rule"] in protecting]
+
+    def twin(record: RegionRecord) -> RegionRecord | None:
+        own = record["polygons"][0]
+        others = (
+            other for other in kept if covers(other["polygons"][0], own, SHARED) or covers(own, other["polygons"][0], SHARED)
+        )
+        return next(others, None) if record["state"] == OPEN and record["kind"] == "text" else None
+
+    twins = [twin(record) for record in records]
+    return [
+        record if other is None else {**record, "state": KEPT, "reason": KEPT_BY_RULE, "rule": other["rule"]}
+        for record, other in zip(records, twins, strict=True)
+    ]
 
 
 def _within(records: list[RegionRecord], most: Length, frame: tuple[int, int]) -> list[RegionRecord]:

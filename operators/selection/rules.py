@@ -102,7 +102,7 @@ class Conditions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     text: Annotated[tuple[str, ...], BeforeValidator(_check_patterns)] = ()
-    """Regular expressions that match what is read, or a part of it."""
+    """Regular expressions that match what is read, or a part of it, in upper or lower case."""
     kind: Annotated[tuple[str, ...], _one_of(KINDS)] = ()
     script: Annotated[tuple[str, ...], _one_of(tuple(SCRIPTS))] = ()
     zone: Annotated[tuple[str, ...], _check_with(Zone.parse)] = ()
@@ -166,7 +166,11 @@ class Conditions(BaseModel):
         result = [True] * count
         if self.text:
             result = _both(
-                result, _inside([span for pattern in self.text for span in matches(re.compile(pattern), text.read)], text.read)
+                result,
+                _inside(
+                    [span for pattern in self.text for span in matches(re.compile(pattern, re.IGNORECASE), text.read)],
+                    text.read,
+                ),
             )
         if self.kind and text.kind not in self.kind:
             result = _both(
@@ -251,6 +255,8 @@ class Rules(BaseModel):
 
     def must_read(self, text: Text) -> bool:
         """Whether the decision about a text depends on what is read there."""
+        if text.kind != "text" or not self.needs_reading:
+            return False
         for rule in self.rules:
             if not rule.conditions.holds_anywhere(text):
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,8 +24,13 @@ STACKED = 1.8
 """Ratio of sides from which an upright rectangle may hold letters that stand on each other."""
 STEEP = 0.8
 """Sine of the least angle of such a rectangle."""
-MARGIN = 4
-"""Pixels around the line that the second reading sees."""
+AROUND = ((2.0, -0.1), (3.0, 0.15))
+"""How much more of a line is read at its ends, and above and below it, in heights of the line.
+
+The first reading leaves out the lines above and below, the second has all of tall letters.
+"""
+EDGE = 0.15
+"""How far beside a part of a line a character may be placed that stands in it, in heights."""
 TRIMMED = 0.15
 """Share of a line's height at its top and bottom that may show its neighbours."""
 GAP_CONTRAST = 0.3
@@ -44,8 +50,11 @@ class LineReading:
 
     @property
     def text(self) -> str:
-        """The characters read, each a single one, so that places and characters correspond."""
-        return "".join(character.text[0] for character in self.characters)
+        """The characters read, each a single one, so that places and characters correspond.
+
+        Full-width letters and signs are those of usual width.
+        """
+        return "".join(unicodedata.normalize("NFKC", character.text[0])[:1] for character in self.characters)
 
     @property
     def confidence(self) -> float:
@@ -57,6 +66,19 @@ class LineReading:
     def can_be_parted(self) -> bool:
         """Whether the line was read along its long side."""
         return self.turns in (0, 2) and self.line is not None
+
+    def is_beside(self, number: int, polygon: Polygon) -> bool:
+        """Whether a character stands in a polygon that is a part of this line, or at its edge.
+
+        Any character may, if the line was read along its short side.
+        """
+        if not self.can_be_parted:
+            return True
+        turn, (width, height) = upright_turn(self.polygon)
+        along = np.asarray(polygon) @ turn[0, :2] + turn[0, 2]
+        place = self.characters[number].place * width
+        place = width - place if self.turns == 2 else place
+        return bool(along.min() - EDGE * height <= place <= along.max() + EDGE * height)
 
     def part(self, start: int, end: int) -> list[list[float]]:
         """The polygon of the characters from `start` to before `end`.
@@ -84,6 +106,21 @@ class LineReading:
         columns = int(self.line.shape[1])
         left, right = (round(each.place * columns) for each in (before[-1], after[0]))
         return _middle_of_gap(self.line, left, right) * (width / columns)
+
+
+def read_around(rgb: Pixels, polygon: Polygon) -> list[LineReading]:
+    """What the line says of which a polygon may be only a part, read once for each of AROUND.
+
+    The detector's box may end in the middle of a word, so more of the line is read at both ends.
+    """
+    turn, (width, height) = upright_turn(polygon)
+    readings = []
+    for beyond, above in AROUND:
+        left, top, right, bottom = -beyond * height, -above * height, width + beyond * height, (1 + above) * height
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        wide = (corners - turn[:, 2]) @ np.linalg.inv(turn[:, :2]).T
+        readings.append(read_line(rgb, [[float(x), float(y)] for x, y in wide]))
+    return readings
 
 
 def read_line(rgb: Pixels, polygon: Polygon, margin: int = 0) -> LineReading:

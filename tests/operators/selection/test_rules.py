@@ -62,6 +62,7 @@ def test_only_rules_that_a_text_can_meet_make_it_be_read() -> None:
     assert rules(prices, otherwise="keep").must_read(low)
     assert not rules({"keep": {"zone": "top:100%x50%"}}, {"erase": {"text": "x"}}).must_read(LINE)
     assert not rules({"erase": {"kind": "mark"}}, otherwise="keep").must_read(LINE)
+    assert not rules({"erase": {"text": "x"}}).must_read(replace(LINE, kind="mark"))
 
 
 def test_an_opacity_bounds_what_has_one() -> None:
