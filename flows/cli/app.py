@@ -14,6 +14,7 @@ from flows.cli.edit import enlarge, erase, find, inpaint, run_file
 from flows.cli.errors import INTERRUPTED, errors
 from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evaluations, evaluate_suite
 from flows.cli.interruption import catch_signals, leave, was_interrupted
+from flows.cli.marks import marks
 from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.preview import preview
@@ -37,6 +38,7 @@ app.command("find")(find)
 app.command("preview")(preview)
 app.command("inpaint")(inpaint)
 app.command("enlarge")(enlarge)
+app.command("marks")(marks)
 app.command("run")(run_file)
 app.command("evaluate")(evaluate_suite)
 app.command("calibrate")(calibrate_gate)

@@ -1,0 +1,242 @@
+"""From the statistics of a collection to its marks: which places recur, and what lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.marks.mark import Mark, Search
+from operators.marks.separation import LEAST_ALPHA, common_edges, groups, separate, significance
+from operators.marks.statistics import ANCHORS, BY_WIDTH, NATIVE, SIDES, WIDTH, Sample, Statistics, place_of
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.box import Box
+from operators.rows.overlay import Plane
+
+LEAST_EDGE, SURE_EDGE = 40.0, 100.0
+"""Significance (chi squared) of a pixel of a common edge, and of the surest pixels of a group."""
+LEAST_PIXELS = 30
+"""Pixels of common edges that a place must have."""
+GAP = 12
+"""Pixels by half of which the parts of one mark may be apart."""
+MARGIN = 24
+"""Pixels around a mark that are looked at, from which the picture below is continued."""
+MOST_PLACES = 8
+"""Places that are looked at, the surest first."""
+SAME = 0.6
+"""Correlation of two mattes of the same mark."""
+SLACK = 0.01
+"""How far a mark may lie from where it was found, as a share of the picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A part of a frame where edges recur."""
+
+    frame: str
+    anchor: tuple[float, float]
+    box: Box
+    """In pixels of the window, with a margin; it may reach beyond the window."""
+    energy: float
+
+    def on(self, width: int, height: int) -> Box:
+        """The part of a picture of this size, in pixels of the frame."""
+        if self.frame == NATIVE:
+            return place_of(self.anchor, self.box, width, height, SIDES[NATIVE])
+        return place_of(self.anchor, self.box, WIDTH, max(8, round(height * WIDTH / width)), SIDES[BY_WIDTH])
+
+
+@dataclass(frozen=True, eq=False)
+class CollectionMark:
+    """A mark that a collection carries."""
+
+    mark: Mark
+    frame: str
+    anchor: tuple[float, float]
+    carriers: int
+    """The looked-at pictures that carry it."""
+    looked_at: int
+    copies: int
+    """The places at which it was found."""
+    examples: list[str]
+    """The addresses of some pictures that carry it."""
+
+    @property
+    def share(self) -> float:
+        """The share of the looked-at pictures that carry it."""
+        return self.carriers / max(1, self.looked_at)
+
+
+def places(statistics: Statistics) -> list[Place]:
+    """The places of a collection where edges recur, the surest first."""
+    found = []
+    for frame in SIDES:
+        for number, anchor in enumerate(ANCHORS):
+            energy = significance(statistics.sums[frame][number], statistics.counts[frame][number])
+            found += [Place(frame, anchor, box, value) for box, value in _grouped(energy)]
+    return sorted(found, key=lambda place: -place.energy)[:MOST_PLACES]
+
+
+def _grouped(energy: Plane) -> list[tuple[Box, float]]:
+    """The groups of common edges, as boxes with a margin and their total significance."""
+    edges = (energy > max(LEAST_EDGE, 0.05 * float(energy.max()))).astype(np.uint8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(edges, connectivity=8)
+    large = boxes[:, cv2.CC_STAT_AREA] >= 8
+    large[0] = False
+    kept = large[labels]
+    joined = cv2.dilate(kept.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 1, 2 * GAP + 1)))
+    count, labels, _, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    found = []
+    for label in range(1, count):
+        own = kept & (labels == label)
+        if own.sum() < LEAST_PIXELS or float(np.percentile(energy[own], 90)) < SURE_EDGE:
+            continue
+        rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+        box = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
+        wide = Box(box.x - MARGIN, box.y - MARGIN, box.width + 2 * MARGIN, box.height + 2 * MARGIN)
+        found.append((wide, float(energy[own].sum())))
+    return found
+
+
+def find_marks_of(statistics: Statistics, read: Callable[[Sample], Pixels | None]) -> list[CollectionMark]:
+    """The marks of a collection, the most frequent first.
+
+    `read` decodes one of the statistics' samples, or returns None. Each is decoded once.
+    """
+    looked_at = places(statistics)
+    if not looked_at:
+        return []
+    reference = _reference_width(statistics)
+    parts: list[list[Pixels]] = [[] for _ in looked_at]
+    holders: list[list[tuple[Sample, tuple[int, int]]]] = [[] for _ in looked_at]
+    count = 0
+    for sample in statistics.samples:
+        rgb = read(sample)
+        if rgb is None:
+            continue
+        count += 1
+        for number, place in enumerate(looked_at):
+            part = _part(rgb, place, reference)
+            if part is not None:
+                parts[number].append(part)
+                holders[number].append((sample, (rgb.shape[1], rgb.shape[0])))
+    found = []
+    for place, some, held in zip(looked_at, parts, holders, strict=True):
+        found += _marks_at(place, some, held, count, reference)
+    return _merged(found)
+
+
+def _reference_width(statistics: Statistics) -> int:
+    """The width of most pictures, in whose pixels scaled marks are kept."""
+    return statistics.sizes.most_common(1)[0][0][0]
+
+
+def _part(rgb: Pixels, place: Place, reference: int) -> Pixels | None:
+    """What a picture shows at a place, always of one size; None if it does not reach there."""
+    height, width = rgb.shape[:2]
+    box = place.on(width, height)
+    if place.frame == BY_WIDTH:
+        back = reference / WIDTH
+        size = (reference, max(8, round(height * reference / width)))
+        if (width, height) != size:
+            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if width > reference else cv2.INTER_CUBIC)
+        box = Box(round(box.x * back), round(box.y * back), round(box.width * back), round(box.height * back))
+    height, width = rgb.shape[:2]
+    if box.x >= width or box.y >= height or box.x + box.width <= 0 or box.y + box.height <= 0:
+        return None
+    rows = np.arange(box.y, box.y + box.height)
+    columns = np.arange(box.x, box.x + box.width)
+    outside = ((rows < 0) | (rows >= height)).mean() + ((columns < 0) | (columns >= width)).mean()
+    if outside > 0.5:
+        return None
+    return np.ascontiguousarray(rgb[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)])
+
+
+def _marks_at(
+    place: Place, some: list[Pixels], held: list[tuple[Sample, tuple[int, int]]], count: int, reference: int
+) -> list[CollectionMark]:
+    """The marks of one place, one for each group of pictures that carry the same."""
+    if len(some) < 2:
+        return []
+    parts: npt.NDArray[np.uint8] = np.stack(some)
+    support = _support(parts)
+    found = []
+    for members in groups(parts, support) if support.any() else []:
+        separated = separate(parts, members)
+        if separated is None:
+            continue
+        used = separated.alpha > LEAST_ALPHA
+        rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
+        cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        tight = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
+        carriers = [held[number] for number in members]
+        search = _search(place, tight, [size for _, size in carriers], reference, float(separated.alpha.max()))
+        mark = Mark("mark", separated.alpha[cut], separated.colour[cut], search=search)
+        examples = [sample.uri for sample, _ in carriers[:4]]
+        found.append(CollectionMark(mark, place.frame, place.anchor, len(members), count, 1, examples))
+    return found
+
+
+def _support(parts: npt.NDArray[np.uint8]) -> Selection:
+    """Where the looked-at pictures, or some of them, have edges in common."""
+    energy = common_edges(parts)
+    edges = energy > max(6.0, 0.03 * float(np.percentile(energy, 99.5)))
+    support: Selection = cv2.dilate(edges.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return support
+
+
+def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], reference: int, opacity: float) -> Search:
+    """Where a mark was found and how large, as `marks.yaml` says it."""
+    zones = []
+    for width, height in sizes:
+        box = place.on(width, height)
+        back = 1.0 if place.frame == NATIVE else reference / WIDTH
+        shown = (width, height) if place.frame == NATIVE else (reference, height * reference / width)
+        left, top = box.x * back + tight.x, box.y * back + tight.y
+        zones.append((left / shown[0], top / shown[1], (left + tight.width) / shown[0], (top + tight.height) / shown[1]))
+    array = np.array(zones)
+    least, most = array.min(axis=0) - SLACK, array.max(axis=0) + SLACK
+    zone = tuple(float(np.clip(round(value, 4), 0, 1)) for value in (least[0], least[1], most[2], most[3]))
+    bounds = (round(max(0.05, 0.6 * opacity), 3), round(min(1.0, 1.4 * opacity), 3))
+    if place.frame == NATIVE:
+        return Search((zone[0], zone[1], zone[2], zone[3]), scale=(1.0, 1.0), opacity=bounds)
+    share = tight.width / reference
+    return Search((zone[0], zone[1], zone[2], zone[3]), width=(round(share * 0.98, 5), round(share * 1.02, 5)), opacity=bounds)
+
+
+def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:
+    """Each mark once: the copy that most pictures carry, in pixels rather than scaled.
+
+    A mark that was found at several places of the same frame is a tiled one, and is looked for
+    everywhere.
+    """
+    kept: list[CollectionMark] = []
+    order = sorted(found, key=lambda one: (-round(one.mark.alpha.sum() * one.share, 1), one.frame != NATIVE))
+    for one in sorted(order, key=lambda one: one.frame != NATIVE):
+        twin = next((number for number, other in enumerate(kept) if _alike(other.mark, one.mark)), None)
+        if twin is None:
+            kept.append(one)
+            continue
+        other = kept[twin]
+        if one.frame == other.frame and not _overlap(one.mark.search.zone, other.mark.search.zone):
+            search = replace(other.mark.search, zone=(0.0, 0.0, 1.0, 1.0))
+            kept[twin] = replace(other, mark=replace(other.mark, search=search), copies=other.copies + 1)
+    named = sorted(kept, key=lambda one: -one.carriers)
+    return [replace(one, mark=replace(one.mark, name=f"mark-{number}")) for number, one in enumerate(named, 1)]
+
+
+def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def _alike(first: Mark, second: Mark) -> bool:
+    """Whether the smaller of two mattes is found in the larger one."""
+    small, large = sorted((first.alpha, second.alpha), key=lambda alpha: alpha.size)
+    reach = 16
+    padded = cv2.copyMakeBorder(large, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    if padded.shape[0] < small.shape[0] or padded.shape[1] < small.shape[1]:
+        padded = cv2.copyMakeBorder(padded, 0, small.shape[0], 0, small.shape[1], cv2.BORDER_CONSTANT, value=0)
+    return float(cv2.matchTemplate(padded, small, cv2.TM_CCOEFF_NORMED).max()) >= SAME

@@ -1,0 +1,263 @@
+"""The matte and the colour of a mark from many pictures that carry it at the same place.
+
+Under the mark I = (1 - a) J + a C. The smooth continuation of the surroundings stands for J in each
+picture. Over many pictures, what is seen depends on it with the slope 1 - a, and the rest is a C.
+From there, alpha and colour are fitted in turn by least squares; pictures with plain surroundings,
+where J is known well, count more. The idea of separating a mark by the variety of the pictures is
+that of Dekel, Rubinstein, Liu and Freeman (2017).
+
+A mark shows the picture through it. Content that recurs, such as a frame, a caption's band or a
+table's header, hides what is below: its slope is zero, and it is no mark here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from operators.marks.statistics import directions
+from operators.masks.membrane import membrane
+from operators.rows.arrays import Pixels, Selection
+from operators.rows.overlay import Plane
+
+SURE = 2.5
+"""Standard deviations of accidental likeness from which a picture carries a mark."""
+LEAST_ALIKE = 0.04
+"""Correlation of its edges with the common ones that such a picture must have."""
+LEAST_MEMBERS = 6
+"""Pictures that must carry a mark."""
+ROUNDS = 8
+"""How often alpha and colour are fitted in turn."""
+LEAST_ALPHA = 0.02
+"""Alpha below which a fitted pixel is noise."""
+OPACITIES = (0.08, 0.95)
+"""The opacity of a mark's strongest pixels; above, it hides what is below."""
+LEAST_THROUGH = 0.3
+"""Correlation of what is seen on the mark with its surroundings."""
+MOST_LEFT = 0.5
+"""Share of the common edges that may be left when the mark is taken off."""
+LEAST_AREA = 40
+"""Pixels of a mark's strokes."""
+MOST_AT_BORDER = 0.25
+"""Share of the border of the part looked at that a mark may cover: it has ends."""
+LEAST_EDGE = 12.0
+"""Significance from which an edge is common to the pictures."""
+SAME_COLOUR = 20.0
+"""Grey levels by which the pixels of a mark of one colour differ, by the noise of the fit."""
+RELIABLE = 3.0
+"""Grey levels by which the surroundings' continuation may always be wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Separated:
+    """A mark that was separated from the pictures that carry it."""
+
+    alpha: Plane
+    colour: Plane
+    members: list[int]
+    """The numbers of the pictures that carry it."""
+
+
+def groups(parts: npt.NDArray[np.uint8], support: Selection) -> list[list[int]]:
+    """The pictures that carry the same mark, by their edges where the mark is; largest group first.
+
+    `parts` is pictures x height x width x 3.
+    """
+    edges = [directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts]
+    matrix = _features(edges, support)
+    across, down = support.shape[1] // 2, support.shape[0] // 2
+    elsewhere = [_features([np.roll(one, move, (1, 2)) for one in edges], support) for move in ((down, 0), (0, across))]
+    alike = matrix @ matrix.T
+    free = np.ones(len(parts), bool)
+    found: list[list[int]] = []
+    while free.sum() >= LEAST_MEMBERS and len(found) < 6:
+        inner = np.where(free[:, None] & free[None, :], alike, 0)
+        np.fill_diagonal(inner, 0)
+        seed = int(np.argmax(np.sort(inner, axis=1)[:, -LEAST_MEMBERS:].sum(axis=1)))
+        chosen = free & (inner[seed] >= np.sort(inner[seed])[-LEAST_MEMBERS])
+        chosen[seed] = True
+        for _ in range(8):
+            total = matrix[chosen].sum(axis=0)
+            others = total[None, :] - np.where(chosen[:, None], matrix, 0)
+            score = (matrix * others).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-6)
+            # The same pictures beside the mark show what is accidental.
+            middle = total / max(float(np.linalg.norm(total)), 1e-6)
+            accidental = np.concatenate([other @ middle for other in elsewhere])
+            level = float(np.median(accidental) + SURE * 1.4826 * np.median(np.abs(accidental - np.median(accidental))))
+            again = free & (score >= max(level, LEAST_ALIKE))
+            if (again == chosen).all():
+                break
+            chosen = again
+            if not chosen.any():
+                break
+        members = [int(number) for number in np.flatnonzero(chosen)]
+        if len(members) < LEAST_MEMBERS:
+            break
+        found.append(members)
+        free &= ~chosen
+    return sorted(found, key=lambda group: -len(group))
+
+
+def _features(edges: list[Plane], support: Selection) -> Plane:
+    """The edges of each picture on the support as a row of length 1."""
+    matrix: Plane = np.array([planes[:, support].ravel() for planes in edges], np.float32)
+    matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-6)
+    return matrix
+
+
+def common_edges(parts: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Plane:
+    """The strength of the edges that pictures have in common, as chi squared of two degrees."""
+    planes = sum(directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts)
+    return significance(np.asarray(planes, np.float32), np.full(parts.shape[1:3], len(parts), np.int32))
+
+
+def significance(sums: Plane, counts: npt.NDArray[np.int32]) -> Plane:
+    """How surely the directions at each place are not accidental, as chi squared of two degrees.
+
+    `sums` is planes x height x width. Smooth trends, such as a sky that grows lighter, do not
+    count, and the scale is that of the place itself, so that related pictures count less.
+    """
+    number = np.maximum(counts, 1).astype(np.float32)
+    results = []
+    for pair in (sums[:2], sums[2:]):
+        mean = pair / number
+        mean = mean - np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])
+        power = (mean**2).sum(axis=0) * number
+        usual = float(np.median(power[counts > 0])) / 1.386 if (counts > 0).any() else 1.0
+        results.append(power / max(usual, 0.02))
+    smooth: Plane = cv2.blur(np.maximum(*results), (3, 3)) * (counts > 0)
+    return smooth
+
+
+def separate(parts: npt.NDArray[np.uint8], members: list[int]) -> Separated | None:
+    """The mark of some pictures that carry it; None if it is not translucent or has no ends."""
+    chosen = parts[members]
+    energy = common_edges(chosen)
+    touched = _touched(energy)
+    if touched.sum() < LEAST_AREA or touched.mean() > 0.85:
+        return None
+    below = np.stack([_continued(part, touched) for part in chosen])
+    alpha, colour = _fitted(chosen, below, touched)
+    strong = alpha > max(LEAST_ALPHA, 0.5 * float(np.percentile(alpha[touched], 98)))
+    if strong.sum() < LEAST_AREA:
+        return None
+    opacity = float(np.percentile(alpha[strong], 90))
+    if not OPACITIES[0] <= opacity <= OPACITIES[1] or _through(chosen, below, strong) < LEAST_THROUGH:
+        return None
+    alpha = np.where(_islands(alpha), alpha, 0).astype(np.float32)
+    border = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
+    if (border > LEAST_ALPHA).mean() > MOST_AT_BORDER:
+        return None
+    left = 1 - np.minimum(alpha, 0.98)[:, :, None]
+    inverted = np.clip((chosen - (1 - left) * colour) / left, 0, 255).astype(np.float32)
+    edges = energy > np.percentile(energy[touched], 60)
+    if _common(inverted, edges) > MOST_LEFT * _common(chosen, edges):
+        return None
+    return Separated(alpha, colour, members)
+
+
+def _common(parts: npt.NDArray[np.uint8] | Plane, places: Selection) -> float:
+    """The mean length of the common directions at some places."""
+    mean = np.mean([directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts], axis=0)
+    trend = np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])
+    return float(np.sqrt(((mean - trend)[:2] ** 2).sum(axis=0))[places].mean())
+
+
+def _touched(energy: Plane) -> Selection:
+    """The pixels that a mark may cover: its edges, what they enclose, and a rim."""
+    edges = energy > max(LEAST_EDGE, 0.04 * float(np.percentile(energy, 99.5)))
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(edges.astype(np.uint8), connectivity=8)
+    large = boxes[:, cv2.CC_STAT_AREA] >= 8
+    large[0] = False
+    kept = large[labels].astype(np.uint8)
+    closed = cv2.morphologyEx(kept, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
+    framed = cv2.copyMakeBorder(closed, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    flooded = cv2.copyMakeBorder(framed, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    cv2.floodFill(framed, flooded, (0, 0), 2)
+    enclosed = framed[1:-1, 1:-1] != 2
+    touched: Selection = cv2.dilate(enclosed.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return touched
+
+
+def _continued(part: Pixels, touched: Selection) -> Plane:
+    """The smooth continuation of a picture under the mark."""
+    return membrane(part.astype(np.float32), np.ones(touched.shape, np.float32), ~touched)
+
+
+def _fitted(parts: npt.NDArray[np.uint8], below: Plane, touched: Selection) -> tuple[Plane, Plane]:
+    """Alpha (height x width) and colour (height x width x 3) by least squares."""
+    seen, under = parts[:, touched].astype(np.float32), below[:, touched]
+    weight = _weights(parts, touched)[:, None, None]
+    middle_seen, middle_under = (weight * seen).sum(0) / weight.sum(), (weight * under).sum(0) / weight.sum()
+    across, up = under - middle_under, seen - middle_seen
+    slope = (weight * across * up).sum(axis=(0, 2)) / np.maximum((weight * across**2).sum(axis=(0, 2)), 1e-3)
+    alpha = np.clip(1 - slope, 0, 0.99)
+    colour = np.zeros((alpha.size, 3), np.float32)
+    for _ in range(ROUNDS):
+        colour = _colours(seen, under, alpha, weight)
+        toward = colour[None] - under
+        alpha = (weight * (seen - under) * toward).sum(axis=(0, 2)) / np.maximum((weight * toward**2).sum(axis=(0, 2)), 1e-3)
+        alpha = np.clip(alpha, 0, 0.99)
+    whole = np.zeros(touched.shape, np.float32)
+    whole[touched] = alpha
+    colours = np.zeros((*touched.shape, 3), np.float32)
+    colours[touched] = colour
+    return whole, colours
+
+
+def _weights(parts: npt.NDArray[np.uint8], touched: Selection) -> Plane:
+    """How well each picture is continued: one over the variance of the detail around the mark."""
+    ring = (cv2.dilate(touched.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0) & ~touched
+    if not ring.any():
+        return np.ones(len(parts), np.float32)
+    spread = []
+    for part in parts:
+        values = part.astype(np.float32)
+        spread.append(float(((values - cv2.GaussianBlur(values, (0, 0), 4))[ring] ** 2).mean()))
+    return (1 / (np.array(spread, np.float32) + RELIABLE**2)).astype(np.float32)
+
+
+def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane) -> Plane:
+    """The colour of each pixel: one for the mark, or two where one does not fit."""
+    strong = alpha > max(LEAST_ALPHA, 0.6 * float(np.percentile(alpha, 98)))
+    if not strong.any():
+        return np.full((alpha.size, 3), 128, np.float32)
+    each = (weight * (seen - (1 - alpha)[None, :, None] * under)).sum(0) / weight.sum() / np.maximum(alpha, 0.05)[:, None]
+    each = np.clip(each, 0, 255)
+    one = np.median(each[strong], axis=0)
+    spread = float(np.median(np.abs(each[strong] - one).max(axis=1)))
+    if spread <= SAME_COLOUR:
+        return np.broadcast_to(one, each.shape).astype(np.float32)
+    _, labels, middles = cv2.kmeans(
+        np.ascontiguousarray(each[strong], np.float32), 2, None, (cv2.TERM_CRITERIA_EPS, 30, 0.5), 3, cv2.KMEANS_PP_CENTERS
+    )
+    middles = np.array([np.median(each[strong][labels.ravel() == number], axis=0) for number in (0, 1)])
+    nearest = np.linalg.norm(each[:, None, :] - middles[None], axis=2).argmin(axis=1)
+    colours: Plane = middles[nearest].astype(np.float32)
+    return colours
+
+
+def _through(parts: npt.NDArray[np.uint8], below: Plane, strong: Selection) -> float:
+    """The correlation over the pictures of what is seen on the mark with its surroundings."""
+    seen, under = (values[:, strong].astype(np.float32).mean(axis=1).ravel() for values in (parts, below))
+    if seen.std() < 1e-3 or under.std() < 1e-3:
+        return 0.0
+    return float(np.corrcoef(seen, under)[0, 1])
+
+
+def _islands(alpha: Plane) -> Selection:
+    """The pixels of a mark without faint or tiny islands of noise."""
+    smooth = cv2.GaussianBlur(alpha, (0, 0), 0.7)
+    level = max(
+        LEAST_ALPHA, 0.08 * float(np.percentile(alpha[alpha > LEAST_ALPHA], 95)) if (alpha > LEAST_ALPHA).any() else 1.0
+    )
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats((smooth > level).astype(np.uint8), connectivity=8)
+    highest = np.zeros(count)
+    np.maximum.at(highest, labels.ravel(), smooth.ravel())
+    kept = (highest > 0.35 * smooth.max()) & (boxes[:, cv2.CC_STAT_AREA] >= 6)
+    kept[0] = False
+    islands: Selection = kept[labels]
+    return islands
