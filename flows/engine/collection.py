@@ -18,7 +18,7 @@ from operators.pictures.codec import Limits, decode
 from operators.rows.arrays import Pixels
 from operators.rows.failure import failure_of
 from operators.storage import source_image
-from operators.storage.listing import list_source
+from operators.storage.listing import LeftOut, list_source, no_images
 
 PICTURES = 256
 """Pictures of one task, whose statistics travel as one."""
@@ -60,10 +60,15 @@ def collect(
     """The statistics of the first `limit` pictures of a source, in one pass.
 
     Every task sums its own pictures, and the sums are merged here as they arrive: memory does not
-    grow with the number of pictures. Raises RunError as `list_source` does.
+    grow with the number of pictures. Raises RunError no_images, and as `list_source` does.
     """
-    listed: Iterator[tuple[str, str | None]] = ((image.uri, image.etag) for image in islice(list_source(source, out), limit))
+    left_out = LeftOut()
+    listed: Iterator[tuple[str, str | None]] = (
+        (image.uri, image.etag) for image in islice(list_source(source, out, left_out), limit)
+    )
     table = pa.Table.from_pylist([{"uri": uri, "etag": etag} for uri, etag in listed], pa.schema({"uri": "str", "etag": "str"}))
+    if not len(table):
+        raise no_images(source, left_out)
     total = Statistics()
     if len(table) <= HERE:
         for start in range(0, len(table), 16):
