@@ -18,7 +18,8 @@ from operators.pictures.codec import Limits, decode
 from operators.rows.arrays import Pixels
 from operators.rows.failure import failure_of
 from operators.storage import source_image
-from operators.storage.listing import LeftOut, list_source, no_images
+from operators.storage.left_out import LeftOut
+from operators.storage.listing import list_source, no_images
 
 PICTURES = 256
 """Pictures of one task, whose statistics travel as one."""
