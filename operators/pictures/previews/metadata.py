@@ -25,6 +25,8 @@ RGB = 2
 """Photometric interpretation."""
 DEEPEST = 4
 """How far directories point to further directories."""
+MOST_TEXT = 64 * 1024 * 1024
+"""The longest text of a PNG that is unpacked, in bytes, as in Pillow."""
 LEAST_SEARCHED = 64
 """Shorter values hold no picture, in bytes."""
 BYTES = (1, 2, 6, 7)
@@ -287,8 +289,11 @@ def png_text_swept(name: bytes, content: bytes, sweep: Sweep) -> bytes:
             end = rest.find(b"\0", end) + 1 or len(rest)
         prefix, rest = rest[:end], rest[end:]
     try:
-        old = zlib.decompress(rest) if packed else rest
+        unpacker = zlib.decompressobj()
+        old = unpacker.decompress(rest, MOST_TEXT) if packed else rest
     except zlib.error:
+        return content
+    if packed and not unpacker.eof:
         return content
     new = _text_swept(keyword, old, sweep)
     if new == old:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from operators.pictures.formats import gif
 from operators.pictures.formats.header import open_image
-from operators.pictures.formats.jpeg_markers import end_of_image
+from operators.pictures.formats.jpeg_markers import FRAMES, START_OF_SCAN, end_of_image
 from operators.pictures.picture import Edited
 from operators.pictures.previews.pictures import Draw, redrawn
 from operators.pictures.previews.table import SIGNATURES
@@ -17,6 +18,12 @@ POLICIES = (REDRAW, DROP, KEEP)
 """What to do with second pictures; REDRAW drops what cannot be drawn again."""
 SEARCH = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), pattern) for name, pattern in SIGNATURES.items()), re.DOTALL)
 Span = tuple[int, int]
+MOST_STARTS = 2048
+"""How many first bytes of pictures are looked at in one content."""
+MOST_SEGMENTS = 1000
+"""How many segments a JPEG has before its scan at most."""
+WINDOW = 256 * 1024
+"""Bytes in which the end of a picture is looked for first."""
 
 
 @dataclass
@@ -81,43 +88,65 @@ class Sweep:
 def find_pictures(content: bytes) -> list[tuple[str, Span]]:
     """Kind and place of every picture, film and archive in some bytes, outermost ones only.
 
-    A picture whose header cannot be read is none.
+    A picture whose header cannot be read is none. After MOST_STARTS first bytes of pictures, the
+    rest counts as an archive, so that no content takes long.
     """
     found: list[tuple[str, Span]] = []
-    position = 0
+    position = starts = 0
     while match := SEARCH.search(content, position):
         kind, start = str(match.lastgroup), match.start()
-        end = start + ENDS[kind](content[start:])
+        starts += 1
+        if starts > MOST_STARTS:
+            return [*found, ("archive", (start, len(content)))]
+        end = start + _size(kind, content, start)
         if end > start:
             found.append((kind, (start, end)))
         position = max(end, start + 2)
     return found
 
 
-def _end_of_jpeg(data: bytes) -> int:
-    """The end of a JPEG that has a frame; 0 for other bytes."""
-    try:
-        return end_of_image(data) if _is_picture(data) else 0
-    except (ValueError, IndexError):
+def _size(kind: str, content: bytes, start: int) -> int:
+    """The bytes of what may start at a place; 0 for a coincidence."""
+    if kind == "jpeg" and not _is_jpeg(content, start):
         return 0
+    near = content[start : start + WINDOW]
+    size = ENDS[kind](near)
+    return ENDS[kind](content[start:]) if size >= len(near) == WINDOW else size
 
 
-def _is_picture(data: bytes) -> bool:
-    """Whether the first bytes are a picture's, not a coincidence."""
+def _is_jpeg(content: bytes, start: int) -> bool:
+    """Whether a JPEG starts at a place: its segments follow each other, a frame before a scan."""
+    position, has_frame = start + 2, False
+    for _ in range(MOST_SEGMENTS):
+        while content[position : position + 2] == b"\xff\xff":
+            position += 1
+        if content[position : position + 1] != b"\xff" or position + 4 > len(content):
+            return False
+        marker = content[position + 1]
+        if marker == START_OF_SCAN:
+            return has_frame
+        has_frame |= marker in FRAMES
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return False
+
+
+def _end_of_gif(data: bytes) -> int:
+    """The end of a GIF that has a block after its header; 0 for other bytes."""
+    blocks, end = gif.blocks(data) if len(data) > 13 else ([], 0)
+    return end if blocks else 0
+
+
+def _end_of_tiff(data: bytes) -> int:
+    """The end of the data if a picture starts there; 0 if not."""
     try:
-        return min(open_image(data, "JPEG", "PNG", "GIF", "WEBP", "TIFF").size) > 0
+        return len(data) if min(open_image(data, "TIFF").size) > 0 else 0
     except Exception:
-        return False
+        return 0
 
 
 def _end_of_png(data: bytes) -> int:
     end = data.find(b"IEND")
     return len(data) if end < 0 else min(len(data), end + 8)
-
-
-def _end_if_picture(data: bytes) -> int:
-    """The end of the data if a picture starts there; 0 if not."""
-    return len(data) if _is_picture(data) else 0
 
 
 def _end_of_webp(data: bytes) -> int:
@@ -142,11 +171,11 @@ def end_of_film(data: bytes) -> int:
 
 
 ENDS: dict[str, Callable[[bytes], int]] = {
-    "jpeg": _end_of_jpeg,
+    "jpeg": end_of_image,
     "png": _end_of_png,
-    "gif": _end_if_picture,
+    "gif": _end_of_gif,
     "webp": _end_of_webp,
-    "tiff": _end_if_picture,
+    "tiff": _end_of_tiff,
     "film": end_of_film,
     "archive": len,
 }
