@@ -92,6 +92,24 @@ class Indexed:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Where one page of a file is in the picture of all its pages, in stored pixels.
+
+    Pages lie one below the other, at the left edge. What is beside and between them belongs to no
+    page: it is white, and no edit changes it.
+    """
+
+    top: int
+    height: int
+    width: int
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(0, self.width)
+
+
+@dataclass(frozen=True)
 class Picture:
     """A decoded source."""
 
@@ -112,6 +130,8 @@ class Picture:
     """Why a part of the source was ignored: a broken colour profile."""
     losses: tuple[str, ...] = ()
     """What the file holds that an edit does not keep, one line each."""
+    pages: tuple[Page, ...] = ()
+    """Where the pages of a file of several are; empty for a file of one picture."""
 
     @property
     def upright(self) -> Samples:
@@ -205,6 +225,11 @@ class Picture:
                 if edit.alpha is not None:
                     place = _rectangle(edit.x, edit.y, edit.fill.shape[1], edit.fill.shape[0])
                     _spread_clear_colours(upright[place], marked[place], self.space.colours)
+        if self.pages:
+            outside = np.ones(changed.shape, bool)
+            for page in self.pages:
+                outside[page.area] = False
+            stored[outside], changed[outside] = self.stored[outside], False
         return Edited(self, stored, changed)
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:

@@ -25,7 +25,7 @@ from operators.pictures.codec import FORMATS, Limits, decode
 from operators.pictures.colour import Samples
 from operators.pictures.formats import bmp, jpeg2000, jpeg_xl, png, tiff, tiff_strips, vp8, webp
 from operators.pictures.formats.header import ORIENTATION_TAG, orientation_of
-from operators.pictures.formats.tiff_directory import Directory
+from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.picture import Edited, Picture
 from operators.pictures.second_decoder import SecondDecoder, second_decoders
 from operators.rows.arrays import LUMA_WEIGHTS
@@ -313,10 +313,11 @@ def _description(format: str, data: memoryview | bytes) -> Description:
         orientation, profile = exif.get(ORIENTATION_TAG, 1), chunks.get(b"iCCP")
     elif format == "JXL" and isinstance(header.source, tuple):
         orientation, profile = orientation_of(header.source[0].source), header.source[0].source.info.get("icc_profile")
-    elif not isinstance(header.source, Directory | Image.Image):
+    elif format == "TIFF":
+        directory = first_directory(data)
+        orientation, profile = directory.number(tiff.ORIENTATION, 1), directory.content(tiff.PROFILE)
+    elif not isinstance(header.source, Image.Image):
         orientation, profile = 1, None
-    elif isinstance(header.source, Directory):
-        orientation, profile = header.source.number(tiff.ORIENTATION, 1), header.source.content(tiff.PROFILE)
     else:
         orientation, profile = orientation_of(header.source), header.source.info.get("icc_profile")
     return Description(header.width, header.height, header.frames, orientation, profile)
@@ -354,7 +355,7 @@ def _as_jpeg(format: str, source: memoryview | bytes) -> memoryview | bytes | No
     if format == "JXL" and jpeg_xl.is_jpeg(bytes(source)):
         return jpeg_xl.jpeg_of(bytes(source))
     if format == "TIFF":
-        layout = tiff_strips.layout_of(FORMATS["TIFF"].header(source).source)
+        layout = tiff_strips.layout_of(first_directory(source))
         return tiff_strips.jpeg_of(layout, 0) if layout.compression == tiff_strips.JPEG else None
     return None
 

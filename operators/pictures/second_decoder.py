@@ -146,6 +146,14 @@ def _by_tifffile(data: memoryview | bytes, picture: Picture) -> Samples:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
+        if picture.pages:
+            stored = picture.stored.copy()
+            for place, page in zip(picture.pages, file.pages, strict=True):
+                pixels = page.asarray(maxworkers=1)
+                if page.aspage().planarconfig == 2 and pixels.ndim == 3:
+                    pixels = pixels.transpose(1, 2, 0)
+                stored[place.area] = pixels.reshape(*pixels.shape[:2], -1)
+            return stored
         page = file.pages.first
         pixels = page.asarray(maxworkers=1)
         if page.planarconfig == 2 and pixels.ndim == 3:

@@ -41,7 +41,7 @@ EXPECTED: dict[str, tuple[str, str | None]] = {
     "animated.gif": ("skipped", "animated"),
     "animated.png": ("skipped", "animated"),
     "animated.webp": ("skipped", "animated"),
-    "pages.tiff": ("skipped", "multi_page"),
+    "pages.tiff": ("untouched", None),
     "floats.tif": ("skipped", "mode_unsupported"),
     "lossless.jpg": ("skipped", "mode_unsupported"),
     "pair.jpg": ("untouched", None),

@@ -2,13 +2,14 @@
 
 Source: Adobe TIFF 6.0. A strip or tile keeps its compression, predictor, byte order and planes.
 New ones take the place of the old ones, whose bytes become zero; those that do not fit go to the
-end of the file, and their offsets are updated. So every tag, known or not, with its
-sub-directories, keeps its bytes.
+end of the file, and their offsets are updated. Pages of the same kind are one tall picture for
+operators, see `Page`. So every tag, known or not, with its sub-directories, keeps its bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from operators.pictures.colour import COLOURS, Model, Samples, Space, black_generation, profile_to_apply
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, decoding_failure
-from operators.pictures.formats.tiff_directory import Directory, first_directory
+from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
 from operators.pictures.formats.tiff_strips import (
     BITS,
     COMPRESSION,
@@ -41,7 +42,7 @@ from operators.pictures.formats.tiff_strips import (
     layout_of,
     place,
 )
-from operators.pictures.picture import TURNS, Edited, Indexed, Picture, upright_size
+from operators.pictures.picture import TURNS, Edited, Indexed, Page, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.timing import timed
 
@@ -59,6 +60,15 @@ WHITE_IS_ZERO, INDEXED = 0, 3
 """Photometric interpretations."""
 NAMES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
 MOST_SAMPLES = 8
+MOST_PAGES = 1000
+BIG = 43
+"""The version of BigTIFF."""
+NEW_SUBFILE_TYPE, SUBFILE_TYPE = 254, 255
+"""Tags that say whether a directory is a smaller copy of another one."""
+KIND_TAGS = (BITS, PHOTOMETRIC, SAMPLES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, PROFILE)
+"""What pages must have in common to be one picture."""
+PAGE_GAP, PAGE_GRID = 32, 64
+"""The least rows between two pages, and the rows of which the place of a page is a multiple."""
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -67,16 +77,61 @@ def header(data: memoryview | bytes) -> Header:
     - Arguments: `data`, the whole file.
     - Result: width and height in stored pixels, the number of pictures (a further page and
       smaller copies of the first count), and why the file's layout or colours are unsupported.
-    - Kept: the first directory.
+      Pages of the same kind are one picture, see `Page`.
+    - Kept: the directories of all pages.
     - Errors: ValueError for a directory that is damaged or names no size.
     """
     directory = first_directory(data)
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
+    directories = directories_of(data)
+    if len(directories) > 1 and all(_is_page_like(each, directory) for each in directories):
+        pages = _pages_of(directories)
+        width = max(page.width for page in pages)
+        return Header(width, pages[-1].top + pages[-1].height, directories)
     sub_directories = directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0
     frames = 1 + (directory.next_offset != 0) + sub_directories
-    return Header(width, height, directory, frames, _unsupported(directory))
+    return Header(width, height, (directory,), frames, _unsupported(directory))
+
+
+def directories_of(data: memoryview | bytes) -> tuple[Directory, ...]:
+    """The directories of all pages, in order. Raises ValueError for a damaged one or a circle."""
+    found = [first_directory(data)]
+    version = int.from_bytes(bytes(data[2:4]), "little" if found[0].order == "<" else "big")
+    offsets = {0}
+    while found[-1].next_offset:
+        if found[-1].next_offset in offsets or len(found) > MOST_PAGES:
+            raise ValueError(f"more than {len(found)} pages, or pages in a circle")
+        offsets.add(found[-1].next_offset)
+        found.append(directory_at(data, found[-1].next_offset, found[0].order, version == BIG))
+    return tuple(found)
+
+
+def _is_page_like(directory: Directory, first: Directory) -> bool:
+    """Whether a directory is a page of the same kind as the first one, upright and no palette."""
+    kinds = [[each.content(tag) for tag in KIND_TAGS] for each in (directory, first)]
+    kinds_of_file = directory.number(NEW_SUBFILE_TYPE, 0) & 1 or directory.number(SUBFILE_TYPE, 1) == 2
+    return (
+        kinds[0] == kinds[1]
+        and not kinds_of_file
+        and min(directory.number(WIDTH, 0), directory.number(LENGTH, 0)) > 0
+        and SUB_DIRECTORIES not in directory.entries
+        and directory.number(PHOTOMETRIC, 1) != INDEXED
+        and directory.number(ORIENTATION, 1) == 1
+        and _unsupported(directory) is None
+    )
+
+
+def _pages_of(directories: tuple[Directory, ...]) -> tuple[Page, ...]:
+    """Where each page is in the picture of all; a single one is no page."""
+    result: list[Page] = []
+    top = 0
+    for directory in directories:
+        page = Page(top, directory.number(LENGTH, 0), directory.number(WIDTH, 0))
+        result.append(page)
+        top = -(-(page.top + page.height + PAGE_GAP) // PAGE_GRID) * PAGE_GRID
+    return tuple(result) if len(result) > 1 else ()
 
 
 def _unsupported(directory: Directory) -> str | None:
@@ -115,11 +170,19 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the palette, the ICC profile and the orientation tag.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    directory: Directory = header.source
+    directories: tuple[Directory, ...] = header.source
     try:
         with timed("codec"):
-            stored = decompressed(layout_of(directory))
-        return _picture(directory, stored)
+            parts = [decompressed(layout_of(directory)) for directory in directories]
+        pages = _pages_of(directories)
+        if not pages:
+            return _picture(directories[0], parts[0])
+        picture = _picture(directories[0], parts[0])
+        ground = 0 if picture.space.inverted or picture.space.model == "cmyk" else picture.space.peak
+        stored = np.full((header.height, header.width, parts[0].shape[2]), ground, parts[0].dtype)
+        for page, part in zip(pages, parts, strict=True):
+            stored[page.area] = part
+        return replace(_picture(directories[0], stored), pages=pages)
     except Exception as error:
         raise decoding_failure(error) from error
 
@@ -177,23 +240,34 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
       and lengths of what was written and changed palette entries.
     - Errors: OSError or ValueError for damaged data and parts that overlap.
     """
-    directory = first_directory(source)
+    result, pages = bytearray(source), edited.picture.pages
+    if not pages:
+        _encode_page(result, 0, edited, edited.picture.stored, edited.stored, edited.changed)
+    for number, page in enumerate(pages):
+        if edited.changed[page.area].any():
+            parts = edited.picture.stored[page.area], edited.stored[page.area], edited.changed[page.area]
+            _encode_page(result, number, edited, *parts)
+    return bytes(result)
+
+
+def _encode_page(
+    result: bytearray, number: int, edited: Edited, before: Samples, after: Samples, changed: npt.NDArray[np.bool_]
+) -> None:
+    """Write the changed strips and tiles of one page into a file, in place."""
+    directory = directories_of(bytes(result))[number]
     layout, indexed = layout_of(directory), edited.picture.indexed
-    result = bytearray(source)
-    before, after = edited.picture.stored, edited.stored
     if indexed is not None:
         refitted = palette.refitted(indexed, edited)
         assert refitted is not None
         before, after = indexed.indices[:, :, None], refitted.indices[:, :, None]
         _write_entries(result, directory, indexed, refitted)
     with timed("codec"):
-        offsets, counts = place(result, layout, dict(_changed_parts(layout, edited.changed, before, after)))
+        offsets, counts = place(result, layout, dict(_changed_parts(layout, changed, before, after)))
     _write_numbers(result, directory, layout.tags[0], offsets)
     if layout.compression != PLAIN:
         _write_numbers(result, directory, layout.tags[1], counts)
     if layout.compression != JPEG:
-        _check_samples(bytes(result), after)
-    return bytes(result)
+        _check_samples(directories_of(bytes(result))[number], after)
 
 
 def _changed_parts(
@@ -216,9 +290,9 @@ def _changed_parts(
             yield number, jpeg_with_tables(layout, number)
 
 
-def _check_samples(result: bytes, after: Samples) -> None:
-    """Raise ValueError unless a file holds these samples; in a damaged one, parts may overlap."""
-    if not np.array_equal(decompressed(layout_of(first_directory(result))), after):
+def _check_samples(directory: Directory, after: Samples) -> None:
+    """Raise ValueError unless a page holds these samples; in a damaged file, parts may overlap."""
+    if not np.array_equal(decompressed(layout_of(directory)), after):
         raise ValueError("the file's parts overlap")
 
 

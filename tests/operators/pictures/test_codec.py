@@ -115,7 +115,7 @@ def bad_inputs():
         "animated gif": (file_of(frames[0], "GIF", **paged), "animated"),
         "animated webp": (file_of(frames[0], "WEBP", **paged), "animated"),
         "animated png": (file_of(frames[0], "PNG", **paged), "animated"),
-        "multi-page tiff": (file_of(frames[0], "TIFF", **paged), "multi_page"),
+        "tiff with pages of two kinds": (file_of(frames[0].convert("L"), "TIFF", **paged), "multi_page"),
     }
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -15,6 +16,7 @@ from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.formats.tiff_strips import layout_of
 from operators.pictures.picture import Edit
+from operators.pictures.read_back import check_written
 from operators.rows.failure import Failure
 
 HEIGHT, WIDTH = 96, 128
@@ -148,3 +150,68 @@ def test_jpeg_of_inks_and_of_planes_is_named() -> None:
     for buffer in (inks, planes):
         with pytest.raises(Failure, match="mode_unsupported: TIFF, JPEG of photometric interpretation"):
             decode(buffer.getvalue(), Limits())
+
+
+PAGES = {
+    "plain": {},
+    "deflate": {"compression": "zlib", "predictor": True, "rowsperstrip": 9},
+    "tiles": {"tile": (32, 32), "compression": "zlib"},
+    "JPEG": {"compression": "jpeg", "rowsperstrip": 16},
+    "BigTIFF": {"bigtiff": True},
+}
+
+
+def paged(sizes: list[tuple[int, int]], bigtiff: bool = False, **options: Any) -> bytes:
+    buffer, generator = io.BytesIO(), np.random.default_rng(0)
+    with tifffile.TiffWriter(buffer, bigtiff=bigtiff) as writer:
+        for height, width in sizes:
+            samples = np.full((height, width, 3), generator.integers(40, 200, 3), np.uint8)
+            writer.write(samples, **{"photometric": "rgb", "description": f"{height} rows", **options})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_edited_and_nothing_between_them(name: str) -> None:
+    data = paged([(96, 128), (70, 90), (96, 100)], **PAGES[name])
+    picture = decode(data, Limits())
+    assert [page.top for page in picture.pages] == [0, 128, 256]
+    assert picture.size == (128, 352)
+    fill, weight = np.full((250, 32, 3), (250, 5, 10), np.uint8), np.ones((250, 32), np.float32)
+    done = picture.edited([Edit(80, 80, fill, weight)])
+    result = encode(done, data)
+    assert check_written(result, done, data) is None
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(result)) as new:
+        assert [page.description for page in new.pages] == ["96 rows", "70 rows", "96 rows"]
+        for number, (rows, columns) in enumerate([(slice(80, 96), 32), (slice(0, 70), 10), (slice(0, 74), 20)]):
+            before, after = old.pages[number].asarray(), new.pages[number].asarray()
+            inside = np.zeros(before.shape[:2], bool)
+            inside[rows, 80 : 80 + columns] = True
+            near = cv2.dilate(inside.view(np.uint8), np.ones((37, 37), np.uint8)) > 0 if name == "JPEG" else inside
+            assert np.array_equal(before[~near], after[~near])
+            assert np.abs(after[inside].astype(int) - (250, 5, 10)).mean() <= (12 if name == "JPEG" else 0)
+
+
+def test_only_the_edited_page_is_written_again() -> None:
+    data = paged([(96, 128), (96, 128)])
+    done = decode(data, Limits()).edited([Edit(8, 140, np.full((16, 20, 3), 250, np.uint8), np.ones((16, 20), np.float32))])
+    changed = np.flatnonzero(np.frombuffer(data, np.uint8) != np.frombuffer(encode(done, data), np.uint8))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        assert changed.min() >= file.pages[1].dataoffsets[0]
+
+
+def test_pages_of_several_kinds_smaller_copies_and_circles_are_not_edited() -> None:
+    mixed, copies = io.BytesIO(), io.BytesIO()
+    with tifffile.TiffWriter(mixed) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8), photometric="rgb")
+        writer.write(np.zeros((32, 32), np.uint8), photometric="minisblack")
+    with tifffile.TiffWriter(copies) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8), photometric="rgb")
+        writer.write(np.zeros((16, 16, 3), np.uint8), photometric="rgb", subfiletype=1)
+    for buffer in (mixed, copies):
+        with pytest.raises(Failure, match="multi_page: 2 pictures"):
+            decode(buffer.getvalue(), Limits())
+    circle = bytearray(paged([(32, 32)]))
+    directory = first_directory(bytes(circle))
+    circle[directory.next_pointer : directory.next_pointer + 4] = circle[4:8]
+    with pytest.raises(Failure, match=r"corrupt: .*circle"):
+        decode(bytes(circle), Limits())
