@@ -60,7 +60,7 @@ def test_the_sample_is_drawn_at_random_and_always_the_same(source: Path) -> None
 
 
 def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="source_missing"):
+    with pytest.raises(RunError, match="no_images"):
         draw_sample(str(tmp_path))
 
 
