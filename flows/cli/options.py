@@ -39,7 +39,7 @@ Dest = Annotated[
         metavar="DEST", callback=given, help="Folder or URL to write images/, ledger/, run.json and report.html to."
     ),
 ]
-Preset = Annotated[str, typer.Option(help=f"Preset ladder of fills: {', '.join(PRESETS)}.")]
+Preset = Annotated[str, typer.Option(help=f"How much work goes into each fill: {', '.join(PRESETS)}.")]
 Model = Annotated[
     str | None,
     typer.Option(help="One model to use instead of the preset: an alias from `cleanplate models list`, a folder or a URL."),

@@ -71,7 +71,9 @@ def test_a_notebook_calls_flows_and_decides_nothing(file: Path) -> None:
 def test_one_picture_is_shown_after_each_operator_with_its_mask() -> None:
     notebook = executed("1_one_picture")
     flow = erase_text(Fills(PRESETS["quality"]))
-    titles, steps = outputs(notebook, "text/markdown"), pictures(notebook)
+    (verdict, *titles), (edited, *steps) = outputs(notebook, "text/markdown"), pictures(notebook)
+    assert verdict.split("**")[1] in titles[-1]
+    assert np.array_equal(edited, steps[-1])  # the one call gives what the operators give
     assert [title.split("**")[1] for title in titles] == [operator.name for operator in flow.operators]
     assert {picture.shape for picture in steps} == {(512, 512, 3)}
 
