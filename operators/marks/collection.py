@@ -28,6 +28,8 @@ MOST_PLACES = 8
 """Places that are looked at, the surest first."""
 SAME = 0.6
 """Correlation of two mattes of the same mark."""
+SAME_RESIZED = 0.4
+"""The same for mattes that are brought to one size; parts of the smaller one may be missing."""
 SLACK = 0.01
 """How far a mark may lie from where it was found, as a share of the picture."""
 
@@ -216,7 +218,7 @@ def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:
     kept: list[CollectionMark] = []
     order = sorted(found, key=lambda one: (-round(one.mark.alpha.sum() * one.share, 1), one.frame != NATIVE))
     for one in sorted(order, key=lambda one: one.frame != NATIVE):
-        twin = next((number for number, other in enumerate(kept) if _alike(other.mark, one.mark)), None)
+        twin = next((number for number, other in enumerate(kept) if _alike(other.mark, one.mark) or _resized(other, one)), None)
         if twin is None:
             kept.append(one)
             continue
@@ -230,6 +232,18 @@ def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:
 
 def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def _resized(known: CollectionMark, other: CollectionMark) -> bool:
+    """Whether the other frame shows a known mark in another size.
+
+    Pictures of one size among others carry a mark at the same share of their width as well.
+    """
+    if known.frame == other.frame or not _overlap(known.mark.search.zone, other.mark.search.zone):
+        return False
+    height, width = known.mark.alpha.shape
+    same = cv2.resize(other.mark.alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    return float(cv2.matchTemplate(known.mark.alpha, same, cv2.TM_CCOEFF_NORMED).max()) >= SAME_RESIZED
 
 
 def _alike(first: Mark, second: Mark) -> bool:
