@@ -17,6 +17,7 @@ from operators.operator import Operator
 from operators.pictures.codec import Limits
 from operators.pictures.previews.sweep import REDRAW
 from operators.pictures.provenance import Signing
+from operators.see_through import SeeThrough
 from operators.soften import Soften
 
 
@@ -25,15 +26,20 @@ def erase_text(
 ) -> Flow:
     """Detect text and fill in the background behind it, then look for what is left.
 
+    The overlay of a known mark is taken off before anything is filled. With `fills.see_through`,
+    so are translucent texts.
+
     `detector` is the path or URL of a text detector; the packaged one if it is empty. `choice`
     says which texts go. `marks` is a picture of a known mark, or a folder of them, which go too.
     """
     check_prompt(fills)
+    below = (SeeThrough(fills.seed, fills.see_through),) if marks or fills.see_through else ()
     look_again: tuple[Operator, ...] = (
         LookAgain(limits=limits, detector=detector),
         *choice.select(limits),
         Soften(limits=limits),
         Describe(limits=limits),
+        *below,
         *ladder(replace(fills, rungs=second_look(fills.rungs))),
     )
     return Flow(
@@ -42,6 +48,7 @@ def erase_text(
             *choice.find(limits, detector, marks),
             Soften(limits=limits),
             Describe(limits=limits),
+            *below,
             *ladder(fills),
             *(look_again if choice.detects else ()),
             Compose(limits),

@@ -81,6 +81,11 @@ class Fills:
     the best of these fills, with what speaks against it as reasons. None is the flow's default.
     """
 
+    see_through: bool = False
+    """Whether the picture below translucent texts is recovered where it shows through them, before
+    anything is filled.
+    """
+
     def __post_init__(self) -> None:
         if self.accept is not None and self.accept not in ACCEPT:
             raise RunError("option_invalid", f"accept {self.accept}: choose from {', '.join(ACCEPT)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -67,12 +68,21 @@ def erase(
             "writes: found at any place, size and opacity, alone or tiled."
         ),
     ] = "",
+    see_through: Annotated[
+        bool,
+        typer.Option(
+            "--see-through",
+            help="Also recover the picture below translucent texts that no --mark describes. Better where it works, "
+            "but parts of letters may stay: look at the result.",
+        ),
+    ] = False,
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
         choice = select.choice(source)
         if cover is None:
-            flow = erase_text(_build_fills(fill, dest, options.fresh, accept), size.limits, detector, choice, mark)
+            fills = replace(_build_fills(fill, dest, options.fresh, accept), see_through=see_through)
+            flow = erase_text(fills, size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
         execute(delivered(flow, file.previews, file.signing), source, dest, options, fill.seed)

@@ -20,8 +20,11 @@ DETECTED = (
     "regions.probability",
     "regions.state",
     "regions.reason",
+    "regions.overlay",
 )
-"""The columns that are filled after a detection; given masks fill the same ones."""
+"""The columns that are filled after a detection; given masks fill the same ones. New regions have
+no overlay; `find_marks` gives one to the marks that it finds.
+"""
 
 
 OPEN = "open"

@@ -1,0 +1,99 @@
+"""A translucent overlay that nobody has described is estimated and taken off."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from operators.generators.classical import hybrid
+from operators.masks.coverage import Prediction, below, find_coverage
+from operators.masks.mask import dilated
+from operators.masks.overlay import overlaid
+from operators.masks.overlay_fit import fit_overlay, predict
+from operators.masks.translucent import see_through
+from operators.rows.arrays import Pixels, Selection
+from tests.fixtures.overlays import words
+
+COFFEE: Pixels = np.ascontiguousarray(data.coffee()[100:300, 60:360])
+PLAIN: Pixels = np.full((200, 300, 3), 128, np.uint8)
+BLACK = np.zeros((1, 1, 3), np.float32)
+WHITE = np.full((1, 1, 3), 255, np.float32)
+
+
+def marked(picture: Pixels, opacity: float, colour: np.ndarray = WHITE) -> tuple[Pixels, Selection, np.ndarray]:
+    """The picture with a word on it, the hole around its strokes, and their probability."""
+    overlay = words(picture.shape[:2], opacity, colour)
+    strokes = (overlay.alpha > 0).astype(np.uint8)
+    seen = np.rint(overlaid(picture, overlay)).astype(np.uint8)
+    return seen, dilated(strokes, 3) > 0, (overlay.alpha / opacity).astype(np.float32)
+
+
+def psnr(result: Pixels, truth: Pixels, where: Selection) -> float:
+    error = np.square(result[where].astype(np.float32) - truth[where]).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-3)))
+
+
+def test_the_picture_below_comes_back_better_than_a_fill() -> None:
+    gains = []
+    for opacity, colour in itertools.product((0.3, 0.5, 0.7), (WHITE, BLACK)):
+        seen, hole, probability = marked(COFFEE, opacity, colour)
+        found = see_through(seen, hole, probability, hole)
+        assert found is not None
+        fill = hybrid(seen, np.where(hole, 255, 0).astype(np.uint8), 0)
+        gains.append(psnr(found.picture, COFFEE, hole) - psnr(fill, COFFEE, hole))
+    assert min(gains) > 0
+    assert np.mean(gains) > 3
+
+
+def test_pixels_without_overlay_keep_their_values() -> None:
+    seen, hole, probability = marked(COFFEE, 0.5)
+    found = see_through(seen, hole, probability, hole)
+    assert found is not None
+    assert np.array_equal(found.picture[~found.changed], seen[~found.changed])
+    assert not found.changed[dilated(hole.astype(np.uint8), 2) == 0].any()
+
+
+def test_opaque_letters_are_left_to_fills() -> None:
+    seen, hole, probability = marked(COFFEE, 1.0)
+    assert see_through(seen, hole, probability, hole) is None
+
+
+def test_a_plain_ground_is_left_to_fills() -> None:
+    seen, hole, probability = marked(PLAIN, 0.5)
+    assert see_through(seen, hole, probability, hole) is None
+
+
+def test_strokes_that_are_too_small_to_measure_are_left_to_fills() -> None:
+    nothing = np.zeros(COFFEE.shape[:2], np.float32)
+    assert see_through(COFFEE, nothing > 0, nothing, nothing > 0) is None
+
+
+@pytest.mark.parametrize("opacity", [0.3, 0.5, 0.7])
+def test_the_fit_names_the_opacity_of_a_white_mark(opacity: float) -> None:
+    seen, hole, probability = marked(COFFEE, opacity)
+    inside = cv2.erode((probability > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    image = seen.astype(np.float32)
+    predicted = predict(image, ~hole, inside)
+    assert predicted is not None
+    fit = fit_overlay(image, predicted[0], inside, predicted[1])
+    assert abs(fit.opacity - opacity) < 0.03
+    assert (fit.colour > 250).all()
+
+
+def test_coverage_finds_a_letter_that_the_network_has_missed() -> None:
+    overlay = words(COFFEE.shape[:2], 0.6)
+    image = np.rint(overlaid(COFFEE, overlay)).astype(np.float32)
+    everywhere, nothing = np.ones(overlay.alpha.shape, bool), np.zeros(overlay.alpha.shape, np.float32)
+    known = Prediction(COFFEE.astype(np.float32), nothing + 25, everywhere, nothing + 9)
+    found = find_coverage(image, 0.6, np.full(3, 255, np.float32), known, nothing, everywhere)
+    assert np.abs(found - overlay.alpha / np.float32(0.6)).mean() < 0.02
+
+
+def test_taking_a_known_overlay_off_gives_the_picture_back() -> None:
+    overlay = words(COFFEE.shape[:2], 0.5)
+    result = below(overlaid(COFFEE, overlay), overlay.alpha, np.full(3, 255, np.float32))
+    assert np.abs(result - COFFEE).max() < 0.01
