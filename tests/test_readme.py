@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cluster.profile import Profile, Stage
 from cluster.profile import load as load_profile
@@ -169,6 +169,11 @@ def workplace(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatc
     }
     (tmp_path / "labels" / "coco.json").write_text(json.dumps(coco))
     (tmp_path / "my_flows.py").write_text(FLOW_BLOCK)
+    (tmp_path / "marks").mkdir()
+    logo = Image.new("RGBA", (60, 30), (255, 255, 255, 0))
+    ImageDraw.Draw(logo).ellipse((5, 5, 50, 25), fill=(255, 255, 255, 128))
+    for file in (tmp_path / "logo.png", tmp_path / "marks" / "logo.png"):
+        logo.save(file)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     return tmp_path
