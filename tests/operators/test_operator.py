@@ -1,6 +1,6 @@
 """Operators, their settings, and chains of them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pytest
@@ -45,7 +45,7 @@ def test_an_operator_is_named_after_its_class():
 
 
 def test_settings_are_the_fields_that_can_change_the_delivered_images():
-    limits = {"max_pixels": Limits.max_pixels, "max_bytes": Limits.max_bytes}
+    limits = asdict(Limits())
     assert Shout("b").settings() == {"operator": "shout", "text": "b", "limits": limits}
 
 

@@ -182,7 +182,8 @@ def test_a_fill_comes_back_from_a_wider_space(fill):
     space = Space("rgb", profile=WIDE)
     stored = np.rint(space.from_srgb(fill, fill)).astype(np.uint8)
     assert np.abs(space.to_srgb(stored).astype(int) - fill).mean() <= 2
-    assert np.abs(stored.astype(int) - fill).max() > 0 or (np.ptp(fill, axis=2) < 40).all()
+    # The wide space moves only the green primary, so red and blue may be stored as they are.
+    assert np.abs(stored.astype(int) - fill).max() > 0 or (fill[:, :, 1] - fill.min(axis=2) < 40).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])

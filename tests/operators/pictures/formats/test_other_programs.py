@@ -149,13 +149,15 @@ def files(case: Any, folder: Path) -> tuple[Path, Path, np.ndarray]:
     after.write_bytes(edited(data))
     touched = np.zeros(picture.stored.shape[:2], bool)
     touched[8:24, 8:28] = True
-    if picture.format == "JPEG":
+    if picture.format == "JPEG" or (case.lossy and picture.format == "TIFF"):  # Whole blocks of a JPEG stream change.
         touched[:34, :34] = True
     return before, after, touched
 
 
 def test_imagemagick_opens_every_edited_file(every: Any, tmp_path: Path) -> None:
     before, after, touched = files(every, tmp_path)
+    if before.suffix == ".jxl" and b" JXL" not in run(needs("convert"), "-list", "format"):
+        pytest.skip("this ImageMagick reads no JPEG XL")
     channels = "cmyk" if every.mode.startswith("CMYK") else "rgba"
     pixels_before, pixels_after = imagemagick(before, channels), imagemagick(after, channels)
     assert np.array_equal(pixels_before[~touched], pixels_after[~touched])
