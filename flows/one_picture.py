@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +37,7 @@ from operators.rows.schema import complete_rows
 from operators.rows.table import Region as RegionView
 from operators.rows.table import Row, derive, row_views
 from operators.storage import files as storage
+from operators.storage.disposable import temporary_folder
 from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.enlargement import Routing
 
@@ -209,10 +208,10 @@ def inpaint(
     the picture or the mask cannot be read, RunError for a wrong option.
     """
     data = _file_of(mask)
-    with tempfile.TemporaryDirectory(prefix="cleanplate-") as folder:
-        (Path(folder) / MASK_NAME).write_bytes(data)
+    with temporary_folder("cleanplate-mask-") as folder:
+        (folder / MASK_NAME).write_bytes(data)
         fills = Fills(rungs_of(preset, model), seed, prompt, accept=accept)
-        edit = _edit(image, _Worker(inpaint_masks(folder, fills)))
+        edit = _edit(image, _Worker(inpaint_masks(str(folder), fills)))
     if edit.failure is not None and edit.failure.code.startswith("mask_"):
         raise edit.failure
     return edit

@@ -22,6 +22,7 @@ from flows.engine.run import run
 from flows.engine.settings import Options, check_settings, restricted
 from flows.flow import Flow
 from flows.telemetry.summary import Summary
+from operators.decisions.budget import USUAL_BUDGET
 from operators.inpaint import Inpaint
 from operators.ledger import ledger
 from operators.ledger.id_lookup import IdSet, hashes
@@ -69,19 +70,31 @@ def load_profile(options: RunOptions) -> Profile:
     return profile.with_workers(options.workers)
 
 
-def cost_note(flow: Flow) -> str:
+def cost_limit(flow: Flow) -> str:
     """What bounds the cost of one image's fills, in a sentence.
 
-    It is empty for a flow that fills nothing, and for the usual budget, which few images reach.
+    It is empty for a flow that fills nothing.
     """
     fills = [operator for operator in flow.operators if isinstance(operator, Inpaint)]
     if not fills:
         return ""
     unbounded = [fill.name for fill in fills if not _is_bounded(fill)]
     if unbounded:
-        return f"nothing bounds what the fills of {', '.join(dict.fromkeys(unbounded))} cost; see --budget-ms"
+        names = ", ".join(dict.fromkeys(unbounded))
+        return f"no limit on how long {names} may work on one image; --budget-ms sets one"
     most = max(fill.budget.milliseconds for fill in fills if fill.budget is not None)
-    return f"the fills of one image cost at most {most / 1000:,.1f} s of one core, as predicted; see --budget-ms"
+    return f"filling one image takes at most {most / 1000:,.10g} s of one core, by estimate; --budget-ms sets another limit"
+
+
+def cost_note(flow: Flow) -> str:
+    """What a run says of `cost_limit` when its work begins.
+
+    It is empty for the usual limit, which few images reach.
+    """
+    fills = [operator for operator in flow.operators if isinstance(operator, Inpaint)]
+    if all(fill.budget == USUAL_BUDGET and _is_bounded(fill) for fill in fills):
+        return ""
+    return cost_limit(flow)
 
 
 def _is_bounded(fill: Inpaint) -> bool:
@@ -164,7 +177,7 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
     figures = {"images": images, "to_do": new, "bytes": size, "images_of_unknown_size": unknown, "dest": dest}
-    figures["left_out"] = left_out.record()
+    figures |= {"left_out": left_out.record(), "fill_limit": cost_limit(flow)}
     if as_json:
         print_json("dry_run", figures)
         return
@@ -173,3 +186,5 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     left = f"; left out: {'; '.join(left_out.lines())}" if left_out.total else ""
     work = f"{new:,} would go through {operators} to {dest}"
     print(f"{images:,} images, {size / 1e6:,.1f} MB{before}; {work}; nothing was written{left}")
+    if limit := cost_limit(flow):
+        print(limit)

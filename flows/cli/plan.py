@@ -14,6 +14,7 @@ from cluster import profile as profiles
 from cluster.nodes import GIBIBYTE
 from flows.cli.display import time_per_image
 from flows.cli.errors import errors, one_line_errors
+from flows.cli.execute import cost_limit
 from flows.cli.options import Allow, Model, Preset
 from flows.engine.settings import restricted
 from flows.erase_text import erase_text
@@ -65,7 +66,7 @@ def plan(
         result = make_plan(flow, base_profile, measured, gpu_memory(), images)
         out.write_text(profile_yaml(result))
         output.print(stage_table(result))
-        for line in summary_lines(result, images, prices):
+        for line in (*summary_lines(result, images, prices), cost_limit(flow)):
             output.print(line, markup=False)
         output.print("estimated needs beside the workers, the scarcest first:")
         for limit in limits(images, result.best.rate, len(measured), machine_count(base_profile), traffic):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.cli.execute import cost_note
+from flows.cli.execute import cost_limit, cost_note
 from flows.enlarge import enlarge_pictures
 from flows.erase_text import erase_text
 from flows.ladder import Fills, Rung
@@ -93,9 +93,17 @@ def test_a_destination_in_use_ends_in_exit_code_3(finished: Finished, tmp_path: 
     assert line.startswith("error: destination_in_use: ")
 
 
-def test_what_the_fills_of_one_image_may_cost_is_said_before_a_run() -> None:
-    assert "at most 120.0 s of one core" in cost_note(erase_text())
-    assert "at most 0.5 s" in cost_note(erase_text(Fills(budget=Budget(500, USUAL_BUDGET.rates))))
-    assert "nothing bounds what the fills of inpaint_telea cost" in cost_note(erase_text(Fills((Rung("telea"),))))
-    assert "nothing bounds" in cost_note(erase_text(Fills(budget=None)))
-    assert cost_note(enlarge_pictures(2.0)) == ""
+def test_what_the_fills_of_one_image_may_cost_is_said_in_words() -> None:
+    assert cost_limit(erase_text()) == (
+        "filling one image takes at most 120 s of one core, by estimate; --budget-ms sets another limit"
+    )
+    assert "at most 0.5 s" in cost_limit(erase_text(Fills(budget=Budget(500, USUAL_BUDGET.rates))))
+    assert "no limit on how long inpaint_telea may work" in cost_limit(erase_text(Fills((Rung("telea"),))))
+    assert "no limit" in cost_limit(erase_text(Fills(budget=None)))
+    assert cost_limit(enlarge_pictures(2.0)) == ""
+
+
+def test_a_run_says_its_limit_only_if_it_is_not_the_usual_one() -> None:
+    assert cost_note(erase_text()) == cost_note(enlarge_pictures(2.0)) == ""
+    for fills in (Fills(budget=Budget(500, USUAL_BUDGET.rates)), Fills((Rung("telea"),)), Fills(budget=None)):
+        assert cost_note(erase_text(fills)) == cost_limit(erase_text(fills)) != ""
