@@ -103,7 +103,8 @@ def check_prompt(fills: Fills) -> None:
     """Raise RunError option_invalid for a prompt that no rung reads."""
     if fills.prompt and not any(map(reads_prompt, resolve_cards(fills.rungs).values())):
         names = ", ".join(dict.fromkeys(rung.model for rung in fills.rungs))
-        raise RunError("option_invalid", f"prompt: none of {names} reads a prompt; give a model of diffusion or tokens")
+        hint = "choose a model that does, such as sdxl-inpainting"
+        raise RunError("option_invalid", f"prompt: none of {names} reads a prompt; {hint}")
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:

@@ -322,7 +322,7 @@ def _encode(image: Image.Image) -> bytes:
         else:
             image.save(buffer, "PNG", compress_level=1, **kept)
     except OSError as error:
-        raise TypeError(f"a Pillow image of mode {image.mode} cannot be worked: {error}") from error
+        raise TypeError(f"a Pillow image of mode {image.mode}: convert it to RGB, RGBA, L or CMYK first") from error
     return buffer.getvalue()
 
 

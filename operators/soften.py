@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from operators.masks.geometry import Polygon, bounding_box, rasterised
-from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved
+from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
 from operators.masks.protection import beside, whole_letters
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
@@ -344,7 +344,7 @@ def _resampled(probability: ProbabilityRecord, crop: Box) -> Pixels:
     data = np.frombuffer(probability["data"], np.uint8).reshape(probability["height"], probability["width"])
     box = Box(**probability["box"])
     if data.shape != (box.height, box.width):
-        data = cv2.resize(data, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+        data = scaled(data, box.width, box.height)
     return moved(data, box, crop)
 
 

@@ -15,7 +15,7 @@ from flows.audit.contracts import BOUNDS, LEAST_SEEN, Bound, breaches
 from flows.reports.charts import tiles
 from flows.reports.page import render_page
 
-COLUMNS = ("boundary", "pictures", "PSNR", "largest", *BAND_NAMES, "cells lost", "")
+COLUMNS = ("boundary", "images", "PSNR", "largest", "bands", "lost", "")
 
 
 class BoundRecord(TypedDict):
@@ -87,32 +87,44 @@ def _record(audit: Audit, boundary: str, bound: Bound) -> CrossedRecord | Skippe
 
 
 def table(audit: Audit) -> Table:
-    """Tabulate the audit for a terminal.
+    """Tabulate the boundaries that pictures crossed, in 80 columns.
 
-    Figures are over all pictures; a bound applies to each picture separately.
+    Figures are over all pictures; a bound applies to each picture separately. `bands` is the least
+    share of the energy that arrives in any octave band, `lost` the share of a mask's cells that
+    does not arrive. The page has every band.
     """
-    result = Table(*COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}")
+    result = Table(*COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}", box=None, padding=(0, 1, 0, 0))
     for column in result.columns[1:-1]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for record in records(audit):
-        result.add_row(*_cells(record))
-    for thing, share in audit.visibility().items():
-        result.add_row(f"embedding sees {thing}", *[""] * (len(COLUMNS) - 2), f"{share:.2f}")
+        if "not_crossed" not in record:
+            result.add_row(*_cells(record))
     return result
 
 
-def _cells(record: CrossedRecord | SkippedRecord) -> list[str]:
-    if "not_crossed" in record:
-        return [record["boundary"], "0", *["-"] * (len(COLUMNS) - 3), f"not measured: {record['not_crossed']}"]
-    bands = ["-" if share is None else f"{share:.2f}" for share in record["band_energy"]]
+def notes(audit: Audit) -> list[str]:
+    """What the embedding sees, and which boundaries were not crossed: what the table leaves out."""
+    lines = []
+    if sees := audit.visibility():
+        lines.append("embedding sees: " + ", ".join(f"{share:.2f} of {thing}" for thing, share in sees.items()))
+    by_reason: dict[str, list[str]] = {}
+    for record in records(audit):
+        if "not_crossed" in record:
+            by_reason.setdefault(record["not_crossed"], []).append(record["boundary"])
+    return lines + [f"not measured, {reason}: {'; '.join(boundaries)}" for reason, boundaries in by_reason.items()]
+
+
+def _cells(record: CrossedRecord) -> list[str]:
+    shares = [share for share in record["band_energy"] if share is not None]
+    bands = f"{min(shares):.2f}" if shares else "-"
     lost = "-" if record["cells_lost"] is None else f"{record['cells_lost']:.1%}"
-    figure_cells = [psnr_text(record), levels_text(record), *bands, lost]
+    figure_cells = [psnr_text(record), levels_text(record), bands, lost]
     return [record["boundary"], str(record["pictures"]), *figure_cells, _state(record)]
 
 
 def _state(record: CrossedRecord) -> str:
     if record["broken"]:
-        return f"broken by {len(record['broken'])}"
+        return f"broken: {len(record['broken'])}"
     return "kept" if has_limit(record["bound"]) else "compared"
 
 

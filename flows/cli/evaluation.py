@@ -193,7 +193,7 @@ def audit_boundaries(
         from rich.console import Console
 
         from flows.audit.audit import audit, load_models
-        from flows.audit.report import table, write_audit
+        from flows.audit.report import notes, table, write_audit
 
         check_scheme(source)
         with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
@@ -202,7 +202,9 @@ def audit_boundaries(
                 source, str(out), load_models(model), limit, lambda result: bar.update(task, completed=len(result.measured))
             )
         page, broken = write_audit(result, out), result.broken_bounds()
-        Console(width=170).print(table(result))
+        Console().print(table(result))
+        for line in notes(result):
+            print(line)
         for line in broken:
             print(f"broken: {line}")
         failed = "".join(f" | {count} {code}" for code, count in sorted(result.failures.items()))

@@ -86,6 +86,8 @@ def read(folder: Path) -> Evaluation:
     try:
         content = json.loads((folder / "evaluation.json").read_text())
         content["suite"]["checksum"], content["fills"], content["images"]
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no evaluation: it has no evaluation.json") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no evaluation: {error}") from error
     return cast(Evaluation, content)

@@ -66,6 +66,16 @@ def moved(data: Pixels, box: Box, crop: Box) -> Pixels:
     return result
 
 
+def scaled(data: Pixels, width: int, height: int) -> Pixels:
+    """A map scaled to `height` x `width` by linear interpolation, to the nearest step of a byte.
+
+    OpenCV scales bytes with weights of few bits, which is up to 0.7 steps off; so it gets floats.
+    """
+    result = cv2.resize(data.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    nearest: Pixels = np.rint(result).astype(np.uint8)
+    return nearest
+
+
 def empty_mask(box: Box) -> Pixels:
     """A mask of the box's size with all four channels at zero."""
     return np.zeros((box.height, box.width, len(CHANNELS)), np.uint8)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from flows.audit.boundaries.crossing import Crossing, compare_cells, compare_values
 from flows.audit.boundaries.sample import Sample
 from operators.masks.geometry import Polygon, bounding_box, rasterised
+from operators.masks.mask import scaled
 from operators.rows.box import Box
 
 Positions = npt.NDArray[np.floating[Any]]
@@ -76,6 +77,6 @@ def stored_to_pixels(sample: Sample) -> Iterator[Crossing]:
     """Scale the stored map to source pixels as `soften` does, and compare with the detector's."""
     for seen, region in zip(sample.seen, sample.found, strict=True):
         stored, record = region.probability()
-        size = (record["width"], record["height"])
-        original, scaled = (cv2.resize(values, size, interpolation=cv2.INTER_LINEAR) for values in (seen.probability, stored))
-        yield compare_values("stored map to source pixels", original, scaled / 255, 1)
+        width, height = record["width"], record["height"]
+        original = cv2.resize(seen.probability, (width, height), interpolation=cv2.INTER_LINEAR)
+        yield compare_values("stored map to source pixels", original, scaled(stored, width, height) / 255, 1)

@@ -1,5 +1,6 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from flows.audit.boundaries.crossing import compare_cells, pooled
 from flows.audit.boundaries.masks import coverage, map_to_stored, polygon_to_raster, polygons_stored, stored_to_pixels
 from operators.masks.geometry import rasterised
+from operators.masks.mask import scaled
 from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=60)
@@ -45,6 +47,15 @@ def test_real_polygons_lose_neither_corners_nor_pixels(sample):
 def test_the_stored_map_is_the_detectors_own_in_steps_of_a_byte(make_sample, size):
     crossing = pooled(map_to_stored(make_sample("photo.png", size)))
     assert 0 < crossing.grey_levels <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("size", [(37, 11), (120, 64), (301, 77)])
+def test_a_scaled_map_is_that_of_exact_weights_to_half_a_step(size):
+    stored = np.random.default_rng(0).integers(0, 2, (21, 33)).astype(np.uint8) * 255
+    exact = cv2.resize(stored.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
+    assert abs(scaled(stored, *size) - exact).max() <= 0.5 + 1e-3
+    in_bytes = cv2.resize(stored, size, interpolation=cv2.INTER_LINEAR)
+    assert abs(in_bytes - exact).max() > 0.5 + 1e-3
 
 
 def test_the_stored_map_lies_within_an_eighth_of_its_place(sample):
