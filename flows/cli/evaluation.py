@@ -59,7 +59,7 @@ def evaluate_suite(
     workers: Processes = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N pictures of these.")] = None,
 ) -> None:
-    """Evaluate the fills of a ladder on a suite of images.
+    """Evaluate the fills of a preset or model on a suite of images.
 
     Measures quality, legibility, continuity, naturalness, variance, failures and latency.
     """
@@ -85,7 +85,7 @@ def calibrate_gate(
     suite: Suite = None,
     out: Annotated[
         Path,
-        typer.Option(help="File to write the thresholds to. `verify` reads operators/decisions/gate.json of the package."),
+        typer.Option(help="File to write the thresholds to. `verify` reads the file of this name in the package."),
     ] = Path("gate.json"),
     target: Annotated[
         float,

@@ -7,11 +7,12 @@ commands.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 
@@ -67,6 +68,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, in
 class FillOptions:
     """Options for filling regions."""
 
+    heading: ClassVar[str] = "Filling"
     preset: Preset = "balanced"
     model: Model = None
     prompt: Annotated[str, typer.Option(help="Description of what should replace the text, for models that take prompts.")] = ""
@@ -86,6 +88,7 @@ class FillOptions:
 class RunOptions:
     """Options for distributing a run over machines and for the part of the source to process."""
 
+    heading: ClassVar[str] = "The run"
     profile: Annotated[
         str, typer.Option("--profile", help="Resource profile: laptop, the name of a shipped profile, or a YAML file.")
     ] = "laptop"
@@ -122,6 +125,7 @@ class RunOptions:
 class SizeOptions:
     """Limits above which images are not edited."""
 
+    heading: ClassVar[str] = "Limits"
     max_pixels: Annotated[int, typer.Option(min=1, help="Deliver images with more pixels than this unedited.")] = (
         Limits.max_pixels
     )
@@ -150,6 +154,7 @@ class SizeOptions:
 class SigningOptions:
     """The key that signs edited files."""
 
+    heading: ClassVar[str] = "Edited files"
     c2pa_key: Annotated[
         str | None,
         typer.Option("--c2pa-key", help="Private key (PEM) to sign edited files with content credentials; needs --c2pa-cert."),
@@ -182,6 +187,20 @@ class FileOptions(SigningOptions):
     ] = REDRAW
 
 
+def _under(group: Any, hint: Any) -> Any:
+    """The annotation of an option, with the `heading` of its group in the help, if it has one.
+
+    Each heading has columns of its own, so that no long option squeezes the others.
+    """
+    heading = getattr(group, "heading", None)
+    if heading is None:
+        return hint
+    kind, option = get_args(hint)
+    option = copy.copy(option)
+    option.rich_help_panel = heading
+    return Annotated[kind, option]
+
+
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that each group in its signature becomes the options of that group.
 
@@ -198,7 +217,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             continue
         field_hints = get_type_hints(group, include_extras=True)
         parameters += [
-            inspect.Parameter(field.name, keyword_only, default=field.default, annotation=field_hints[field.name])
+            inspect.Parameter(
+                field.name, keyword_only, default=field.default, annotation=_under(group, field_hints[field.name])
+            )
             for field in fields(group)
         ]
 

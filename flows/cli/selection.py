@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -26,6 +26,7 @@ SINGLE = ("height", "width", "size", "angle", "opacity", "score", "most")
 class SelectOptions:
     """Options that select texts; a text goes if it meets all of them."""
 
+    heading: ClassVar[str] = "Which texts go"
     only: Annotated[
         Many,
         typer.Option(

@@ -122,7 +122,7 @@ SELECT = tuple(f"--{name}" for name in SELECTING.split())
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--fill", "--accept", "--detector", "--mark", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
+        ("erase", {"--fill", "--accept", "--detector", "--mark", "--see-through", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
         ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
         ("preview", {"--detector", "--limit", "--out", "--allow", *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
@@ -146,3 +146,13 @@ def test_every_option_of_the_groups_has_a_default(group: Callable[[], object]) -
 def test_size_options_are_limits() -> None:
     assert SizeOptions().limits == Limits()
     assert SizeOptions(7, 9).limits == Limits(7, 9)
+
+
+COMMANDS = "erase find preview inpaint enlarge marks run evaluate calibrate compare audit plan submit models"
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
+def test_the_help_cuts_nothing_in_80_columns(command: str) -> None:
+    text = RUN.invoke(app, [command, "--help"], env={**WIDE, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+    assert max(map(len, text.splitlines())) == 80
+    assert "…" not in text
