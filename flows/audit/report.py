@@ -93,7 +93,9 @@ def table(audit: Audit) -> Table:
     share of the energy that arrives in any octave band, `lost` the share of a mask's cells that
     does not arrive. The page has every band.
     """
-    result = Table(*COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}", box=None, padding=(0, 1, 0, 0))
+    result = Table(
+        *COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}", box=None, padding=(0, 1, 0, 0), header_style="dim"
+    )
     for column in result.columns[1:-1]:
         column.justify, column.no_wrap = "right", True
     for record in records(audit):

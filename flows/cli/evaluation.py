@@ -77,7 +77,7 @@ def evaluate_suite(
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts(content).items())
         page = write_reports(loaded_suite, out)
         for table in acceptance_tables(content):
-            Console(width=120).print(table)
+            Console().print(table)
         print(f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {page}")
 
 

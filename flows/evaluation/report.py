@@ -59,13 +59,15 @@ def write_reports(suite: Suite, out: Path) -> Path:
 
 
 def acceptance_tables(content: Evaluation) -> list[Table]:
-    """The acceptance of each set as a table for the terminal; shares are percentages."""
+    """The acceptance of each set as a table of 80 columns; shares are percentages."""
     result = []
     for name in _sets(content):
-        table = Table(title=f"Accepted by the eye, set {name}", title_justify="left")
+        title = f"Accepted by the eye, set {name}"
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
         rows = tables.acceptance_table(content, name)
         for column in rows[0]:
-            table.add_column(column.replace("_", " "), justify="left" if column == "bucket" else "right")
+            first = column == "bucket"
+            table.add_column(column.replace("_", " "), justify="left" if first else "right", no_wrap=first)
         for row in rows:
             table.add_row(*(_percentage(value) if isinstance(value, float) else str(value) for value in row.values()))
         result.append(table)
