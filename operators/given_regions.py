@@ -16,10 +16,10 @@ from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.box import Box
 from operators.rows.failure import RunError
-from operators.rows.records import RegionRecord
+from operators.rows.records import JsonObject, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, OPEN, new_region
 from operators.rows.table import Additions, Row, map_rows
-from operators.storage.region_files import COLUMN, GivenRegion, Reader, open_regions, regions_of
+from operators.storage.region_files import COLUMN, GivenRegion, Reader, open_regions, regions_checksum, regions_of
 
 INSIDE = 0.6
 """Share of a found text that a given region covers, from which it is a finer part of it."""
@@ -61,6 +61,11 @@ class GivenRegions(Operator):
     def open(self) -> None:
         """Read the files of regions. Raises RunError regions_invalid."""
         self.check()
+
+    def settings(self) -> JsonObject:
+        """The fields, with a checksum of every file or folder of regions."""
+        files = [source for source in self.sources if not source.startswith(COLUMN)]
+        return {**super().settings(), "checksums": {source: regions_checksum(source) for source in files}}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Add the regions of one batch."""

@@ -319,6 +319,24 @@ def list_paths(uri: str) -> list[str]:
     return with_retries(uri, call)
 
 
+def list_versions(uri: str) -> dict[str, str | None]:
+    """The full paths of all objects under a URI, as in `list_paths`, with their versions.
+
+    A version is the checksum that the storage keeps (ETag), or None where it keeps none. Raises
+    Failure.
+    """
+    files, path = filesystem(uri)
+
+    def call() -> dict[str, str | None]:
+        try:
+            found: dict[str, Any] = files.find(path, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {name: info.get("ETag") or info.get("etag") for name, info in found.items()}
+
+    return with_retries(uri, call)
+
+
 def drop_missing(uris: Sequence[str], start: str) -> list[str]:
     """The URIs without those of missing objects, by one listing. Raises Failure.
 

@@ -5,11 +5,13 @@ Every reader answers for one picture at a time, by the picture's relative path.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,6 +26,9 @@ COLUMN = "column:"
 """What stands before the name of a column of the manifest, in the place of a file."""
 KINDS = ("text", "mark", "mask")
 """The categories that are kinds of region; a region of any other category is a text."""
+ENDINGS = (".json", ".parquet", ".txt")
+"""The endings of files that may hold regions."""
+READS_AT_ONCE = 16
 TABLE_COLUMNS = ("path", "polygons")
 """The columns that a table of regions must have; `kind`, `score` and `confirmed` may be there."""
 
@@ -97,6 +102,32 @@ def open_regions(uri: str) -> Reader:
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise RunError("regions_invalid", f"{uri}: {type(error).__name__}: {first_line(error)}") from None
     raise RunError("regions_invalid", f"{uri}: neither COCO JSON, nor Parquet, nor a folder of YOLO text files")
+
+
+def regions_checksum(uri: str) -> str:
+    """The SHA-256 of the files that `open_regions` reads, as 64 hexadecimal digits.
+
+    Object storages that know a checksum of each file are asked for it; other files are read. Raises
+    RunError regions_invalid.
+    """
+    try:
+        objects = storage.list_versions(uri)
+        known = [path for path in sorted(objects) if path.lower().endswith(ENDINGS)]
+        root = storage.filesystem(uri)[1]
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            versions = pool.map(lambda path: objects[path] or _content_checksum(_uri_of(uri, root, path)), known)
+            lines = [f"{path[len(root) :]} {version}" for path, version in zip(known, versions, strict=True)]
+    except Failure as failure:
+        raise RunError("regions_invalid", f"{uri}: {failure.message}") from None
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _uri_of(uri: str, root: str, path: str) -> str:
+    return storage.join(uri, path[len(root) :].lstrip("/")) if path != root else uri
+
+
+def _content_checksum(uri: str) -> str:
+    return hashlib.sha256(storage.read(uri)).hexdigest()
 
 
 def regions_of(value: Any) -> list[GivenRegion]:

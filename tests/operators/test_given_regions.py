@@ -82,3 +82,20 @@ def test_a_wrong_file_is_refused_before_a_run(tmp_path: Path) -> None:
         GivenRegions((str(tmp_path / "none.json"),)).check()
     with pytest.raises(RunError, match="regions_invalid"):
         GivenRegions(("column:",)).check()
+
+
+def test_changed_regions_under_the_same_name_are_other_settings(tmp_path: Path) -> None:
+    labels, table = tmp_path / "labels", tmp_path / "l.json"
+    (labels / "a").mkdir(parents=True)
+    (labels / "a" / "1.txt").write_text("0 0.8 0.5 0.1 0.2\n")
+    table.write_text(json.dumps({"images": [], "annotations": []}))
+    given = GivenRegions((str(labels), str(table), "column:boxes"))
+    first = given.settings()
+    assert list(first["checksums"]) == [str(labels), str(table)]
+    assert given.settings() == first
+    (labels / "a" / "1.txt").write_text("0 0.8 0.5 0.1 0.3\n")
+    second = given.settings()
+    table.write_text(json.dumps({"images": [], "annotations": [], "info": {}}))
+    third = given.settings()
+    (labels / "a" / "1.txt").rename(labels / "a" / "2.txt")
+    assert len({json.dumps(each["checksums"]) for each in (first, second, third, given.settings())}) == 4
