@@ -20,7 +20,7 @@ def look_for_text(
     """Detect text, without an operator that records it: the flow for a single picture."""
     operators: list[Operator] = [Fetch(limits), *choice.find(limits, detector)]
     if reads:
-        operators.append(Read(limits))
+        operators.append(Read(limits, choice.keeps_text))
     if masks:
         operators.append(Soften(limits=limits))
     return Flow(tuple(operators))
@@ -34,6 +34,6 @@ def find_text(
     With `masks`, the strokes of each text become a mask picture under DEST/masks; with `reads`, the
     ledger and the findings hold what each text says. `detector` is the path or URL of a text
     detector; the packaged one if it is empty. `choice` says which texts count as found; the others
-    are recorded as kept.
+    are recorded as kept. It also says whether what is read may be recorded.
     """
     return look_for_text(reads, masks, limits, detector, choice).then(Record(dest))

@@ -19,12 +19,14 @@ from operators.vision.recogniser import recogniser, recogniser_identity, straigh
 class Read(Operator):
     """Recognise the text of every region that the detector found.
 
-    Texts may be private: the ledger holds what this operator reads.
+    Texts may be private: the ledger holds what this operator reads, unless `keeps_text` is false.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "regions.polygons")
     adds: ClassVar[tuple[str, ...]] = ("regions.text", "regions.text_confidence")
     limits: Limits = Limits()
+    keeps_text: bool = True
+    """Whether the ledger holds what was read, and not only how surely."""
 
     def models(self) -> list[ModelRecord]:
         """The recogniser."""
@@ -43,4 +45,7 @@ class Read(Operator):
             return None
         rgb = np.ascontiguousarray(FRAME_CACHE.picture(row, self.limits).rgb())
         read = [recogniser().read(straightened(rgb, region["polygons"][0])) for region in row.regions]
-        return {"regions.text": [text for text, _ in read], "regions.text_confidence": [confidence for _, confidence in read]}
+        return {
+            "regions.text": [text if self.keeps_text else None for text, _ in read],
+            "regions.text_confidence": [confidence for _, confidence in read],
+        }

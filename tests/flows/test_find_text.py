@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cluster.profile import laptop
+from flows.choose import Choice
 from flows.engine.run import run
 from flows.find_text import find_text
 from flows.reports.findings import FINDINGS, export_findings
@@ -126,3 +127,12 @@ def test_findings_that_cannot_be_stored_are_one_line_and_exit_code_3(
     with pytest.raises(RunError, match="access_denied") as refused:
         export_findings(str(tmp_path))
     assert refused.value.exit_code == 3
+
+
+def test_what_is_read_stays_out_of_everything_that_is_written_if_it_may_be_private(source: Path, tmp_path: Path) -> None:
+    flow = find_text(str(tmp_path), reads=True, masks=False, choice=Choice(keeps_text=False))
+    flow.run(index_row(source / "caption.png"))
+    export_findings(str(tmp_path))
+    regions = rows(tmp_path)["caption.png"]["regions"]
+    assert {(region["text"], region["text_confidence"] > 0.5) for region in regions} == {(None, True)}
+    assert set(pq.read_table(tmp_path / "findings")["text"].to_pylist()) == {None}
