@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from operators.masks.alpha import lift_fill
+from operators.masks.geometry import Polygon
 from operators.masks.mask import BLEND, pasted
+from operators.masks.protection import beside
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
 from operators.pictures.picture import Edit
@@ -40,14 +42,17 @@ class Compose(Operator):
     """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
 
     The `blend` channel of the mask weighs each fill; all other regions keep their original
-    pixels. A second decoder reads the encoded bytes again; what differs from the edit is rolled
-    back as `written_wrongly`. Only an `edited` or `partly_edited` image gets `encoded` bytes:
-    every other image is delivered as the source's bytes, unless its failure forbids delivery.
+    pixels, and so do texts that the user's rules keep. A second decoder reads the encoded bytes
+    again; what differs from the edit is rolled back as `written_wrongly`. Only an `edited` or
+    `partly_edited` image gets `encoded` bytes: every other image is delivered as the source's
+    bytes, unless its failure forbids delivery.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",
+        "regions.polygons",
+        "regions.kind",
         "regions.crop",
         "regions.pixels",
         "regions.mask",
@@ -85,8 +90,9 @@ class Compose(Operator):
     def _compose(self, row: Row) -> Additions | None:
         edits: list[Edit] = []
         states: list[str] = []
+        kept = [region for region in row.regions if region["state"] == KEPT and region["rule"]]
         for region in row.regions:
-            edit = edit_of(region)
+            edit = edit_of(region, [polygon for text in kept for polygon in text["polygons"]])
             states.append(ERASED if edit is not None else region["state"])
             edits += [] if edit is None else [edit]
         data = row.data("bytes")
@@ -111,17 +117,25 @@ class Compose(Operator):
         return {"encoded": encoded, "notes": notes, "regions.state": states}
 
 
-def edit_of(region: Region) -> Edit | None:
-    """The edit of an accepted region; None for any other, and for one without visible change."""
+def edit_of(region: Region, kept: Sequence[Polygon] = ()) -> Edit | None:
+    """The edit of an accepted region; None for any other, and for one without visible change.
+
+    The polygons `kept` are those of texts that the user's rules keep. No edit of a text changes
+    them, whatever the operators before have masked.
+    """
     fill = region.fill() if region["state"] == ACCEPTED else None
     if fill is None:
         return None
-    pixels, blend = region.array("pixels", 3), region.array("mask", 4)[:, :, BLEND]
+    pixels, mask = region.array("pixels", 3), region.array("mask", 4)
+    if kept and region["kind"] == "text":
+        mask = mask.copy()
+        mask[:, :, BLEND][beside(region["polygons"], kept, region.crop)] = 0
+    blend = mask[:, :, BLEND]
     if np.abs(pasted(pixels, fill, blend).astype(np.int16) - pixels).max() < LEAST_VISIBLE:
         return None
     seen, alpha = region.transparency(), None
     if seen is not None:
-        fill, alpha = lift_fill(pixels, fill, region.array("mask", 4), seen)
+        fill, alpha = lift_fill(pixels, fill, mask, seen)
         if np.array_equal(alpha, seen.alpha):
             alpha = None
     return Edit(region.crop.x, region.crop.y, fill, blend.astype(np.float32) / np.float32(255), alpha)

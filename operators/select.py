@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.masks.geometry import bounding_box, covers, rasterised
+from operators.masks.geometry import Polygon, bounding_box, covers, rasterised
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import JsonObject, ModelRecord, RegionRecord
-from operators.rows.regions import KEPT, OPEN
+from operators.rows.regions import ACCEPTED, KEPT, OPEN
 from operators.rows.schema import SCHEMA
 from operators.rows.table import Additions, Row, map_rows
 from operators.selection.measures import Length
 from operators.selection.rules import OTHERWISE, Decision, Rules, Selection, Text
-from operators.vision.line_reading import LineReading, read_around, read_line
+from operators.vision.line_reading import EDGE, LineReading, PageLines, read_along, read_around, read_line
 from operators.vision.recogniser import recogniser, recogniser_identity, upright_turn
 
 KEPT_BY_RULE = "kept_by_rule"
@@ -53,6 +53,24 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Surrounding:
+    """More of a line than the detector saw, and what of it a rule keeps for what it says."""
+
+    reading: LineReading
+    kept: Sequence[Part]
+    along_page: bool
+    """Whether it runs as the lines of the page do, and not as the text that the detector saw."""
+
+    def match_of(self, polygon: Polygon, edge: float = EDGE) -> Part | None:
+        """What is kept of which a letter stands in a polygon; `edge` as in `is_beside`."""
+        return next((part for part in self.kept if self._touches(part, polygon, edge)), None)
+
+    def _touches(self, part: Part, polygon: Polygon, edge: float) -> bool:
+        letters = (number for number in range(part.start, part.end) if not self.reading.text[number].isspace())
+        return any(self.reading.is_beside(number, polygon, edge) for number in letters)
+
+
+@dataclass(frozen=True)
 class Select(Operator):
     """Decide which regions go and which stay, by the user's rules.
 
@@ -60,7 +78,10 @@ class Select(Operator):
     line of which only a part is meant, such as the address in `Mail: jane@example.org`, the parts
     become regions of their own. The recogniser reads only where a rule depends on it. What is
     read is in the ledger unless `keeps_text` is false. A text that cannot be read for certain
-    stays if a rule keeps texts for what they say. Regions that have a decision pass unchanged.
+    stays if a rule keeps texts for what they say. The polygons of a text that such a rule keeps
+    reach as far as what the rule means. Regions that have a decision pass unchanged, but for fills
+    that have erased a part of a text of which only a later look shows that a rule keeps it: they
+    are given up.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -122,62 +143,100 @@ class Select(Operator):
                 picture.append(np.ascontiguousarray(FRAME_CACHE.picture(row, self.limits).rgb()))
             return picture[0]
 
+        page = PageLines.of([region["polygons"][0] for region in row.regions if region["kind"] == "text"])
         records: list[RegionRecord] = []
         for region, is_new in zip(row.regions, undecided, strict=True):
             record = region.record()
-            records += self._decide(record, rules, frame, rgb) if is_new else [record]
-        return {"regions": _within(_beside_kept(records, rules.protecting), Length.parse(rules.most), frame)}
+            records += self._decide(record, rules, frame, page, rgb) if is_new else [record]
+        decided = _within(_beside_kept(records, rules.protecting), Length.parse(rules.most), frame)
+        return {"regions": decided}
 
-    def _decide(self, record: RegionRecord, rules: Rules, frame: tuple[int, int], rgb: Any) -> list[RegionRecord]:
+    def _decide(
+        self, record: RegionRecord, rules: Rules, frame: tuple[int, int], page: PageLines, rgb: Any
+    ) -> list[RegionRecord]:
         """The record with its decision, or one record for each part of its line."""
         text = text_of(record, frame)
         if not rules.must_read(text):
             (decision,) = rules.decide(text)
             return [_decided(record, Part(0, 0, decision, _reason_of(decision)))]
         reading = read_line(rgb(), record["polygons"][0])
-        parts = self._parts(text, reading, rules, rgb)
+        surroundings = self._surroundings(text, reading, rules, page, rgb)
+        parts = _parts(text, reading, rules, surroundings)
         read = {"text": reading.text if self.keeps_text else None, "text_confidence": reading.confidence}
         if len(parts) == 1:
-            return [_decided({**record, **read}, parts[0])]  # type: ignore[typeddict-item]
+            whole: RegionRecord = {**record, **read}  # type: ignore[typeddict-item]
+            return [_decided(_stretched(whole, parts[0], surroundings), parts[0])]
         return [
             _decided(
-                {
-                    **record,
-                    "polygons": [reading.part(part.start, part.end)],
-                    "text": reading.text[part.start : part.end].strip() if self.keeps_text else None,
-                    "text_confidence": reading.confidence,
-                },
+                _stretched(
+                    {
+                        **record,
+                        "polygons": [reading.part(part.start, part.end)],
+                        "text": reading.text[part.start : part.end].strip() if self.keeps_text else None,
+                        "text_confidence": reading.confidence,
+                    },
+                    part,
+                    surroundings,
+                ),
                 part,
             )
             for part in parts
         ]
 
-    def _parts(self, text: Text, reading: LineReading, rules: Rules, rgb: Any) -> list[Part]:
-        """The parts of a line by what becomes of them."""
-        parts = runs(reading.text, rules.decide(_with_reading(text, reading)))
-        erased = any(part.decision.action == "erase" for part in parts)
-        if rules.protecting and erased:
-            if reading.confidence < LEAST_CONFIDENCE:
-                return [Part(0, 0, Decision("keep", parts[0].decision.rule), UNSURE_READING)]
-            for around in read_around(rgb(), reading.polygon):
-                decisions = rules.decide(_with_reading(text, around))
-                kept = [(number, each) for number, each in enumerate(decisions) if each.rule in rules.protecting]
-                parts = [_protected(part, parts, reading, around, kept) for part in parts]
-        if len(parts) > 1 and not reading.can_be_parted:
-            return [part for part in parts if part.decision.action == "keep"][:1] or parts[:1]
-        return parts
+    def _surroundings(self, text: Text, reading: LineReading, rules: Rules, page: PageLines, rgb: Any) -> list[Surrounding]:
+        """More of the line than a text shows, and what a rule keeps in it for what it says."""
+        if not rules.protecting:
+            return []
+        polygon = reading.polygon
+        readings = [(around, False) for around in read_around(rgb(), polygon)]
+        if page.crosses(polygon):
+            readings += [(along, True) for along in read_along(rgb(), polygon, page)]
+        surroundings = []
+        for around, along_page in readings:
+            decisions = rules.decide(_with_reading(text, around))
+            kept = [run for run in runs(around.text, decisions) if run.decision.rule in rules.protecting]
+            surroundings.append(Surrounding(around, kept, along_page))
+        return surroundings
 
 
-def _protected(
-    part: Part, parts: Sequence[Part], reading: LineReading, around: LineReading, kept: Sequence[tuple[int, Decision]]
-) -> Part:
-    """A part that goes, kept if more of its line says something there that a rule keeps."""
+def _parts(text: Text, reading: LineReading, rules: Rules, surroundings: Sequence[Surrounding]) -> list[Part]:
+    """The parts of a line by what becomes of them."""
+    parts = runs(reading.text, rules.decide(_with_reading(text, reading)))
+    kept_around = [each for each in surroundings if each.match_of(reading.polygon) is not None]
+    erased = any(part.decision.action == "erase" for part in parts)
+    if rules.protecting and erased:
+        if reading.confidence < LEAST_CONFIDENCE and not kept_around:
+            return [Part(0, 0, Decision("keep", parts[0].decision.rule), UNSURE_READING)]
+        for around in kept_around:
+            parts = [_protected(part, parts, reading, around) for part in parts]
+    if len(parts) > 1 and not reading.can_be_parted:
+        return [part for part in parts if part.decision.action == "keep"][:1] or parts[:1]
+    return parts
+
+
+def _protected(part: Part, parts: Sequence[Part], reading: LineReading, around: Surrounding) -> Part:
+    """A part that goes, kept if more of its line says something there that a rule keeps.
+
+    Letters at the edge may be those of the next part, because their places are not exact.
+    """
     if part.decision.action == "keep":
         return part
     is_all = len(parts) == 1 or not reading.can_be_parted
-    polygon = reading.polygon if is_all else reading.part(part.start, part.end)
-    rule = next((decision for number, decision in kept if around.is_beside(number, polygon)), None)
-    return part if rule is None else replace(part, decision=rule, reason=KEPT_BY_RULE)
+    match = around.match_of(reading.polygon) if is_all else around.match_of(reading.part(part.start, part.end), -EDGE)
+    return part if match is None else replace(part, decision=match.decision, reason=KEPT_BY_RULE)
+
+
+def _stretched(record: RegionRecord, part: Part, surroundings: Sequence[Surrounding]) -> RegionRecord:
+    """The record of a text that stays, with polygons that reach as far as what the rule keeps."""
+    if part.decision.action != "keep" or part.reason != KEPT_BY_RULE:
+        return record
+    polygon = record["polygons"][0]
+    found = [(each, match) for each in surroundings if (match := each.match_of(polygon)) is not None]
+    lines = [each.reading.letters(match.start, match.end) for each, match in found if each.along_page]
+    for each, match in found:
+        if not each.along_page:
+            polygon = each.reading.stretched(polygon, match.start, match.end)
+    return {**record, "polygons": [polygon, *record["polygons"][1:], *lines]}
 
 
 def text_of(record: RegionRecord, frame: tuple[int, int]) -> Text:
@@ -235,22 +294,26 @@ def _decided(record: RegionRecord, part: Part) -> RegionRecord:
 def _beside_kept(records: list[RegionRecord], protecting: Collection[str]) -> list[RegionRecord]:
     """The records, with those kept that share their letters with one that a rule keeps.
 
-    The detector may see a part of a text once more, as a text by itself.
+    The detector may see a part of a text once more, as a text by itself. Fills are given up too,
+    because what stays may be found only when its neighbours are gone.
     """
     kept = [record for record in records if record["state"] == KEPT and record["rule"] in protecting]
 
     def twin(record: RegionRecord) -> RegionRecord | None:
+        if record["state"] not in (OPEN, ACCEPTED) or record["kind"] != "text":
+            return None
         own = record["polygons"][0]
-        others = (
-            other for other in kept if covers(other["polygons"][0], own, SHARED) or covers(own, other["polygons"][0], SHARED)
-        )
-        return next(others, None) if record["state"] == OPEN and record["kind"] == "text" else None
+        return next((other for other in kept if any(_share(own, polygon) for polygon in other["polygons"])), None)
 
     twins = [twin(record) for record in records]
     return [
         record if other is None else {**record, "state": KEPT, "reason": KEPT_BY_RULE, "rule": other["rule"]}
         for record, other in zip(records, twins, strict=True)
     ]
+
+
+def _share(polygon: Polygon, other: Polygon) -> bool:
+    return covers(other, polygon, SHARED) or covers(polygon, other, SHARED)
 
 
 def _within(records: list[RegionRecord], most: Length, frame: tuple[int, int]) -> list[RegionRecord]:

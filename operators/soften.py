@@ -22,7 +22,7 @@ from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
-from operators.rows.regions import KEPT, OPEN
+from operators.rows.regions import ACCEPTED, KEPT, OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
@@ -75,7 +75,8 @@ class Soften(Operator):
     from the picture behind them. Each text gets a context crop and a four-channel mask; see
     `operators.masks.mask.CHANNELS`. The `core` of a region covers every stroke in its crop, also
     those of other regions, so that no fill copies letters. Its `blend` covers its own strokes
-    only. Regions that are kept, or have a crop already, pass unchanged.
+    only, and nothing of a text that a rule of the user keeps, even if that text was found after the
+    fill. Otherwise regions that are kept, or have a crop already, pass unchanged.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -153,11 +154,15 @@ class Soften(Operator):
             strokes.append(part)
         known = [_strokes_of(record) for record in detected if record.get("crop") is not None]
         crops = self._crops(strokes, frame)
-        stays = [self._staying(record, picture, frame) for record in records if _stays_near(record, crops, frame)]
+        filled = [number for number, record in enumerate(records) if _is_shown_over(record, records)]
+        near = [*crops, *(Box(**records[number]["crop"]) for number in filled)]
+        stays = [self._staying(record, picture, frame) for record in records if _stays_near(record, near, frame)]
         everything = [*strokes, *known, *(text.strokes for text in stays)]
         for number, own, crop in zip(chosen, strokes, crops, strict=True):
             masked = self._mask_region(records[number], own, crop, everything, picture)
             records[number] = _without(masked, stays, crop) if stays else masked
+        for number in filled:
+            records[number] = _without(records[number], stays, Box(**records[number]["crop"]))
         return records
 
     def _staying(self, record: RegionRecord, picture: Picture, frame: Box) -> Staying:
@@ -311,9 +316,24 @@ class Soften(Operator):
         return self.strokes.weight(core, moved(part.certainty, part.reach, crop), part.source)
 
 
+def _is_shown_over(record: RegionRecord, records: Sequence[RegionRecord]) -> bool:
+    """Whether a fill would change a text that stays, because the text was found after the fill."""
+    if record["state"] != ACCEPTED or record.get("crop") is None or record["kind"] != "text":
+        return False
+    crop = Box(**record["crop"])
+    kept = [polygon for other in records if _stays(other) for polygon in other["polygons"]]
+    mask = np.frombuffer(record["mask"], np.uint8).reshape(crop.height, crop.width, len(CHANNELS))
+    return bool((mask[:, :, BLEND][beside(record["polygons"], kept, crop)] > 0).any())
+
+
+def _stays(record: RegionRecord) -> bool:
+    """Whether a rule of the user keeps a region."""
+    return record["state"] == KEPT and record.get("rule") is not None
+
+
 def _stays_near(record: RegionRecord, crops: Sequence[Box], frame: Box) -> bool:
     """Whether a region is kept by a rule of the user and reaches into one of the crops."""
-    if record["state"] != KEPT or record.get("rule") is None:
+    if not _stays(record):
         return False
     box = bounding_box(record["polygons"], frame.width, frame.height)
     return any(box.overlaps(crop) for crop in crops)

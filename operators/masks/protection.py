@@ -13,6 +13,8 @@ from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 
+HEART = 0.2
+"""How deep inside its polygon a text that stays has every pixel, as a share of its height."""
 BEYOND = 0.25
 """How far letters may reach out of their polygon, as a share of the line's height."""
 LEAST_BEYOND = 3
@@ -25,6 +27,8 @@ def beside(own: Sequence[Polygon], kept: Sequence[Polygon], box: Box) -> Selecti
     """The pixels of a box that belong to texts that stay, and not to the text of `own`.
 
     A pixel in or near the polygons of both belongs to the one that it is deeper in, or nearer to.
+    But the middle of a line that stays is its own, however deep it is in a crooked polygon of
+    another text.
     """
     protected = np.zeros((box.height, box.width), bool)
     near = [polygon for polygon in kept if _touches(polygon, box)]
@@ -33,7 +37,8 @@ def beside(own: Sequence[Polygon], kept: Sequence[Polygon], box: Box) -> Selecti
     inside = _depth(rasterised(own, box))
     for polygon in near:
         depth = _depth(rasterised([polygon], box))
-        protected |= (depth >= inside) & (depth > -_reach(polygon))
+        own_line = depth > HEART * stroke_height(polygon)
+        protected |= ((depth >= inside) & (depth > -_reach(polygon))) | own_line
     return protected
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from operators.masks.geometry import Polygon
 from operators.rows.arrays import Pixels
@@ -29,8 +31,16 @@ AROUND = ((2.0, -0.1), (3.0, 0.15))
 
 The first reading leaves out the lines above and below, the second has all of tall letters.
 """
+ALONG = 5.0
+"""How much more of a line is read at both ends of a crooked part of it, in heights of the line."""
+OFFSETS = (0.0, -0.35, 0.35)
+"""Where the middle of that line is looked for beside the middle of the part, in heights."""
+CROOKED = 10.0
+"""Degrees by which a text must run across the lines of its page to count as crooked."""
 EDGE = 0.15
 """How far beside a part of a line a character may be placed that stands in it, in heights."""
+LETTER = 0.7
+"""How far a letter may reach to both sides of its place, in heights of the line."""
 TRIMMED = 0.15
 """Share of a line's height at its top and bottom that may show its neighbours."""
 GAP_CONTRAST = 0.3
@@ -67,32 +77,67 @@ class LineReading:
         """Whether the line was read along its long side."""
         return self.turns in (0, 2) and self.line is not None
 
-    def is_beside(self, number: int, polygon: Polygon) -> bool:
+    def is_beside(self, number: int, polygon: Polygon, edge: float = EDGE) -> bool:
         """Whether a character stands in a polygon that is a part of this line, or at its edge.
 
-        Any character may, if the line was read along its short side.
+        `edge` is how far outside it may stand, in heights of the line; below zero, how far inside
+        it must, or a quarter of the polygon if that is less. Any character may, if the line was
+        read along its short side.
         """
         if not self.can_be_parted:
             return True
-        turn, (width, height) = upright_turn(self.polygon)
-        along = np.asarray(polygon) @ turn[0, :2] + turn[0, 2]
+        turn, (_, height) = upright_turn(self.polygon)
+        along, place = np.asarray(polygon) @ turn[0, :2] + turn[0, 2], self._place(number)
+        beyond = max(edge * height, -np.ptp(along) / 4)
+        return bool(along.min() - beyond <= place <= along.max() + beyond)
+
+    def _place(self, number: int) -> float:
+        """Where the middle of a character stands, in pixels from the line's left end."""
+        _, (width, _) = upright_turn(self.polygon)
         place = self.characters[number].place * width
-        place = width - place if self.turns == 2 else place
-        return bool(along.min() - EDGE * height <= place <= along.max() + EDGE * height)
+        return width - place if self.turns == 2 else place
+
+    def stretched(self, polygon: Polygon, start: int, end: int) -> list[list[float]]:
+        """A part of this line, longer if it leaves out characters from `start` to before `end`.
+
+        It is the same polygon if it does not, or if the line was read along its short side.
+        """
+        same = [[float(x), float(y)] for x, y in polygon]
+        if not self.can_be_parted:
+            return same
+        turn, _ = upright_turn(self.polygon)
+        own = np.asarray(polygon) @ turn[:, :2].T + turn[:, 2]
+        reached = np.asarray(self.letters(start, end)) @ turn[:, :2].T + turn[:, 2]
+        (left, top), (right, bottom) = own.min(axis=0), own.max(axis=0)
+        places = [self._place(number) for number in range(start, end) if not self.text[number].isspace()]
+        first = reached[:, 0].min() if min(places) < left else left
+        last = reached[:, 0].max() if max(places) > right else right
+        if (first, last) == (left, right):
+            return same
+        return _turned_back([[first, top], [last, top], [last, bottom], [first, bottom]], turn)
+
+    def letters(self, start: int, end: int) -> list[list[float]]:
+        """The same as `part`, without what is beside the letters at the ends of the line."""
+        _, (width, height) = upright_turn(self.polygon)
+        places = [each.place * width for each in self.characters[start:end] if not each.text.isspace()]
+        first = max(self._cut(start, width), min(places) - LETTER * height)
+        last = min(self._cut(end, width), max(places) + LETTER * height)
+        return self._between(first, last)
 
     def part(self, start: int, end: int) -> list[list[float]]:
         """The polygon of the characters from `start` to before `end`.
 
         It is cut in the gaps between letters, across the line.
         """
-        assert self.line is not None
+        _, (width, _) = upright_turn(self.polygon)
+        return self._between(self._cut(start, width), self._cut(end, width))
+
+    def _between(self, first: float, last: float) -> list[list[float]]:
+        """The polygon between two places along the line, in pixels from where reading started."""
         turn, (width, height) = upright_turn(self.polygon)
-        first, last = self._cut(start, width), self._cut(end, width)
         if self.turns == 2:
             first, last = width - last, width - first
-        corners = np.array([[first, 0], [last, 0], [last, height], [first, height]])
-        back = np.linalg.inv(turn[:, :2])
-        return [[float(x), float(y)] for x, y in (corners - turn[:, 2]) @ back.T]
+        return _turned_back([[first, 0], [last, 0], [last, height], [first, height]], turn)
 
     def _cut(self, number: int, width: float) -> float:
         """Where to cut before a character, in pixels from the left end as it was read."""
@@ -117,10 +162,64 @@ def read_around(rgb: Pixels, polygon: Polygon) -> list[LineReading]:
     readings = []
     for beyond, above in AROUND:
         left, top, right, bottom = -beyond * height, -above * height, width + beyond * height, (1 + above) * height
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-        wide = (corners - turn[:, 2]) @ np.linalg.inv(turn[:, :2]).T
-        readings.append(read_line(rgb, [[float(x), float(y)] for x, y in wide]))
+        readings.append(read_line(rgb, _turned_back([[left, top], [right, top], [right, bottom], [left, bottom]], turn)))
     return readings
+
+
+@dataclass(frozen=True)
+class PageLines:
+    """How the lines of a page run, as far as its texts tell."""
+
+    angle: float = 0.0
+    """Degrees by which they fall to the right."""
+    height: float = math.inf
+    """The usual height of a line in pixels; infinite if no text tells."""
+
+    @classmethod
+    def of(cls, polygons: Sequence[Polygon]) -> PageLines:
+        """The lines that most of the texts' length follows; upright ones if no text is long."""
+        turns = [upright_turn(polygon) for polygon in polygons]
+        known = [(turn, width, height) for turn, (width, height) in turns if width >= SQUARISH * height]
+        if not known:
+            return cls()
+        angles = sorted((_angle(turn), width) for turn, width, _ in known)
+        before = np.cumsum([width for _, width in angles])
+        middle = int(np.searchsorted(before, before[-1] / 2))
+        return cls(angles[middle][0], float(np.median([height for *_, height in known])))
+
+    def crosses(self, polygon: Polygon) -> bool:
+        """Whether a polygon is too short to tell its direction, or runs across the lines."""
+        turn, (width, height) = upright_turn(polygon)
+        apart = abs((_angle(turn) - self.angle + 90) % 180 - 90)
+        return width < SQUARISH * height or apart > CROOKED
+
+
+def read_along(rgb: Pixels, polygon: Polygon, page: PageLines) -> list[LineReading]:
+    """What the line of the page says on which a crooked polygon lies, once for each of OFFSETS.
+
+    In close lines the detector may see some letters of a line as a text that runs across it.
+    """
+    turn = cv2.getRotationMatrix2D((0.0, 0.0), page.angle, 1.0)
+    points = np.asarray(polygon, np.float64) @ turn[:, :2].T
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    height = min(bottom - top, page.height)
+    left, right = left - ALONG * height, right + ALONG * height
+    readings = []
+    for offset in OFFSETS:
+        middle = (top + bottom) / 2 + offset * height
+        above, below = middle - height / 2, middle + height / 2
+        readings.append(read_line(rgb, _turned_back([[left, above], [right, above], [right, below], [left, below]], turn)))
+    return readings
+
+
+def _angle(turn: npt.NDArray[np.float64]) -> float:
+    """The degrees by which a line falls to the right that this map turns upright."""
+    return float(np.degrees(np.arctan2(turn[0, 1], turn[0, 0])))
+
+
+def _turned_back(corners: Sequence[Sequence[float]], turn: npt.NDArray[np.float64]) -> list[list[float]]:
+    """Corners of a straightened line in the picture that `turn` has straightened."""
+    return [[float(x), float(y)] for x, y in (np.asarray(corners) - turn[:, 2]) @ np.linalg.inv(turn[:, :2]).T]
 
 
 def read_line(rgb: Pixels, polygon: Polygon, margin: int = 0) -> LineReading:

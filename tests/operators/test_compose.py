@@ -66,6 +66,15 @@ def test_a_soft_weight_mixes_fill_and_source(rows, saved, photo, region, hole):
     assert np.abs(np.asarray(Image.open(io.BytesIO(row["encoded"]))).astype(int) - expected).max() <= 1
 
 
+def test_no_edit_reaches_into_a_text_that_a_rule_keeps_whatever_its_mask_says(rows, saved, photo, region, hole, text_region):
+    kept = {**text_region(130, 52, 25, 36), "state": "kept", "reason": "kept_by_rule", "rule": "--keep ACME"}
+    row = compose(rows, saved(photo, "PNG"), region("accepted"), kept)
+    changed = (np.asarray(Image.open(io.BytesIO(row["encoded"]))) != photo).any(axis=2)
+    assert not changed[52:88, 138:147].any()
+    assert changed[60:70, 115:127].any()
+    assert [each["state"] for each in row["regions"]] == ["erased", "kept"]
+
+
 def test_a_refused_region_keeps_its_original_pixels_and_makes_the_edit_partial(rows, saved, photo, region, hole):
     open_region = region("open", checks=[SEAM])
     open_region["crop"] = {**open_region["crop"], "x": 300}

@@ -139,6 +139,34 @@ def test_each_supplier_has_its_own_rules(
     ]
 
 
+def test_a_fill_over_a_text_that_only_the_second_look_finds_and_keeps_is_given_up(found: pa.Table) -> None:
+    (regions,) = found["regions"].to_pylist()
+    crooked = {
+        **regions[2],
+        "polygons": [[[230, 190], [330, 205], [326, 228], [226, 213]]],
+        "state": "accepted",
+        "rule": "otherwise",
+    }
+    other = {**regions[0], "state": "accepted", "rule": "otherwise"}
+    column = found.schema.get_field_index("regions")
+    table = found.set_column(column, "regions", pa.array([[other, crooked, regions[2]]], found.schema.field("regions").type))
+    result = decided(Select(Options(keep=("price",)).selection()).apply(table))
+    assert [line[:3] for line in result] == [
+        ("accepted", None, "otherwise"),
+        ("kept", "kept_by_rule", "--keep price"),
+        ("kept", "kept_by_rule", "--keep price"),
+    ]
+
+
+def test_a_text_that_the_detector_saw_in_part_is_kept_as_far_as_the_rule_means(found: pa.Table, text_region: Any) -> None:
+    column = found.schema.get_field_index("regions")
+    part = text_region(185, 188, 70, 42)
+    table = found.set_column(column, "regions", pa.array([[part]], found.schema.field("regions").type))
+    (regions,) = Select(Options(keep=(r"19\.99",)).selection()).apply(table)["regions"].to_pylist()
+    assert [region["state"] for region in regions] == ["kept"]
+    assert max(x for x, _ in regions[0]["polygons"][0]) == pytest.approx(305, abs=15)
+
+
 def test_the_settings_of_a_run_hold_the_rules_as_data() -> None:
     settings = Select(Options(keep=("ACME",)).selection()).settings()
     assert settings["selection"] == {"rules": [{"name": "--keep ACME", "keep": {"text": ["ACME"]}}]}

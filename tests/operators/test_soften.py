@@ -193,6 +193,18 @@ def test_a_text_that_is_softened_already_passes_unchanged_and_is_hidden_from_new
     assert not region.array("mask", 4)[:, :, BLEND][strokes].any()
 
 
+def test_a_fill_gives_up_the_letters_of_a_text_that_is_found_and_kept_after_it(rows, saved, captioned, text_region):
+    picture, text = captioned
+    earlier = {**work(rows, saved, picture, text_region(*FIRST))["regions"].to_pylist()[0][0], "state": "accepted"}
+    kept = {**text_region(*FIRST[:2], 150, FIRST[3]), "state": "kept", "reason": "kept_by_rule", "rule": "--keep A"}
+    region = row_views(work(rows, saved, picture, earlier, kept))[0].regions[0]
+    blend, letters = region.array("mask", 4)[:, :, BLEND], text[area(region)].copy()
+    edge = FIRST[0] + 150 - region["crop"]["x"]
+    assert letters[:, : edge - 30].any()
+    assert not blend[:, : edge - 30][letters[:, : edge - 30]].any()
+    assert (blend[:, edge + 30 :][letters[:, edge + 30 :]] > 0).any()
+
+
 def test_text_at_the_corner_of_the_picture_is_softened_too(rows, saved, photo, text_region):
     [region] = row_views(work(rows, saved, photo, text_region(0, 0, 60, 20)))[0].regions
     assert (region["crop"]["x"], region["crop"]["y"]) == (0, 0)

@@ -28,6 +28,13 @@ def test_of_overlapping_polygons_each_keeps_what_is_deeper_in_it() -> None:
     assert protected[29:57].all()
 
 
+def test_the_middle_of_a_line_that_stays_is_its_own_in_whatever_polygon_it_lies() -> None:
+    line, crooked = rectangle(100, 60, 179, 80), [[130, 50], [175, 95], [155, 109], [110, 64]]
+    protected = beside([crooked], [line], BOX)
+    assert protected[15:26, 5:75].all()
+    assert not protected[45:, :].any()
+
+
 def test_a_text_far_away_protects_nothing() -> None:
     assert not beside([rectangle(100, 50, 130, 70)], [rectangle(400, 50, 430, 70)], BOX).any()
     assert not beside([rectangle(100, 50, 130, 70)], [], BOX).any()
