@@ -114,7 +114,7 @@ class Compose(Operator):
             raise Failure("written_wrongly", difference)
         recoded = recoding_note(encoded, edited, data)
         notes = notes if recoded is None else [recoded, *notes]
-        return {"encoded": encoded, "notes": notes, "regions.state": states}
+        return {"encoded": encoded, "notes": [*(row["notes"] or []), *notes], "regions.state": states}
 
 
 def edit_of(region: Region, kept: Sequence[Polygon] = ()) -> Edit | None:

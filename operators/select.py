@@ -23,6 +23,7 @@ from operators.rows.schema import SCHEMA
 from operators.rows.table import Additions, Row, map_rows
 from operators.selection.measures import Length
 from operators.selection.rules import OTHERWISE, Decision, Rules, Selection, Text
+from operators.selection.zone_notes import outside_notes
 from operators.vision.line_reading import EDGE, LineReading, PageLines, read_along, read_around, read_line
 from operators.vision.recogniser import recogniser, recogniser_identity, upright_turn
 
@@ -104,6 +105,7 @@ class Select(Operator):
         "regions.state",
         "regions.reason",
         "regions.rule",
+        "notes",
     )
     selection: Selection = Selection()
     keeps_text: bool = True
@@ -126,7 +128,7 @@ class Select(Operator):
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Select the regions of one batch."""
-        return map_rows(batch, self.name, ("regions",), self._select)
+        return map_rows(batch, self.name, ("regions", "notes"), self._select)
 
     def _select(self, row: Row) -> Additions | None:
         undecided = [region["state"] == OPEN and region["rule"] is None and region["crop"] is None for region in row.regions]
@@ -149,7 +151,8 @@ class Select(Operator):
             record = region.record()
             records += self._decide(record, rules, frame, page, rgb) if is_new else [record]
         decided = _within(_beside_kept(records, rules.protecting), Length.parse(rules.most), frame)
-        return {"regions": decided}
+        notes = dict.fromkeys([*(row["notes"] or []), *outside_notes(rules.zones_outside(*frame))])
+        return {"regions": decided, "notes": list(notes) or None}
 
     def _decide(
         self, record: RegionRecord, rules: Rules, frame: tuple[int, int], page: PageLines, rgb: Any

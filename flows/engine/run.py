@@ -34,6 +34,7 @@ from operators.ledger import index, ledger
 from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
 from operators.rows.failure import CODES, Failure, RunError
+from operators.selection.zone_notes import has_zone_outside
 from operators.storage import files as storage
 from operators.storage.listing import list_source, output_path, require_images
 from operators.write import Write
@@ -47,7 +48,7 @@ OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
 FIRST_IMAGES = 1000
 """This many images are checked for what the flow needs before the run starts."""
-OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "timings", FILLS)
+OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "notes", "timings", FILLS)
 """The columns that the driver needs of a committed image.
 
 They are small enough for Ray to return them inside the reply of the task.
@@ -280,6 +281,7 @@ def _collect(
         batch = arrived if FILLS in arrived.column_names else select_columns(arrived, OUTCOME)
         summary.pace.add_block(batch)
         add_texts(summary.texts, batch["texts"].to_pylist())
+        summary.zones_outside += sum(has_zone_outside(notes) for notes in batch["notes"].to_pylist())
         for fills in batch[FILLS].to_pylist():
             for counts in fills or []:
                 summary.fills.add(**counts)

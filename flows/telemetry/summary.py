@@ -30,6 +30,8 @@ class Summary:
     """Those of them that have a failure, by code."""
     texts: Counter[str] = field(default_factory=Counter)
     """Texts of the images that this run has processed: found, erased, kept and refused."""
+    zones_outside: int = 0
+    """Images of this run in which a zone of the user's rules holds no pixel."""
     counts_before: Counts = field(default_factory=Counts)
     """The outcome of the images that earlier runs have finished."""
     seconds: float = 0.0
@@ -85,7 +87,8 @@ class Summary:
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         counts = ", ".join(filter(None, parts))
         left_out = f"left out: {'; '.join(self.left_out.lines())}" if self.left_out.total else ""
-        parts = [counts, texts, codes, left_out, *self.fills.lines(), pace, printable(self.report)]
+        zones = f"a zone lies outside {self.zones_outside} images" if self.zones_outside else ""
+        parts = [counts, texts, codes, left_out, zones, *self.fills.lines(), pace, printable(self.report)]
         return " | ".join(part for part in parts if part)
 
     def figures(self) -> dict[str, Any]:
@@ -97,6 +100,7 @@ class Summary:
             "texts": dict(_add_counts(self.counts_before.texts, self.texts)),
             "failures": dict(_add_counts(self.counts_before.failures, self.failures)),
             "left_out": self.left_out.record(),
+            "zones_outside": self.zones_outside,
             "seconds": round(self.seconds, 3),
             "report": self.report,
         }

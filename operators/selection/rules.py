@@ -136,6 +136,11 @@ class Conditions(BaseModel):
         return bool(self.text or self.script or (self.kind and set(self.kind) <= set(PATTERNS)))
 
     @property
+    def zones(self) -> tuple[str, ...]:
+        """Every zone that is named, also by what must not hold."""
+        return (*self.zone, *(() if self.unless is None else self.unless.zones))
+
+    @property
     def needs_reading(self) -> bool:
         """Whether only what is read can tell."""
         asks = self.asks_reading or bool(set(self.kind) & set(PATTERNS))
@@ -265,6 +270,11 @@ class Rules(BaseModel):
             if all(rule.conditions.holds(text)):
                 return False
         return False
+
+    def zones_outside(self, width: int, height: int) -> list[str]:
+        """The zones that hold no pixel of a width x height picture, so that no text is in them."""
+        zones = dict.fromkeys(zone for rule in self.rules for zone in rule.conditions.zones)
+        return [zone for zone in zones if Zone.parse(zone).box(width, height).area <= 0]
 
     @property
     def needs_reading(self) -> bool:

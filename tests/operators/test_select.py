@@ -139,6 +139,21 @@ def test_each_supplier_has_its_own_rules(
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "state"),
+    [
+        (Options(zone=("500,10:20x20", "bottom:100%x20%")), "kept"),
+        (Options(zone=("499,10:20x20",)), "kept"),
+        (Options(not_zone=("10,260:20x20",)), "open"),
+    ],
+)
+def test_a_zone_that_holds_no_pixel_of_a_picture_is_noted(found: pa.Table, options: Options, state: str) -> None:
+    (row,) = Select(options.selection()).apply(found).to_pylist()
+    assert row["regions"][0]["state"] == state
+    outside = [zone for zone in (*options.zone, *options.not_zone) if zone.startswith(("500,", "10,260:"))]
+    assert (row["notes"] or []) == [f"zone_outside: {zone}" for zone in outside]
+
+
 def test_a_fill_over_a_text_that_only_the_second_look_finds_and_keeps_is_given_up(found: pa.Table) -> None:
     (regions,) = found["regions"].to_pylist()
     crooked = {

@@ -103,6 +103,11 @@ def test_the_last_line_of_a_run_that_only_finds_counts_the_texts() -> None:
     assert summary.line() == "3 images, 2 found, 1 nothing found | 5 texts"
 
 
+def test_the_last_line_counts_images_that_a_zone_misses() -> None:
+    summary = Summary(total=3, verdicts=Counter(untouched=3), zones_outside=2)
+    assert summary.line() == "3 images, 3 untouched | a zone lies outside 2 images"
+
+
 def test_an_operators_share_is_of_the_time_of_its_pool(summary: Summary, clock: list[float]) -> None:
     clock[0] += 10
     arrive(summary, block(20, 1, fetch=500, detect=1000))
