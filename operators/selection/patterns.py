@@ -47,6 +47,19 @@ CLEARER = {"phone": ("date", "price", "email", "url"), "plate": ("date", "price"
 """The kinds whose form is clearer: what is one of these is not a number of the first kind."""
 
 
+_SPACES = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])| ", re.DOTALL)
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The user's regular expression, for upper and lower case.
+
+    Where it has a space between words, what is read may have none, because the recogniser may drop
+    it. Spaces in brackets, and `\\s`, mean what they say. Raises re.error.
+    """
+    re.compile(pattern)
+    return re.compile(_SPACES.sub(lambda found: found[1] or r"(?:\s?)", pattern), re.IGNORECASE)
+
+
 def matches(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
     """Where a pattern matches: the first character of each match, and the one after its last."""
     return [match.span() for match in pattern.finditer(text) if match.end() > match.start()]

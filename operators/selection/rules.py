@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from operators.masks.geometry import Polygon
 from operators.selection.measures import Bounds, Length, Zone
-from operators.selection.patterns import PATTERNS, matches, spans_of
+from operators.selection.patterns import PATTERNS, compiled, matches, spans_of
 from operators.selection.scripts import SCRIPTS, in_scripts
 
 Action = Literal["keep", "erase"]
@@ -44,7 +44,7 @@ def _one_of(names: Sequence[str]) -> Any:
 def _check_patterns(value: Any) -> Any:
     for pattern in (value := _as_tuple(value)):
         try:
-            re.compile(str(pattern))
+            compiled(str(pattern))
         except re.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
     return value
@@ -102,7 +102,7 @@ class Conditions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     text: Annotated[tuple[str, ...], BeforeValidator(_check_patterns)] = ()
-    """Regular expressions that match what is read, or a part of it, in upper or lower case."""
+    """Regular expressions that match what is read, or a part of it; see `compiled`."""
     kind: Annotated[tuple[str, ...], _one_of(KINDS)] = ()
     script: Annotated[tuple[str, ...], _one_of(tuple(SCRIPTS))] = ()
     zone: Annotated[tuple[str, ...], _check_with(Zone.parse)] = ()
@@ -173,7 +173,7 @@ class Conditions(BaseModel):
             result = _both(
                 result,
                 _inside(
-                    [span for pattern in self.text for span in matches(re.compile(pattern, re.IGNORECASE), text.read)],
+                    [span for pattern in self.text for span in matches(compiled(pattern), text.read)],
                     text.read,
                 ),
             )

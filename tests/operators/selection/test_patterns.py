@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.selection.patterns import spans_of
+from operators.selection.patterns import compiled, spans_of
 from operators.selection.scripts import in_scripts
 
 FOUND = {
@@ -60,3 +60,20 @@ def test_latin_letters_in_a_greek_word_are_greek_letters_that_look_alike() -> No
 def test_a_text_without_letters_is_in_no_script() -> None:
     assert not any(in_scripts("12:30", ("latin", "greek", "han", "kana")))
     assert not any(in_scripts("Привет", ("latin", "greek")))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("Open daily", "ありがとうOpendaily", "Opendaily"),
+        ("open  daily?", "OPEN DAIL", "OPEN DAIL"),
+        ("no +smoking", "Nosmoking", "Nosmoking"),
+        (r"a[ ]b|c\ d|e\sf", "ab cd ef", ""),
+        (r"a[ ]b|c\ d|e\sf", "c d", "c d"),
+        ("[] ]x", " x", " x"),
+        (r"(?:ACME|Big Shop) (?:Ltd)", "big shopltd", "big shopltd"),
+    ],
+)
+def test_a_space_of_the_users_pattern_may_be_missing_in_what_is_read(pattern: str, text: str, found: str) -> None:
+    match = compiled(pattern).search(text)
+    assert ("" if match is None else match[0]) == found
