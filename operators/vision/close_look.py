@@ -107,7 +107,7 @@ def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_sco
     Of a part of a bent line the detector sees a few letters, so that part is one text as a whole if
     the detector sees any there.
     """
-    scale = _scale(area.height)
+    scale = scale_of(area.height)
     if area.angle == 0:
         area = replace(
             area,
@@ -140,7 +140,7 @@ def _without_margin(part: Pixels, margin: float) -> list[list[float]]:
     return [[margin, margin], [right, margin], [right, bottom], [margin, bottom]]
 
 
-def _scale(height: float) -> float:
+def scale_of(height: float) -> float:
     """The detector's pixels per pixel of the picture for letters of this height."""
     if height < LEAST_HEIGHT:
         return min(MOST_ENLARGED, GOOD_LOW / height)

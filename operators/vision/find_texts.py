@@ -14,8 +14,8 @@ import numpy as np
 
 from operators.masks.geometry import Polygon, covers, stroke_height
 from operators.rows.arrays import Pixels
-from operators.vision.areas import areas
-from operators.vision.close_look import FoundText, ImagePyramid, look_at
+from operators.vision.areas import Area, areas
+from operators.vision.close_look import FoundText, ImagePyramid, look_at, scale_of
 from operators.vision.first_look import first_look, likelihood
 from operators.vision.text_detector import text_detector
 
@@ -23,6 +23,10 @@ LEAST_SIDE = 8
 """Shortest side, in pixels, of a picture that is looked at; smaller ones hold no legible text."""
 SAME = 0.5
 """Share of a polygon that a larger one covers if both are the same text, seen twice."""
+LEAST_SEEN = 20.0
+"""Height in the detector's pixels that the polygon of a text has at least if its area was reduced
+for higher letters.
+"""
 LINES_COVER, LINES_LOWER = 0.4, 0.7
 """A polygon is several lines seen as one if lines cover more than this share of it, each lower than
 this share of its height.
@@ -42,9 +46,30 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     copies = first_look().cells(rgb, width, height, factor)
     network = text_detector(detector)
     found: list[FoundText] = []
+    tiny: list[FoundText] = []
     for area in areas(copies):
-        found += look_at(pyramid, area, network, least_score)
+        for text in look_at(pyramid, area, network, least_score):
+            (tiny if _is_tiny(text, area) else found).append(text)
+    for text in tiny:
+        if not any(covers(text.polygon, other.polygon, SAME) for other in found if other.box.overlaps(text.box)):
+            found += look_at(pyramid, _area_around(text), network, least_score)
     return [replace(text, likelihood=likelihood(copies, text.polygon)) for text in without_repeats(found)]
+
+
+def _is_tiny(text: FoundText, area: Area) -> bool:
+    """Whether an area was reduced for high letters, and this text in it has low ones.
+
+    The detector's polygon around letters so low is too wide.
+    """
+    scale = scale_of(area.height)
+    return scale < 1 and stroke_height(text.polygon) * scale < LEAST_SEEN
+
+
+def _area_around(text: FoundText) -> Area:
+    """The area for a second look at a text that was seen too small."""
+    box, margin = text.box, stroke_height(text.polygon) / 2
+    left, top, right, bottom = box.x - margin, box.y - margin, box.x + box.width + margin, box.y + box.height + margin
+    return Area(0.0, left, top, right, bottom, margin, margin)
 
 
 def without_repeats(texts: Sequence[FoundText]) -> list[FoundText]:
