@@ -88,7 +88,7 @@ def connect(flow: Flow, profile: Profile) -> Profile:
                 "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
             }
             if "RAY_TMPDIR" not in os.environ:
-                os.environ["RAY_TMPDIR"] = str(disposable_folder("cleanplate-ray-"))
+                os.environ["RAY_TMPDIR"] = str(disposable_folder("cp-"))
         try:
             with _silence_stderr(), _keep_sigterm():
                 ray.init(**settings)

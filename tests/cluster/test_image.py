@@ -73,6 +73,7 @@ def test_every_package_that_is_asked_for_is_pinned() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = {*PROJECT["dependencies"], *extras["cluster"], *extras["google"], *extras["diffusion"]}
     names = {re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-") for requirement in wanted}  # type: ignore[index]
+    names -= {"cleanplate"}  # An extra may name another extra of the project.
     assert names - pinned == set()
 
 

@@ -59,7 +59,7 @@ def test_a_run_that_a_signal_ends_says_how_to_go_on_and_leaves_no_temporary_file
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: list(temporary.glob("cleanplate-ray-*/ray/session_*/sockets/raylet")) or process.poll() is not None)
+    wait_until(lambda: list(temporary.glob("cp-*/ray/session_*/sockets/raylet")) or process.poll() is not None)
     time.sleep(1)
     before = set(os.listdir("/dev/shm"))
     process.send_signal(number)
