@@ -1,7 +1,7 @@
 """Kinds of text by the form of what is read: addresses, numbers, prices, dates.
 
-The recogniser may drop a space or take one letter for another, so the patterns ask for the form
-alone and not for a valid number or date.
+The recogniser may drop a space, read one within a number or for a dot, or take one letter for
+another, so the patterns ask for the form alone and not for a valid number or date.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 
 PATTERNS: dict[str, re.Pattern[str]] = {
-    "email": re.compile(r"[\w.+%'-]+\s?@\s?[\w-]+(?:(?:\s?\.\s?|,)[\w-]+)+"),
+    "email": re.compile(
+        r"[\w.+%'-]+\s?@\s?(?:[\w-]+(?:(?:\s?\.\s?|,)[\w-]+)+"
+        r"|[\w-]+\s(?:[\w-]+(?:\.[\w-]+)+|(?:com|org|net|io|eu|uk|de|fr|ch|nl|pl|jp|cn)\b))"
+    ),
     "url": re.compile(
         r"(?:https?|ftp)\s?:\s?/\s?/\s?[^\s<>]+|\bwww\s?\.\s?[^\s<>]+"
         r"|(?<![\w@.-])(?:[a-z0-9-]+\.)+(?:com|org|net|info|io|shop|co|eu|de|fr|uk|it|es|nl|pl|ch|at|cn|jp)\b(?!@)(?:/[^\s<>]*)?",
@@ -17,9 +20,9 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     ),
     "phone": re.compile(
         r"(?<![\w.,+/-])(?:\+\s?\d{1,3}[\s./-]?(?:\(0\)\s?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{2,}"
-        r"|\(\d{2,5}\)[\s./-]?\d{2,5}(?:[\s./-]?\d{2,5}){0,3}"
+        r"|\(\d{2,5}\)[\s./-]?\d{2,5}(?:[\s./-]?\d{1,5}){0,3}"
         r"|0\d{1,5}[\s./-]?\d{2,}(?:[\s./-]?\d{2,})*"
-        r"|\d{3}[\s.-]\d{3}[\s.-]\d{4}|\d{3}[\s-]\d{4})(?![\w,]|\.\d)"
+        r"|\d{3}[\s.-]\d{3}[\s.-]\d(?:\s?\d){3}|\d{3}-\d(?:\s?\d){3}|\d{3}\s\d{4})(?![\w,]|\.\d)"
     ),
     "price": re.compile(
         r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY|RMB))\s?\d(?:[\d.,']*(?:\s\d{3})*[\d.,']*[\d-])?"
