@@ -250,13 +250,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/select"), help="folder for pictures")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    content: dict[str, Any] = {}
     for part in arguments.part:
         content[part] = PARTS[part](arguments.scenes, arguments.set, arguments.out)
         for line in _wrong_in(content[part]):
             print("   ", line)
     if arguments.set == "report":
-        RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        # Parts may be measured at the same time, each by a command of its own.
+        others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        number = {**others.get("scenes", {}), **dict.fromkeys(arguments.part, arguments.scenes)}
+        RESULTS.write_text(json.dumps({**others, **content, "scenes": number}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
