@@ -27,6 +27,8 @@ class Decoder(Operator):
     reads: ClassVar[tuple[str, ...]] = ("bytes",)
     adds: ClassVar[tuple[str, ...]] = (
         "width",
+        "regions.polygons",
+        "regions.kind",
         "regions.crop",
         "regions.pixels",
         "regions.mask",
