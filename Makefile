@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SHELL := /bin/bash
 
-SYSTEM_PACKAGES := libimage-exiftool-perl imagemagick libvips-tools libgs-common libjpeg-turbo-progs prometheus \
+SYSTEM_PACKAGES := chromium chromium-driver libimage-exiftool-perl imagemagick libvips-tools libgs-common libjpeg-turbo-progs prometheus \
 	$(if $(shell command -v kubectl;),,kubernetes-client)
 
 COUNT_PACKAGES := '/^Collecting/ { printf "\r\033[K  package %d: %s", ++n, $$2; fflush() } \
