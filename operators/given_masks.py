@@ -23,6 +23,7 @@ from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.failure import Failure, RunError
+from operators.rows.records import RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
@@ -104,19 +105,7 @@ class GivenMasks(Operator):
         picture = FRAME_CACHE.picture(row, self.limits)
         width, height = picture.size
         mask = self._read_mask(row["path"], width, height)
-        _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
-        regions = []
-        for label, (left, top, across, down, _) in enumerate(boxes):
-            part = mask[top : top + down, left : left + across] * (labels[top : top + down, left : left + across] == label)
-            if label == 0 or not part.any():
-                continue
-            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            tight = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            box = Box(int(left + columns[0]), int(top + rows[0]), tight.shape[1], tight.shape[0])
-            right, bottom = box.x + box.width - 1, box.y + box.height - 1
-            corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
-            polygon = [[float(x), float(y)] for x, y in corners]
-            regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box, origin=self.name))
+        regions = regions_of_mask(mask, self.name)
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
     def _read_mask(self, path: str, width: int, height: int) -> Pixels:
@@ -168,6 +157,24 @@ class GivenMasks(Operator):
             endings = SPELLINGS[start : start + len(EXTENSIONS)]
             yield from (path + ending for ending in endings)
             yield from (stem + ending for ending in endings if stem + ending != path)
+
+
+def regions_of_mask(mask: Pixels, origin: str) -> list[RegionRecord]:
+    """The regions of a mask of a picture, uint8 height x width: parts near each other are one."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
+    regions = []
+    for label, (left, top, across, down, _) in enumerate(boxes):
+        part = mask[top : top + down, left : left + across] * (labels[top : top + down, left : left + across] == label)
+        if label == 0 or not part.any():
+            continue
+        rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+        tight = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        box = Box(int(left + columns[0]), int(top + rows[0]), tight.shape[1], tight.shape[0])
+        right, bottom = box.x + box.width - 1, box.y + box.height - 1
+        corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
+        polygon = [[float(x), float(y)] for x, y in corners]
+        regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box, origin=origin))
+    return regions
 
 
 def _stem(path: str) -> str:

@@ -18,6 +18,7 @@ from flows.cli.marks import marks
 from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.preview import preview
+from flows.cli.review import apply, review
 from flows.cli.submit import submit
 
 WRONG_USE = 2
@@ -39,6 +40,8 @@ app.command("preview")(preview)
 app.command("inpaint")(inpaint)
 app.command("enlarge")(enlarge)
 app.command("marks")(marks)
+app.command("review")(review)
+app.command("apply")(apply)
 app.command("run")(run_file)
 app.command("evaluate")(evaluate_suite)
 app.command("calibrate")(calibrate_gate)

@@ -88,7 +88,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     return True
 
 
-PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html")
+PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html", "review")
 """What a run leaves in its destination beside pictures and masks."""
 THREADS = 16
 

@@ -32,13 +32,19 @@ PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 """Pillow converts a mode with premultiplied alpha only to that without."""
 
 
-def _in_rgb(picture: Image.Image) -> Image.Image:
+def in_rgb(picture: Image.Image) -> Image.Image:
+    """A picture of any mode as RGB."""
     straight = PREMULTIPLIED.get(picture.mode)
     return (picture.convert(straight) if straight else picture).convert("RGB")
 
 
 def thumbnail(data: bytes, side: int) -> str:
-    """Make an upright JPEG data URI of a picture, at most `side` pixels on each side.
+    """A picture as `encode_thumbnail` makes it, as a data URI. Raises OSError as that does."""
+    return "data:image/jpeg;base64," + base64.b64encode(encode_thumbnail(data, side)).decode()
+
+
+def encode_thumbnail(data: bytes, side: int) -> bytes:
+    """Make an upright JPEG of a picture, at most `side` pixels on each side.
 
     `data` is the content of the picture's file. Raises OSError if it cannot be read or shown,
     whatever the reason: no picture may stand in the way of a report.
@@ -46,10 +52,10 @@ def thumbnail(data: bytes, side: int) -> str:
     try:
         file = open_image(data)
         file.draft(None, (2 * side, 2 * side))
-        picture = _in_rgb(ImageOps.exif_transpose(file))
+        picture = in_rgb(ImageOps.exif_transpose(file))
         picture.thumbnail((side, side))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=85)
     except Exception as error:
         raise OSError(f"no thumbnail: {error}") from error
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

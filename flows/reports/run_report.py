@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from flows.reports.digest import NEEDS_A_LOOK, Digest, LedgerRow, margin_used, milliseconds_by_operator
 from flows.reports.page import render_page, thumbnail
 from flows.reports.promise import promises_of_run
+from flows.reports.proven import proven_by_people
 from operators.ledger import ledger
 from operators.ledger.counts import TEXT_ENDS
 from operators.rows.failure import Failure
@@ -59,6 +61,7 @@ def write_report(dest: str) -> str:
         total=digest.total,
         promises=promises_of_run(run["settings"]),
         # That a rung is not calibrated is among the promises: nothing is promised of it.
+        reviewed=proven_by_people(dest),
         warnings=[*digest.fills.lines(), *digest.drift.warnings([])],
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in ("found", *TEXT_ENDS) if digest.texts[end]],
@@ -78,6 +81,26 @@ def write_report(dest: str) -> str:
     uri = report_uri(dest)
     storage.write(uri, page.encode())
     return uri
+
+
+REVIEW_BEGINS, REVIEW_ENDS = "<!-- review -->", "<!-- end of review -->"
+"""What stands around the sentences about people's decisions, so that they can be renewed alone."""
+
+
+def note_review(dest: str, lines: Sequence[str]) -> None:
+    """Put sentences about people's decisions into the report of a run, if there is one.
+
+    Raises Failure.
+    """
+    uri = report_uri(dest)
+    if not storage.exists(uri):
+        return
+    page = storage.read(uri).decode()
+    before, begins, rest = page.partition(REVIEW_BEGINS)
+    _, ends, after = rest.partition(REVIEW_ENDS)
+    if begins and ends:
+        section = render_page("review_section.html.j2", lines=lines)
+        storage.write(uri, f"{before}{REVIEW_BEGINS}{section}{REVIEW_ENDS}{after}".encode())
 
 
 def report_uri(dest: str) -> str:

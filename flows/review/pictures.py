@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.ledger import ledger
+from operators.ledger.decisions import carried_out
 from operators.rows.failure import RunError
 from operators.rows.records import JsonObject
-from operators.rows.regions import ERASED, KEPT, REFUSED
+from operators.rows.regions import ERASED, REFUSED
 from operators.rows.table import as_array
 
 EDITED = ("edited", "partly_edited")
@@ -94,6 +95,8 @@ class Pictures:
         self.ids: list[str] = joined["image_id"].to_pylist()
         self.paths: list[str] = joined["path"].to_pylist()
         self.number_of = {image_id: number for number, image_id in enumerate(self.ids)}
+        self.carried_out: list[str] = joined["carried_out"].to_pylist()
+        self.versions: list[str] = joined["version"].to_pylist()
         self._lower_paths = pc.utf8_lower(joined["path"])
         self.verdicts = _labels(joined["verdict"], None)
         self.buckets = _labels(joined["bucket"], None)
@@ -154,12 +157,6 @@ class Pictures:
         return cast(JsonObject, row)
 
 
-def bucket_of_row(row: Mapping[str, Any]) -> str:
-    """The bucket of a ledger's row: the user's column of that name, else the first folder."""
-    own = row.get(BUCKET)
-    return str(own) if own is not None else _first_folder(row["path"])
-
-
 def _first_folder(path: str) -> str:
     folder, separator, _ = path.partition("/")
     return folder if separator else "."
@@ -185,6 +182,10 @@ def _columns(rows: pa.Table, shard: int) -> dict[str, pa.Array]:
         "kind": _regrouped(pc.fill_null(flat.field("kind"), ""), starts),
         "reason": _regrouped(
             pc.replace_substring_regex(reasons.flatten(), r"(?s)^([^:]*: \w+|[^:]*).*$", r"\1"), _starts(reasons)
+        ),
+        "carried_out": pa.array([carried_out(notes) for notes in rows["notes"].to_pylist()], pa.string()),
+        "version": pc.utf8_slice_codeunits(
+            pc.fill_null(pc.coalesce(rows["output_sha256"], rows["source_sha256"]), "none"), 0, 12
         ),
         "shard": pa.array(np.full(len(rows), shard, np.int64)),
         "position": pa.array(np.arange(len(rows))),
@@ -270,11 +271,6 @@ def _in_last_fill(rungs: Numbers, names: Numbers, owners: Numbers) -> Chosen:
     begins = np.full(owners.max() + 1, -1)
     np.maximum.at(begins, owners[again], place[again])
     return place > begins[owners]
-
-
-def kept_or_refused(region: Mapping[str, Any]) -> bool:
-    """Whether a region of the ledger still has its original pixels."""
-    return region["state"] in (KEPT, REFUSED)
 
 
 def regions_of(row: Mapping[str, Any]) -> Sequence[JsonObject]:

@@ -26,12 +26,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from operators.decisions.risk import clopper_pearson_upper
 
 CONFIDENCE = 0.95
 TARGET = 0.01
 """The share of bad edits that a sample is to prove, unless the user says another."""
+
+LEAST_DRAWS = 10
+"""A bucket with fewer draws says little of its own: ten without a bad one prove 26 %."""
+OTHERS = "other buckets"
 
 
 def draws_to_prove(target: float, confidence: float = CONFIDENCE, bad: int = 0) -> int:
@@ -78,11 +83,12 @@ class Draw:
 def draw(buckets: Sequence[str], doubts: Sequence[float], size: int, seed: int) -> tuple[list[Stratum], list[Draw]]:
     """Draw about `size` of the edits whose buckets and doubts are given, in a random order.
 
-    A bucket gets its share of the draws, rounded up, so there may be a few more. If a bucket has
-    no more edits than draws, all of them are drawn.
+    A bucket gets its share of the draws, rounded up, so there may be a few more. Buckets whose
+    share is less than LEAST_DRAWS count as one, OTHERS. If there are no more edits than `size`,
+    all of them are drawn.
     """
     generator = np.random.default_rng(seed)
-    names, codes = np.unique(np.array(buckets, dtype=object).astype(str), return_inverse=True)
+    names, codes = np.unique(_joined(buckets, size), return_inverse=True)
     strata: list[Stratum] = []
     drawn: list[Draw] = []
     for number, name in enumerate(names.tolist()):
@@ -96,6 +102,14 @@ def draw(buckets: Sequence[str], doubts: Sequence[float], size: int, seed: int) 
         strata.append(stratum)
         drawn += [Draw(int(items[min(place, len(items) - 1)]), name, stratum.weight) for place in places]
     return strata, [drawn[place] for place in generator.permutation(len(drawn)).tolist()]
+
+
+def _joined(buckets: Sequence[str], size: int) -> npt.NDArray[np.str_]:
+    names, codes, counts = np.unique(np.array(buckets, np.str_), return_inverse=True, return_counts=True)
+    small = size * counts < LEAST_DRAWS * len(buckets)
+    if len(buckets) <= size or small.sum() < 2:
+        return names[codes]
+    return np.where(small, OTHERS, names)[codes]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ from operators.storage import files as storage
 
 ACCEPT, REJECT, REDO = "accept", "reject", "redo"
 ACTIONS = (ACCEPT, REJECT, REDO)
+UNDECIDED, ACCEPTED, REJECTED, TO_REDO, REDONE = "undecided", "accepted", "rejected", "redo", "redone"
+STATUSES = (UNDECIDED, ACCEPTED, REJECTED, TO_REDO, REDONE)
+"""How a picture stands; a redone one waits for somebody to look at it again."""
+REVIEWED = "reviewed: "
+"""The beginning of the note of a row that decisions were carried out on; the plan's key follows."""
 PER_FILE = 100
 """Decisions in one file: each of them costs one upload of its file."""
 READS_AT_ONCE = 16
@@ -49,6 +54,12 @@ class Decision:
     """The seed of that fill; None for the run's."""
     mask: str = ""
     """The name of a mask under DEST/review/masks that is to be filled; empty for the run's."""
+    delivered: str = ""
+    """The key of the plan that the delivered file had in it when it was looked at."""
+    verdict: str = ""
+    """What the run said of the picture when it was decided."""
+    doubt: float = 0.0
+    """How doubtful that was, as the page sorts it."""
     when: str = ""
     """UTC, ISO 8601 with microseconds; the log sets it."""
     decision_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -65,45 +76,68 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What holds for one picture after all decisions about it.
-
-    A decision about the whole picture ends those about its regions before it.
-    """
+class Plan:
+    """What is to become of one picture, beside what the run made of it."""
 
     whole: Decision | None = None
+    """The rejection of the whole picture, or how all of it is filled again."""
     regions: Mapping[int, Decision] = field(default_factory=dict)
-
-    def after(self, decision: Decision) -> Standing:
-        """What holds after one more decision."""
-        if decision.region is None:
-            return Standing(decision)
-        return Standing(self.whole, {**self.regions, decision.region: decision})
+    """What differs for single regions; an `accept` brings back what the run made."""
 
     @property
     def decisions(self) -> list[Decision]:
-        """The decisions that hold: that about the whole picture, then those about regions."""
+        """The decision about the whole picture, then those about regions in their order."""
         return [*([self.whole] if self.whole else []), *(self.regions[number] for number in sorted(self.regions))]
 
     @property
-    def action(self) -> str:
-        """The action about the picture as a whole: `redo` or `reject` if that holds for a part."""
-        actions = {decision.action for decision in self.decisions}
-        return next((action for action in (REDO, REJECT, ACCEPT) if action in actions), "")
+    def key(self) -> str:
+        """A hash of what is to be done, 16 hexadecimal digits; empty for nothing."""
+        content = [[each.action, each.region, each.rung, each.seed, each.mask] for each in self.decisions]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16] if content else ""
 
     def of(self, region: int) -> Decision | None:
-        """The decision that holds for a region: its own, or that about the whole picture."""
+        """What is decided of a region: its own decision, or that about the whole picture."""
         return self.regions.get(region, self.whole)
 
-    @property
-    def key(self) -> str:
-        """A hash of what is to be done, 16 hexadecimal digits, the same for equal decisions."""
-        content = [
-            [each.action, each.region, each.rung, each.seed, each.mask]
-            for each in self.decisions
-            if each.action != ACCEPT or each.region is not None
-        ]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16] if content else ""
+
+@dataclass(frozen=True)
+class Standing:
+    """What holds for one picture after all decisions about it.
+
+    A decision about the whole picture ends those about its regions before it. Whoever accepts a
+    picture accepts what is delivered: its plan is that of the delivered file again.
+    """
+
+    plan: Plan = Plan()
+    last: Decision | None = None
+    earlier: Mapping[str, Plan] = field(default_factory=dict)
+    """The plans that have held, by their keys."""
+
+    def after(self, decision: Decision) -> Standing:
+        """What holds after one more decision."""
+        known = {**self.earlier, self.plan.key: self.plan}
+        return Standing(self._changed(decision, known.get(decision.delivered, Plan())), decision, known)
+
+    def _changed(self, decision: Decision, delivered: Plan) -> Plan:
+        accepts = decision.action == ACCEPT
+        if decision.region is None:
+            return delivered if accepts else Plan(decision)
+        regions = {number: each for number, each in self.plan.regions.items() if number != decision.region}
+        changed = delivered.of(decision.region) if accepts else decision
+        if changed is not None or self.plan.whole is not None:
+            regions[decision.region] = changed or decision
+        return Plan(self.plan.whole, regions)
+
+    def status(self, delivered: str) -> str:
+        """One of STATUSES, for a delivered file that has the plan with this key in it."""
+        actions = {each.action for each in self.plan.decisions}
+        if self.last is None:
+            return UNDECIDED
+        if REDO in actions:
+            if self.plan.key != delivered:
+                return TO_REDO
+            return ACCEPTED if self.last.action == ACCEPT else REDONE
+        return REJECTED if REJECT in actions else ACCEPTED
 
 
 class DecisionLog:
@@ -140,6 +174,11 @@ def decisions_folder(dest: str) -> str:
     return storage.join(dest, "review", "decisions")
 
 
+def masks_folder(dest: str) -> str:
+    """The folder of the masks that people have drawn."""
+    return storage.join(dest, "review", "masks")
+
+
 def read_decisions(dest: str) -> list[Decision]:
     """All decisions in the order of their times, each once. Raises Failure."""
     uris = [uri for uri in storage.list_uris(decisions_folder(dest)) if uri.endswith(".jsonl")]
@@ -156,6 +195,11 @@ def standings(decisions: Iterable[Decision]) -> dict[str, Standing]:
     for decision in decisions:
         result[decision.image_id] = result.get(decision.image_id, Standing()).after(decision)
     return result
+
+
+def carried_out(notes: Iterable[str] | None) -> str:
+    """The key of the plan that was carried out on a row with these notes; empty without one."""
+    return next((note.removeprefix(REVIEWED) for note in notes or () if note.startswith(REVIEWED)), "")
 
 
 def _in_utc(microseconds: int) -> str:

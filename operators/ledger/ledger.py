@@ -25,6 +25,8 @@ from operators.rows.schema import LEDGER_SCHEMA
 from operators.storage import files as storage
 
 COMPLETE = "complete.parquet"
+REPLACED = "part--replaced.parquet"
+"""The part with rows that replace others; it sorts before every part that is named by a hash."""
 TRANSIENT_CODES = [code for code, entry in CODES.items() if entry.transient]
 
 
@@ -111,6 +113,21 @@ def read(dest: str) -> pa.Table:
     """The whole ledger, one row per image. Raises Failure."""
     shards = list(shard_rows(dest))
     return pa.concat_tables(shards, promote_options="permissive") if shards else LEDGER_SCHEMA.empty_table()
+
+
+def replace_rows(dest: str, shard: int, rows: pa.Table) -> None:
+    """Put rows of a shard in the place of those of the same images. Raises Failure.
+
+    The caller holds the lease of the destination. In a shard that is not complete, they go into a
+    part that readers, and `compact`, take before all others.
+    """
+    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard))]
+    name = COMPLETE if COMPLETE in files else REPLACED
+    earlier = read_shard(dest, shard, [name]) if name in files else rows.slice(0, 0)
+    new = pa.array(rows["image_id"].to_pylist(), pa.string())
+    kept = earlier.filter(pc.invert(pc.is_in(earlier["image_id"], value_set=new)))
+    joined = pa.concat_tables([kept, rows], promote_options="permissive").sort_by("image_id")
+    storage.write(storage.join(shard_folder(dest, shard), name), _encode_parquet(joined))
 
 
 def compact(dest: str, shard: int, expected: int) -> bool:

@@ -1,0 +1,124 @@
+"""The commands for people: review a run, and carry out what was decided."""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+import secrets
+import socket
+from contextlib import suppress
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+from rich.progress import Progress
+
+from flows.cli.errors import errors, one_line_errors
+from flows.cli.options import SigningOptions, with_options
+from operators.decisions.acceptance_sampling import TARGET
+from operators.ledger.lease import Lease
+from operators.rows.failure import Failure, RunError
+from operators.storage import files as storage
+from operators.storage.names import given
+
+Run = Annotated[str, typer.Argument(metavar="DEST", callback=given, help="Folder or URL of a run that has ended.")]
+
+
+def review(
+    dest: Run,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; another than this machine's own lets others review too.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8765,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw a random sample of the edits, and say after each decision what it proves.")
+    ] = False,
+    target: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="Share of bad edits that the sample is to prove not to be reached.")
+    ] = TARGET,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Number of edits to draw. The default proves the target if none is bad.")
+    ] = None,
+) -> None:
+    """Look at the edits of a run in a browser, and accept them, reject them or have them redone."""
+    with one_line_errors():
+        if size is not None and not sample:
+            raise RunError("option_invalid", "--size needs --sample")
+        dest = storage.absolute(dest)
+        try:
+            _review(dest, host, port, (target, size) if sample else None)
+        except Failure as failure:
+            raise RunError(failure.code, failure.message, exit_code=3) from failure
+
+
+def _review(dest: str, host: str, port: int, sampling: tuple[float, int | None] | None) -> None:
+    try:
+        import uvicorn
+
+        from flows.review.server import application
+    except ModuleNotFoundError as error:
+        raise RunError("package_missing", f"{error.name}; install cleanplate[serve]") from None
+    from flows.reports.proven import read_sample
+    from flows.review.desk import Desk
+    from flows.review.pictures import Pictures
+    from flows.review.sample import open_sample
+
+    if not storage.exists(storage.join(dest, "run.json")):
+        raise RunError("run_missing", f"{dest} holds no run")
+    # One server at a time: it alone knows who looks at what.
+    with Lease(storage.join(dest, "review")).hold():
+        pictures = Pictures(dest)
+        desk = Desk(dest, open_sample(dest, pictures, *sampling) if sampling else read_sample(dest), pictures)
+        listening = _listen(host, port)
+        port = listening.getsockname()[1]
+        token = "" if _is_own(host) else secrets.token_urlsafe(24)
+        hosts = ["localhost", "127.0.0.1", "[::1]", host] if _is_own(host) else ["*"]
+        who = f"who={quote(_user())}"
+        shown = "localhost" if _is_own(host) else socket.gethostname() if host in ("0.0.0.0", "::") else host
+        address = f"http://{shown}:{port}/?{f'token={token}&' if token else ''}{who}{'&sampled=1' if sampling else ''}"
+        print(f"{len(pictures):,} pictures | {address} | Ctrl-C ends it", flush=True)
+        server = uvicorn.Server(uvicorn.Config(application(desk, hosts, token), log_level="error", timeout_graceful_shutdown=5))
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise RunError(
+            "address_unusable", f"{host}, port {port}: {error.strerror or error}; --port 0 takes a free one"
+        ) from None
+
+
+def _is_own(host: str) -> bool:
+    """Whether an address can only be reached from this machine."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _user() -> str:
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return ""
+
+
+@with_options
+def apply(dest: Run, sign: SigningOptions) -> None:
+    """Carry out what was decided in a review: deliver originals again, and fill again.
+
+    The exit code is 3 if a decision could not be carried out; the same command goes on.
+    """
+    with one_line_errors():
+        from flows.review.apply import apply_decisions
+
+        with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+            task = bar.add_task("pictures", total=None)
+            applied = apply_decisions(dest, sign.signing, lambda state: bar.update(task, completed=state.done))
+        for path, failure in applied.failures:
+            errors.print(f"{path}: {failure.code}: {failure.message}", markup=False)
+        print(applied.line())
+        if applied.failures:
+            raise typer.Exit(3)
