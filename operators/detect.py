@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import pyarrow as pa
 
-from operators.masks.geometry import covers
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.picture import Picture
@@ -16,11 +15,13 @@ from operators.rows.records import ModelRecord, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.close_look import FoundText
-from operators.vision.find_texts import SAME, find_texts
+from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View, first_look, first_look_identity
 from operators.vision.recogniser import recogniser, recogniser_identity
-from operators.vision.text_confirmation import Confirmation, Verdict
+from operators.vision.seen import Seen, joined
+from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import check_detector, text_detector, text_detector_identity
+from operators.vision.texts_of_frames import texts_of_frames
 
 
 @dataclass(frozen=True)
@@ -82,32 +83,17 @@ class Detect(Operator):
         """The texts of a picture on every ground that it may be laid on, with their verdicts."""
         seen: list[Seen] = []
         for rgb in picture.views():
-            seen = _joined(seen, self._look(rgb, *picture.size))
+            seen = joined(seen, self._look(picture, rgb))
         return seen
 
-    def _look(self, rgb: Pixels, width: int, height: int) -> list[Seen]:
-        texts = find_texts(rgb, width, height, self.view.factor(width, height), self.least_score, self.detector)
+    def _look(self, picture: Picture, rgb: Pixels) -> list[Seen]:
+        if picture.frames:
+            return texts_of_frames(picture, rgb, self._find, self.confirmation)
+        width, height = picture.size
+        texts = self._find(rgb, width, height, self.view.factor(width, height))
         verdicts = self.confirmation.verdicts(rgb, texts, width, height)
         return [Seen(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
 
-
-class Seen(NamedTuple):
-    """A text, and whether it is text that may be erased."""
-
-    text: FoundText
-    verdict: Verdict
-
-
-def _joined(known: list[Seen], new: list[Seen]) -> list[Seen]:
-    """Texts seen on one ground, and those that only another ground shows or confirms."""
-    for one in new:
-        same = [
-            other
-            for other in known
-            if covers(other.text.polygon, one.text.polygon, SAME) or covers(one.text.polygon, other.text.polygon, SAME)
-        ]
-        if not same:
-            known = [*known, one]
-        elif one.verdict.confirmed and not any(other.verdict.confirmed for other in same):
-            known = [*(other for other in known if not any(other is twin for twin in same)), one]
-    return known
+    def _find(self, rgb: Pixels, width: int, height: int, factor: float | None = None) -> list[FoundText]:
+        factor = self.view.factor(width, height) if factor is None else factor
+        return find_texts(rgb, width, height, factor, self.least_score, self.detector)

@@ -106,7 +106,7 @@ class Enlarge(Operator):
             raise Failure("file_empty", "0 bytes")
         picture = FRAME_CACHE.decode(row["source_sha256"], data, self.limits)
         if picture.pages:
-            raise Failure("multi_page", f"{len(picture.pages)} pages")
+            raise Failure("animated" if picture.frames else "multi_page", f"{len(picture.frames or picture.pages)} pictures")
         width, height = picture.size
         known = {"width": width, "height": height, "mode": picture.mode}
         factor = self.scale if self.paper is None else self.paper.factor(width, height)

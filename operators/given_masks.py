@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
 from string import Formatter
@@ -20,6 +20,8 @@ from operators.masks.mask_picture import weights_of
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.formats.header import open_image
+from operators.pictures.pages import Page, stands_still
+from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.failure import Failure, RunError
@@ -54,6 +56,7 @@ class GivenMasks(Operator):
     EXIF orientation has turned it, and the mask's own EXIF orientation is applied first. A mask
     of another size is not scaled or turned but refused, also one of the size of the unturned
     image: for half of the orientations nothing would show whether that mask has to be turned.
+    The mask of a file whose pages or frames have one size has that size and holds for all of them.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "path")
@@ -104,8 +107,13 @@ class GivenMasks(Operator):
     def _regions(self, row: Row) -> Additions:
         picture = FRAME_CACHE.picture(row, self.limits)
         width, height = picture.size
-        mask = self._read_mask(row["path"], width, height)
-        regions = regions_of_mask(mask, self.name)
+        pages = picture.pages or (Page(0, height, width),)
+        sizes = {(page.width, page.height) for page in pages}
+        mask = self._read_mask(row["path"], *(sizes.pop() if len(sizes) == 1 else (width, height)))
+        if mask.shape == (height, width):
+            regions = regions_of_mask(mask, self.name)
+        else:
+            regions = _regions_on_pages(mask, self.name, picture)
         return {"width": width, "height": height, "mode": picture.mode, "regions": regions}
 
     def _read_mask(self, path: str, width: int, height: int) -> Pixels:
@@ -161,20 +169,41 @@ class GivenMasks(Operator):
 
 def regions_of_mask(mask: Pixels, origin: str) -> list[RegionRecord]:
     """The regions of a mask of a picture, uint8 height x width: parts near each other are one."""
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
+    return [_region(tight, box, origin) for tight, box in _parts(mask)]
+
+
+def _regions_on_pages(mask: Pixels, origin: str, picture: Picture) -> list[RegionRecord]:
+    """The regions of a mask that holds for every page or frame of a picture.
+
+    A frame that shows there what an earlier one shows has none: it gets the earlier one's edit.
+    """
     regions = []
+    for tight, box in _parts(mask):
+        for number, page in enumerate(picture.pages):
+            around, before = box.grown(NEAR, page.width, page.height), picture.pages[:number] if picture.frames else ()
+            if not any(stands_still(picture.stored, picture.space.peak, other, page, around) for other in before):
+                regions.append(_region(tight, replace(box, y=box.y + page.top), origin))
+    return regions
+
+
+def _region(weights: Pixels, box: Box, origin: str) -> RegionRecord:
+    """A region of a mask's weights, which span the box."""
+    right, bottom = box.x + box.width - 1, box.y + box.height - 1
+    corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
+    polygon = [[float(x), float(y)] for x, y in corners]
+    return new_region([polygon], 1.0, "mask", weights, box, origin=origin)
+
+
+def _parts(mask: Pixels) -> Iterator[tuple[Pixels, Box]]:
+    """The parts of a mask that are far from each other, and where each of them is."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(dilated((mask > 0).astype(np.uint8), NEAR))
     for label, (left, top, across, down, _) in enumerate(boxes):
         part = mask[top : top + down, left : left + across] * (labels[top : top + down, left : left + across] == label)
         if label == 0 or not part.any():
             continue
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        tight = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        box = Box(int(left + columns[0]), int(top + rows[0]), tight.shape[1], tight.shape[0])
-        right, bottom = box.x + box.width - 1, box.y + box.height - 1
-        corners = [[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]]
-        polygon = [[float(x), float(y)] for x, y in corners]
-        regions.append(new_region([polygon], 1.0, "mask", np.ascontiguousarray(tight), box, origin=origin))
-    return regions
+        tight = np.ascontiguousarray(part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        yield tight, Box(int(left + columns[0]), int(top + rows[0]), tight.shape[1], tight.shape[0])
 
 
 def _stem(path: str) -> str:

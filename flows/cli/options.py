@@ -151,6 +151,19 @@ class SizeOptions:
 
 
 @dataclass(frozen=True)
+class PageOptions(SizeOptions):
+    """Limits above which images are not edited, and which pages of a file are worked."""
+
+    pages: Annotated[
+        str,
+        typer.Option(
+            help="Which pages of a TIFF and frames of an animation to work: all, so that nothing of what is to go stays in the "
+            "file, or first, which leaves every other page as it is."
+        ),
+    ] = Limits.pages
+
+
+@dataclass(frozen=True)
 class SigningOptions:
     """The key that signs edited files."""
 

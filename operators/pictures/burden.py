@@ -13,7 +13,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from operators.rows.failure import Failure
+from operators.rows.failure import Failure, RunError
+
+ALL_PAGES, FIRST_PAGE = PAGES = ("all", "first")
+"""Which pages of a file are worked."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Limits:
     """Directories of a TIFF: pages, and smaller copies of them."""
     max_decode_seconds: float = 30.0
     """Seconds of one decoding, in a process that may be lost; see `decoding_deadline`."""
+    pages: str = ALL_PAGES
+    """Which pages of a TIFF and frames of an animation are seen and edited, one of PAGES."""
+
+    def __post_init__(self) -> None:
+        if self.pages not in PAGES:
+            raise RunError("option_invalid", f"--pages {self.pages}: choose from {', '.join(PAGES)}")
 
 
 def check_burden(data: memoryview | bytes, limits: Limits) -> None:

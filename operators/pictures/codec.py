@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import UnidentifiedImageError
 
-from operators.pictures.burden import Limits, check_burden
+from operators.pictures.burden import FIRST_PAGE, Limits, check_burden
 from operators.pictures.formats import bmp, gif, iso_media, jpeg, jpeg2000, jpeg_xl, png, tiff, webp
 from operators.pictures.formats.header import Header, decoding_failure, lift_pillow_limit, open_image
 from operators.pictures.picture import Edited, Picture
@@ -144,8 +144,11 @@ def _read_header(data: memoryview | bytes, limits: Limits) -> tuple[Format, Head
         raise Failure("corrupt", "no reader accepts its header") from None
     except Exception as error:
         raise decoding_failure(error) from error
+    if limits.pages == FIRST_PAGE and header.first is not None:
+        header = header.first
     if header.width * header.height > limits.max_pixels:
-        raise Failure("pixels_over_limit", f"{header.width} x {header.height} pixels, limit {limits.max_pixels}")
+        several = "" if header.first is None else ", all pages or frames in one picture"
+        raise Failure("pixels_over_limit", f"{header.width} x {header.height} pixels{several}, limit {limits.max_pixels}")
     if header.frames > 1:
         raise Failure(format.multiple_code, f"{header.frames} pictures")
     if header.unsupported:

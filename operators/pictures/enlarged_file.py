@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from operators.pictures.colour import Samples
-from operators.pictures.formats import bmp, gif, png, tiff_resized, webp
+from operators.pictures.formats import bmp, gif, png, tiff_resized, webp, webp_chunks
 from operators.pictures.formats.header import pillow_header
 from operators.pictures.formats.jpeg_markers import end_of_image, with_trailer
 from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
@@ -188,13 +188,13 @@ def _webp(work: Enlargement) -> bytes:
     """A WebP with the source's other chunks."""
     lossless = webp.is_lossless(work.source)
     new = _pillow_file(work, lossless=lossless, exact=lossless, quality=100 if lossless else QUALITY, method=4)
-    source = list(webp.chunks(work.source))
+    source = list(webp_chunks.chunks(work.source))
     if not any(name == b"VP8X" for name, _ in source):
         return new
-    pixels = [chunk for chunk in webp.chunks(new) if chunk[0] in webp.PIXELS]
+    pixels = [chunk for chunk in webp_chunks.chunks(new) if chunk[0] in webp_chunks.PIXELS]
     result = []
     for name, data in source:
-        if name in webp.PIXELS:
+        if name in webp_chunks.PIXELS:
             result += pixels
             pixels = []
         elif name == b"VP8X":
@@ -202,7 +202,7 @@ def _webp(work: Enlargement) -> bytes:
             result.append((name, data[:4] + sides + data[10:]))
         else:
             result.append((name, _resized_exif(data, work.size, work.dots) if name == b"EXIF" else data))
-    return webp.assembled(result) + work.source[8 + int.from_bytes(work.source[4:8], "little") :]
+    return webp_chunks.assembled(result) + work.source[8 + int.from_bytes(work.source[4:8], "little") :]
 
 
 def _gif(work: Enlargement) -> bytes:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from operators.pictures.colour import Floats, Samples, Space
 from operators.pictures.grounds import choose_grounds
+from operators.pictures.pages import Page, settle
 from operators.rows.arrays import Pixels
 from operators.rows.transparency import Transparency, lay
 
@@ -92,24 +93,6 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Where one page of a file is in the picture of all its pages, in stored pixels.
-
-    Pages lie one below the other, at the left edge. What is beside and between them belongs to no
-    page: it is white, and no edit changes it.
-    """
-
-    top: int
-    height: int
-    width: int
-
-    @property
-    def area(self) -> tuple[slice, slice]:
-        """Its rows and columns."""
-        return slice(self.top, self.top + self.height), slice(0, self.width)
-
-
-@dataclass(frozen=True)
 class Picture:
     """A decoded source."""
 
@@ -132,6 +115,11 @@ class Picture:
     """What the file holds that an edit does not keep, one line each."""
     pages: tuple[Page, ...] = ()
     """Where the pages of a file of several are; empty for a file of one picture."""
+    frames: tuple[int, ...] = ()
+    """The number of the page that each frame of an animation shows; empty for any other file.
+
+    Frames that look alike are one page. If only the first frame is edited, it is the only one.
+    """
 
     @property
     def upright(self) -> Samples:
@@ -230,6 +218,8 @@ class Picture:
             for page in self.pages:
                 outside[page.area] = False
             stored[outside], changed[outside] = self.stored[outside], False
+        if self.frames:
+            settle(self.stored, stored, changed, self.pages, self.space.peak)
         return Edited(self, stored, changed)
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:
@@ -371,14 +361,15 @@ class Edited:
         """The edited picture scaled to fit width x height, uint8 sRGB, not turned.
 
         It is centred on black. The proportions are kept, except that a difference of up to 2% is
-        stretched to fill the preview.
+        stretched to fill the preview. Of several pages it shows the first.
         """
-        rows, columns = self.stored.shape[:2]
+        stored = self.stored[self.picture.pages[0].area] if self.picture.pages else self.stored
+        rows, columns = stored.shape[:2]
         across, down = width, height
         if abs(width * rows / (height * columns) - 1) > 0.02:
             scale = min(width / columns, height / rows)
             across, down = max(1, round(columns * scale)), max(1, round(rows * scale))
-        small = cv2.resize(self.stored, (across, down), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(stored, (across, down), interpolation=cv2.INTER_AREA)
         canvas = np.zeros((height, width, 3), np.uint8)
         top, left = (height - down) // 2, (width - across) // 2
         canvas[top : top + down, left : left + across] = self.picture.space.to_srgb(small.reshape(down, across, -1))

@@ -21,9 +21,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from operators.pictures.burden import ALL_PAGES, FIRST_PAGE
 from operators.pictures.codec import FORMATS, Limits, decode
 from operators.pictures.colour import Samples
-from operators.pictures.formats import bmp, jpeg2000, jpeg_xl, png, tiff, tiff_strips, vp8, webp
+from operators.pictures.formats import (
+    animated_gif,
+    animated_webp,
+    bmp,
+    jpeg2000,
+    jpeg_xl,
+    png,
+    tiff,
+    tiff_strips,
+    vp8,
+    webp,
+    webp_chunks,
+)
 from operators.pictures.formats.header import ORIENTATION_TAG, orientation_of
 from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.picture import Edited, Picture
@@ -57,6 +70,12 @@ LOSSLESS_BY: dict[str, Callable[[memoryview | bytes], bool]] = {
     "HEIC": lambda data: False,
 }
 """Formats that code a picture as a whole, and whether a file of theirs does it without loss."""
+ANIMATED: dict[str, Callable[[Picture, bytes], Samples]] = {
+    "GIF": animated_gif.laid,
+    "PNG": png.laid,
+    "WEBP": animated_webp.laid,
+}
+"""How the frames of an animation are read as the pages of a picture."""
 AGREEING = 3.0
 """Mean difference, 0..255, up to which two decoders read a source alike."""
 
@@ -138,9 +157,12 @@ def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
 
 
 def _by_ourselves(data: memoryview | bytes, picture: Picture) -> Samples:
-    """Pixels as `decode` reads them. Raises Failure."""
+    """Pixels as `decode` reads them. Raises Failure, or ValueError for other frames."""
+    if picture.frames:
+        return ANIMATED[picture.format](picture, bytes(data))
     width, height = picture.size
-    limits = Limits(width * height, len(data), max_scans=len(data), max_metadata_bytes=2**31, max_frames=2**31)
+    pages = ALL_PAGES if picture.pages else FIRST_PAGE
+    limits = Limits(width * height, len(data), max_scans=len(data), max_metadata_bytes=2**31, max_frames=2**31, pages=pages)
     return decode(data, limits).stored
 
 
@@ -221,7 +243,7 @@ class _Comparison:
         return bool(total / original.size * 255 / peak <= AGREEING)
 
     def _difference_inside(self, written: Samples) -> str | None:
-        if self.edited.picture.indexed is not None:
+        if self.edited.picture.indexed is not None or self.edited.picture.mode == "P":
             return self._difference_of_palette(written)
         return self._difference_of_samples(written) if self.coding.block is None else self._difference_of_blocks(written)
 
@@ -342,8 +364,10 @@ def _coding(picture: Picture, source: memoryview | bytes, encoded: bytes) -> Cod
 
 def _webp_step(encoded: bytes) -> int:
     """The coarsest quantisation step of a lossy WebP; 0 if it cannot be read."""
+    parts = [webp_chunks.sub_chunks(frame[webp_chunks.HEAD :]) for frame in webp_chunks.frames_of(encoded)]
+    frames = [data for part in parts or [webp_chunks.chunks(encoded)] for name, data in part if name == b"VP8 "]
     try:
-        return vp8.AC_STEPS[vp8.steps_of(webp.frame_of(encoded)).coarsest]
+        return max((vp8.AC_STEPS[vp8.steps_of(frame).coarsest] for frame in frames), default=0)
     except ValueError:
         return 0
 

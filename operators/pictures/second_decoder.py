@@ -6,6 +6,7 @@
 | PNG | Pillow, own writer | OpenCV |
 | PNG of 16 bits | OpenCV, own writer | Pillow, which keeps the upper 8 bits of all but grey |
 | WebP, GIF, BMP, AVIF, JPEG 2000 | Pillow | OpenCV |
+| animated GIF, PNG, WebP | own code around single pictures by Pillow | Pillow's player |
 | HEIC, JPEG XL | pillow-heif, imagecodecs | none |
 | BMP with colours of other than 8 bits | own code | Pillow, which reads 5 and 6 bits |
 | TIFF | own code, libtiff in Pillow to decompress | tifffile |
@@ -23,8 +24,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import ImageSequence
 
 from operators.pictures.colour import Samples
+from operators.pictures.formats.animation import laid
 from operators.pictures.formats.header import open_image
 from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.picture import BAND, Picture, turned
@@ -75,6 +78,8 @@ def second_decoders(picture: Picture, source: memoryview | bytes) -> list[Second
     """The second decoders for a picture and its file, best first."""
     if picture.format == "TIFF":
         return _for_tiff(picture, source)
+    if picture.frames:
+        return [SecondDecoder("Pillow's player", _by_player, _same if picture.space.peak == 255 else _upper_bytes)]
     if picture.format == "PNG" and picture.space.peak == 65535:
         return [SecondDecoder("Pillow", _by_pillow, _same if picture.mode == "I;16" else _upper_bytes)]
     if picture.format == "BMP" and ";" in picture.mode:
@@ -139,6 +144,15 @@ def _by_pillow(data: memoryview | bytes, picture: Picture) -> Samples:
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
     return _as_stored(pixels, picture)
+
+
+def _by_player(data: memoryview | bytes, picture: Picture) -> Samples:
+    """The frames of an animation as Pillow shows them, laid out as pages. Raises ValueError."""
+    views = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(open_image(data, picture.format))]
+    for view in views:
+        view.setflags(write=True)
+        view[view[:, :, 3] == 0] = 0
+    return laid(picture, views)
 
 
 def _by_tifffile(data: memoryview | bytes, picture: Picture) -> Samples:

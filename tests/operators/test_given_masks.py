@@ -26,11 +26,11 @@ def marks(*boxes, value=255):
 def masked(tmp_path, saved, rows):
     """The row of `a/b.jpg`, worked with the given mask files."""
 
-    def work(files, path="a/b.jpg", exif=None, **settings):
-        for name, data in files.items():
+    def work(files, path="a/b.jpg", exif=None, data=None, **settings):
+        for name, content in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes(data)
-        image = saved(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "JPEG", **({"exif": exif} if exif else {}))
+            (tmp_path / name).write_bytes(content)
+        image = data or saved(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "JPEG", **({"exif": exif} if exif else {}))
         done = GivenMasks(masks=str(tmp_path), **settings).apply(rows({"path": path, "bytes": image}))
         check_schema(done, "given_masks")
         return done
@@ -208,6 +208,18 @@ def test_a_mask_of_another_size_or_no_image_is_unreadable(masked, saved):
     assert code_of(masked({"a/b.png": saved(np.zeros((HEIGHT, WIDTH - 1), np.uint8), "PNG")})) == "mask_unreadable"
     assert code_of(masked({"a/b.png": b"no image"})) == "mask_unreadable"
     assert code_of(masked({"a/b.png": saved(marks((5, 5, 10, 4)), "PNG")[:60]})) == "mask_unreadable"
+
+
+def test_a_mask_of_an_animation_has_the_size_of_a_frame_and_holds_for_all_of_them(masked, saved):
+    ground = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    other = ground.copy()
+    other[:, :30] = 255 - other[:, :30]
+    frames = [Image.fromarray(view) for view in (ground, other, 255 - ground)]
+    animation = saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    mask = saved(marks((50, 6, 10, 4)), "PNG")
+    boxes = [region["probability"]["box"] for region in masked({"a/b.png": mask}, data=animation)["regions"].to_pylist()[0]]
+    step = -(-(HEIGHT + 32) // 64) * 64
+    assert boxes == [{"x": 50, "y": top + 6, "width": 10, "height": 4} for top in (0, 2 * step)]
 
 
 def test_the_image_is_checked_before_its_mask(masked, saved):

@@ -1,7 +1,7 @@
 """GIF: the blocks of the source, unchanged, around newly compressed pixels (CompuServe GIF89a).
 
 The palette keeps its length; entries that no pixel uses may take new colours, see
-`operators.pictures.formats.palette`.
+`operators.pictures.formats.palette`. Animations are in `operators.pictures.formats.animated_gif`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Space
-from operators.pictures.formats import palette
+from operators.pictures.formats import animated_gif, palette
 from operators.pictures.formats.header import Header, load_pixels, pillow_header
 from operators.pictures.picture import Edited, Picture
 from operators.rows.timing import timed
@@ -44,11 +44,12 @@ def header(data: memoryview | bytes) -> Header:
     """Read the header of a GIF file.
 
     - Arguments: `data`, the whole file.
-    - Result: width and height in stored pixels, and the number of frames.
-    - Kept: Pillow's image, its pixels not decoded yet.
+    - Result: width and height in stored pixels; of an animation, of all its frames in one picture.
+    - Kept: Pillow's image, its pixels not decoded yet, or where the frames of an animation are.
     - Errors: whatever Pillow raises.
     """
-    return pillow_header(data, "GIF")
+    frames = animated_gif.blocks_of(bytes(data))
+    return animated_gif.header(bytes(data), frames) if len(frames) > 1 else pillow_header(data, "GIF")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -59,6 +60,8 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the palette.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
+    if isinstance(header.source, list):
+        return animated_gif.decode(header.source, bytes(data))
     file = load_pixels(header.source)
     indexed = palette.indexed_of(file.convert("P") if file.mode == "L" else file)
     size, stored = (header.width, header.height), palette.looked_up(indexed)
@@ -76,6 +79,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
       LEAST_INTERLACED, and every other block.
     - Errors: ValueError for a file without a frame.
     """
+    if edited.picture.frames:
+        return animated_gif.encode(edited, bytes(source))
     content, before = bytes(source), edited.picture.indexed
     assert before is not None
     frame = _first_frame(content)

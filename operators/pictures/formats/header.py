@@ -30,6 +30,8 @@ class Header:
     """How many pictures the file holds."""
     unsupported: str | None = None
     """Why an intact file cannot be edited; None if it can."""
+    first: Header | None = None
+    """The header of the first page or frame alone, for a file of several that are edited alike."""
 
 
 def lift_pillow_limit() -> None:

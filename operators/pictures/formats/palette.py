@@ -62,6 +62,11 @@ def looked_up(indexed: Indexed) -> Pixels:
     return indexed.entries[:, :channels][indexed.indices]
 
 
+def not_opaque(entries: Pixels) -> tuple[int, ...]:
+    """Numbers of the entries that are not opaque, whose alpha a PNG states elsewhere."""
+    return tuple(np.flatnonzero(entries[:, 3] < 255).tolist())
+
+
 def depth_of(entries: int) -> int:
     """The bits (1, 2, 4 or 8) of an index into a palette of this many entries."""
     return next(bits for bits in (1, 2, 4, 8) if entries <= 2**bits)

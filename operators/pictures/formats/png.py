@@ -5,7 +5,8 @@ written without interlacing. As in every viewer, a wrong checksum matters only i
 pixels need: another one is left out, and a text gets its right checksum. A palette stays while
 its colours are close enough to the edited ones or it has room for more, see
 `operators.pictures.formats.palette`. Otherwise the pixels become RGB or RGBA, and the chunks that
-refer to the palette are dropped or adapted.
+refer to the palette are dropped or adapted. Animations are in
+`operators.pictures.formats.animated_png`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Model, Samples, Space, profile_to_apply
-from operators.pictures.formats import palette
-from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
+from operators.pictures.formats import animated_png, palette
+from operators.pictures.formats.header import ORIENTATION_TAG, Header, load_pixels, orientation_of, pillow_header
 from operators.pictures.picture import Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
@@ -51,6 +52,9 @@ PAETH = 4
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 """The chunks without which the pixels cannot be read (PNG, 5.6)."""
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+ANIMATION = b"acTL"
+OF_FRAMES = (b"fcTL", b"fdAT")
+"""The chunks of an animation's frames beside those of a single picture."""
 
 Chunk = tuple[bytes, bytes]
 """A chunk's name and data."""
@@ -71,11 +75,32 @@ def header(data: memoryview | bytes) -> Header:
     """Read the header of a PNG file.
 
     - Arguments: `data`, the whole file.
-    - Result: width and height in stored pixels, and the number of frames.
-    - Kept: Pillow's image, its pixels not decoded yet.
+    - Result: width and height in stored pixels; of an animation, of all its frames in one picture.
+    - Kept: Pillow's image, its pixels not decoded yet, or the frames of an animation.
     - Errors: Failure corrupt for a wrong checksum in a chunk of CRITICAL; whatever Pillow raises.
     """
-    return pillow_header(sound_file(data), "PNG")
+    whole = sound_file(data)
+    parts = list(chunks(whole))
+    if any(name == ANIMATION for name, _ in parts):
+        if not all(chunk.sound for chunk in stored_chunks(data) if chunk.name in OF_FRAMES):
+            raise Failure("corrupt", "wrong checksum in a frame")
+        frames = animated_png.stored_frames(parts)
+        if len(frames) > 1:
+            width, height = struct.unpack_from(">2I", parts[0][1])
+            return animated_png.header(frames, width, height, _exif_orientation(parts) == 1)
+    return pillow_header(whole, "PNG")
+
+
+def _exif_orientation(parts: list[Chunk]) -> int:
+    """The EXIF orientation, read without decoding any pixel."""
+    exif = Image.Exif()
+    exif.load(next((content for name, content in parts if name == b"eXIf"), b""))
+    return int(exif.get(ORIENTATION_TAG, 1))
+
+
+def _reader(data: memoryview | bytes) -> animated_png.Reader:
+    """What reads single frames of a file."""
+    return animated_png.Reader(list(chunks(data)), lambda file: decode(pillow_header(file, "PNG"), file), assembled)
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -87,6 +112,8 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory; truncated also for
       pixels that end before the last row, of which decoders make empty rows.
     """
+    if isinstance(header.source, list):
+        return replace(animated_png.decode(header.source, _reader(data)), losses=_losses(data))
     file, depth, colour = load_pixels(header.source), int(data[24]), int(data[25])
     model: Model = "grey" if colour in (GREY, GREY_ALPHA) else "rgb"
     profile, note = profile_to_apply(file.info.get("icc_profile"), model)
@@ -107,17 +134,21 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         stored = _samples(file, space.peak)
     if data[28] or not (stored if indexed is None else indexed.indices)[-1].any():
         _check_rows(data, header.width, header.height, depth * CHANNELS[colour])
-    losses = tuple(
-        f"wrong checksum in {chunk.name.decode('latin-1')}"
-        for chunk in stored_chunks(data)
-        if not chunk.sound and chunk.name not in TEXTS
-    )
     if colour in (GREY_ALPHA, RGBA):
         space = replace(space, alpha=True)
     elif colour != PALETTE and transparent is not None and len(transparent) >= 2 * CHANNELS[colour]:
         key = struct.unpack_from(f">{CHANNELS[colour]}H", transparent)
         space = replace(space, key=tuple(sample & space.peak for sample in key))
-    return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note, losses=losses)
+    return Picture("PNG", mode, stored, space, orientation, size, indexed=indexed, note=note, losses=_losses(data))
+
+
+def _losses(data: memoryview | bytes) -> tuple[str, ...]:
+    """What the file holds that is not written again."""
+    return tuple(
+        f"wrong checksum in {chunk.name.decode('latin-1')}"
+        for chunk in stored_chunks(data)
+        if not chunk.sound and chunk.name not in TEXTS
+    )
 
 
 def _samples(file: Image.Image, peak: int) -> Pixels:
@@ -154,12 +185,14 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
       what follows the end chunk; a palette only as the module's docstring says.
     - Errors: ValueError if the palette cannot be written again.
     """
+    if edited.picture.frames:
+        return _animation(edited, source)
     depth, colour = int(source[24]), int(source[25])
     parts = list(chunks(source))
     indexed = edited.picture.indexed
     stored = edited.stored
     if indexed is not None:
-        refitted = palette.refitted(indexed, edited, 256)
+        refitted = palette.refitted(indexed, edited, 256, palette.not_opaque(indexed.entries))
         if refitted is None:
             depth, colour = 8, RGB if stored.shape[2] == 3 else RGBA
             parts = _without_palette(parts, indexed, colour)
@@ -167,9 +200,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
             depth = max(depth, palette.depth_of(len(refitted.entries)))
             parts = _with_entries(parts, refitted, len(indexed.entries))
             stored = refitted.indices[:, :, None]
-    level = LEVELS[next((data[1] >> 6 for name, data in parts if name == b"IDAT" and len(data) > 1), 2)]
     with timed("codec"):
-        pixels = compressed(pack_rows(stored, depth), max(1, CHANNELS[colour] * depth // 8), level)
+        pixels = compressed(pack_rows(stored, depth), max(1, CHANNELS[colour] * depth // 8), _level(parts))
     shape = struct.pack(">IIBB", stored.shape[1], stored.shape[0], depth, colour)
     result = []
     for name, data in parts:
@@ -180,10 +212,48 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
         elif pixels:
             result.append((name, pixels))
             pixels = b""
+    return _ended(result, source)
+
+
+def _level(parts: list[Chunk]) -> int:
+    """The compression level of the pixels."""
+    return LEVELS[next((data[1] >> 6 for name, data in parts if name == b"IDAT" and len(data) > 1), 2)]
+
+
+def _ended(parts: list[Chunk], source: memoryview | bytes) -> bytes:
+    """A file of the chunks with an end, and what follows the end of the source."""
     if parts[-1][0] != b"IEND":
-        return assembled([*result, (b"IEND", b"")])
-    end = max(chunk.end for chunk in stored_chunks(source))
-    return assembled(result) + bytes(source[end:])
+        return assembled([*parts, (b"IEND", b"")])
+    return assembled(parts) + bytes(source[max(chunk.end for chunk in stored_chunks(source)) :])
+
+
+def _animation(edited: Edited, source: memoryview | bytes) -> bytes:
+    """Write edited frames. Frames keep their bytes only if all can keep the file's pixel format."""
+    depth, colour, parts, reader = int(source[24]), int(source[25]), list(chunks(source)), _reader(source)
+    frames = animated_png.stored_frames(parts)
+    with timed("codec"):
+        drawn, indexed = animated_png.redrawn(edited, frames, reader)
+        before = reader.picture(frames[0]).indexed
+        again = bool(source[28])
+        if indexed is not None and before is not None:
+            again = again or palette.depth_of(len(indexed.entries)) > depth
+            depth = max(depth, palette.depth_of(len(indexed.entries)))
+            parts = _with_entries(parts, indexed, len(before.entries))
+        elif before is not None:
+            depth, colour = 8, RGB if (before.entries[:, 3] == 255).all() else RGBA
+            parts = _without_palette(parts, before, colour)
+        if again:
+            drawn = [new or animated_png.as_stored(old, reader) for new, old in zip(drawn, frames, strict=True)]
+        step, level = max(1, CHANNELS[colour] * depth // 8), _level(parts)
+        parts = animated_png.rebuilt(parts, frames, drawn, lambda samples: compressed(pack_rows(samples, depth), step, level))
+    head = parts[0][1][:8] + bytes([depth, colour]) + parts[0][1][10:12] + b"\0"
+    return _ended([(b"IHDR", head), *parts[1:]], source)
+
+
+def laid(picture: Picture, data: bytes) -> Samples:
+    """The frames of an animation as the pages of a picture. Raises Failure or ValueError."""
+    whole = bytes(sound_file(data))
+    return animated_png.laid(picture, animated_png.stored_frames(list(chunks(whole))), _reader(whole))
 
 
 def _with_entries(parts: list[Chunk], indexed: Indexed, before: int) -> list[Chunk]:

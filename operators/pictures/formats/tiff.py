@@ -42,7 +42,8 @@ from operators.pictures.formats.tiff_strips import (
     layout_of,
     place,
 )
-from operators.pictures.picture import TURNS, Edited, Indexed, Page, Picture, upright_size
+from operators.pictures.pages import Page, stacked
+from operators.pictures.picture import TURNS, Edited, Indexed, Picture, upright_size
 from operators.rows.arrays import Pixels
 from operators.rows.timing import timed
 
@@ -67,8 +68,6 @@ NEW_SUBFILE_TYPE, SUBFILE_TYPE = 254, 255
 """Tags that say whether a directory is a smaller copy of another one."""
 KIND_TAGS = (BITS, PHOTOMETRIC, SAMPLES, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, PROFILE)
 """What pages must have in common to be one picture."""
-PAGE_GAP, PAGE_GRID = 32, 64
-"""The least rows between two pages, and the rows of which the place of a page is a multiple."""
 
 
 def header(data: memoryview | bytes) -> Header:
@@ -88,8 +87,8 @@ def header(data: memoryview | bytes) -> Header:
     directories = directories_of(data)
     if len(directories) > 1 and all(_is_page_like(each, directory) for each in directories):
         pages = _pages_of(directories)
-        width = max(page.width for page in pages)
-        return Header(width, pages[-1].top + pages[-1].height, directories)
+        tall = pages[-1].top + pages[-1].height
+        return Header(max(page.width for page in pages), tall, directories, first=Header(width, height, (directory,)))
     sub_directories = directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0
     frames = 1 + (directory.next_offset != 0) + sub_directories
     return Header(width, height, (directory,), frames, _unsupported(directory))
@@ -125,13 +124,8 @@ def _is_page_like(directory: Directory, first: Directory) -> bool:
 
 def _pages_of(directories: tuple[Directory, ...]) -> tuple[Page, ...]:
     """Where each page is in the picture of all; a single one is no page."""
-    result: list[Page] = []
-    top = 0
-    for directory in directories:
-        page = Page(top, directory.number(LENGTH, 0), directory.number(WIDTH, 0))
-        result.append(page)
-        top = -(-(page.top + page.height + PAGE_GAP) // PAGE_GRID) * PAGE_GRID
-    return tuple(result) if len(result) > 1 else ()
+    sizes = [(directory.number(LENGTH, 0), directory.number(WIDTH, 0)) for directory in directories]
+    return stacked(sizes) if len(sizes) > 1 else ()
 
 
 def _unsupported(directory: Directory) -> str | None:

@@ -1,40 +1,42 @@
 """WebP: every chunk of the source, unchanged and in order, around newly coded pixels (RFC 9649).
 
 A lossless file stays lossless, including the colours under full transparency. A lossy one is
-coded again as a whole, as finely as it was, see `operators.pictures.formats.vp8`.
+coded again as a whole, as finely as it was, see `operators.pictures.formats.vp8`. Animations are
+in `operators.pictures.formats.animated_webp`.
 """
 
 from __future__ import annotations
-
-import io
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 from operators.pictures.colour import Space, profile_to_apply
-from operators.pictures.formats import vp8
+from operators.pictures.formats import animated_webp, vp8
 from operators.pictures.formats.header import Header, load_pixels, orientation_of, pillow_header
+from operators.pictures.formats.webp_chunks import (
+    HEAD,
+    LOSSLESS_EFFORT,
+    PIXELS,
+    assembled,
+    chunks,
+    coded,
+    frames_of,
+    sub_chunks,
+)
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
-
-PIXELS = (b"VP8 ", b"VP8L", b"ALPH")
-LOSSLESS_EFFORT = 50
-"""Effort of lossless coding, which Pillow takes as `quality`.
-
-Above this value files do not shrink further and coding takes three times as long.
-"""
 
 
 def header(data: memoryview | bytes) -> Header:
     """Read the header of a WebP file.
 
     - Arguments: `data`, the whole file.
-    - Result: width and height in stored pixels, and the number of frames.
-    - Kept: Pillow's image, its pixels not decoded yet.
+    - Result: width and height in stored pixels; of an animation, of all its frames in one picture.
+    - Kept: Pillow's image, its pixels not decoded yet, or the frames of an animation.
     - Errors: whatever Pillow raises.
     """
-    return pillow_header(data, "WEBP")
+    frames = frames_of(bytes(data))
+    return animated_webp.header(bytes(data), frames) if len(frames) > 1 else pillow_header(data, "WEBP")
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:
@@ -45,6 +47,8 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the ICC profile and the EXIF orientation.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
+    if isinstance(header.source, list):
+        return animated_webp.decode(header.source, bytes(data))
     file = load_pixels(header.source)
     profile, note = profile_to_apply(file.info.get("icc_profile"), "rgb")
     orientation = orientation_of(file)
@@ -63,16 +67,18 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
       lossless.
     - Errors: OSError or ValueError if Pillow cannot write the pixels.
     """
+    if edited.picture.frames:
+        return animated_webp.encode(edited, bytes(source))
     parts = list(chunks(bytes(source)))
     image = Image.fromarray(edited.stored)
 
     def code(quality: int) -> tuple[bytes, bytes]:
-        file = _saved(image, lossless=False, quality=quality)
+        file = coded(image, lossless=False, quality=quality)
         return file, frame_of(file)
 
     with timed("codec"):
         if is_lossless(source):
-            new = _saved(image, lossless=True, quality=LOSSLESS_EFFORT)
+            new = coded(image, lossless=True, quality=LOSSLESS_EFFORT)
         else:
             size = sum(len(data) for name, data in parts if name in PIXELS)
             new = vp8.coded_as_finely(frame_of(source), vp8.MOST_GROWTH * size, code)
@@ -87,36 +93,16 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     return assembled(result) + bytes(source[8 + int.from_bytes(source[4:8], "little") :])
 
 
-def _saved(image: Image.Image, lossless: bool, quality: int) -> bytes:
-    """The pixels as a file by Pillow, without metadata."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=lossless, exact=True, quality=quality, method=4)
-    return buffer.getvalue()
-
-
 def frame_of(source: memoryview | bytes) -> bytes:
     """The frame of a lossy file; empty for a lossless one."""
     return next((data for name, data in chunks(bytes(source)) if name == b"VP8 "), b"")
 
 
-def assembled(parts: list[tuple[bytes, bytes]]) -> bytes:
-    """A file that consists of the chunks."""
-    body = b"WEBP" + b"".join(name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for name, data in parts)
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
-
-
 def is_lossless(source: memoryview | bytes) -> bool:
-    """Whether a file stores its pixels without loss.
+    """Whether a file stores its pixels without loss, all frames of an animation.
 
     All chunks are searched, because the pixels may follow a profile of any length.
     """
-    return any(name == b"VP8L" for name, _ in chunks(bytes(source)))
-
-
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of every chunk of a RIFF file."""
-    position, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    while position + 8 <= end:
-        size = int.from_bytes(data[position + 4 : position + 8], "little")
-        yield data[position : position + 4], data[position + 8 : position + 8 + size]
-        position += 8 + size + size % 2
+    frames = frames_of(bytes(source))
+    inner = [name for frame in frames for name, _ in sub_chunks(frame[HEAD:])]
+    return b"VP8 " not in inner if inner else any(name == b"VP8L" for name, _ in chunks(bytes(source)))

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from operators.pictures.formats import bmp, gif, png, webp
+from operators.pictures.formats import bmp, gif, png, webp_chunks
 from operators.pictures.formats.jpeg_markers import end_of_image
 from operators.pictures.previews.boxes import avif_swept, heic_swept, jpeg2000_swept, jpeg_xl_swept
 from operators.pictures.previews.metadata import directories_swept, png_text_swept, read, xmp_swept
@@ -160,16 +160,16 @@ def _png_swept(data: bytes, sweep: Sweep) -> bytes:
 
 def _webp_swept(data: bytes, sweep: Sweep) -> bytes:
     """A WebP: its chunks, and what follows them."""
-    parts = list(webp.chunks(data))
+    parts = list(webp_chunks.chunks(data))
     end = 8 + int.from_bytes(data[4:8], "little")
     result = []
     for name, content in parts:
         new: bytes | None = content
-        if name not in (*webp.PIXELS, b"VP8X", b"ANIM", b"ANMF"):
+        if name not in (*webp_chunks.PIXELS, b"VP8X", b"ANIM", b"ANMF"):
             new = read("WEBP", name, content, sweep)
         if new is not None:
             result.append((name, new))
-    body = data[:end] if result == parts else webp.assembled(result)
+    body = data[:end] if result == parts else webp_chunks.assembled(result)
     return body + trailer_swept(data[end:], sweep)
 
 

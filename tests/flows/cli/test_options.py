@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.cli.options import FileOptions, FillOptions, RunOptions, SizeOptions, with_options
+from flows.cli.options import FileOptions, FillOptions, PageOptions, RunOptions, SizeOptions, with_options
 from operators.pictures.codec import Limits
 
 RUN = CliRunner()
@@ -115,6 +115,7 @@ RUNS = (
 )
 FILE = ("--previews", "--c2pa-key", "--c2pa-cert")
 SIZE = tuple(f"--max-{name}" for name in "pixels bytes scans metadata-bytes frames directories decode-seconds".split())
+PAGES = (*SIZE, "--pages")
 SELECTING = "only keep kind script zone not-zone height width size angle opacity score most rules no-text regions no-detect"
 SELECT = tuple(f"--{name}" for name in SELECTING.split())
 
@@ -122,10 +123,10 @@ SELECT = tuple(f"--{name}" for name in SELECTING.split())
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--fill", "--accept", "--detector", "--mark", "--see-through", *FILL, *RUNS, *SIZE, *SELECT, *FILE}),
-        ("find", {"--read", "--masks", "--detector", *RUNS, *SIZE, *SELECT}),
+        ("erase", {"--fill", "--accept", "--detector", "--mark", "--see-through", *FILL, *RUNS, *PAGES, *SELECT, *FILE}),
+        ("find", {"--read", "--masks", "--detector", *RUNS, *PAGES, *SELECT}),
         ("preview", {"--detector", "--limit", "--out", "--allow", *SIZE, *SELECT}),
-        ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *SIZE, *FILE}),
+        ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *PAGES, *FILE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE, *FILE[1:]}),
         ("run", {*RUNS}),
     ],
@@ -138,7 +139,7 @@ def test_every_command_shows_the_options_of_its_groups_once(command: str, expect
     assert set(shown) == expected | {"--help"}
 
 
-@pytest.mark.parametrize("group", [FileOptions, FillOptions, RunOptions, SizeOptions])
+@pytest.mark.parametrize("group", [FileOptions, FillOptions, RunOptions, SizeOptions, PageOptions])
 def test_every_option_of_the_groups_has_a_default(group: Callable[[], object]) -> None:
     assert group() == group()
 
@@ -146,6 +147,7 @@ def test_every_option_of_the_groups_has_a_default(group: Callable[[], object]) -
 def test_size_options_are_limits() -> None:
     assert SizeOptions().limits == Limits()
     assert SizeOptions(7, 9).limits == Limits(7, 9)
+    assert PageOptions(7, 9, pages="first").limits == Limits(7, 9, pages="first")
 
 
 COMMANDS = "erase find preview inpaint enlarge marks run evaluate calibrate compare audit plan submit models"
