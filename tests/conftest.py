@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.s3",
     "tests.fixtures.ray",
     "tests.fixtures.models",
+    "tests.fixtures.chromium",
 ]
 
 hypothesis.settings.register_profile("unhurried", deadline=None)

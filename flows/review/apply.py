@@ -12,7 +12,7 @@ import pyarrow as pa
 from flows.reports.run_report import write_report
 from flows.review.rework import Rework
 from operators.ledger import ledger
-from operators.ledger.decisions import Plan, carried_out, read_decisions, standings
+from operators.ledger.decisions import Plan, applied_uri, carried_out, read_decisions, standings
 from operators.ledger.lease import Lease
 from operators.pictures.provenance import Signing
 from operators.rows.failure import Failure, RunError, failure_of
@@ -135,8 +135,3 @@ def _by_shard(work: Iterator[Pending]) -> Iterator[list[Pending]]:
         batch.append(entry)
     if batch:
         yield batch
-
-
-def applied_uri(dest: str) -> str:
-    """An object that changes whenever decisions were carried out."""
-    return storage.join(dest, "review", "applied")

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import io
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from operators.ledger.decisions import (
     Decision,
     DecisionLog,
     Standing,
+    applied_uri,
     masks_folder,
     read_decisions,
     standings,
@@ -36,6 +38,8 @@ from operators.ledger.decisions import (
 from operators.rows.records import JsonObject
 from operators.storage import files as storage
 
+LOOK_SECONDS = 2.0
+"""How often at most the desk looks whether decisions were carried out."""
 MOST_MASK_PIXELS = 100_000_000
 OPEN_STATUSES = (UNDECIDED, REDONE)
 """The pictures that still need somebody."""
@@ -73,11 +77,29 @@ class Desk:
         self._log = DecisionLog(dest)
         self._lock = threading.Lock()
         self._standings = standings(read_decisions(dest))
+        self._applied, self._looked = _applied(dest), time.monotonic()
+        self._show(pictures)
+
+    def _show(self, pictures: Pictures) -> None:
         self._status = np.zeros(len(pictures), np.int8)
         for image_id, held in self._standings.items():
             if (number := pictures.number_of.get(image_id)) is not None:
                 self._status[number] = STATUSES.index(held.status(pictures.carried_out[number]))
+        self.pictures = pictures
         self._drawn = self._numbers_of_sample()
+
+    def _follow(self) -> None:
+        """Read the ledger again if `apply` has changed it meanwhile."""
+        with self._lock:
+            if time.monotonic() - self._looked < LOOK_SECONDS:
+                return
+            self._looked = time.monotonic()
+        applied = _applied(self.dest)
+        if applied != self._applied:
+            pictures = Pictures(self.dest)
+            with self._lock:
+                self._applied = applied
+                self._show(pictures)
 
     def _numbers_of_sample(self) -> Numbers:
         pictures = self.sample.pictures if self.sample else ()
@@ -89,7 +111,7 @@ class Desk:
         return {
             "dest": self.dest,
             "pictures": len(self.pictures),
-            "facets": self.pictures.facets(),
+            "facets": self.pictures.facets,
             "rungs": self.rework.rungs(list(dict.fromkeys(rung.model for rungs in PRESETS.values() for rung in rungs))),
             "statuses": STATUSES,
             **self.standing(),
@@ -131,6 +153,7 @@ class Desk:
 
     def page(self, query: Query, start: int, count: int, seat: str) -> JsonObject:
         """Some pictures of a query, with how many there are."""
+        self._follow()
         found = self.find(query)
         held = self.leases.held_by_others(seat)
         return {"total": len(found), "pictures": [self._card(int(number), held) for number in found[start : start + count]]}
@@ -152,6 +175,10 @@ class Desk:
         if image_id not in self.pictures.number_of:
             raise Refused(404, "there is no such picture in this run")
         return self.pictures.number_of[image_id]
+
+    def files(self, image_id: str) -> JsonObject:
+        """Where the files of a picture are. Raises Refused."""
+        return self.pictures.files(self.number(image_id))
 
     def row(self, image_id: str) -> JsonObject:
         """The ledger's row of a picture. Raises Refused, and Failure."""
@@ -204,7 +231,8 @@ class Desk:
         """Store a decision durably, and return how the run stands then.
 
         `content` has `picture` and `action`, and may have `region`, `why`, `rung`, `seed`, `mask`
-        (a PNG in base64: white is filled) and `decision_id`, with which a request can be repeated.
+        (a PNG in base64: what is white, or opaque if it has alpha, is filled) and `decision_id`,
+        with which a request can be repeated.
         Raises Refused, and Failure if the decision could not be stored.
         """
         image_id, region = content.get("picture"), content.get("region")
@@ -249,12 +277,12 @@ class Desk:
             drawn = Image.open(io.BytesIO(data), formats=["PNG"])
             if drawn.width * drawn.height > MOST_MASK_PIXELS:
                 raise Refused(413, "the mask has too many pixels")
-            mask = drawn.convert("RGBA")
+            # A brush paints opaque pixels; a mask without alpha is white where it is filled.
+            mask = drawn.getchannel("A") if "A" in drawn.getbands() else drawn.convert("L")
         except (binascii.Error, OSError, TypeError, ValueError) as error:
             raise Refused(400, f"the mask is no PNG: {error}") from None
         size = (row["width"], row["height"])
-        alpha, grey = mask.getchannel("A"), mask.convert("L")
-        painted = np.minimum(np.asarray(alpha), np.asarray(grey)) >= 128
+        painted = np.asarray(mask) >= 128
         if not painted.any():
             raise Refused(400, "the mask is empty")
         picture = Image.fromarray((painted * 255).astype(np.uint8))
@@ -269,6 +297,12 @@ class Desk:
         """Put what is proven into the report of the run. Raises Failure."""
         standing = self.standing()
         note_review(self.dest, [*((standing["sample"] or {}).get("words", [])), *standing["agreement"]])
+
+
+def _applied(dest: str) -> bytes:
+    """What `apply` leaves when it has changed the run."""
+    uri = applied_uri(dest)
+    return storage.read(uri) if storage.exists(uri) else b""
 
 
 def _shown(decision: Decision) -> JsonObject:

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +31,8 @@ SETS = ("reason", "rung", "kind")
 """The filters of which a picture may have several values."""
 MOST_DOUBT = 2.0
 """The doubt of a fill that uses twice its limit or more."""
+FILE_COLUMNS = ("image_id", "path", "uri", "source_sha256", "output_uri", "output_sha256")
+"""What it takes to read the files of a picture."""
 SHARDS_KEPT = 4
 """Shards of which the rows stay in memory."""
 BUCKET = "bucket"
@@ -97,6 +100,7 @@ class Pictures:
         self.number_of = {image_id: number for number, image_id in enumerate(self.ids)}
         self.carried_out: list[str] = joined["carried_out"].to_pylist()
         self.versions: list[str] = joined["version"].to_pylist()
+        self._files_of = pa.table({name: joined[name] for name in FILE_COLUMNS})
         self._lower_paths = pc.utf8_lower(joined["path"])
         self.verdicts = _labels(joined["verdict"], None)
         self.buckets = _labels(joined["bucket"], None)
@@ -137,11 +141,17 @@ class Pictures:
             chosen &= pc.match_substring(self._lower_paths, wanted.path.lower()).to_numpy(zero_copy_only=False)
         return chosen
 
+    @cached_property
     def facets(self) -> dict[str, dict[str, int]]:
         """The values of each filter, with how many pictures have them."""
         return {
             name: labels.counts() for name, labels in {"verdict": self.verdicts, **self.sets, "bucket": self.buckets}.items()
         }
+
+    def files(self, number: int) -> JsonObject:
+        """The FILE_COLUMNS of a picture, which are in memory."""
+        (row,) = self._files_of.slice(number, 1).to_pylist()
+        return cast(JsonObject, row)
 
     def row(self, number: int) -> JsonObject:
         """The ledger's row of a picture. Raises Failure."""
@@ -172,8 +182,7 @@ def _columns(rows: pa.Table, shard: int) -> dict[str, pa.Array]:
     own = rows[BUCKET].to_pylist() if BUCKET in rows.column_names else [None] * len(rows)
     reasons = as_array(rows["reasons"])
     return {
-        "image_id": as_array(rows["image_id"]),
-        "path": as_array(rows["path"]),
+        **{name: as_array(rows[name]) for name in FILE_COLUMNS},
         "verdict": as_array(rows["verdict"]),
         "bucket": pa.array([_first_folder(path) if each is None else str(each) for path, each in zip(paths, own, strict=True)]),
         "doubt": pa.array(_most(doubts, starts, 0.0)),

@@ -258,14 +258,14 @@ def _number(text: str | None, default: Any, kind: type[Any]) -> Any:
 
 
 def _thumbnail(request: Request, desk: Desk) -> bytes:
-    return desk.thumbnails.read(desk.row(request.path_params["picture"]))
+    return desk.thumbnails.read(desk.files(request.path_params["picture"]))
 
 
 def _side(request: Request, desk: Desk) -> tuple[bytes, str]:
     side = request.path_params["side"]
     if side not in (BEFORE, AFTER):
         raise KeyError(side)
-    return shown(desk.row(request.path_params["picture"]), side, desk.dest)
+    return shown(desk.files(request.path_params["picture"]), side, desk.dest)
 
 
 def _channel(request: Request, desk: Desk) -> bytes:

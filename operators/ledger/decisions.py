@@ -179,6 +179,11 @@ def masks_folder(dest: str) -> str:
     return storage.join(dest, "review", "masks")
 
 
+def applied_uri(dest: str) -> str:
+    """An object that changes whenever decisions were carried out."""
+    return storage.join(dest, "review", "applied")
+
+
 def read_decisions(dest: str) -> list[Decision]:
     """All decisions in the order of their times, each once. Raises Failure."""
     uris = [uri for uri in storage.list_uris(decisions_folder(dest)) if uri.endswith(".jsonl")]
