@@ -1,4 +1,4 @@
-"""The review page in a real browser: people filter, decide by keyboard, mend masks, and lose nothing."""
+"""The review page in a real browser: people filter, decide by keyboard, and lose nothing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Page:
     def shown(self, path: str) -> None:
         wait_for(
             lambda: self.script(
-                "return document.getElementById('viewer').dataset.shown && document.getElementById('title').textContent === arguments[0]",
+                "return document.getElementById('viewer').dataset.shown"
+                " && document.getElementById('title').textContent === arguments[0]",
                 path,
             ),
             f"showing {path}",
@@ -118,7 +119,8 @@ def test_a_reviewer_filters_rejects_and_redoes_with_a_brush_and_apply_delivers_t
     wait_for(lambda: page.script("return Boolean(document.querySelector('canvas.brush'))"), "making the mask")
     page.script("""
       const slider = document.getElementById('slider'), box = slider.getBoundingClientRect();
-      const send = (type, x, y) => slider.dispatchEvent(new PointerEvent(type, {bubbles: true, pointerId: 1, clientX: box.left + x, clientY: box.top + y}));
+      const send = (type, x, y) => slider.dispatchEvent(
+        new PointerEvent(type, {bubbles: true, pointerId: 1, clientX: box.left + x, clientY: box.top + y}));
       slider.setPointerCapture = () => {};
       const stage = document.querySelector('.stage').getBoundingClientRect();
       const at = (x, y) => [stage.left - box.left + x * stage.width / 400, stage.top - box.top + y * stage.height / 240];
@@ -158,7 +160,8 @@ def test_every_view_works_by_keyboard(page: Page) -> None:
     address = page.script("return document.querySelector('.channel').style.maskImage")
     assert "/masks/core?" in address
     size = page.script(
-        "const image = new Image(); image.src = arguments[0]; return image.decode().then(() => [image.naturalWidth, image.naturalHeight])",
+        "const image = new Image(); image.src = arguments[0];"
+        "return image.decode().then(() => [image.naturalWidth, image.naturalHeight])",
         address.split('"')[1],
     )
     assert size == [400, 240]
@@ -211,7 +214,7 @@ def test_the_sample_states_what_is_proven_after_each_decision(browse: Browse, se
     for bad in range(3):
         title = page.text("title")
         page.press("x" if bad == 0 else "a")
-        wait_for(lambda: f"{bad + 1} of 3 drawn pictures are decided" in page.text("proven"), "stating")
+        wait_for(lambda number=bad + 1: f"{number} of 3 drawn pictures are decided" in page.text("proven"), "stating")
         if bad < 2:
             wait_for(lambda title=title: page.text("title") != title, "handing out")
             page.shown(page.text("title"))
@@ -233,7 +236,7 @@ def test_the_first_screen_of_100_000_pictures_is_there_within_a_second(browse: B
             )
         )
     assert "1 to 60 of 100,000" in page.text("place")
-    assert min(seconds) < 1.0
+    assert min(seconds) < 1.0, seconds
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways(browse: Browse, serve: Serve, finished: FinishedRun) -> None:
