@@ -29,6 +29,7 @@ from operators.pictures.formats import (
     animated_webp,
     bmp,
     jpeg2000,
+    jpeg_markers,
     jpeg_xl,
     png,
     tiff,
@@ -333,6 +334,8 @@ def _description(format: str, data: memoryview | bytes) -> Description:
         exif = Image.Exif()
         exif.load(chunks.get(b"eXIf", b""))
         orientation, profile = exif.get(ORIENTATION_TAG, 1), chunks.get(b"iCCP")
+    elif format == "JPEG":
+        orientation, profile = orientation_of(header.source), jpeg_markers.profile_of(bytes(data))
     elif format == "JXL" and isinstance(header.source, tuple):
         orientation, profile = orientation_of(header.source[0].source), header.source[0].source.info.get("icc_profile")
     elif format == "TIFF":

@@ -73,6 +73,8 @@ def header(data: memoryview | bytes) -> Header:
         return Header(width, abs(height), channels, unsupported=_unsupported(channels))
     opened_header, bits = pillow_header(data, "BMP"), _bits(data)
     unsupported = None if bits in (1, 4, 8, 24, 32) else f"BMP, {bits} bits a pixel"
+    if unsupported is None and struct.unpack_from("<I", data, 10)[0] < _end_of_palette(data):
+        unsupported = "BMP, pixels that start within the palette"
     return Header(opened_header.width, opened_header.height, opened_header.source, unsupported=unsupported)
 
 
@@ -297,6 +299,13 @@ def _write_entries(content: bytearray, before: Indexed, after: Indexed) -> None:
     for number in np.flatnonzero((after.entries != before.entries).any(axis=1)).tolist():
         offset = FILE_HEADER + size + step * number
         content[offset : offset + 3] = after.entries[number, 2::-1].tobytes()
+
+
+def _end_of_palette(content: memoryview | bytes) -> int:
+    """The first byte after the header and the palette, as far as the header counts its entries."""
+    size, bits = int(struct.unpack_from("<I", content, FILE_HEADER)[0]), _bits(content)
+    used = 0 if bits > 8 or has_core_header(content) else int(struct.unpack_from("<I", content, 46)[0])
+    return FILE_HEADER + size + 4 * min(used, 1 << bits)
 
 
 def has_core_header(content: memoryview | bytes | bytearray) -> bool:

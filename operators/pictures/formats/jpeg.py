@@ -34,7 +34,9 @@ from operators.pictures.formats.jpeg_markers import (
     end_of_image,
     frame_of,
     luma_and_black,
+    profile_of,
     scans_are_complete,
+    stores_rgb,
     with_component_ids,
     with_component_order,
     with_end,
@@ -104,7 +106,7 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the ICC profile, the EXIF orientation and the black generation of CMYK.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    return _complete(_picture(load_pixels(header.source), header), data)
+    return _complete(_picture(load_pixels(header.source), header, bytes(data)), data)
 
 
 def _complete(picture: Picture, data: memoryview | bytes, draft: tuple[int, int] | None = None) -> Picture:
@@ -150,10 +152,10 @@ def decode_reduced(header: Header, data: memoryview | bytes, factor: Callable[[i
         return None
     draft = (max(1, round(width * scale)), max(1, round(height * scale)))
     header.source.draft(None, draft)
-    return _complete(_picture(load_pixels(header.source), header), data, draft)
+    return _complete(_picture(load_pixels(header.source), header, bytes(data)), data, draft)
 
 
-def _picture(file: Image.Image, header: Header) -> Picture:
+def _picture(file: Image.Image, header: Header, content: bytes) -> Picture:
     """The picture of a loaded file.
 
     The file's inks are taken for inverted, as Adobe writes them, with or without its marker.
@@ -163,7 +165,7 @@ def _picture(file: Image.Image, header: Header) -> Picture:
     size = upright_size(header.width, header.height, orientation)
     models: dict[int, Model] = {1: "grey", 3: "rgb", 4: "cmyk"}
     model = models[stored.shape[2]]
-    profile, note = profile_to_apply(file.info.get("icc_profile"), model)
+    profile, note = profile_to_apply(profile_of(content), model)
     black = black_generation(stored) if model == "cmyk" else 1.0
     space = Space(model, profile=profile, black=black)
     return Picture("JPEG", file.mode, stored, space, orientation, size, note=note)
@@ -256,7 +258,7 @@ def _coefficients(source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_],
     tallest, widest = max(down for down, _ in factors), max(across for _, across in factors)
     if any(tallest % down or widest % across for down, across in factors):
         raise ValueError(f"components sampled at {factors}")
-    without_luma = "RGB" in str(jpeg.jpeg_color_space) or (len(names) == 4 and not luma_and_black(source))
+    without_luma = not luma_and_black(source) if len(names) == 4 else stores_rgb(source)
     step, unit = 8 * tallest * BAND, 8 * widest
     for top in range(0, stored.shape[0], step):
         columns = np.flatnonzero(changed[top : top + step].any(axis=0))

@@ -21,6 +21,7 @@ WITHOUT_LENGTH = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
 INDEX = b"MPF\0"
 COLOUR_SPACES = (b"JFIF\0", b"Adobe")
 """How the segments start by which decoders know a file's colour space."""
+PROFILE = b"ICC_PROFILE\0"
 INDEX_ENTRIES = 0xB002
 PREVIEW = 1
 """The kind of an appended smaller copy of the first picture (CIPA DC-007, 5.2.3.3.1)."""
@@ -132,6 +133,38 @@ def luma_and_black(data: bytes) -> bool:
         if marker == 0xEE and data[offset + 4 : offset + 9] == b"Adobe":
             return data[offset + 15 : offset + 16] == b"\x02"
     return False
+
+
+def stores_rgb(data: bytes) -> bool:
+    """Whether three components are red, green and blue, by the rules of libjpeg.
+
+    JFIF means luma and colour differences; Adobe's marker says what it is; without either, the
+    components are RGB if they are named so.
+    """
+    for marker, offset in segments(data):
+        if marker == 0xE0 and data[offset + 4 : offset + 9] == b"JFIF\0":
+            return False
+    for marker, offset in segments(data):
+        if marker == 0xEE and data[offset + 4 : offset + 9] == b"Adobe":
+            return data[offset + 15 : offset + 16] == b"\0"
+    return component_ids(data) == b"RGB"
+
+
+def profile_of(data: bytes) -> bytes | None:
+    """The ICC profile, wherever its segments are before the first scan; None if parts are missing.
+
+    Source: ICC.1:2022, B.4.
+    """
+    parts: dict[int, bytes] = {}
+    count = 0
+    for marker, offset in segments(data):
+        if marker == START_OF_SCAN:
+            break
+        if marker == 0xE2 and data[offset + 4 : offset + 16] == PROFILE and _length(data, offset) >= 16:
+            count = data[offset + 17]
+            parts[data[offset + 16]] = data[offset + 18 : offset + 2 + _length(data, offset)]
+    whole = count > 0 and sorted(parts) == list(range(1, count + 1))
+    return b"".join(parts[number] for number in sorted(parts)) if whole else None
 
 
 def with_component_order(data: bytes, order: tuple[int, ...]) -> bytes:

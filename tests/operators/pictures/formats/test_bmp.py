@@ -112,3 +112,14 @@ def test_masks_that_overlap_are_unsupported_and_pixels_outside_of_the_file_trunc
         decode(packed(16, 3, (0xF00, 0xFF, 0xF)), Limits())
     with pytest.raises(Failure, match="truncated"):
         decode(packed(*MASKS["4.4.4"])[:-100], Limits())
+
+
+@pytest.mark.parametrize("start", [0, 54])
+def test_pixels_that_start_within_the_palette_are_not_edited(start: int) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((30, 30), np.uint8)).convert("P").save(buffer, "BMP")
+    data = bytearray(buffer.getvalue())
+    struct.pack_into("<I", data, 46, 252)
+    struct.pack_into("<I", data, 10, start)
+    with pytest.raises(Failure, match="mode_unsupported: BMP, pixels that start within the palette"):
+        decode(bytes(data), Limits())

@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from operators.pictures.codec import Limits, decode, decode_reduced, encode
+from operators.pictures.formats import jpeg_markers
 from operators.pictures.formats.jpeg import rewritten
+from operators.pictures.formats.jpeg_markers import with_component_ids
 from operators.pictures.picture import Edit as Paste
+from operators.pictures.read_back import check_written
 from operators.rows.failure import Failure
 
 check = settings(deadline=None, max_examples=20)
@@ -306,6 +309,29 @@ def test_components_that_are_red_green_and_blue_are_kept(progressive: bool) -> N
     rendered = decoded(rewritten(source, after, changed))
     assert np.array_equal(rendered[~changed], stored[~changed])
     assert np.abs(rendered[changed].astype(int) - [200, 30, 90]).max() <= 6
+
+
+@pytest.mark.parametrize("ids", [b"\0\1\2", b"\1\2\3", b"RGB"])
+def test_adobes_marker_says_what_components_are_whatever_their_numbers(ids: bytes) -> None:
+    source = with_component_ids(encoded(picture(40, 56, 3, 3), quality=95, keep_rgb=True), ids)
+    stored, changed = decoded(source), np.zeros((40, 56), bool)
+    changed[8:24, 8:32] = True
+    after = np.where(changed[:, :, None], np.array([200, 30, 90], np.uint8), stored)
+    assert np.abs(decoded(rewritten(source, after, changed))[changed].astype(int) - [200, 30, 90]).max() <= 6
+
+
+def test_a_profile_that_follows_the_frame_header_is_read_and_kept() -> None:
+    data = encoded(picture(40, 56, 3, 3), quality=95, icc_profile=PROFILE)
+    places = dict(jpeg_markers.segments(data))
+    start = places[0xE2]
+    end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    late = data[:start] + data[end : places[0xDA]] + data[start:end] + data[places[0xDA] :]
+    assert jpeg_markers.profile_of(late) == PROFILE
+    opened = decode(late, Limits())
+    done = opened.edited([Paste(8, 8, np.full((8, 8, 3), 90, np.uint8), np.ones((8, 8), np.float32))])
+    result = encode(done, late)
+    assert check_written(result, done, late) is None
+    assert jpeg_markers.profile_of(result) == PROFILE
 
 
 @pytest.mark.parametrize("progressive", [False, True])
