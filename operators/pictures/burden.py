@@ -13,8 +13,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from operators.pictures.formats.tiff_directory import Directory, directory_at
 from operators.rows.failure import Failure, RunError
 
+SUB_DIRECTORIES, COMPRESSION = 330, 259
+"""Tags of a TIFF."""
+JPEGS = (6, 7)
+"""Compressions of a TIFF that are JPEG."""
+STRIPS = ((273, 279), (324, 325))
+"""Tags that say where strips and tiles are, and how long."""
 ALL_PAGES, FIRST_PAGE = PAGES = ("all", "first")
 """Which pages of a file are worked."""
 
@@ -28,7 +35,10 @@ class Limits:
     max_bytes: int = 256 * 1024 * 1024
     """Size of the encoded file."""
     max_scans: int = 100
-    """Scans of a JPEG; each passes over the whole picture. Usual files have at most 20."""
+    """Scans of a JPEG, also of one within a TIFF; each passes over the whole picture.
+
+    Usual files have at most 20.
+    """
     max_metadata_bytes: int = 16 * 1024 * 1024
     """Bytes of all texts and profiles of a file, unpacked."""
     max_frames: int = 1000
@@ -57,7 +67,7 @@ def check_burden(data: memoryview | bytes, limits: Limits) -> None:
     if check is not None:
         try:
             check(view, limits)
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, ValueError):
             return
 
 
@@ -190,7 +200,7 @@ def _check_tiff(view: memoryview, limits: Limits) -> None:
     """Count the directories of a TIFF: those of its chain, and those that are named in them."""
     order = "<" if view[0] == ord("I") else ">"
     big = struct.unpack_from(f"{order}H", view, 2)[0] == 43
-    offset, count, entry = (f"{order}Q", f"{order}Q", f"{order}HHQ8x") if big else (f"{order}I", f"{order}H", f"{order}HHI4x")
+    offset, count, entry = (f"{order}Q", f"{order}Q", f"{order}HHQH6x") if big else (f"{order}I", f"{order}H", f"{order}HHIH2x")
     (place,) = struct.unpack_from(offset, view, 8 if big else 4)
     seen: set[int] = set()
     directories = 0
@@ -201,10 +211,27 @@ def _check_tiff(view: memoryview, limits: Limits) -> None:
         end = first + entries * struct.calcsize(entry)
         if end > len(view):
             return
-        directories += 1 + sum(values for tag, _, values in struct.iter_unpack(entry, view[first:end]) if tag == 330)
+        tags = list(struct.iter_unpack(entry, view[first:end]))
+        directories += 1 + sum(values for tag, _, values, _ in tags if tag == SUB_DIRECTORIES)
         if directories > limits.max_directories:
             raise Failure("directories_over_limit", f"more than {limits.max_directories} directories")
+        if any(tag == COMPRESSION and start in JPEGS for tag, _, _, start in tags):
+            _check_strips(view, directory_at(view, place, order, big), limits)
         (place,) = struct.unpack_from(offset, view, end)
+
+
+def _check_strips(view: memoryview, directory: Directory, limits: Limits) -> None:
+    """Count the scans of each strip or tile that is a JPEG.
+
+    Strips that are the same bytes count once, and no more bytes are looked at than the file has.
+    """
+    for places, sizes in STRIPS:
+        seen = 0
+        for start, size in dict.fromkeys(zip(directory.numbers(places), directory.numbers(sizes), strict=False)):
+            seen += size
+            if seen > len(view):
+                return
+            _check_scans(view[start : start + size], limits)
 
 
 _CHECKS: tuple[tuple[bytes, Callable[[memoryview, Limits], None]], ...] = (

@@ -225,11 +225,14 @@ def encode_with_notes(edited: Edited, source: memoryview | bytes, previews: str 
     """
     if not edited.changed.any():
         return Encoded(bytes(source), [])
-    data = FORMATS[edited.picture.format].encode(edited, source)
-    with timed("codec"):
-        sweep = Sweep(edited.preview, previews, edited=edited)
-        notes = [f"not_kept: {loss}" for loss in edited.picture.losses]
-        return Encoded(swept(edited.picture.format, data, sweep), [*notes, *sweep.notes])
+    try:
+        data = FORMATS[edited.picture.format].encode(edited, source)
+        with timed("codec"):
+            sweep = Sweep(edited.preview, previews, edited=edited)
+            notes = [f"not_kept: {loss}" for loss in edited.picture.losses]
+            return Encoded(swept(edited.picture.format, data, sweep), [*notes, *sweep.notes])
+    except RuntimeError as error:  # what pillow-heif and imagecodecs raise
+        raise ValueError(str(error)) from error
 
 
 class FrameCache:

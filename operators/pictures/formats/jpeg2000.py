@@ -56,6 +56,9 @@ def header(data: memoryview | bytes) -> Header:
     width, height, left, top = struct.unpack_from(">4I", stream, 8)
     (components,) = struct.unpack_from(">H", stream, 40)
     kinds = {stream[42 + 3 * number : 45 + 3 * number] for number in range(components)}
+    if (left, top) == (0, 0) and file.size != (width, height):
+        # The decoder would reserve memory for what the file's own header says.
+        raise ValueError(f"{file.size} pixels by its header, {(width, height)} by its stream")
     unsupported = None
     if kinds != {b"\x07\x01\x01"} or (left, top) != (0, 0):
         unsupported = "JPEG 2000, components of other than 8 bits or the picture's size"

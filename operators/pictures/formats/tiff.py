@@ -62,6 +62,14 @@ WHITE_IS_ZERO, INDEXED = 0, 3
 NAMES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
 MOST_SAMPLES = 8
 MOST_PAGES = 1000
+DNG_VERSION, FILTER_PATTERN = 50706, 33422
+"""Tags that only raw photographs have."""
+RAW_STARTS = {b"CR\2\0": "CR2", b"IIII": "IIQ", b"MMMM": "IIQ"}
+"""What follows the header of a TIFF in some raw photographs."""
+RAW_SAMPLES = (32803, 34892)
+"""Photometric interpretations: a colour filter, and its samples with all colours of a pixel."""
+MAKERS = (32767, 32769, 32770, 34713, 65000, 65535)
+"""Compressions of Sony, Epson, Samsung, Nikon, Kodak and Pentax."""
 BIG = 43
 """The version of BigTIFF."""
 NEW_SUBFILE_TYPE, SUBFILE_TYPE = 254, 255
@@ -77,6 +85,7 @@ def header(data: memoryview | bytes) -> Header:
     - Result: width and height in stored pixels, the number of pictures (a further page and
       smaller copies of the first count), and why the file's layout or colours are unsupported.
       Pages of the same kind are one picture, see `Page`.
+      A raw photograph is unsupported, whatever previews it has.
     - Kept: the directories of all pages.
     - Errors: ValueError for a directory that is damaged or names no size.
     """
@@ -84,6 +93,9 @@ def header(data: memoryview | bytes) -> Header:
     width, height = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
     if width < 1 or height < 1:
         raise ValueError(f"{width} x {height} pixels")
+    raw = raw_kind((directory,)) or raw_kind(directories_of(data))
+    if raw is not None:
+        return Header(width, height, (directory,), unsupported=f"{raw} files are not edited")
     directories = directories_of(data)
     if len(directories) > 1 and all(_is_page_like(each, directory) for each in directories):
         pages = _pages_of(directories)
@@ -92,6 +104,50 @@ def header(data: memoryview | bytes) -> Header:
     sub_directories = directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0
     frames = 1 + (directory.next_offset != 0) + sub_directories
     return Header(width, height, (directory,), frames, _unsupported(directory))
+
+
+def raw_kind(directories: tuple[Directory, ...]) -> str | None:
+    """The kind of raw photograph that a file is; None for a picture.
+
+    Sources: DNG 1.7 (Adobe), TIFF/EP (ISO 12234-2). Makers' formats are known by the samples of a
+    colour filter or by compressions of their own, in any directory or sub-directory.
+    """
+    first = directories[0]
+    if DNG_VERSION in first.entries:
+        return "DNG"
+    start = bytes(first.data[8:12])
+    if start in RAW_STARTS:
+        return RAW_STARTS[start]
+    for directory in directories:
+        for each in (directory, *_sub_directories(directory)):
+            if (
+                FILTER_PATTERN in each.entries
+                or _first(each, PHOTOMETRIC) in RAW_SAMPLES
+                or _first(each, COMPRESSION) in MAKERS
+            ):
+                return "raw photograph"
+    return None
+
+
+def _first(directory: Directory, tag: int) -> int | None:
+    """A tag's first number; None without one that can be read."""
+    try:
+        return next(iter(directory.numbers(tag)), None)
+    except ValueError:
+        return None
+
+
+def _sub_directories(directory: Directory) -> Iterator[Directory]:
+    """The sub-directories that can be read."""
+    try:
+        offsets = directory.numbers(SUB_DIRECTORIES)
+    except ValueError:
+        return
+    for offset in offsets[:MOST_PAGES]:
+        try:
+            yield directory_at(directory.data, offset, directory.order, directory.next_width == 8)
+        except ValueError:
+            continue
 
 
 def directories_of(data: memoryview | bytes) -> tuple[Directory, ...]:

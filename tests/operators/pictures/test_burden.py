@@ -156,3 +156,34 @@ def test_the_bytes_of_a_table_count_as_those_of_a_file(format: str) -> None:
 def test_directories_that_lead_in_a_circle_end() -> None:
     circle = b"II*\0\x08\0\0\0" + struct.pack("<HI", 0, 8)
     assert code(circle) is None
+
+
+def tiff_of_jpeg(strip: bytes, repeats: int = 1) -> bytes:
+    """A TIFF whose strips are all the same JPEG."""
+    offsets = struct.pack(f"<{repeats}I", *[8] * repeats)
+    counts = struct.pack(f"<{repeats}I", *[len(strip)] * repeats)
+    place = 8 + len(strip)
+    entries = [
+        (256, 3, 1, 96),
+        (257, 3, 1, 64),
+        (258, 3, 1, 8),
+        (259, 3, 1, 7),
+        (262, 3, 1, 6),
+        (273, 4, repeats, 8 if repeats == 1 else place),
+        (277, 3, 1, 3),
+        (278, 3, 1, 64),
+        (279, 4, repeats, len(strip) if repeats == 1 else place + len(offsets)),
+    ]
+    body = strip + offsets + counts
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory
+
+
+def test_the_scans_of_a_jpeg_within_a_tiff_count_too() -> None:
+    strip = many_scans(40)
+    scans = scans_of(strip)
+    assert code(tiff_of_jpeg(strip), Limits(max_scans=scans)) is None
+    assert code(tiff_of_jpeg(strip), Limits(max_scans=scans - 1)) == "scans_over_limit"
+    started = time.monotonic()
+    code(tiff_of_jpeg(strip, 100_000), Limits(max_scans=scans))
+    assert time.monotonic() - started < 2

@@ -175,3 +175,23 @@ def test_without_its_package_a_format_is_named_with_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(Failure, match=f"mode_unsupported: {name} files need .*pip install 'cleanplate"):
         decode(data, Limits())
+
+
+def test_a_size_that_the_stream_contradicts_costs_no_memory(picture: Image.Image) -> None:
+    data = bytearray(FILES["JPEG 2000"](picture))
+    place = data.index(b"ihdr") + 4
+    data[place] = 88
+    with pytest.raises(Failure, match=r"corrupt: .* pixels by its header, .* by its stream"):
+        decode(bytes(data), Limits())
+
+
+def test_what_an_encoder_refuses_is_no_unexpected_error(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(imagecodecs.jpegxl_encode_jpeg(by_pillow(picture, "JPEG")))
+    done = decode(data, Limits()).edited([Edit(8, 8, np.full((8, 8, 3), 9, np.uint8), np.ones((8, 8), np.float32))])
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise imagecodecs.JpegxlError("JxlEncoderAddJPEGFrame", "error")
+
+    monkeypatch.setattr(imagecodecs, "jpegxl_encode_jpeg", refuse)
+    with pytest.raises(ValueError, match="JxlEncoderAddJPEGFrame"):
+        encode(done, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -215,3 +216,48 @@ def test_pages_of_several_kinds_smaller_copies_and_circles_are_not_edited() -> N
     circle[directory.next_pointer : directory.next_pointer + 4] = circle[4:8]
     with pytest.raises(Failure, match=r"corrupt: .*circle"):
         decode(bytes(circle), Limits())
+
+
+def raw(writer: tifffile.TiffWriter, **options: Any) -> None:
+    writer.write(np.zeros((32, 32), np.uint16), photometric=32803, metadata=None, **options)
+
+
+def preview(writer: tifffile.TiffWriter, **options: Any) -> None:
+    writer.write(np.full((16, 24, 3), 90, np.uint8), photometric="rgb", metadata=None, **options)
+
+
+DNG = (50706, "B", 4, b"\1\4\0\0", True)
+FILTER = (33422, "B", 4, b"\0\1\1\2", True)
+RAW: dict[str, tuple[str, Callable[[tifffile.TiffWriter], object]]] = {
+    "a DNG whose first picture is a preview": ("DNG", lambda writer: preview(writer, extratags=[DNG])),
+    "a preview with the raw samples below it": ("raw photograph", lambda writer: (preview(writer, subifds=1), raw(writer))),
+    "a preview with the raw samples after it": ("raw photograph", lambda writer: (preview(writer), raw(writer))),
+    "raw samples first": ("raw photograph", raw),
+    "a colour filter in its tags": (
+        "raw photograph",
+        lambda writer: preview(writer, extratags=[FILTER]),
+    ),
+}
+
+
+@pytest.mark.parametrize("pages", ["all", "first"])
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_photograph_is_named_whatever_previews_it_has(name: str, pages: str) -> None:
+    buffer = io.BytesIO()
+    kind, write = RAW[name]
+    with tifffile.TiffWriter(buffer) as writer:
+        write(writer)
+    with pytest.raises(Failure, match=f"mode_unsupported: {kind} files are not edited"):
+        decode(buffer.getvalue(), Limits(pages=pages))
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"CR\2\0", "CR2"), (b"IIII", "IIQ")])
+def test_a_raw_photograph_is_known_by_what_follows_its_header(start: bytes, kind: str) -> None:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        preview(writer)
+    data = buffer.getvalue()
+    offset = len(data) + 8
+    moved = data[:4] + struct.pack("<I", offset) + start + data[12:] + bytes(8) + data[8:]
+    with pytest.raises(Failure, match=f"mode_unsupported: {kind} files are not edited"):
+        decode(moved, Limits())
