@@ -120,6 +120,8 @@ class Picture:
 
     Frames that look alike are one page. If only the first frame is edited, it is the only one.
     """
+    parts: tuple[Picture, ...] = ()
+    """The pages as pictures of their own if they are of several kinds, which `stored` shows."""
 
     @property
     def upright(self) -> Samples:
@@ -202,6 +204,8 @@ class Picture:
         Where edits overlap, each contributes by its weight, and the largest weight decides how
         much of the source remains; so their order does not matter. Each sample is rounded once.
         """
+        if self.parts:
+            return self._edited_parts(edits)
         stored = self.stored.copy()
         changed = np.zeros(stored.shape[:2], bool)
         upright, marked = turned(stored, self.orientation), turned(changed, self.orientation)
@@ -221,6 +225,17 @@ class Picture:
         if self.frames:
             settle(self.stored, stored, changed, self.pages, self.space.peak)
         return Edited(self, stored, changed)
+
+    def _edited_parts(self, edits: Sequence[Edit]) -> Edited:
+        """The picture with the edits applied to its pages, each in its own colours and depth."""
+        stored, changed, parts = self.stored.copy(), np.zeros(self.stored.shape[:2], bool), []
+        for page, part in zip(self.pages, self.parts, strict=True):
+            done = part.edited([own for edit in edits if (own := _on_page(edit, page)) is not None])
+            upright = turned(done.changed, part.orientation)
+            view = replace(part, stored=done.stored, indexed=None).rgb() if upright.any() else self.stored[page.area]
+            stored[page.area], changed[page.area] = np.where(upright[:, :, None], view, self.stored[page.area]), upright
+            parts.append(done)
+        return Edited(self, stored, changed, tuple(parts))
 
     def _blend(self, band: Samples, marked: npt.NDArray[np.bool_], edits: Sequence[Edit], top: int) -> None:
         """Blend edits into a band of upright rows that starts at row `top`.
@@ -321,6 +336,17 @@ class Picture:
         samples[clear] = key
 
 
+def _on_page(edit: Edit, page: Page) -> Edit | None:
+    """The part of an edit that is on a page, in pixels of the page; None if there is none."""
+    top, bottom = max(edit.y, page.top), min(edit.y + edit.fill.shape[0], page.top + page.height)
+    right = min(edit.fill.shape[1], page.width - edit.x)
+    if top >= bottom or right <= 0:
+        return None
+    rows = np.s_[top - edit.y : bottom - edit.y, :right]
+    alpha = None if edit.alpha is None else edit.alpha[rows]
+    return Edit(edit.x, top - page.top, edit.fill[rows], edit.weight[rows], alpha)
+
+
 def _rectangle(x: int, y: int, width: int | None, height: int | None) -> tuple[slice, slice]:
     """The rows and columns of a rectangle that may extend to the picture's edge."""
     return slice(y, None if height is None else y + height), slice(x, None if width is None else x + width)
@@ -356,6 +382,8 @@ class Edited:
     """The new samples, laid out as `picture.stored`."""
     changed: npt.NDArray[np.bool_]
     """Stored pixels that differ from the source, height x width."""
+    parts: tuple[Edited, ...] = ()
+    """The pages after their edits, if the picture has `parts`."""
 
     def preview(self, width: int, height: int) -> Pixels:
         """The edited picture scaled to fit width x height, uint8 sRGB, not turned.

@@ -118,6 +118,10 @@ def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
     a second decoder for the kind of file, our own decoder reads it.
     """
     picture = edited.picture
+    if edited.parts:
+        pages = ((number, part) for number, part in enumerate(edited.parts) if part.changed.any())
+        found = ((n, check_written(tiff.alone(encoded, n), part, tiff.alone(source, n))) for n, part in pages)
+        return next((f"page {number}: {difference}" for number, difference in found if difference is not None), None)
     with timed("codec"):
         try:
             after = _description(picture.format, encoded)

@@ -2,12 +2,14 @@
 
 Source: Adobe TIFF 6.0. A strip or tile keeps its compression, predictor, byte order and planes.
 New ones take the place of the old ones, whose bytes become zero; those that do not fit go to the
-end of the file, and their offsets are updated. Pages of the same kind are one tall picture for
-operators, see `Page`. So every tag, known or not, with its sub-directories, keeps its bytes.
+end of the file, and their offsets are updated. All pages are one tall picture for operators, see
+`Page`; those of several kinds are blended each in its own colours. So every tag, known or not,
+with its sub-directories, keeps its bytes.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -84,7 +86,7 @@ def header(data: memoryview | bytes) -> Header:
     - Arguments: `data`, the whole file.
     - Result: width and height in stored pixels, the number of pictures (a further page and
       smaller copies of the first count), and why the file's layout or colours are unsupported.
-      Pages of the same kind are one picture, see `Page`.
+      Pages are one picture, see `Page`.
       A raw photograph is unsupported, whatever previews it has.
     - Kept: the directories of all pages.
     - Errors: ValueError for a directory that is damaged or names no size.
@@ -97,13 +99,15 @@ def header(data: memoryview | bytes) -> Header:
     if raw is not None:
         return Header(width, height, (directory,), unsupported=f"{raw} files are not edited")
     directories = directories_of(data)
-    if len(directories) > 1 and all(_is_page_like(each, directory) for each in directories):
+    if len(directories) > 1 and _are_pages(directories):
         pages = _pages_of(directories)
         tall = pages[-1].top + pages[-1].height
         return Header(max(page.width for page in pages), tall, directories, first=Header(width, height, (directory,)))
     sub_directories = directory.entries[SUB_DIRECTORIES].count if SUB_DIRECTORIES in directory.entries else 0
     frames = 1 + (directory.next_offset != 0) + sub_directories
-    return Header(width, height, (directory,), frames, _unsupported(directory))
+    first = Header(width, height, (directory,), 1 + sub_directories, _unsupported(directory))
+    reason = _unsupported(directory)
+    return Header(width, height, (directory,), frames, reason, first=first if directory.next_offset else None)
 
 
 def raw_kind(directories: tuple[Directory, ...]) -> str | None:
@@ -163,25 +167,51 @@ def directories_of(data: memoryview | bytes) -> tuple[Directory, ...]:
     return tuple(found)
 
 
-def _is_page_like(directory: Directory, first: Directory) -> bool:
-    """Whether a directory is a page of the same kind as the first one, upright and no palette."""
-    kinds = [[each.content(tag) for tag in KIND_TAGS] for each in (directory, first)]
-    kinds_of_file = directory.number(NEW_SUBFILE_TYPE, 0) & 1 or directory.number(SUBFILE_TYPE, 1) == 2
+def _are_pages(directories: tuple[Directory, ...]) -> bool:
+    """Whether all directories are pages that can be edited together.
+
+    Pages of several kinds are seen without alpha, so none of them may have one.
+    """
+    clear = any(set(each.numbers(EXTRA_SAMPLES)) & {1, 2} for each in directories)
+    return all(map(_is_page, directories)) and (not clear or _are_alike(directories))
+
+
+def _is_page(directory: Directory) -> bool:
+    """Whether a directory is a page that can be edited, and no smaller copy of another one."""
+    copy = directory.number(NEW_SUBFILE_TYPE, 0) & 1 or directory.number(SUBFILE_TYPE, 1) == 2
     return (
-        kinds[0] == kinds[1]
-        and not kinds_of_file
+        not copy
         and min(directory.number(WIDTH, 0), directory.number(LENGTH, 0)) > 0
         and SUB_DIRECTORIES not in directory.entries
-        and directory.number(PHOTOMETRIC, 1) != INDEXED
-        and directory.number(ORIENTATION, 1) == 1
         and _unsupported(directory) is None
     )
 
 
+def _are_alike(directories: tuple[Directory, ...]) -> bool:
+    """Whether all pages are of the same kind, upright and without a palette."""
+    kinds = [[each.content(tag) for tag in KIND_TAGS] for each in directories]
+    upright = all(each.number(ORIENTATION, 1) == 1 for each in directories)
+    return upright and directories[0].number(PHOTOMETRIC, 1) != INDEXED and all(kind == kinds[0] for kind in kinds)
+
+
 def _pages_of(directories: tuple[Directory, ...]) -> tuple[Page, ...]:
     """Where each page is in the picture of all; a single one is no page."""
-    sizes = [(directory.number(LENGTH, 0), directory.number(WIDTH, 0)) for directory in directories]
+    sizes = []
+    for directory in directories:
+        orientation = directory.number(ORIENTATION, 1)
+        stored = directory.number(WIDTH, 0), directory.number(LENGTH, 0)
+        width, height = upright_size(*stored, orientation if orientation in TURNS else 1)
+        sizes.append((height, width))
     return stacked(sizes) if len(sizes) > 1 else ()
+
+
+def alone(data: memoryview | bytes, number: int) -> bytes:
+    """The same file with one of its pages as the only one."""
+    directory, result = directories_of(data)[number], bytearray(data)
+    letter = "Q" if directory.next_width == 8 else "I"
+    struct.pack_into(f"{directory.order}{letter}", result, directory.next_width, directory.start)
+    struct.pack_into(f"{directory.order}{letter}", result, directory.next_pointer, 0)
+    return bytes(result)
 
 
 def _unsupported(directory: Directory) -> str | None:
@@ -228,6 +258,8 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         if not pages:
             return _picture(directories[0], parts[0])
         picture = _picture(directories[0], parts[0])
+        if not _are_alike(directories):
+            return _sheet(tuple(map(_picture, directories, parts)), pages, header)
         ground = 0 if picture.space.inverted or picture.space.model == "cmyk" else picture.space.peak
         stored = np.full((header.height, header.width, parts[0].shape[2]), ground, parts[0].dtype)
         for page, part in zip(pages, parts, strict=True):
@@ -235,6 +267,15 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         return replace(_picture(directories[0], stored), pages=pages)
     except Exception as error:
         raise decoding_failure(error) from error
+
+
+def _sheet(parts: tuple[Picture, ...], pages: tuple[Page, ...], header: Header) -> Picture:
+    """The picture of pages of several kinds, each as it is seen upright."""
+    stored = np.full((header.height, header.width, 3), 255, np.uint8)
+    for page, part in zip(pages, parts, strict=True):
+        stored[page.area] = part.rgb()
+    size, note = (header.width, header.height), next((part.note for part in parts if part.note), None)
+    return Picture("TIFF", "RGB", stored, Space("rgb"), 1, size, note=note, pages=pages, parts=parts)
 
 
 def _picture(directory: Directory, stored: Samples) -> Picture:
@@ -291,6 +332,11 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Errors: OSError or ValueError for damaged data and parts that overlap.
     """
     result, pages = bytearray(source), edited.picture.pages
+    if edited.parts:
+        for number, part in enumerate(edited.parts):
+            if part.changed.any():
+                _encode_page(result, number, part, part.picture.stored, part.stored, part.changed)
+        return bytes(result)
     if not pages:
         _encode_page(result, 0, edited, edited.picture.stored, edited.stored, edited.changed)
     for number, page in enumerate(pages):

@@ -112,7 +112,7 @@ def bad_inputs():
         "png whose comment unpacks to 30 MB": (png[:33] + bomb + png[33:], "decompression_bomb"),
         "png whose last comment unpacks to 30 MB": (png[:-12] + bomb + png[-12:], "decompression_bomb"),
         "png whose profile unpacks to 30 MB": (png[:33] + profile_bomb + png[33:], "decompression_bomb"),
-        "tiff with pages of two kinds": (file_of(frames[0].convert("L"), "TIFF", **paged), "multi_page"),
+        "tiff with a smaller copy": (file_of(frames[0], "TIFF", **paged, tiffinfo={254: 1}), "multi_page"),
     }
 
 

@@ -200,17 +200,75 @@ def test_only_the_edited_page_is_written_again() -> None:
         assert changed.min() >= file.pages[1].dataoffsets[0]
 
 
-def test_pages_of_several_kinds_smaller_copies_and_circles_are_not_edited() -> None:
-    mixed, copies = io.BytesIO(), io.BytesIO()
-    with tifffile.TiffWriter(mixed) as writer:
-        writer.write(np.zeros((32, 32, 3), np.uint8), photometric="rgb")
-        writer.write(np.zeros((32, 32), np.uint8), photometric="minisblack")
+def mixed() -> bytes:
+    """Pages of colour, 16-bit grey, one bit with white as zero, a palette, and one turned."""
+    buffer, noise = io.BytesIO(), np.random.default_rng(0).integers(60, 200, (96, 128, 3)).astype(np.uint8)
+    table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)]).astype(np.uint16) * 257
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(noise, photometric="rgb")
+        writer.write(noise[:, :, 0].astype(np.uint16) * 257, photometric="minisblack", compression="zlib")
+        writer.write(noise[:, :, 0] > 250, photometric="miniswhite")
+        writer.write(noise[:, :, 1], photometric="palette", colormap=table)
+        writer.write(noise[:, :64], photometric="rgb", extratags=[(274, "H", 1, 6, True)], compression="jpeg", rowsperstrip=96)
+    return buffer.getvalue()
+
+
+def test_pages_of_several_kinds_are_edited_each_in_its_own_colours_and_depth() -> None:
+    data = mixed()
+    picture = decode(data, Limits())
+    assert [(part.mode, part.orientation) for part in picture.parts] == [
+        ("RGB", 1),
+        ("I;16", 1),
+        ("1", 1),
+        ("P", 1),
+        ("RGB", 6),
+    ]
+    assert [(page.width, page.height) for page in picture.pages] == [(128, 96)] * 4 + [(96, 64)]
+    fill, weight = np.full((16, 24, 3), 0, np.uint8), np.ones((16, 24), np.float32)
+    done = picture.edited([Edit(40, page.top + 16, fill, weight) for page in picture.pages])
+    result = encode(done, data)
+    assert check_written(result, done, data) is None
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(result)) as new:
+        for number, (before, after) in enumerate(zip(old.pages, new.pages, strict=True)):
+            first, second = before.asarray(), after.asarray()
+            rows, columns = (slice(16, 32), slice(40, 64)) if number < 4 else (slice(96 - 64, 96 - 40), slice(16, 32))
+            inside = np.zeros(first.shape[:2], bool)
+            inside[rows, columns] = True
+            near = cv2.dilate(inside.view(np.uint8), np.ones((37, 37), np.uint8)) > 0 if number == 4 else inside
+            assert first.dtype == second.dtype
+            assert np.array_equal(first[~near], second[~near])
+            if number in (0, 1, 4):
+                assert second[inside].max() <= (40 if number == 4 else 0)
+            elif number == 2:
+                assert second[inside].all()
+
+
+def test_a_wrongly_written_page_of_another_kind_is_found() -> None:
+    data = mixed()
+    picture = decode(data, Limits())
+    place = picture.pages[1].top + 16
+    done = picture.edited([Edit(40, place, np.full((16, 24, 3), 0, np.uint8), np.ones((16, 24), np.float32))])
+    assert str(check_written(data, done, data)).startswith("page 1: ")
+
+
+def test_only_the_first_page_is_seen_and_edited_if_asked() -> None:
+    data, first = mixed(), Limits(pages="first")
+    done = decode(data, first).edited([Edit(8, 8, np.full((16, 24, 3), 0, np.uint8), np.ones((16, 24), np.float32))])
+    assert done.picture.size == (128, 96)
+    result = encode(done, data)
+    assert check_written(result, done, data) is None
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(result)) as new:
+        same = [np.array_equal(one.asarray(), two.asarray()) for one, two in zip(old.pages, new.pages, strict=True)]
+    assert same == [False, True, True, True, True]
+
+
+def test_smaller_copies_and_circles_are_not_edited() -> None:
+    copies = io.BytesIO()
     with tifffile.TiffWriter(copies) as writer:
         writer.write(np.zeros((32, 32, 3), np.uint8), photometric="rgb")
         writer.write(np.zeros((16, 16, 3), np.uint8), photometric="rgb", subfiletype=1)
-    for buffer in (mixed, copies):
-        with pytest.raises(Failure, match="multi_page: 2 pictures"):
-            decode(buffer.getvalue(), Limits())
+    with pytest.raises(Failure, match="multi_page: 2 pictures"):
+        decode(copies.getvalue(), Limits())
     circle = bytearray(paged([(32, 32)]))
     directory = first_directory(bytes(circle))
     circle[directory.next_pointer : directory.next_pointer + 4] = circle[4:8]
