@@ -24,6 +24,7 @@ from operators.pictures.pages import Page, stands_still
 from operators.pictures.picture import Picture
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError
 from operators.rows.records import RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, new_region
@@ -96,7 +97,7 @@ class GivenMasks(Operator):
             names = ", ".join(islice(self._names(first), 2))
             raise RunError(
                 "masks_missing",
-                f"{self.masks} has no mask for any of the first {searched:,} images; for {first}, for example, "
+                f"{self.masks} has no mask for any of the first {counted(searched, 'image')}; for {first}, for example, "
                 f"{names} would be one (--mask-name sets other names)",
             )
 

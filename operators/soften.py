@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -55,6 +55,19 @@ class Strokes:
             return self
         confidence, certainty = (moved(plane, self.reach, box) for plane in (self.confidence, self.certainty))
         return replace(self, reach=box, pixels=inside, confidence=confidence, certainty=certainty)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the stroke network sees of one text, in the polygon that is masked."""
+
+    number: int
+    """The place of the text among the regions of its picture."""
+    record: RegionRecord
+    """The text with that polygon, which may be longer or shorter than the detector's."""
+    line: Line
+    probability: npt.NDArray[np.float32]
+    """How surely text has touched each pixel of the line's reach, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +158,13 @@ class Soften(Operator):
     def soften(self, picture: Picture, detected: Sequence[RegionRecord]) -> list[RegionRecord]:
         """The detected regions of a picture with crops and masks; REGION structs in and out."""
         frame = Box(0, 0, *picture.size)
-        chosen = [number for number, record in enumerate(detected) if record["state"] == OPEN and record.get("crop") is None]
         records = list(detected)
-        strokes = []
-        for number in chosen:
-            others = [polygon for record in records if record is not records[number] for polygon in record["polygons"]]
-            records[number], part = self._find_strokes(records[number], picture, frame, others)
-            strokes.append(part)
+        given = [number for number, record in enumerate(records) if _is_new(record) and _is_given(record)]
+        parts = {number: _given(records[number], frame) for number in given}
+        for look in self.looks(picture, records):
+            records[look.number], parts[look.number] = look.record, self._find_strokes(look, picture, frame)
+        chosen = sorted(parts)
+        strokes = [parts[number] for number in chosen]
         known = [_strokes_of(record) for record in detected if record.get("crop") is not None]
         crops = self._crops(strokes, frame)
         filled = [number for number, record in enumerate(records) if _is_shown_over(record, records)]
@@ -201,23 +214,33 @@ class Soften(Operator):
             "checks": [],
         }
 
-    def _find_strokes(
-        self, record: RegionRecord, picture: Picture, frame: Box, others: Sequence[Polygon]
-    ) -> tuple[RegionRecord, Strokes]:
-        """The user's mask; else what the stroke network finds; else the polygons as a whole.
+    def looks(self, picture: Picture, detected: Sequence[RegionRecord]) -> Iterator[Look]:
+        """What the network sees of each text that gets a mask, one after the other.
 
-        The record comes back with its polygon extended to the end of its line.
+        An earlier text's polygon is the extended one when the next one is looked at.
         """
-        if record["kind"] in ("mask", "mark"):
-            box = bounding_box(record["polygons"], frame.width, frame.height)
-            weights = _resampled(record["probability"], box)
-            return record, Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)
+        frame = Box(0, 0, *picture.size)
+        records = list(detected)
+        for number, record in enumerate(detected):
+            if not _is_new(record) or _is_given(record):
+                continue
+            others = [polygon for other in records if other is not record for polygon in other["polygons"]]
+            look = self._look_closely(number, record, picture, frame, others)
+            records[number] = look.record
+            yield look
+
+    def _look_closely(self, number: int, record: RegionRecord, picture: Picture, frame: Box, others: Sequence[Polygon]) -> Look:
+        """The text up to the ends of its line, without the symbols beside its words."""
         line, probability = self._look_at(record["polygons"], picture, frame)
         polygon = self._whole_line(record["polygons"][0], line, probability, picture, others)
         if polygon is not record["polygons"][0]:
             record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
             line, probability = self._look_at(record["polygons"], picture, frame)
-        record, line, probability = self._without_symbols(record, line, probability, picture)
+        return Look(number, *self._without_symbols(record, line, probability, picture))
+
+    def _find_strokes(self, look: Look, picture: Picture, frame: Box) -> Strokes:
+        """The strokes that the stroke network sees in a text; else its polygons as a whole."""
+        record, line, probability = look.record, look.line, look.probability
         # Shadows and glows reach farther than faint traces, and the ground beyond them is measured.
         reach = line.reach.grown(2 * self.strokes.reach, frame.width, frame.height)
         touched, inside = self.strokes.touched(probability), line.inside > 0
@@ -231,10 +254,10 @@ class Soften(Operator):
             found = np.where(underline, 255, found).astype(np.uint8)
             core, full = self.strokes.traced(rgb, found, line.height, lines)
             strokes = Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))
-            return record, strokes.cut_to(line.reach.grown(self.strokes.reach, frame.width, frame.height))
+            return strokes.cut_to(line.reach.grown(self.strokes.reach, frame.width, frame.height))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))
         whole = moved(line.inside, line.reach, reach)
-        return record, Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
+        return Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
 
     def _page_lines(self, picture: Picture, line: Line, reach: Box, found: Pixels) -> tuple[Selection, Selection]:
         """The page's lines and the text's underline on `reach`.
@@ -314,6 +337,23 @@ class Soften(Operator):
         if part.source == GIVEN:
             return moved(part.pixels, part.reach, crop)
         return self.strokes.weight(core, moved(part.certainty, part.reach, crop), part.source)
+
+
+def _is_new(record: RegionRecord) -> bool:
+    """Whether a region has no mask yet and gets one."""
+    return record["state"] == OPEN and record.get("crop") is None
+
+
+def _is_given(record: RegionRecord) -> bool:
+    """Whether the user's mask or a known mark says which pixels a region has."""
+    return record["kind"] in ("mask", "mark")
+
+
+def _given(record: RegionRecord, frame: Box) -> Strokes:
+    """The strokes of such a region: its weights."""
+    box = bounding_box(record["polygons"], frame.width, frame.height)
+    weights = _resampled(record["probability"], box)
+    return Strokes(GIVEN, 1.0, box, weights, confidence=weights, certainty=weights)
 
 
 def _is_shown_over(record: RegionRecord, records: Sequence[RegionRecord]) -> bool:

@@ -72,6 +72,11 @@ def test_importing_it_loads_nothing_and_using_it_starts_no_ray(file: Path) -> No
     assert ended.stdout.split()[:2] == ["found", "False"]
 
 
+def test_a_folder_is_no_picture(eraser: cleanplate.Eraser, file: Path) -> None:
+    with pytest.raises(cleanplate.Failure, match=f"not_an_image: {file.parent} is a folder"):
+        eraser.erase(file.parent)
+
+
 def test_every_kind_of_picture_comes_back_as_its_kind(eraser: cleanplate.Eraser, file: Path, caption: Image.Image) -> None:
     by_path = eraser.erase(file)
     assert (by_path.verdict, by_path.edited, type(by_path.image)) == ("edited", True, bytes)

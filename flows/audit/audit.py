@@ -20,6 +20,7 @@ from flows.audit.boundaries.sample import Embed, RoundTrip, Sample, take_sample
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, breaches
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError, failure_of, first_line
 from operators.storage.allowed import is_allowed, places_of
 from operators.storage.listing import list_source
@@ -114,7 +115,7 @@ class Audit:
             if broken:
                 path, found = broken[0]
                 example = f"{path}: {'; '.join(map(str, found))}"
-                lines.append(f"{boundary}: {len(broken)} of {len(crossings)} pictures, such as {example}")
+                lines.append(f"{boundary}: {len(broken)} of {counted(len(crossings), 'picture')}, such as {example}")
         lines += [
             f"embedding: {thing} seen at {share:.3f} of the best seen, bound {LEAST_SEEN}"
             for thing, share in self.visibility().items()
@@ -147,7 +148,7 @@ def audit(
         progress(result)
     if not result.measured:
         codes = ", ".join(f"{count} {code}" for code, count in sorted(result.failures.items()))
-        raise RunError("nothing_measured", f"none of {result.failures.total()} files could be read ({codes})")
+        raise RunError("nothing_measured", f"none of {counted(result.failures.total(), 'file')} could be read ({codes})")
     return result
 
 

@@ -14,6 +14,7 @@ from flows.audit.boundaries.crossing import BAND_NAMES
 from flows.audit.contracts import BOUNDS, LEAST_SEEN, Bound, breaches
 from flows.reports.charts import tiles
 from flows.reports.page import render_page
+from operators.rows.counted import counted
 
 COLUMNS = ("boundary", "images", "PSNR", "largest", "bands", "lost", "")
 
@@ -94,7 +95,11 @@ def table(audit: Audit) -> Table:
     does not arrive. The page has every band.
     """
     result = Table(
-        *COLUMNS, title=f"{len(audit.measured)} pictures of {audit.source}", box=None, padding=(0, 1, 0, 0), header_style="dim"
+        *COLUMNS,
+        title=f"{counted(len(audit.measured), 'picture')} of {audit.source}",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
     )
     for column in result.columns[1:-1]:
         column.justify, column.no_wrap = "right", True

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from flows.telemetry.progress import Activity, Progress
 from flows.telemetry.summary import Summary, count_text
+from operators.rows.counted import counted
 from operators.rows.failure import RunError
 
 LINE_EVERY_SECONDS = 60.0
@@ -47,9 +48,9 @@ def pace(progress: Progress) -> str:
 def line(progress: Progress) -> str:
     """Format the progress of a run in one line."""
     if not progress.total:
-        return f"listing: {progress.listed:,} images"
+        return f"listing: {counted(progress.listed, 'image')}"
     parts = [
-        f"{progress.done:,} of {progress.total:,} images ({100 * progress.done // progress.total}%)",
+        f"{progress.done:,} of {counted(progress.total, 'image')} ({100 * progress.done // progress.total}%)",
         count_text(Counter(progress.verdicts)),
         pace(progress),
         f"{duration(progress.seconds_left)} left",
@@ -104,7 +105,7 @@ def panel(progress: Progress) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(
         ProgressBar(total=progress.total, completed=progress.done, width=30),
-        f"{progress.done:,} of {progress.total:,} images ({100 * progress.done // progress.total}%)",
+        f"{progress.done:,} of {counted(progress.total, 'image')} ({100 * progress.done // progress.total}%)",
     )
     times = f"{duration(progress.seconds)} elapsed, {duration(progress.seconds_left)} left"
     operators = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -17,6 +17,7 @@ from flows.evaluation.default_suite import default_folder, default_suite
 from flows.ladder import PRESETS, rungs_of
 from operators.decisions import gate
 from operators.models.registry import resolve
+from operators.rows.counted import counted
 from operators.rows.failure import RunError
 from operators.storage.files import check_scheme
 
@@ -78,7 +79,8 @@ def evaluate_suite(
         page = write_reports(loaded_suite, out)
         for table in acceptance_tables(content):
             Console().print(table)
-        print(f"{len(content['images'])} images, {len(content['fills'])} fills measured | {counts} | {page}")
+        measured = f"{counted(len(content['images']), 'image')}, {counted(len(content['fills']), 'fill')} measured"
+        print(f"{measured} | {counts} | {page}")
 
 
 def calibrate_gate(
@@ -172,14 +174,16 @@ def compare_evaluations(
                 f"({change.difference:+.3g}, 95 % {change.low:+.3g} to {change.high:+.3g}, {change.pairs} pairs)"
             )
         page = write_comparison(run_a, run_b, first, second, changes)
-        print(f"{len(changes)} figures compared, {len(regressions)} worse | {page}")
+        print(f"{counted(len(changes), 'figure')} compared, {len(regressions)} worse | {page}")
         if regressions:
             raise typer.Exit(1)
 
 
 def audit_boundaries(
     source: Source,
-    out: Annotated[Path, typer.Option(help="Folder to write audit.json and audit.html to.")] = Path("build/audit"),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write audit.json and audit.html to, in the current folder by default.")
+    ] = Path("audit"),
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model in the layout of diffusers, to audit its autoencoder.")
     ] = None,
@@ -208,6 +212,6 @@ def audit_boundaries(
         for line in broken:
             print(f"broken: {line}")
         failed = "".join(f" | {count} {code}" for code, count in sorted(result.failures.items()))
-        print(f"{len(result.measured)} pictures, {len(broken)} bounds broken{failed} | {page}")
+        print(f"{counted(len(result.measured), 'picture')}, {counted(len(broken), 'bound')} broken{failed} | {page}")
         if broken:
             raise typer.Exit(1)

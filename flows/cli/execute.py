@@ -26,6 +26,7 @@ from operators.decisions.budget import USUAL_BUDGET
 from operators.inpaint import Inpaint
 from operators.ledger import ledger
 from operators.ledger.id_lookup import IdSet, hashes
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 from operators.storage.left_out import LeftOut
@@ -105,8 +106,8 @@ def forecast_line(forecast: Forecast) -> str:
     """What a long run will cost, in a line."""
     times = f"{forecast.seconds_per_image:.1f} s of one core an image"
     return (
-        f"sampled {forecast.sampled} images: {times}, so {forecast.images:,} images take about "
-        f"{duration(forecast.seconds)} on {forecast.workers} workers"
+        f"sampled {counted(forecast.sampled, 'image')}: {times}, so {counted(forecast.images, 'image')} would take about "
+        f"{duration(forecast.seconds)} on {counted(forecast.workers, 'worker')}"
     )
 
 
@@ -185,6 +186,6 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     before = f", {images - new:,} done before" if images > new else ""
     left = f"; left out: {'; '.join(left_out.lines())}" if left_out.total else ""
     work = f"{new:,} would go through {operators} to {dest}"
-    print(f"{images:,} images, {size / 1e6:,.1f} MB{before}; {work}; nothing was written{left}")
+    print(f"{counted(images, 'image')}, {size / 1e6:,.1f} MB{before}; {work}; nothing was written{left}")
     if limit := cost_limit(flow):
         print(limit)

@@ -13,6 +13,7 @@ from flows.engine.collection import collect, read_sample
 from flows.reports.marks_page import PAGE, write_marks
 from operators.marks.collection import find_marks_of
 from operators.marks.statistics import Sample
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 
@@ -40,8 +41,9 @@ def marks(
         failed = sum(statistics.failures.values())
         lost = f" | {failed} not counted: {', '.join(sorted(statistics.failures))}" if failed else ""
         page = storage.join(out, PAGE)
-        print(f"{len(found)} marks in {statistics.pictures:,} pictures{': ' if counts else ''}{counts}{lost} | {page}")
+        what = f"{counted(len(found), 'mark')} in {counted(statistics.pictures, 'picture')}"
+        print(f"{what}{': ' if counts else ''}{counts}{lost} | {page}")
 
 
 def _show(pictures: int) -> None:
-    errors.print(f"{pictures:,} pictures measured", markup=False)
+    errors.print(f"{counted(pictures, 'picture')} measured", markup=False)

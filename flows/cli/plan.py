@@ -22,6 +22,7 @@ from flows.ladder import Fills, rungs_of
 from flows.planning.limits import limits, traffic_of
 from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, profile_yaml
 from flows.planning.sample import draw_sample, gpu_memory, measure_stages
+from operators.rows.counted import counted
 from operators.rows.failure import RunError
 from operators.storage.disposable import temporary_folder
 from operators.storage.files import check_scheme
@@ -126,10 +127,10 @@ def summary_lines(plan: Plan, images: int, prices: Prices) -> list[str]:
     low, high = plan.spread
     lines = [f"note: {remark}" for remark in plan.remarks]
     lines.append(
-        f"measured on {count} images; planned for {fleet.cores:g} cores, {fleet.gpus:g} GPUs, {fleet.memory / GIBIBYTE:.0f} GiB"
-        + (", the most that the profile grows to" if grows(plan.profile) else "")
+        f"measured on {counted(count, 'image')}; planned for {fleet.cores:g} cores, {fleet.gpus:g} GPUs, "
+        f"{fleet.memory / GIBIBYTE:.0f} GiB" + (", the most that the profile grows to" if grows(plan.profile) else "")
     )
-    lines.append(f"blocks of {plan.profile.images_per_block} images")
+    lines.append(f"blocks of {counted(plan.profile.images_per_block or 0, 'image')}")
     lines.append(f"profile as given: {plan.original.rate:.3g} images/s, limited by {plan.original.limit}")
     lines.append(f"balanced: {plan.best.rate:.3g} images/s ({low:.3g} to {high:.3g}), limited by {plan.best.limit}")
     for gain in plan.gains:
@@ -138,5 +139,5 @@ def summary_lines(plan: Plan, images: int, prices: Prices) -> list[str]:
     hours = [plan.hours(images, rate) for rate in (None, high, low)]
     amounts = [plan.cost(duration, prices) for duration in hours]
     cost = f", at a cost of {amounts[0]:,.2f} ({amounts[1]:,.2f} to {amounts[2]:,.2f})" if amounts[0] else ""
-    lines.append(f"{images:,} images: {hours[0]:,.3g} hours ({hours[1]:,.3g} to {hours[2]:,.3g}){cost}")
+    lines.append(f"{counted(images, 'image')}: {hours[0]:,.3g} hours ({hours[1]:,.3g} to {hours[2]:,.3g}){cost}")
     return lines

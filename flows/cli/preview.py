@@ -13,6 +13,7 @@ from flows.cli.selection import SelectOptions
 from flows.engine.settings import restricted
 from flows.find_text import look_for_text
 from flows.preview import look_at, render_preview
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 from operators.storage.listing import list_source, require_images
@@ -43,4 +44,4 @@ def preview(
             raise RunError(failure.code, failure.message, exit_code=3) from failure
         going = sum(sheet.going for sheet in sheets)
         staying = sum(len(sheet.texts) for sheet in sheets) - going
-        print(f"{len(sheets)} images: {going} texts would go, {staying} would stay | {out}")
+        print(f"{counted(len(sheets), 'image')}: {counted(going, 'text')} would go, {staying} would stay | {out}")

@@ -17,6 +17,7 @@ from flows.cli.errors import errors, one_line_errors
 from flows.cli.options import SigningOptions, with_options
 from operators.decisions.acceptance_sampling import TARGET
 from operators.ledger.lease import Lease
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 from operators.storage.names import given
@@ -76,7 +77,7 @@ def _review(dest: str, host: str, port: int, sampling: tuple[float, int | None] 
         who = f"who={quote(_user())}"
         shown = "localhost" if _is_own(host) else socket.gethostname() if host in ("0.0.0.0", "::") else host
         address = f"http://{shown}:{port}/?{f'token={token}&' if token else ''}{who}{'&sampled=1' if sampling else ''}"
-        print(f"{len(pictures):,} pictures | {address} | Ctrl-C ends it", flush=True)
+        print(f"{counted(len(pictures), 'picture')} | {address} | Ctrl-C ends it", flush=True)
         server = uvicorn.Server(uvicorn.Config(application(desk, hosts, token), log_level="error", timeout_graceful_shutdown=5))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])

@@ -33,6 +33,7 @@ from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
 from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
+from operators.rows.counted import counted
 from operators.rows.failure import CODES, Failure, RunError
 from operators.selection.zone_notes import has_zone_outside
 from operators.storage import files as storage
@@ -300,6 +301,6 @@ def _collect(
         run.report_progress()
         if transient_in_a_row >= OUTAGE_AFTER:
             code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
-            raise RunError("outage", f"{transient_in_a_row} images in a row failed with {code}; run again later", 3)
+            raise RunError("outage", f"{counted(transient_in_a_row, 'image')} in a row failed with {code}; run again later", 3)
     if missing := sum(remaining.values()):
-        raise RunError("incomplete", f"{missing} images did not arrive; run again", 3)
+        raise RunError("incomplete", f"{counted(missing, 'image')} did not arrive; run again", 3)

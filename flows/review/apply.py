@@ -15,6 +15,7 @@ from operators.ledger import ledger
 from operators.ledger.decisions import Plan, applied_uri, carried_out, read_decisions, standings
 from operators.ledger.lease import Lease
 from operators.pictures.provenance import Signing
+from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError, failure_of
 from operators.storage import files as storage
 
@@ -43,7 +44,7 @@ class Applied:
         verdicts = "".join(f" | {count:,} {verdict}" for verdict, count in self.verdicts.most_common())
         before = f", {self.before:,} needed nothing" if self.before else ""
         failed = f" | {len(self.failures):,} not carried out" if self.failures else ""
-        return f"{self.done:,} of {self.total:,} pictures delivered anew{before}{verdicts}{failed} | {self.report}"
+        return f"{self.done:,} of {counted(self.total, 'picture')} delivered anew{before}{verdicts}{failed} | {self.report}"
 
 
 @dataclass(frozen=True)

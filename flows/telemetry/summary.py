@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.telemetry.progress import Pace, Progress
 from operators.ledger.counts import TEXT_ENDS, Counts
+from operators.rows.counted import plural
 from operators.rows.failure import CODES
 from operators.rows.fill_errors import FillCounts
 from operators.storage.left_out import LeftOut
@@ -77,7 +78,7 @@ class Summary:
         Its verdicts, texts and failures are those of all runs into the destination. A rung whose
         every fill in this run ended with an error is named, with its first error.
         """
-        parts = [f"{self.total} images"]
+        parts = [f"{self.total} {plural(self.total, 'image')}"]
         if self.before:
             parts.append(f"{self.before} done before")
         parts.append(count_text(_add_counts(self.counts_before.verdicts, self.verdicts)))
@@ -87,7 +88,7 @@ class Summary:
         pace = f"{self.worked / self.seconds:.2f} images/s" if self.seconds and self.worked else ""
         counts = ", ".join(filter(None, parts))
         left_out = f"left out: {'; '.join(self.left_out.lines())}" if self.left_out.total else ""
-        zones = f"a zone lies outside {self.zones_outside} images" if self.zones_outside else ""
+        zones = f"a zone lies outside {self.zones_outside} {plural(self.zones_outside, 'image')}" if self.zones_outside else ""
         parts = [counts, texts, codes, left_out, zones, *self.fills.lines(), pace, printable(self.report)]
         return " | ".join(part for part in parts if part)
 
@@ -123,5 +124,5 @@ def count_text(verdicts: Counter[str]) -> str:
 def text_counts(texts: Counter[str]) -> str:
     """The counts of texts in words, such as `3 texts: 2 erased, 1 kept`; empty without texts."""
     ends = ", ".join(f"{texts[end]} {end}" for end in TEXT_ENDS if texts[end])
-    found = f"{texts['found']} texts"
+    found = f"{texts['found']} {plural(texts['found'], 'text')}"
     return (f"{found}: {ends}" if ends else found) if texts["found"] else ""

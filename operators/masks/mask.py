@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
+
+Value = TypeVar("Value", bound=np.generic)
 
 CHANNELS = ("core", "blend", "confidence", "structure")
 """Channel order of a region's mask, each 0..255.
@@ -55,9 +59,9 @@ def ring(inside: npt.NDArray[np.bool_], excluded: npt.NDArray[np.bool_], width: 
     return (dilated(inside.astype(np.uint8), width) > 0) & ~inside & ~excluded
 
 
-def moved(data: Pixels, box: Box, crop: Box) -> Pixels:
+def moved(data: npt.NDArray[Value], box: Box, crop: Box) -> npt.NDArray[Value]:
     """A map on `box` (height x width) moved to the crop's pixel grid: cut to it, zero elsewhere."""
-    result = np.zeros((crop.height, crop.width), np.uint8)
+    result = np.zeros((crop.height, crop.width), data.dtype)
     left, top = max(box.x, crop.x), max(box.y, crop.y)
     right, bottom = min(box.x + box.width, crop.x + crop.width), min(box.y + box.height, crop.y + crop.height)
     if left < right and top < bottom:

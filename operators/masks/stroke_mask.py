@@ -131,8 +131,13 @@ class StrokeMask:
 
     def certainty(self, probability: Probability) -> Pixels:
         """How strongly each pixel of found strokes is replaced, 0..255, from probabilities 0..1."""
-        result: Pixels = np.rint(np.clip(probability / np.float32(self.certain), 0, 1) * 255).astype(np.uint8)
+        result: Pixels = np.rint(self.exact_certainty(probability)).astype(np.uint8)
         return result
+
+    def exact_certainty(self, probability: Probability) -> Probability:
+        """The same before it is rounded to bytes, float32."""
+        exact: Probability = np.clip(probability / np.float32(self.certain), 0, 1) * 255
+        return exact
 
     def weight(self, core: Pixels, certainty: Pixels, strokes: StrokeSource) -> Pixels:
         """The weights at paste-back of a core; all maps are uint8 height x width, 0..255.

@@ -7,7 +7,7 @@ import functools
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 
-from operators.rows.failure import RunError
+from operators.rows.failure import Failure, RunError
 from operators.storage.names import to_path, to_text
 from operators.storage.redirects import open_session
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
@@ -146,14 +146,17 @@ def check_reachable(uri: str) -> None:
 
 
 def read(uri: str) -> bytes:
-    """The object's bytes. Raises Failure key_missing, access_denied or storage_error."""
+    """The object's bytes.
+
+    Raises Failure key_missing, access_denied or storage_error, and not_an_image for a folder.
+    """
     files, path = filesystem(uri)
 
     def call() -> bytes:
         data: bytes = files.cat_file(path, **READING.get(scheme(uri), {}))
         return data
 
-    return with_retries(uri, call)
+    return _read_file(uri, call)
 
 
 def read_head(uri: str, length: int) -> bytes:
@@ -164,7 +167,19 @@ def read_head(uri: str, length: int) -> bytes:
         data: bytes = files.cat_file(path, start=0, end=length)
         return data
 
-    return with_retries(uri, call)
+    return _read_file(uri, call)
+
+
+def _read_file(uri: str, call: Callable[[], bytes]) -> bytes:
+    """What `call` reads. A folder is no conflict of paths here, because nothing is written."""
+
+    def call_or_say() -> bytes:
+        try:
+            return call()
+        except IsADirectoryError:
+            raise Failure("not_an_image", f"{uri} is a folder") from None
+
+    return with_retries(uri, call_or_say)
 
 
 def size(uri: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from operators.rows.counted import counted
 from operators.rows.failure import RunError
 from operators.storage.source_image import SourceImage
 
@@ -58,7 +59,7 @@ class Intake:
                 taken += 1
                 yield image if self.output_column is None else self._renamed(image, paths)
         if listed and not taken:
-            raise RunError("source_missing", f"none of the {listed:,} images listed is chosen by --include and --exclude")
+            raise RunError("source_missing", f"none of {counted(listed, 'listed image')} is chosen by --include and --exclude")
 
     def _renamed(self, image: SourceImage, paths: set[str]) -> SourceImage:
         path = image.own.get(self.output_column or "")

@@ -106,7 +106,7 @@ def test_a_run_counts_what_is_no_image_in_its_last_line_run_json_and_report(
     result = cleanplate("erase", folder, tmp_path / "out", "--preset", "fast")
     assert result.code == 0, result.err
     assert result.out.startswith(
-        "1 images, 1 untouched | left out: not pictures 2 (.csv 1, .txt 1); links that lead back to their own folder 1 | "
+        "1 image, 1 untouched | left out: not pictures 2 (.csv 1, .txt 1); links that lead back to their own folder 1 | "
     )
     assert os.listdir(os.fsencode(tmp_path / "out" / "images")) == [os.fsencode(name)]
     assert (tmp_path / "out" / "images" / name).read_bytes() == (source / "0.png").read_bytes()

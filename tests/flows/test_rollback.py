@@ -225,7 +225,7 @@ def test_a_run_whose_fills_all_failed_says_so_and_ends_with_1(cleanplate: Comman
     line = "every fill of telea failed (2 of 2): operator_error: RuntimeError: no kernel image is available"
     assert ended.code == 1, ended.err
     last = ended.err.splitlines()[-1]
-    assert last.startswith(f"error: fills_failed: 1 images, 1 rolled back | 2 texts: 2 refused | {line} | ")
+    assert last.startswith(f"error: fills_failed: 1 image, 1 rolled back | 2 texts: 2 refused | {line} | ")
     assert last.endswith(" | mend the model, then start over with --fresh")
     assert (source / "out" / "images" / "a.png").read_bytes() == (source / "in" / "a.png").read_bytes()
     report = (source / "out" / "report.html").read_text()

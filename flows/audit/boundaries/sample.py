@@ -14,19 +14,22 @@ from operators.detect import Detect
 from operators.fetch import Fetch
 from operators.generators.classical import CLASSICAL
 from operators.masks.alpha import lift_fill
-from operators.masks.mask import BLEND, hole_of
+from operators.masks.mask import BLEND, hole_of, moved
+from operators.masks.stroke_mask import FOUND, StrokeMask
 from operators.pictures.codec import FRAME_CACHE
 from operators.pictures.picture import Edit, Picture
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 from operators.rows.regions import OPEN
 from operators.rows.table import Region, row_views
-from operators.soften import Soften
+from operators.soften import Look, Soften
 from operators.storage.source_image import SourceImage
 from operators.vision.close_look import FoundText
 
 RoundTrip = Callable[[Pixels], Pixels]
 """Takes a picture (uint8 height x width x 3) to a model's latent space and back, at its size."""
+
+Weights = npt.NDArray[np.float32]
 
 Embed = Callable[[Pixels], npt.NDArray[np.float32]]
 """Embeds a picture (uint8 height x width x 3)."""
@@ -45,6 +48,10 @@ class Sample:
     """The regions after `detect`, in the same order."""
     softened: Sequence[Region]
     """The regions after `soften`, without those that are kept."""
+    weights: Sequence[Weights]
+    """For each of them, the weights at paste-back before they are rounded to bytes, 0..255, float32
+    height x width of the crop. Zero where no weight follows from the strokes' probabilities.
+    """
     autoencoder: RoundTrip | None = None
     embed: Embed | None = None
 
@@ -85,7 +92,8 @@ class Sample:
 def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: Embed | None = None) -> Sample:
     """Fetch a listed picture, detect its text, and soften the regions.
 
-    Runs the detector a second time, because the row keeps its map in 255 steps.
+    Runs the detector and the stroke network a second time, because the row keeps their maps in 255
+    steps.
     Raises Failure as these operators do.
     """
     size = pa.array([item.size if item.size >= 0 else None], pa.int64())
@@ -98,5 +106,25 @@ def take_sample(item: SourceImage, autoencoder: RoundTrip | None = None, embed: 
     frame = FRAME_CACHE.decode_at_least(sha256, data, operator.limits, operator.view.factor)
     seen = [one.text for one in operator.see(frame)]
     picture = FRAME_CACHE.decode(sha256, data, operator.limits)
-    masked = [region for region in softened.regions if region["state"] == OPEN]
-    return Sample(data, picture, seen, detected.regions, masked, autoencoder, embed)
+    masked = {number: region for number, region in enumerate(softened.regions) if region["state"] == OPEN}
+    looks = Soften().looks(picture, [region.record() for region in detected.regions])
+    weights = {look.number: _weights(masked[look.number], look) for look in looks}
+    chosen = sorted(masked)
+    return Sample(
+        data,
+        picture,
+        seen,
+        detected.regions,
+        [masked[number] for number in chosen],
+        [weights[number] for number in chosen],
+        autoencoder,
+        embed,
+    )
+
+
+def _weights(region: Region, look: Look) -> Weights:
+    """The exact weights of a region's strokes on its crop; see `Sample.weights`."""
+    crop = region.crop
+    if region["strokes"] != FOUND:
+        return np.zeros((crop.height, crop.width), np.float32)
+    return moved(StrokeMask().exact_certainty(look.probability), look.line.reach, crop)

@@ -85,7 +85,7 @@ def test_a_broken_bound_is_one_line_and_exit_code_one(run, monkeypatch):
     assert result.exit_code == 1
     lines = [line for line in result.output.splitlines() if line.startswith("broken:")]
     assert len(lines) == 1
-    assert lines[0].startswith("broken: file: edited pixels, JPEG: 1 of 1 pictures, such as deeper/moon.jpg: largest error")
+    assert lines[0].startswith("broken: file: edited pixels, JPEG: 1 of 1 picture, such as deeper/moon.jpg: largest error")
     page = (out / "audit.html").read_text()
     assert "1 bound broken" in page
     assert 'class="bad"' in page
@@ -96,7 +96,7 @@ def test_a_models_autoencoder_is_crossed(run, tiny_model):
     found = {record["boundary"]: record for record in json.loads((out / "audit.json").read_text())["boundaries"]}
     assert found["latent round trip"]["pictures"] == 1
     assert result.exit_code == 1
-    assert "broken: latent round trip: 1 of 1 pictures" in result.output
+    assert "broken: latent round trip: 1 of 1 picture" in result.output
 
 
 def test_a_model_without_an_autoencoder_is_not_crossed(tmp_path):
@@ -127,7 +127,7 @@ def test_a_source_of_which_nothing_can_be_measured_is_exit_code_two(tmp_path):
     (tmp_path / "words.jpg").write_text("no picture")
     result = CliRunner().invoke(app, ["audit", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "error: nothing_measured: none of 1 files could be read (1 not_an_image)" in result.output
+    assert "error: nothing_measured: none of 1 file could be read (1 not_an_image)" in result.output
 
 
 def test_the_listing_is_cut_at_the_limit_and_leaves_out_the_audits_own_folder(source, tmp_path):

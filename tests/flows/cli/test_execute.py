@@ -78,7 +78,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(workplace: Path, i
     exit_code, out, err = invoke("erase", "in", "out", "--dry-run")
     assert (exit_code, err) == (0, "")
     said, limit = out.splitlines()
-    assert said.startswith("1 images, ") and said.endswith(f" to {workplace / 'out'}; nothing was written")
+    assert said.startswith("1 image, ") and said.endswith(f" to {workplace / 'out'}; nothing was written")
     assert limit.startswith("filling one image takes at most 120 s of one core")
     assert "; 1 would go through fetch, detect, soften, " in out
     exit_code, out, _ = invoke("erase", "in", "out", "--dry-run", "--json")

@@ -21,7 +21,7 @@ def test_the_command_writes_one_page_and_no_run(tmp_path: Path, invoke: Invoke) 
         Image.fromarray(picture).save(source / name)
     code, printed, _ = invoke("preview", str(source), "--keep", "ACME", "--limit", "1", "--out", str(out))
     assert code == 0
-    assert printed.strip() == f"1 images: 1 texts would go, 1 would stay | {out}"
+    assert printed.strip() == f"1 image: 1 text would go, 1 would stay | {out}"
     assert "kept_by_rule" in out.read_text()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in", "page.html"]
     assert sorted(file.name for file in source.iterdir()) == ["1.png", "2.png"]

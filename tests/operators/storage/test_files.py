@@ -81,6 +81,12 @@ def test_a_file_where_a_folder_is_needed_is_a_conflict(tmp_path, put, below):
     assert code_of(lambda: put(str(tmp_path / below))) == "output_path_conflict"
 
 
+def test_reading_a_folder_says_that_it_is_one(tmp_path):
+    for read in (storage.read, lambda uri: storage.read_head(uri, 8)):
+        with pytest.raises(Failure, match=f"not_an_image: {tmp_path} is a folder"):
+            read(str(tmp_path))
+
+
 @pytest.mark.parametrize("put", PUTS, ids=["write", "copy"])
 def test_a_folder_where_a_file_should_go_is_a_conflict_that_leaves_nothing_behind(tmp_path, put):
     (tmp_path / "folder").mkdir()
