@@ -69,6 +69,8 @@ def _review(dest: str, host: str, port: int, sampling: tuple[float, int | None] 
     # One server at a time: it alone knows who looks at what.
     with Lease(storage.join(dest, "review")).hold():
         pictures = Pictures(dest)
+        if not set(pictures.facets["verdict"]) - {"found", "nothing_found", "failed"}:
+            raise RunError("nothing_to_review", f"{dest} has no delivered pictures")
         desk = Desk(dest, open_sample(dest, pictures, *sampling) if sampling else read_sample(dest), pictures)
         listening = _listen(host, port)
         port = listening.getsockname()[1]

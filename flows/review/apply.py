@@ -31,7 +31,7 @@ class Applied:
     before: int = 0
     """Pictures whose decisions had been carried out before, or change nothing."""
     verdicts: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    failures: list[tuple[str, Failure | RunError]] = field(default_factory=list)
     report: str = ""
 
     @property
@@ -112,8 +112,7 @@ def _apply(dest: str, rework: Rework, lease: Lease, progress: Callable[[Applied]
                 outcome = rework.carry_out(picture.row, picture.plan)
                 storage.write(outcome.uri, outcome.data)
             except Exception as error:
-                failure = Failure(error.code, error.message) if isinstance(error, RunError) else failure_of(error)
-                applied.failures.append((picture.path, failure))
+                applied.failures.append((picture.path, error if isinstance(error, RunError) else failure_of(error)))
             else:
                 rows.append(outcome.row)
                 applied.verdicts[outcome.row["verdict"][0].as_py()] += 1

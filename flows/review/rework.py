@@ -110,8 +110,8 @@ class Rework:
     def prepared(self, row: Mapping[str, Any]) -> pa.Table:
         """The row of a picture as it was before it was composed, with masks and fills.
 
-        Raises Failure with the code that the flow gave the picture, or source_changed, and
-        RunError flow_unknown.
+        Raises Failure with the code that the flow gave the picture, and RunError flow_unknown or
+        source_changed.
         """
         with self._lock, one_thread():
             if row["image_id"] in self._prepared:
@@ -125,7 +125,7 @@ class Rework:
             if view["failure"] is not None:
                 raise Failure(view["failure"]["code"], view["failure"]["message"])
             if row["source_sha256"] is not None and view["source_sha256"] != row["source_sha256"]:
-                raise Failure("source_changed", "the source is another file than in the run")
+                raise RunError("source_changed", "the source is another file than in the run")
             self._prepared[row["image_id"]] = done
             while len(self._prepared) > KEPT_ROWS:
                 self._prepared.popitem(last=False)
@@ -151,8 +151,8 @@ class Rework:
     def carry_out(self, ledger_row: pa.Table, plan: Plan) -> Outcome:
         """Make what people have decided of a picture, which is given by its row of the ledger.
 
-        A rejected picture needs no flow: it is the source's bytes. Raises Failure, also
-        source_changed and regions_changed, and RunError flow_unknown.
+        A rejected picture needs no flow: it is the source's bytes. Raises Failure, and RunError
+        flow_unknown, source_changed or regions_changed.
         """
         if plan.whole is not None and plan.whole.action == REJECT and not plan.regions:
             return self._original(ledger_row, plan)
@@ -164,7 +164,7 @@ class Rework:
         data = source_image.read(row["uri"])
         sha256 = hashlib.sha256(data).hexdigest()
         if row["source_sha256"] is not None and sha256 != row["source_sha256"]:
-            raise Failure("source_changed", "the source is another file than in the run")
+            raise RunError("source_changed", "the source is another file than in the run")
         regions = [
             {**each, "state": REFUSED, "reason": REJECTED} if each["state"] == ERASED else each
             for each in row["regions"] or []
@@ -281,11 +281,11 @@ def _sha256(composed: pa.Table, source: Row) -> str:
 
 
 def _check_regions(now: Sequence[RegionRecord], then: Sequence[JsonObject]) -> None:
-    """Raise Failure regions_changed unless the same regions are found as in the run."""
+    """Raise RunError regions_changed unless the same regions are found as in the run."""
     here, there = ([_corners(record) for record in records] for records in (now, then))
     alike = [a.shape == b.shape and np.abs(a - b).max(initial=0) <= NEAR for a, b in zip(here, there, strict=False)]
     if len(here) != len(there) or not all(alike):
-        raise Failure("regions_changed", f"{len(here)} regions are found here, not the {len(there)} of the run")
+        raise RunError("regions_changed", f"{len(here)} regions are found here, not the {len(there)} of the run")
 
 
 def _corners(record: Mapping[str, Any]) -> Any:
