@@ -67,7 +67,7 @@ def check_burden(data: memoryview | bytes, limits: Limits) -> None:
     if check is not None:
         try:
             check(view, limits)
-        except (struct.error, IndexError, ValueError):
+        except (struct.error, IndexError, ValueError, OverflowError):
             return
 
 

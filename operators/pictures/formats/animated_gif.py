@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from operators.pictures.colour import Samples, Space
@@ -27,6 +28,7 @@ EXTENSION, DESCRIPTOR, CONTROL, TABLE_FLAG, INTERLACED = 0x21, 0x2C, 0xF9, 0x80,
 LEAST_INTERLACED = 16
 """Pillow's encoder does not interlace a picture with a side below this."""
 MOST_ENTRIES = 256
+Mask = npt.NDArray[np.bool_]
 DISPOSALS = {2: CLEAR, 3: RESTORE}
 """What becomes of a frame, by the number in its control; any other number keeps it."""
 
@@ -146,23 +148,32 @@ def encode(edited: Edited, source: bytes) -> bytes:
     Raises ValueError if a frame would have to be clear where the frames before it are not.
     """
     blocks = blocks_of(source)
-    views = animation.views_of(edited, list(views_of(source, blocks)))
+    before = list(views_of(source, blocks))
+    views = animation.views_of(edited, before)
     for view in views:
         view[:, :, 3] = np.where(view[:, :, 3] < 128, 0, 255)
         view[view[:, :, 3] == 0] = 0
     result, position = [], 0
     with timed("codec"):
         frames = (_frame(source, block) for block in blocks)
-        for block, patch in zip(blocks, animation.patches(frames, views, 255), strict=True):
+        for number, patch in enumerate(animation.patches(frames, views, 255)):
             if patch is not None:
+                block = blocks[number]
                 start = block.descriptor if block.control is None else block.control
-                result += [source[position:start], _redrawn(source, block, patch, edited)]
+                height, width = patch.wrong.shape
+                part = before[number][patch.top : patch.top + height, patch.left : patch.left + width]
+                stays = patch.wrong & (part == patch.pixels).all(axis=2)
+                result += [source[position:start], _redrawn(source, block, patch, stays, edited)]
                 position = block.end
     return b"".join([*result, source[position:]])
 
 
-def _redrawn(data: bytes, block: Block, patch: Patch, edited: Edited) -> bytes:
-    """The graphic control and everything else of a frame that draws a patch."""
+def _redrawn(data: bytes, block: Block, patch: Patch, stays: Mask, edited: Edited) -> bytes:
+    """The graphic control and everything else of a frame that draws a patch.
+
+    `stays` are the pixels that the edit does not change and that must be drawn anew nevertheless,
+    because the frames before left something else there. They need exactly their colours.
+    """
     old = _indexed(data, block)
     left, top, _, _ = block.rectangle(data)
     height, width = patch.wrong.shape
@@ -178,9 +189,34 @@ def _redrawn(data: bytes, block: Block, patch: Patch, edited: Edited) -> bytes:
     if clear is not None:
         indices[~kept & below] = clear
         kept |= below
+    exact = stays & ~kept
+    if exact.any():
+        entries, indices[exact] = _with_exact_entries(entries, indices[kept], clear, patch.pixels[exact])
+        kept |= exact
     reserved = () if clear is None else (clear,)
     new = _refitted(Indexed(indices, entries), replace(edited, stored=patch.pixels, changed=~kept), reserved)
     return _written(data, block, patch, new, clear)
+
+
+def _with_exact_entries(entries: Pixels, used: Pixels, clear: int | None, pixels: Pixels) -> tuple[Pixels, Pixels]:
+    """Entries that hold the colours of pixels (number x RGBA) exactly, and the pixels' indices.
+
+    `used` are indices that stay. Raises ValueError if there is no room.
+    """
+    wanted, inverse = np.unique(pixels, axis=0, return_inverse=True)
+    known = {entry.tobytes(): number for number, entry in reversed(list(enumerate(entries))) if number != clear}
+    missing = [colour for colour in wanted if colour.tobytes() not in known]
+    taken = {*used.tolist(), *(known[colour.tobytes()] for colour in wanted if colour.tobytes() in known), clear}
+    free = [number for number in range(MOST_ENTRIES) if number not in taken]
+    if len(missing) > len(free):
+        raise ValueError("a frame has no room for the colours that stay")
+    grown = max([len(entries), *(slot + 1 for slot in free[: len(missing)])])
+    result = np.concatenate([entries, np.full((grown - len(entries), 4), (0, 0, 0, 255), np.uint8)])
+    for slot, colour in zip(free, missing, strict=False):
+        result[slot] = colour
+        known[colour.tobytes()] = slot
+    numbers = np.array([known[colour.tobytes()] for colour in wanted], np.uint8)
+    return result, numbers[inverse.ravel()]
 
 
 def _with_clear_entry(entries: Pixels, kept: Pixels, clear: int | None) -> tuple[Pixels, int | None]:

@@ -187,3 +187,7 @@ def test_the_scans_of_a_jpeg_within_a_tiff_count_too() -> None:
     started = time.monotonic()
     code(tiff_of_jpeg(strip, 100_000), Limits(max_scans=scans))
     assert time.monotonic() - started < 2
+
+
+def test_an_offset_beyond_any_file_is_no_error() -> None:
+    assert code(b"II+\0\x08\0\0\0" + b"\xff" * 24, Limits()) is None

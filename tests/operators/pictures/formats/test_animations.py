@@ -216,3 +216,43 @@ def test_a_changed_delay_or_a_lost_frame_is_seen_when_the_file_is_read_back() ->
     last = animated_gif.blocks_of(result)[-1]
     assert last.control is not None
     assert "another height" in str(check_written(result[: last.control] + result[last.end :], edited, data))
+
+
+def local_tables(used: int) -> bytes:
+    """A GIF whose second frame has `used` colours of its own and covers nothing of the edit."""
+    first = Image.new("P", (WIDTH, HEIGHT))
+    first.putpalette([value for level in range(256) for value in (level, 255 - level, 77)])
+    first.putdata([(x * 2 + y) % 256 for y in range(HEIGHT) for x in range(WIDTH)])
+    second = first.copy()
+    second.putpalette([value for level in range(256) for value in (level, level, min(255, level % used))])
+    buffers = []
+    for picture in (first, second):
+        buffer = io.BytesIO()
+        picture.save(buffer, "GIF")
+        buffers.append(buffer.getvalue())
+    block = animated_gif.blocks_of(buffers[1])[0]
+    small = (np.arange(256) % used).reshape(16, 16)
+    pixels = Image.fromarray(small.astype(np.uint8)).tobytes("gif", "L", 8, 0)
+    table = buffers[1][slice(*block.table)]
+    frame = b"\x2c" + struct.pack("<4HB", 10, 40, 16, 16, 0x87) + table + b"\x08" + pixels + b"\0"
+    return buffers[0][:-1] + frame + b"\x3b"
+
+
+def test_colours_that_stay_are_exact_where_a_frame_must_draw_what_the_frame_before_lost() -> None:
+    data = local_tables(16)
+    picture = decode(data, Limits())
+    stored, changed = picture.stored.copy(), np.zeros(picture.stored.shape[:2], bool)
+    stored[BOX], changed[BOX] = (250, 5, 10), True
+    edited = Edited(picture, stored, changed)
+    result, _ = encode_with_notes(edited, data)
+    assert check_written(result, edited, data) is None
+    assert np.array_equal(shown(result)[1], shown(data)[1])
+
+
+def test_a_frame_without_room_for_the_colours_that_stay_is_refused() -> None:
+    data = local_tables(256)
+    picture = decode(data, Limits())
+    stored, changed = picture.stored.copy(), np.zeros(picture.stored.shape[:2], bool)
+    stored[BOX], changed[BOX] = (250, 5, 10), True
+    with pytest.raises(ValueError, match="no room for the colours that stay"):
+        encode_with_notes(Edited(picture, stored, changed), data)
