@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.operators.pictures.test_formats_page import FILES
+from tests.operators.pictures.test_formats_page import FILES, saved
 
 SECONDS = float(os.environ.get("CLEANPLATE_FUZZ_SECONDS", "0"))
 LONGEST = 5.0
@@ -70,10 +71,29 @@ print(count)
 """What the process does with one whole file."""
 
 
-@pytest.mark.parametrize("name", FILES)
+def several(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """A file of three pictures that differ in one half."""
+    pictures = [picture]
+    for turn in range(2):
+        pictures.append(picture.copy())
+        pictures[-1].paste(picture.crop((0, 0, 32, 48)).rotate(90 * (turn + 1)), (0, 0))
+    return saved(picture, kind, save_all=True, append_images=pictures[1:], **options)
+
+
+PARSERS: dict[str, Callable[[Image.Image], bytes]] = {
+    **FILES,
+    "GIF of frames": lambda picture: several(picture, "GIF", duration=100),
+    "PNG of frames": lambda picture: several(picture, "PNG", duration=100),
+    "WEBP of frames": lambda picture: several(picture, "WEBP", duration=100, lossless=True),
+    "TIFF of pages": lambda picture: saved(picture, "TIFF", save_all=True, append_images=[picture.convert("L")]),
+}
+"""A file for each parser."""
+
+
+@pytest.mark.parametrize("name", PARSERS)
 def test_damage_never_crashes_hangs_or_escapes(name: str, photo: np.ndarray, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    whole.write_bytes(FILES[name](Image.fromarray(photo[:48, :64])))
+    whole.write_bytes(PARSERS[name](Image.fromarray(photo[:48, :64])))
     outside = set(os.listdir(tempfile.gettempdir()))
     command = [sys.executable, "-c", WORK, str(whole), str(SECONDS), str(LONGEST)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS + 100)
