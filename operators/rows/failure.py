@@ -54,7 +54,7 @@ CODES: dict[str, Code] = {
     "directories_over_limit": Code(SKIPPED, False, "a TIFF has more directories than the limit of the run"),
     "decode_time_limit": Code(SKIPPED, False, "decoding took longer than the limit of the run"),
     "mode_unsupported": Code(
-        SKIPPED, False, "the format or pixel format cannot be edited: floats, Lab, 12-bit or arithmetic JPEG"
+        SKIPPED, False, "the format or pixel format cannot be edited: floats, Lab, 12-bit JPEG, raw photographs"
     ),
     "written_wrongly": Code(ROLLED_BACK, False, "another decoder reads the edited file otherwise than it was meant"),
     "output_path_conflict": Code(FAILED, False, "the destination has a file where a folder is needed, or the reverse"),
