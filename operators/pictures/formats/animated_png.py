@@ -49,9 +49,12 @@ class Stored:
 def stored_frames(parts: Sequence[Chunk]) -> list[Stored]:
     """The frames of a PNG in order, first the picture that is not in the animation, if any.
 
-    Raises ValueError for a damaged control.
+    Raises ValueError for frames that are damaged, incomplete or out of order.
     """
     width, height = struct.unpack_from(">2I", parts[0][1])
+    numbers = [int.from_bytes(content[:4], "big") for name, content in parts if name in (CONTROL, FRAME_DATA)]
+    if numbers != list(range(len(numbers))):
+        raise ValueError("frames out of order")
     controls: list[bytes | None] = []
     data: list[list[bytes]] = []
     for name, content in parts:

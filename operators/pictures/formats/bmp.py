@@ -36,6 +36,10 @@ RUN_LENGTHS, MASKS, MASKS_WITH_ALPHA = (1, 2), (3, 6), 6
 """Compressions: run lengths of 8 and 4 bits; none, with a bit mask for each colour."""
 MASK_OFFSET, HEADER_WITH_ALPHA = 54, 56
 """Where masks are, and the bytes of the smallest header that has one for alpha."""
+SHORT_HEADER = 16
+"""Bytes of the header of OS/2 2.x that ends after the number of bits."""
+EMBEDDED = {4: "JPEG", 5: "PNG"}
+"""Compressions whose pixels are a file of another format."""
 FIVE_BITS = (0x7C00, 0x3E0, 0x1F)
 """The masks of a picture of 16 bits a pixel that declares none."""
 BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
@@ -71,11 +75,23 @@ def header(data: memoryview | bytes) -> Header:
         if width < 1 or height == 0:
             raise ValueError(f"{width} x {height} pixels")
         return Header(width, abs(height), channels, unsupported=_unsupported(channels))
+    kind = _rare_kind(data)
+    if kind is not None:
+        raise Failure("mode_unsupported", f"BMP, {kind}")
     opened_header, bits = pillow_header(data, "BMP"), _bits(data)
     unsupported = None if bits in (1, 4, 8, 24, 32) else f"BMP, {bits} bits a pixel"
     if unsupported is None and struct.unpack_from("<I", data, 10)[0] < _end_of_palette(data):
         unsupported = "BMP, pixels that start within the palette"
     return Header(opened_header.width, opened_header.height, opened_header.source, unsupported=unsupported)
+
+
+def _rare_kind(data: memoryview | bytes) -> str | None:
+    """What an intact file is that no decoder here reads; None for any other."""
+    if struct.unpack_from("<I", data, FILE_HEADER)[0] == SHORT_HEADER:
+        return "the short header of OS/2"
+    if _compression(data) in EMBEDDED and _bits(data) == 0:
+        return f"{EMBEDDED[_compression(data)]} within it"
+    return "2 bits a pixel" if _bits(data) == 2 else None
 
 
 def packed_channels(data: memoryview | bytes) -> list[Channel]:
@@ -93,7 +109,7 @@ def packed_channels(data: memoryview | bytes) -> list[Channel]:
     ):
         (alpha,) = struct.unpack_from("<I", data, MASK_OFFSET + 12)
         masks += [alpha] * (alpha > 0)
-    if bits == 32 and set(masks) <= set(BYTES):
+    if bits == 32 and set(masks) <= set(BYTES) and _compression(data) != MASKS_WITH_ALPHA:
         return []
     shifts = [max(0, (mask & -mask).bit_length() - 1) for mask in masks]
     return [Channel(shift, mask.bit_length() - shift) for mask, shift in zip(masks, shifts, strict=True)]

@@ -84,9 +84,12 @@ def header(data: memoryview | bytes) -> Header:
     if any(name == ANIMATION for name, _ in parts):
         if not all(chunk.sound for chunk in stored_chunks(data) if chunk.name in OF_FRAMES):
             raise Failure("corrupt", "wrong checksum in a frame")
-        frames = animated_png.stored_frames(parts)
+        width, height = struct.unpack_from(">2I", parts[0][1])
+        try:
+            frames = animated_png.stored_frames(parts)
+        except ValueError as error:  # viewers show such a file as a single picture
+            return Header(width, height, None, unsupported=f"PNG, {error}")
         if len(frames) > 1:
-            width, height = struct.unpack_from(">2I", parts[0][1])
             return animated_png.header(frames, width, height, _exif_orientation(parts) == 1)
     return pillow_header(whole, "PNG")
 

@@ -256,3 +256,16 @@ def test_a_frame_without_room_for_the_colours_that_stay_is_refused() -> None:
     stored[BOX], changed[BOX] = (250, 5, 10), True
     with pytest.raises(ValueError, match="no room for the colours that stay"):
         encode_with_notes(Edited(picture, stored, changed), data)
+
+
+def test_a_png_whose_frames_are_not_whole_is_delivered_as_it_is() -> None:
+    parts = list(png.chunks(animation("PNG")))
+    controls = [number for number, (name, _) in enumerate(parts) if name == b"fcTL"]
+    swapped = list(parts)
+    swapped[controls[1]], swapped[controls[2]] = parts[controls[2]], parts[controls[1]]
+    renumbered = [part for part in parts if part[0] != b"fdAT"]
+    for number, place in enumerate(place for place, (name, _) in enumerate(renumbered) if name == b"fcTL"):
+        renumbered[place] = (b"fcTL", struct.pack(">I", number) + renumbered[place][1][4:])
+    for damaged, reason in ((swapped, "frames out of order"), (renumbered, "a frame without pixels")):
+        with pytest.raises(Failure, match=f"mode_unsupported: PNG, {reason}"):
+            decode(png.assembled(damaged), Limits())

@@ -123,3 +123,33 @@ def test_pixels_that_start_within_the_palette_are_not_edited(start: int) -> None
     struct.pack_into("<I", data, 10, start)
     with pytest.raises(Failure, match="mode_unsupported: BMP, pixels that start within the palette"):
         decode(bytes(data), Limits())
+
+
+def with_header(compression: int, bits: int, masks: bytes = b"", size: int = 40) -> bytes:
+    """A BMP of 20 x 30 pixels of 32 bits under a header of any kind."""
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 4)).astype(np.uint8).tobytes()
+    info = struct.pack("<IiiHHIIiiII", size, 20, 30, 1, bits, compression, len(pixels), 2835, 2835, 0, 0)[:size] + masks
+    return struct.pack("<2sIHHI", b"BM", 14 + len(info) + len(pixels), 0, 0, 14 + len(info)) + info + pixels
+
+
+def test_masks_with_alpha_after_the_oldest_windows_header_are_read() -> None:
+    data = with_header(6, 32, struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000))
+    picture = decode(data, Limits())
+    raw = np.frombuffer(data[-20 * 30 * 4 :], np.uint8).reshape(30, 20, 4)[::-1]
+    assert np.array_equal(picture.stored, raw[:, :, [2, 1, 0, 3]])
+    done = picture.edited([Edit(4, 4, np.full((8, 8, 3), 90, np.uint8), np.ones((8, 8), np.float32))])
+    assert check_written(encode(done, data), done, data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (with_header(4, 0), "JPEG within it"),
+        (with_header(5, 0), "PNG within it"),
+        (with_header(0, 2), "2 bits a pixel"),
+        (with_header(0, 32, size=16), "the short header of OS/2"),
+    ],
+)
+def test_rare_kinds_are_named_and_not_called_corrupt(data: bytes, kind: str) -> None:
+    with pytest.raises(Failure, match=f"mode_unsupported: BMP, {kind}"):
+        decode(data, Limits())
