@@ -13,9 +13,12 @@ import typer
 from flows.cli.display import SECONDS_VARIABLE
 from flows.cli.errors import errors, one_line_errors
 from operators.rows.failure import RunError
+from operators.storage.region_files import COLUMN
 
 ENVIRONMENT = {SECONDS_VARIABLE: "10", "PYTHONUNBUFFERED": "1"}
 """Environment variables of a job, so that its output can be followed line by line."""
+PLACES = ("source", "dest", "masks", "model", "mark", "regions", "detector", "c2pa_key", "c2pa_cert")
+"""Parameters of commands that name places, which the nodes of a cluster must be able to read."""
 
 
 def submit(
@@ -67,21 +70,27 @@ def _parse_command(context: typer.Context, command: Sequence[str]) -> Mapping[st
     if "dest" not in parameters:
         raise RunError("option_invalid", f"{command[0]!r} cannot be submitted: it is not a command with SOURCE and DEST")
     values: dict[str, Any] = subcommand.make_context(command[0], list(command[1:]), parent=context).params
-    for name in ("source", "dest", "masks", "model"):
-        value = values.get(name)
-        if value and "://" not in value and not os.path.isabs(value) and (name != "model" or os.path.isdir(value)):
-            raise RunError(
-                "option_invalid", f"{name} {value}: a cluster needs a URL, or an absolute path that all its nodes share"
-            )
+    for name in PLACES:
+        given = values.get(name) or ()
+        for value in [given] if isinstance(given, str) else given:
+            if _is_here_only(value) and (name != "model" or os.path.isdir(value)):
+                raise RunError(
+                    "option_invalid", f"{name} {value}: a cluster needs a URL, or an absolute path that all its nodes share"
+                )
     return values
+
+
+def _is_here_only(value: str) -> bool:
+    return "://" not in value and not os.path.isabs(value) and not value.startswith(COLUMN)
 
 
 def _find_local_files(values: Mapping[str, Any]) -> dict[str, Path]:
     """Find the files of this machine that a command reads, by the name that it uses for each.
 
-    They are the file of a profile and the file of a user's flow.
+    They are the files of a profile, of a user's flow and of rules.
     """
-    names = dict.fromkeys((str(values.get("profile") or ""), str(values.get("flow") or "").rpartition(":")[0]))
+    flow = str(values.get("flow") or "").rpartition(":")[0]
+    names = dict.fromkeys((str(values.get("profile") or ""), flow, str(values.get("rules") or "")))
     return {name: Path(name) for name in names if name and Path(name).is_file()}
 
 
@@ -103,7 +112,9 @@ def _run_as_job(command: Sequence[str], files: Mapping[str, Path]) -> int:
         raise RunError("job_server", str(error), 3) from None
     except AddressError as error:
         raise RunError("option_invalid", str(error)) from None
-    names = {name: file.name for name, file in files.items()}
+    names: dict[str, str] = {}
+    for name, file in files.items():
+        names[name] = f"{len(names)}-{file.name}" if file.name in names.values() else file.name
     flows = {
         f"{name}:{flow}": f"{names[name]}:{flow}"
         for name, flow in (argument.rsplit(":", 1) for argument in command if ":" in argument)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from operators.masks.geometry import Polygon
 from operators.selection.measures import Bounds, Length, Zone
 from operators.selection.patterns import PATTERNS, compiled, matches, spans_of
-from operators.selection.scripts import SCRIPTS, in_scripts
+from operators.selection.scripts import SCRIPTS, UNREAD, in_scripts
 
 Action = Literal["keep", "erase"]
 REGION_KINDS = ("text", "mark", "mask")
@@ -31,9 +31,11 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-def _one_of(names: Sequence[str]) -> Any:
+def _one_of(names: Sequence[str], unread: Sequence[str] = ()) -> Any:
     def check(value: Any) -> Any:
         for name in (value := _as_tuple(value)):
+            if name in unread:
+                raise ValueError(f"the recogniser has no letters of {name!r}; choose from {', '.join(names)}")
             if name not in names:
                 raise ValueError(f"there is no {name!r}; choose from {', '.join(names)}")
         return value
@@ -104,7 +106,7 @@ class Conditions(BaseModel):
     text: Annotated[tuple[str, ...], BeforeValidator(_check_patterns)] = ()
     """Regular expressions that match what is read, or a part of it; see `compiled`."""
     kind: Annotated[tuple[str, ...], _one_of(KINDS)] = ()
-    script: Annotated[tuple[str, ...], _one_of(tuple(SCRIPTS))] = ()
+    script: Annotated[tuple[str, ...], _one_of(tuple(SCRIPTS), UNREAD)] = ()
     zone: Annotated[tuple[str, ...], _check_with(Zone.parse)] = ()
     height: Range = None
     """Height of the line, in pixels or as a share of the picture's height."""

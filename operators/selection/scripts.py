@@ -14,8 +14,15 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 }
 """The first words of the Unicode names of each script's letters.
 
-The recogniser knows no other script: of Arabic, Cyrillic or Hangul it reads nothing, or letters
-that look alike.
+The recogniser has letters of no other script.
+"""
+UNREAD = tuple(
+    "arabic armenian bengali cyrillic devanagari ethiopic georgian gujarati gurmukhi hangul hebrew kannada khmer lao malayalam "
+    "myanmar sinhala tamil telugu thai tibetan".split()
+)
+"""Scripts that a user may ask for, and of which the recogniser has no letter.
+
+It reads nothing there, or a few letters of another script that look alike.
 """
 LEAST_GREEK = 0.25
 """Share of Greek letters in a word from which its Latin ones are Greek letters that look alike."""

@@ -26,6 +26,8 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         (["erase", "photos", "s3://b/out"], "source photos: a cluster needs a URL, or an absolute path"),
         (["erase", "s3://b/in", "cleaned"], "dest cleaned: a cluster needs a URL, or an absolute path"),
         (["inpaint", "s3://b/in", "s3://b/out", "--masks", "masks"], "masks masks: a cluster needs a URL"),
+        (["erase", "s3://b/in", "s3://b/out", "--regions", "boxes.json"], "regions boxes.json: a cluster needs a URL"),
+        (["erase", "s3://b/in", "s3://b/out", "--mark", "marks"], "mark marks: a cluster needs a URL"),
         (["models", "list"], "'models' cannot be submitted"),
         (["plan", "s3://b/in", "--images", "5"], "'plan' cannot be submitted"),
         (["--image", "x", "erase", "s3://b/in", "s3://b/out"], "--image and --base require --kubernetes"),

@@ -11,7 +11,8 @@ from operators.selection.rule_file import Options, read_rules
 
 WRONG_OPTIONS = {
     "an unknown kind": (Options(kind=("text,logo",)), "--kind text,logo: there is no 'logo'"),
-    "a script that nobody reads": (Options(script=("arabic",)), "--script arabic: there is no 'arabic'"),
+    "a script that nobody reads": (Options(script=("arabic",)), "--script arabic: the recogniser has no letters of 'arabic'"),
+    "a script that nobody knows": (Options(script=("klingon",)), "--script klingon: there is no 'klingon'"),
     "a wrong expression": (Options(keep=("(",)), "--keep (: '(' is no regular expression"),
     "a zone outside": (Options(zone=("top:120%x10",)), "--zone top:120%x10: 'top:120%x10' reaches outside the picture"),
     "a zone that is none": (Options(not_zone=("attic:1x1",)), "--not-zone attic:1x1: 'attic' is no place"),
@@ -28,6 +29,10 @@ WRONG_FILES = {
     "an unknown kind": (
         "sources: [{path: a, rules: [{keep: {kind: logo}}]}]",
         "sources.0.rules.0.keep.kind: there is no 'logo'",
+    ),
+    "a script that nobody reads": (
+        "rules: [{erase: {script: [latin, thai]}}]",
+        "rules.0.erase.script: the recogniser has no letters of 'thai'",
     ),
 }
 
