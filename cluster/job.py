@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,12 +105,13 @@ def follow(job: str, show: Callable[[str], None], note: Callable[[str], None]) -
     to `note`. Raises JobError if the server does not know the job, or does not answer for
     RECONNECT_SECONDS.
     """
+    shown = WithoutPreamble(show)
     characters_shown, lost_since, pause = 0, 0.0, 1.0
 
     def show_rest(log: str, position: int) -> None:
         nonlocal characters_shown
         if position + len(log) > characters_shown:
-            show(log[max(0, characters_shown - position) :])
+            shown(log[max(0, characters_shown - position) :])
             characters_shown = position + len(log)
 
     while True:
@@ -120,6 +122,7 @@ def follow(job: str, show: Callable[[str], None], note: Callable[[str], None]) -
             details = client.get_job_info(job)
             if details.status.is_terminal():
                 show_rest(client.get_job_logs(job), 0)
+                shown.end()
                 return _job_end(details)
             lost_since = 0.0
             if characters_shown > before:
@@ -134,6 +137,32 @@ def follow(job: str, show: Callable[[str], None], note: Callable[[str], None]) -
                 raise JobError(f"no answer for {RECONNECT_SECONDS:g} s: {_one_line(error)}") from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+PREAMBLE = re.compile(r"[-0-9]+ [:,0-9]+\s+INFO job_manager\.py:\d+ -- |Running entrypoint for job ")
+"""How the lines begin that Ray writes at the start of a job's log."""
+
+
+class WithoutPreamble:
+    """Shows a log that comes in pieces, without the lines that Ray writes before the command."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show, self._begun, self._held = show, False, ""
+
+    def __call__(self, text: str) -> None:
+        """Show the next piece of the log; what may still be a line of Ray's is held back."""
+        self._held += text
+        while not self._begun and "\n" in self._held:
+            self._begun = PREAMBLE.match(self._held) is None
+            self._held = self._held if self._begun else self._held.partition("\n")[2]
+        if self._begun:
+            self.end()
+
+    def end(self) -> None:
+        """Show what is held back."""
+        if self._held:
+            self._show(self._held)
+        self._held = ""
 
 
 async def _tail(client: Any, job: str, show_rest: Callable[[str, int], None]) -> None:

@@ -13,6 +13,7 @@ from flows.flow import FlowError
 from operators.rows.failure import RunError
 
 INTERRUPTED = "error: interrupted: run the same command again to continue where this run stopped"
+OWN_PACKAGES = ("cleanplate", "cluster", "flows", "operators")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -29,6 +30,8 @@ def one_line_errors() -> Iterator[None]:
         errors.print(f"error: {code}: {error}", markup=False)
         raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+            raise  # no extra of this project has it
         errors.print(f"error: package_missing: {error.name}; install cleanplate[evaluation]", markup=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

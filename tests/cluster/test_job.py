@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.job import fingerprint
+from cluster.job import WithoutPreamble, fingerprint
 from operators.ledger import ledger
 from tests.cluster.conftest import BIN, ROOT, Head
 
@@ -237,6 +237,29 @@ def test_an_unreachable_server_is_one_line(job_server: Head, tmp_path: Path) -> 
     assert result.code == 3
     assert result.err.startswith("error: job_server: ")
     assert result.err.count("\n") == 1
+
+
+def test_the_lines_that_ray_writes_before_the_command_are_not_shown() -> None:
+    shown: list[str] = []
+    show = WithoutPreamble(shown.append)
+    log = (
+        "2026-11-29 17:26:01,009\tINFO job_manager.py:581 -- Runtime env is setting up.\n"
+        "Running entrypoint for job cleanplate-1: python -m flows.cli erase in out\n"
+        "0 of 6 images (0%)\n"
+        "Running entrypoint for job is what this line says\n6 images"
+    )
+    for start in range(0, len(log), 7):
+        show(log[start : start + 7])
+    show.end()
+    assert "".join(shown) == "0 of 6 images (0%)\nRunning entrypoint for job is what this line says\n6 images"
+
+
+def test_a_single_line_of_a_command_that_died_is_shown() -> None:
+    shown: list[str] = []
+    show = WithoutPreamble(shown.append)
+    show("Segmentation fault")
+    show.end()
+    assert shown == ["Segmentation fault"]
 
 
 def test_a_fingerprint_depends_on_the_command_line() -> None:

@@ -62,6 +62,14 @@ def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
     assert again["metadata"]["name"] == job["metadata"]["name"]
 
 
+def test_a_ray_job_cannot_include_rules_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rules.yaml").write_text("otherwise: keep\n")
+    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--rules", "rules.yaml"])
+    assert answer.exit_code == 2
+    assert "rules.yaml: a RayJob cannot include files of this machine" in answer.output
+
+
 def test_a_ray_job_cannot_include_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("name: mine\nplacement: fused\nstages: {}\n")
