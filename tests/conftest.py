@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.ray",
     "tests.fixtures.models",
     "tests.fixtures.chromium",
+    "tests.fixtures.reviewed_run",
 ]
 
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -14,11 +14,12 @@ from flows.cli.errors import errors, one_line_errors
 from flows.cli.options import Limit, Model, Preset, Seed, Source
 from flows.evaluation import suite as suites
 from flows.evaluation.default_suite import default_folder, default_suite
+from flows.evaluation.records import EvaluatedFill
 from flows.ladder import PRESETS, rungs_of
 from operators.decisions import gate
 from operators.models.registry import resolve
 from operators.rows.counted import counted
-from operators.rows.failure import RunError
+from operators.rows.failure import Failure, RunError
 from operators.storage.files import check_scheme
 
 Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
@@ -103,6 +104,10 @@ def calibrate_gate(
     check_promise: Annotated[
         bool, typer.Option("--check-promise", help="Also measure the set promise, and say whether each promise holds there.")
     ] = False,
+    reviewed: Annotated[
+        list[str] | None,
+        typer.Option(help="Run whose edits people have reviewed: their decisions are labels too. Repeat it for several."),
+    ] = None,
     workers: Processes = None,
 ) -> None:
     """Fit the thresholds of `verify` to fills whose truth is known, and say what they promise.
@@ -119,8 +124,9 @@ def calibrate_gate(
         chosen = tuple(dict.fromkeys(rungs or [step.model for steps in PRESETS.values() for step in steps]))
         for name in chosen:
             resolve(name)
+        people = _labels_of(reviewed or ())
         try:
-            content = calibrate(loaded_suite, chosen, processes, target=target)
+            content = calibrate(loaded_suite, chosen, processes, target=target, people=people)
         except ValueError as error:
             raise RunError("suite_invalid", str(error)) from None
         write_calibration(content, out)
@@ -147,6 +153,24 @@ def calibrate_gate(
         print(out)
         if out.resolve() != gate.PATH.resolve():
             print(f"verify does not read this file; with --out {gate.PATH} the next calibration takes effect")
+
+
+def _labels_of(runs: Sequence[str]) -> list[EvaluatedFill]:
+    """The fills of some runs that people have decided about; says how many there are."""
+    from flows.evaluation.reviewed import reviewed_fills
+
+    fills: list[EvaluatedFill] = []
+    for dest in runs:
+        try:
+            found = reviewed_fills(dest)
+        except Failure as failure:
+            raise RunError(failure.code, failure.message, exit_code=3) from failure
+        for path, failure_of_picture in found.failures:
+            errors.print(f"{path}: {failure_of_picture}", markup=False)
+        unclear = f", {found.unclear:,} of which nobody said which region is bad" if found.unclear else ""
+        print(f"{dest}: people decided about {len(found.fills):,} fills, {found.bad:,} bad{unclear}")
+        fills += found.fills
+    return fills
 
 
 def compare_evaluations(

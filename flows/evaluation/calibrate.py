@@ -49,7 +49,14 @@ def is_bad(fill: EvaluatedFill, bound: float = BAD) -> bool:
     return error is None or not error <= bound
 
 
-def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float = BAD, target: float = TARGET) -> Calibration:
+def calibrate(
+    suite: Suite,
+    rungs: Sequence[str],
+    processes: int,
+    bound: float = BAD,
+    target: float = TARGET,
+    people: Sequence[EvaluatedFill] = (),
+) -> Calibration:
     """The content of a calibration file: a model and a threshold per rung, from the set `tune`,
     and how well they judge the set `report`.
 
@@ -57,13 +64,15 @@ def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float =
     be bad. Below it, it is as high as it can be with at most the share `target` of bad fills among
     those that the limits of `verify` and the gate accept; see `choose_threshold`. It is chosen for
     predictions of models that have not seen the picture, because the model of all pictures
-    predicts its own too well. Raises ValueError if one of the sets has no region with a known
-    truth.
+    predicts its own too well. Fills that `people` have decided about count like others. Raises
+    ValueError if one of the sets has no region with a known truth.
     """
     fills = _fills_of(suite, SETS, rungs, processes)
     if any(all(fill["set"] != name for fill in fills) for name in SETS):
         raise ValueError(f"suite {suite.name} has no regions with a known truth in one of its sets")
-    return {
+    decided = [fill for fill in people if fill["rung"] in rungs]
+    fills += decided
+    content: Calibration = {
         "suite": suite.name,
         "suite_checksum": suite.checksum,
         "date": time.strftime("%Y-%m-%d"),
@@ -72,6 +81,9 @@ def calibrate(suite: Suite, rungs: Sequence[str], processes: int, bound: float =
         "inputs": input_statistics(fills),
         "rungs": {rung: _calibrate_rung([fill for fill in fills if fill["rung"] == rung], bound, target) for rung in rungs},
     }
+    if decided:
+        content["reviewed"] = {"fills": len(decided), "bad": sum(is_bad(fill, bound) for fill in decided)}
+    return content
 
 
 def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float) -> RungCalibration:

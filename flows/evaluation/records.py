@@ -172,6 +172,8 @@ class Calibration(TypedDict):
     bad_error: float
     target: float
     """The share of bad fills among the accepted ones, 0..1, that thresholds are chosen for."""
+    reviewed: NotRequired[dict[str, int]]
+    """How many `fills` people have decided about, and the `bad` ones among them."""
     inputs: dict[str, list[float]]
     """Figure to the 1st, 50th and 99th percentile of the regions."""
     rungs: dict[str, RungCalibration]

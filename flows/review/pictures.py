@@ -167,6 +167,11 @@ class Pictures:
         return cast(JsonObject, row)
 
 
+def bucket_of(row: Mapping[str, Any]) -> str:
+    """The bucket of a ledger's row: the user's column of that name, else the first folder."""
+    return _first_folder(row["path"]) if row.get(BUCKET) is None else str(row[BUCKET])
+
+
 def _first_folder(path: str) -> str:
     folder, separator, _ = path.partition("/")
     return folder if separator else "."

@@ -7,15 +7,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from font_roboto import RobotoBold
-from PIL import Image
-from skimage import data
 
 from flows.evaluation.calibrate import (
     BAD,
@@ -30,35 +27,12 @@ from flows.evaluation.calibrate import (
     without_nan,
     write_calibration,
 )
-from flows.evaluation.draw_text import Caption, draw, polygon_around
-from flows.evaluation.suite import Entry, Suite, load
+from flows.evaluation.suite import Suite
 from operators.decisions.gate import Model, calibration, features
 from operators.decisions.risk import clopper_pearson_upper
 from operators.metrics.fills import measure_fill
 
 Content = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    """Two pictures to tune on, one easy and one hard, one to report on, and one for the promise."""
-    folder = tmp_path_factory.mktemp("suite")
-    entries = []
-    for part in ("images", "truth"):
-        (folder / part).mkdir()
-    pictures = {
-        "easy": ("tune", np.full((110, 200, 3), 200, np.uint8)),
-        "hard": ("tune", np.ascontiguousarray(data.coffee()[150:260, 200:400])),
-        "seen": ("report", np.ascontiguousarray(data.astronaut()[60:170, 20:220])),
-        "last": ("promise", np.full((110, 200, 3), 180, np.uint8)),
-    }
-    for name, (chosen, clean) in pictures.items():
-        picture, coverage = draw(clean, Caption("SALE 20", RobotoBold, 32, colour=(255, 30, 30)))
-        Image.fromarray(picture).save(folder / "images" / f"{name}.png")
-        Image.fromarray(clean).save(folder / "truth" / f"{name}.png")
-        entries.append(asdict(Entry(f"{name}.png", chosen, name, "", [polygon_around(coverage)])))
-    (folder / "suite.json").write_text(json.dumps({"name": "mine", "entries": entries}))
-    return load(folder)
 
 
 @pytest.fixture(scope="module")

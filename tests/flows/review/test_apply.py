@@ -24,7 +24,7 @@ from operators.ledger.decisions import Decision, DecisionLog, masks_folder
 from operators.rows.failure import RunError
 from operators.storage import files as storage
 from tests.fixtures.cli import Invoke
-from tests.flows.review.conftest import PICTURES, FinishedRun
+from tests.fixtures.reviewed_run import PICTURES, FinishedRun
 
 A, B, C, D = PICTURES
 

@@ -13,7 +13,8 @@ from PIL import Image
 from flows.review.apply import apply_decisions
 from operators.ledger.decisions import read_decisions
 from tests.fixtures.chromium import Browse
-from tests.flows.review.conftest import FinishedRun, Serve
+from tests.fixtures.reviewed_run import FinishedRun
+from tests.flows.review.conftest import Serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,8 @@ from flows.review.pictures import Filter, Pictures
 from flows.review.server import MOST_BYTES, application
 from operators.ledger.decisions import read_decisions
 from tests.fixtures.cli import Invoke
-from tests.flows.review.conftest import PICTURES, FinishedRun, Serve
+from tests.fixtures.reviewed_run import PICTURES, FinishedRun
+from tests.flows.review.conftest import Serve
 
 A, B, C, D = PICTURES
 ANA = {"x-seat": "1", "x-reviewer": "ana", "content-type": "application/json"}
