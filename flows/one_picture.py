@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike, fspath
@@ -130,7 +130,7 @@ class Edit:
         storage.write(fspath(path), self.data)
 
 
-class _Worker:
+class OpenFlow:
     """An open flow in this process, without its reading and writing operators."""
 
     def __init__(self, flow: Flow) -> None:
@@ -140,8 +140,8 @@ class _Worker:
         with _LOCK, one_thread():
             self._chain.open()
 
-    def row(self, data: bytes, finds: bool = False) -> Row:
-        """The finished row of a file's bytes."""
+    def row(self, data: bytes, finds: bool = False, own: Mapping[str, Any] | None = None) -> Row:
+        """The finished row of a file's bytes; `own` are columns such as those of a manifest."""
         columns: dict[str, Any] = {
             "image_id": [""],
             "uri": [MASK_NAME],
@@ -151,8 +151,11 @@ class _Worker:
             "bytes": pa.array([data], pa.large_binary()),
             "source_sha256": [hashlib.sha256(data).hexdigest()],
         }
+        source = complete_rows(pa.table(columns))
+        for name, value in (own or {}).items():
+            source = source.append_column(name, pa.array([value]))
         with _LOCK, one_thread():
-            table = self._chain.apply(complete_rows(pa.table(columns)))
+            table = self._chain.apply(source)
         if finds:
             table = derive(table, "find", ("verdict", "reasons", "texts"), decide_verdict)
         (row,) = row_views(table)
@@ -176,14 +179,14 @@ class Eraser:
         detector: str = "",
     ) -> None:
         fills = Fills(rungs_of(preset, model), seed, prompt, accept=accept)
-        self._worker = _Worker(erase_text(fills, detector=detector))
+        self._worker = OpenFlow(erase_text(fills, detector=detector))
 
     def erase(self, image: Picture) -> Edit:
         """Erase the text of one picture.
 
         Raises Failure if the picture cannot be read, and TypeError for what is not a picture.
         """
-        return _edit(image, self._worker)
+        return edit_picture(image, self._worker)
 
 
 def erase(image: Picture, preset: str = "balanced", model: str | None = None, **options: Any) -> Edit:
@@ -211,7 +214,7 @@ def inpaint(
     with temporary_folder("cleanplate-mask-") as folder:
         (folder / MASK_NAME).write_bytes(data)
         fills = Fills(rungs_of(preset, model), seed, prompt, accept=accept)
-        edit = _edit(image, _Worker(inpaint_masks(str(folder), fills)))
+        edit = edit_picture(image, OpenFlow(inpaint_masks(str(folder), fills)))
     if edit.failure is not None and edit.failure.code.startswith("mask_"):
         raise edit.failure
     return edit
@@ -225,7 +228,7 @@ def enlarge(image: Picture, scale: int = 4, model: str = Routing.model) -> Edit:
     if scale not in SCALES:
         raise RunError("option_invalid", f"scale {scale}: choose from {', '.join(map(str, SCALES))}")
     find_upscaler(model, float(scale))
-    return _edit(image, _Worker(enlarge_pictures(float(scale), routing=Routing(model))))
+    return edit_picture(image, OpenFlow(enlarge_pictures(float(scale), routing=Routing(model))))
 
 
 def find(image: Picture, *, read: bool = False, detector: str = "") -> Edit:
@@ -233,12 +236,17 @@ def find(image: Picture, *, read: bool = False, detector: str = "") -> Edit:
 
     Raises Failure if the picture cannot be read.
     """
-    return _edit(image, _Worker(look_for_text(read, detector=detector)), finds=True)
+    return edit_picture(image, OpenFlow(look_for_text(read, detector=detector)), finds=True)
 
 
-def _edit(image: Any, worker: _Worker, finds: bool = False) -> Edit:
+def edit_picture(image: Any, worker: OpenFlow, finds: bool = False, own: Mapping[str, Any] | None = None) -> Edit:
+    """What becomes of one picture in an open flow, which only looks if `finds` is true.
+
+    `own` are columns such as those of a manifest. Raises Failure if the picture cannot be read,
+    and TypeError for what is not a picture.
+    """
     source = _file_of(image)
-    row = worker.row(source, finds)
+    row = worker.row(source, finds, own)
     record = row["failure"]
     failure = None if record is None else Failure(record["code"], record["message"])
     if failure is not None and CODES[failure.code].verdict == FAILED:

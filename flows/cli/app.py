@@ -19,6 +19,7 @@ from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.preview import preview
 from flows.cli.review import apply, review
+from flows.cli.serve import serve
 from flows.cli.submit import submit
 
 WRONG_USE = 2
@@ -48,6 +49,7 @@ app.command("calibrate")(calibrate_gate)
 app.command("compare")(compare_evaluations)
 app.command("audit")(audit_boundaries)
 app.command("plan")(plan)
+app.command("serve")(serve)
 app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 app.add_typer(models, name="models")
 

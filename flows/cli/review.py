@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import ipaddress
 import secrets
 import socket
 from contextlib import suppress
@@ -14,6 +13,7 @@ import typer
 from rich.progress import Progress
 
 from flows.cli.errors import errors, one_line_errors
+from flows.cli.listening import is_own, listen
 from flows.cli.options import SigningOptions, with_options
 from operators.decisions.acceptance_sampling import TARGET
 from operators.ledger.lease import Lease
@@ -72,34 +72,17 @@ def _review(dest: str, host: str, port: int, sampling: tuple[float, int | None] 
         if not set(pictures.facets["verdict"]) - {"found", "nothing_found", "failed"}:
             raise RunError("nothing_to_review", f"{dest} has no delivered pictures")
         desk = Desk(dest, open_sample(dest, pictures, *sampling) if sampling else read_sample(dest), pictures)
-        listening = _listen(host, port)
+        listening = listen(host, port)
         port = listening.getsockname()[1]
-        token = "" if _is_own(host) else secrets.token_urlsafe(24)
-        hosts = ["localhost", "127.0.0.1", "[::1]", host] if _is_own(host) else ["*"]
+        token = "" if is_own(host) else secrets.token_urlsafe(24)
+        hosts = ["localhost", "127.0.0.1", "[::1]", host] if is_own(host) else ["*"]
         who = f"who={quote(_user())}"
-        shown = "localhost" if _is_own(host) else socket.gethostname() if host in ("0.0.0.0", "::") else host
+        shown = "localhost" if is_own(host) else socket.gethostname() if host in ("0.0.0.0", "::") else host
         address = f"http://{shown}:{port}/?{f'token={token}&' if token else ''}{who}{'&sampled=1' if sampling else ''}"
         print(f"{counted(len(pictures), 'picture')} | {address} | Ctrl-C ends it", flush=True)
         server = uvicorn.Server(uvicorn.Config(application(desk, hosts, token), log_level="error", timeout_graceful_shutdown=5))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise RunError(
-            "address_unusable", f"{host}, port {port}: {error.strerror or error}; --port 0 takes a free one"
-        ) from None
-
-
-def _is_own(host: str) -> bool:
-    """Whether an address can only be reached from this machine."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _user() -> str:

@@ -1,0 +1,61 @@
+"""`cleanplate serve`: a service over HTTP, with a page for one picture or several."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from cluster.profile import cores
+from flows.cli.errors import one_line_errors
+from flows.cli.listening import is_own, listen
+from operators.pictures.codec import Limits
+from operators.rows.failure import RunError
+
+TOKEN_VARIABLE = "CLEANPLATE_TOKEN"
+Many = list[str] | None
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help=f"Address to listen at; another than this machine's own needs {TOKEN_VARIABLE} to be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8766,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Pictures worked at the same time, each in a process. The default is one a core.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait; further ones get the status 429.")] = 32,
+    rate: Annotated[int, typer.Option(min=0, help="Requests a minute from one address; 0 sets no limit.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, help="Most seconds of work on one picture; then it is rolled back.")] = 120,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 40_000_000,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Refuse files with more bytes.")] = 32 * 1024 * 1024,
+    allow: Annotated[
+        Many,
+        typer.Option(help="Place from which pictures may be fetched by URL, such as https://host/photos. May be repeated."),
+    ] = None,
+    model: Annotated[
+        Many, typer.Option(help="Model that requests may name beside the shipped ones: alias, folder or URL. May be repeated.")
+    ] = None,
+) -> None:
+    """Serve erase, inpaint, enlarge and find over HTTP, and a page to do it with one click."""
+    with one_line_errors():
+        try:
+            import uvicorn
+
+            from flows.serve.app import Settings, application
+            from flows.serve.pool import ProcessPool
+        except ModuleNotFoundError as error:
+            raise RunError("package_missing", f"{error.name}; install cleanplate[serve]") from None
+        token = os.environ.get(TOKEN_VARIABLE, "")
+        if not is_own(host) and not token:
+            raise RunError("option_invalid", f"--host {host} can be reached by others: set {TOKEN_VARIABLE}")
+        limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
+        settings = Settings(limits, queue, rate, token, tuple(allow or ()), tuple(model or ()))
+        listening = listen(host, port)
+        print(f"http://{host}:{listening.getsockname()[1]}/ | Ctrl-C ends it", flush=True)
+        app = application(settings, ProcessPool(workers or cores(), seconds, limits))
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30, server_header=False)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])

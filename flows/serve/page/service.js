@@ -1,0 +1,25 @@
+// Requests to the service. A full queue or a limit on the rate is waited for.
+
+const MOST_WAITS = 20;
+let token = "";
+
+export class Refused extends Error {
+  constructor(status, code, message) { super(message); this.status = status; this.code = code; }
+}
+
+export function setToken(value) { token = value; }
+
+/** Send a form; the answer is a Response that is fine. */
+export async function ask(path, form, accept) {
+  for (let wait = 0; ; wait++) {
+    const headers = { Accept: accept, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch(path, { method: "POST", body: form, headers });
+    if (answer.ok) return answer;
+    if (answer.status === 429 && wait < MOST_WAITS) {
+      await new Promise(done => setTimeout(done, 1000 * Number(answer.headers.get("Retry-After") || 1)));
+      continue;
+    }
+    const { error } = await answer.json().catch(() => ({ error: { code: "answer_unreadable", message: answer.statusText } }));
+    throw new Refused(answer.status, error.code, error.message);
+  }
+}
