@@ -71,7 +71,7 @@ def started(*options: object, environment: dict[str, str] | None = None) -> Iter
         assert process.stdout is not None
         url = re.match(r"(http://[^/]+)/", process.stdout.readline())[1]  # type: ignore[index]
         for _ in range(600):
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                 if requests.get(f"{url}/readyz", timeout=5).ok:
                     break
             time.sleep(0.1)

@@ -6,6 +6,7 @@ import base64
 import collections
 import io
 import struct
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -143,12 +144,14 @@ def test_only_the_token_opens_and_a_lost_worker_rolls_back(erased: Erased) -> No
             assert code(requests.post(f"{running.url}/v1/erase", erased.source, headers=headers)) == (401, "token_wrong")
         session = requests.Session()
         session.headers["Authorization"] = "Bearer right"
+        busy = io.BytesIO()
+        Image.effect_noise((400, 400), 90).convert("RGB").save(busy, "PNG")
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(session.post, f"{running.url}/v1/enlarge", erased.source, params={"scale": 4})
+            asked = pool.submit(session.post, f"{running.url}/v1/enlarge", busy.getvalue(), params={"scale": 4})
             for child in _workers(running.process.pid):
                 child.kill()
             answer = asked.result()
-        assert answer.content == erased.source and answer.headers["X-Cleanplate-Failure"] == "worker_crashed"
+        assert answer.content == busy.getvalue() and answer.headers["X-Cleanplate-Failure"] == "worker_crashed"
         assert session.post(f"{running.url}/v1/erase", erased.source).content == erased.result
 
 
@@ -157,8 +160,9 @@ def _workers(server: int) -> list[psutil.Process]:
     children = psutil.Process(server).children()
     workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
     before = {worker.pid: sum(worker.cpu_times()[:2]) for worker in workers}
-    while all(sum(worker.cpu_times()[:2]) < before[worker.pid] + 0.1 for worker in workers):
-        pass
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends and all(sum(worker.cpu_times()[:2]) < before[worker.pid] + 0.1 for worker in workers):
+        time.sleep(0.02)
     return workers
 
 
