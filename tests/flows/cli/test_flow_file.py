@@ -106,8 +106,7 @@ def own_flow(
     pictures.written(pictures.plain(1, (480, 64)), "SECRET", 40).save(folder / "in" / "secret.png")
     pictures.strip(2).save(folder / "in" / "plain.png")
     (folder / "in" / "empty.png").write_bytes(b"")
-    frames = [pictures.strip(number) for number in (1, 2)]
-    frames[0].save(folder / "in" / "moving.gif", save_all=True, append_images=frames[1:])
+    pictures.strip(1).convert("F").save(folder / "in" / "floats.tif")
     (folder / "my_flows.py").write_text(BLACK_OUT)
     ended = cleanplate("run", "my_flows.py:flow", "in", "out", "--workers", "1", cwd=folder)
     assert ended.code == 0 and "error" not in ended.err
@@ -117,8 +116,8 @@ def own_flow(
 
 def test_a_flow_of_ones_own_runs_from_its_file(own_flow: tuple[Path, dict[str, dict[str, object]], str]) -> None:
     folder, rows, out = own_flow
-    assert set(rows) == {"secret.png", "plain.png", "empty.png", "moving.gif"}
-    assert out.startswith("4 images, 1 edited, 1 untouched, 1 skipped, 1 failed | animated 1, file_empty 1 | ")
+    assert set(rows) == {"secret.png", "plain.png", "empty.png", "floats.tif"}
+    assert out.startswith("4 images, 1 edited, 1 untouched, 1 skipped, 1 failed | file_empty 1, mode_unsupported 1 | ")
     assert len(out.splitlines()) == 1
     assert [entry["operator"] for entry in json.loads((folder / "out" / "run.json").read_text())["settings"]] == [
         *("fetch", "detect", "blackout", "write"),
@@ -155,7 +154,7 @@ def test_what_a_users_flow_does_not_edit_is_delivered_byte_for_byte(
     own_flow: tuple[Path, dict[str, dict[str, object]], str],
 ) -> None:
     folder, rows, _ = own_flow
-    for name, verdict in (("plain.png", "untouched"), ("moving.gif", "skipped")):
+    for name, verdict in (("plain.png", "untouched"), ("floats.tif", "skipped")):
         assert rows[name]["verdict"] == verdict
         assert (folder / "out" / "images" / name).read_bytes() == (folder / "in" / name).read_bytes()
         assert rows[name]["output_sha256"] == hashlib.sha256((folder / "in" / name).read_bytes()).hexdigest()
