@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from operators.pictures.formats.header import open_image
 
 TEMPLATES = Path(__file__).parent / "templates"
+LOOK = Path(__file__).parents[1] / "web" / "static" / "look.css"
+"""The look that all pages share; a report has it inside, because it is one file."""
 
 
 def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
@@ -25,6 +27,7 @@ def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None 
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= filters or {}
+    environment.globals["look"] = LOOK.read_text
     return environment.get_template(template).render(**values)
 
 

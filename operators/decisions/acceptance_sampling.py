@@ -182,6 +182,7 @@ def state(
             return bad_ones / population if population else 0.0
         return min(1.0, excess * clopper_pearson_upper(bad_ones, looked_at, confidence))
 
+    whatever_comes = bound(bad + draws - decided, draws)
     return Statement(
         population=population,
         draws=draws,
@@ -189,8 +190,9 @@ def state(
         bad=bad,
         target=target,
         confidence=confidence,
-        at_most=bound(bad, decided),
-        whatever_comes=bound(bad + draws - decided, draws),
+        # If every edit is drawn, the second bound is no estimate; the first one cannot exceed it.
+        at_most=min(bound(bad, decided), whatever_comes) if census else bound(bad, decided),
+        whatever_comes=whatever_comes,
         reachable=bound(bad, draws) < target,
         buckets=tuple(
             _bucket(stratum, *outcomes.get(stratum.bucket, (0, 0)), target, confidence, len(strata)) for stratum in strata

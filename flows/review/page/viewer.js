@@ -69,12 +69,7 @@ export function createViewer({ rungs, say, onDecided, onMove, next }) {
   function draw() {
     slider.stage.querySelectorAll("svg, .channel").forEach(each => each.remove());
     const { width, height } = slider.size;
-    if (CHANNELS[channel]) {
-      const veil = element("div", { className: "channel" });
-      const address = `${url(`masks/${CHANNELS[channel]}`)}${region === null ? "" : `&region=${region}`}`;
-      veil.style.maskImage = `url("${address}")`;
-      slider.stage.append(veil);
-    }
+    if (CHANNELS[channel]) veil(CHANNELS[channel]);
     if (!outlines) return;
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("viewBox", `-0.5 -0.5 ${width} ${height}`); svg.setAttribute("aria-hidden", "true");
@@ -85,6 +80,20 @@ export function createViewer({ rungs, say, onDecided, onMove, next }) {
       svg.append(polygon);
     }
     slider.stage.append(svg);
+  }
+
+  /** Lay a channel of the mask over the picture, as soon as the server has made it. */
+  async function veil(name) {
+    const address = `${url(`masks/${name}`)}${region === null ? "" : `&region=${region}`}`, mask = new Image();
+    mask.src = address;
+    say(`making the mask channel ${name} ...`);
+    try { await mask.decode(); } catch { say("the run's mask cannot be made here"); return; }
+    if (!picture || CHANNELS[channel] !== name || !address.startsWith(url(`masks/${name}`))) return;
+    say(`mask channel ${name}`);
+    slider.stage.querySelectorAll(".channel").forEach(each => each.remove());
+    const laid = element("div", { className: "channel" });
+    laid.style.maskImage = `url("${address}")`;
+    slider.stage.append(laid);
   }
 
   function choose(number) {
@@ -130,7 +139,7 @@ export function createViewer({ rungs, say, onDecided, onMove, next }) {
     "[": () => step(-1), "]": () => step(1), n: () => onMove(1), p: () => onMove(-1), u: () => next(picture.id),
     "+": () => slider.zoomBy(1.25), "=": () => slider.zoomBy(1.25), "-": () => slider.zoomBy(0.8), 0: () => slider.fit(), 1: () => slider.zoomTo(1), 2: () => slider.zoomTo(2), 4: () => slider.zoomTo(4),
     d: () => press("difference", slider.difference()), g: () => { outlines = !outlines; press("outlines", outlines); draw(); },
-    m: () => { channel = (channel + 1) % CHANNELS.length; press("channel", channel > 0); say(channel ? `mask channel ${CHANNELS[channel]}` : ""); draw(); },
+    m: () => { channel = (channel + 1) % CHANNELS.length; press("channel", channel > 0); say(""); draw(); },
     " ": () => slider.slide(slider.cut < 50 ? 100 : 0), ArrowLeft: () => slider.slide(slider.cut - 2), ArrowRight: () => slider.slide(slider.cut + 2),
   };
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

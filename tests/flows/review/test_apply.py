@@ -188,6 +188,9 @@ def test_the_flow_of_a_run_is_built_again_exactly_and_that_of_a_stranger_is_refu
     settings = json.loads((finished.dest / "run.json").read_text())["settings"]
     again = [json.loads(json.dumps(operator.settings())) for operator in rebuild(settings)]
     assert again == settings
+    older = json.loads(json.dumps(settings))
+    del older[0]["limits"]["max_frames"]
+    assert [json.loads(json.dumps(operator.settings())) for operator in rebuild(older)] == settings
     for wrong in ({"operator": "my_own"}, {"operator": "files"}, {**settings[2], "context": 3.0, "unheard": 1}):
         with pytest.raises(RunError, match="flow_unknown"):
             rebuild([wrong])

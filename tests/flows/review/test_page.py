@@ -158,7 +158,7 @@ def test_every_view_works_by_keyboard(page: Page) -> None:
     page.press("]")
     assert page.script("return document.querySelectorAll('polygon.chosen').length") == 1
     page.press("m")
-    address = page.script("return document.querySelector('.channel').style.maskImage")
+    address = wait_for(lambda: page.script("return document.querySelector('.channel')?.style.maskImage"), "making the mask")
     assert "/masks/core?" in address
     size = page.script(
         "const image = new Image(); image.src = arguments[0];"
