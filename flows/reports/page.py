@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image, ImageOps
 
 from operators.pictures.formats.header import open_image
@@ -27,7 +28,7 @@ def render_page(template: str, filters: Mapping[str, Callable[..., Any]] | None 
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= filters or {}
-    environment.globals["look"] = LOOK.read_text
+    environment.globals["look"] = lambda: Markup(LOOK.read_text())
     return environment.get_template(template).render(**values)
 
 

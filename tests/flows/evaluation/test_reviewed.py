@@ -40,11 +40,11 @@ def test_a_decision_labels_the_fills_that_it_speaks_about(
     assert label_regions(standing(*decisions), erased) == labels
 
 
-def test_decisions_are_labels_beside_the_synthetic_truth(finished: FinishedRun, suite: Suite) -> None:
-    log = DecisionLog(str(finished.dest))
+def test_decisions_are_labels_beside_the_synthetic_truth(reviewable: FinishedRun, suite: Suite) -> None:
+    log = DecisionLog(str(reviewable.dest))
     for path, action in ((A, "accept"), (B, "accept"), (C, "reject"), (D, "accept")):
-        log.append(Decision(finished.ids()[path], path, action, "ana", verdict=finished.rows[path]["verdict"]))
-    reviewed = reviewed_fills(str(finished.dest))
+        log.append(Decision(reviewable.ids()[path], path, action, "ana", verdict=reviewable.rows[path]["verdict"]))
+    reviewed = reviewed_fills(str(reviewable.dest))
     assert (reviewed.failures, reviewed.unclear, reviewed.bad) == ([], 0, 1)
     errors = {(fill["file"], fill["region"]): fill["figures"]["visible_error"] for fill in reviewed.fills}
     assert errors == {(A, 0): ACCEPTED_ERROR, (B, 0): ACCEPTED_ERROR, (B, 1): ACCEPTED_ERROR, (C, 0): REJECTED_ERROR}
@@ -57,8 +57,8 @@ def test_decisions_are_labels_beside_the_synthetic_truth(finished: FinishedRun, 
     assert together["rungs"]["ground"]["model"]["weights"] != alone["rungs"]["ground"]["model"]["weights"]
 
 
-def test_a_run_without_decisions_is_refused(finished: FinishedRun, tmp_path: Path) -> None:
+def test_a_run_without_decisions_is_refused(reviewable: FinishedRun, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing_decided"):
-        reviewed_fills(str(finished.dest))
+        reviewed_fills(str(reviewable.dest))
     with pytest.raises(RunError, match="run_missing"):
         reviewed_fills(str(tmp_path / "empty"))

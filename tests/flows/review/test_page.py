@@ -87,15 +87,17 @@ class Page:
 
 
 @pytest.fixture
-def page(browse: Browse, serve: Serve, finished: FinishedRun) -> Page:
-    return Page(browse(f"{serve(finished.dest).url}?who=ana"))
+def page(browse: Browse, serve: Serve, reviewable: FinishedRun) -> Page:
+    return Page(browse(f"{serve(reviewable.dest).url}?who=ana"))
 
 
 def decided(run: FinishedRun) -> list[tuple[str, str, int | None, str]]:
     return [(each.path, each.action, each.region, each.who) for each in read_decisions(str(run.dest))]
 
 
-def test_a_reviewer_filters_rejects_and_redoes_with_a_brush_and_apply_delivers_that(page: Page, finished: FinishedRun) -> None:
+def test_a_reviewer_filters_rejects_and_redoes_with_a_brush_and_apply_delivers_that(
+    page: Page, reviewable: FinishedRun
+) -> None:
     assert sorted(page.paths) == ["hill/a.png", "hill/b.jpg", "sea/c.png", "sea/d.png"]
     page.set("bucket", "hill")
     assert sorted(page.paths) == ["hill/a.png", "hill/b.jpg"]
@@ -109,7 +111,7 @@ def test_a_reviewer_filters_rejects_and_redoes_with_a_brush_and_apply_delivers_t
 
     page.open("hill/a.png")
     page.press("x")
-    wait_for(lambda: decided(finished) == [("hill/a.png", "reject", None, "ana")], "rejecting by keyboard")
+    wait_for(lambda: decided(reviewable) == [("hill/a.png", "reject", None, "ana")], "rejecting by keyboard")
 
     wait_for(lambda: page.text("title") != "hill/a.png", "being handed the next picture")
     page.press("\ue00c")
@@ -127,19 +129,19 @@ def test_a_reviewer_filters_rejects_and_redoes_with_a_brush_and_apply_delivers_t
       const at = (x, y) => [stage.left - box.left + x * stage.width / 400, stage.top - box.top + y * stage.height / 240];
       send('pointerdown', ...at(300, 200)); send('pointermove', ...at(360, 200)); send('pointerup', ...at(360, 200));""")
     page.press("\ue007")
-    wait_for(lambda: len(decided(finished)) == 2, "sending the mended mask")
-    assert decided(finished)[1] == ("sea/c.png", "redo", 0, "ana")
+    wait_for(lambda: len(decided(reviewable)) == 2, "sending the mended mask")
+    assert decided(reviewable)[1] == ("sea/c.png", "redo", 0, "ana")
     assert not page.errors()
 
-    applied = apply_decisions(str(finished.dest))
+    applied = apply_decisions(str(reviewable.dest))
     assert (applied.done, applied.failures) == (2, [])
-    assert finished.delivered("hill/a.png") == finished.original("hill/a.png")
-    before, after = (np.asarray(Image.open(file / "sea/c.png")) for file in (finished.source, finished.dest / "images"))
+    assert reviewable.delivered("hill/a.png") == reviewable.original("hill/a.png")
+    before, after = (np.asarray(Image.open(file / "sea/c.png")) for file in (reviewable.source, reviewable.dest / "images"))
     changed = np.abs(before.astype(int) - after).max(axis=2) > 0
     assert changed[192:209, 295:365].any(), "what the brush has painted is filled"
     assert changed[40:80, 30:140].any(), "what the run had masked is filled again"
     assert not changed[100:180].any()
-    row = finished.rows["sea/c.png"]
+    row = reviewable.rows["sea/c.png"]
     assert [(each["state"], each["origin"]) for each in row["regions"]] == [
         ("kept", "detect"),
         ("erased", "review"),
@@ -174,9 +176,9 @@ def test_every_view_works_by_keyboard(page: Page) -> None:
 
 
 def test_two_reviewers_get_different_pictures_and_one_cannot_decide_for_the_other(
-    browse: Browse, serve: Serve, finished: FinishedRun
+    browse: Browse, serve: Serve, reviewable: FinishedRun
 ) -> None:
-    server = serve(finished.dest)
+    server = serve(reviewable.dest)
     ana, ben = (Page(browse(f"{server.url}?who={name}")) for name in ("ana", "ben"))
     ana.press("u")
     wait_for(lambda: ana.script("return document.getElementById('viewer').dataset.shown"), "handing out")
@@ -189,25 +191,25 @@ def test_two_reviewers_get_different_pictures_and_one_cannot_decide_for_the_othe
     assert ben.text("held") == "ana is looking at this picture"
     ben.press("x")
     wait_for(lambda: "ana is looking" in ben.text("said"), "refusing")
-    assert decided(finished) == []
+    assert decided(reviewable) == []
     ana.press("a")
-    wait_for(lambda: decided(finished) == [(taken, "accept", None, "ana")], "accepting")
+    wait_for(lambda: decided(reviewable) == [(taken, "accept", None, "ana")], "accepting")
 
 
-def test_a_server_that_is_killed_loses_no_decision(browse: Browse, serve: Serve, finished: FinishedRun) -> None:
-    server = serve(finished.dest)
+def test_a_server_that_is_killed_loses_no_decision(browse: Browse, serve: Serve, reviewable: FinishedRun) -> None:
+    server = serve(reviewable.dest)
     page = Page(browse(f"{server.url}?who=ana"))
     page.open("hill/a.png")
     page.press("x")
     wait_for(lambda: page.text("said").startswith("reject"), "the answer")
     server.kill()
-    assert decided(finished) == [("hill/a.png", "reject", None, "ana")]
-    again = Page(browse(f"{serve(finished.dest).url}?who=ben"))
+    assert decided(reviewable) == [("hill/a.png", "reject", None, "ana")]
+    again = Page(browse(f"{serve(reviewable.dest).url}?who=ben"))
     assert "1 rejected" in again.text("counts")
 
 
-def test_the_sample_states_what_is_proven_after_each_decision(browse: Browse, serve: Serve, finished: FinishedRun) -> None:
-    page = Page(browse(f"{serve(finished.dest, '--sample').url}?who=ana&sampled=1"))
+def test_the_sample_states_what_is_proven_after_each_decision(browse: Browse, serve: Serve, reviewable: FinishedRun) -> None:
+    page = Page(browse(f"{serve(reviewable.dest, '--sample').url}?who=ana&sampled=1"))
     assert sorted(page.paths) == ["hill/a.png", "hill/b.jpg", "sea/c.png"]
     assert "Nothing is proven yet" in page.text("proven")
     page.press("u")
@@ -220,7 +222,7 @@ def test_the_sample_states_what_is_proven_after_each_decision(browse: Browse, se
             wait_for(lambda title=title: page.text("title") != title, "handing out")
             page.shown(page.text("title"))
     assert "Of 3 edits at most 33.4 % are bad" in page.text("proven")
-    report = finished.dest / "report.html"
+    report = reviewable.dest / "report.html"
     wait_for(lambda: "at most 33.4 % are bad" in report.read_text(), "putting it into the report")
 
 
@@ -237,12 +239,12 @@ def test_the_first_screen_of_100_000_pictures_is_there_within_a_second(browse: B
     assert min(seconds) < 1.0, seconds
 
 
-def test_a_phone_shows_the_page_without_scrolling_sideways(browse: Browse, serve: Serve, finished: FinishedRun) -> None:
+def test_a_phone_shows_the_page_without_scrolling_sideways(browse: Browse, serve: Serve, reviewable: FinishedRun) -> None:
     browser = browse("about:blank", 390, 844)
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     )
-    browser.get(f"{serve(finished.dest).url}?who=ana")
+    browser.get(f"{serve(reviewable.dest).url}?who=ana")
     page = Page(browser)
     assert page.script("return document.documentElement.scrollWidth") <= 390
     page.open("hill/b.jpg")

@@ -86,8 +86,8 @@ class Client:
 
 
 @pytest.fixture
-def client(finished: FinishedRun) -> Iterator[Client]:
-    return Client(Desk(str(finished.dest), None, Pictures(str(finished.dest))))
+def client(reviewable: FinishedRun) -> Iterator[Client]:
+    return Client(Desk(str(reviewable.dest), None, Pictures(str(reviewable.dest))))
 
 
 def png(width: int = 400, height: int = 240, value: int = 255) -> str:
@@ -115,11 +115,11 @@ def test_the_page_and_what_it_loads_are_served_and_nothing_is_loaded_from_elsewh
         assert b"://" not in file.body.replace(b"http://www.w3.org/", b"")
 
 
-def test_pictures_are_filtered_by_every_field(client: Client, finished: FinishedRun) -> None:
+def test_pictures_are_filtered_by_every_field(client: Client, reviewable: FinishedRun) -> None:
     def paths(query: str) -> set[str]:
         return {each["path"] for each in client("GET", f"/api/pictures?{query}").json["pictures"]}
 
-    client.post("/api/decisions", {"picture": finished.ids()[A], "action": "reject"}, ANA)
+    client.post("/api/decisions", {"picture": reviewable.ids()[A], "action": "reject"}, ANA)
     assert paths("") == set(PICTURES)
     for query, expected in {
         "verdict=untouched": {D}, "bucket=sea": {C, D}, "kind=text": {A, B, C}, "rung=ground": {A, B, C}, "path=HILL": {A, B},
@@ -135,13 +135,13 @@ def test_pictures_are_filtered_by_every_field(client: Client, finished: Finished
         assert client("GET", f"/api/pictures?{wrong}").status == 400
 
 
-def test_pictures_before_and_after_and_their_thumbnails_are_those_of_the_run(client: Client, finished: FinishedRun) -> None:
-    picture = finished.ids()[A]
-    assert client("GET", f"/api/pictures/{picture}/before").body == finished.original(A)
-    assert client("GET", f"/api/pictures/{picture}/after").body == finished.delivered(A)
+def test_pictures_before_and_after_and_their_thumbnails_are_those_of_the_run(client: Client, reviewable: FinishedRun) -> None:
+    picture = reviewable.ids()[A]
+    assert client("GET", f"/api/pictures/{picture}/before").body == reviewable.original(A)
+    assert client("GET", f"/api/pictures/{picture}/after").body == reviewable.delivered(A)
     thumbnail = client("GET", f"/api/pictures/{picture}/thumbnail?version=1")
     assert (thumbnail.headers["content-type"], "immutable" in thumbnail.headers["cache-control"]) == ("image/jpeg", True)
-    kept = list((finished.dest / "review" / "thumbnails").rglob("*.jpg"))
+    kept = list((reviewable.dest / "review" / "thumbnails").rglob("*.jpg"))
     assert [file.read_bytes() for file in kept] == [thumbnail.body]
     os.utime(kept[0], (1, 1))
     client("GET", f"/api/pictures/{picture}/thumbnail?version=1")
@@ -151,8 +151,8 @@ def test_pictures_before_and_after_and_their_thumbnails_are_those_of_the_run(cli
     ] == [404] * 3
 
 
-def test_only_this_page_may_change_anything(client: Client, finished: FinishedRun) -> None:
-    content = {"picture": finished.ids()[A], "action": "reject"}
+def test_only_this_page_may_change_anything(client: Client, reviewable: FinishedRun) -> None:
+    content = {"picture": reviewable.ids()[A], "action": "reject"}
     assert client.post("/api/decisions", content, {**ANA, "content-type": "text/plain"}).status == 415
     assert client.post("/api/decisions", content, {"content-type": "application/json"}).status == 415
     assert client.post("/api/decisions", content, {**ANA, "host": "evil.example"}).status == 400
@@ -160,11 +160,11 @@ def test_only_this_page_may_change_anything(client: Client, finished: FinishedRu
     assert client("POST", "/api/decisions", b"[1]", ANA).status == 400
     assert client("POST", "/api/decisions", b"{", ANA).status == 400
     assert client("POST", "/api/decisions", b" " * (MOST_BYTES + 1), ANA).status == 413
-    assert read_decisions(str(finished.dest)) == []
+    assert read_decisions(str(reviewable.dest)) == []
 
 
-def test_a_server_for_others_wants_its_token(finished: FinishedRun) -> None:
-    client = Client(Desk(str(finished.dest), None, Pictures(str(finished.dest))), "secret")
+def test_a_server_for_others_wants_its_token(reviewable: FinishedRun) -> None:
+    client = Client(Desk(str(reviewable.dest), None, Pictures(str(reviewable.dest))), "secret")
     assert [client("GET", address).status for address in ("/", "/api/run", "/?token=wrong")] == [401] * 3
     opened = client("GET", "/?token=secret")
     assert opened.status == 200
@@ -183,26 +183,26 @@ def test_a_server_for_others_wants_its_token(finished: FinishedRun) -> None:
     ],
     ids=lambda wrong: " ".join(f"{name}={str(value)[:12]}" for name, value in wrong.items()),
 )  # fmt: skip
-def test_a_wrong_decision_is_refused_with_a_sentence(client: Client, finished: FinishedRun, wrong: dict[str, object]) -> None:
-    answer = client.post("/api/decisions", {"picture": finished.ids()[A], **wrong}, ANA)
+def test_a_wrong_decision_is_refused_with_a_sentence(client: Client, reviewable: FinishedRun, wrong: dict[str, object]) -> None:
+    answer = client.post("/api/decisions", {"picture": reviewable.ids()[A], **wrong}, ANA)
     assert (answer.status, bool(answer.json["error"])) == (400, True)
-    assert read_decisions(str(finished.dest)) == []
+    assert read_decisions(str(reviewable.dest)) == []
 
 
-def test_a_mask_of_another_size_lies_over_the_whole_picture(client: Client, finished: FinishedRun) -> None:
-    answer = client.post("/api/decisions", {"picture": finished.ids()[A], "action": "redo", "mask": png(200, 120)}, ANA)
+def test_a_mask_of_another_size_lies_over_the_whole_picture(client: Client, reviewable: FinishedRun) -> None:
+    answer = client.post("/api/decisions", {"picture": reviewable.ids()[A], "action": "redo", "mask": png(200, 120)}, ANA)
     assert answer.status == 200
-    with Image.open(finished.dest / "review" / "masks" / answer.json["decision"]["mask"]) as mask:
+    with Image.open(reviewable.dest / "review" / "masks" / answer.json["decision"]["mask"]) as mask:
         assert mask.size == (400, 240)
 
 
-def test_each_picture_is_handed_to_one_of_many_and_held_against_others(client: Client, finished: FinishedRun) -> None:
+def test_each_picture_is_handed_to_one_of_many_and_held_against_others(client: Client, reviewable: FinishedRun) -> None:
     def ask(seat: int) -> str | None:
         return client.desk.next(_query(), "", f"{seat}", "ana")
 
     with ThreadPoolExecutor(8) as pool:
         handed = list(pool.map(ask, range(8)))
-    assert sorted(filter(None, handed)) == sorted(finished.ids().values())
+    assert sorted(filter(None, handed)) == sorted(reviewable.ids().values())
     held = next(picture for picture in handed if picture)
     answer = client.post("/api/decisions", {"picture": held, "action": "accept"}, {**BEN, "x-seat": "99"})
     assert (answer.status, answer.json["error"]) == (409, "ana is looking at this picture")
@@ -217,14 +217,14 @@ def _query() -> Any:
     return Query(Filter())
 
 
-def test_a_server_notices_what_apply_has_carried_out(client: Client, finished: FinishedRun) -> None:
-    picture = finished.ids()[A]
+def test_a_server_notices_what_apply_has_carried_out(client: Client, reviewable: FinishedRun) -> None:
+    picture = reviewable.ids()[A]
     client.post("/api/decisions", {"picture": picture, "action": "redo", "rung": "telea"}, ANA)
     assert client("GET", "/api/pictures?status=redo").json["total"] == 1
-    apply_decisions(str(finished.dest))
+    apply_decisions(str(reviewable.dest))
     client.desk._looked = -1e9
     assert client("GET", "/api/pictures?status=redone").json["pictures"][0]["id"] == picture
-    assert client("GET", f"/api/pictures/{picture}/after").body == finished.delivered(A)
+    assert client("GET", f"/api/pictures/{picture}/after").body == reviewable.delivered(A)
     client.post("/api/decisions", {"picture": picture, "action": "accept"}, ANA)
     assert client("GET", "/api/standing").json["status"] == {
         "undecided": 3,
@@ -233,20 +233,20 @@ def test_a_server_notices_what_apply_has_carried_out(client: Client, finished: F
         "redo": 0,
         "redone": 0,
     }
-    assert apply_decisions(str(finished.dest)).done == 0
+    assert apply_decisions(str(reviewable.dest)).done == 0
 
 
 def test_a_second_server_a_busy_port_and_a_folder_without_a_run_are_refused(
-    serve: Serve, finished: FinishedRun, tmp_path: Path, invoke: Invoke
+    serve: Serve, reviewable: FinishedRun, tmp_path: Path, invoke: Invoke
 ) -> None:
-    server = serve(finished.dest)
-    code, _, err = invoke("review", str(finished.dest), "--port", "0")
+    server = serve(reviewable.dest)
+    code, _, err = invoke("review", str(reviewable.dest), "--port", "0")
     assert (code, err.startswith("error: destination_in_use: ")) == (3, True)
     code, _, err = invoke("review", str(tmp_path / "nothing"))
     assert (code, err.startswith("error: run_missing: ")) == (2, True)
-    assert invoke("review", str(finished.dest), "--size", "3")[2].startswith("error: option_invalid: --size needs --sample")
+    assert invoke("review", str(reviewable.dest), "--size", "3")[2].startswith("error: option_invalid: --size needs --sample")
     server.kill()
-    again = serve(finished.dest, "--sample", "--size", "2")
+    again = serve(reviewable.dest, "--sample", "--size", "2")
     again.kill()
-    code, _, err = invoke("review", str(finished.dest), "--sample", "--size", "3")
+    code, _, err = invoke("review", str(reviewable.dest), "--sample", "--size", "3")
     assert (code, err.startswith("error: sample_drawn: ")) == (2, True)
