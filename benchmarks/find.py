@@ -32,6 +32,7 @@ from operators.masks.geometry import Polygon
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.find_texts import find_texts
+from operators.vision.seen import judged
 from training.first_look_data import ALPHABETS, typefaces, words
 
 RESULTS = Path(__file__).parent / "results" / "find.json"
@@ -201,8 +202,8 @@ def own(confirmed: bool) -> Callable[[Pixels], list[Polygon]]:
         factor = operator.view.factor(width, height)
         texts = find_texts(rgb, width, height, factor, operator.least_score)
         if confirmed:
-            verdicts = operator.confirmation.verdicts(rgb, texts, width, height)
-            texts = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
+            seen = judged(operator.confirmation, rgb, texts, width, height)
+            texts = [one.text for one in seen if one.verdict.confirmed]
         return [text.polygon for text in texts]
 
     return find

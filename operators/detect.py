@@ -18,7 +18,7 @@ from operators.vision.close_look import FoundText
 from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View, first_look, first_look_identity
 from operators.vision.recogniser import recogniser, recogniser_identity
-from operators.vision.seen import Seen, joined
+from operators.vision.seen import Seen, joined, judged
 from operators.vision.text_confirmation import Confirmation
 from operators.vision.text_detector import check_detector, text_detector, text_detector_identity
 from operators.vision.texts_of_frames import texts_of_frames
@@ -91,8 +91,7 @@ class Detect(Operator):
             return texts_of_frames(picture, rgb, self._find, self.confirmation)
         width, height = picture.size
         texts = self._find(rgb, width, height, self.view.factor(width, height))
-        verdicts = self.confirmation.verdicts(rgb, texts, width, height)
-        return [Seen(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
+        return judged(self.confirmation, rgb, texts, width, height)
 
     def _find(self, rgb: Pixels, width: int, height: int, factor: float | None = None) -> list[FoundText]:
         factor = self.view.factor(width, height) if factor is None else factor

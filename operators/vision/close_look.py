@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -48,6 +48,10 @@ class FoundText:
     """The pixels of the picture that `probability` spans."""
     likelihood: float = 0.0
     """What the first look says of the polygon: its mean probability of text, 0..1."""
+    covered: tuple[FoundText, ...] = field(default=(), compare=False, repr=False)
+    """Smaller texts that were seen in its place, see `operators.vision.find_texts`."""
+    in_doubt: bool = False
+    """Whether it stands for a larger text that was not confirmed."""
 
     @property
     def cells(self) -> Pixels:
@@ -57,7 +61,7 @@ class FoundText:
     def moved(self, x: int, y: int) -> FoundText:
         """The same text in a picture that has more pixels to the left and above."""
         polygon, box = [[px + x, py + y] for px, py in self.polygon], replace(self.box, x=self.box.x + x, y=self.box.y + y)
-        return replace(self, polygon=polygon, box=box)
+        return replace(self, polygon=polygon, box=box, covered=tuple(text.moved(x, y) for text in self.covered))
 
 
 class ImagePyramid:

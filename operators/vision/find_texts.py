@@ -53,7 +53,7 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     for text in tiny:
         if not any(covers(text.polygon, other.polygon, SAME) for other in found if other.box.overlaps(text.box)):
             found += look_at(pyramid, _area_around(text), network, least_score)
-    return [replace(text, likelihood=likelihood(copies, text.polygon)) for text in without_repeats(found)]
+    return without_repeats([replace(text, likelihood=likelihood(copies, text.polygon)) for text in found])
 
 
 def _is_tiny(text: FoundText, area: Area) -> bool:
@@ -73,13 +73,21 @@ def _area_around(text: FoundText) -> Area:
 
 
 def without_repeats(texts: Sequence[FoundText]) -> list[FoundText]:
-    """The texts without those that a larger one covers, and without several lines seen as one."""
+    """The texts without those that a larger one covers, and without several lines seen as one.
+
+    A larger text holds those that it covers, because they take its place if it turns out to be no
+    text: an object between letters, seen from afar, may look like one large line.
+    """
     lines = [text for text in texts if not _holds_lines(text, texts)]
-    kept: list[FoundText] = []
+    kept: list[tuple[FoundText, list[FoundText]]] = []
     for text in sorted(lines, key=lambda text: -_area(text.polygon)):
-        if not any(covers(other.polygon, text.polygon, SAME) for other in kept if other.box.overlaps(text.box)):
-            kept.append(text)
-    return sorted(kept, key=lambda text: (text.box.y, text.box.x))
+        above = [held for other, held in kept if other.box.overlaps(text.box) and covers(other.polygon, text.polygon, SAME)]
+        for held in above:
+            held.append(text)
+        if not above:
+            kept.append((text, []))
+    found = [replace(text, covered=(*text.covered, *held)) if held else text for text, held in kept]
+    return sorted(found, key=lambda text: (text.box.y, text.box.x))
 
 
 def _holds_lines(text: FoundText, texts: Sequence[FoundText]) -> bool:

@@ -141,6 +141,10 @@ class Confirmation:
     """
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
+    least_different: int = 3
+    """How many different characters a text in doubt has. Rows of windows and spots are read as rows
+    of one character, and an icon as a single one.
+    """
 
     def verdicts(self, rgb: Pixels, texts: Sequence[FoundText], width: int, height: int) -> list[Verdict]:
         """One verdict for each text that was found in a width x height picture.
@@ -160,6 +164,7 @@ class Confirmation:
             Verdict(None, verdict.score)
             if verdict.reason == NOT_CONFIRMED
             and verdict.score >= self.score_beside_text
+            and not text.in_doubt
             and any(_are_neighbours(text, other) for other in confirmed)
             else verdict
             for text, verdict in zip(texts, verdicts, strict=True)
@@ -190,7 +195,7 @@ class Confirmation:
         (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
-        ratio, must_read = long / short, self.must_be_read(polygon, width, height)
+        ratio, must_read = long / short, text.in_doubt or self.must_be_read(polygon, width, height)
         best = rule()(features(text, [], ratio, share))
         if not must_read and (best >= rule().threshold or self.is_sure(text.score, ratio, share)):
             return Verdict(None, best)
@@ -200,6 +205,8 @@ class Confirmation:
             seen = features(text, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
+            if text.in_doubt and len({each.text for each in characters}) < self.least_different:
+                continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best)

@@ -20,7 +20,7 @@ from operators.pictures.picture import Picture
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels
 from operators.rows.box import Box
 from operators.vision.close_look import FoundText
-from operators.vision.seen import Seen
+from operators.vision.seen import Seen, judged
 from operators.vision.text_confirmation import Confirmation
 
 AROUND = 32
@@ -82,9 +82,8 @@ def _seen_on_pages(views: list[Pixels], find: Find, confirmation: Confirmation) 
             continue
         part = np.ascontiguousarray(view[place.y : place.y + place.height, place.x : place.x + place.width])
         texts = [text.moved(place.x, place.y) for text in find(part, place.width, place.height, None)]
-        verdicts = confirmation.verdicts(view, texts, width, height)
         kept = [one for one in before if not one.text.box.overlaps(place)]
-        result.append([*kept, *(Seen(text, verdict) for text, verdict in zip(texts, verdicts, strict=True))])
+        result.append([*kept, *judged(confirmation, view, texts, width, height)])
     return result
 
 

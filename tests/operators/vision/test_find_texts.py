@@ -80,7 +80,9 @@ def found_text(left: int, top: int, right: int, bottom: int) -> FoundText:
 
 def test_of_a_text_seen_twice_the_larger_polygon_is_kept() -> None:
     whole, part = found_text(0, 0, 99, 19), found_text(10, 2, 60, 18)
-    assert without_repeats([part, whole]) == [whole]
+    (found,) = without_repeats([part, whole])
+    assert found.polygon == whole.polygon
+    assert found.covered == (part,)
 
 
 def test_lines_that_were_also_seen_as_one_stay_lines() -> None:
