@@ -27,18 +27,6 @@ from cluster.stage_name import StageName
 INDEX_CPUS = 1.0
 """Logical CPUs of the task that reads the index, which Ray fuses with its own repartition task.
 """
-TASK_CPUS = 0.5
-"""Logical CPUs of a task that reads or writes.
-
-Each task that runs at the same time is one more process, which costs Ray's 130 MB.
-"""
-LOCAL_SPARE_CPUS = 2
-"""Logical CPUs for reading and writing on a laptop, beyond its cores."""
-WORKERS_PER_TASK = 8
-"""Workers of a laptop that one task of reading, or of writing, can keep busy.
-
-Each task moves eight images at a time.
-"""
 GPU_BATCH = 16
 """Images per call of a stage with GPUs, if its profile sets no number."""
 PROFILES = Path(__file__).parent / "profiles"
@@ -179,9 +167,9 @@ class Machines(BaseModel):
 class Profile(BaseModel):
     """How a flow is laid out on a cluster.
 
-    `fused` chains all operators between reading and writing into one kind of worker, the stage
-    `worker`. `staged` gives each operator its own pool, configured under the operator's name or
-    its family's (`inpaint` for `inpaint_telea`).
+    `fused` has one kind of worker, the stage `worker`, that does everything. `staged` gives each
+    operator its own pool, configured under the operator's name or its family's (`inpaint` for
+    `inpaint_telea`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -300,30 +288,23 @@ def cores() -> int:
 
 
 def laptop() -> Profile:
-    """The profile of this machine: one fused worker per core, and tasks that read and write.
-
-    Reading and writing mostly wait, so they get LOCAL_SPARE_CPUS logical CPUs beyond the cores.
-    """
+    """The profile of this machine: one fused worker per core."""
     workers = cores()
-    storage = Stage(cpus=TASK_CPUS, tasks=max(1, workers // WORKERS_PER_TASK))
-    stages = {"worker": Stage(cpus=1.0, pool=(workers, workers)), "default": storage}
-    return Profile(name=LAPTOP, placement="fused", local_cpus=workers + LOCAL_SPARE_CPUS, stages=stages)
+    stages = {"worker": Stage(cpus=1.0, pool=(workers, workers))}
+    return Profile(name=LAPTOP, placement="fused", local_cpus=workers + INDEX_CPUS, stages=stages)
 
 
 def fit_cluster(profile: Profile, nodes: Sequence[Node]) -> Profile:
     """The laptop's profile laid over a cluster: as many workers as its CPUs hold, at least one.
 
     Any other profile, and one with a given number of workers, stays as it is. On a cluster of
-    fewer than three CPUs each process reserves less than it does on a laptop.
+    fewer than two CPUs the worker reserves less than it does on a laptop.
     """
     if profile.name != LAPTOP or profile.local_cpus is None:
         return profile
     cpus = total(nodes, "CPU") - INDEX_CPUS
-    share = min(1.0, max(cpus / 2, 0.05))
-    tasks = max(1, int(cpus) // (WORKERS_PER_TASK + 1))
-    workers = max(1, int((cpus - 2 * tasks * TASK_CPUS * share) / share))
-    storage = Stage(cpus=TASK_CPUS * share, tasks=tasks)
-    stages = {"worker": Stage(cpus=share, pool=(1, workers)), "default": storage}
+    share = min(1.0, max(cpus, 0.05))
+    stages = {"worker": Stage(cpus=share, pool=(1, max(1, int(cpus / share))))}
     return profile.model_copy(update={"stages": stages})
 
 

@@ -14,11 +14,11 @@ from cluster.nodes import Node
 from cluster.profile import Profile
 from cluster.stage_name import StageName
 from operators.models.threads import use_one_thread
-from operators.operator import Chain, Operator
+from operators.operator import Chain, Operator, Pipeline
 from operators.rows.schema import INDEX_COLUMNS, complete_rows, is_column
 
 FUSED_STAGE = "worker"
-"""The stage of a fused profile that runs every operator that computes."""
+"""The only stage of a fused profile: each of its workers does everything."""
 
 
 class FlowError(ValueError):
@@ -70,12 +70,12 @@ class Flow:
         """The operator of each stage, with the name under which the profile knows the stage.
 
         A stage runs as one pool or one kind of task. A staged profile has one stage per operator.
-        A fused profile has one stage per storage operator, and chains the operators between two
-        of them into one stage.
+        A fused profile has a single stage. Its phases are the storage operators, and a chain of the
+        operators between two of them.
         """
         if profile.placement == "staged":
             return [(operator.name, operator) for operator in self.operators]
-        stages: list[tuple[str, Operator]] = []
+        phases: list[Operator] = []
         chained: list[Operator] = []
 
         for operator in self.operators:
@@ -83,12 +83,12 @@ class Flow:
                 chained.append(operator)
                 continue
             if chained:
-                stages.append((FUSED_STAGE, Chain(tuple(chained))))
+                phases.append(Chain(tuple(chained)))
                 chained = []
-            stages.append((operator.name, operator))
+            phases.append(operator)
         if chained:
-            stages.append((FUSED_STAGE, Chain(tuple(chained))))
-        return stages
+            phases.append(Chain(tuple(chained)))
+        return [(FUSED_STAGE, Pipeline(tuple(phases)))] if phases else []
 
     def lay_out(self, profile: Profile) -> tuple[Profile, list[str]]:
         """The profile with one stage per stage of this flow, and the names of these stages.

@@ -46,6 +46,11 @@ class Operator(ABC):
         """The operators that this one consists of: itself, or the members of a chain."""
         return (self,)
 
+    @property
+    def phases(self) -> tuple[Operator, ...]:
+        """The parts through which a whole batch passes one after the other; see `Pipeline`."""
+        return (self,)
+
     def check(self) -> None:  # noqa: B027
         """Raise the RunError that `open` would raise, without loading weights.
 
@@ -116,3 +121,41 @@ class Chain(Operator):
                 check_schema(row, operator.name)
             done.append(row)
         return pa.concat_tables(done) if done else batch
+
+
+@dataclass(frozen=True)
+class Pipeline(Operator):
+    """Several operators as one: the whole batch goes through each before the next one starts.
+
+    Storage operators so read and write several images at a time. A worker may have several
+    batches in different phases, as long as only one of them is in a phase that computes.
+    """
+
+    operators: tuple[Operator, ...] = ()
+
+    @property
+    def phases(self) -> tuple[Operator, ...]:
+        """The members of the pipeline."""
+        return self.operators
+
+    @property
+    def steps(self) -> tuple[Operator, ...]:
+        """The members, and those of the chains among them."""
+        return tuple(step for operator in self.operators for step in operator.steps)
+
+    @property
+    def name(self) -> str:
+        """The names of the members, joined by `+`."""
+        return "+".join(operator.name for operator in self.operators)
+
+    def open(self) -> None:
+        """Open every member."""
+        for operator in self.operators:
+            operator.open()
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        """Process the whole batch member by member, and check the schema after each."""
+        for operator in self.operators:
+            batch = operator.apply(add_columns(batch, operator.columns, operator.name))
+            check_schema(batch, operator.name)
+        return batch

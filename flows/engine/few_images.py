@@ -44,7 +44,7 @@ def work_few(flow: Flow, dest: str, profile: Profile, pending: Mapping[int, int]
     Raises what an operator raises for a whole batch.
     """
     rows = [row for shard in sorted(pending) if pending[shard] for row in _pending_rows(dest, shard)]
-    stages = [operator for _, operator in flow.stages(profile)]
+    stages = [phase for _, operator in flow.stages(profile) for phase in operator.phases]
     pool = profile.stage("worker").pool
     workers = min(len(rows), pool[1] if pool else cores())
     teams = [

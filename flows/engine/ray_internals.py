@@ -65,8 +65,8 @@ def stage_counts(dataset: Dataset, stages: int) -> list[StageCounts]:
 
     They follow from the rows that the preceding operator has passed on, the rows passed to tasks
     and the rows that tasks have returned. They are None if Ray does not count these, or not yet.
-    The first stage gets one row per block; the number of images in a block is estimated from the
-    blocks that it has finished.
+    The first stage gets one row per block and returns each block whole; the number of images in a
+    block is estimated from those that it has returned.
     """
     unknown = [StageCounts()] * stages
     executor: Any = getattr(dataset, "_current_executor", None)
@@ -78,9 +78,10 @@ def stage_counts(dataset: Dataset, stages: int) -> list[StageCounts]:
         for stage, (before, operator) in enumerate(zip(operators[-stages - 1 :], operators[-stages:], strict=False)):
             metrics = operator.metrics
             rows_in, rows_out = metrics.rows_inputs_of_submitted_tasks, metrics.rows_task_outputs_generated
-            images = rows_out / metrics.num_tasks_finished if stage == 0 and metrics.num_tasks_finished else 1
+            blocks_out = metrics.num_task_outputs_generated
+            images = rows_out / blocks_out if stage == 0 and blocks_out else 1
             queued = (before.metrics.row_outputs_taken - rows_in) * images
-            at_work = metrics.num_tasks_running * images if stage == 0 else rows_in - rows_out
+            at_work = (rows_in - blocks_out) * images if stage == 0 else rows_in - rows_out
             processes = operator.get_actor_info().running or None
             counts.append(StageCounts(max(0, round(queued)), max(0, round(at_work)), processes))
     except AttributeError:

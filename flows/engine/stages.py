@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 SMALLEST_CPU = 0.0001
 """The smallest share of a CPU that Ray can count."""
+BLOCKS_AT_ONCE = 3
+"""Blocks that a worker with several phases has: one is read, one is worked, one is written.
+
+A block has a bounded number of bytes, and so has what a worker reads ahead.
+"""
 
 
 def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str] = SCHEMA.names) -> Dataset:
@@ -47,9 +54,11 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str
         settings = (operator, profile.image, tuple(columns) if last else None)
         if stage.gpus and not stage.pool:
             raise ProfileError(f"stage {name!r} asks for GPUs and has no pool")
+        blocks = BLOCKS_AT_ONCE if len(operator.phases) > 1 else 1
         options: dict[str, Any] = {
             "batch_format": "pyarrow",
-            "batch_size": stage.batch_size,
+            # The first stage gets one row for each block.
+            "batch_size": 1 if stage.batch_size and position == 0 else stage.batch_size,
             "zero_copy_batch": True,
             "num_cpus": stage.cpus - (position + 1) * SMALLEST_CPU,
             **stage.ray_options(),
@@ -59,9 +68,9 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str
             pool = ActorPoolStrategy(
                 min_size=stage.pool[0],
                 max_size=stage.pool[1],
-                max_tasks_in_flight_per_actor=2,
-                # Still one call at a time, but in the thread that knows the task's attempt
-                # number.
+                max_tasks_in_flight_per_actor=max(2, blocks),
+                max_concurrent_calls_per_actor=blocks,
+                # Each call runs in the thread that knows the task's attempt number.
                 enable_true_multi_threading=True,
             )
             dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
@@ -71,26 +80,39 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str
     return dataset
 
 
-def work(operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, table: pa.Table) -> pa.Table:
+def work(
+    operator: Operator,
+    bounds: Bounds,
+    columns: tuple[str, ...] | None,
+    table: pa.Table,
+    turn: AbstractContextManager[object] | None = None,
+) -> pa.Table:
     """Apply an operator to one batch, keep every image within its bounds, and check the schema.
 
-    The result has only these `columns`; None keeps all of them. Raises SchemaError.
+    Each phase is worked, retried and reported by itself. A phase that computes waits for its
+    `turn`. The result has only these `columns`; None keeps all of them. Raises SchemaError.
     """
-    rows = add_columns(complete_rows(unpack_blocks(table)), operator.columns, operator.name)
-    result = work_with_retries(operator, rows, bounds)
-    check_schema(result, operator.name)
-    observe_batch(operator, rows, result)
+    result = complete_rows(unpack_blocks(table))
+    for phase in operator.phases:
+        with nullcontext() if phase.storage or turn is None else turn:
+            rows = add_columns(result, phase.columns, phase.name)
+            result = work_with_retries(phase, rows, bounds)
+        check_schema(result, phase.name)
+        observe_batch(phase, rows, result)
     return result if columns is None else select_columns(result, columns)
 
 
 class Worker:
-    """A pool's process: keeps an operator open, on one compute thread and in bounded memory."""
+    """A pool's process: keeps an operator open, on one compute thread and in bounded memory.
+
+    It may be called from several threads. While one block is worked, others are read or written.
+    """
 
     def __init__(self, operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None) -> None:
         use_one_thread()
         operator.open()
         limit_memory(bounds.memory_bytes)
-        self._work = partial(work, operator, bounds, columns)
+        self._work = partial(work, operator, bounds, columns, turn=threading.Lock())
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Process one batch, as `work` does."""

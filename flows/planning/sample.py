@@ -32,7 +32,7 @@ from flows.flow import Flow
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.failure import RunError
-from operators.rows.schema import SCHEMA, check_schema, complete_rows
+from operators.rows.schema import SCHEMA, add_columns, check_schema, complete_rows
 from operators.storage.left_out import LeftOut
 from operators.storage.listing import list_source, no_images, output_path
 
@@ -157,11 +157,16 @@ def _measure_part(operator: Operator, file: Path, batch: int, gpu_before: float)
     results, seconds, cpu_seconds, model_seconds = [], [], [], []
     for first in range(0, len(table), batch):
         rows = table.slice(first, batch)
-        wall, cpu, queue = time.perf_counter(), time.process_time(), _queue_seconds()
-        result = operator.apply(rows)
-        wall, cpu, queue = time.perf_counter() - wall, time.process_time() - cpu, _queue_seconds() - queue
-        wall -= queue
-        check_schema(result, operator.name)
+        result, wall, cpu = rows, 0.0, 0.0
+        for phase in operator.phases:
+            started, cpu_before, queue = time.perf_counter(), time.process_time(), _queue_seconds()
+            result = phase.apply(add_columns(result, phase.columns, phase.name))
+            check_schema(result, phase.name)
+            spent_cpu = time.process_time() - cpu_before
+            cpu += spent_cpu
+            # A worker reads and writes other blocks while it computes, so it does not wait.
+            overlaps = phase.storage and len(operator.phases) > 1
+            wall += spent_cpu if overlaps else time.perf_counter() - started - (_queue_seconds() - queue)
         spent, in_models = (_milliseconds(result, kind) - _milliseconds(rows, kind) for kind in ("total", "model"))
         shares = spent / spent.sum() if spent.sum() else np.full(len(rows), 1 / len(rows))
         seconds.append(wall * shares)

@@ -47,11 +47,16 @@ class Activity:
     """Processes of its pool; None for short tasks."""
     milliseconds: float
     """Average time per image."""
+    storage: bool = False
+    """Whether it waits for storage, with several images at a time, while others compute."""
 
     @property
     def share(self) -> float | None:
-        """The share of its workers' time that it is busy, 0..1; None for short tasks."""
-        return self.busy / self.workers if self.workers else None
+        """The share of its workers' time that it is busy, 0..1.
+
+        None for short tasks, and for an operator that waits for storage.
+        """
+        return self.busy / self.workers if self.workers and not self.storage else None
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class _Stage(NamedTuple):
     operators: tuple[str, ...]
     largest_pool: int | None
     """None for tasks."""
+    storage: frozenset[str] = frozenset()
+    """Those of the operators that wait for storage."""
 
 
 class Rates(NamedTuple):
@@ -142,7 +149,8 @@ class Pace:
         stages = []
         for name, operator in flow.stages(profile):
             pool = profile.stage(name).pool
-            stages.append(_Stage(name, tuple(step.name for step in operator.steps), pool[1] if pool else None))
+            waiting = frozenset(step.name for step in operator.steps if step.storage)
+            stages.append(_Stage(name, tuple(step.name for step in operator.steps), pool[1] if pool else None, waiting))
         self._stages = tuple(stages)
 
     def add_block(self, block: pa.Table) -> None:
@@ -193,6 +201,7 @@ class Pace:
                 busy=spent[operator] / 1000,
                 workers=stage_counts.processes or stage.largest_pool,
                 milliseconds=spent[operator] / rate if rate else 0.0,
+                storage=operator in stage.storage,
             )
             for stage, stage_counts in zip(self._stages, counts, strict=True)
             for operator in stage.operators

@@ -23,8 +23,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from flows.engine.backpressure import LEAST_WAITING, WAITING_PER_TASK
 from flows.engine.session import IDLE_MILLISECONDS
+from flows.engine.stages import BLOCKS_AT_ONCE
 from operators.ledger import ledger
 from operators.storage import files as storage
 from tests.faults.cheap_flow import COUNTS, MASKS
@@ -38,13 +38,8 @@ IMAGES = int(os.environ.get("CLEANPLATE_FAULT_IMAGES", "500"))
 WORKERS = 2
 NODES, CPUS = 2, 2
 IMAGES_PER_BLOCK = 2 if IMAGES <= 500 else 8
-TASK_CPUS = 0.25
-WRITERS = int((NODES * CPUS - WORKERS) / TASK_CPUS)
-IN_FLIGHT = IMAGES_PER_BLOCK * (2 * WORKERS + LEAST_WAITING + int(WAITING_PER_TASK * WRITERS) + WRITERS)
-"""The most images between `fetch` and their ledger row.
-
-Each worker holds two blocks, some blocks wait for a writer, and each writer holds one.
-"""
+IN_FLIGHT = IMAGES_PER_BLOCK * BLOCKS_AT_ONCE * WORKERS
+"""The most images between `fetch` and their ledger row."""
 OUTAGE_SECONDS = 30
 FLOW = Path(__file__).parent / "cheap_flow.py"
 PROFILE = f"""
@@ -53,7 +48,6 @@ placement: fused
 images_per_block: {IMAGES_PER_BLOCK}
 stages:
   worker: {{cpus: 1, pool: [{WORKERS}, {WORKERS}]}}
-  default: {{cpus: {TASK_CPUS}}}
 """
 SIZE = (64, 48)
 MOST_SECONDS = 300 + IMAGES

@@ -31,7 +31,6 @@ images_per_block: 6
 image: {seconds: {decoder: 8}, memory: 512MiB}
 stages:
   worker: {cpus: 1, pool: [2, 2]}
-  default: {cpus: 0.25}
 """
 
 

@@ -152,15 +152,17 @@ def test_an_operator_that_changes_a_columns_type_is_named(tmp_path: Path, index_
         Flow((Fetch(), Careless())).run(rows)
 
 
-def test_fused_stages_are_the_storage_operators_and_one_worker_between() -> None:
+def test_a_fused_profile_has_one_worker_that_reads_computes_and_writes() -> None:
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
-    stages = flow.stages(laptop())
-    assert [name for name, _ in stages] == ["fetch", "worker", "write"]
+    ((name, worker),) = flow.stages(laptop())
+    assert name == "worker"
+    assert [phase.storage for phase in worker.phases] == [True, False, True]
+    assert list(worker.steps) == list(flow.operators)
     model = ["inpaint_builtin", "upscale", "verify"]
     hybrid, patchmatch = ["inpaint_hybrid", "verify"], ["inpaint_patchmatch", "verify"]
     rungs = [*hybrid, "refine_hybrid", *hybrid, *model, "refine_builtin", *model, *patchmatch]
     names = ["detect", "soften", "describe", *rungs, *SECOND_LOOK, "compose"]
-    assert stages[1][1].name == "+".join(names)
+    assert worker.phases[1].name == "+".join(names)
 
 
 def test_staged_stages_are_the_operators() -> None:

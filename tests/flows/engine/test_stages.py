@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,7 +23,7 @@ from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
 from operators.fetch import Fetch
 from operators.ledger import index
-from operators.operator import Operator
+from operators.operator import Operator, Pipeline
 from operators.rows.schema import SCHEMA, SchemaError
 from operators.write import Write
 from tests.flows.busy import Noting
@@ -91,13 +94,53 @@ def kinds(nodes: list[object]) -> list[str]:
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_ray_executes_the_fused_profile_as_read_fetch_worker_write() -> None:
+def test_a_block_of_the_fused_profile_is_one_task_after_the_index_is_read() -> None:
     nodes = physical_plan(erase_text(Fills(PRESETS["balanced"])).then(Write("out")), laptop())
     names = [node.name for node in nodes]
-    assert len(names) == 4
+    assert len(names) == 2
     assert names[0].startswith("MapBatches(read_pending)->StreamingRepartition")
-    assert names[1:] == ["MapBatches(work)", "MapBatches(Worker)", "MapBatches(work)"]
-    assert kinds(nodes) == ["tasks", "tasks", "pool", "tasks"]
+    assert names[1] == "MapBatches(Worker)"
+    assert kinds(nodes) == ["tasks", "pool"]
+
+
+@dataclass(frozen=True)
+class Storing(Operator):
+    """Waits for storage until another block is worked."""
+
+    storage: ClassVar[bool] = True
+    worked: threading.Event = field(default_factory=threading.Event)
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        assert self.worked.wait(20)
+        return batch
+
+
+@dataclass(frozen=True)
+class Computing(Operator):
+    """Notes how many calls there are at the same time."""
+
+    worked: threading.Event = field(default_factory=threading.Event)
+    inside: list[int] = field(default_factory=list)
+    most: list[int] = field(default_factory=list)
+
+    def apply(self, batch: pa.Table) -> pa.Table:
+        self.inside.append(1)
+        self.most.append(len(self.inside))
+        time.sleep(0.05)
+        self.inside.pop()
+        if len(self.most) == 3:
+            self.worked.set()
+        return batch
+
+
+def test_a_worker_writes_one_block_while_it_computes_another_and_computes_one_at_a_time(rows: pa.Table) -> None:
+    computing = Computing()
+    operator = Pipeline((computing, Storing(computing.worked)))
+    turn = threading.Lock()
+    with ThreadPoolExecutor(3) as threads:
+        results = list(threads.map(lambda _: work(operator, Bounds(), ("image_id",), rows, turn), range(3)))
+    assert [len(result) for result in results] == [1, 1, 1]
+    assert computing.most == [1, 1, 1]
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -61,14 +61,14 @@ def test_where_the_driver_shares_the_machine_its_work_and_rays_are_taken_off(mon
     )
     seconds = np.full(20, 0.5)
     one = Measured(seconds, seconds, seconds, 1e6, 0.0, 3.0)
-    found = make_plan(FLOW, alone, {"fetch": one, "worker": one}, 0.0, 10**6)
-    of_tasks = (2 * WORKER_SECONDS + 3 * SERVICE_SECONDS) / 2 + driver_seconds(2, 2)
-    assert found.best.rate == pytest.approx((2 - IDLE_CORES) / (2 * 0.5 + of_tasks))
+    found = make_plan(FLOW, alone, {"worker": one}, 0.0, 10**6)
+    of_tasks = (WORKER_SECONDS + 2 * SERVICE_SECONDS) / 2 + driver_seconds(1, 2)
+    assert found.best.rate == pytest.approx((2 - IDLE_CORES) / (0.5 + of_tasks))
     assert found.best.limit == "cores"
 
 
 def test_short_runs_have_smaller_blocks_and_so_more_of_the_engine() -> None:
-    found = {"fetch": measured(1.0, 0.1), "worker": measured(1.0, 0.5)}
+    found = {"worker": measured(1.0, 0.5)}
     rates = [make_plan(FLOW, load("laptop"), found, 0.0, images).best.rate for images in (30, 10**6)]
     assert rates[0] < rates[1]
 
