@@ -261,11 +261,7 @@ def test_progress_gauges_equal_the_drivers_progress(watched: Watched) -> None:
     share = watched.numbers("ray_cleanplate_operator_busy_share", "operator")
     assert ("detect",) in share and all(0 <= value <= 1 for value in share.values())
     assert watched.numbers("ray_cleanplate_stage_workers", "stage") == {("worker",): 1.0}
-    assert {stage for stage, _ in watched.numbers("ray_cleanplate_stage_images", "stage", "state")} == {
-        "fetch",
-        "worker",
-        "write",
-    }
+    assert {stage for stage, _ in watched.numbers("ray_cleanplate_stage_images", "stage", "state")} == {"worker"}
 
 
 def test_a_process_without_a_gpu_holds_none(watched: Watched) -> None:

@@ -44,7 +44,7 @@ WRONG = {
     "a profile that its own Ray cannot hold": (
         ["erase", "in", "out", "--profile", "huge.yaml"],
         "profile_does_not_fit",
-        "151 CPU",
+        "51 CPU",
     ),
     "a missing source": (["erase", "nowhere", "out"], "source_missing", "nowhere"),
     "a pattern that matches nothing": (["erase", "in/*.webp", "out"], "source_missing", "in/*.webp"),

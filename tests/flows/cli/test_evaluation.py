@@ -174,7 +174,8 @@ def test_calibrate_takes_the_rungs_of_the_presets_or_those_that_are_named(
 ) -> None:
     calls: list[object] = []
 
-    def calibrate(_: Suite, rungs: tuple[str, ...], __: int, target: float) -> dict[str, object]:
+    def calibrate(_: Suite, rungs: tuple[str, ...], __: int, target: float, people: object) -> dict[str, object]:
+        assert not people
         calls.append((rungs, target))
         return {"rungs": {}}
 
