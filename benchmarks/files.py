@@ -75,7 +75,9 @@ def work(source, output):
 for line in sys.stdin:
     print(" ".join(work(*line.rstrip("\\n").split("\\t")).split()), flush=True)
 """
-"""What a process does with each picture that it is told: one line with end, format and message."""
+"""The program of the worker process. It reads one picture a line, and answers each with one line:
+how it ended, its format and a message.
+"""
 
 
 class End(NamedTuple):

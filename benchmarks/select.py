@@ -256,7 +256,8 @@ def main() -> None:
         for line in _wrong_in(content[part]):
             print("   ", line)
     if arguments.set == "report":
-        # Parts may be measured at the same time, each by a command of its own.
+        # Several commands may measure different parts at the same time.
+        # Each keeps the results of the others.
         others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         number = {**others.get("scenes", {}), **dict.fromkeys(arguments.part, arguments.scenes)}
         RESULTS.write_text(json.dumps({**others, **content, "scenes": number}, indent=1, ensure_ascii=False) + "\n")

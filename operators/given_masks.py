@@ -174,7 +174,7 @@ def regions_of_mask(mask: Pixels, origin: str) -> list[RegionRecord]:
 
 
 def _regions_on_pages(mask: Pixels, origin: str, picture: Picture) -> list[RegionRecord]:
-    """The regions of a mask that holds for every page or frame of a picture.
+    """The regions of one mask on all pages or frames of a picture.
 
     A frame that shows there what an earlier one shows has none: it gets the earlier one's edit.
     """

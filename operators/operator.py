@@ -86,19 +86,10 @@ class Operator(ABC):
 
 
 @dataclass(frozen=True)
-class Chain(Operator):
-    """Several operators as one: each image goes through all of them before the next one starts.
-
-    This keeps the pixels of only one image in memory and lets all operators share one decoded
-    frame.
-    """
+class Composite(Operator):
+    """Several operators as one."""
 
     operators: tuple[Operator, ...] = ()
-
-    @property
-    def steps(self) -> tuple[Operator, ...]:
-        """The members of the chain."""
-        return self.operators
 
     @property
     def name(self) -> str:
@@ -109,6 +100,20 @@ class Chain(Operator):
         """Open every member."""
         for operator in self.operators:
             operator.open()
+
+
+@dataclass(frozen=True)
+class Chain(Composite):
+    """Several operators as one: each image goes through all of them before the next one starts.
+
+    This keeps the pixels of only one image in memory and lets all operators share one decoded
+    frame.
+    """
+
+    @property
+    def steps(self) -> tuple[Operator, ...]:
+        """The members of the chain."""
+        return self.operators
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Process the rows one by one, and check the schema after every member."""
@@ -124,14 +129,12 @@ class Chain(Operator):
 
 
 @dataclass(frozen=True)
-class Pipeline(Operator):
+class Pipeline(Composite):
     """Several operators as one: the whole batch goes through each before the next one starts.
 
     Storage operators so read and write several images at a time. A worker may have several
     batches in different phases, as long as only one of them is in a phase that computes.
     """
-
-    operators: tuple[Operator, ...] = ()
 
     @property
     def phases(self) -> tuple[Operator, ...]:
@@ -142,16 +145,6 @@ class Pipeline(Operator):
     def steps(self) -> tuple[Operator, ...]:
         """The members, and those of the chains among them."""
         return tuple(step for operator in self.operators for step in operator.steps)
-
-    @property
-    def name(self) -> str:
-        """The names of the members, joined by `+`."""
-        return "+".join(operator.name for operator in self.operators)
-
-    def open(self) -> None:
-        """Open every member."""
-        for operator in self.operators:
-            operator.open()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Process the whole batch member by member, and check the schema after each."""

@@ -22,7 +22,9 @@ from operators.storage import files as storage
 from operators.verify import measure_region
 
 ACCEPTED_ERROR, REJECTED_ERROR = 0.5, 2.0
-"""The visible errors that stand for a decision, which only says on which side of 1 the error is."""
+"""The visible errors that an accepted and a rejected fill count with. A decision says only whether
+the error is below or above 1.
+"""
 SETS = ("tune", "report")
 
 

@@ -57,7 +57,7 @@ KEPT_ROWS = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is to be delivered of a picture: its file, and its row for the ledger."""
+    """A picture to deliver: its file and its ledger row."""
 
     data: bytes
     uri: str

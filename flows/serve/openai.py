@@ -18,7 +18,7 @@ from operators.rows.failure import Failure
 IGNORED = ("user", "size", "quality", "background", "input_fidelity", "output_compression", "stream", "partial_images")
 """Fields that change nothing here; an edit keeps the picture's size and format."""
 DEFAULT = "cleanplate"
-"""The model that stands for the preset `balanced`."""
+"""The model name that selects the preset `balanced`."""
 
 
 def edit_wish(options: Mapping[str, Any], masked: bool) -> Erase | Inpaint:

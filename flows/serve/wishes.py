@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -37,19 +38,19 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4 else value
 
 
-class Wish(BaseModel):
+class Wish(BaseModel, ABC):
     """What every request may say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field("", max_length=4000, description="Address of the picture, instead of its bytes.")
 
+    @abstractmethod
     def flow(self, limits: Limits, rates: tuple[Rate, ...], masks: str) -> Flow:
         """The flow that carries the wish out; `masks` is the folder with its mask, if it needs one.
 
         Raises RunError for a wrong option.
         """
-        raise NotImplementedError
 
     @property
     def given(self) -> str:

@@ -35,7 +35,9 @@ TARGET = 0.01
 """The share of bad edits that a sample is to prove, unless the user says another."""
 
 LEAST_DRAWS = 10
-"""A bucket with fewer draws says little of its own: ten without a bad one prove 26 %."""
+"""Fewest draws for a bucket to have a statement of its own. Ten draws without a bad one prove only
+that less than 26 % are bad.
+"""
 OTHERS = "other buckets"
 
 

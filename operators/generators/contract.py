@@ -1,7 +1,8 @@
 """The contract of a generator as tests that a class of your own inherits.
 
     class TestMine(GeneratorContract):
-        def generator(self) -> Generator:
+        @abstractmethod
+    def generator(self) -> Generator:
             return Mine()
 
 pytest collects the inherited methods. They need no pytest themselves.
@@ -9,6 +10,7 @@ pytest collects the inherited methods. They need no pytest themselves.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,12 +24,12 @@ SIZES = ((96, 64), (64, 96), (33, 17), (200, 40), (1, 1))
 """Width and height of the crops on which a generator is tested."""
 
 
-class GeneratorContract:
+class GeneratorContract(ABC):
     """What the pipeline expects of every generator. Override `generator`."""
 
+    @abstractmethod
     def generator(self) -> Generator:
         """A new generator, as a worker makes it."""
-        raise NotImplementedError
 
     def requests(self) -> list[Request]:
         """Requests of several sizes, with a rectangular hole each, except one with no hole."""

@@ -1,7 +1,7 @@
 """What people have decided about the pictures of a run: an append-only log beside its ledger.
 
-Each process that writes has files of its own under DEST/review/decisions, so several may write at
-the same time. A file is put again as a whole, atomically, for every decision that it gains: when
+Each writing process has its own files under DEST/review/decisions, so several processes can write
+at the same time. A file is put again as a whole, atomically, for every decision that it gains: when
 `append` returns, the decision is on the disk or in the store, and a crash leaves either the old
 file or the new one. Nothing is ever changed or removed: a later decision replaces an earlier one
 when they are read.
@@ -53,7 +53,7 @@ class Decision:
     seed: int | None = None
     """The seed of that fill; None for the run's."""
     mask: str = ""
-    """The name of a mask under DEST/review/masks that is to be filled; empty for the run's."""
+    """File name of the mask to fill, under DEST/review/masks; empty for the mask of the run."""
     delivered: str = ""
     """The key of the plan that the delivered file had in it when it was looked at."""
     verdict: str = ""
@@ -77,7 +77,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to become of one picture, beside what the run made of it."""
+    """The changes that the reviewers want to one picture of the run."""
 
     whole: Decision | None = None
     """The rejection of the whole picture, or how all of it is filled again."""

@@ -62,17 +62,15 @@ def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
     assert again["metadata"]["name"] == job["metadata"]["name"]
 
 
-def test_a_ray_job_cannot_include_rules_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("option", "file", "content"),
+    [("--rules", "rules.yaml", "otherwise: keep\n"), ("--profile", "mine.yaml", "name: mine\nplacement: fused\nstages: {}\n")],
+)
+def test_a_ray_job_cannot_include_files_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, file: str, content: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("rules.yaml").write_text("otherwise: keep\n")
-    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--rules", "rules.yaml"])
+    Path(file).write_text(content)
+    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", option, file])
     assert answer.exit_code == 2
-    assert "rules.yaml: a RayJob cannot include files of this machine" in answer.output
-
-
-def test_a_ray_job_cannot_include_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text("name: mine\nplacement: fused\nstages: {}\n")
-    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--profile", "mine.yaml"])
-    assert answer.exit_code == 2
-    assert "mine.yaml: a RayJob cannot include files of this machine" in answer.output
+    assert f"{file}: a RayJob cannot include files of this machine" in answer.output

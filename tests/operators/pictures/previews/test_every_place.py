@@ -103,4 +103,4 @@ def test_damaged_metadata_ends_in_a_file_or_in_a_failure(name: str, changes: lis
         fill = np.full((*picture.size[::-1], 3), GREEN, np.uint8)
         edit = picture.edited([Edit(0, 0, fill, np.ones(fill.shape[:2], np.float32))])
         for policy in (REDRAW, DROP, KEEP):
-            encode_with_notes(edit, bytes(data), policy)
+            assert encode_with_notes(edit, bytes(data), policy).data
