@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from flows.cli.evaluation import audit_boundaries, calibrate_gate, compare_evalu
 from flows.cli.interruption import catch_signals, leave, was_interrupted
 from flows.cli.marks import marks
 from flows.cli.models import models
+from flows.cli.plain_help import PlainCommand, PlainGroup
 from flows.cli.plan import plan
 from flows.cli.preview import preview
 from flows.cli.review import apply, review
@@ -32,25 +34,31 @@ def _print_version(wanted: bool) -> None:
 
 
 app = typer.Typer(
+    cls=PlainGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("erase")(erase)
-app.command("find")(find)
-app.command("preview")(preview)
-app.command("inpaint")(inpaint)
-app.command("enlarge")(enlarge)
-app.command("marks")(marks)
-app.command("review")(review)
-app.command("apply")(apply)
-app.command("run")(run_file)
-app.command("evaluate")(evaluate_suite)
-app.command("calibrate")(calibrate_gate)
-app.command("compare")(compare_evaluations)
-app.command("audit")(audit_boundaries)
-app.command("plan")(plan)
-app.command("serve")(serve)
-app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "erase": erase,
+    "find": find,
+    "preview": preview,
+    "inpaint": inpaint,
+    "enlarge": enlarge,
+    "marks": marks,
+    "review": review,
+    "apply": apply,
+    "run": run_file,
+    "evaluate": evaluate_suite,
+    "calibrate": calibrate_gate,
+    "compare": compare_evaluations,
+    "audit": audit_boundaries,
+    "plan": plan,
+    "serve": serve,
+}
+for name, command in COMMANDS.items():
+    app.command(name, cls=PlainCommand)(command)
+# What follows the submitted command belongs to that command.
+app.command("submit", cls=PlainCommand, context_settings={"allow_interspersed_args": False})(submit)
 app.add_typer(models, name="models")
 
 

@@ -39,7 +39,7 @@ Cover = Annotated[
     str | None,
     typer.Option(
         "--fill",
-        help=f"Hide for good what is to go, instead of continuing the picture: {', '.join(COVERS)}.",
+        help=f"Cover what is to go so that nobody can recover it, instead of continuing the picture: {', '.join(COVERS)}.",
     ),
 ]
 
@@ -56,8 +56,8 @@ def erase(
     accept: Annotated[
         str,
         typer.Option(
-            help="What to do with a text whose fills all fail a check: gate keeps the text, "
-            "best delivers the best fill and records the doubts."
+            help="What to do with a text when every fill of it fails a check. gate: keep the text. "
+            "best: deliver the best fill, and record the doubts."
         ),
     ] = GATE,
     detector: Detector = "",
@@ -65,16 +65,16 @@ def erase(
     mark: Annotated[
         str,
         typer.Option(
-            help="Picture of a mark that goes too, best a PNG with alpha, or a folder of them, such as `cleanplate marks` "
-            "writes: found at any place, size and opacity, alone or tiled."
+            help="Picture of a known mark to remove as well, or a folder of such pictures, as `cleanplate marks` writes it. "
+            "A PNG with alpha is best. The mark is found at any place and opacity, alone or tiled."
         ),
     ] = "",
     see_through: Annotated[
         bool,
         typer.Option(
             "--see-through",
-            help="Also recover the picture below translucent texts that no --mark describes. Better where it works, "
-            "but parts of letters may stay: look at the result.",
+            help="Also recover the picture below translucent texts that no --mark describes. Where it works, the result is "
+            "better than a fill; but parts of letters may stay, so look at the result.",
         ),
     ] = False,
 ) -> None:
@@ -99,11 +99,11 @@ def find(
     options: RunOptions,
     size: PageOptions,
     select: SelectOptions,
-    read: Annotated[bool, typer.Option("--read", help="Recognise each text too, and record what it says.")] = False,
+    read: Annotated[bool, typer.Option("--read", help="Read each text too, and record what it says.")] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Write a mask of each image's text to DEST/masks.")] = True,
     detector: Detector = "",
 ) -> None:
-    """Find text in every image of SOURCE and write to DEST where it is, and edit nothing."""
+    """Find text in every image of SOURCE, and record in DEST where it is. Nothing is edited."""
     with one_line_errors():
         execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
         export_findings(dest)
@@ -121,12 +121,12 @@ def inpaint(
     mask_name: Annotated[
         str | None,
         typer.Option(
-            help="Name of each mask, with {stem} for the image's relative path without its ending, or {name} "
-            "for the path with it: such as {stem}_mask.png."
+            help="Name of each mask, such as {stem}_mask.png. {stem} is the image's relative path without its ending, {name} "
+            "with it. Without the option, masks have the names of their images."
         ),
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Keep the original pixels where every fill fails a check, instead of the best fill.")
+        bool, typer.Option("--gate", help="Where every fill fails a check, keep the original pixels instead of the best fill.")
     ] = False,
     cover: Cover = None,
 ) -> None:
@@ -148,17 +148,18 @@ def enlarge(
     size: SizeOptions,
     sign: SigningOptions,
     scale: Annotated[
-        int | None, typer.Option(help=f"Factor for the width and the height: {' or '.join(map(str, SCALES))}.")
+        int | None,
+        typer.Option(help=f"Factor for the width and the height: {' or '.join(map(str, SCALES))}. Give --scale or --print."),
     ] = None,
     paper: Annotated[
-        str | None, typer.Option("--print", help="Paper size to fill, instead of a factor: such as 20x30cm.")
+        str | None, typer.Option("--print", help="Paper size to fill, instead of a factor, such as 20x30cm.")
     ] = None,
-    dpi: Annotated[float, typer.Option(min=1, help="Resolution of the print in dots per inch.")] = 300,
+    dpi: Annotated[float, typer.Option(min=1, help="Resolution of --print in dots per inch.")] = 300,
     model: Annotated[
         str, typer.Option(help=f"Model for textured blocks: {', '.join(UPSCALERS)}, or a diffusion upscaler.")
     ] = Routing.model,
     threshold: Annotated[
-        float, typer.Option(min=0, help="A block goes to the model if resampling loses more than this many grey levels.")
+        float, typer.Option(min=0, help="Blocks go to the model if resampling would lose more than this many grey levels.")
     ] = Routing.threshold,
 ) -> None:
     """Enlarge every image of SOURCE by a factor or to a print size, and write it to DEST."""

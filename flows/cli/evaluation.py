@@ -25,12 +25,15 @@ from operators.storage.files import check_scheme
 Suite = Annotated[Path | None, typer.Option(help="Folder of a suite. Without it, the default suite is drawn.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Set to evaluate; repeat it or separate several by commas. The default is tune and report."),
+    typer.Option(
+        "--set", help="Set to evaluate. Without it, tune and report. May be repeated, or hold several with commas between them."
+    ),
 ]
 Buckets = Annotated[
-    list[str] | None, typer.Option("--bucket", help="Bucket to evaluate; repeat it for several. The default is every bucket.")
+    list[str] | None,
+    typer.Option("--bucket", help="Bucket (kind of picture) to evaluate. Without it, every bucket. May be repeated."),
 ]
-Processes = Annotated[int | None, typer.Option(min=1, help="Number of worker processes. The default is one per core.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Number of worker processes. Without it, one per core.")]
 
 
 def _load_suite(folder: Path | None) -> suites.Suite:
@@ -57,9 +60,9 @@ def evaluate_suite(
     preset: Preset = "balanced",
     model: Model = None,
     seed: Seed = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try random fills with.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to try for fills that depend on chance.")] = 3,
     workers: Processes = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N pictures of these.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate only the first N of the chosen pictures.")] = None,
 ) -> None:
     """Evaluate the fills of a preset or model on a suite of images.
 
@@ -88,25 +91,28 @@ def calibrate_gate(
     suite: Suite = None,
     out: Annotated[
         Path,
-        typer.Option(help="File to write the thresholds to. `verify` reads the file of this name in the package."),
+        typer.Option(
+            help="File to write the thresholds to. A run uses those of the installed package; the last line printed names "
+            "that file."
+        ),
     ] = Path("gate.json"),
     target: Annotated[
         float,
-        typer.Option(min=0.001, max=0.999, help="Largest share of bad edits among the accepted, at 95% confidence."),
+        typer.Option(min=0.001, max=0.999, help="Largest share of bad edits among the accepted ones, at 95% confidence."),
     ] = 0.05,
     rungs: Annotated[
         list[str] | None,
         typer.Option(
             "--rung",
-            help="Rung to calibrate; repeat it for several, the file holds no other. The default is those of all presets.",
+            help="Rung to calibrate. The file then holds only these. Without it, the rungs of all presets. May be repeated.",
         ),
     ] = None,
     check_promise: Annotated[
-        bool, typer.Option("--check-promise", help="Also measure the set promise, and say whether each promise holds there.")
+        bool, typer.Option("--check-promise", help="Also measure the set `promise`, and say whether each promise holds there.")
     ] = False,
     reviewed: Annotated[
         list[str] | None,
-        typer.Option(help="Run whose edits people have reviewed: their decisions are labels too. Repeat it for several."),
+        typer.Option(help="Run whose edits people have reviewed: their decisions are used as well. May be repeated."),
     ] = None,
     workers: Processes = None,
 ) -> None:
@@ -205,9 +211,7 @@ def compare_evaluations(
 
 def audit_boundaries(
     source: Source,
-    out: Annotated[
-        Path, typer.Option(help="Folder to write audit.json and audit.html to, in the current folder by default.")
-    ] = Path("audit"),
+    out: Annotated[Path, typer.Option(help="Folder to write audit.json and audit.html to.")] = Path("audit"),
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model in the layout of diffusers, to audit its autoencoder.")
     ] = None,

@@ -21,14 +21,17 @@ from operators.storage import files as storage
 def marks(
     source: Source,
     out: Annotated[
-        str, typer.Option("--out", metavar="MARKS", help="Folder or URL to write the marks to, for `erase --mark`.")
+        str,
+        typer.Option(
+            "--out", metavar="MARKS", help="Folder or URL to write the marks to, as PNG with alpha, for `erase --mark`."
+        ),
     ],
     limit: Annotated[int, typer.Option(min=1, help="Look at the first N images of the listing.")] = 2000,
     profile: Annotated[
         str, typer.Option("--profile", help="Resource profile: laptop, the name of a shipped profile, or a YAML file.")
     ] = "laptop",
 ) -> None:
-    """Find translucent marks that recur in SOURCE, and write each as a PNG with alpha to MARKS."""
+    """Find the translucent marks that many images of SOURCE carry, and write them to MARKS."""
     with one_line_errors():
         try:
             storage.check_reachable(out)

@@ -12,12 +12,13 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from flows.cli.errors import one_line_errors
+from flows.cli.plain_help import PlainCommand, PlainGroup
 from operators.models import registry
 from operators.models.card import ModelCard
 from operators.models.pull import bytes_here, checksums, fetch_weights, known_checksums, place
 from operators.models.sources import origin
 
-models = typer.Typer(no_args_is_help=True, help="List models, show their cards, and download their files.")
+models = typer.Typer(cls=PlainGroup, no_args_is_help=True, help="List models, show their cards, and download their files.")
 output = Console(highlight=False, soft_wrap=True)
 
 Reference = Annotated[
@@ -45,7 +46,7 @@ def _format_revision(card: ModelCard) -> str:
     return f"{revision} (not pinned: its files may change)"
 
 
-@models.command("list")
+@models.command("list", cls=PlainCommand)
 def list_models() -> None:
     """List all models by alias."""
     with one_line_errors():
@@ -56,7 +57,7 @@ def list_models() -> None:
         output.print(table)
 
 
-@models.command("show")
+@models.command("show", cls=PlainCommand)
 def show(reference: Reference) -> None:
     """Show the card of a model, the folder of its files, and their checksums."""
     with one_line_errors():
@@ -78,10 +79,10 @@ def show(reference: Reference) -> None:
                 output.print(f"  {sha256}  {name}", markup=False)
 
 
-@models.command("pull")
+@models.command("pull", cls=PlainCommand)
 def pull(
     references: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Aliases, or folders or URLs in the format of diffusers.")
+        list[str], typer.Argument(metavar="MODEL", help="Aliases, or folders or URLs in the format of diffusers.")
     ],
 ) -> None:
     """Download models to this machine and verify their files.

@@ -30,8 +30,8 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         callback=given,
-        help="Folder, glob, or fsspec URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a `uri` "
-        "column. Or Parquet files that contain the images (FILE.parquet#column=NAME if several columns hold images).",
+        help="Folder, picture, glob, or URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a "
+        "`uri` column. Or Parquet files that contain the images (FILE.parquet#column=NAME if several columns hold images).",
     ),
 ]
 Dest = Annotated[
@@ -49,7 +49,7 @@ Detector = Annotated[
     str,
     typer.Option(
         help="Path or URL of a text detector to use instead of the packaged one: any DBNet as an ONNX file, "
-        "with a YAML file beside it if its channels are ordered or scaled in another way."
+        "with a YAML file beside it if it needs its channels in another order or scale."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the run. The seed of every region derives from it.")]
@@ -57,11 +57,13 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Process only the first N
 Allow = Annotated[
     list[str] | None,
     typer.Option(
-        help="Folder or URL from which the rows of a manifest may be read, such as s3://bucket/photos; may be repeated. "
-        "By default, only the folder, the bucket or the host of the manifest itself."
+        help="Folder or URL from which the images of a manifest may be read, such as s3://bucket/photos. May be repeated. "
+        "Without it, only the folder, bucket or host of the manifest itself."
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes per pool, instead of the number in the profile.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of worker processes per pool, instead of the number in the profile.")
+]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class FillOptions:
         typer.Option(
             "--budget-ms",
             min=0,
-            help="Most milliseconds that the fills of one image may take, by rates that are measured before the run. "
-            f"Without it, the shipped rungs have {USUAL_BUDGET.milliseconds:.0f}, by rates that are the same everywhere.",
+            help="Most milliseconds that the fills of one image may take, estimated by rates that are measured before the run. "
+            f"Without it, the limit is {USUAL_BUDGET.milliseconds:.0f}, estimated by rates that are the same on every "
+            "machine. A model of your own then has no limit.",
         ),
     ] = None
     seed: Seed = 0
@@ -96,24 +99,28 @@ class RunOptions:
     workers: Workers = None
     allow: Allow = None
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Remove what an earlier run has left in DEST, pictures included, and start over.")
+        bool, typer.Option("--fresh", help="Remove what an earlier run left in DEST, pictures included, and start over.")
     ] = False
     include: Annotated[
         list[str] | None,
         typer.Option(
-            help="Take only images whose name matches this pattern, such as '*.jpg'; with a / in it, whose relative path does, "
-            "such as 'summer/**'. Repeat it for several."
+            help="Take only images whose name matches this pattern, such as '*.jpg'. A pattern with a / is compared with the "
+            "relative path, such as 'summer/**'. May be repeated."
         ),
     ] = None
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave out images that match this pattern; see --include.")] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out images that match this pattern, as for --include. May be repeated.")
+    ] = None
     output_column: Annotated[
-        str | None, typer.Option(help="Column of a manifest with the path under DEST/images of each image.")
+        str | None, typer.Option(help="Column of a manifest that names each image's path under DEST/images.")
     ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, and write nothing.")] = (
         False
     )
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False
-    json: Annotated[bool, typer.Option("--json", help="Print progress and summary as lines of JSON.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print progress and summary as lines of JSON on standard output.")] = (
+        False
+    )
 
     @property
     def intake(self) -> Intake:
@@ -132,7 +139,7 @@ class SizeOptions:
     max_bytes: Annotated[int, typer.Option(min=1, help="Deliver files with more bytes than this unedited.")] = Limits.max_bytes
     max_scans: Annotated[int, typer.Option(min=1, help="Deliver JPEGs with more scans than this unedited.")] = Limits.max_scans
     max_metadata_bytes: Annotated[
-        int, typer.Option(min=1, help="Refuse files whose texts and profiles unpack to more bytes than this.")
+        int, typer.Option(min=1, help="Do not deliver files whose metadata unpack to more bytes than this.")
     ] = Limits.max_metadata_bytes
     max_frames: Annotated[int, typer.Option(min=1, help="Deliver animations with more frames than this unedited.")] = (
         Limits.max_frames
@@ -157,8 +164,8 @@ class PageOptions(SizeOptions):
     pages: Annotated[
         str,
         typer.Option(
-            help="Which pages of a TIFF and frames of an animation to work: all, so that nothing of what is to go stays in the "
-            "file, or first, which leaves every other page as it is."
+            help="Which pages of a TIFF and frames of an animation to edit: all, or first, which leaves the others as they "
+            "are, with their text."
         ),
     ] = Limits.pages
 
@@ -194,8 +201,8 @@ class FileOptions(SigningOptions):
     previews: Annotated[
         str,
         typer.Option(
-            help="What to do with previews, gain maps and other second pictures in an edited file: redraw draws them again "
-            "and drops what cannot be, drop removes them all, keep leaves them, with whatever they show."
+            help="What to do with previews, gain maps and other second pictures in an edited file. redraw: draw them again, "
+            "and drop those for which that is impossible. drop: remove them all. keep: leave them, and the text in them."
         ),
     ] = REDRAW
 

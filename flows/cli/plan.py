@@ -15,7 +15,7 @@ from cluster.nodes import GIBIBYTE
 from flows.cli.display import time_per_image
 from flows.cli.errors import errors, one_line_errors
 from flows.cli.execute import cost_limit
-from flows.cli.options import Allow, Model, Preset
+from flows.cli.options import Allow, Model, Preset, Source
 from flows.engine.settings import restricted
 from flows.erase_text import erase_text
 from flows.ladder import Fills, rungs_of
@@ -32,9 +32,7 @@ output = Console(highlight=False, soft_wrap=True)
 
 
 def plan(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Folder, glob, Parquet manifest or URL to draw a sample from.")
-    ],
+    source: Source,
     images: Annotated[int, typer.Option(min=1, help="Number of images in the planned run.")],
     profile: Annotated[
         str, typer.Option(help="Profile to balance: laptop, the name of a shipped profile, or a YAML file.")
@@ -42,7 +40,7 @@ def plan(
     preset: Preset = "balanced",
     model: Model = None,
     price: Annotated[
-        list[str] | None, typer.Option(help="Price per hour, such as cpu=0.04 for a core or gpu=1.90 for a GPU.")
+        list[str] | None, typer.Option(help="Price per hour: cpu=0.04 for a core, gpu=1.90 for a GPU. May be repeated.")
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write the balanced profile to.")] = Path("balanced.yaml"),
     allow: Allow = None,

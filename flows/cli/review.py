@@ -28,17 +28,22 @@ Run = Annotated[str, typer.Argument(metavar="DEST", callback=given, help="Folder
 def review(
     dest: Run,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; another than this machine's own lets others review too.")
+        str, typer.Option(help="Address to listen on. With 0.0.0.0, other machines can reach it too.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     sample: Annotated[
-        bool, typer.Option("--sample", help="Draw a random sample of the edits, and say after each decision what it proves.")
+        bool,
+        typer.Option("--sample", help="Draw a random sample of the edits, and say after each decision what the sample proves."),
     ] = False,
     target: Annotated[
-        float, typer.Option(min=0.0001, max=0.5, help="Share of bad edits that the sample is to prove not to be reached.")
+        float,
+        typer.Option(min=0.0001, max=0.5, help="With --sample: show that a smaller share of the edits than this is bad."),
     ] = TARGET,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Number of edits to draw. The default proves the target if none is bad.")
+        int | None,
+        typer.Option(
+            min=1, help="With --sample: number of edits to draw. Without it, as many as show --target if none is bad."
+        ),
     ] = None,
 ) -> None:
     """Look at the edits of a run in a browser, and accept them, reject them or have them redone."""
@@ -95,7 +100,7 @@ def _user() -> str:
 def apply(dest: Run, sign: SigningOptions) -> None:
     """Carry out what was decided in a review: deliver originals again, and fill again.
 
-    The exit code is 3 if a decision could not be carried out; the same command goes on.
+    The exit code is 3 if a decision could not be carried out. Run the same command again to go on.
     """
     with one_line_errors():
         from flows.review.apply import apply_decisions

@@ -30,37 +30,61 @@ class SelectOptions:
     only: Annotated[
         Many,
         typer.Option(
-            help=f"Erase only texts of these kinds ({', '.join(PATTERNS)}), or those that match a regular expression."
+            help=f"Erase only texts of these kinds ({', '.join(PATTERNS)}), or those that match a regular expression. "
+            "May be repeated."
         ),
     ] = None
-    keep: Annotated[Many, typer.Option(help="Keep texts of these kinds, or those that match a regular expression.")] = None
-    kind: Annotated[Many, typer.Option(help=f"Erase only these kinds: {', '.join(KINDS)}.")] = None
-    script: Annotated[Many, typer.Option(help=f"Erase only these scripts: {', '.join(SCRIPTS)}.")] = None
+    keep: Annotated[
+        Many, typer.Option(help="Keep texts of these kinds, or those that match a regular expression. May be repeated.")
+    ] = None
+    kind: Annotated[Many, typer.Option(help=f"Erase only these kinds: {', '.join(KINDS)}. May be repeated.")] = None
+    script: Annotated[Many, typer.Option(help=f"Erase only these scripts: {', '.join(SCRIPTS)}. May be repeated.")] = None
     zone: Annotated[
         Many,
-        typer.Option(help="Erase only in this zone: bottom-right:30%x15% or 10,20:200x50. May be repeated."),
+        typer.Option(
+            help="Erase only in this zone, such as bottom-right:30%x15% or 10,20:200x50 (left, top: width x height). "
+            "May be repeated."
+        ),
     ] = None
     not_zone: Annotated[Many, typer.Option("--not-zone", help="Keep what is in this zone. May be repeated.")] = None
-    height: Annotated[str | None, typer.Option(help="Erase only lines this high: 10..40 pixels, ..5% of the picture.")] = None
-    width: Annotated[str | None, typer.Option(help="Erase only lines this long, in pixels or as a share of the width.")] = None
-    size: Annotated[str | None, typer.Option(help="Erase only texts of this area, in pixels or as a share.")] = None
-    angle: Annotated[str | None, typer.Option(help="Erase only lines that rise by these degrees: -5..5.")] = None
-    opacity: Annotated[str | None, typer.Option(help="Erase only known marks with this largest alpha: ..0.5")] = None
-    score: Annotated[str | None, typer.Option(help="Erase only texts with this score of the detector: 0.7..")] = None
-    most: Annotated[str | None, typer.Option(help="Keep all texts where more of the picture would go: 30%.")] = None
-    rules: Annotated[
-        str | None, typer.Option(help="YAML file of rules, also for each source of pictures, instead of the other options.")
+    height: Annotated[
+        str | None, typer.Option(help="Erase only lines of this height, such as 10..40 (pixels) or ..5% (of the picture).")
     ] = None
-    no_text: Annotated[bool, typer.Option("--no-text", help="Keep what is read to decide out of the ledger.")] = False
+    width: Annotated[
+        str | None, typer.Option(help="Erase only lines of this length, in pixels or as a share of the picture's width.")
+    ] = None
+    size: Annotated[str | None, typer.Option(help="Erase only texts of this area, in pixels or as a share of the picture.")] = (
+        None
+    )
+    angle: Annotated[str | None, typer.Option(help="Erase only lines that rise by so many degrees, such as -5..5.")] = None
+    opacity: Annotated[
+        str | None, typer.Option(help="Erase only known marks whose largest alpha is in this range, such as ..0.5.")
+    ] = None
+    score: Annotated[
+        str | None, typer.Option(help="Erase only texts to which the detector gives this score, such as 0.7..")
+    ] = None
+    most: Annotated[
+        str | None,
+        typer.Option(help="Erase nothing in a picture of which more than this share would go, such as 30%. Without it, 75%."),
+    ] = None
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML file of rules, instead of the options above. It may have other rules for each folder or supplier."
+        ),
+    ] = None
+    no_text: Annotated[bool, typer.Option("--no-text", help="Do not record in the ledger what the texts say.")] = False
 
     regions: Annotated[
         Many,
         typer.Option(
-            help="Boxes or polygons to erase as well: COCO JSON, a folder of YOLO text files, Parquet written by `find`, "
+            help="Boxes or polygons to erase as well: COCO JSON, a folder of YOLO text files, Parquet that `find` has written, "
             "or column:NAME of the manifest. May be repeated."
         ),
     ] = None
-    no_detect: Annotated[bool, typer.Option("--no-detect", help="Look for no text; take only what --regions gives.")] = False
+    no_detect: Annotated[bool, typer.Option("--no-detect", help="Do not look for text; take only what --regions gives.")] = (
+        False
+    )
 
     def choice(self, source: str) -> Choice:
         """The regions and rules for a run over SOURCE.

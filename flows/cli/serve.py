@@ -20,26 +20,34 @@ Many = list[str] | None
 
 def serve(
     host: Annotated[
-        str, typer.Option(help=f"Address to listen at; another than this machine's own needs {TOKEN_VARIABLE} to be set.")
+        str, typer.Option(help=f"Address to listen on. One that other machines can reach needs {TOKEN_VARIABLE} to be set.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8766,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8766,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Pictures worked at the same time, each in a process. The default is one a core.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of pictures worked on at the same time, each in its own process. Without it, one per core."
+        ),
     ] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait; further ones get the status 429.")] = 32,
-    rate: Annotated[int, typer.Option(min=0, help="Requests a minute from one address; 0 sets no limit.")] = 0,
-    seconds: Annotated[float, typer.Option(min=1, help="Most seconds of work on one picture; then it is rolled back.")] = 120,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = 40_000_000,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Refuse files with more bytes.")] = 32 * 1024 * 1024,
+    queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait; further ones get the status 429.")] = 32,
+    rate: Annotated[int, typer.Option(min=0, help="Most requests a minute from one address; 0 sets no limit.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Most seconds of work on one picture; after them it is rolled back.")
+    ] = 120,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels than this.")] = 40_000_000,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Refuse files with more bytes than this.")] = 32 * 1024 * 1024,
     allow: Annotated[
         Many,
         typer.Option(help="Place from which pictures may be fetched by URL, such as https://host/photos. May be repeated."),
     ] = None,
     model: Annotated[
-        Many, typer.Option(help="Model that requests may name beside the shipped ones: alias, folder or URL. May be repeated.")
+        Many,
+        typer.Option(
+            help="Model that requests may name besides the shipped ones: an alias, a folder or a URL. May be repeated."
+        ),
     ] = None,
 ) -> None:
-    """Serve erase, inpaint, enlarge and find over HTTP, and a page to do it with one click."""
+    """Serve erase, inpaint, enlarge and find over HTTP, with a page for the browser."""
     with one_line_errors():
         try:
             import uvicorn

@@ -24,14 +24,20 @@ PLACES = ("source", "dest", "masks", "model", "mark", "regions", "detector", "c2
 def submit(
     context: typer.Context,
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="Command to run, with its options: erase, inpaint, ...")
+        list[str],
+        typer.Argument(
+            metavar="COMMAND", help="Command with its arguments and options, such as: erase SOURCE DEST --preset fast"
+        ),
     ],
-    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Print a RayJob manifest for KubeRay instead.")] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Print a RayJob manifest for KubeRay instead of submitting.")
+    ] = False,
     image: Annotated[
         str, typer.Option(help="With --kubernetes: name and version of the container images, without -cpu or -cuda.")
     ] = "",
     base: Annotated[
-        Path | None, typer.Option(help="With --kubernetes: rendered overlay with the RayJob to start from.")
+        Path | None,
+        typer.Option(help="With --kubernetes: YAML with the RayJob to start from, as `kubectl kustomize` prints it."),
     ] = None,
 ) -> None:
     """Run COMMAND as a job on the cluster that RAY_ADDRESS names.

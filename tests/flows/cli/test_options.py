@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -16,6 +16,7 @@ from flows.cli.options import FileOptions, FillOptions, PageOptions, RunOptions,
 from operators.pictures.codec import Limits
 
 RUN = CliRunner()
+GROUP: Any = typer.main.get_command(app)
 WIDE = {"COLUMNS": "200"}
 
 
@@ -150,11 +151,26 @@ def test_size_options_are_limits() -> None:
     assert PageOptions(7, 9, pages="first").limits == Limits(7, 9, pages="first")
 
 
-COMMANDS = "erase find preview inpaint enlarge marks run evaluate calibrate compare audit plan submit models"
+EVERY = [*([name] for name in GROUP.commands), *(["models", name] for name in GROUP.commands["models"].commands), []]
+every_command = pytest.mark.parametrize("command", EVERY, ids=[" ".join(["cleanplate", *command]) for command in EVERY])
 
 
-@pytest.mark.parametrize("command", COMMANDS.split())
-def test_the_help_cuts_nothing_in_80_columns(command: str) -> None:
-    text = RUN.invoke(app, [command, "--help"], env={**WIDE, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+@every_command
+def test_the_help_cuts_nothing_in_80_columns(command: list[str]) -> None:
+    text = RUN.invoke(app, [*command, "--help"], env={**WIDE, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
     assert max(map(len, text.splitlines())) == 80
     assert "…" not in text
+
+
+@every_command
+def test_the_help_of_a_flag_shows_no_value_and_no_type_is_pythons(command: list[str]) -> None:
+    text = RUN.invoke(app, [*command, "--help"], env=WIDE).output
+    assert re.search(r"--help +Show this message and exit", text)
+    assert not re.search(r"--\S+ .*(<bool>|list\[| range>)", text)
+
+
+def test_the_help_shows_the_plain_type_and_the_range_of_a_value() -> None:
+    text = RUN.invoke(app, ["erase", "--help"], env=WIDE).output
+    assert re.search(r"--limit +<int> \[x>=1\] +Process only", text)
+    assert re.search(r"--keep +<str> +Keep texts", text)
+    assert re.search(r"--quiet +-q +Print nothing but errors", text)
