@@ -17,7 +17,6 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from flows.erase_text import erase_text
-from flows.ladder import PRESETS, Fills
 from flows.step_by_step import VEIL
 from operators.decisions.gate import model_of
 
@@ -68,14 +67,15 @@ def test_a_notebook_calls_flows_and_decides_nothing(file: Path) -> None:
     assert [type(node).__name__ for node in ast.walk(ast.parse(code)) if isinstance(node, logic)] == []
 
 
-def test_one_picture_is_shown_after_each_operator_with_its_mask() -> None:
+def test_one_picture_is_shown_before_and_after_and_after_each_operator_with_its_mask() -> None:
     notebook = executed("1_one_picture")
-    flow = erase_text(Fills(PRESETS["quality"]))
-    (verdict, *titles), (edited, *steps) = outputs(notebook, "text/markdown"), pictures(notebook)
-    assert verdict.split("**")[1] in titles[-1]
+    flow = erase_text()
+    (verdict, *titles), (source, edited, *steps) = outputs(notebook, "text/markdown"), pictures(notebook)
+    assert verdict.strip() == "**edited**"
+    assert titles[-1].endswith("edited")
     assert np.array_equal(edited, steps[-1])  # the one call gives what the operators give
     assert [title.split("**")[1] for title in titles] == [operator.name for operator in flow.operators]
-    assert {picture.shape for picture in steps} == {(512, 512, 3)}
+    assert {picture.shape for picture in (source, edited, *steps)} == {(420, 640, 3)}
 
     def veiled(picture: np.ndarray[Any, Any]) -> float:
         return float((np.abs(picture.astype(int) - VEIL).sum(axis=2) < 130).mean())
@@ -83,7 +83,8 @@ def test_one_picture_is_shown_after_each_operator_with_its_mask() -> None:
     masked = [operator.name for operator in flow.operators].index("soften")
     assert veiled(steps[masked]) > 0.01
     assert veiled(steps[0]) < 0.001
-    assert titles[-1].endswith("edited")
+    # The white letters are gone: nothing in the upper half is as bright as they were.
+    assert source[:210].min(axis=2).max() > 240 and edited[:210].min(axis=2).max() < 160
 
 
 def test_generators_and_thresholds_are_compared_on_a_sample() -> None:
