@@ -85,7 +85,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
-        errors.print(f"error: option_invalid: {' '.join(message.split())}", markup=False)
+        if message:  # empty if the command line was, and the help has been printed
+            errors.print(f"error: option_invalid: {' '.join(message.split())}", markup=False)
         code = WRONG_USE
     except (typer.Abort, KeyboardInterrupt):
         errors.print(INTERRUPTED, markup=False)

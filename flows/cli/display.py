@@ -42,7 +42,7 @@ def pace(progress: Progress) -> str:
     """Format the speed: images per second, or seconds an image while that is slow."""
     rate = progress.images_per_second
     images = f"{rate:.2f} images/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s an image"
-    return f"{images}, {progress.gigabytes_per_second:.3f} GB/s"
+    return f"{images}, {1000 * progress.gigabytes_per_second:,.1f} MB/s"
 
 
 def line(progress: Progress) -> str:

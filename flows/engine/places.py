@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import islice
+from pathlib import Path
 
 from flows.flow import Flow
 from operators.fetch import Fetch
@@ -29,10 +30,20 @@ def check_places(source: str, dest: str) -> None:
         storage.check_scheme(place)
     if not dest:
         raise RunError("option_invalid", "DEST is empty")
-    if storage.is_local(dest) and os.path.isfile(to_path(storage.absolute(dest))):
-        raise RunError("option_invalid", f"DEST {dest} is a file; give a folder")
+    _check_folder(dest)
     _check_file(source)
     _check_apart(source, dest)
+
+
+def _check_folder(dest: str) -> None:
+    """Raise RunError option_invalid if DEST, or a folder that would hold it, is a file."""
+    if not storage.is_local(dest):
+        return
+    path = Path(to_path(storage.absolute(dest)))
+    for place in (path, *path.parents):
+        if place.is_file():
+            where = "" if place == path else f" lies below {os.path.relpath(place)}, which"
+            raise RunError("option_invalid", f"DEST {printable(dest)}{printable(where)} is a file; give a folder")
 
 
 def _check_file(source: str) -> None:

@@ -64,7 +64,7 @@ class Intake:
     def _renamed(self, image: SourceImage, paths: set[str]) -> SourceImage:
         path = image.own.get(self.output_column or "")
         if not isinstance(path, str) or not path.strip("/"):
-            raise RunError("manifest_invalid", f"{image.uri} has no path in the column {self.output_column!r}")
+            raise RunError("manifest_invalid", f"{image.uri} has no path in the column {self.output_column!r} of a manifest")
         path = path.lstrip("/")
         if ".." in path.split("/") or path in paths:
             problem = "occurs twice" if path in paths else "leaves the destination"

@@ -38,6 +38,13 @@ def test_a_wrong_command_ends_the_process_with_2_one_line_no_traceback_and_no_ra
     assert not ended.used_ray
 
 
+def test_without_a_command_the_help_is_all_that_is_printed(invoke: Invoke) -> None:
+    exit_code, out, err = invoke()
+    assert exit_code == 2
+    assert "Usage:" in out and "erase" in out
+    assert "error:" not in out + err
+
+
 def test_help_names_every_command(invoke: Invoke) -> None:
     exit_code, out, _ = invoke("--help")
     assert exit_code == 0

@@ -51,7 +51,7 @@ def test_a_duration_has_two_units_at_most(seconds: float | None, words: str) -> 
 
 def test_a_line_has_counts_rates_the_time_left_and_the_busiest_operators() -> None:
     assert line(MIDDLE) == (
-        "3,000 of 12,000 images (25%) | 2000 edited, 990 rolled back, 10 failed | 5.25 images/s, 0.012 GB/s | 1 h 30 min left"
+        "3,000 of 12,000 images (25%) | 2000 edited, 990 rolled back, 10 failed | 5.25 images/s, 12.3 MB/s | 1 h 30 min left"
         " | detect 75%, verify 25%, fetch 0.2 at a time"
     )
 
@@ -63,7 +63,7 @@ def test_a_listing_shows_how_far_it_is() -> None:
 def test_the_panel_has_a_row_for_each_operator_and_each_stages_queue_once() -> None:
     head, times, counts, columns, *operators = printed(panel(MIDDLE))
     assert head.endswith("3,000 of 12,000 images (25%)")
-    assert times == "10 min 0 s elapsed, 1 h 30 min left | 5.25 images/s, 0.012 GB/s"
+    assert times == "10 min 0 s elapsed, 1 h 30 min left | 5.25 images/s, 12.3 MB/s"
     assert counts == "2000 edited, 990 rolled back, 10 failed | corrupt 10"
     assert columns == "operator busy an image waiting at work workers"
     assert operators == [
@@ -82,7 +82,7 @@ def test_an_operator_that_a_flow_has_several_times_is_shown_once() -> None:
 
 def test_a_slow_run_shows_seconds_an_image() -> None:
     slow = replace(MIDDLE, images_per_second=0.05)
-    assert " | 20.0 s an image, 0.012 GB/s | " in line(slow)
+    assert " | 20.0 s an image, 12.3 MB/s | " in line(slow)
 
 
 def test_the_panel_fits_80_columns_and_cuts_no_number() -> None:

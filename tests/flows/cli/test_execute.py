@@ -39,6 +39,7 @@ REFUSED = {
     "a source without its package": (["gs://bucket/in", "out"], "package_missing", "cleanplate[google]"),
     "an unknown storage": (["in", "zz://bucket/out"], "option_invalid", "zz"),
     "a destination that is a file": (["in", "in/a.png"], "option_invalid", "in/a.png is a file"),
+    "a destination below a file": (["in", "in/a.png/out"], "option_invalid", "lies below in/a.png, which is a file"),
     "a source of the wrong kind": (["sound.py", "out"], "source_invalid", "sound.py"),
     "an empty source": (["", "out"], "source_missing", "SOURCE is empty"),
     "an empty destination": (["in", ""], "option_invalid", "DEST is empty"),
