@@ -14,10 +14,10 @@ import numpy as np
 
 from operators.masks.geometry import Polygon, covers, stroke_height
 from operators.rows.arrays import Pixels
-from operators.vision.areas import Area, areas
+from operators.vision.areas import Area, areas, turned
 from operators.vision.close_look import FoundText, ImagePyramid, look_at, scale_of
 from operators.vision.first_look import first_look, likelihood
-from operators.vision.text_detector import text_detector
+from operators.vision.text_detector import TextDetector, text_detector
 
 LEAST_SIDE = 8
 """Shortest side, in pixels, of a picture that is looked at; smaller ones hold no legible text."""
@@ -27,6 +27,10 @@ LEAST_SEEN = 20.0
 """Height in the detector's pixels that the polygon of a text has at least if its area was reduced
 for higher letters.
 """
+CUT = 0.35
+"""Heights of letters from the border of an area within which a line is cut off."""
+FOLLOWED = (8.0, 16.0, 32.0)
+"""Heights of letters by which an area is widened where it cuts a line off, time after time."""
 LINES_COVER, LINES_LOWER = 0.4, 0.7
 """A polygon is several lines seen as one if lines cover more than this share of it, each lower than
 this share of its height.
@@ -48,12 +52,45 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     found: list[FoundText] = []
     tiny: list[FoundText] = []
     for area in areas(copies):
-        for text in look_at(pyramid, area, network, least_score):
+        for text in _follow_lines(pyramid, area, network, least_score):
             (tiny if _is_tiny(text, area) else found).append(text)
     for text in tiny:
         if not any(covers(text.polygon, other.polygon, SAME) for other in found if other.box.overlaps(text.box)):
             found += look_at(pyramid, _area_around(text), network, least_score)
     return without_repeats([replace(text, likelihood=likelihood(copies, text.polygon)) for text in found])
+
+
+def _follow_lines(pyramid: ImagePyramid, area: Area, network: TextDetector, least_score: float) -> list[FoundText]:
+    """The texts of an area, which is widened where the first look has missed the rest of a line."""
+    texts = look_at(pyramid, area, network, least_score)
+    for heights in FOLLOWED:
+        wider = _widened(area, texts, heights * area.height, pyramid)
+        if wider == area:
+            break
+        area, texts = wider, look_at(pyramid, wider, network, least_score)
+    return texts
+
+
+def _widened(area: Area, texts: Sequence[FoundText], distance: float, pyramid: ImagePyramid) -> Area:
+    """The area, longer by `distance` pixels at each end where it cuts a line off in the picture."""
+    if area.bent:
+        return area
+    corners, turn = [np.asarray(text.polygon) for text in texts], turned(area.angle)
+    upright = [polygon @ turn.T for polygon in corners]
+    near = CUT * area.height
+
+    def is_cut(at_left: bool) -> bool:
+        for polygon, across in zip(corners, upright, strict=True):
+            outermost = polygon[across[:, 0].argmin() if at_left else across[:, 0].argmax()]
+            beyond = across[:, 0].min() - area.left if at_left else area.right - across[:, 0].max()
+            inside = np.clip(outermost, area.height, [pyramid.width - area.height, pyramid.height - area.height])
+            if beyond <= near and np.abs(inside - outermost).max() <= near:
+                return True
+        return False
+
+    left = area.left - distance if is_cut(True) else area.left
+    right = area.right + distance if is_cut(False) else area.right
+    return replace(area, left=left, right=right)
 
 
 def _is_tiny(text: FoundText, area: Area) -> bool:

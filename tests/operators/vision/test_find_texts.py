@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from font_source_serif_pro import SourceSerifPro
@@ -10,7 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from flows.evaluation.draw_text import Caption, draw, polygon_around
 from operators.masks.geometry import covers, rasterised, stroke_height
 from operators.rows.box import Box
-from operators.vision.close_look import FoundText
+from operators.vision import find_texts as module
+from operators.vision.areas import Area, turned
+from operators.vision.close_look import FoundText, look_at
 from operators.vision.find_texts import find_texts, without_repeats
 from operators.vision.first_look import View
 
@@ -120,3 +124,58 @@ def test_a_picture_without_text_never_reaches_the_detector(monkeypatch: pytest.M
     y, x = np.mgrid[:500, :700]
     sky = np.dstack([120 + y / 10, 150 + y / 12, 200 + x / 20]).astype(np.uint8)
     assert find_texts(sky, 700, 500, View().factor(700, 500), 0.5) == []
+
+
+def draw_sentence(angle: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """A long line of text on a white page of 900 x 500 pixels, and which pixels it covers."""
+    page = np.full((500, 900, 3), 250, np.uint8)
+    picture, coverage = draw(
+        page, Caption("Write to us or call 642-405-2077", SourceSerifPro, 30, colour=(30, 30, 34), angle=angle)
+    )
+    return picture, coverage > 0.5
+
+
+def looks_at(area: Area, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> tuple[list[FoundText], list[Area]]:
+    """What is found if the first look sees this area alone, and where the detector looked."""
+    seen: list[Area] = []
+
+    def counted(pyramid: object, where: Area, *rest: object) -> list[FoundText]:
+        seen.append(where)
+        return look_at(pyramid, where, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "areas", lambda copies: [area])
+    monkeypatch.setattr(module, "look_at", counted)
+    return find_texts(picture, 900, 500, View().factor(900, 500), 0.5), seen
+
+
+@pytest.mark.parametrize("angle", [0.0, 20.0, -35.0])
+def test_a_line_of_which_the_first_look_sees_a_part_is_followed_to_both_ends(
+    angle: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, text = draw_sentence(angle)
+    turn = turned(math.radians(angle))
+    (x, y), half = turn @ [450.0, 250.0], 70.0
+    middle = Area(math.radians(angle), x - half, y - 45.0, x + half, y + 45.0, 22.0, 22.0)
+    found, seen = looks_at(middle, picture, monkeypatch)
+    assert len(found) == 1
+    assert (rasterised([found[0].polygon], Box(0, 0, 900, 500)) > 0)[text].mean() > 0.97
+    assert len(seen) > 1
+
+
+def test_an_area_that_holds_its_whole_line_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, text = draw_sentence()
+    rows, columns = np.flatnonzero(text.any(axis=1)), np.flatnonzero(text.any(axis=0))
+    whole = Area(0.0, columns[0] - 26.0, rows[0] - 26.0, columns[-1] + 26.0, rows[-1] + 26.0, 22.0, 22.0)
+    found, seen = looks_at(whole, picture, monkeypatch)
+    assert len(found) == len(seen) == 1
+
+
+def test_a_line_that_ends_at_the_border_of_the_picture_is_not_looked_for_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, text = draw_sentence()
+    columns = np.flatnonzero(text.any(axis=0))
+    cut = np.ascontiguousarray(picture[:, columns[0] + 4 : columns[-1] - 4])
+    monkeypatch.setattr(module, "areas", lambda copies: [Area(0.0, 0.0, 200.0, float(cut.shape[1]), 300.0, 22.0, 22.0)])
+    seen: list[Area] = []
+    monkeypatch.setattr(module, "look_at", lambda pyramid, where, *rest: seen.append(where) or look_at(pyramid, where, *rest))
+    find_texts(cut, cut.shape[1], 500, View().factor(cut.shape[1], 500), 0.5)
+    assert len(seen) == 1
