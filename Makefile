@@ -67,7 +67,7 @@ bench-files: install build/pillow/images
 build/pillow/images: constraints.txt
 	mkdir -p $(@D)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(@D)/tools pybind11
-	PYTHONPATH=$(@D)/tools $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	PYTHONPATH=$(CURDIR)/$(@D)/tools $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--no-binary :all: --constraint constraints.txt --dest $(@D) pillow
 	tar --extract --gzip --directory $(@D) --file $(@D)/pillow-*.tar.gz --strip-components 2 --wildcards '*/Tests/images'
 	touch $@

@@ -25,12 +25,13 @@ def enlarge_pictures(
     routing: Routing = Routing(),
     limits: Limits = Limits(),
     signing: Signing | None = None,
+    to_format: str | None = None,
 ) -> Flow:
     """Enlarge every picture by `scale`, or to the size of `paper` if that is given.
 
-    `signing` is that of `Enlarge`.
+    `signing` and `to_format` are those of `Enlarge`.
     """
-    return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits, signing=signing)))
+    return Flow((Fetch(limits), Enlarge(scale, paper, routing, limits=limits, signing=signing, to_format=to_format)))
 
 
 def parse_paper(text: str, dots_per_inch: float) -> Print:

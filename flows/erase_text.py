@@ -76,14 +76,16 @@ def cover_masks(masks: str, how: str, seed: int = 0, limits: Limits = Limits(), 
     return Flow((Fetch(limits), given, Soften(limits=limits), Cover(how, seed), Compose(limits)))
 
 
-def delivered(flow: Flow, previews: str = REDRAW, signing: Signing | None = None) -> Flow:
-    """The flow whose edited files have these second pictures and signatures; see `Compose`.
+def delivered(flow: Flow, previews: str = REDRAW, signing: Signing | None = None, to_format: str | None = None) -> Flow:
+    """The flow whose edited files have these second pictures, signatures and format; see `Compose`.
 
-    Raises RunError option_invalid for an unknown policy.
+    Raises RunError option_invalid for an unknown policy or format.
     """
     return Flow(
         tuple(
-            replace(operator, previews=previews, signing=signing) if isinstance(operator, Compose) else operator
+            replace(operator, previews=previews, signing=signing, to_format=to_format)
+            if isinstance(operator, Compose)
+            else operator
             for operator in flow.operators
         )
     )

@@ -16,9 +16,10 @@ from operators.masks.mask import BLEND, pasted
 from operators.masks.protection import beside
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
+from operators.pictures.converted import check_target, converted_edit
 from operators.pictures.picture import Edit
 from operators.pictures.previews.sweep import POLICIES, REDRAW
-from operators.pictures.provenance import Signing, with_signature
+from operators.pictures.provenance import Signing, Source, with_signature
 from operators.pictures.read_back import check_written, recoding_note
 from operators.rows.checks import failed_checks, last_checks, reasons_of
 from operators.rows.failure import CODES, Failure, RunError
@@ -39,7 +40,9 @@ NOT_FILLED = "not_filled"
 
 @dataclass(frozen=True)
 class Compose(Operator):
-    """Paste the accepted fills into the image, encode it in the source's format, give the verdict.
+    """Paste the accepted fills into the image, encode it, give the verdict.
+
+    It is encoded in the source's format, or in that of `to_format`.
 
     The `blend` channel of the mask weighs each fill; all other regions keep their original
     pixels, and so do texts that the user's rules keep. A second decoder reads the encoded bytes
@@ -68,8 +71,11 @@ class Compose(Operator):
     """What becomes of second pictures in an edited file, one of POLICIES."""
     signing: Signing | None = None
     """The key and the certificates that sign edited files; None for no signature."""
+    to_format: str | None = None
+    """The format of edited files, a key of TARGETS; None for that of each source."""
 
     def __post_init__(self) -> None:
+        check_target(self.to_format)
         if self.previews not in POLICIES:
             raise RunError("option_invalid", f"--previews {self.previews}: choose from {', '.join(POLICIES)}")
 
@@ -102,18 +108,28 @@ class Compose(Operator):
         edited = picture.edited(edits)
         if not edited.changed.any():
             return None
+        base, conversion, source = bytes(data), list[str](), Source(picture.format, bytes(data))
         try:
-            encoded, notes = encode_with_notes(edited, data, self.previews)
+            if self.to_format is not None:
+                edited, base, conversion = converted_edit(edited, base, self.to_format)
+            encoded, notes = encode_with_notes(edited, base, self.previews)
             if self.signing is not None:
                 credentials = self.signing.credentials(store.read)
-                encoded, notes = with_signature(picture.format, encoded, data, notes, credentials, "c2pa.edited")
+                encoded, notes = with_signature(
+                    edited.picture.format,
+                    encoded,
+                    source.or_converted(edited.picture.format, base),
+                    notes,
+                    credentials,
+                    "c2pa.edited",
+                )
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded again: {error}") from error
-        difference = check_written(encoded, edited, data)
+        difference = check_written(encoded, edited, base)
         if difference is not None:
             raise Failure("written_wrongly", difference)
-        recoded = recoding_note(encoded, edited, data)
-        notes = notes if recoded is None else [recoded, *notes]
+        recoded = recoding_note(encoded, edited, base, len(data))
+        notes = [*conversion, *([] if recoded is None else [recoded]), *notes]
         return {"encoded": encoded, "notes": [*(row["notes"] or []), *notes], "regions.state": states}
 
 

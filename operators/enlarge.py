@@ -12,10 +12,11 @@ import pyarrow as pa
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.pictures.colour import Samples
-from operators.pictures.enlarged_file import encode_enlarged
+from operators.pictures.converted import Converted, check_target, converted
+from operators.pictures.enlarged_file import WRITERS, encode_enlarged
 from operators.pictures.formats.header import pillow_header
 from operators.pictures.picture import TURNS, Picture
-from operators.pictures.provenance import Signing, with_signature
+from operators.pictures.provenance import Signing, Source, with_signature
 from operators.rows.failure import CODES, Failure
 from operators.rows.records import JsonObject, ModelRecord
 from operators.rows.table import Additions, Row, derive, map_rows
@@ -70,6 +71,11 @@ class Enlarge(Operator):
     """Largest result in pixels; a source whose result would be larger is delivered unedited."""
     signing: Signing | None = None
     """The key and the certificates that sign enlarged files; None for no signature."""
+    to_format: str | None = None
+    """The format of enlarged files, a key of TARGETS; None for that of each source."""
+
+    def __post_init__(self) -> None:
+        check_target(self.to_format)
 
     def open(self) -> None:
         """Load the upscaler for a fixed scale.
@@ -112,7 +118,10 @@ class Enlarge(Operator):
         factor = self.scale if self.paper is None else self.paper.factor(width, height)
         if factor <= 1:
             return {**known, "metadata": [("factor", 1.0)], "encoded": None, "notes": None}
-        _check_kind(picture, data)
+        source, base, conversion = Source(picture.format, bytes(data)), bytes(data), list[str]()
+        if self.to_format is not None:
+            picture, base, conversion = _converted(picture, base, self.to_format)
+        _check_kind(picture, base)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         if size[0] * size[1] > self.most_pixels:
             raise Failure("pixels_over_limit", f"{size[0]} x {size[1]} pixels, limit {self.most_pixels}")
@@ -120,15 +129,17 @@ class Enlarge(Operator):
         pixels = assemble(enlargement)
         dots = self.paper.dots_per_inch if self.paper else None
         try:
-            encoded, notes = encode_enlarged(picture, pixels, data, dots)
+            encoded, notes = encode_enlarged(picture, pixels, base, dots)
             if self.signing is not None:
                 credentials = self.signing.credentials(store.read)
-                encoded, notes = with_signature(picture.format, encoded, data, notes, credentials, "c2pa.resized")
+                encoded, notes = with_signature(
+                    picture.format, encoded, source.or_converted(picture.format, base), notes, credentials, "c2pa.resized"
+                )
         except (OSError, TypeError, ValueError) as error:
             raise Failure("mode_unsupported", f"cannot be encoded: {error}") from error
         share = enlargement.network_pixels() / (enlargement.width * enlargement.height)
         figures = {"factor": factor, "noise": enlargement.noise, "network_share": share}
-        return {**known, "metadata": list(figures.items()), "encoded": encoded, "notes": notes}
+        return {**known, "metadata": list(figures.items()), "encoded": encoded, "notes": [*conversion, *notes]}
 
     def _enlargement(self, picture: Picture, size: tuple[int, int]) -> Enlargement:
         """The enlargement of the stored pixels to an upright size."""
@@ -136,8 +147,20 @@ class Enlarge(Operator):
         return Enlargement(_positive(picture), picture.space.model == "cmyk", stored_size, self.routing)
 
 
+def _converted(picture: Picture, source: bytes, name: str) -> Converted:
+    """The picture in another format, see `converted`. Raises Failure."""
+    try:
+        return converted(picture, source, name)
+    except (OSError, TypeError, ValueError) as error:
+        raise Failure("mode_unsupported", f"cannot be converted: {error}") from error
+
+
 def _check_kind(picture: Picture, data: memoryview | bytes) -> None:
     """Raise Failure mode_unsupported if no larger picture of the same kind can be made."""
+    if picture.format not in WRITERS:
+        raise Failure(
+            "mode_unsupported", f"{picture.format} files are not written at another size; --to-format png enlarges them"
+        )
     if picture.mode not in MODES:
         raise Failure("mode_unsupported", f"{picture.format} in mode {picture.mode} cannot be enlarged")
     if picture.space.premultiplied:

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from operators.ledger import ledger
 from operators.operator import Operator
-from operators.rows.failure import CODES
+from operators.pictures.converted import ending_of
+from operators.rows.failure import CODES, Failure
 from operators.rows.regions import ERASED, REFUSED
 from operators.rows.schema import ledger_rows
 from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
 from operators.rows.timing import timed
 from operators.storage import files as store
 from operators.storage import source_image
+from operators.storage.parquet_images import is_cell
 from operators.storage.s3_copy import copy_on_server
 
 OUTCOME = ("verdict", "reasons", "notes", "texts", "regions.state", "regions.reason")
@@ -30,8 +32,9 @@ class Write(Operator):
     This order makes a crash harmless: an image without a ledger row is made again, with the same
     bytes, under the same key. If an image was not edited and its source is in the same store, the
     store copies it by itself. An image with a failure is delivered as its source, even if an edit
-    was encoded before it failed, unless the code forbids delivery. Rows leave this operator
-    without pixels.
+    was encoded before it failed, unless the code forbids delivery. A converted file has the ending
+    of its format after its source's name; if that is the name of another source, the source is
+    delivered. Rows leave this operator without pixels.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("image_id", "uri", "etag", "path", "shard", "bytes", "encoded", "verdict")
@@ -49,7 +52,8 @@ class Write(Operator):
         Raises Failure if the ledger rows cannot be committed, because the batch would then be
         delivered without a record.
         """
-        stored = map_rows(batch, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
+        checked = map_rows(batch, self.name, (), _check_name, threads=self.threads)
+        stored = map_rows(checked, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
         delivered = without_pixels(derive(stored, self.name, OUTCOME, _correct_outcome))
         ledger.commit(self.dest, ledger_rows(delivered))
         return delivered
@@ -58,8 +62,8 @@ class Write(Operator):
         failure = row["failure"]
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
-        uri = store.join(self.dest, "images", row["path"])
         edited, original = row.data("encoded") if failure is None else None, row.data("bytes")
+        uri = store.join(self.dest, "images", row["path"] + (_added_ending(row) if failure is None else ""))
         with timed("io"):
             if edited is not None:
                 store.write(uri, edited)
@@ -70,6 +74,31 @@ class Write(Operator):
             if not copy_on_server(row["uri"], row["etag"], original, uri):
                 store.write(uri, original)
         return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
+
+
+def _added_ending(row: Row) -> str:
+    """What is added to the name of a file that was converted; empty for any other."""
+    edited = row.data("encoded")
+    return "" if edited is None else ending_of(edited, row.data("bytes") or b"")
+
+
+def _check_name(row: Row) -> None:
+    """Raise Failure name_taken if the name of a converted file is that of another source.
+
+    A file may be there that cannot be looked at; then the run does not list it either.
+    """
+    ending = _added_ending(row)
+    if not ending or is_cell(row["uri"]):
+        return
+    with timed("io"):
+        try:
+            taken = store.exists(row["uri"] + ending)
+        except Failure as failure:
+            if failure.code != "access_denied":
+                raise
+            taken = False
+    if taken:
+        raise Failure("name_taken", f"SOURCE has a file of the name of the converted one, which ends in {ending} too")
 
 
 def _correct_outcome(row: Row) -> Additions | None:

@@ -15,9 +15,9 @@ from flows.cli.options import (
     Detector,
     FileOptions,
     FillOptions,
+    FormatOptions,
     PageOptions,
     RunOptions,
-    SigningOptions,
     SizeOptions,
     Source,
     with_options,
@@ -80,13 +80,14 @@ def erase(
 ) -> None:
     """Remove text from every image of SOURCE and write it to DEST."""
     with one_line_errors():
+        _refuse_two_names(file, options)
         choice = select.choice(source)
         if cover is None:
             fills = replace(_build_fills(fill, dest, options.fresh, accept), see_through=see_through)
             flow = erase_text(fills, size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
-        execute(delivered(flow, file.previews, file.signing), source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed)
 
 
 @with_options
@@ -132,12 +133,13 @@ def inpaint(
 ) -> None:
     """Fill the masked parts of every image of SOURCE and write it to DEST."""
     with one_line_errors():
+        _refuse_two_names(file, options)
         if cover is None:
             fills = _build_fills(fill, dest, options.fresh, GATE if gate else BEST)
             flow = inpaint_masks(masks, fills, size.limits, mask_name)
         else:
             flow = cover_masks(masks, _refuse_models(cover, fill), fill.seed, size.limits, mask_name)
-        execute(delivered(flow, file.previews, file.signing), source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed)
 
 
 @with_options
@@ -146,7 +148,7 @@ def enlarge(
     dest: Dest,
     options: RunOptions,
     size: SizeOptions,
-    sign: SigningOptions,
+    file: FormatOptions,
     scale: Annotated[
         int | None,
         typer.Option(help=f"Factor for the width and the height: {' or '.join(map(str, SCALES))}. Give --scale or --print."),
@@ -164,6 +166,7 @@ def enlarge(
 ) -> None:
     """Enlarge every image of SOURCE by a factor or to a print size, and write it to DEST."""
     with one_line_errors():
+        _refuse_two_names(file, options)
         if (scale is None) == (paper is None):
             raise RunError("option_invalid", "give either --scale or --print")
         if scale is not None and scale not in SCALES:
@@ -171,7 +174,7 @@ def enlarge(
         factor = float(scale or 1)
         find_upscaler(model, factor)
         print_size = None if paper is None else parse_paper(paper, dpi)
-        flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits, sign.signing)
+        flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits, file.signing, file.to_format)
         execute(flow, source, dest, options)
 
 
@@ -185,6 +188,12 @@ def run_file(
     """Run your own flow from a Python file over every image of SOURCE."""
     with one_line_errors():
         execute(load_flow(flow), source, dest, options)
+
+
+def _refuse_two_names(file: FormatOptions, options: RunOptions) -> None:
+    """Raise RunError if one option names the outputs and another adds endings to them."""
+    if file.to_format is not None and options.output_column is not None:
+        raise RunError("option_invalid", "--to-format adds an ending to names, and --output-column gives whole names: use one")
 
 
 def _refuse_models(cover: str, fill: FillOptions) -> str:

@@ -19,6 +19,7 @@ import typer
 from flows.ladder import PRESETS
 from operators.decisions.budget import USUAL_BUDGET
 from operators.pictures.codec import Limits
+from operators.pictures.converted import TARGETS
 from operators.pictures.previews.sweep import REDRAW
 from operators.pictures.provenance import Signing
 from operators.rows.failure import RunError
@@ -195,7 +196,21 @@ class SigningOptions:
 
 
 @dataclass(frozen=True)
-class FileOptions(SigningOptions):
+class FormatOptions(SigningOptions):
+    """The key that signs edited files, and their format."""
+
+    to_format: Annotated[
+        str | None,
+        typer.Option(
+            "--to-format",
+            help=f"Deliver edited files in this format: {', '.join(TARGETS)}. Their names get its ending, so a.heic becomes "
+            "a.heic.png. What was not edited is delivered as it is.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class FileOptions(FormatOptions):
     """What becomes of edited files besides the edit."""
 
     previews: Annotated[

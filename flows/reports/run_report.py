@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from flows.reports.delivered import delivered_uri
 from flows.reports.digest import NEEDS_A_LOOK, Digest, LedgerRow, margin_used, milliseconds_by_operator
 from flows.reports.page import render_page, thumbnail
 from flows.reports.promise import promises_of_run
@@ -126,9 +127,9 @@ def _prepare_image(image: LedgerRow, dest: str) -> EditedImage:
     accepted = [region for region in regions if region["state"] == "erased"]
     return EditedImage(
         path=printable(image["path"]),
-        link=_link(_delivered(image, dest), dest),
+        link=_link(delivered_uri(image, dest), dest),
         before=_thumbnail(image["uri"]),
-        after=_thumbnail(_delivered(image, dest)),
+        after=_thumbnail(delivered_uri(image, dest)),
         rungs=Counter(str(region["rung"]) for region in accepted).most_common(),
         margin_used=margin_used(image),
         unedited=len(regions) - len(accepted),
@@ -161,15 +162,9 @@ def _list_image(image: LedgerRow, dest: str) -> ListedImage:
         erased=texts.get("erased", 0),
         milliseconds=sum(milliseconds_by_operator(image).values()),
         source="" if is_cell(image["uri"]) else _link(image["uri"], dest),
-        link=_link(_delivered(image, dest), dest),
+        link=_link(delivered_uri(image, dest), dest),
         reasons=[f"{failure['code']}: {failure['message']}"] if failure else image["reasons"] or [],
     )
-
-
-def _delivered(image: LedgerRow, dest: str) -> str | None:
-    """The delivered file of a row, in `dest` also if DEST was copied or moved after the run."""
-    uri, inside = image["output_uri"], f"images/{image['path']}"
-    return storage.join(dest, inside) if uri is not None and uri.endswith(f"/{inside}") else uri
 
 
 def _link(uri: str | None, dest: str) -> str:

@@ -111,6 +111,8 @@ def _apply(dest: str, rework: Rework, lease: Lease, progress: Callable[[Applied]
             try:
                 outcome = rework.carry_out(picture.row, picture.plan)
                 storage.write(outcome.uri, outcome.data)
+                if outcome.replaced is not None:
+                    storage.remove(outcome.replaced)
             except Exception as error:
                 applied.failures.append((picture.path, error if isinstance(error, RunError) else failure_of(error)))
             else:

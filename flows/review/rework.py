@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from flows.ladder import BEST, Fills, Rung, ladder
+from flows.reports.delivered import delivered_uri
 from flows.review.rebuild import rebuild
-from flows.review.thumbnails import delivered_uri, encode_png
+from flows.review.thumbnails import encode_png
 from operators.compose import Compose
 from operators.given_masks import regions_of_mask
 from operators.inpaint import Inpaint
@@ -32,6 +33,7 @@ from operators.ledger.decisions import REDO, REJECT, REVIEWED, Decision, Plan, c
 from operators.masks.mask import CHANNELS
 from operators.models.threads import one_thread
 from operators.operator import Chain, Operator
+from operators.pictures.converted import ending_of
 from operators.pictures.provenance import Signing
 from operators.rows.failure import Failure, RunError
 from operators.rows.records import JsonObject, RegionRecord
@@ -55,6 +57,16 @@ NEAR = 2.0
 KEPT_ROWS = 2
 
 
+class Place(NamedTuple):
+    """Where a file is delivered."""
+
+    uri: str
+    recorded: str
+    """The same place as the ledger names it, which may be that of a DEST that was moved."""
+    replaced: str | None
+    """The file that was delivered under another name before."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A picture to deliver: its file and its ledger row."""
@@ -62,6 +74,8 @@ class Outcome:
     data: bytes
     uri: str
     row: pa.Table
+    replaced: str | None
+    """The file that was delivered under another name before."""
 
 
 class Rework:
@@ -172,17 +186,23 @@ class Rework:
         ]
         states = [each["state"] for each in regions]
         texts = {"found": len(states), "erased": 0, "kept": states.count(KEPT), "refused": states.count(REFUSED)}
-        uri = delivered_uri(row, self.dest)
+        place = self._place(row, data, data)
         changed = {
             "verdict": "rolled_back",
             "reasons": [REJECTED],
             "notes": _notes([], plan),
             "regions": None if row["regions"] is None else regions,
             "texts": None if row["texts"] is None else texts,
-            "output_uri": row["output_uri"] or uri,
+            "output_uri": place.recorded,
             "output_sha256": sha256,
         }
-        return Outcome(data, uri, _with_values(ledger_row, changed))
+        return Outcome(data, place.uri, _with_values(ledger_row, changed), place.replaced)
+
+    def _place(self, row: Mapping[str, Any], data: bytes, source: bytes) -> Place:
+        """Where a file is delivered instead of the one that the row names."""
+        before = delivered_uri(row, self.dest)
+        uri = storage.join(self.dest, "images", row["path"] + ending_of(data, source))
+        return Place(uri, row["output_uri"], None) if uri == before else Place(uri, uri, before)
 
     def _composed(self, row: Mapping[str, Any], plan: Plan) -> Outcome:
         table = self.prepared(row)
@@ -206,11 +226,12 @@ class Rework:
         if after["failure"] is not None:
             raise Failure(after["failure"]["code"], after["failure"]["message"])
         encoded = after.data("encoded")
-        data = bytes(encoded if encoded is not None else after.data("bytes") or b"")
+        source = bytes(after.data("bytes") or b"")
+        data = source if encoded is None else bytes(encoded)
         notes = _notes([*(after["notes"] or []), *([REFILLED] if comparable and not same else [])], plan)
-        uri = delivered_uri(row, self.dest)
-        changed = {"notes": notes, "output_uri": row["output_uri"] or uri, "output_sha256": hashlib.sha256(data).hexdigest()}
-        return Outcome(data, uri, _with_values(ledger_rows(without_pixels(composed)), changed))
+        place = self._place(row, data, source)
+        changed = {"notes": notes, "output_uri": place.recorded, "output_sha256": hashlib.sha256(data).hexdigest()}
+        return Outcome(data, place.uri, _with_values(ledger_rows(without_pixels(composed)), changed), place.replaced)
 
     def _ladder(self, decision: Decision) -> list[Operator]:
         own = next((each for each in self.operators if isinstance(each, Inpaint)), None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from flows.reports.delivered import delivered_uri
 from flows.reports.page import encode_thumbnail, in_rgb
 from operators.pictures.formats.header import open_image
 from operators.rows.failure import Failure
@@ -51,16 +52,10 @@ class Thumbnails:
         return data
 
 
-def delivered_uri(row: Mapping[str, Any], dest: str) -> str:
-    """Where the delivered file of a row is, also if DEST was moved after the run."""
-    uri, inside = row["output_uri"], f"images/{row['path']}"
-    return storage.join(dest, inside) if uri is None or uri.endswith(f"/{inside}") else str(uri)
-
-
 def read_side(row: Mapping[str, Any], side: str, dest: str) -> bytes:
     """The file before or after the edit; the source if nothing was delivered. Raises Failure."""
-    has_result = side == AFTER and row["output_uri"] is not None
-    return storage.read(delivered_uri(row, dest)) if has_result else source_image.read(row["uri"])
+    result = delivered_uri(row, dest) if side == AFTER else None
+    return source_image.read(row["uri"]) if result is None else storage.read(result)
 
 
 def shown(row: JsonObject, side: str, dest: str) -> tuple[bytes, str]:

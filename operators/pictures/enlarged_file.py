@@ -82,15 +82,24 @@ def encode_enlarged(
     resolution gets none otherwise. Raises Failure pixels_over_limit for a side that the format
     cannot store, and OSError, TypeError or ValueError for what cannot be read or written.
     """
-    height, width = stored.shape[:2]
     format = picture.format
-    if max(width, height) > LARGEST_SIDE.get(format, 2**31 - 1):
-        raise Failure("pixels_over_limit", f"{format} holds {LARGEST_SIDE[format]} pixels a side, not {max(width, height)}")
+    check_sides(format, stored.shape[1], stored.shape[0])
     with timed("codec"):
         # The enlarged picture shows what its previews show, so that only manifests go.
         sweep = Sweep(lambda width, height: np.zeros((height, width, 3), np.uint8), KEEP)
         bare = swept(format, bytes(source), sweep)
-        return Enlarged(WRITERS[format](Enlargement(picture, stored, bare, dots_per_inch)), sweep.notes)
+        return Enlarged(written(Enlargement(picture, stored, bare, dots_per_inch)), sweep.notes)
+
+
+def check_sides(format: str, width: int, height: int) -> None:
+    """Raise Failure pixels_over_limit for a side that a format cannot store."""
+    if max(width, height) > LARGEST_SIDE.get(format, 2**31 - 1):
+        raise Failure("pixels_over_limit", f"{format} holds {LARGEST_SIDE[format]} pixels a side, not {max(width, height)}")
+
+
+def written(work: Enlargement) -> bytes:
+    """The source with other pixels, of any size. Raises as `encode_enlarged` does."""
+    return WRITERS[work.picture.format](work)
 
 
 def _pillow_file(work: Enlargement, **options: Any) -> bytes:

@@ -164,7 +164,7 @@ class Picture:
 
     def _alpha(self, place: tuple[slice, slice]) -> Pixels | None:
         """The alpha of a rectangle, uint8 height x width; None if the rectangle is opaque."""
-        if not self._is_transparent:
+        if not self.is_transparent:
             return None
         part = self.upright[place]
         alpha, opaque = np.empty(part.shape[:2], np.uint8), True
@@ -179,7 +179,7 @@ class Picture:
         return np.ones(samples.shape[:2], np.float32) if opacity is None else opacity
 
     @cached_property
-    def _is_transparent(self) -> bool:
+    def is_transparent(self) -> bool:
         """Whether the picture's alpha says anything.
 
         It does not if no pixel is opaque to any degree: some programs write such an alpha into

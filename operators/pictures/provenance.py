@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from operators.rows.failure import Failure, RunError
 
@@ -91,8 +91,20 @@ def load_credentials(key: bytes, certificates: bytes) -> Credentials:
     return Credentials(key, certificates, algorithm)
 
 
+class Source(NamedTuple):
+    """The file that was edited."""
+
+    format: str
+    """A key of `operators.pictures.codec.FORMATS`."""
+    data: bytes
+
+    def or_converted(self, format: str, data: bytes) -> Source:
+        """This file, or what it was converted to if manifests cannot name files of its format."""
+        return self if self.format in MIME_TYPES else Source(format, data)
+
+
 def with_signature(
-    format: str, data: bytes, source: memoryview | bytes, notes: list[str], credentials: Credentials, action: str
+    format: str, data: bytes, source: Source, notes: list[str], credentials: Credentials, action: str
 ) -> tuple[bytes, list[str]]:
     """The signed file, and its notes with one that says so; see `signed`.
 
@@ -100,10 +112,10 @@ def with_signature(
     """
     if format not in MIME_TYPES:
         return data, [*notes, f"{NOT_SIGNED}: {format}"]
-    return signed(format, data, bytes(source), credentials, action), [*notes, SIGNED]
+    return signed(format, data, source, credentials, action), [*notes, SIGNED]
 
 
-def signed(format: str, data: bytes, source: bytes, credentials: Credentials, action: str) -> bytes:
+def signed(format: str, data: bytes, source: Source, credentials: Credentials, action: str) -> bytes:
     """The file with a manifest that names `action` and has the source as its parent.
 
     `format` is a key of MIME_TYPES; `action` is one of C2PA's, such as `c2pa.edited`. Raises
@@ -111,9 +123,9 @@ def signed(format: str, data: bytes, source: bytes, credentials: Credentials, ac
     """
     import c2pa
 
-    mime = MIME_TYPES[format]
+    mime, parent_mime = MIME_TYPES[format], MIME_TYPES[source.format]
     agent = {"name": "cleanplate", "version": _own_version()}
-    thumbnails = _thumbnails(mime, source)
+    thumbnails = _thumbnails(parent_mime, source.data)
     redacted = [
         {"action": "c2pa.redacted", "reason": "c2pa.PII.present", "parameters": {"redacted": uri}} for uri in thumbnails
     ]
@@ -141,7 +153,7 @@ def signed(format: str, data: bytes, source: bytes, credentials: Credentials, ac
         context = c2pa.Context.from_dict(SETTINGS)
         with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest), context) as builder:
             parent = {"title": "source", "relationship": "parentOf", "label": "source"}
-            builder.add_ingredient(json.dumps(parent), mime, io.BytesIO(source))
+            builder.add_ingredient(json.dumps(parent), parent_mime, io.BytesIO(source.data))
             builder.sign(signer, mime, io.BytesIO(data), output)
     except c2pa.C2paError as error:
         raise ValueError(f"the file cannot be signed: {error}") from error

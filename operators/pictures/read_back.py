@@ -142,23 +142,29 @@ def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
     return None
 
 
-def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes) -> str | None:
+def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes, size: int | None = None) -> str | None:
     """How far a file that was coded again as a whole is from its source, outside of the edit.
 
-    None for a file whose other pixels kept their coding. Raises Failure for one that cannot be
-    decoded.
+    None for a file whose other pixels kept their coding. `size` is that of the original file if
+    `source` was converted from it. Raises Failure for a file that cannot be decoded.
     """
     with timed("codec"):
         if not _coding(edited.picture, source, encoded).whole:
             return None
-        written, total, most = _by_ourselves(encoded, edited.picture), 0.0, 0
-        for top in range(0, len(written), BAND):
-            rows = np.s_[top : top + BAND]
-            off = np.abs(written[rows].astype(np.int32) - edited.picture.stored[rows])[~edited.changed[rows]]
-            total, most = total + float(off.sum()), max(most, int(off.max(initial=0)))
-    samples = int((~edited.changed).sum()) * written.shape[2]
-    figures = f"mean difference {total / max(1, samples):.2f}, largest {most} of {edited.picture.space.peak}"
-    return f"recoded: {figures}, {len(encoded) / len(source):.2f} times the bytes"
+        written = _by_ourselves(encoded, edited.picture)
+        figures = distance(written, edited.picture.stored, ~edited.changed, edited.picture.space.peak)
+    return f"recoded: {figures}, {len(encoded) / (size or len(source)):.2f} times the bytes"
+
+
+def distance(written: Samples, meant: Samples, counted: Mask, peak: int) -> str:
+    """The mean and the largest difference of the counted pixels' samples, in words."""
+    total, most = 0.0, 0
+    for top in range(0, len(written), BAND):
+        rows = np.s_[top : top + BAND]
+        off = np.abs(written[rows].astype(np.int32) - meant[rows])[counted[rows]]
+        total, most = total + float(off.sum()), max(most, int(off.max(initial=0)))
+    samples = int(counted.sum()) * written.shape[2]
+    return f"mean difference {total / max(1, samples):.2f}, largest {most} of {peak}"
 
 
 def _by_ourselves(data: memoryview | bytes, picture: Picture) -> Samples:

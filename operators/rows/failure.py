@@ -57,6 +57,7 @@ CODES: dict[str, Code] = {
         SKIPPED, False, "the format or pixel format cannot be edited: floats, Lab, 12-bit JPEG, raw photographs"
     ),
     "written_wrongly": Code(ROLLED_BACK, False, "another decoder reads the edited file otherwise than it was meant"),
+    "name_taken": Code(ROLLED_BACK, False, "the name that the converted file would get is that of another source"),
     "output_path_conflict": Code(FAILED, False, "the destination has a file where a folder is needed, or the reverse"),
     "operator_error": Code(ROLLED_BACK, False, "an operator raised an unexpected error on this image"),
     "worker_crashed": Code(ROLLED_BACK, False, "a process that worked on nothing but the image crashed"),

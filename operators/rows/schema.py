@@ -210,8 +210,9 @@ SCHEMA = pa.schema(
 - `notes` say what was done to a file besides the edit: `preview_dropped: PLACE` for a
   second picture that was removed, `c2pa_removed`, `c2pa_signed`, `recoded: FIGURES` for a lossy
   file that was coded again as a whole (how far samples outside of the edit are from the source's),
-  `not_kept: THING` for what a format does not write again, and `zone_outside: ZONE` for a zone of
-  the user's rules that holds no pixel of the picture. The name before the colon is stable.
+  `not_kept: THING` for what a format does not write again, `converted: FORMAT to FORMAT`,
+  `not_converted: NUMBER pictures` for a file of several that keeps its format, and
+  `zone_outside: ZONE` for a zone of the user's rules that holds no pixel of the picture. The name before the colon is stable.
 - `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
   profile is broken.
 """

@@ -50,6 +50,31 @@ def test_an_accepted_fill_is_pasted_and_nothing_else_changes(rows, saved, photo,
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["encoded"]))), expected)
 
 
+def test_an_edited_image_is_encoded_in_the_format_that_is_asked_for(rows, saved, photo, region, hole):
+    table = rows({"bytes": saved(photo, "BMP"), "regions": [region("accepted")]})
+    (row,) = Compose(to_format="png").apply(table).to_pylist()
+    expected = photo.copy()
+    expected[50:90, 100:160][hole] = (1, 2, 3)
+    assert (row["verdict"], row["notes"]) == ("edited", ["converted: BMP to PNG"])
+    shown = Image.open(io.BytesIO(row["encoded"]))
+    assert shown.format == "PNG"
+    assert np.array_equal(np.asarray(shown), expected)
+
+
+def test_what_is_not_edited_is_not_converted(rows, saved, photo, region):
+    table = rows({"bytes": saved(photo, "BMP"), "regions": [region("open", checks=[SEAM])]})
+    (row,) = Compose(to_format="png").apply(table).to_pylist()
+    assert (row["verdict"], row["encoded"], row["notes"]) == ("rolled_back", None, None)
+
+
+def test_a_conversion_that_another_decoder_reads_otherwise_is_rolled_back(rows, saved, photo, region, monkeypatch):
+    monkeypatch.setattr(
+        "operators.pictures.converted._file", lambda picture, samples, source, target: (saved(photo[::-1], "PNG"), [])
+    )
+    (row,) = Compose(to_format="png").apply(rows({"bytes": saved(photo, "BMP"), "regions": [region("accepted")]})).to_pylist()
+    assert (row["verdict"], row["reasons"], row["failure"]["operator"]) == ("rolled_back", ["written_wrongly"], "compose")
+
+
 def test_a_composed_image_is_edited_whatever_filled_its_regions(rows, saved, photo, region):
     row = compose(rows, saved(photo, "PNG"), {**region("accepted"), "passes": 0, "checks": []})
     assert row["verdict"] == "edited"

@@ -43,6 +43,24 @@ def test_a_picture_large_enough_for_its_paper_is_untouched(rows, saved, photo):
     assert (row["verdict"], row["encoded"]) == ("untouched", None)
 
 
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000"])
+def test_a_format_that_cannot_be_written_at_another_size_is_enlarged_in_another(rows, saved, photo, format):
+    data = saved(photo[:40, :60], format)
+    row = enlarged(rows, data, scale=2, routing=Routing(model="lanczos"))
+    assert (row["verdict"], row["failure"]["code"]) == ("skipped", "mode_unsupported")
+    assert "--to-format" in row["failure"]["message"]
+    row = enlarged(rows, data, scale=2, routing=Routing(model="lanczos"), to_format="tiff")
+    assert (row["verdict"], row["notes"]) == ("edited", [f"converted: {format} to TIFF"])
+    assert (shown(row).format, shown(row).size) == ("TIFF", (120, 80))
+
+
+def test_a_key_colour_becomes_alpha_in_another_format_so_that_the_picture_can_be_enlarged(rows, saved, photo):
+    data = saved(photo[:20, :30], "PNG", transparency=tuple(int(value) for value in photo[3, 4]))
+    assert enlarged(rows, data, scale=2)["failure"]["code"] == "mode_unsupported"
+    row = enlarged(rows, data, scale=2, routing=Routing(model="lanczos"), to_format="webp")
+    assert (row["verdict"], shown(row).mode, shown(row).size) == ("edited", "RGBA", (60, 40))
+
+
 def test_a_turned_photograph_stays_turned(rows, saved, photo):
     exif = Image.Exif()
     exif[0x0112] = 6

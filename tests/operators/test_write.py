@@ -46,6 +46,31 @@ def test_an_edited_image_is_delivered_as_composed(rows, dest):
     assert row["output_sha256"] == hashlib.sha256(COMPOSED).hexdigest()
 
 
+def test_a_converted_file_has_the_ending_of_its_format_after_the_name_of_its_source(rows, dest, saved, photo):
+    source, edited = saved(photo[:20, :30], "AVIF"), saved(photo[:20, :30], "PNG")
+    [row] = deliver(dest, rows({"path": "sub/a.avif", "bytes": source, "encoded": edited, "verdict": "edited"}))
+    assert delivered(dest, "sub/a.avif.png") == edited
+    assert row["output_uri"] == f"{dest}/images/sub/a.avif.png"
+    assert not os.path.exists(f"{dest}/images/sub/a.avif")
+
+
+def test_a_converted_file_never_takes_the_name_of_another_source(rows, dest, saved, photo, tmp_path, text_region):
+    source, edited = saved(photo[:20, :30], "AVIF"), saved(photo[:20, :30], "PNG")
+    (tmp_path / "a.avif.png").write_bytes(edited)
+    region = {**text_region(1, 2, 3, 4), "state": "erased"}
+    texts = {"found": 1, "erased": 1, "kept": 0, "refused": 0}
+    table = rows(
+        {
+            **{"path": "a.avif", "uri": str(tmp_path / "a.avif"), "bytes": source, "encoded": edited, "verdict": "edited"},
+            **{"regions": [region], "texts": texts},
+        }
+    )
+    [row] = deliver(dest, table)
+    assert (row["verdict"], row["reasons"], row["texts"]["refused"]) == ("rolled_back", ["name_taken"], 1)
+    assert delivered(dest, "a.avif") == source
+    assert not os.path.exists(f"{dest}/images/a.avif.png")
+
+
 @pytest.mark.parametrize("verdict", ["untouched", "rolled_back"])
 def test_rollback_delivers_the_original_bytes(rows, dest, verdict):
     [row] = deliver(dest, rows({"path": "a.jpg", "bytes": ORIGINAL, "verdict": verdict}))

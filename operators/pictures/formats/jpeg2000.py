@@ -81,7 +81,7 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     stored = np.asarray(file)
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     model: Model = "grey" if stored.shape[2] < 3 else "rgb"
-    profile, note = profile_to_apply(_profile(bytes(data)), model)
+    profile, note = profile_to_apply(profile_of(bytes(data)), model)
     space = Space(model, profile=profile, alpha=stored.shape[2] in (2, 4))
     return Picture("JPEG2000", file.mode, stored, space, 1, (header.width, header.height), note=note)
 
@@ -180,6 +180,6 @@ def _colours(data: bytes) -> str | None:
     return f"JPEG 2000, colour space {foreign[0]}" if foreign else None
 
 
-def _profile(data: bytes) -> bytes | None:
+def profile_of(data: bytes) -> bytes | None:
     """The ICC profile; None without one."""
     return next((box[3:] for box in _header_boxes(data, b"colr") if box[:1] in (b"\2", b"\3")), None)

@@ -37,6 +37,13 @@ WRONG = {
     "enlarge by an odd factor": (["enlarge", "in", "out", "--scale", "3"], "option_invalid", "2, 4"),
     "enlarge to no paper": (["enlarge", "in", "out", "--print", "20x30"], "option_invalid", "20x30cm"),
     "enlarge by an unknown model": (["enlarge", "in", "out", "--scale", "2", "--model", "no"], "option_invalid", "lanczos"),
+    "an unknown format": (["erase", "in", "out", "--to-format", "gif"], "option_invalid", "png, tiff, jpeg, webp"),
+    "enlarge to an unknown format": (["enlarge", "in", "out", "--scale", "2", "--to-format", "bmp"], "option_invalid", "png"),
+    "a format and whole names": (
+        ["erase", "in", "out", "--to-format", "png", "--output-column", "name"],
+        "option_invalid",
+        "--output-column",
+    ),
     "an unknown profile": (["erase", "in", "out", "--profile", "mainframe"], "profile_invalid", "mainframe"),
     "a missing profile file": (["erase", "in", "out", "--profile", "none.yaml"], "profile_invalid", "none.yaml"),
     "a profile with a wrong share": (["erase", "in", "out", "--profile", "odd.yaml"], "profile_invalid", "gpus"),

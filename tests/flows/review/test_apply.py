@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.reports.delivered import delivered_uri
 from flows.review import apply as applying
 from flows.review.apply import apply_decisions
 from flows.review.rebuild import rebuild
@@ -24,7 +27,7 @@ from operators.ledger.decisions import Decision, DecisionLog, masks_folder
 from operators.rows.failure import RunError
 from operators.storage import files as storage
 from tests.fixtures.cli import Invoke
-from tests.fixtures.reviewed_run import PICTURES, FinishedRun
+from tests.fixtures.reviewed_run import PICTURES, FinishedRun, make_run
 
 A, B, C, D = PICTURES
 
@@ -61,6 +64,25 @@ def test_a_rejected_picture_is_the_original_again_and_the_ledger_and_the_report_
     assert row["notes"][0] == "decided: reject, ana: a ghost is left"
     assert "People accept 0 of the 1 edits that the gate accepted." in (reviewable.dest / "report.html").read_text()
     assert len(reviewable.rows) == len(PICTURES)
+
+
+def test_a_rejected_picture_of_a_converted_run_gets_its_name_back_and_another_keeps_its_own(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "webp")
+    images = run.dest / "images"
+    assert sorted(file.name for file in images.rglob("*.*")) == ["a.png.webp", "b.jpg.webp", "c.png.webp", "d.png"]
+    decide(run, A, "reject")
+    decide(run, B, "reject", region=0)
+    shutil.move(run.dest, tmp_path / "moved")
+    moved = FinishedRun(run.source, tmp_path / "moved")
+    assert apply_decisions(str(moved.dest)).failures == []
+    assert moved.delivered(A) == moved.original(A)
+    assert moved.rows[A]["output_uri"] == str(moved.dest / "images" / A)
+    assert not (moved.dest / "images" / f"{A}.webp").exists()
+    row = moved.rows[B]
+    assert row["verdict"] == "partly_edited"
+    assert row["output_uri"].endswith(f"/images/{B}.webp")
+    assert row["output_sha256"] == hashlib.sha256(moved.delivered(f"{B}.webp")).hexdigest()
+    assert delivered_uri(row, str(moved.dest)) == str(moved.dest / "images" / f"{B}.webp")
 
 
 def test_of_a_rejected_region_the_pixels_return_and_the_other_region_stays(reviewable: FinishedRun) -> None:

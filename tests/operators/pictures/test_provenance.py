@@ -19,7 +19,7 @@ from PIL import Image
 from operators.compose import Compose
 from operators.pictures.codec import Limits, decode, encode_with_notes
 from operators.pictures.picture import Edit
-from operators.pictures.provenance import MIME_TYPES, Credentials, Signing, load_credentials, signed
+from operators.pictures.provenance import MIME_TYPES, Credentials, Signing, Source, load_credentials, signed
 from operators.rows.failure import RunError
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -111,7 +111,7 @@ def test_a_manifest_is_removed_and_noted(format: str, credentials: Credentials) 
 @pytest.mark.parametrize("format", MIME_TYPES)
 def test_a_signed_edit_names_the_source_as_its_parent(format: str, credentials: Credentials) -> None:
     source = with_manifest(format, credentials)
-    result = signed(format, edited(source)[0], source, credentials, "c2pa.edited")
+    result = signed(format, edited(source)[0], Source(format, source), credentials, "c2pa.edited")
     manifests = report(format, result)
     assert manifests["validation_state"] == "Valid"
     old = report(format, source)["active_manifest"]
@@ -122,11 +122,26 @@ def test_a_signed_edit_names_the_source_as_its_parent(format: str, credentials: 
     assert np.array_equal(decode(result, Limits()).rgb(), decode(edited(source)[0], Limits()).rgb())
 
 
+@pytest.mark.parametrize(("format", "parent"), [("PNG", "PNG"), ("BMP", "JPEG")])
+def test_the_parent_of_a_converted_file_is_its_source_if_manifests_know_the_format(
+    format: str, parent: str, credentials: Credentials
+) -> None:
+    source = Source(format, plain(format)).or_converted("JPEG", plain("JPEG"))
+    assert source.format == parent
+    manifests = report("JPEG", signed("JPEG", plain("JPEG"), source, credentials, "c2pa.edited"))
+    assert manifests["validation_state"] == "Valid"
+    active = manifests["manifests"][manifests["active_manifest"]]
+    assert [action["action"] for action in active["assertion_store"]["c2pa.actions.v2"]["actions"]] == [
+        "c2pa.opened",
+        "c2pa.edited",
+    ]
+
+
 def test_no_thumbnail_of_the_source_is_in_a_signed_edit(credentials: Credentials) -> None:
     source = with_manifest("JPEG", credentials)
     label = report("JPEG", source)["active_manifest"]
     assert "c2pa.thumbnail.claim" in report("JPEG", source)["manifests"][label]["assertion_store"]
-    result = signed("JPEG", edited(source)[0], source, credentials, "c2pa.edited")
+    result = signed("JPEG", edited(source)[0], Source("JPEG", source), credentials, "c2pa.edited")
     thumbnail = source[source.index(b"\xff\xd8\xff", 4) :][700:4000]
     pieces = [thumbnail[start : start + 16] for start in range(0, len(thumbnail), 16)]
     assert not any(piece in result for piece in pieces)
@@ -135,7 +150,7 @@ def test_no_thumbnail_of_the_source_is_in_a_signed_edit(credentials: Credentials
 
 def test_a_changed_byte_of_a_signed_edit_is_found_by_the_reader(credentials: Credentials) -> None:
     source = plain("PNG")
-    result = bytearray(signed("PNG", edited(source)[0], source, credentials, "c2pa.edited"))
+    result = bytearray(signed("PNG", edited(source)[0], Source("PNG", source), credentials, "c2pa.edited"))
     place = result.rindex(b"IDAT") + 20
     result[place] ^= 1
     assert report("PNG", bytes(result))["validation_state"] == "Invalid"
