@@ -6,7 +6,8 @@ The folders are searched for pictures by their names; without one, the installed
 Each picture is worked in a process that ends after SECONDS: it is decoded, a square in its middle
 becomes red, the file is written and read back. Then ImageMagick and libvips read source and output,
 if they are installed: an output that one of them cannot read although it reads the source is worse
-than its source. The report counts what became of the files, by format and code.
+than its source. So is one in which exiftool finds more errors and warnings. The report
+counts what became of the files, by format and code.
 
 The end of each picture is added to the file that `--done` names. A benchmark that was interrupted
 goes on from there; remove the file to measure again.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import select
 import shutil
 import subprocess
@@ -131,9 +133,12 @@ def pictures(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def worse_for(file: Path, output: Path) -> list[str]:
-    """The programs that read the source and not the output."""
+    """The programs that read the source and not the output, or find more errors in it."""
     found = [(name, command) for name, command in READERS.items() if shutil.which(command[0])]
-    return [name for name, command in found if _reads(command, file) and not _reads(command, output)]
+    worse = [name for name, command in found if _reads(command, file) and not _reads(command, output)]
+    if shutil.which("exiftool") and _complaints(output) > _complaints(file):
+        worse.append("exiftool")
+    return worse
 
 
 def _reads(command: Sequence[str], file: Path) -> bool:
@@ -141,6 +146,13 @@ def _reads(command: Sequence[str], file: Path) -> bool:
         return subprocess.run([*command, str(file)], check=False, capture_output=True, timeout=READER_SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
         return False
+
+
+def _complaints(file: Path) -> int:
+    """How many errors and warnings exiftool finds in a file."""
+    command = ["exiftool", "-validate", "-s3", "-Validate", str(file)]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=READER_SECONDS).stdout
+    return sum(int(number) for number in re.findall(r"(\d+) (?:Error|Warning)", answer))
 
 
 def measure(folders: Sequence[Path], done: Path) -> dict[str, object]:

@@ -212,7 +212,8 @@ SCHEMA = pa.schema(
   file that was coded again as a whole (how far samples outside of the edit are from the source's),
   `not_kept: THING` for what a format does not write again, `converted: FORMAT to FORMAT`,
   `not_converted: NUMBER pictures` for a file of several that keeps its format, and
-  `zone_outside: ZONE` for a zone of the user's rules that holds no pixel of the picture. The name before the colon is stable.
+  `zone_outside: ZONE` for a zone of the user's rules that holds no pixel of the picture. The name
+  before the colon is stable.
 - `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
   profile is broken.
 """

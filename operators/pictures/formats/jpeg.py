@@ -75,6 +75,8 @@ BAND = 32
 """Rows of blocks, of the component with the largest ones, that are transformed at once."""
 COMPONENTS = ("Y", "Cb", "Cr", "K")
 """The names that `jpeglib` gives to a file's components, whatever they are."""
+LARGEST_DC = 1024
+"""The largest mean of a block of 8 bits, as a coefficient that is not quantised."""
 Plane = npt.NDArray[np.float32]
 Coefficients = npt.NDArray[np.int16]
 
@@ -275,14 +277,24 @@ def _coefficients(source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_],
 
 
 def _with_coefficients(source: bytes, coefficients: dict[str, Coefficients]) -> bytes:
-    """The file with some components' coefficients replaced and its entropy coding optimised."""
+    """The file with some components' coefficients replaced and its entropy coding optimised.
+
+    Raises OSError, also for a source with coefficients that damage has made larger than a JPEG
+    can hold. Decoders clip them, so viewers show such a file.
+    """
     import jpeglib
 
     with _temporary_file(source) as read, _temporary_file(b"") as target:
         jpeg = _call_jpeglib(jpeglib.read_dct, read)
         for name, values in coefficients.items():
             setattr(jpeg, name, values)
-        _call_jpeglib(jpeg.write_dct, target, flags=["+OPTIMIZE_CODING"])
+        names = COMPONENTS[: jpeg.num_components]
+        try:
+            _call_jpeglib(jpeg.write_dct, target, flags=["+OPTIMIZE_CODING"])
+        except OSError as error:
+            if max(int(np.abs(getattr(jpeg, name)[:, :, 0, 0]).max()) for name in names) > LARGEST_DC:
+                raise OSError("damaged data, which give coefficients that no JPEG can hold") from error
+            raise
         return target.read_bytes()
 
 

@@ -391,6 +391,26 @@ def test_a_small_edit_of_a_photograph_hardly_changes_the_size_of_its_file(
     assert len(rewritten(source, after, changed)) <= 1.05 * len(source)
 
 
+def test_coefficients_that_damage_made_too_large_are_named() -> None:
+    """Each block of a file adds 2,047 to the mean of the one before; decoders clip them."""
+    buffer = io.BytesIO()
+    Image.new("L", (128, 8)).save(buffer, "JPEG")
+    source = buffer.getvalue()
+    kept = [(marker, offset) for marker, offset in jpeg_markers.segments(source) if marker in (0xE0, 0xDB, 0xC0, 0xDA)]
+    parts = {
+        marker: source[offset : offset + 2 + int.from_bytes(source[offset + 2 : offset + 4], "big")] for marker, offset in kept
+    }
+    one_code = b"\x01" + bytes(15)
+    tables = b"\xff\xc4\x00\x26" + b"\x00" + one_code + b"\x0b" + b"\x10" + one_code + b"\x00"
+    bits = ("0" + "1" * 11 + "0") * 16
+    data = int(bits.ljust(208, "1"), 2).to_bytes(26, "big").replace(b"\xff", b"\xff\0")
+    damaged = b"\xff\xd8" + parts[0xE0] + parts[0xDB] + parts[0xC0] + tables + parts[0xDA] + data + b"\xff\xd9"
+    picture = decode(damaged, Limits())
+    edited = picture.edited([Paste(0, 0, np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32))])
+    with pytest.raises(OSError, match="damaged data, which give coefficients that no JPEG can hold"):
+        encode(edited, damaged)
+
+
 def test_a_file_of_other_components_than_its_pixels_is_refused() -> None:
     source = encoded(picture(16, 16, 3, 1))
     with pytest.raises(ValueError, match="3 components"):
