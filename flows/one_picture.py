@@ -116,7 +116,8 @@ class Edit:
     def mask(self) -> Pixels:
         """What was masked, uint8 0..255, upright height x width.
 
-        After an edit it holds the weights of the erased regions: a pixel of 0 did not change. Of
+        After an edit it holds the weights of the erased regions: a pixel of 0 did not
+        change, but the blocks of a lossy file that hold both are encoded as a whole. Of
         `find` it is 255 on the strokes of every text. It is empty (0 x 0) if nothing was decoded.
         """
         canvas = np.zeros((self.height or 0, self.width or 0), np.uint8)

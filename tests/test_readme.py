@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -9,15 +10,19 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
 from PIL import Image, ImageDraw
 
+import cleanplate
 from cluster.profile import Profile, Stage
 from cluster.profile import load as load_profile
 from flows.cli.app import app
@@ -179,13 +184,140 @@ def workplace(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatc
     return tmp_path
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A block of Python that has run: its names, and the lines that it has printed."""
+
+    names: dict[str, Any]
+    lines: list[str]
+
+
+def pixels(file: str | Path) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+
+BLOCK = 16
+"""Pixels on each side of what a JPEG with halved colours encodes together."""
+
+
+def maximum_of_blocks(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % BLOCK), (0, -width % BLOCK)))
+    return padded.reshape(padded.shape[0] // BLOCK, BLOCK, -1, BLOCK).max(axis=(1, 3))
+
+
+def assert_erased(file: str | Path) -> None:
+    """Check that a file is the poster with other pixels, and without a text."""
+    assert Image.open(file).format == "JPEG"
+    assert (pixels(file) != pixels("photos/poster.jpg")).any()
+    assert not cleanplate.find(file).regions
+
+
+def readme(ran: Ran) -> None:
+    """The file without its text; the verdict, no reasons, and the size of the mask."""
+    assert ran.lines == ["edited () (64, 200)"]
+    assert_erased("clean.jpg")
+
+
+def a_flow_of_ones_own(ran: Ran) -> None:
+    """See test_the_flow_of_the_pages_counts_boxes_without_an_edit."""
+    assert [operator.name for operator in ran.names["captions"].operators] == ["fetch", "detect", "count"]
+
+
+def a_flow_in_this_process(ran: Ran) -> None:
+    """The text of the poster is erased."""
+    assert ran.lines == ["edited {'found': 1, 'erased': 1, 'kept': 0, 'refused': 0}"]
+
+
+def the_contract_of_generators(ran: Ran) -> None:
+    """The class inherits its tests, and they pass."""
+    tests = [name for name in dir(ran.names["TestMine"]) if name.startswith("test_")]
+    assert len(tests) >= 6
+    for name in tests:
+        getattr(ran.names["TestMine"](), name)()
+
+
+def one_picture(ran: Ran) -> None:
+    """What each comment says about the edit."""
+    edit = ran.names["edit"]
+    assert edit.image == edit.data == Path("clean.jpg").read_bytes()
+    assert (edit.verdict, list(edit.reasons)) == ("edited", [])
+    assert (edit.mask.dtype, edit.mask.shape) == (np.uint8, (64, 200))
+    changed = (pixels("clean.jpg") != pixels("photos/poster.jpg")).any(axis=2)
+    blocks = np.kron(maximum_of_blocks(edit.mask), np.ones((BLOCK, BLOCK), np.uint8))[:64, :200]
+    # A decoder that smooths the colours of a JPEG looks one pixel beyond a block.
+    assert changed.any() and not changed[cv2.dilate(blocks, np.ones((3, 3), np.uint8)) == 0].any()
+    (line,) = ran.lines
+    assert line.startswith("erased None ")
+    assert_erased("clean.jpg")
+
+
+def pillow_and_arrays(ran: Ran) -> None:
+    """A Pillow image gives a Pillow image, an array an array; the text is gone from both."""
+    clean, array = ran.names["clean"], ran.names["pixels"]
+    assert isinstance(clean, Image.Image)
+    assert (clean.mode, clean.size) == ("RGB", (200, 64))
+    assert (array.dtype, array.shape) == (np.uint8, (64, 200, 3))
+    assert (np.asarray(clean) != pixels("photos/poster.jpg")).any()
+    assert not cleanplate.find(array).regions
+
+
+def finding_filling_and_enlarging(ran: Ran) -> None:
+    """The text is read, what its mask covers is filled, and a picture is twice as large."""
+    assert ran.lines == ["['POSTER']"]
+    assert 0.02 < ran.names["mask"].mean() < 0.6
+    filled = ran.names["filled"]
+    assert filled.verdict == "edited"
+    Path("filled.jpg").write_bytes(filled.data)
+    assert_erased("filled.jpg")
+
+
+def a_wrong_picture(ran: Ran) -> None:
+    """The error is raised, so that the `except` of the block is what has run."""
+    with pytest.raises(cleanplate.Failure):
+        cleanplate.erase(b"these are words")
+
+
+def the_ledger(ran: Ran) -> None:
+    """Three rows with the columns that are named."""
+    (line,) = ran.lines
+    rows = ast.literal_eval(line)
+    assert [list(row) for row in rows] == [["path", "verdict", "texts", "reasons"]] * 3
+
+
+PROMISES: list[Callable[[Ran], None]] = [
+    readme,
+    a_flow_of_ones_own,
+    a_flow_in_this_process,
+    the_contract_of_generators,
+    one_picture,
+    pillow_and_arrays,
+    finding_filling_and_enlarging,
+    a_wrong_picture,
+    the_ledger,
+]
+"""What the pages say of each block of Python, in the order of the blocks."""
+
+
 @pytest.mark.parametrize(
-    ("page", "code"), PYTHON_BLOCKS, ids=[f"{page}-{number}" for number, (page, _) in enumerate(PYTHON_BLOCKS)]
+    ("page", "code", "promise"),
+    [(*block, promise) for block, promise in zip(PYTHON_BLOCKS, PROMISES, strict=True)],
+    ids=[f"{page}-{promise.__name__}" for (page, _), promise in zip(PYTHON_BLOCKS, PROMISES, strict=True)],
 )
-def test_python_code_in_the_pages_runs(page: str, code: str, workplace: Path, request: pytest.FixtureRequest) -> None:
+def test_python_code_in_the_pages_does_what_they_say(
+    page: str,
+    code: str,
+    promise: Callable[[Ran], None],
+    workplace: Path,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if "cleaned/" in code:
         shutil.copytree(request.getfixturevalue("finished").dest, workplace / "cleaned")
-    exec(compile(code, page, "exec"), {"__name__": "snippet"})
+    names: dict[str, Any] = {"__name__": "snippet"}
+    capsys.readouterr()
+    exec(compile(code, page, "exec"), names)
+    promise(Ran(names, capsys.readouterr().out.splitlines()))
 
 
 @pytest.mark.parametrize("text", JSON_BLOCKS)

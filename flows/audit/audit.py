@@ -23,7 +23,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError, failure_of, first_line
 from operators.storage.allowed import is_allowed, places_of
-from operators.storage.listing import list_source
+from operators.storage.listing import list_source, require_images
 from operators.vision.image_encoder import image_encoder, prepared
 
 NO_PICTURE = "no picture of the sample crosses it"
@@ -133,9 +133,10 @@ def audit(
 ) -> Audit:
     """Take every image of a source (at most `limit`) through every boundary.
 
-    Counts failed files by error code. Raises RunError as `list_source` does, and RunError
-    nothing_measured if no file could be read.
+    Counts failed files by error code. Raises RunError as `list_source` does, no_images for a
+    source without images, and nothing_measured if no file could be read.
     """
+    require_images(source, excluded)
     use_one_thread()
     result, places = Audit(source, models), places_of(source)
     for item in islice(list_source(source, excluded), limit):

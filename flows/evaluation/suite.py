@@ -101,10 +101,20 @@ def _entry(number: int, content: dict[str, Any]) -> Entry:
     return Entry(**content)
 
 
+def _contents(file: Path) -> Any:
+    """The JSON of a file. Raises ValueError if there is no file or no JSON in it."""
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"it has no {file.name}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file.name} is not JSON: {error}") from None
+
+
 def load(folder: Path) -> Suite:
     """The suite in a folder. Raises ValueError with one line if the folder holds no suite."""
     try:
-        content = json.loads((folder / "suite.json").read_text())
+        content = _contents(folder / "suite.json")
         for key in ("name", "entries"):
             if key not in content:
                 raise ValueError(f"suite.json has no key {key!r}")

@@ -123,6 +123,13 @@ def test_a_source_that_is_not_there_is_exit_code_two(tmp_path):
     assert "error: source_missing" in result.output
 
 
+def test_a_source_without_images_is_exit_code_two(tmp_path):
+    (tmp_path / "in").mkdir()
+    result = CliRunner().invoke(app, ["audit", str(tmp_path / "in"), "--out", str(tmp_path / "out")])
+    assert (result.exit_code, (tmp_path / "out").exists()) == (2, False)
+    assert result.output == f"error: no_images: 0 images in {tmp_path}/in: it is empty\n"
+
+
 def test_a_source_of_which_nothing_can_be_measured_is_exit_code_two(tmp_path):
     (tmp_path / "words.jpg").write_text("no picture")
     result = CliRunner().invoke(app, ["audit", str(tmp_path), "--out", str(tmp_path / "out")])

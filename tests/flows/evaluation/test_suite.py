@@ -110,6 +110,7 @@ def test_what_is_no_suite_is_one_line_that_names_the_folder(content: str | None,
         load(folder)
     assert str(raised.value).startswith(str(folder))
     assert "\n" not in str(raised.value)
+    assert "Errno" not in str(raised.value)
 
 
 def test_two_pictures_that_differ_only_in_format_are_refused(tmp_path: Path) -> None:
