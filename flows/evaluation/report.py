@@ -59,12 +59,17 @@ def write_reports(suite: Suite, out: Path) -> Path:
 
 
 def acceptance_tables(content: Evaluation) -> list[Table]:
-    """The acceptance of each set as a table of 80 columns; shares are percentages."""
+    """The acceptance of each set as a table of 80 columns; shares are percentages.
+
+    A set whose pictures have no truth cannot be judged, and has no table.
+    """
     result = []
     for name in _sets(content):
         title = f"Accepted by the eye, set {name}"
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
         rows = tables.acceptance_table(content, name)
+        if not rows[0]["images"]:
+            continue
         for column in rows[0]:
             first = column == "bucket"
             table.add_column(column.replace("_", " "), justify="left" if first else "right", no_wrap=first)

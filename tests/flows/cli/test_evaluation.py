@@ -82,6 +82,13 @@ def test_evaluate_takes_the_default_suite_the_balanced_preset_and_every_core(
     ]
 
 
+@pytest.mark.usefixtures("default_suite", "evaluations")
+def test_evaluate_prints_no_table_of_pictures_without_truth(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    image = {"verdict": "edited", "set": "report", "bucket": "page"}
+    monkeypatch.setattr("flows.evaluation.evaluate.evaluate", lambda *_: {"images": [image], "fills": [{}]})
+    assert invoke("evaluate", "--out", "figures")[1] == "1 image, 1 fill measured | 1 edited | figures/report.html\n"
+
+
 @pytest.mark.usefixtures("default_suite")
 def test_evaluate_hands_its_options_on(evaluations: list[tuple[Suite, Path, Options]], invoke: Invoke) -> None:
     options = ("--model", "telea", "--seed", "7", "--seeds", "2", "--workers", "4")
