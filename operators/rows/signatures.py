@@ -77,6 +77,10 @@ _RULES: tuple[tuple[bytes, str | Rule], ...] = (
     (b"IIRS", "ORF"),
     (b"IIU\0", "RW2"),
     (b"FUJIFILMCCD-RAW", "RAF"),
+    (b"MMOR", "ORF"),
+    (b"II\x1a\0\0\0HEAPCCDR", "CRW"),
+    (b"\0MRM", "MRW"),
+    (b"FOVb", "X3F"),
 )
 """Leading bytes, each with the kind that they mean or a closer look."""
 
