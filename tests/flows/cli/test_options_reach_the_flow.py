@@ -111,6 +111,7 @@ PROMISES: dict[str, Promise] = {
     "--regions": ("erase", ("--regions", "labels.json"), lambda call: call.first(GivenRegions).sources == ("labels.json",)),
     "--no-detect": ("erase", ("--regions", "labels.json", "--no-detect"), lambda call: not call.every(Detect)),
     "--previews": ("erase", ("--previews", "drop"), lambda call: call.first(Compose).previews == "drop"),
+    "--to-format": ("erase", ("--to-format", "png"), lambda call: call.first(Compose).to_format == "png"),
     "--c2pa-key": (
         "erase",
         ("--c2pa-key", "key.pem", "--c2pa-cert", "chain.pem"),
