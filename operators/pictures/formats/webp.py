@@ -33,10 +33,16 @@ def header(data: memoryview | bytes) -> Header:
     - Arguments: `data`, the whole file.
     - Result: width and height in stored pixels; of an animation, of all its frames in one picture.
     - Kept: Pillow's image, its pixels not decoded yet, or the frames of an animation.
-    - Errors: whatever Pillow raises.
+    - Errors: whatever Pillow raises; ValueError for a file that ends before its length says.
     """
     frames = frames_of(bytes(data))
-    return animated_webp.header(bytes(data), frames) if len(frames) > 1 else pillow_header(data, "WEBP")
+    try:
+        return animated_webp.header(bytes(data), frames) if len(frames) > 1 else pillow_header(data, "WEBP")
+    except OSError as error:
+        length = 8 + int.from_bytes(data[4:8], "little")
+        if length > len(data):
+            raise ValueError(f"truncated: {len(data)} of {length} bytes") from error
+        raise
 
 
 def decode(header: Header, data: memoryview | bytes) -> Picture:

@@ -105,6 +105,7 @@ def bad_inputs():
         "jpeg cut in its pixels": (jpeg[: len(jpeg) // 2], "truncated"),
         "png cut in its pixels": (png[: len(png) // 2], "truncated"),
         "bmp cut in its pixels": (file_of(picture, "BMP")[:20000], "truncated"),
+        "webp without its last byte": (file_of(picture, "WEBP")[:-1], "truncated"),
         "gif cut in its pixels": (file_of(picture, "GIF")[:4000], "truncated"),
         "png with a wrong checksum in its header": (with_wrong_checksum(png, b"IHDR"), "corrupt"),
         "png with a wrong checksum in its pixels": (with_wrong_checksum(png, b"IDAT"), "corrupt"),
