@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.decisions.routing import CLASSICAL, REFINED
+from operators.generators.call_account import CallLimits
 from operators.inpaint import Inpaint
 from operators.models.card import ModelCard, reads_prompt
 from operators.models.registry import pin_checksums, resolve
@@ -85,6 +86,8 @@ class Fills:
     """Whether the picture below translucent texts is recovered where it shows through them, before
     anything is filled.
     """
+    calls: CallLimits = CallLimits()
+    """What the calls of the run to models over HTTP may cost together."""
 
     def __post_init__(self) -> None:
         if self.accept is not None and self.accept not in ACCEPT:
@@ -119,7 +122,8 @@ def ladder(fills: Fills = Fills()) -> list[Operator]:
         card = cards[rung.model]
 
         def attempt(takes: tuple[str, ...], card: ModelCard = card) -> list[Operator]:
-            fill = Inpaint(card.alias, fills.seed, fills.prompt, card, takes, fills.budget)
+            name = card.alias if card.service is None else card.service.reference
+            fill = Inpaint(name, fills.seed, fills.prompt, card, takes, fills.budget, fills.calls)
             return [fill, Verify()] if card.family == "classical" else [fill, Upscale(), Verify()]
 
         operators += attempt(rung.takes)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, cast
 
 import pyarrow as pa
 
 from operators.decisions.budget import Budget
+from operators.generators.call_account import CallLimits, CallsSpentError
 from operators.generators.catalogue import check_model, generator_of
 from operators.generators.generator import Generator, Request
 from operators.generators.harmonise import harmonised
+from operators.generators.http_model import HttpModel
 from operators.generators.microbatch import Filled, fill_all
 from operators.generators.prompt import describe_surface, prompt_sha256, render_prompt
 from operators.generators.seeds import seed_of
@@ -21,13 +23,18 @@ from operators.models.card import ModelCard
 from operators.models.registry import fetch_weights, identity, resolve
 from operators.operator import Operator
 from operators.rows.arrays import Pixels
-from operators.rows.checks import FILL_FAILED, check
+from operators.rows.checks import CALL_BUDGET, FILL_FAILED, check
+from operators.rows.failure import CODES, Failure
 from operators.rows.fill_errors import add_error
-from operators.rows.records import JsonObject, ModelRecord, RegionRecord
+from operators.rows.records import CheckRecord, JsonObject, ModelRecord, RegionRecord
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows, row_views
 from operators.rows.timing import add_time
 
 ADDED = ("fill", "rung", "seed", "passes", "prompt", "prompt_sha256", "repeatable", "enhanced", "checks", "reason")
+
+
+NO_LIMIT = float("nan")
+"""The limit of checks that describe a fill before it is judged."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,11 @@ class Inpaint(Operator):
     A fill that ends with an error, out_of_memory included, is a rollback of its region alone: the
     region stays open for the next rung, gets the check `fill_failed`, and its `reason` gets the
     error. The row has no failure, so a later run does not try it again. Only memory that runs out
-    outside a fill is a transient failure of the whole row.
+    outside a fill is a transient failure of the whole row; and a model over HTTP that does not
+    answer, which a later run asks again.
+
+    A fill that may not be asked for, because the run's calls are spent, gets the check
+    `call_budget`, and the region stays open for the next rung.
     """
 
     reads: ClassVar[tuple[str, ...]] = (
@@ -88,6 +99,12 @@ class Inpaint(Operator):
     """The routes whose regions this rung fills; empty for all regions."""
     budget: Budget | None = None
     """The most that the fills of one image may cost together."""
+    calls: CallLimits = CallLimits()
+    """What the calls of the run to a model over HTTP may cost. It is no setting of the fills: a
+    run may go on with other limits.
+    """
+    dest: str = ""
+    """Where the run keeps its calls to a model over HTTP; "" keeps none."""
 
     def __post_init__(self) -> None:
         if self.card is None:
@@ -124,8 +141,9 @@ class Inpaint(Operator):
         self.load_generator()
 
     def settings(self) -> JsonObject:
-        """The fields, with the whole card and the checksum of every file."""
-        return {**super().settings(), "card": self.model.model_dump(mode="json")}
+        """The fields, with the whole card and the checksum of every file, without `calls`."""
+        card = self.model.model_dump(mode="json", exclude=None if self.is_outside else {"service"})
+        return {name: value for name, value in super().settings().items() if name != "calls"} | {"card": card}
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Fill the open regions of one batch."""
@@ -144,7 +162,8 @@ class Inpaint(Operator):
 
         An operator with a generator of its own overrides this method and `check`.
         """
-        return generator_of(self.model, self._fetch_folder())
+        generator = generator_of(self.model, self._fetch_folder())
+        return replace(generator, limits=self.calls, dest=self.dest) if isinstance(generator, HttpModel) else generator
 
     def _fetch_folder(self) -> Path | None:
         return fetch_weights(self.model) if self.model.source else None
@@ -155,10 +174,14 @@ class Inpaint(Operator):
         The result holds each region's attempt by the region's position in the batch.
         """
         attempts: dict[int, Attempt | FailedAttempt] = {}
-        requests: dict[int, Request] = {}
+        batches: list[dict[int, Request]] = [{}]
         for row in row_views(batch):
             if row["failure"] is not None:
                 continue
+            if self.is_outside:
+                # The patience with an outside model is for each image, and so is its generator.
+                batches.append({})
+            requests = batches[-1]
             for region in self._chosen(row.regions):
                 try:
                     request = self._request(row["source_sha256"], region)
@@ -168,7 +191,7 @@ class Inpaint(Operator):
                         attempts[region.position] = Attempt(request, None)
                 except Exception as error:
                     attempts[region.position] = FailedAttempt(error)
-        if requests:
+        for requests in filter(None, batches):
             outcomes = fill_all(self.load_generator(), list(requests.values()))
             for (position, request), outcome in zip(requests.items(), outcomes, strict=True):
                 if isinstance(outcome, Exception):
@@ -203,6 +226,7 @@ class Inpaint(Operator):
         candidates = self._candidates(regions)
         if not candidates:
             return None
+        self._fail_if_unanswered([attempts.get(region.position) for region in regions])
         records = [self._region_record(region, attempts.get(region.position)) for region in regions]
         for number in candidates:
             if self.budget and regions[number].position not in attempts:
@@ -210,10 +234,20 @@ class Inpaint(Operator):
                 records[number]["checks"] = [*regions[number]["checks"], refusal]
         return {f"regions.{name}": [dict(record)[name] for record in records] for name in ADDED}
 
+    def _fail_if_unanswered(self, attempts: Sequence[Attempt | FailedAttempt | None]) -> None:
+        """Raise a Failure of an outside model, or of the storage of its answers, that may pass."""
+        for attempt in attempts:
+            error = attempt.error if isinstance(attempt, FailedAttempt) else None
+            if self.is_outside and isinstance(error, Failure) and CODES[error.code].transient:
+                raise error
+
     def _region_record(self, region: Region, attempt: Attempt | FailedAttempt | None) -> RegionRecord:
         """The region's new children, or the old ones if it was not tried (None)."""
         if attempt is None:
             return cast(RegionRecord, {name: region[name] for name in ADDED})
+        if isinstance(attempt, FailedAttempt) and isinstance(attempt.error, CallsSpentError):
+            spent = check(self.model.alias, CALL_BUDGET, attempt.error.value, attempt.error.limit)
+            return {**self._region_record(region, None), "checks": [*(region["checks"] or []), spent]}
         if isinstance(attempt, FailedAttempt):
             return self._failed_record(region, attempt)
         request, filled = attempt.request, attempt.filled
@@ -227,10 +261,14 @@ class Inpaint(Operator):
         return {
             **self._attempt_record(region, request),
             "fill": None if fill is None else fill_record(fill),
-            "repeatable": filled is None or filled.repeatable,
-            "checks": region["checks"],
+            "repeatable": filled is None or (filled.repeatable and not self.is_outside),
+            "checks": region["checks"] if filled is None else [*(region["checks"] or []), *self._described(filled)],
             "reason": region["reason"],
         }
+
+    def _described(self, filled: Filled) -> list[CheckRecord]:
+        """What the generator says of a fill, as checks without a limit."""
+        return [check(self.model.alias, name, value, NO_LIMIT) for name, value in filled.figures]
 
     def _failed_record(self, region: Region, attempt: FailedAttempt) -> RegionRecord:
         """The children of a region whose fill ended with an error.
@@ -262,6 +300,11 @@ class Inpaint(Operator):
         if not self._is_generative:
             return filled.pixels
         return harmonised(request.pixels, filled.pixels, hole_of(request.mask))
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the model is asked over HTTP."""
+        return self.model.service is not None
 
     @property
     def _is_generative(self) -> bool:

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.models",
     "tests.fixtures.chromium",
     "tests.fixtures.reviewed_run",
+    "tests.fixtures.http_model",
 ]
 
 hypothesis.settings.register_profile("unhurried", deadline=None)

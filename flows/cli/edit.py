@@ -31,6 +31,7 @@ from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.generators.covers import COVERS
+from operators.models.service import is_service
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
 from operators.upscalers.enlargement import Routing
@@ -199,13 +200,14 @@ def _refuse_two_names(file: FormatOptions, options: RunOptions) -> None:
 def _refuse_models(cover: str, fill: FillOptions) -> str:
     """The value of --fill. Raises RunError for options of models beside it, which needs none."""
     if fill != FillOptions(seed=fill.seed):
-        raise RunError("option_invalid", f"--fill {cover} needs no --preset, --model, --prompt or --budget-ms")
+        raise RunError("option_invalid", f"--fill {cover} needs no --preset, --model, --prompt, --budget-ms or calls")
     return cover
 
 
 def _build_fills(fill: FillOptions, dest: str, fresh: bool, accept: str) -> Fills:
     rungs = rungs_of(fill.preset, fill.model)
+    calls = fill.calls(fill.model is not None and is_service(fill.model))
     budget = USUAL_BUDGET
     if fill.budget_ms is not None:
         budget = Budget(fill.budget_ms, rates_for(dest, (*rungs, *second_look(rungs)), fresh))
-    return Fills(rungs, fill.seed, fill.prompt, budget, accept)
+    return Fills(rungs, fill.seed, fill.prompt, budget, accept, calls=calls)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -79,6 +79,36 @@ def cost_limit(flow: Flow) -> str:
     fills = [operator for operator in flow.operators if isinstance(operator, Inpaint)]
     if not fills:
         return ""
+    calls = call_limit(flow)
+    if all(fill.is_outside for fill in fills):
+        return calls
+    fills = [fill for fill in fills if not fill.is_outside]
+    return "; ".join(filter(None, (_time_limit(fills), calls)))
+
+
+def call_limit(flow: Flow) -> str:
+    """What a flow sends to models over HTTP, where to, and how often at most, in a sentence.
+
+    It is empty for a flow that asks none.
+    """
+    asking = {each.model.alias: each for each in flow.operators if isinstance(each, Inpaint) and each.is_outside}
+    return "; ".join(_call_limit(each) for each in asking.values())
+
+
+def _call_limit(fill: Inpaint) -> str:
+    limits, service = fill.calls, fill.model.service
+    assert service is not None
+    most = [] if limits.most_calls is None else [f"at most {counted(limits.most_calls, 'call')}"]
+    if limits.call_cost:
+        most.append(f"{limits.call_cost:g} a call")
+    if limits.most_cost is not None:
+        most.append(f"at most {limits.most_cost:g} together")
+    bounds = ", ".join(most) or "no limit on calls"
+    return f"sends the surroundings of each text or mask, and the mask, to {service.host} for {service.model}: {bounds}"
+
+
+def _time_limit(fills: Sequence[Inpaint]) -> str:
+    """What bounds how long the fills of one image may take, in a sentence."""
     unbounded = [fill.name for fill in fills if not _is_bounded(fill)]
     if unbounded:
         names = ", ".join(dict.fromkeys(unbounded))

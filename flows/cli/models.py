@@ -28,6 +28,8 @@ Reference = Annotated[
 
 def _format_downloaded(card: ModelCard) -> str:
     """The size of a model's files on this machine, `no` without them, `code` for a package."""
+    if card.service is not None:
+        return "asked over HTTP"
     if origin(card) == "code":
         return "code"
     count = bytes_here(card)
@@ -36,6 +38,8 @@ def _format_downloaded(card: ModelCard) -> str:
 
 def _format_revision(card: ModelCard) -> str:
     """The revision of a model, and whether it pins the model's files."""
+    if card.service is not None:
+        return f"{card.service.model} (not pinned: the service may change it)"
     if not card.source:
         return "that of the installed package"
     revision = card.revision or "none"
@@ -92,6 +96,9 @@ def pull(
     with one_line_errors():
         for reference in references:
             card = registry.resolve(reference)
+            if card.service is not None:
+                output.print(f"{card.alias}: asked over HTTP, nothing to download", markup=False)
+                continue
             if not card.source:
                 output.print(f"{card.alias}: code of an installed package, nothing to download", markup=False)
                 continue

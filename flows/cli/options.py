@@ -18,6 +18,8 @@ import typer
 
 from flows.ladder import PRESETS
 from operators.decisions.budget import USUAL_BUDGET
+from operators.generators.call_account import USUAL_CALLS, CallLimits
+from operators.generators.http_calls import KEY_VARIABLE
 from operators.pictures.codec import Limits
 from operators.pictures.converted import TARGETS
 from operators.pictures.previews.sweep import REDRAW
@@ -44,7 +46,10 @@ Dest = Annotated[
 Preset = Annotated[str, typer.Option(help=f"How much work goes into each fill: {', '.join(PRESETS)}.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="One model to use instead of the preset: an alias from `cleanplate models list`, a folder or a URL."),
+    typer.Option(
+        help="One model to use instead of the preset: an alias from `cleanplate models list`, a folder or a URL; or "
+        f"https://HOST/PATH#NAME for a model that is asked over HTTP, with its key in {KEY_VARIABLE}."
+    ),
 ]
 Detector = Annotated[
     str,
@@ -86,6 +91,43 @@ class FillOptions:
         ),
     ] = None
     seed: Seed = 0
+    max_calls: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"Most calls of the whole run to a model over HTTP; the default is {USUAL_CALLS}."),
+    ] = None
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Most that these calls may cost together, in the currency of --call-cost.")
+    ] = None
+    call_cost: Annotated[
+        float | None, typer.Option(min=0, help="Price of a call to a model over HTTP, where the server does not say it.")
+    ] = None
+    calls_per_minute: Annotated[
+        float | None, typer.Option(min=0.01, help="Most calls a minute from one machine to a model over HTTP.")
+    ] = None
+    calls_at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help=f"Most calls at a time from one machine to a model over HTTP; the default is {CallLimits.at_once}.",
+        ),
+    ] = None
+
+    def calls(self, outside: bool) -> CallLimits:
+        """The limits of calls; `outside` says whether the model is asked over HTTP.
+
+        A cost without a number of calls bounds them by cost alone. Raises RunError option_invalid.
+        """
+        given = [self.max_calls, self.max_cost, self.call_cost, self.calls_per_minute, self.calls_at_once]
+        if not outside and any(value is not None for value in given):
+            raise RunError("option_invalid", "options of calls need --model https://host/v1/images/edits#NAME")
+        if outside and self.budget_ms is not None:
+            raise RunError("option_invalid", "--budget-ms bounds work on this machine: use --max-calls or --max-cost")
+        if self.max_cost is not None and not self.call_cost:
+            raise RunError("option_invalid", "--max-cost needs --call-cost, the price of a call")
+        most_calls = USUAL_CALLS if self.max_calls is None and self.max_cost is None else self.max_calls
+        at_once = self.calls_at_once or CallLimits.at_once
+        return CallLimits(most_calls, self.max_cost, self.call_cost or 0.0, self.calls_per_minute, at_once)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,13 @@ from flows.cli.execute import cost_limit
 from flows.cli.options import Allow, Model, Preset, Source
 from flows.engine.settings import restricted
 from flows.erase_text import erase_text
+from flows.flow import Flow
 from flows.ladder import Fills, rungs_of
-from flows.planning.limits import limits, traffic_of
+from flows.planning.limits import calls_per_image, limits, traffic_of
 from flows.planning.plan import Plan, Prices, grows, machine_count, make_plan, profile_yaml
 from flows.planning.sample import draw_sample, gpu_memory, measure_stages
+from operators.generators.call_account import USUAL_CALLS, CallLimits
+from operators.inpaint import Inpaint
 from operators.rows.counted import counted
 from operators.rows.failure import RunError
 from operators.storage.disposable import temporary_folder
@@ -52,7 +55,9 @@ def plan(
     with one_line_errors():
         prices, base_profile = parse_prices(price or []), profiles.load(profile)
         with temporary_folder("cleanplate-plan-") as work:
-            flow = restricted(erase_text(Fills(rungs_of(preset, model))), source, allow or ()).then(Write(f"{work}/out"))
+            # A plan must not spend money, so it asks no model over HTTP.
+            fills = Fills(rungs_of(preset, model), calls=CallLimits(most_calls=0))
+            flow = restricted(erase_text(fills), source, allow or ()).then(Write(f"{work}/out"))
             check_scheme(source)
             index_sample = draw_sample(source)
             measured = {}
@@ -62,15 +67,31 @@ def plan(
                     measured[name] = stage
                     bar.update(task, description=name, advance=1)
             traffic = traffic_of(index_sample.rows, work / "out", index_sample.listing_seconds)
+            calls = calls_per_image(str(work / "out"))
         result = make_plan(flow, base_profile, measured, gpu_memory(), images)
         out.write_text(profile_yaml(result))
         output.print(stage_table(result))
-        for line in (*summary_lines(result, images, prices), cost_limit(flow)):
+        limits_of_fills = call_lines(flow, calls * images) or [cost_limit(flow)]
+        for line in (*summary_lines(result, images, prices), *limits_of_fills):
             output.print(line, markup=False)
         output.print("estimated needs beside the workers, the scarcest first:")
         for limit in limits(images, result.best.rate, len(measured), machine_count(base_profile), traffic):
             output.print(f"  {limit.resource}: {limit.need} ({limit.share:.2%})", markup=False)
         output.print(f"balanced profile: {out}", markup=False)
+
+
+def call_lines(flow: Flow, calls: float) -> list[str]:
+    """What a run would send to a model over HTTP, and how often, in lines of text; none without."""
+    asking = [each for each in flow.operators if isinstance(each, Inpaint) and each.is_outside]
+    if not asking:
+        return []
+    service = asking[0].model.service
+    assert service is not None
+    return [
+        f"sends the surroundings of each text, and its mask, to {service.host} for {service.model}: about {calls:,.0f} calls "
+        f"in all, but at most those of --max-calls ({USUAL_CALLS:,} if you do not say)",
+        "no call was made for this plan: it knows neither their time nor their cost",
+    ]
 
 
 def parse_prices(texts: list[str]) -> Prices:

@@ -24,7 +24,17 @@ from flows.engine.lost_nodes import NodeWatch
 from flows.engine.places import check_allowed, check_places
 from flows.engine.polling import batches_or_none
 from flows.engine.session import check_address, connect
-from flows.engine.settings import Options, check_settings, note_left_out, record, restricted, run_id
+from flows.engine.settings import (
+    Options,
+    calls_of,
+    check_settings,
+    keep_calls,
+    note_calls,
+    note_left_out,
+    record,
+    restricted,
+    run_id,
+)
 from flows.engine.stages import stream
 from flows.flow import Flow
 from flows.telemetry.gauges import Gauges
@@ -101,7 +111,7 @@ def run(
     check_address()
     check_places(source, dest)
     dest = storage.absolute(dest)
-    flow = restricted(flow, source, options.allow)
+    flow = keep_calls(restricted(flow, source, options.allow), dest)
     ended = flow if flow.ends else flow.then(Write(dest))
     for operator in flow.operators:
         operator.check()
@@ -166,6 +176,8 @@ def _run(run: _Run) -> Summary:
         _work(run, pending, sizes)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
+    summary.calls = calls_of(run.flow, dest)
+    note_calls(dest, summary.calls)
     report_is_current = not pending and not left_out_changed and storage.exists(report_uri(dest))
     summary.report = report_uri(dest) if report_is_current else write_report(dest)
     if summary.transient:

@@ -16,7 +16,10 @@ from importlib.metadata import version
 
 from cluster.profile import Profile
 from flows.flow import Flow
+from flows.telemetry.calls import Calls
 from operators.fetch import Fetch
+from operators.generators.call_account import Totals, totals_of
+from operators.inpaint import Inpaint
 from operators.ledger import ledger
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
@@ -50,6 +53,27 @@ def restricted(flow: Flow, source: str, allow: Sequence[str] = ()) -> Flow:
     if not places:
         return flow
     return Flow(tuple(replace(each, allow=places) if isinstance(each, Fetch) else each for each in flow.operators))
+
+
+def keep_calls(flow: Flow, dest: str) -> Flow:
+    """The flow whose calls to models over HTTP are kept in `dest`; see `call_account`."""
+    return Flow(tuple(replace(each, dest=dest) if isinstance(each, Inpaint) else each for each in flow.operators))
+
+
+def calls_of(flow: Flow, dest: str) -> list[Calls]:
+    """The calls of all runs into `dest` to the flow's models over HTTP. Raises Failure."""
+    asking = {each.model.alias: each for each in flow.operators if isinstance(each, Inpaint) and each.is_outside}
+    totals = totals_of(dest) if asking else {}
+    return [Calls(alias, totals.get(alias, Totals()), each.calls) for alias, each in asking.items()]
+
+
+def note_calls(dest: str, calls: Sequence[Calls]) -> None:
+    """Record in run.json what the calls to models over HTTP have cost, if there are such models."""
+    if calls:
+        uri = storage.join(dest, "run.json")
+        content = json.loads(storage.read(uri))
+        record = {each.alias: each.record() for each in calls}
+        storage.write(uri, json.dumps(content | {"calls": record}, indent=2).encode())
 
 
 def note_left_out(dest: str, left_out: LeftOut) -> bool:
@@ -88,7 +112,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     return True
 
 
-PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html", "review")
+PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html", "review", "calls")
 """What a run leaves in its destination beside pictures and masks."""
 THREADS = 16
 

@@ -25,6 +25,7 @@ from flows.evaluation.records import Evaluation
 from flows.evaluation.suite import Suite
 from flows.ladder import Fills, Rung
 from operators.decisions.gate import calibration
+from operators.generators.call_account import USUAL_CALLS, CallLimits
 
 ROBUSTNESS_EVERY = 4
 """One image in this many is also filled by other seeds and on worse masks."""
@@ -45,7 +46,7 @@ def evaluate(suite: Suite, out: Path, options: Options) -> Evaluation:
     and return evaluation.json's content.
     """
     out.mkdir(parents=True, exist_ok=True)
-    flow = erase_text(Fills(options.rungs, options.seed))
+    flow = erase_text(Fills(options.rungs, options.seed, calls=CallLimits(USUAL_CALLS)))
     models = tuple(dict.fromkeys(rung.model for rung in options.rungs))
     fill_jobs = [
         FillJob(suite, entry, models, options.seed, 1 if number % ROBUSTNESS_EVERY else options.seeds, str(out / "variance"))

@@ -14,7 +14,9 @@ import pyarrow as pa
 from cluster.nodes import GIBIBYTE
 from flows.engine.blocks import LARGEST_BLOCK
 from flows.planning.engine_cost import driver_seconds
+from operators.ledger import ledger
 from operators.ledger.index import LARGEST_SHARD_ROWS
+from operators.rows.checks import CALL_BUDGET
 
 KNOWN_BYTES_PER_IMAGE = 36
 """Bytes of the driver's memory for each image of an index when the source is listed again; see
@@ -89,6 +91,13 @@ def limits(images: int, rate: float, stages: int, machines: float, traffic: Traf
         ),
     ]
     return sorted(needs, key=lambda limit: -limit.share)
+
+
+def calls_per_image(delivered: str) -> float:
+    """How many fills of an image in a sample were left out because they would have been calls."""
+    rows = ledger.read(delivered).to_pylist()
+    checks = [check["name"] for row in rows for region in row["regions"] or [] for check in region["checks"] or []]
+    return checks.count(CALL_BUDGET) / max(1, len(rows))
 
 
 def traffic_of(rows: pa.Table, delivered: Path, listing_seconds: float) -> Traffic:

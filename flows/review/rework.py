@@ -12,7 +12,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -26,11 +26,13 @@ from flows.reports.delivered import delivered_uri
 from flows.review.rebuild import rebuild
 from flows.review.thumbnails import encode_png
 from operators.compose import Compose
+from operators.generators.call_account import CallLimits
 from operators.given_masks import regions_of_mask
 from operators.inpaint import Inpaint
 from operators.ledger import index
 from operators.ledger.decisions import REDO, REJECT, REVIEWED, Decision, Plan, carried_out, masks_folder
 from operators.masks.mask import CHANNELS
+from operators.models.service import is_service
 from operators.models.threads import one_thread
 from operators.operator import Chain, Operator
 from operators.pictures.converted import ending_of
@@ -94,8 +96,14 @@ class Rework:
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
-        """The operators of the run. Raises RunError flow_unknown, and Failure."""
-        return rebuild(self._run["settings"], self._signing)
+        """The operators of the run. Raises RunError flow_unknown, and Failure.
+
+        Of a model over HTTP they take the answers that the run has kept, and ask for none.
+        """
+        return tuple(
+            replace(each, dest=self.dest, calls=CallLimits(most_calls=0)) if isinstance(each, Inpaint) else each
+            for each in rebuild(self._run["settings"], self._signing)
+        )
 
     @property
     def _compose(self) -> Compose:
@@ -239,7 +247,10 @@ class Rework:
         if not rung:
             raise RunError("flow_unknown", "the run has no rung to redo with: name one")
         seed = decision.seed if decision.seed is not None else int(self._run["seed"])
-        return ladder(Fills((Rung(rung),), seed, own.prompt if own is not None else "", None, BEST))
+        if is_service(rung) and rung not in self.rungs():
+            raise RunError("option_invalid", "a review asks no model over HTTP that the run has not asked")
+        fills = Fills((Rung(rung),), seed, own.prompt if own is not None else "", None, BEST)
+        return [replace(each, dest=self.dest) if isinstance(each, Inpaint) else each for each in ladder(fills)]
 
     def _redone(
         self, table: pa.Table, records: Sequence[RegionRecord], places: Sequence[int], decision: Decision

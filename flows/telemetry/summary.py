@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.telemetry.calls import Calls
 from flows.telemetry.progress import Pace, Progress
 from operators.ledger.counts import TEXT_ENDS, Counts
 from operators.rows.counted import plural
@@ -41,6 +42,8 @@ class Summary:
     """How the fills of this run went, by rung."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """What is under the source and is no image, by reason."""
+    calls: list[Calls] = field(default_factory=list)
+    """The calls of all runs into the destination to models over HTTP."""
     report: str = ""
     """The address of the report; empty until it is written."""
     pace: Pace = field(default_factory=Pace)
@@ -89,7 +92,8 @@ class Summary:
         counts = ", ".join(filter(None, parts))
         left_out = f"left out: {'; '.join(self.left_out.lines())}" if self.left_out.total else ""
         zones = f"a zone lies outside {self.zones_outside} {plural(self.zones_outside, 'image')}" if self.zones_outside else ""
-        parts = [counts, texts, codes, left_out, zones, *self.fills.lines(), pace, printable(self.report)]
+        rungs = [*self.fills.lines(), *(each.line() for each in self.calls)]
+        parts = [counts, texts, codes, left_out, zones, *rungs, pace, printable(self.report)]
         return " | ".join(part for part in parts if part)
 
     def figures(self) -> dict[str, Any]:
@@ -102,6 +106,7 @@ class Summary:
             "failures": dict(_add_counts(self.counts_before.failures, self.failures)),
             "left_out": self.left_out.record(),
             "zones_outside": self.zones_outside,
+            "calls": {each.alias: each.record() for each in self.calls},
             "seconds": round(self.seconds, 3),
             "report": self.report,
         }

@@ -8,6 +8,7 @@ The hole is reflected with it, so that the model sees no letter in the margin.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -54,7 +55,12 @@ class Canvas:
 
     @classmethod
     def of(cls, crop_height: int, crop_width: int, native_size: int, size_multiple: int) -> Canvas:
-        """The crop on the bucket that it covers best, the first of equally good ones.
+        """The crop on the best of a model's `buckets`; see `best`."""
+        return cls.best(crop_height, crop_width, buckets(native_size, size_multiple))
+
+    @classmethod
+    def best(cls, crop_height: int, crop_width: int, sizes: Iterable[tuple[int, int]]) -> Canvas:
+        """The crop on the size (height, width) that it covers best, the first of equally good ones.
 
         The result depends on the crop's size alone.
         """
@@ -70,7 +76,7 @@ class Canvas:
         def coverage(canvas: Canvas) -> float:
             return canvas.rows * canvas.columns / (canvas.height * canvas.width)
 
-        return max(map(fit, buckets(native_size, size_multiple)), key=coverage)
+        return max(map(fit, sizes), key=coverage)
 
     def picture(self, pixels: Pixels) -> Pixels:
         """A crop (uint8 height x width x 3) on the canvas: shrunk by area, enlarged by bicubic."""

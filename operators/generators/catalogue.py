@@ -10,6 +10,7 @@ from pathlib import Path
 
 from operators.generators.classical import CLASSICAL, Classical
 from operators.generators.generator import Generator
+from operators.generators.http_calls import model_key
 from operators.models.card import ModelCard
 from operators.rows.failure import RunError
 
@@ -19,7 +20,8 @@ def generator_of(card: ModelCard, folder: Path | None) -> Generator:
 
     The folder must be verified, see `registry.fetch_weights`. Weights are loaded once per process.
     Raises RunError model_invalid if the folder does not hold what the card says, model_unsafe for
-    pickled weights, package_missing without the packages that run the model.
+    pickled weights, package_missing without the packages that run the model, option_invalid for
+    a key of an outside model that no request can hold.
     """
     return _create(card, folder, weights=True)
 
@@ -37,6 +39,11 @@ def _create(card: ModelCard, folder: Path | None, weights: bool) -> Generator:
         if card.alias not in CLASSICAL:
             raise RunError("model_invalid", f"{card.alias}: no such classical fill")
         return Classical(card.alias)
+    if card.family == "http_model" and card.service is not None:
+        from operators.generators.http_model import HttpModel
+
+        model_key()
+        return HttpModel(card)
     if folder is not None and card.family == "pixel_diffusion":
         from operators.generators.pixel_diffusion import PixelDiffusion
 

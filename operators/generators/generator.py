@@ -34,6 +34,19 @@ class Request:
     """The intent, rendered by the model's card; classical generators ignore it."""
 
 
+@dataclass(frozen=True)
+class Described:
+    """A fill with figures about how it was made, which the ledger records."""
+
+    pixels: Pixels
+    figures: tuple[tuple[str, float], ...]
+    """By name, such as `call_cost`."""
+
+
+Fill = Pixels | Described | Exception
+"""A fill, or why there is none."""
+
+
 class Generator(Protocol):
     """Fills regions.
 
@@ -60,7 +73,7 @@ class Generator(Protocol):
         this request alone.
         """
 
-    def fill(self, requests: Sequence[Request]) -> list[Pixels]:
+    def fill(self, requests: Sequence[Request]) -> Sequence[Fill]:
         """Regenerate the crops: one uint8 sRGB array per request, in order, of its crop's size.
 
         All requests have one `shape`. Each result is the whole crop, height x width x 3; the
@@ -69,5 +82,6 @@ class Generator(Protocol):
 
         Raise MemoryError or torch.OutOfMemoryError if the requests do not fit in memory: the
         caller then retries with half as many. After any other exception the caller tries each
-        request alone, and the ones that fail alone fail with their exception.
+        request alone, and the ones that fail alone fail with their exception. Where a second try
+        would cost money, return the exception in the place of the fill instead.
         """

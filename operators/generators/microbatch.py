@@ -10,7 +10,7 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from operators.generators.generator import Generator, Request
+from operators.generators.generator import Described, Fill, Generator, Request
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 
@@ -25,6 +25,8 @@ class Filled:
     """Whether the same request always gives the same bytes on this machine."""
     milliseconds: float
     """The region's even share of its microbatch's time."""
+    figures: tuple[tuple[str, float], ...] = ()
+    """What the generator says of the fill; see `generator.Described`."""
 
 
 def fill_all(generator: Generator, requests: Sequence[Request]) -> list[Filled | Exception]:
@@ -65,12 +67,12 @@ def _fill_isolating(generator: Generator, requests: Sequence[Request], size: int
     return [outcome for request in requests for outcome in _fill_isolating(generator, [request], size)]
 
 
-def _fill_halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled]:
+def _fill_halving(generator: Generator, requests: Sequence[Request], size: int) -> list[Filled | Exception]:
     """Fill in microbatches of `size`, halving the size each time memory runs out.
 
     Raises Failure out_of_memory if one request alone does not fit.
     """
-    done: list[Filled] = []
+    done: list[Filled | Exception] = []
     full_size = size
     while len(done) < len(requests):
         chosen = requests[len(done) : len(done) + size]
@@ -84,13 +86,21 @@ def _fill_halving(generator: Generator, requests: Sequence[Request], size: int) 
                 raise Failure("out_of_memory", "not enough memory for a microbatch of one region") from error
         else:
             share = (time.perf_counter() - start) * 1000 / len(chosen)
-            done += [Filled(pixels, size == full_size, share) for pixels in fills]
+            done += [_filled(fill, size == full_size, share) for fill in fills]
             continue
         # Outside the handler, because the error's traceback would keep the tensors alive that did
         # not fit.
         size //= 2
         _release_cached_memory()
     return done
+
+
+def _filled(fill: Fill, repeatable: bool, milliseconds: float) -> Filled | Exception:
+    if isinstance(fill, Exception):
+        return fill
+    if isinstance(fill, Described):
+        return Filled(fill.pixels, repeatable, milliseconds, fill.figures)
+    return Filled(fill, repeatable, milliseconds)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -30,10 +30,36 @@ diffusers' format needs no card, because `operators.models.folder` derives one f
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Family = Literal["classical", "latent_diffusion", "token_transformer", "pixel_diffusion", "upscaler"]
+Family = Literal["classical", "latent_diffusion", "token_transformer", "pixel_diffusion", "http_model", "upscaler"]
+
+
+class Service(BaseModel):
+    """Where a model of family `http_model` is asked, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str
+    """The URL of `POST /v1/images/edits`, without a key in it."""
+    model: str
+    """The name of the model there."""
+    sizes: tuple[tuple[int, int], ...] = ((1024, 1024), (1024, 1536), (1536, 1024))
+    """The heights and widths in pixels of the pictures that the model takes."""
+    asks_for_base64: bool = True
+    """Whether requests have `response_format`, which some models refuse."""
+
+    @property
+    def reference(self) -> str:
+        """The address and the model, as the command line names both."""
+        return f"{self.address}#{self.model}"
+
+    @property
+    def host(self) -> str:
+        """The host, with its port if the address has one."""
+        return urlsplit(self.address).netloc
 
 
 class ModelCard(BaseModel):
@@ -53,8 +79,10 @@ class ModelCard(BaseModel):
     """
     licence: str
     """SPDX identifier, or the licence's name if it has none."""
+    service: Service | None = None
+    """Where the model is asked; only for family `http_model`."""
     source: str = ""
-    """Where the files come from; empty for models that are code.
+    """Where the files come from; empty for models that are code or are asked over HTTP.
 
     A hub id (`owner/name`), a folder (`/path`, `~/path`, `file://...`; `./name` lies under
     `operators/models/weights`) or an fsspec URL.
@@ -113,5 +141,5 @@ class ModelCard(BaseModel):
 
 
 def reads_prompt(card: ModelCard) -> bool:
-    """Whether a model reads a prompt that differs with the user's words."""
-    return card.family in ("latent_diffusion", "token_transformer") and "{intent}" in card.prompt
+    """Whether a model gets a prompt that differs with the user's words."""
+    return card.family in ("latent_diffusion", "token_transformer", "http_model") and "{intent}" in card.prompt

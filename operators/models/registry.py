@@ -16,6 +16,7 @@ from operators.models import pull
 from operators.models.card import ModelCard
 from operators.models.documents import read_mapping
 from operators.models.folder import card_from, card_of_folder
+from operators.models.service import card_of_service, is_service
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 
@@ -54,10 +55,14 @@ def _revisions(path: Path) -> Iterator[ModelCard]:
 def resolve(reference: str, folder: Path = CARDS) -> ModelCard:
     """The card that a reference names; no weights are read.
 
-    A reference is an alias, `alias@revision`, a folder in diffusers' format, or an fsspec URL of
-    one. An alias takes precedence over a folder of the same name; write `./name` for the folder.
-    Raises RunError model_unknown, which lists similar aliases, and what `card_of_folder` raises.
+    A reference is an alias, `alias@revision`, a folder in diffusers' format, an fsspec URL of one,
+    or the address of a model that is asked over HTTP (`service.is_service`). An alias takes
+    precedence over a folder of the same name; write `./name` for the folder. Raises RunError
+    model_unknown, which lists similar aliases, and what `card_of_folder` and `card_of_service`
+    raise.
     """
+    if is_service(reference):
+        return card_of_service(reference)
     if "://" in reference and not reference.startswith("file://"):
         return card_of_folder(reference.rstrip("/"))
     known = histories(folder)
@@ -98,13 +103,14 @@ def identity(card: ModelCard) -> ModelRecord:
 
     Pulls the model if necessary. `sha256` is the digest of the output of `sha256sum` for the
     files in the order of their names. It is empty for models that are code; run.json holds their
-    packages' versions.
+    packages' versions. It is empty for a model that is asked over HTTP too: nobody here can say
+    which weights answer. The revision is then the model's name there.
     """
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(pin_checksums(card).files.items()))
     return {
         "alias": card.alias,
-        "revision": card.revision,
+        "revision": card.service.model if card.service else card.revision,
         "licence": card.licence,
-        "source": card.source,
+        "source": card.service.address if card.service else card.source,
         "sha256": hashlib.sha256(lines.encode()).hexdigest() if card.source else "",
     }

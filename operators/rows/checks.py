@@ -9,6 +9,10 @@ from operators.rows.records import CheckRecord
 
 BUDGET_CHECK = "budget"
 """The name of the check that records a fill skipped because it exceeded the budget."""
+CALL_BUDGET = "call_budget"
+"""The name of the check that records a fill skipped because the run may make no further call."""
+SKIPPED = {BUDGET_CHECK, CALL_BUDGET}
+"""The checks of fills that were not made."""
 FILL_FAILED = "fill_failed"
 """The name of the check that records a fill which ended with an error; it has no other checks."""
 MISSING = "missing"
@@ -27,7 +31,7 @@ def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
     rungs: list[str] = []
     names_of_fill: set[str] = set()
     for record in checks:
-        if record["name"] == BUDGET_CHECK or math.isnan(record["limit"]):
+        if record["name"] in SKIPPED or math.isnan(record["limit"]):
             continue
         if not rungs or record["rung"] != rungs[-1] or _starts_fill(record["name"], names_of_fill):
             rungs.append(record["rung"])
@@ -37,8 +41,8 @@ def judged_rungs(checks: Sequence[CheckRecord]) -> list[str]:
 
 
 def last_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
-    """The checks of the last fill that was judged; fills that the budget skipped do not count."""
-    judged = [record for record in checks if record["name"] != BUDGET_CHECK]
+    """The checks of the last fill that was judged; fills that a budget skipped do not count."""
+    judged = [record for record in checks if record["name"] not in SKIPPED]
     start = len(judged)
     names: set[str] = set()
     while start and judged[start - 1]["rung"] == judged[-1]["rung"] and not _starts_fill(judged[start - 1]["name"], names):

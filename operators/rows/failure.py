@@ -63,6 +63,11 @@ CODES: dict[str, Code] = {
     "worker_crashed": Code(ROLLED_BACK, False, "a process that worked on nothing but the image crashed"),
     "time_limit": Code(ROLLED_BACK, False, "an operator took longer than the profile allows"),
     "memory_limit": Code(ROLLED_BACK, False, "the image, processed alone, took more memory than the profile allows"),
+    "call_refused": Code(
+        ROLLED_BACK, False, "a model that is asked over HTTP refuses the request, for its key, its rules or its shape"
+    ),
+    "answer_invalid": Code(ROLLED_BACK, False, "what a model that is asked over HTTP answers is no picture of the right shape"),
+    "call_failed": Code(ROLLED_BACK, True, "a model that is asked over HTTP is too busy or does not answer, after all retries"),
     "access_denied": Code(FAILED, True, "the storage denies access to the object"),
     "storage_error": Code(FAILED, True, "the storage did not answer, or the connection broke"),
     "disk_full": Code(FAILED, True, "no space is left at the destination"),

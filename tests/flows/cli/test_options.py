@@ -109,7 +109,8 @@ def test_help_shows_every_option_of_a_group_once_with_its_default(camera: tuple[
     assert not re.search(r"--lens|--film", text)
 
 
-FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed")
+CALLS = ("--max-calls", "--max-cost", "--call-cost", "--calls-per-minute", "--calls-at-once")
+FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed", *CALLS)
 RUNS = (
     *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
     *("--dry-run", "--quiet", "--json", "--allow"),

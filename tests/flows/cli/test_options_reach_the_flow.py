@@ -23,6 +23,7 @@ from operators.detect import Detect
 from operators.enlarge import Enlarge, Print
 from operators.fetch import Fetch
 from operators.find_marks import FindMarks
+from operators.generators.call_account import CallLimits
 from operators.given_masks import GivenMasks
 from operators.given_regions import GivenRegions
 from operators.inpaint import Inpaint
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 EDITING = ("erase", "find", "inpaint", "enlarge", "run")
 MASKS = ("--masks", "masks/")
+OUTSIDE = ("--model", "https://host.example/v1/images/edits#painter")
 Kind = TypeVar("Kind", bound=Operator)
 
 
@@ -79,6 +81,19 @@ PROMISES: dict[str, Promise] = {
     "--model": ("erase", ("--model", "telea"), lambda call: call.first(Inpaint).rung == "telea"),
     "--prompt": ("erase", ("--prompt", "a wall"), lambda call: call.first(Inpaint).prompt == "a wall"),
     "--budget-ms": ("erase", ("--budget-ms", "500"), lambda call: call.first(Inpaint).budget == Budget(500.0, ())),
+    "--max-calls": ("erase", (*OUTSIDE, "--max-calls", "7"), lambda call: call.first(Inpaint).calls.most_calls == 7),
+    "--max-cost": (
+        "erase",
+        (*OUTSIDE, "--max-cost", "7", "--call-cost", "0.5"),
+        lambda call: call.first(Inpaint).calls == CallLimits(None, 7.0, 0.5),
+    ),
+    "--call-cost": ("erase", (*OUTSIDE, "--call-cost", "0.5"), lambda call: call.first(Inpaint).calls.call_cost == 0.5),
+    "--calls-per-minute": (
+        "erase",
+        (*OUTSIDE, "--calls-per-minute", "30"),
+        lambda call: call.first(Inpaint).calls.per_minute == 30.0,
+    ),
+    "--calls-at-once": ("erase", (*OUTSIDE, "--calls-at-once", "7"), lambda call: call.first(Inpaint).calls.at_once == 7),
     "--seed": ("erase", ("--seed", "7"), lambda call: (call.seed, call.first(Inpaint).seed) == (7, 7)),
     "--accept": ("erase", ("--accept", "best"), lambda call: any(each.remembers for each in call.every(Verify))),
     "--detector": ("erase", ("--detector", "own.onnx"), lambda call: call.first(Detect).detector == "own.onnx"),
