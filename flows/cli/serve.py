@@ -63,7 +63,15 @@ def serve(
         settings = Settings(limits, queue, rate, token, tuple(allow or ()), tuple(model or ()))
         listening = listen(host, port)
         print(f"http://{host}:{listening.getsockname()[1]}/ | Ctrl-C ends it", flush=True)
-        app = application(settings, ProcessPool(workers or cores(), seconds, limits))
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30, server_header=False)
+        problems: list[Exception] = []
+
+        def give_up(error: Exception) -> None:
+            problems.append(error)
+            server.should_exit = True
+
+        app = application(settings, ProcessPool(workers or cores(), seconds, limits), give_up)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=30, server_header=False))
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
+        if problems:
+            raise problems[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,7 @@ from flows.serve.work import Answer, Task, WrongRequest
 from operators.decisions.budget import Rate
 from operators.models.registry import cards
 from operators.pictures.codec import Limits
-from operators.rows.failure import CODES, FAILED, Failure, RunError
+from operators.rows.failure import CODES, FAILED, Failure, RunError, first_line
 from operators.storage.web_picture import fetch
 from operators.upscalers.catalogue import UPSCALERS
 
@@ -89,7 +90,8 @@ class State:
         self.registry = CollectorRegistry()
         self.requests = 0
         self.workers = workers
-        self.ready = False
+        self.unready = "the models are loading"
+        """Why the service is not ready for work; empty if it is."""
         self.mean_seconds = 1.0
         self.answers = Counter(
             "cleanplate_requests_total", "Answers by address and status.", ("path", "status"), registry=self.registry
@@ -123,16 +125,32 @@ class Sent:
     options: dict[str, Any]
 
 
-def application(settings: Settings, backend: Backend) -> FastAPI:
-    """The web application over a backend, which it opens and closes."""
+def application(settings: Settings, backend: Backend, give_up: Callable[[Exception], None] = lambda error: None) -> FastAPI:
+    """The web application over a backend, which it opens and closes.
+
+    `give_up` is called if the backend cannot be opened; until then the application says that it is
+    not ready.
+    """
     state = State(backend.workers)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await backend.open()
-        state.ready = True
+        async def load() -> None:
+            try:
+                await backend.open()
+            except Exception as error:
+                state.unready = f"the models cannot be loaded: {first_line(error)}"
+                give_up(error)
+            else:
+                state.unready = ""
+
+        # Others ask whether the service is ready while the models load, so it must answer by then.
+        loading = asyncio.create_task(load())
         yield
-        state.ready = False
+        state.unready = "the service ends"
+        loading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loading
         await backend.close()
 
     app = FastAPI(
@@ -187,7 +205,7 @@ def application(settings: Settings, backend: Backend) -> FastAPI:
 
     @app.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Not ready."}}, summary="Ready?")
     async def ready() -> Response:
-        return PlainTextResponse("ok" if state.ready else "not ready", 200 if state.ready else 503)
+        return PlainTextResponse(state.unready or "ok", 503 if state.unready else 200)
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus.")
     async def metrics() -> Response:
@@ -336,7 +354,7 @@ def _checked(kind: type[Wish], options: Mapping[str, Any]) -> Wish:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the request"
-        raise WrongRequest("option_invalid", f"{place[:60]}: {first['msg']}") from None
+        raise WrongRequest("option_invalid", f"{place[:60]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _wants_json(request: Request) -> bool:

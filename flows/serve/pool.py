@@ -54,7 +54,12 @@ class ProcessPool:
         """Start the processes and load the models of `erase`. Raises RunError."""
         executors = [_executor() for _ in range(self.workers)]
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(each, warm, Erase(), self._limits) for each in executors))
+        try:
+            await asyncio.gather(*(loop.run_in_executor(each, warm, Erase(), self._limits) for each in executors))
+        except BaseException:
+            for each in executors:
+                _end(each)
+            raise
         for each in executors:
             self._free.put_nowait(each)
 

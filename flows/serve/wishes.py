@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from flows.choose import Choice
 from flows.enlarge import enlarge_pictures
@@ -18,6 +18,7 @@ from operators.decisions.budget import USUAL_BUDGET, Budget, Rate
 from operators.generators.covers import COVERS
 from operators.models.card import reads_prompt
 from operators.models.registry import resolve
+from operators.models.service import is_service
 from operators.pictures.codec import Limits
 from operators.rows.failure import Failure, RunError
 from operators.selection.rule_file import Options
@@ -129,6 +130,13 @@ class Filling(Wish):
     )
     fill: str | None = Field(None, description=f"Hide for good instead of continuing the picture: {', '.join(COVERS)}.")
 
+    @model_validator(mode="after")
+    def _covers_or_fills(self) -> Filling:
+        beside = [name for name in ("preset", "model", "prompt", "budget_ms") if name in self.model_fields_set]
+        if self.fill is not None and beside:
+            raise ValueError(f"fill {self.fill} hides what is below it and needs no {', '.join(beside)}")
+        return self
+
     @property
     def models(self) -> tuple[str, ...]:
         """The model, if the request names one."""
@@ -136,6 +144,8 @@ class Filling(Wish):
 
     def fills(self, rates: tuple[Rate, ...], accept: str) -> Fills:
         """The ladder. Raises RunError option_invalid."""
+        if self.budget_ms is not None and self.model is not None and is_service(self.model):
+            raise RunError("option_invalid", "budget_ms bounds work on this machine, and the model is asked over HTTP")
         budget = USUAL_BUDGET if self.budget_ms is None else Budget(self.budget_ms, rates)
         return Fills(rungs_of(self.preset, self.model), self.seed, self.prompt, budget, accept)
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
+import pytest
 import requests
 from PIL import Image, ImageDraw
 
@@ -85,6 +86,14 @@ def test_a_picture_is_enlarged(service: str) -> None:
     Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(small, "PNG")
     answer = requests.post(f"{service}/v1/enlarge", small.getvalue(), params={"scale": 2})
     assert Image.open(io.BytesIO(answer.content)).size == (80, 60)
+
+
+@pytest.mark.parametrize("name", ["preset", "model", "prompt", "budget_ms"])
+def test_options_of_fills_beside_a_cover_are_refused_in_one_line(service: str, erased: Erased, name: str) -> None:
+    values = {"preset": "quality", "model": "telea", "prompt": "a wall", "budget_ms": 5}
+    answer = requests.post(f"{service}/v1/erase", erased.source, params={"fill": "color", name: values[name]})
+    assert code(answer) == (400, "option_invalid")
+    assert answer.json()["error"]["message"] == f"the request: fill color hides what is below it and needs no {name}"
 
 
 def test_a_budget_of_nothing_delivers_the_original_with_the_reason(service: str, erased: Erased) -> None:
