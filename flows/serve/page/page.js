@@ -8,6 +8,7 @@ const LEAST_BOX = 4; // pixels of the picture
 const list = document.querySelector("#pictures"), template = document.querySelector("#card");
 const status = document.querySelector("#status"), drop = document.querySelector("#drop");
 const waiting = [];
+const refused = []; // work that waits for the right token
 let running = 0, number = 0;
 
 /** Run work one after another, a few at the same time. */
@@ -56,7 +57,10 @@ class Card {
       try { await work(); }
       catch (error) {
         this.say(`${error.code ? `${error.code}: ` : ""}${error.message}`, true);
-        if (error.status === 401) document.querySelector("#token-line").hidden = false;
+        if (error.status === 401) {
+          document.querySelector("#token-line").hidden = false;
+          refused.push(() => this.start(work));
+        }
         this.enable(true);
       }
     });
@@ -78,6 +82,7 @@ class Card {
   }
 
   async erase() {
+    if (!this.size) await this.find(); // it was refused before
     this.say("Erasing");
     const form = new FormData();
     form.append("image", this.file);
@@ -207,4 +212,8 @@ document.addEventListener("dragover", event => { event.preventDefault(); drop.cl
 document.addEventListener("dragleave", event => { if (!event.relatedTarget) drop.classList.remove("over"); });
 document.addEventListener("drop", event => { event.preventDefault(); drop.classList.remove("over"); add(event.dataTransfer.files); });
 document.addEventListener("paste", event => { if (event.clipboardData.files.length) add(event.clipboardData.files); });
-document.querySelector("#token").addEventListener("change", event => setToken(event.target.value));
+document.querySelector("#token").addEventListener("change", event => {
+  setToken(event.target.value);
+  document.querySelector("#token-line").hidden = true;
+  for (const again of refused.splice(0)) again();
+});

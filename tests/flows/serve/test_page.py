@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tests.fixtures.chromium import Browse
-from tests.flows.serve.conftest import Erased
+from tests.flows.serve.conftest import Erased, started
 
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
@@ -22,10 +22,26 @@ document.querySelector("#drop").dispatchEvent(new DragEvent("drop", {bubbles: tr
 """
 
 
+PASTE = """
+const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
+const data = new DataTransfer();
+data.items.add(new File([bytes], "image.png", {type: "image/png"}));
+document.body.dispatchEvent(new ClipboardEvent("paste", {bubbles: true, cancelable: true, clipboardData: data}));
+"""
+
+
 def wait_for(browser: Any, words: str) -> None:
-    ends = time.monotonic() + 90
-    while words not in (text := browser.find_element("css selector", ".state").text):
-        assert time.monotonic() < ends, text
+    wait_for_all(browser, [words])
+
+
+def wait_for_all(browser: Any, words: list[str]) -> None:
+    """Wait until the pictures on the page say these words, in their order."""
+    ends = time.monotonic() + 120
+    while True:
+        texts = [state.text for state in browser.find_elements("css selector", ".state")]
+        if len(texts) == len(words) and all(each in text for each, text in zip(words, texts, strict=True)):
+            return
+        assert time.monotonic() < ends, texts
         time.sleep(0.1)
 
 
@@ -80,3 +96,56 @@ def test_an_unticked_text_stays_and_a_box_is_drawn(browse: Browse, service: str,
     pixels, source = (np.asarray(Image.open(io.BytesIO(data))) for data in (downloaded(browser, tmp_path), erased.source))
     assert (pixels[210:] == source[210:]).all() and not (pixels[:120] == source[:120]).all()
     assert no_errors(browser)
+
+
+def test_a_pasted_picture_and_one_that_was_taken_are_worked(browse: Browse, service: str, erased: Erased) -> None:
+    browser = browse(service)
+    browser.execute_script(PASTE, base64.b64encode(erased.source).decode())
+    wait_for(browser, "2 found")
+    camera = browser.find_element("css selector", "#camera")
+    assert camera.get_attribute("capture") == "environment"
+    # A browser on a phone opens its camera here; the picture then arrives as a chosen file does.
+    camera.send_keys(str(erased.file))
+    wait_for_all(browser, ["2 found", "2 found"])
+    assert [heading.text for heading in browser.find_elements("css selector", "#pictures h2")] == ["image.png", "poster.png"]
+    assert no_errors(browser)
+
+
+def test_several_pictures_at_once_are_each_erased_and_one_that_is_none_says_so(
+    browse: Browse, service: str, erased: Erased, tmp_path: Path
+) -> None:
+    browser = browse(service)
+    files = [tmp_path / name for name in ("one.png", "two.png", "none.png")]
+    for file in files[:2]:
+        file.write_bytes(erased.source)
+    files[2].write_bytes(b"not a picture")
+    browser.find_element("css selector", "#files").send_keys("\n".join(map(str, files)))
+    wait_for_all(browser, ["2 found", "2 found", "not_an_image"])
+    for button in browser.find_elements("css selector", ".erase")[:2]:
+        button.click()
+    wait_for_all(browser, ["Erased", "Erased", "not_an_image"])
+    links = browser.find_elements("css selector", ".download")
+    assert [link.get_attribute("download") for link in links[:2]] == ["one.png", "two.png"]
+    browser.find_elements("css selector", ".remove")[0].click()
+    assert len(browser.find_elements("css selector", "#pictures article")) == 2
+
+
+def test_a_token_that_the_service_asks_for_is_entered_once(browse: Browse, erased: Erased, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (800, 1200, 3), np.uint8)).save(large)
+    with started(environment={"CLEANPLATE_TOKEN": "a-token"}) as running:
+        browser = browse(running.url)
+        line = browser.find_element("css selector", "#token-line")
+        assert not line.is_displayed()
+        browser.find_element("css selector", "#files").send_keys(f"{erased.file}\n{large}")
+        wait_for_all(browser, ["token_wrong", "token_wrong"])
+        assert line.is_displayed()
+        token = browser.find_element("css selector", "#token")
+        token.send_keys("wrong\t")
+        wait_for_all(browser, ["token_wrong", "token_wrong"])
+        token.clear()
+        token.send_keys("a-token\t")
+        wait_for_all(browser, ["2 found", "No text was found"])
+        browser.find_elements("css selector", ".erase")[0].click()
+        wait_for_all(browser, ["Erased", "No text was found"])
+        assert not line.is_displayed()
