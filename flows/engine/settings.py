@@ -25,6 +25,7 @@ from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.storage import files as storage
 from operators.storage.allowed import places_of
+from operators.storage.earlier_runs import RECORD_FILES, RECORD_FOLDERS
 from operators.storage.intake import Intake
 from operators.storage.left_out import LeftOut
 
@@ -112,7 +113,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     return True
 
 
-PARTS = ("ledger", "index", "findings", "coco.json", "run.json", "report.html", "review", "calls")
+PARTS = (*RECORD_FOLDERS, *RECORD_FILES)
 """What a run leaves in its destination beside pictures and masks."""
 THREADS = 16
 

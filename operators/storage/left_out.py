@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-NOT_PICTURE, HIDDEN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABLE, SPECIAL = (
+NOT_PICTURE, HIDDEN, EARLIER_RUN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABLE, SPECIAL = (
     "not_pictures",
     "hidden",
+    "earlier_runs",
     "outside_links",
     "link_loops",
     "linked_again",
@@ -19,6 +20,7 @@ NOT_PICTURE, HIDDEN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABLE, SPECIAL = 
 REASONS: dict[str, str] = {
     NOT_PICTURE: "not pictures",
     HIDDEN: "in hidden or system folders",
+    EARLIER_RUN: "folders of earlier runs",
     OUTSIDE: "links that lead outside SOURCE",
     LOOP: "links that lead back to their own folder",
     LINKED_AGAIN: "links to a folder that another link led to",
@@ -38,8 +40,8 @@ MOST_EXAMPLES = 5
 class LeftOut:
     """Counts of what a listing left out.
 
-    Files are counted, of a folder that cannot be entered the folder, of a link to a folder the
-    link.
+    Files are counted, of a folder that cannot be entered or is an earlier run's the folder, of a
+    link to a folder the link.
     """
 
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))

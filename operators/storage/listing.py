@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from operators.rows.failure import Failure, RunError
 from operators.rows.signatures import HEAD_BYTES, picture_kind
 from operators.storage import files as storage
-from operators.storage.left_out import HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut
+from operators.storage.earlier_runs import INDEX, RECORD_FOLDERS, SHARD, may_be_run
+from operators.storage.left_out import EARLIER_RUN, HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut
 from operators.storage.local_listing import hidden_name, local_files
 from operators.storage.manifest import is_manifest, manifest_rows
 from operators.storage.names import printable, to_path, to_text
@@ -48,8 +49,9 @@ def list_source(source: str, excluded: str = "", left_out: LeftOut | None = None
     """Every image of a folder, prefix, glob or manifest, one at a time.
 
     Images under `excluded` are left out, except those of a manifest; everything else that is left
-    out is counted in `left_out`. Raises RunError source_missing if nothing is there,
-    manifest_invalid, and access_denied or storage_error according to the storage's answer.
+    out, such as the outputs of earlier runs, is counted in `left_out`. Raises RunError
+    source_missing if nothing is there, manifest_invalid, and access_denied or storage_error
+    according to the storage's answer.
     """
     if is_manifest(source):
         yield from manifest_rows(source, manifest_files(source))
@@ -136,7 +138,8 @@ def _ending(path: str) -> str:
 def manifest_files(source: str) -> Iterator[SourceImage]:
     """The files of a manifest: one, or all that a glob matches. Raises RunError."""
     source = re.sub(r"#column=.+$", "", source)
-    yield from _list_glob(source, "", LeftOut()) if _is_glob(source) else _list_objects(source, "", LeftOut())
+    list_all = _list_glob if _is_glob(source) else _list_objects
+    yield from list_all(source, "", LeftOut(), with_runs=True)
 
 
 def _is_glob(source: str) -> bool:
@@ -151,15 +154,22 @@ def folder_of(source: str) -> str:
     return re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
 
 
-def _list_objects(source: str, excluded: str, left_out: LeftOut) -> Iterator[SourceImage]:
-    """Every object that is neither hidden nor under `excluded`; hidden ones are counted."""
+def _list_objects(source: str, excluded: str, left_out: LeftOut, with_runs: bool = False) -> Iterator[SourceImage]:
+    """Every object that is neither hidden nor under `excluded`; hidden ones are counted.
+
+    The outputs of earlier runs are left out and counted, unless `with_runs` is set.
+    """
     if storage.is_local(source):
-        yield from local_files(
-            _local_path(source), _local_path(excluded) if storage.is_local(excluded) and excluded else "", left_out
-        )
+        passed_over = _local_path(excluded) if storage.is_local(excluded) and excluded else ""
+        yield from local_files(_local_path(source), passed_over, left_out, with_runs)
         return
     start = excluded.rstrip("/") + "/" if excluded else None
-    for image in _list_remote(source):
+
+    def leave_out(path: str) -> None:
+        if start is None or not f"{source.rstrip('/')}/{path}/".startswith(start):
+            left_out.add(EARLIER_RUN, path)
+
+    for image in _list_remote(source, None if with_runs else leave_out):
         if start is not None and image.uri.startswith(start):
             continue
         if name := hidden_name(image.path):
@@ -178,11 +188,11 @@ def location(uri: str) -> str:
     return to_text(_local_path(uri)) if storage.is_local(uri) else uri
 
 
-def _list_remote(source: str) -> Iterator[SourceImage]:
+def _list_remote(source: str, leave_out: Callable[[str], None] | None) -> Iterator[SourceImage]:
     files, root = storage.filesystem(source)
     protocol = source.partition("://")[0]
     empty = True
-    for info in _read_infos(files, root, source):
+    for info in _read_infos(files, root, source, leave_out):
         empty = False
         name = str(info["name"])
         if name.endswith("/") or info.get("type") == "directory":
@@ -198,12 +208,21 @@ def _version(info: Mapping[str, Any]) -> str:
     return str(etag).strip('"') if etag else f"{info.get('size')}-{info.get('mtime') or info.get('LastModified')}"
 
 
-def _read_infos(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any]]:
+def _read_infos(files: Any, root: str, source: str, leave_out: Callable[[str], None] | None) -> Iterator[Mapping[str, Any]]:
     try:
         if storage.scheme(source) in storage.OPTIONS:
-            yield from s3_objects(files, root, source)
+            yield from s3_objects(files, root, source, leave_out)
             return
-        for _, _, infos in files.walk(root, detail=True):
+        for folder, folders, infos in files.walk(root, detail=True):
+            path = folder[len(root) :].strip("/")
+            if leave_out and not hidden_name(path) and may_be_run(infos, folders) and _has_index(files, folder):
+                if path:
+                    leave_out(path)
+                    folders.clear()
+                    continue
+                for name in [name for name in RECORD_FOLDERS if name in folders]:
+                    leave_out(name)
+                    del folders[name]
             yield from infos.values()
     except Exception as error:
         failure = storage_failure(error, source)
@@ -211,7 +230,12 @@ def _read_infos(files: Any, root: str, source: str) -> Iterator[Mapping[str, Any
         raise RunError(code, failure.message, 2 if code == "source_missing" else 3) from error
 
 
-def _list_glob(source: str, excluded: str, left_out: LeftOut) -> Iterator[SourceImage]:
+def _has_index(files: Any, folder: str) -> bool:
+    """Whether a folder of a remote storage holds the index of a run."""
+    return any(str(name).rpartition("/")[2].startswith(SHARD) for name in files.ls(f"{folder}/{INDEX}", detail=False))
+
+
+def _list_glob(source: str, excluded: str, left_out: LeftOut, with_runs: bool = False) -> Iterator[SourceImage]:
     """Objects whose path matches a pattern.
 
     Their paths are relative to the folder before the first wildcard. What does not match was not
@@ -222,12 +246,13 @@ def _list_glob(source: str, excluded: str, left_out: LeftOut) -> Iterator[Source
         "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", location(source))), re.DOTALL
     )
     matched = False
-    for image in _list_objects(folder_of(source), excluded, left_out):
+    for image in _list_objects(folder_of(source), excluded, left_out, with_runs):
         if pattern.fullmatch(image.uri):
             matched = True
             yield image
     if not matched:
-        raise RunError("source_missing", f"nothing matches {printable(source)}")
+        runs = "" if not left_out.counts.get(EARLIER_RUN) else " outside of the outputs of earlier runs"
+        raise RunError("source_missing", f"nothing matches {printable(source)}{runs}")
 
 
 def output_path(path: str) -> str:

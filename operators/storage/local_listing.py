@@ -2,7 +2,8 @@
 
 What a link to a folder inside SOURCE leads to is listed once more, under the path of the link. A
 link back to a folder in which it lies is a loop, and so is a link to itself: neither is followed.
-Nor is any link that leads outside SOURCE, because a folder may come from anybody.
+Nor is any link that leads outside SOURCE, because a folder may come from anybody. The outputs of
+earlier runs are left out; see `operators.storage.earlier_runs`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from operators.rows.failure import RunError
-from operators.storage.left_out import BROKEN, HIDDEN, LINKED_AGAIN, LOOP, OUTSIDE, SPECIAL, UNREADABLE, LeftOut
+from operators.storage.earlier_runs import INDEX, RECORD_FOLDERS, SHARD, may_be_run
+from operators.storage.left_out import BROKEN, EARLIER_RUN, HIDDEN, LINKED_AGAIN, LOOP, OUTSIDE, SPECIAL, UNREADABLE, LeftOut
 from operators.storage.names import printable, to_text
 from operators.storage.source_image import SourceImage
 
@@ -67,6 +69,8 @@ class _Walk:
     excluded: str
     """The real path of a folder that is passed over, such as DEST; empty for none."""
     left_out: LeftOut
+    with_runs: bool
+    """Whether the outputs of earlier runs are listed like any files."""
     real_root: str = field(init=False)
     through_links: set[str] = field(default_factory=set)
     """The real paths of the folders that links led to."""
@@ -90,6 +94,11 @@ class _Walk:
                     raise _unreadable_source(self.root, error) from error
                 self.left_out.add(UNREADABLE, self.relative(folder.path))
                 continue
+            if not self.with_runs and folder.hidden is None and _is_run(ordered):
+                if folder.path != self.root:
+                    self.left_out.add(EARLIER_RUN, self.relative(folder.path))
+                    continue
+                ordered = self._without_records(ordered)
             for entry in ordered:
                 if folder.hidden or hidden_name(entry.name):
                     folders += self._count_hidden(folder, entry)
@@ -99,6 +108,14 @@ class _Walk:
                     yield found
                 elif found is not None:
                     folders.append(found)
+
+    def _without_records(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        """What SOURCE holds beside the folders in which the run that made it keeps its records."""
+        kept = [entry for entry in entries if entry.name not in RECORD_FOLDERS or not entry.is_dir()]
+        for entry in entries:
+            if entry not in kept:
+                self.left_out.add(EARLIER_RUN, self.relative(entry.path))
+        return kept
 
     def _count_hidden(self, folder: _Folder, entry: os.DirEntry[str]) -> list[_Folder]:
         """Count a hidden file, or return a hidden folder whose files are to be counted."""
@@ -160,10 +177,11 @@ class _Walk:
         return _image(path, self.relative(path), status)
 
 
-def local_files(root: str, excluded: str, left_out: LeftOut) -> Iterator[SourceImage]:
+def local_files(root: str, excluded: str, left_out: LeftOut, with_runs: bool = False) -> Iterator[SourceImage]:
     """Every file under a folder that is neither hidden nor under `excluded`, or one single file.
 
-    The rest is counted in `left_out`. Raises RunError source_missing or access_denied for the
+    The outputs of earlier runs are left out, unless `with_runs` is set. The rest is counted in
+    `left_out`. Raises RunError source_missing or access_denied for the
     folder itself.
     """
     try:
@@ -173,9 +191,18 @@ def local_files(root: str, excluded: str, left_out: LeftOut) -> Iterator[SourceI
     if stat.S_ISREG(status.st_mode):
         yield _image(root, to_text(os.path.basename(root)), status)
     elif stat.S_ISDIR(status.st_mode):
-        yield from _Walk(root, os.path.realpath(excluded) if excluded else "", left_out).files()
+        yield from _Walk(root, os.path.realpath(excluded) if excluded else "", left_out, with_runs).files()
     else:
         raise RunError("source_missing", f"{printable(root)} is neither a folder nor a file")
+
+
+def _is_run(entries: list[os.DirEntry[str]]) -> bool:
+    """Whether the entries of a folder are those of the DEST of a run."""
+    names = {entry.name: entry for entry in entries}
+    try:
+        return may_be_run(names, names) and any(name.startswith(SHARD) for name in os.listdir(names[INDEX].path))
+    except OSError:
+        return False
 
 
 def _image(file: str, path: str, status: os.stat_result) -> SourceImage:

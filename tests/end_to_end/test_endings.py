@@ -121,6 +121,29 @@ def test_a_run_counts_what_is_no_image_in_its_last_line_run_json_and_report(
     assert '<td>links that lead back to their own folder</td><td class="number">1</td><td>loop</td>' in report
 
 
+def test_what_a_run_inside_the_source_delivered_is_no_source_of_the_next_run_but_may_be_given_as_one(
+    cleanplate: Command, source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("0.png", "1.png"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    first = cleanplate("erase", folder, folder / "first", "--preset", "fast")
+    assert first.out.startswith("2 images, 2 untouched | "), first.err
+    second = cleanplate("erase", folder, folder / "second", "--preset", "fast")
+    assert second.out.startswith("2 images, 2 untouched | left out: folders of earlier runs 1 | "), second.err
+    assert sorted(path.name for path in (folder / "second" / "images").rglob("*")) == ["0.png", "1.png"]
+    recorded = json.loads((folder / "second" / "run.json").read_text())["left_out"]
+    assert recorded == {"earlier_runs": {"count": 1, "by": {}, "examples": ["first"]}}
+    report = (folder / "second" / "report.html").read_text()
+    assert '<td>folders of earlier runs</td><td class="number">1</td><td>first</td>' in report
+    larger = cleanplate("enlarge", folder / "first", tmp_path / "larger", "--scale", 2, "--model", "lanczos")
+    assert larger.out.startswith(
+        "2 images, 2 edited | left out: not pictures 2 (.html 1, .json 1); folders of earlier runs 2 | "
+    ), larger.err
+    assert sorted(path.name for path in (tmp_path / "larger" / "images" / "images").iterdir()) == ["0.png", "1.png"]
+
+
 def test_a_manifest_may_not_read_what_it_names_elsewhere_unless_allowed(
     cleanplate: Command, source: Path, tmp_path: Path
 ) -> None:
