@@ -18,13 +18,14 @@ from PIL import Image, Jpeg2KImagePlugin
 from operators.pictures.colour import Model, Space, profile_to_apply
 from operators.pictures.formats.header import Header, load_pixels
 from operators.pictures.picture import Edited, Picture
+from operators.rows.failure import Failure
 from operators.rows.timing import timed
 
 STREAM = b"\xff\x4f\xff\x51"
 """How a stream starts: its own marker and that of its sizes."""
 QUALITY = 50.0
 """Peak signal-to-noise ratio in decibels at which a lossy stream is written."""
-CODING_STYLE, START_OF_TILE = 0xFF52, 0xFF90
+CODING_STYLE, START_OF_TILE, END = 0xFF52, 0xFF90, b"\xff\xd9"
 GREY_OR_SRGB = (16, 17)
 """Colour spaces by number: sRGB and grey."""
 
@@ -48,10 +49,16 @@ def header(data: memoryview | bytes) -> Header:
     - Result: width and height in stored pixels, and why its components or colours are
       unsupported.
     - Kept: Pillow's image, its pixels not decoded yet.
-    - Errors: whatever Pillow raises; ValueError for a damaged stream.
+    - Errors: whatever Pillow raises; ValueError for a damaged stream and for a file that ends
+      early.
     """
     content = bytes(data)
-    file = Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(content))
+    try:
+        file = Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(content))
+    except (OSError, SyntaxError) as error:
+        if ends_early(content):
+            raise ValueError(f"truncated: {len(content)} bytes") from error
+        raise
     stream = _stream(content)
     width, height, left, top = struct.unpack_from(">4I", stream, 8)
     (components,) = struct.unpack_from(">H", stream, 40)
@@ -77,7 +84,12 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the ICC profile.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    file = load_pixels(header.source)
+    try:
+        file = load_pixels(header.source)
+    except Failure as failure:
+        if failure.code == "corrupt" and ends_early(bytes(data)):
+            raise Failure("truncated", f"{len(data)} bytes") from failure
+        raise
     stored = np.asarray(file)
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     model: Model = "grey" if stored.shape[2] < 3 else "rgb"
@@ -148,6 +160,43 @@ def _stream(data: bytes) -> bytes:
     if len(data) < 42 or not data.startswith(STREAM):
         raise ValueError("truncated: no stream")
     return data
+
+
+def ends_early(data: bytes) -> bool:
+    """Whether a file ends before its boxes, or the parts of its tiles, say that it does."""
+    if not data.startswith(STREAM):
+        position, streams = 0, list[int]()
+        while position + 8 <= len(data):
+            size, name = struct.unpack_from(">I4s", data, position)
+            if size == 1 and position + 16 <= len(data):
+                (size,) = struct.unpack_from(">Q", data, position + 8)
+            if name == b"jp2c":
+                streams.append(position + 8)
+            if size < 8:
+                break
+            position += size
+        if position > len(data) or not streams:
+            return position >= len(data)
+        data = data[max(0, data.find(STREAM, streams[0])) :]
+    return data.startswith(STREAM) and _stream_ends_early(data)
+
+
+def _stream_ends_early(stream: bytes) -> bool:
+    """Whether a stream ends in a segment, in a part of a tile, or without its end marker."""
+    position = len(STREAM) - 2
+    while position + 4 <= len(stream):
+        marker, length = struct.unpack_from(">HH", stream, position)
+        if marker == START_OF_TILE and position + 12 <= len(stream):
+            (length,) = struct.unpack_from(">I", stream, position + 6)
+            if length == 0:  # up to the end of the stream
+                return not stream.endswith(END)
+            position += length
+        elif stream[position : position + 2] == END or marker < 0xFF00 or length < 2:
+            return False
+        else:
+            position += 2 + length
+    rest = stream[position:]
+    return rest[:2] != END and rest[:1] in (b"", b"\xff")
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
