@@ -25,6 +25,9 @@ COPY_BYTES = 8 * 1024 * 1024
 PART_BYTES = 16 * 1024 * 1024
 """The part size of multipart uploads to S3, used for objects of at least twice this size."""
 
+S3_DELETES = 1000
+"""The most objects that one request to S3 deletes."""
+
 _S3: Mapping[str, Mapping[str, Any]] = {
     "config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 3}, "max_pool_connections": 32}
 }
@@ -393,11 +396,25 @@ def remove(uri: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             if isinstance(files, LocalFileSystem):
                 files.rm(path, recursive=True)
+                return
+            names = files.find(path)
+            if scheme(uri) in OPTIONS and len(names) > 1:
+                _remove_from_s3(files, names)
             else:
-                for name in files.find(path):
+                for name in names:
                     files.rm_file(name)
 
     with_retries(uri, call)
+
+
+def _remove_from_s3(files: Any, names: Sequence[str]) -> None:
+    """Delete objects of one bucket, many with each request. Raises OSError for a refusal."""
+    bucket = files.split_path(names[0])[0]
+    for start in range(0, len(names), S3_DELETES):
+        keys = [{"Key": files.split_path(name)[1]} for name in names[start : start + S3_DELETES]]
+        answer = files.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        if refused := answer.get("Errors"):
+            raise OSError(f"{refused[0].get('Code')}: {refused[0].get('Key')}")
 
 
 def remove_empty_folders(uri: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operators.rows.failure import RunError
+from operators.rows.failure import Failure, RunError
 from operators.storage import files as storage
 from operators.storage.left_out import LeftOut
 from operators.storage.listing import list_source, output_path, require_images
@@ -119,3 +119,29 @@ def test_two_keys_that_differ_in_a_slash_have_two_output_paths(monkeypatch: pyte
     finally:
         files.store.clear()
     assert paths == ["a.png", "%empty/a.png"]
+
+
+def test_a_folder_of_many_objects_is_removed_with_few_requests_and_nothing_else_is(s3: S3) -> None:
+    files: Any = s3.files()
+    files.mkdir("many")
+    files.pipe({f"many/run/twins/{number:04d} [*].png": b"1" for number in range(1003)})
+    files.pipe({"many/run/other": b"1"})
+    storage.remove("s3://many/run/twins")
+    assert [name for name in storage.list_paths("s3://many") if name.rpartition("/")[2] not in ("run", "twins")] == [
+        "many/run/other"
+    ]
+
+
+def test_a_refused_removal_of_many_objects_is_an_error(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: Any = s3.files()
+    files.makedirs("open", exist_ok=True)
+    files.pipe({f"open/kept/{number}": b"1" for number in range(2)})
+    for name, value in s3.guest.items():
+        monkeypatch.setenv(name, value)
+    type(storage.filesystem("s3://open")[0]).clear_instance_cache()
+    try:
+        with pytest.raises(Failure, match="access_denied"):
+            storage.remove("s3://open/kept")
+    finally:
+        type(storage.filesystem("s3://open")[0]).clear_instance_cache()
+    assert len(storage.list_paths("s3://open/kept")) == 2
