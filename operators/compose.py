@@ -51,6 +51,7 @@ class Compose(Operator):
     bytes, unless its failure forbids delivery.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",

@@ -43,6 +43,7 @@ class Cover(Operator):
     colour is tried instead. A region that fails its checks stays open, and so is refused.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "regions.polygons",
         "regions.kind",

@@ -38,6 +38,7 @@ class Describe(Operator):
     `verify` and the drift check read `metadata`. The ledger does not keep the regions' embeddings.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",

@@ -35,6 +35,7 @@ class Detect(Operator):
     costs a full decode.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
     adds: ClassVar[tuple[str, ...]] = DETECTED
     view: View = View()

@@ -58,6 +58,7 @@ class Enlarge(Operator):
     `metadata` holds the factor, the measured noise and the network's share of the picture.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256")
     adds: ClassVar[tuple[str, ...]] = ("width", "height", "mode", "metadata", "encoded", "notes", "verdict", "reasons")
     scale: float = 4.0

@@ -42,6 +42,7 @@ class FindMarks(Operator):
     text across a mark is filled last.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "regions.polygons", "regions.kind", "regions.state")
     adds: ClassVar[tuple[str, ...]] = (
         "regions.polygons",

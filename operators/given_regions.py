@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +66,12 @@ class GivenRegions(Operator):
         """The fields, with a checksum of every file or folder of regions."""
         files = [source for source in self.sources if not source.startswith(COLUMN)]
         return {**super().settings(), "checksums": {source: regions_checksum(source) for source in files}}
+
+    def beyond_bytes(self, path: str, own: Mapping[str, Any]) -> str | None:
+        """The cells of the image; None if a file gives regions by path."""
+        if not all(source.startswith(COLUMN) for source in self.sources):
+            return None
+        return repr([own.get(source.removeprefix(COLUMN)) for source in self.sources])
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Add the regions of one batch."""

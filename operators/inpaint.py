@@ -73,6 +73,7 @@ class Inpaint(Operator):
     `call_budget`, and the region stays open for the next rung.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "source_sha256",
         "regions.crop",

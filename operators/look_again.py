@@ -43,6 +43,7 @@ class LookAgain(Operator):
     ladder does not fill them again.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",

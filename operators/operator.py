@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -35,6 +35,11 @@ class Operator(ABC):
     """Whether the operator mostly waits for storage, and so overlaps with those that compute."""
     ends: ClassVar[bool] = False
     """Whether the operator commits rows to the ledger, and so ends a run."""
+    by_content: ClassVar[bool] = False
+    """Whether what it does follows from the image's bytes and the settings alone.
+
+    A class says so for itself, not for the classes that derive from it.
+    """
 
     @property
     def name(self) -> str:
@@ -67,6 +72,16 @@ class Operator(ABC):
     def models(self) -> list[ModelRecord]:
         """The models that this operator uses, as run.json records them; none by default."""
         return []
+
+    def beyond_bytes(self, path: str, own: Mapping[str, Any]) -> str | None:
+        """What the result for an image depends on besides its bytes and the settings.
+
+        Images of equal bytes share one result if all operators answer the same for them. The
+        default is nothing for an operator `by_content`, and otherwise None: no image is shared.
+        An operator that answers None does so for every image. `path` is the image's path in the
+        row, and `own` are the user's columns.
+        """
+        return "" if vars(type(self)).get("by_content") else None
 
     def open(self) -> None:  # noqa: B027
         """Load what the operator needs, once per process; nothing by default."""

@@ -22,6 +22,7 @@ class Read(Operator):
     Texts may be private: the ledger holds what this operator reads, unless `keeps_text` is false.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "regions.polygons")
     adds: ClassVar[tuple[str, ...]] = ("regions.text", "regions.text_confidence")
     limits: Limits = Limits()

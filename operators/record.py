@@ -44,6 +44,10 @@ class Record(Operator):
     threads: int = 8
     """Masks of one batch that are stored at the same time."""
 
+    def address(self, path: str) -> str:
+        """Where the mask of the image of a path is stored."""
+        return store.join(self.dest, "masks", f"{path}.png")
+
     def apply(self, batch: pa.Table) -> pa.Table:
         """Record one batch.
 
@@ -64,7 +68,7 @@ class Record(Operator):
             place = canvas[box.y : box.y + box.height, box.x : box.x + box.width]
             place[region.array("mask", 4)[:, :, CORE] > 0] = 255
         data = cv2.imencode(".png", canvas)[1].tobytes()
-        uri = store.join(self.dest, "masks", f"{row['path']}.png")
+        uri = self.address(row["path"])
         with timed("io"):
             store.write(uri, data)
         return {"output_uri": uri, "output_sha256": hashlib.sha256(data).hexdigest()}

@@ -33,6 +33,7 @@ class Refine(Operator):
     For a further pass, add one more `refine` to the ladder; its cost appears in the row's timings.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "regions.polygons",
         "regions.kind",

@@ -70,6 +70,7 @@ class SeeThrough(Operator):
     that fails a check keeps its mask and stays open for the next rung.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "source_sha256",
         "regions.polygons",

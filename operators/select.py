@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, ClassVar
@@ -125,6 +125,10 @@ class Select(Operator):
         """The fields, with the rules as data."""
         selection = self.selection.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return {"operator": self.name, "selection": selection, "keeps_text": self.keeps_text}
+
+    def beyond_bytes(self, path: str, own: Mapping[str, Any]) -> str:
+        """The rules of the image."""
+        return self.selection.rules_for(path, own).model_dump_json()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """Select the regions of one batch."""

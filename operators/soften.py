@@ -92,6 +92,7 @@ class Soften(Operator):
     fill. Otherwise regions that are kept, or have a crop already, pass unchanged.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "bytes",
         "source_sha256",

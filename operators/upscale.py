@@ -50,6 +50,7 @@ class Upscale(Operator):
     no new text and no shift of colour. A fill of its crop's size passes at no cost.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "width",
         "height",

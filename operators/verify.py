@@ -73,6 +73,7 @@ class Verify(Operator):
     `delivers` accepts it with all its doubts.
     """
 
+    by_content: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = (
         "regions.polygons",
         "regions.kind",

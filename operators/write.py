@@ -46,6 +46,10 @@ class Write(Operator):
     threads: int = 8
     """Images of one batch that are stored at the same time."""
 
+    def address(self, path: str) -> str:
+        """Where the image of a path is delivered, but for the ending that a conversion adds."""
+        return store.join(self.dest, "images", path)
+
     def apply(self, batch: pa.Table) -> pa.Table:
         """Deliver one batch.
 
@@ -63,7 +67,7 @@ class Write(Operator):
         if failure is not None and not CODES[failure["code"]].delivered:
             return None
         edited, original = row.data("encoded") if failure is None else None, row.data("bytes")
-        uri = store.join(self.dest, "images", row["path"] + (_added_ending(row) if failure is None else ""))
+        uri = self.address(row["path"]) + (_added_ending(row) if failure is None else "")
         with timed("io"):
             if edited is not None:
                 store.write(uri, edited)
@@ -83,20 +87,25 @@ def _added_ending(row: Row) -> str:
 
 
 def _check_name(row: Row) -> None:
+    """Raise Failure as `check_ending` does."""
+    with timed("io"):
+        check_ending(row["uri"], _added_ending(row))
+
+
+def check_ending(uri: str, ending: str) -> None:
     """Raise Failure name_taken if the name of a converted file is that of another source.
 
-    A file may be there that cannot be looked at; then the run does not list it either.
+    `ending` is added to the name of the source; empty for a file that was not converted. A file may
+    be there that cannot be looked at; then the run does not list it either.
     """
-    ending = _added_ending(row)
-    if not ending or is_cell(row["uri"]):
+    if not ending or is_cell(uri):
         return
-    with timed("io"):
-        try:
-            taken = store.exists(row["uri"] + ending)
-        except Failure as failure:
-            if failure.code != "access_denied":
-                raise
-            taken = False
+    try:
+        taken = store.exists(uri + ending)
+    except Failure as failure:
+        if failure.code != "access_denied":
+            raise
+        taken = False
     if taken:
         raise Failure("name_taken", f"SOURCE has a file of the name of the converted one, which ends in {ending} too")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from queue import SimpleQueue
@@ -18,7 +18,9 @@ import pyarrow as pa
 
 from cluster.profile import LAPTOP, Profile, cores
 from flows.engine.quarantine import Child, work_row
+from flows.engine.sharing import Sharing
 from flows.flow import Flow
+from operators.fetch import Fetch
 from operators.ledger import index, ledger
 from operators.operator import Operator
 from operators.rows.schema import add_columns, check_schema, complete_rows
@@ -38,12 +40,22 @@ def suits(profile: Profile, images: int) -> bool:
     return images <= MOST_IMAGES and profile.name == LAPTOP and not runs_already
 
 
-def work_few(flow: Flow, dest: str, profile: Profile, pending: Mapping[int, int]) -> Iterator[pa.Table]:
+def work_few(
+    flow: Flow,
+    dest: str,
+    profile: Profile,
+    pending: Mapping[int, int],
+    sharing: Sharing | None = None,
+    only: Mapping[int, Sequence[str]] | None = None,
+) -> Iterator[pa.Table]:
     """Process the pending images of some shards, and yield each finished row as a table.
 
-    Raises what an operator raises for a whole batch.
+    `only` names the images of each shard to process. A row that waits for the result of another
+    image is yielded as a table of WAITING. Raises what an operator raises for a whole batch.
     """
     rows = [row for shard in sorted(pending) if pending[shard] for row in _pending_rows(dest, shard)]
+    if only is not None:
+        rows = [row for row in rows if row["image_id"][0].as_py() in only[row["shard"][0].as_py()]]
     stages = [phase for _, operator in flow.stages(profile) for phase in operator.phases]
     pool = profile.stage("worker").pool
     workers = min(len(rows), pool[1] if pool else cores())
@@ -60,6 +72,10 @@ def work_few(flow: Flow, dest: str, profile: Profile, pending: Mapping[int, int]
         try:
             for number, stage in enumerate(stages):
                 row = work_row(team[number], stage, row) if number in team else _apply(stage, row)
+                if sharing is not None and isinstance(stage, Fetch):
+                    row, waiting = sharing.claim(row)
+                    if waiting is not None:
+                        return waiting
             return row
         finally:
             idle.put(team)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.profile import Profile
 from flows.engine.blocks import images_per_block, pack_blocks
@@ -35,14 +36,18 @@ from flows.engine.settings import (
     restricted,
     run_id,
 )
+from flows.engine.sharing import WAITING, Sharing, discard, ids_by_shard, part_waiting, prepare
 from flows.engine.stages import stream
+from flows.engine.twins import deliver_here, delivery
 from flows.flow import Flow
 from flows.telemetry.gauges import Gauges
 from flows.telemetry.log import name_run
+from flows.telemetry.progress import StageCounts
 from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
 from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
+from operators.record import Record
 from operators.rows.counted import counted
 from operators.rows.failure import CODES, Failure, RunError
 from operators.selection.zone_notes import has_zone_outside
@@ -206,23 +211,34 @@ def _count_pending(dest: str, sizes: dict[int, int]) -> dict[int, int]:
 def read_pending(dest: str, images: int, items: pa.Table) -> Iterator[pa.Table]:
     """Read the pending index rows of some shards, in blocks of at most `images` rows.
 
-    Each item is a `shard` and the names of its ledger `files`. A row is pending if these files
-    hold no final row for its image. Files committed later do not count: when a node dies, the
-    engine reads lost blocks again by their position, so the same blocks must come out.
+    Each item is a `shard`, the names of its ledger `files`, and the ids of the images that are
+    `only` to be read, null for all. A row is pending if these files hold no final row for its
+    image. Files committed later do not count: when a node dies, the engine reads lost blocks again
+    by their position, so the same blocks must come out.
     """
-    for shard, files in zip(items["shard"].to_pylist(), items["files"].to_pylist(), strict=True):
+    for shard, files, only in zip(*(items[name].to_pylist() for name in ("shard", "files", "only")), strict=True):
         rows = index.read_shard(dest, shard)
+        if only is not None:
+            rows = rows.filter(pc.is_in(rows["image_id"], value_set=pa.array(only, pa.string())))
         done = ledger.done_ids_in(ledger.read_shard(dest, shard, files))
         pending = rows.filter(pa.array([image_id not in done for image_id in rows["image_id"].to_pylist()], pa.bool_()))
         if len(pending):
             yield pack_blocks(pending, images)
 
 
-def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Dataset:
+def plan(
+    flow: Flow,
+    dest: str,
+    profile: Profile,
+    pending: Mapping[int, int],
+    sharing: Sharing | None = None,
+    only: Mapping[int, Sequence[str]] | None = None,
+) -> Dataset:
     """The lazy Ray Dataset of a run, which yields the OUTCOME columns of every pending image.
 
     It reads the shards, cuts their pending rows into small blocks and passes these through the
-    stages of the flow. `pending` counts the pending images by shard.
+    stages of the flow. `pending` counts the pending images by shard, and `only` names them if not
+    all are to be processed.
     """
     import ray.data
 
@@ -230,12 +246,25 @@ def plan(flow: Flow, dest: str, profile: Profile, pending: dict[int, int]) -> Da
 
     bound_waiting_blocks()
     files = ledger.files_by_shard(dest)
-    shards = [{"shard": shard, "files": files.get(shard, [])} for shard in sorted(pending) if pending[shard]]
+    numbers = [shard for shard in sorted(pending) if pending[shard]]
+    shards = [{"shard": shard, "files": files.get(shard, []), "only": only and list(only[shard])} for shard in numbers]
     block = images_per_block(flow.lay_out(profile)[0], sum(pending.values()))
     read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
         partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
     )
-    return stream(flow, read.repartition(target_num_rows_per_block=1), profile, OUTCOME)
+    return stream(flow, read.repartition(target_num_rows_per_block=1), profile, OUTCOME, sharing)
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """How the images of a run are processed: with Ray, or without it."""
+
+    work: Callable[[Mapping[int, int], Sharing | None, Mapping[int, Sequence[str]] | None], Iterable[pa.Table | None]]
+    """Takes the pending images by shard, how they share results, and which of them only."""
+    deliver: Callable[[Write | Record, Sequence[bytes]], Iterable[pa.Table | None]]
+    """Takes the last operator of the flow and the images that wait."""
+    observe: Callable[[Summary], None] = lambda summary: None
+    wait: Callable[[], None] = lambda: None
 
 
 def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
@@ -246,7 +275,8 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
     if suits(run.profile, sum(pending.values())):
         run.summary.pace.watch(run.flow, run.profile)
         run.report_progress()
-        _collect(run, work_few(run.flow, run.dest, run.profile, pending), pending, sizes)
+        few = _Engine(partial(work_few, run.flow, run.dest, run.profile), lambda end, twins: deliver_here(end, twins, OUTCOME))
+        _work_all(run, pending, sizes, few)
         return
     if run.say_forecast is not None and sum(pending.values()) >= LONG_RUN and not os.environ.get("RAY_ADDRESS"):
         predicted = forecast(run.flow, run.dest, run.profile, pending)
@@ -260,38 +290,72 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
 
     mute_ray()
     stages = len(run.flow.stages(run.profile))
+    current: list[Dataset] = []
+
+    def work(
+        pending: Mapping[int, int], sharing: Sharing | None, only: Mapping[int, Sequence[str]] | None
+    ) -> Iterator[pa.Table | None]:
+        current[:] = [plan(run.flow, run.dest, run.profile, pending, sharing, only)]
+        return batches_or_none(current[0])
+
     try:
-        dataset = plan(run.flow, run.dest, run.profile, pending)
-        run.summary.pace.watch(run.flow, run.profile, lambda: stage_counts(dataset, stages))
+        run.summary.pace.watch(
+            run.flow, run.profile, lambda: stage_counts(current[0], stages) if current else [StageCounts()] * stages
+        )
         gauges, node_watch = Gauges(), NodeWatch(run.flow, run.profile)
         gauges.set(run.summary)
         run.report_progress()
-        _collect(run, batches_or_none(dataset), pending, sizes, gauges.set, node_watch.check)
+        with_ray = _Engine(
+            work, lambda end, twins: batches_or_none(delivery(end, twins, OUTCOME)), gauges.set, node_watch.check
+        )
+        _work_all(run, pending, sizes, with_ray)
     except (ray.exceptions.RayError, OSError) as error:
         raise run_error_from(error) from error
 
 
+def _work_all(run: _Run, pending: Mapping[int, int], sizes: Mapping[int, int], engine: _Engine) -> None:
+    """Process the pending images, each content once, and deliver the results for its twins.
+
+    Twins for which there is no result that can be shared are processed in the end, each by itself.
+    """
+    remaining = dict(pending)
+    discard(run.dest)
+    sharing = prepare(run.flow, run.dest, pending)
+    twins = _collect(run, engine.work(pending, sharing, None), remaining, sizes, engine)
+    if sharing is not None:
+        discard(run.dest)
+    end = run.flow.operators[-1]
+    if twins and isinstance(end, Write | Record):
+        twins = _collect(run, engine.deliver(end, twins), remaining, sizes, engine)
+    if twins:
+        only = ids_by_shard(twins)
+        _collect(run, engine.work({shard: len(ids) for shard, ids in only.items()}, None, only), remaining, sizes, engine)
+
+
 def _collect(
-    run: _Run,
-    batches: Iterable[pa.Table | None],
-    pending: Mapping[int, int],
-    sizes: Mapping[int, int],
-    observe: Callable[[Summary], None] = lambda summary: None,
-    wait: Callable[[], None] = lambda: None,
-) -> None:
+    run: _Run, batches: Iterable[pa.Table | None], remaining: dict[int, int], sizes: Mapping[int, int], engine: _Engine
+) -> list[bytes]:
     """Count the finished rows as they arrive, and compact every shard that becomes complete.
 
-    None stands for a moment without rows, in which `wait` is called; `observe` gets the summary
-    after every batch. Raises RunError with exit code 3 when the run cannot go on.
+    The number of images that `remaining` has for each shard falls as they arrive. Returns the
+    images that wait for the result of another one. None stands for a moment without rows, in
+    which the engine's `wait` is called; `observe` gets the summary after every batch. Raises
+    RunError with exit code 3 when the run cannot go on.
     """
-    summary, remaining, transient_in_a_row, start = run.summary, dict(pending), 0, time.monotonic()
+    summary, transient_in_a_row, start = run.summary, 0, time.monotonic() - run.summary.seconds
+    twins: list[bytes] = []
     for arrived in batches:
         if run.lease.lost.is_set():
             raise RunError("destination_in_use", "another run took this destination", 3)
         if arrived is None:
-            wait()
+            engine.wait()
             continue
-        batch = arrived if FILLS in arrived.column_names else select_columns(arrived, OUTCOME)
+        rows, waiting = part_waiting(arrived)
+        if waiting is not None:
+            twins += waiting[WAITING].to_pylist()
+        if not len(rows):
+            continue
+        batch = rows if FILLS in rows.column_names else select_columns(rows, OUTCOME)
         summary.pace.add_block(batch)
         add_texts(summary.texts, batch["texts"].to_pylist())
         summary.zones_outside += sum(has_zone_outside(notes) for notes in batch["notes"].to_pylist())
@@ -309,10 +373,11 @@ def _collect(
             if remaining[shard] == 0:
                 ledger.compact(run.dest, shard, sizes[shard])
         summary.seconds = time.monotonic() - start
-        observe(summary)
+        engine.observe(summary)
         run.report_progress()
         if transient_in_a_row >= OUTAGE_AFTER:
             code = next(iter(failure["code"] for failure in reversed(batch["failure"].to_pylist()) if failure))
             raise RunError("outage", f"{counted(transient_in_a_row, 'image')} in a row failed with {code}; run again later", 3)
-    if missing := sum(remaining.values()):
+    if missing := sum(remaining.values()) - len(twins):
         raise RunError("incomplete", f"{counted(missing, 'image')} did not arrive; run again", 3)
+    return twins

@@ -16,8 +16,10 @@ from flows.engine.attempts import work_with_retries
 from flows.engine.blocks import unpack_blocks
 from flows.engine.fill_column import select_columns
 from flows.engine.memory_limit import limit_memory
+from flows.engine.sharing import Sharing, join_waiting, part_waiting
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
+from operators.fetch import Fetch
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.schema import SCHEMA, add_columns, check_schema, complete_rows
@@ -34,11 +36,18 @@ A block has a bounded number of bytes, and so has what a worker reads ahead.
 """
 
 
-def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str] = SCHEMA.names) -> Dataset:
+def stream(
+    flow: Flow,
+    dataset: Dataset,
+    profile: Profile,
+    columns: Sequence[str] = SCHEMA.names,
+    sharing: Sharing | None = None,
+) -> Dataset:
     """Apply a flow to a Ray Dataset of rows, or of blocks of rows, laid out by the profile.
 
-    The result has only these `columns`, which may include FILLS. Raises ProfileError for a stage
-    that the profile does not have, and for a stage with GPUs and without a pool.
+    The result has only these `columns`, which may include FILLS, and with `sharing` also WAITING.
+    Raises ProfileError for a stage that the profile does not have, and for a stage with GPUs and
+    without a pool.
 
     Ray silently fuses neighbouring stages that request the same resources. So each stage requests
     slightly less CPU than its profile says, by a different multiple of SMALLEST_CPU. It requests
@@ -73,10 +82,10 @@ def stream(flow: Flow, dataset: Dataset, profile: Profile, columns: Sequence[str
                 # Each call runs in the thread that knows the task's attempt number.
                 enable_true_multi_threading=True,
             )
-            dataset = dataset.map_batches(Worker, fn_constructor_args=settings, compute=pool, **options)
+            dataset = dataset.map_batches(Worker, fn_constructor_args=(*settings, sharing), compute=pool, **options)
         else:
             compute = TaskPoolStrategy(size=stage.tasks)
-            dataset = dataset.map_batches(partial(work, *settings), compute=compute, **options)
+            dataset = dataset.map_batches(partial(work, *settings, sharing=sharing), compute=compute, **options)
     return dataset
 
 
@@ -86,20 +95,28 @@ def work(
     columns: tuple[str, ...] | None,
     table: pa.Table,
     turn: AbstractContextManager[object] | None = None,
+    sharing: Sharing | None = None,
 ) -> pa.Table:
     """Apply an operator to one batch, keep every image within its bounds, and check the schema.
 
     Each phase is worked, retried and reported by itself. A phase that computes waits for its
-    `turn`. The result has only these `columns`; None keeps all of them. Raises SchemaError.
+    `turn`. Rows that wait for the result of another image pass by. The result has only these
+    `columns`; None keeps all of them. Raises SchemaError.
     """
-    result = complete_rows(unpack_blocks(table))
+    rows, waiting = part_waiting(unpack_blocks(table))
+    result = complete_rows(rows)
     for phase in operator.phases:
+        rows = result = add_columns(result, phase.columns, phase.name)
+        if not len(rows):
+            continue
         with nullcontext() if phase.storage or turn is None else turn:
-            rows = add_columns(result, phase.columns, phase.name)
             result = work_with_retries(phase, rows, bounds)
         check_schema(result, phase.name)
         observe_batch(phase, rows, result)
-    return result if columns is None else select_columns(result, columns)
+        if sharing is not None and isinstance(phase, Fetch):
+            result, waiting = sharing.claim(result)
+    result = result if columns is None else select_columns(result, columns)
+    return result if sharing is None else join_waiting(result, waiting)
 
 
 class Worker:
@@ -108,11 +125,13 @@ class Worker:
     It may be called from several threads. While one block is worked, others are read or written.
     """
 
-    def __init__(self, operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, sharing: Sharing | None = None
+    ) -> None:
         use_one_thread()
         operator.open()
         limit_memory(bounds.memory_bytes)
-        self._work = partial(work, operator, bounds, columns, turn=threading.Lock())
+        self._work = partial(work, operator, bounds, columns, turn=threading.Lock(), sharing=sharing)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Process one batch, as `work` does."""

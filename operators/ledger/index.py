@@ -42,9 +42,9 @@ def shard_uri(dest: str, shard: int) -> str:
     return storage.join(dest, "index", f"shard={shard:06d}.parquet")
 
 
-def read_shard(dest: str, shard: int) -> pa.Table:
-    """The index rows of a shard, the user's columns last. Raises Failure."""
-    return pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))))
+def read_shard(dest: str, shard: int, columns: list[str] | None = None) -> pa.Table:
+    """The index rows of a shard, the user's columns last, or only some columns. Raises Failure."""
+    return pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))), columns=columns)
 
 
 def shards(dest: str) -> list[int]:
@@ -73,7 +73,7 @@ def _read_indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
     """
 
     def read_columns(shard: int) -> tuple[int, Hashes, Hashes]:
-        rows = pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))), columns=["image_id", "uri"])
+        rows = read_shard(dest, shard, ["image_id", "uri"])
         return shard, hashes(rows["uri"].to_pylist()), binary(rows["image_id"].to_pylist())
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -61,6 +61,12 @@ def files_by_shard(dest: str) -> dict[int, list[str]]:
     return dict(files)
 
 
+def shard_files(dest: str, shard: int) -> list[str]:
+    """The names of the ledger files of a shard. Raises Failure."""
+    names = (name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard)))
+    return [name for name in names if name.endswith(".parquet")]
+
+
 def _is_done(rows: pa.Table) -> pa.ChunkedArray:
     codes = pc.struct_field(rows["failure"], "code")
     return pc.invert(pc.fill_null(pc.is_in(codes, value_set=pa.array(TRANSIENT_CODES, pa.string())), False))
@@ -93,8 +99,7 @@ def read_shard(dest: str, shard: int, files: list[str]) -> pa.Table:
 
 def done_ids(dest: str, shard: int) -> set[str]:
     """The ids of a shard's images that are done. Raises Failure."""
-    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard))]
-    return done_ids_in(read_shard(dest, shard, [name for name in files if name.endswith(".parquet")]))
+    return done_ids_in(read_shard(dest, shard, shard_files(dest, shard)))
 
 
 def done_ids_in(rows: pa.Table) -> set[str]:
@@ -121,7 +126,7 @@ def replace_rows(dest: str, shard: int, rows: pa.Table) -> None:
     The caller holds the lease of the destination. In a shard that is not complete, they go into a
     part that readers, and `compact`, take before all others.
     """
-    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard))]
+    files = shard_files(dest, shard)
     name = COMPLETE if COMPLETE in files else REPLACED
     earlier = read_shard(dest, shard, [name]) if name in files else rows.slice(0, 0)
     new = pa.array(rows["image_id"].to_pylist(), pa.string())
@@ -136,7 +141,7 @@ def compact(dest: str, shard: int, expected: int) -> bool:
     Return whether the shard is complete. The merged file is put before the parts are removed, and
     readers prefer it, so a run that dies in between loses nothing. Raises Failure.
     """
-    files = [name.rpartition("/")[2] for name in storage.list_paths(shard_folder(dest, shard)) if name.endswith(".parquet")]
+    files = shard_files(dest, shard)
     if COMPLETE not in files:
         rows = read_shard(dest, shard, files)
         if len(rows) < expected or not pc.all(_is_done(rows)).as_py():

@@ -198,6 +198,7 @@ SCHEMA = pa.schema(
         ("timings", pa.list_(TIMING)),
         ("output_uri", pa.string()),
         ("output_sha256", pa.string()),
+        ("twin_of", pa.string()),
     ]
 )
 """Every column of the row; the user's columns follow unchanged.
@@ -214,6 +215,8 @@ SCHEMA = pa.schema(
   `not_converted: NUMBER pictures` for a file of several that keeps its format, and
   `zone_outside: ZONE` for a zone of the user's rules that holds no pixel of the picture. The name
   before the colon is stable.
+- `twin_of` is the id of the image of the same bytes whose result was delivered for this one; null
+  for an image that was worked.
 - `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
   profile is broken.
 """

@@ -32,8 +32,9 @@ def commit(dest: str, rows: pa.Table) -> None:
     ledger.commit(dest, pa.Table.from_pylist(records, schema=LEDGER_SCHEMA))
 
 
-def blocks(dest: str, files: list[str]) -> list[list[str]]:
-    items = pa.table({"shard": [0], "files": pa.array([files], pa.list_(pa.string()))})
+def blocks(dest: str, files: list[str], only: list[str] | None = None) -> list[list[str]]:
+    names = pa.list_(pa.string())
+    items = pa.table({"shard": [0], "files": pa.array([files], names), "only": pa.array([only], names)})
     tables = [table.slice(row, 1) for table in read_pending(dest, 4, items) for row in range(table.num_rows)]
     return [unpack_blocks(table)["image_id"].to_pylist() for table in tables]
 
@@ -55,3 +56,9 @@ def test_later_commits_do_not_change_the_blocks(dest: str) -> None:
 def test_a_finished_shard_has_no_block(dest: str) -> None:
     commit(dest, index.read_shard(dest, 0))
     assert blocks(dest, ledger.files_by_shard(dest)[0]) == []
+
+
+def test_only_the_images_that_are_named_are_read(dest: str) -> None:
+    ids = index.read_shard(dest, 0)["image_id"].to_pylist()
+    commit(dest, index.read_shard(dest, 0).slice(0, 1))
+    assert blocks(dest, ledger.files_by_shard(dest)[0], [ids[0], ids[3], ids[7]]) == [[ids[3], ids[7]]]
