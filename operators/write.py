@@ -14,7 +14,7 @@ from operators.pictures.converted import ending_of
 from operators.rows.failure import CODES, Failure
 from operators.rows.regions import ERASED, REFUSED
 from operators.rows.schema import ledger_rows
-from operators.rows.table import Additions, Row, derive, map_rows, without_pixels
+from operators.rows.table import Additions, Row, derive, map_rows, row_views, without_pixels
 from operators.rows.timing import timed
 from operators.storage import files as store
 from operators.storage import source_image
@@ -56,8 +56,9 @@ class Write(Operator):
         Raises Failure if the ledger rows cannot be committed, because the batch would then be
         delivered without a record.
         """
-        checked = map_rows(batch, self.name, (), _check_name, threads=self.threads)
-        stored = map_rows(checked, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
+        if any(_added_ending(row) for row in row_views(batch)):
+            batch = map_rows(batch, self.name, (), _check_name, threads=self.threads)
+        stored = map_rows(batch, self.name, self.adds, self._store, threads=self.threads, failed_too=True)
         delivered = without_pixels(derive(stored, self.name, OUTCOME, _correct_outcome))
         ledger.commit(self.dest, ledger_rows(delivered))
         return delivered

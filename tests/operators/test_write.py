@@ -46,6 +46,11 @@ def test_an_edited_image_is_delivered_as_composed(rows, dest):
     assert row["output_sha256"] == hashlib.sha256(COMPOSED).hexdigest()
 
 
+def test_writing_has_one_timing(rows, dest):
+    [row] = deliver(dest, rows({"path": "a.jpg", "bytes": ORIGINAL, "encoded": COMPOSED, "verdict": "edited"}))
+    assert [timing["operator"] for timing in row["timings"]] == ["write"]
+
+
 def test_a_converted_file_has_the_ending_of_its_format_after_the_name_of_its_source(rows, dest, saved, photo):
     source, edited = saved(photo[:20, :30], "AVIF"), saved(photo[:20, :30], "PNG")
     [row] = deliver(dest, rows({"path": "sub/a.avif", "bytes": source, "encoded": edited, "verdict": "edited"}))
