@@ -234,7 +234,8 @@ def test_plan_balances_the_profile_for_the_images_and_writes_it(
 def test_serve_has_its_processes_its_limits_and_its_models(stopped_at: Callable[..., Any]) -> None:
     from flows.serve.app import Settings
 
-    settings, pool = stopped_at("serve", "flows.serve.app.application")
+    settings, pool, give_up = stopped_at("serve", "flows.serve.app.application")
     limits = Limits(max_pixels=7, max_bytes=8)
     assert settings == Settings(limits, 4, 5, settings.token, ("https://a",), ("telea",))
+    assert callable(give_up)
     assert (pool.workers, pool._seconds, pool._limits) == (3, 6.0, limits)
