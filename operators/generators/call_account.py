@@ -1,9 +1,9 @@
 """What the calls of a run to models over HTTP may cost, what they have cost, and their answers.
 
-Each process keeps one object under `DEST/calls/accounts` with the calls that it has begun. It adds
-a call before it makes it, and only then reads the objects of all processes: of two processes that
-want the last call, at most one gets it. So the limits hold for all machines of a run together, also
-after a crash, and a call whose answer was lost counts.
+Each process records the calls that it has started in one object under `DEST/calls/accounts`. It
+records a call before it sends it, and only then reads the objects of all processes. So of two
+processes that want the last call, at most one gets it, and the limits hold for all machines of a
+run together, also after a crash. A call whose answer was lost counts.
 
 Every answer that was paid for is kept under `DEST/calls/answers`. A run that is resumed, a worker
 that takes over from another, and a review get it from there.
@@ -50,7 +50,7 @@ class Totals:
     """The calls to one model."""
 
     calls: int = 0
-    """Calls that were begun and may have been charged; refused ones do not count."""
+    """Calls that were sent and may have been charged; calls that the server refused do not count."""
     cost: float = 0.0
     """In the currency of `CallLimits.call_cost`."""
     answers: int = 0

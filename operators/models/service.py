@@ -9,7 +9,7 @@ from operators.models.card import ModelCard, Service
 from operators.rows.failure import RunError
 
 PROMPT = "Continue the picture in the masked area so that nothing shows where it was: {intent}. No text, no letters, no logos."
-"""Editors take an instruction, and draw letters unless they are told not to."""
+"""The instruction that goes with each crop. Without its last sentence many models draw letters."""
 SECRETS = re.compile(r"key|token|secret|password|sig|auth|credential", re.IGNORECASE)
 """Names of query parameters that hold what must not reach run.json."""
 HABITS: tuple[tuple[str, dict[str, object]], ...] = (

@@ -184,7 +184,7 @@ def _holds_alpha(picture: Picture, target: Target) -> bool:
 
 
 def _file(picture: Picture, samples: Samples, source: bytes, target: Target) -> tuple[bytes, list[str]]:
-    """The source as a file of the format, and what is to be said of it."""
+    """The source as a file of the target format, and the notes about what changed."""
     check_sides(target.format, samples.shape[1], samples.shape[0])
     head = f"converted: {picture.format} to {target.format}"
     sweep = Sweep(lambda width, height: np.zeros((height, width, 3), np.uint8), KEEP)
