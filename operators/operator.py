@@ -76,10 +76,10 @@ class Operator(ABC):
     def beyond_bytes(self, path: str, own: Mapping[str, Any]) -> str | None:
         """What the result for an image depends on besides its bytes and the settings.
 
-        Images of equal bytes share one result if every operator returns the same value for them. The
-        default is nothing for an operator `by_content`, and otherwise None: no image is shared.
-        If an operator returns None for one image, it returns None for all of them. `path` is the image's path in the
-        row, and `own` are the user's columns.
+        Images of equal bytes share one result if every operator returns the same value for them.
+        The default is nothing for an operator `by_content`, and otherwise None: no image is shared.
+        If an operator returns None for one image, it returns None for all of them. `path` is the
+        image's path in the row, and `own` are the user's columns.
         """
         return "" if vars(type(self)).get("by_content") else None
 

@@ -50,7 +50,7 @@ class Totals:
     """The calls to one model."""
 
     calls: int = 0
-    """Calls that were sent and may have been charged; calls that the server refused do not count."""
+    """Calls that were sent and may have been charged, without those that the server refused."""
     cost: float = 0.0
     """In the currency of `CallLimits.call_cost`."""
     answers: int = 0
