@@ -45,7 +45,7 @@ class Space:
 
     model: Model
     peak: int = 255
-    """The largest sample: 1, 3, 15, 255 or 65535."""
+    """The largest sample: 1, 3, 15, 255, 1023, 4095 or 65535."""
     profile: bytes | None = None
     """The embedded ICC profile; None if there is none to apply."""
     inverted: bool = False

@@ -23,6 +23,7 @@ from operators.pictures.codec import FORMATS, Limits, decode, format_of
 from operators.pictures.colour import Model, Samples
 from operators.pictures.enlarged_file import QUALITY, Enlargement, check_sides, written
 from operators.pictures.formats import jpeg_xl
+from operators.pictures.formats.iso_media import foreign_colours
 from operators.pictures.picture import BAND, Edited, Picture
 from operators.pictures.previews.files import swept
 from operators.pictures.previews.sweep import KEEP, Sweep
@@ -97,8 +98,9 @@ def ending_of(encoded: memoryview | bytes, source: memoryview | bytes) -> str:
 def converted(picture: Picture, source: memoryview | bytes, name: str) -> Converted:
     """A picture as one of a file of the format `name`, a key of TARGETS.
 
-    A picture of that format stays as it is. So does one of several pages or frames, with a note
-    `not_converted:`. Raises Failure pixels_over_limit for a side that the format cannot store and
+    A picture of that format stays as it is. With a note `not_converted:`, so does one of several
+    pages or frames, and a HEIC whose colours are described by code points, which the formats
+    lack. Raises Failure pixels_over_limit for a side that the format cannot store and
     written_wrongly, and OSError, TypeError or ValueError for what cannot be written.
     """
     target = TARGETS[name]
@@ -106,6 +108,8 @@ def converted(picture: Picture, source: memoryview | bytes, name: str) -> Conver
         return Converted(picture, bytes(source), [])
     if picture.pages:
         return Converted(picture, bytes(source), [f"not_converted: {len(picture.frames or picture.pages)} pictures"])
+    if picture.format == "HEIC" and (colours := foreign_colours(bytes(source))):
+        return Converted(picture, bytes(source), [f"not_converted: {colours}"])
     samples = _samples(picture, picture.stored, target)
     data, notes = _file(picture, samples, bytes(source), target)
     return Converted(_decoded(data, samples, picture), data, notes)
@@ -212,8 +216,9 @@ def _lost_samples(picture: Picture, target: Target) -> list[str]:
     """What the format cannot hold of the samples, in words."""
     space, known = picture.space, picture.space.colours + picture.space.alpha
     inks = space.model == "cmyk" and "cmyk" not in target.models
+    too_deep = space.peak > 255 and not (target.deep and space.model in target.models)
     return [
-        *(["16 bits a sample"] if space.peak > 255 and not (target.deep and space.model in target.models) else []),
+        *([f"{space.peak.bit_length()} bits a sample"] if too_deep else []),
         *(["inks, converted to sRGB"] if inks else []),
         *(["transparency, laid on white"] if picture.is_transparent and not _holds_alpha(picture, target) else []),
         *(["further samples"] if picture.stored.shape[2] > known else []),

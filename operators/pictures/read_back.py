@@ -296,6 +296,7 @@ class _Comparison:
         down, across = self.coding.block
         share, noise = self.coding.loss
         rounding, means = self.coding.quantisation, []
+        scale = np.float32(255 / self.edited.picture.space.peak)
         for rows in self._bands():
             changed = np.ones_like(self.edited.changed[rows]) if self.coding.whole else self.edited.changed[rows]
             height, width = changed.shape[0] // down * down, changed.shape[1] // across * across
@@ -308,7 +309,7 @@ class _Comparison:
                 if not np.array_equal(pair[0][:, :, 3], pair[1][:, :, 3]):
                     return f"{self.decoder.name} sees another transparency"
                 pair = [part[:, :, :3] * (part[:, :, 3:] > 0) for part in pair]
-            blocks = [part.reshape(*grid, -1).swapaxes(1, 2)[chosen].astype(np.float32) for part in pair]
+            blocks = [part.reshape(*grid, -1).swapaxes(1, 2)[chosen].astype(np.float32) * scale for part in pair]
             errors = blocks[0] - blocks[1]
             means.append(np.abs(errors.mean(axis=(1, 2))).reshape(-1, 1))
             meant, off = _luma(blocks[1]), float((_luma(errors) ** 2).mean())

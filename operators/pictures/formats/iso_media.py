@@ -5,6 +5,11 @@ whole picture is coded again at a high quality, with the subsampling of the sour
 EXIF, XMP and colour profile. What else a file holds (thumbnails, gain maps, depth) is not written
 again, because it would show the erased content; `Picture.losses` names it.
 
+A HEIC of 10 or 12 bits keeps them. Its colours may be meant for bright screens (PQ, HLG) or be of
+a wide gamut that code points name. Edits are then made in the stored values, as if they were
+sRGB: a fill and its surroundings are coded alike, so that they agree on every screen, and no
+value is converted. Only looks are paler until a screen applies the code points, which are kept.
+
 Pillow reads and writes AVIF. HEIC takes the package pillow-heif, an extra, whose wheels hold an
 encoder under the GPL.
 """
@@ -15,13 +20,14 @@ import importlib.util
 import io
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from operators.pictures.colour import Model, Space, profile_to_apply
-from operators.pictures.formats.header import Header, load_pixels, orientation_of
+from operators.pictures.colour import Model, Samples, Space, profile_to_apply
+from operators.pictures.formats.header import Header, decoding_failure, load_pixels, orientation_of
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
 
@@ -35,6 +41,13 @@ HIGH_DYNAMIC_RANGE = (16, 18)
 """Code points of the transfer functions PQ and HLG."""
 AUXILIARY = ("thumbnails", "aux", "depth_images")
 """What pillow-heif lists beside the picture."""
+OF_BRIGHT_SCREENS = (
+    "content_light_level",
+    "mastering_display_colour_volume",
+    "ambient_viewing_environment",
+    "nominal_diffuse_white_luminance",
+)
+"""What pillow-heif lists of the screen that a picture is meant for."""
 
 
 def avif_header(data: memoryview | bytes) -> Header:
@@ -49,7 +62,8 @@ def avif_header(data: memoryview | bytes) -> Header:
     content = bytes(data)
     file = AvifImagePlugin.AvifImageFile(io.BytesIO(content))
     flags = next((box[2] for box in properties(content, b"av1C") if len(box) > 2), 0)
-    unsupported = "AVIF, more than 8 bits a sample" if flags & 0x40 else _unsupported_colours("AVIF", content)
+    colours = foreign_colours(content)
+    unsupported = "AVIF, more than 8 bits a sample" if flags & 0x40 else colours and f"AVIF, {colours}"
     return Header(file.width, file.height, file, int(getattr(file, "n_frames", 1)), unsupported)
 
 
@@ -57,8 +71,7 @@ def heic_header(data: memoryview | bytes) -> Header:
     """Read the header of a HEIC file.
 
     - Arguments: `data`, the whole file.
-    - Result: upright width and height, the number of pictures, and why its bit depth or colours
-      are unsupported.
+    - Result: upright width and height, the number of pictures, and why its coding is unsupported.
     - Kept: the image of pillow-heif, its pixels not decoded yet.
     - Errors: whatever pillow-heif raises.
     """
@@ -66,12 +79,8 @@ def heic_header(data: memoryview | bytes) -> Header:
     if importlib.util.find_spec("pillow_heif") is None:
         return Header(1, 1, None, unsupported="HEIC files need pillow-heif: pip install 'cleanplate[heic]'")
     file = heic_file(content)
-    depths = [8 + (box[17] & 7) for box in properties(content, b"hvcC") if len(box) > 17]
-    unsupported = _unsupported_colours("HEIC", content)
-    if not depths:
-        unsupported = "HEIF, no HEVC coding"
-    elif max(depths) > 8:
-        unsupported = f"HEIC, {max(depths)} bits a sample"
+    is_hevc = any(len(box) > 17 for box in properties(content, b"hvcC"))
+    unsupported = None if is_hevc else "HEIF, no HEVC coding"
     return Header(file.width, file.height, file, int(getattr(file, "n_frames", 1)), unsupported)
 
 
@@ -107,8 +116,8 @@ def _boxes(data: bytes, name: bytes) -> Iterator[bytes]:
         position += size
 
 
-def _unsupported_colours(kind: str, data: bytes) -> str | None:
-    """Why colours cannot be edited: a wide gamut by code points alone, or high dynamic range."""
+def foreign_colours(data: bytes) -> str | None:
+    """The code points of colours that are not near sRGB and that no profile describes."""
     profiles = list(properties(data, b"colr"))
     has_profile = any(box[:4] in (b"prof", b"rICC") for box in profiles)
     for box in profiles:
@@ -116,7 +125,7 @@ def _unsupported_colours(kind: str, data: bytes) -> str | None:
             primaries, transfer = struct.unpack_from(">HH", box, 4)
             foreign = primaries not in SRGB_PRIMARIES or transfer not in SRGB_TRANSFERS
             if transfer in HIGH_DYNAMIC_RANGE or (foreign and not has_profile):
-                return f"{kind}, colour primaries {primaries}, transfer function {transfer}"
+                return f"colour primaries {primaries}, transfer function {transfer}"
     return None
 
 
@@ -128,22 +137,41 @@ def decode_avif(header: Header, data: memoryview | bytes) -> Picture:
     - Kept: the ICC profile and the orientation.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    return _picture("AVIF", load_pixels(header.source), header)
+    return _picture("AVIF", header.source, header, np.asarray(load_pixels(header.source)))
 
 
 def decode_heic(header: Header, data: memoryview | bytes) -> Picture:
     """Decode the pixels of a HEIC file, which its decoder turns upright.
 
     - Arguments: the `header` of the file, and `data`, the whole file.
-    - Result: the picture in grey, RGB or RGBA.
+    - Result: the picture in grey, RGB or RGBA, of 8, 10 or 12 bits.
     - Kept: the ICC profile; `losses` names what else the file holds.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    return _picture("HEIC", load_pixels(header.source), header)
+    content, depth = bytes(data), int(header.source.info.get("bit_depth", 8))
+    stored = np.asarray(load_pixels(header.source)) if depth == 8 else _deep_pixels(content)
+    picture = _picture("HEIC", header.source, header, stored)
+    picture = replace(picture, note=picture.note or foreign_colours(content))
+    if depth == 8:
+        return picture
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[picture.stored.shape[2]]
+    return replace(picture, mode=f"{mode};{depth}", space=replace(picture.space, peak=2**depth - 1))
 
 
-def _picture(kind: str, file: Image.Image, header: Header) -> Picture:
-    stored = np.asarray(file)
+def _deep_pixels(data: bytes) -> Samples:
+    """The samples of a HEIC file of more than 8 bits, uint16, upright. Raises Failure."""
+    import pillow_heif
+
+    with timed("codec"):
+        try:
+            file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+            return np.asarray(file[file.primary_index])
+        except Exception as error:
+            raise decoding_failure(error) from error
+
+
+def _picture(kind: str, file: Image.Image, header: Header, stored: Samples) -> Picture:
+    """The picture of an opened file and its samples."""
     stored = stored[:, :, None] if stored.ndim == 2 else stored
     model: Model = "grey" if stored.shape[2] < 3 else "rgb"
     profile, note = profile_to_apply(file.info.get("icc_profile"), model)
@@ -179,25 +207,32 @@ def encode_heic(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, lossy at HEIC_QUALITY.
-    - Kept: subsampling, EXIF and its orientation set to upright, XMP,
-      colour profile.
+    - Kept: bits a sample, subsampling, EXIF and its orientation set to upright, XMP, the colour
+      profile, code points of colours, and what the file says of a bright screen.
     - Errors: OSError, RuntimeError or ValueError if pillow-heif cannot write the pixels.
     """
-    import pillow_heif
-
     content = bytes(source)
     file = heic_file(content)
     chroma = next((box[16] & 3 for box in properties(content, b"hvcC") if len(box) > 17), 1)
-    stored = edited.stored
-    image = Image.fromarray(stored[:, :, 0] if stored.shape[2] == 1 else stored)
-    heif: Any = pillow_heif.from_pillow(image)
+    kept = {name: file.info[name] for name in ("nclx_profile", *OF_BRIGHT_SCREENS) if name in file.info}
     buffer = io.BytesIO()
     with timed("codec"):
-        heif[0].info.update(metadata(file))
-        if "nclx_profile" in file.info:
-            heif[0].info["nclx_profile"] = file.info["nclx_profile"]
+        heif = _heif_of(edited)
+        heif[0].info.update(metadata(file) | kept)
         heif.save(buffer, quality=HEIC_QUALITY, chroma={2: 422, 3: 444}.get(chroma, 420))
     return buffer.getvalue()
+
+
+def _heif_of(edited: Edited) -> Any:
+    """An edited picture as pillow-heif holds it."""
+    import pillow_heif
+
+    stored, depth = edited.stored, edited.picture.space.peak.bit_length()
+    if depth == 8:
+        return pillow_heif.from_pillow(Image.fromarray(stored[:, :, 0] if stored.shape[2] == 1 else stored))
+    heif = pillow_heif.from_bytes(edited.picture.mode, stored.shape[1::-1], np.ascontiguousarray(stored).tobytes())
+    heif[0].info["bit_depth"] = depth
+    return heif
 
 
 def metadata(file: Image.Image) -> dict[str, Any]:

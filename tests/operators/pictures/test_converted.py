@@ -17,6 +17,7 @@ from operators.pictures.formats import jpeg_xl
 from operators.pictures.picture import Edit, Edited, turned
 from operators.pictures.read_back import check_written, recoding_note
 from operators.rows.failure import Failure, RunError
+from tests.operators.pictures.formats.test_coded_as_a_whole import deep_heic
 from tests.operators.pictures.test_formats_page import FILES, PROFILE, saved
 
 PLACE = np.s_[32:64, 32:80]
@@ -207,3 +208,17 @@ def test_a_converted_picture_has_the_exact_samples_for_further_work(photo: np.nd
     result = converted(decode(data, Limits()), data, "jpeg")
     assert (result.picture.format, result.notes) == ("JPEG", ["converted: PNG to JPEG"])
     assert np.array_equal(result.picture.stored, photo[:64, :96])
+
+
+def test_a_heic_whose_colours_only_code_points_describe_keeps_its_format(photo: np.ndarray) -> None:
+    picture = Image.fromarray(photo[:128, :192])
+    data = deep_heic(picture, "10 bits in HLG")
+    result, notes = delivered(data, "png")
+    assert ending_of(result, data) == ""
+    assert notes[0] == "not_converted: colour primaries 9, transfer function 18"
+    plain = deep_heic(picture, "10 bits")
+    work = edited(plain)
+    assert delivered(plain, "jpeg", work)[1][:2] == ["converted: HEIC to JPEG", "not_kept: 10 bits a sample"]
+    result, notes = delivered(plain, "png", work)
+    wide = np.rint(work.stored * (65535 / 1023))
+    assert np.array_equal(decode(result, Limits()).stored, wide)

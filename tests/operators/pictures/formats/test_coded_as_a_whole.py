@@ -22,6 +22,8 @@ from operators.rows.failure import Failure
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
+RED = (250, 5, 10)
+LUMA_OF_RED = 0.299 * RED[0] + 0.587 * RED[1] + 0.114 * RED[2]
 FARTHEST = 2.0
 """Levels, 0..255, by which a pixel outside of the edit may differ on average."""
 
@@ -64,7 +66,7 @@ def picture(photo: np.ndarray) -> Image.Image:
 
 def edit_file(data: bytes) -> tuple[bytes, Any]:
     """A file with one square of red, and what was meant."""
-    edit = Edit(32, 32, np.full((48, 64, 3), (250, 5, 10), np.uint8), np.ones((48, 64), np.float32))
+    edit = Edit(32, 32, np.full((48, 64, 3), RED, np.uint8), np.ones((48, 64), np.float32))
     edited = decode(data, Limits()).edited([edit])
     return encode(edited, data), edited
 
@@ -112,16 +114,74 @@ def test_heic_keeps_its_metadata_and_names_what_it_does_not_keep(picture: Image.
     assert b"A. Painter" in info["exif"]
 
 
+BRIGHT = {"max_content_light_level": 1000, "max_pic_average_light_level": 203}
+POINTS = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+DEEP: dict[str, tuple[str, int, int, tuple[int, int, int, int]]] = {
+    "10 bits": ("RGB", 10, 420, (1, 13, 6, 1)),
+    "10 bits in PQ, 4:2:2 and a narrow range": ("RGB", 10, 422, (9, 16, 9, 0)),
+    "10 bits in HLG": ("RGB", 10, 420, (9, 18, 9, 1)),
+    "10 bits of Display P3 with alpha": ("RGBA", 10, 444, (12, 13, 6, 1)),
+    "12 bits of grey": ("L", 12, 420, (1, 13, 6, 1)),
+    "8 bits of Display P3": ("RGB", 8, 420, (12, 13, 6, 1)),
+}
+"""Channels, bits a sample, subsampling and code points of colours."""
+
+
+def deep_heic(picture: Image.Image, name: str) -> bytes:
+    """A HEIC of more bits, whose lowest bits are not those of a picture of 8 bits."""
+    channels, depth, chroma, points = DEEP[name]
+    fine = np.asarray(picture.convert(channels)).astype(np.uint16).reshape(picture.height, picture.width, -1)
+    slope = np.linspace(0, 1, picture.width)[None, :, None]
+    stored = np.rint((fine * 0.9 + slope * 20) * ((2**depth - 1) / 255)).astype(np.uint16 if depth > 8 else np.uint8)
+    if channels == "RGBA":
+        stored[:, :, 3] = 2**depth - 1
+    mode = channels if depth == 8 else f"{channels};{depth}"
+    file: Any = pillow_heif.from_bytes(mode, picture.size, stored.tobytes())
+    file[0].info.update({"exif": exif(), "xmp": XMP, "bit_depth": depth, "content_light_level": BRIGHT})
+    file[0].info["nclx_profile"] = dict(zip(POINTS, points, strict=True))
+    buffer = io.BytesIO()
+    file.save(buffer, quality=90, chroma=chroma)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_heic_keeps_its_bits_and_the_meaning_of_its_colours(name: str, picture: Image.Image) -> None:
+    channels, depth, chroma, points = DEEP[name]
+    data, peak = deep_heic(picture, name), 2**depth - 1
+    result, edited = edit_file(data)
+    assert check_written(result, edited, data) is None
+    before, after = (pillow_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=False) for file in (data, result))
+    assert (after.mode, after.info["bit_depth"]) == (before.mode, depth)
+    assert [file.info.get("chroma", chroma) for file in (before, after)] == [chroma, chroma]
+    assert tuple(int(after.info["nclx_profile"][point]) for point in POINTS) == points
+    assert after.info["content_light_level"] == BRIGHT
+    assert (b"A. Painter" in after.info["exif"], after.info["xmp"]) == (True, XMP)
+    old, new = (np.asarray(file[0]).reshape(edited.picture.stored.shape).astype(int) for file in (before, after))
+    assert np.array_equal(old, edited.picture.stored)
+    assert len(np.unique(old[:, :, 0])) > 256 or depth == 8
+    outside = np.abs(new - old)[~edited.changed] * 255 / peak
+    assert outside.mean() < FARTHEST / 2
+    fill = np.array({"L": (LUMA_OF_RED,), "RGB": RED, "RGBA": (*RED, 255)}[channels])
+    assert np.abs(new[40:72, 40:88] * 255 / peak - fill).mean() < 4
+    assert edit_file(data)[0] == result
+
+
+def test_colours_that_code_points_describe_are_looked_at_as_srgb_and_the_figures_say_so(picture: Image.Image) -> None:
+    deep = decode(deep_heic(picture, "10 bits in PQ, 4:2:2 and a narrow range"), Limits())
+    assert deep.note == "colour primaries 9, transfer function 16"
+    assert (deep.mode, deep.space.peak) == ("RGB;10", 1023)
+    assert np.array_equal(deep.rgb(), np.rint(deep.stored * (255 / 1023)).astype(np.uint8))
+    assert decode(deep_heic(picture, "10 bits"), Limits()).note is None
+
+
 def test_several_pictures_more_bits_and_wide_colours_are_named(picture: Image.Image) -> None:
-    several, deep = io.BytesIO(), io.BytesIO()
+    several = io.BytesIO()
     two = pillow_heif.from_pillow(picture)
     two.add_from_pillow(picture)
     two.save(several)
-    pillow_heif.from_bytes("RGB;16", (64, 64), np.zeros((64, 64, 3), np.uint16).tobytes()).save(deep)
     wide = FILES["AVIF"](picture).replace(b"colrnclx" + struct.pack(">H", 1), b"colrnclx" + struct.pack(">H", 12))
     for data, message in (
         (several.getvalue(), "multi_page: 2 pictures"),
-        (deep.getvalue(), r"mode_unsupported: HEIC, 1\d bits a sample"),
         (wide, "mode_unsupported: AVIF, colour primaries 12, transfer function 13"),
         (imagecodecs.jpegxl_encode(np.zeros((64, 64, 3), np.uint16), lossless=True), "mode_unsupported: JPEG XL, 16 bits"),
         (by_pillow(picture.convert("I;16"), "JPEG2000"), "mode_unsupported: JPEG 2000, components"),
