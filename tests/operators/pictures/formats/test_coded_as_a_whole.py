@@ -255,3 +255,15 @@ def test_what_an_encoder_refuses_is_no_unexpected_error(picture: Image.Image, mo
     monkeypatch.setattr(imagecodecs, "jpegxl_encode_jpeg", refuse)
     with pytest.raises(ValueError, match="JxlEncoderAddJPEGFrame"):
         encode(done, data)
+
+
+@pytest.mark.parametrize("quality", [30, 1])
+def test_what_coding_explains_is_the_same_for_10_bits_as_for_8(
+    quality: int, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operators.pictures.formats.iso_media.HEIC_QUALITY", quality)
+    found = []
+    for data in (heic(picture), deep_heic(picture, "10 bits")):
+        result, edited = edit_file(data)
+        found.append(check_written(result, edited, data) is None)
+    assert found == [quality == 30] * 2
