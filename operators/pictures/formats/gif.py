@@ -20,7 +20,7 @@ from operators.rows.timing import timed
 
 OF_FRAMES = (b"\x21\xf9", b"\x21\x01")
 """How extensions start that belong to a frame: its control and plain text."""
-EXTENSION, DESCRIPTOR, TABLE_FLAG, INTERLACED = 0x21, 0x2C, 0x80, 0x40
+EXTENSION, COMMENT, DESCRIPTOR, TABLE_FLAG, INTERLACED = 0x21, 0xFE, 0x2C, 0x80, 0x40
 LEAST_INTERLACED = 16
 """Pillow's encoder does not interlace a picture with a side below this."""
 

@@ -13,7 +13,7 @@ from PIL import AvifImagePlugin, Image
 
 from operators.pictures.formats import jpeg2000, jpeg_xl
 from operators.pictures.formats.iso_media import heic_file, metadata
-from operators.pictures.previews.metadata import exif_swept, xmp_swept
+from operators.pictures.previews.metadata import exif_swept, searched, xmp_swept
 from operators.pictures.previews.sweep import KEEP, Sweep
 
 EXIF_BOXES = (b"JpgTiffExif->JP2", bytes.fromhex("05379d5be2e445e7b2f02e5b0a3c5fb4"))
@@ -56,7 +56,7 @@ def jpeg2000_swept(data: bytes, sweep: Sweep) -> bytes:
         if name == b"uuid" and content[:16] in EXIF_BOXES:
             content = content[:16] + exif_swept(content[16:], sweep)
         elif name in (b"uuid", b"xml "):
-            content = sweep.search(xmp_swept(content, sweep), "box")
+            content = searched(content, "box", sweep)
         result += head + content
     return result
 
@@ -92,4 +92,7 @@ def _jpeg_xl_box_swept(name: bytes, content: bytes, sweep: Sweep) -> bytes | Non
     if name == b"jumb" and b"c2pa" in content:
         sweep.note("c2pa_removed")
         return None
-    return sweep.search(content, "box")
+    if name == b"jhgm":
+        sweep.dropped("gain map")
+        return None
+    return searched(content, "box", sweep)

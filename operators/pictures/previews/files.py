@@ -13,7 +13,7 @@ from dataclasses import replace
 from operators.pictures.formats import bmp, gif, png, webp_chunks
 from operators.pictures.formats.jpeg_markers import end_of_image
 from operators.pictures.previews.boxes import avif_swept, heic_swept, jpeg2000_swept, jpeg_xl_swept
-from operators.pictures.previews.metadata import directories_swept, png_text_swept, read, xmp_swept
+from operators.pictures.previews.metadata import directories_swept, png_text_swept, read, searched, xmp_swept
 from operators.pictures.previews.segments import Segment, segments_of, with_segments
 from operators.pictures.previews.sweep import Sweep
 from operators.pictures.previews.table import EXTENDED_HEADER, PHOTOSHOP_HEADER, rows_of
@@ -101,7 +101,7 @@ def _photoshop_joined(group: list[Segment], sweep: Sweep) -> list[Segment | None
 
 def _unknown_joined(group: list[Segment], sweep: Sweep) -> list[Segment | None]:
     """Segments without a row; a picture may span several of them."""
-    return _joined(group, 0, sweep.search(b"".join(segment.content for segment in group), "application segment"))
+    return _joined(group, 0, searched(b"".join(segment.content for segment in group), "application segment", sweep))
 
 
 def _extended_joined(group: list[Segment], sweep: Sweep) -> list[Segment | None]:
@@ -128,7 +128,7 @@ def _jumbf_joined(group: list[Segment], sweep: Sweep) -> list[Segment | None]:
         sweep.note("c2pa_removed")
         return [None] * len(group)
     start = 16
-    return _joined(group, start, sweep.search(b"".join(segment.content[start:] for segment in group), "jumbf"))
+    return _joined(group, start, searched(b"".join(segment.content[start:] for segment in group), "jumbf", sweep))
 
 
 JOINED: dict[str, Callable[[list[Segment], Sweep], list[Segment | None]]] = {
@@ -174,15 +174,37 @@ def _webp_swept(data: bytes, sweep: Sweep) -> bytes:
 
 
 def _gif_swept(data: bytes, sweep: Sweep) -> bytes:
-    """A GIF: its extensions, by the names of their applications, and what follows its end."""
+    """A GIF: its comments and other extensions, and what follows its end."""
     blocks, end = gif.blocks(data)
-    known, result, position = rows_of("GIF"), b"", 0
+    result, position = b"", 0
     for start, stop in blocks:
-        name, content = data[start + 3 : start + 11], data[start:stop]
-        new = read("GIF", name, content, sweep) if data[start] == gif.EXTENSION and name in known else content
-        result += data[position:start] + (new or b"")
+        block = data[start:stop]
+        is_swept = data[start] == gif.EXTENSION and block[:2] not in gif.OF_FRAMES
+        result += data[position:start] + (_gif_extension_swept(block, sweep) if is_swept else block)
         position = stop
     return result + data[position:end] + trailer_swept(data[end:], sweep)
+
+
+def _gif_extension_swept(block: bytes, sweep: Sweep) -> bytes:
+    """A comment or the extension of an application; empty for one that goes.
+
+    XMP is one text. Everything else is cut into sub-blocks, which keep their lengths.
+    """
+    is_comment = block[1] == gif.COMMENT
+    name = b"" if is_comment else block[3:11]
+    if name == b"XMP Data":
+        return read("GIF", name, block, sweep) or b""
+    position, places = 2 if is_comment else 3 + block[2], []
+    while position < len(block) and block[position]:
+        places.append((position + 1, min(len(block), position + 1 + block[position])))
+        position += 1 + block[position]
+    new = read("GIF", name, b"".join(block[start:end] for start, end in places), sweep)
+    if new is None:
+        return b""
+    result = bytearray(block)
+    for start, end in places:
+        result[start:end], new = new[: end - start], new[end - start :]
+    return bytes(result)
 
 
 def _bmp_swept(data: bytes, sweep: Sweep) -> bytes:

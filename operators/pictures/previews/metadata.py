@@ -29,12 +29,12 @@ MOST_TEXT = 64 * 1024 * 1024
 """The longest text of a PNG that is unpacked, in bytes, as in Pillow."""
 LEAST_SEARCHED = 64
 """Shorter values hold no picture, in bytes."""
-BYTES = (1, 2, 6, 7)
-"""Field types of bytes and texts."""
 RESOURCE_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 IPTC_RESOURCE, IPTC_DIGEST = 1028, 1061
 BASE64 = re.compile(rb"(?:[A-Za-z0-9+/](?:\s|&#x[Aa];|&#10;)*){96,}={0,2}")
 """At least 96 characters of Base64, in one line or in several."""
+FIRST_IN_BASE64 = re.compile(rb"/9j/|iVBORw0KGgo|R0lGODdh|R0lGODlh|UklGR")
+"""How a JPEG, PNG, GIF or WebP starts in Base64."""
 LINE_ENDS = re.compile(rb"&#x[Aa];|&#10;|\s+")
 PROVENANCE = re.compile(rb"(dcterms:provenance=\"|<dcterms:provenance>)([^<\"]*)")
 """Where a manifest of content credentials is kept elsewhere (C2PA 2)."""
@@ -47,7 +47,12 @@ def read(structure: str, key: Key, content: bytes, sweep: Sweep) -> bytes | None
     """The content of one place, by its row in PLACES; a search if it has none."""
     kind = rows_of(structure).get(key)
     name = key.decode("latin-1").strip() if isinstance(key, bytes) else f"{key}"
-    return sweep.search(content, f"{structure} {name}") if kind is None else READERS[kind](content, sweep)
+    return searched(content, f"{structure} {name}", sweep) if kind is None else READERS[kind](content, sweep)
+
+
+def searched(content: bytes, place: str, sweep: Sweep) -> bytes:
+    """Content of no known kind with new pictures, which it may hold in Base64 too."""
+    return sweep.search(xmp_swept(content, sweep), place)
 
 
 def exif_swept(exif: bytes, sweep: Sweep) -> bytes:
@@ -114,9 +119,10 @@ def _plain_thumbnail(thumbnail: Directory, size: int, sweep: Sweep) -> bytes | N
 
 
 def directories_swept(data: bytes, sweep: Sweep) -> bytes:
-    """A TIFF structure with new content in all tags of its directories that may hold pictures.
+    """A TIFF structure with new content in all tags of its directories.
 
-    Its own pixels are left alone. A tag whose content is to be removed is removed.
+    A tag may hold pictures whatever its type is: IPTC is often stored as whole numbers. The
+    structure's own pixels are left alone. A tag whose content is to be removed is removed.
     """
     result = bytearray(data)
     try:
@@ -139,7 +145,7 @@ def _directory_swept(result: bytearray, directory: Directory, sweep: Sweep, dept
                 continue
             for one in further:
                 _directory_swept(result, one, sweep, depth - 1)
-        elif entry.kind in BYTES and entry.size >= LEAST_SEARCHED and entry.offset + entry.size <= len(result):
+        elif entry.size >= LEAST_SEARCHED and entry.offset + entry.size <= len(result):
             content = bytes(result[entry.offset : entry.offset + entry.size])
             new = read("TIFF", tag, content, sweep)
             result[entry.offset : entry.offset + entry.size] = bytes(entry.size) if new is None else new
@@ -228,21 +234,31 @@ def xmp_swept(xmp: bytes, sweep: Sweep) -> bytes:
         return match[1] + b" " * len(match[2])
 
     def picture(match: re.Match[bytes]) -> bytes:
-        text = match[0]
-        joined = LINE_ENDS.sub(b"", text)
-        try:
-            old = base64.b64decode(joined[: len(joined) // 4 * 4], validate=True)
-        except binascii.Error:
-            return text
-        found = find_pictures(old)
-        if not found or found[0][1][0] > 64 or sweep.policy == KEEP:
-            return text
-        new = sweep.search(old, "xmp")
-        if new == old:
-            return text
-        return base64.b64encode(new)[: len(text)].ljust(len(text), b" ") if any(new) else b" " * len(text)
+        text, first = match[0], FIRST_IN_BASE64.search(match[0])
+        new = _base64_swept(text, sweep)
+        if new is None and first is not None:  # words before it, which are Base64 too
+            new = _base64_swept(text[first.start() :], sweep)
+            return text if new is None else text[: first.start()] + new
+        return text if new is None else new
 
-    return BASE64.sub(picture, PROVENANCE.sub(provenance, xmp))
+    result = PROVENANCE.sub(provenance, xmp)
+    return result if sweep.policy == KEEP else BASE64.sub(picture, result)
+
+
+def _base64_swept(text: bytes, sweep: Sweep) -> bytes | None:
+    """Base64 with new pictures; None if it holds none at its start."""
+    joined = LINE_ENDS.sub(b"", text)
+    try:
+        old = base64.b64decode(joined[: len(joined) // 4 * 4], validate=True)
+    except binascii.Error:
+        return None
+    found = find_pictures(old)
+    if not found or found[0][1][0] > 64:
+        return None
+    new = sweep.search(old, "xmp")
+    if new == old:
+        return text
+    return base64.b64encode(new)[: len(text)].ljust(len(text), b" ") if any(new) else b" " * len(text)
 
 
 def jfif_swept(content: bytes, sweep: Sweep) -> bytes:

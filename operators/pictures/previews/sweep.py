@@ -18,6 +18,8 @@ POLICIES = (REDRAW, DROP, KEEP)
 """What to do with second pictures; REDRAW drops what cannot be drawn again."""
 SEARCH = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), pattern) for name, pattern in SIGNATURES.items()), re.DOTALL)
 Span = tuple[int, int]
+NOT_DRAWN = ("film", "archive", "tiff", "bmp")
+"""Kinds of SIGNATURES that are dropped, not drawn again."""
 MOST_STARTS = 2048
 """How many first bytes of pictures are looked at in one content."""
 MOST_SEGMENTS = 1000
@@ -77,7 +79,7 @@ class Sweep:
         result = bytearray(content)
         for kind, (start, end) in find_pictures(content):
             old = content[start:end]
-            if kind in ("film", "archive", "tiff"):
+            if kind in NOT_DRAWN:
                 self.dropped(f"{kind} in {place}")
                 result[start:end] = bytes(end - start)
             else:
@@ -178,5 +180,6 @@ ENDS: dict[str, Callable[[bytes], int]] = {
     "tiff": _end_of_tiff,
     "film": end_of_film,
     "archive": len,
+    "bmp": lambda data: min(len(data), max(26, int.from_bytes(data[2:6], "little"))),
 }
 """Where each kind of SIGNATURES ends, relative to its first byte; 0 for a coincidence."""

@@ -67,8 +67,11 @@ PLACES: tuple[Place, ...] = (
     Place("WEBP", b"XMP ", "xmp"),
     Place("WEBP", b"ICCP", "plain"),
     Place("WEBP", b"C2PA", "manifest"),
-    # GIF: application of an extension (Adobe XMP part 3, C2PA 2).
+    # GIF: application of an extension (Adobe XMP part 3, ImageMagick, C2PA 2).
     Place("GIF", b"XMP Data", "xmp"),
+    Place("GIF", b"MGK8BIM0", "photoshop"),
+    Place("GIF", b"MGKIPTC0", "photoshop"),
+    Place("GIF", b"ICCRGBG1", "plain"),
     Place("GIF", b"C2PA_GIF", "manifest"),
     # TIFF and EXIF: tag (TIFF 6.0, CIPA DC-008, Adobe, C2PA 2).
     Place("TIFF", 700, "xmp"),
@@ -97,12 +100,13 @@ DIRECTORIES = (330, 34665, 34853, 40965)
 """Tags of TIFF and EXIF that point to further directories: smaller copies, EXIF, GPS and others."""
 
 SIGNATURES: dict[str, bytes] = {
-    "jpeg": rb"\xff\xd8\xff[\xc0-\xc3\xc4\xdb\xdd\xe0-\xef\xfe]",
+    "jpeg": rb"[\0-\x0f\xff]\xd8\xff[\xc0-\xc3\xc4\xdb\xdd\xe0-\xef\xfe]",  # cameras of Minolta spoil the first byte
     "png": rb"\x89PNG\r\n\x1a\n",
     "gif": rb"GIF8[79]a",
     "webp": rb"RIFF....WEBPVP8",
     "film": rb"\0\0..ftyp[a-zA-Z0-9]{3}|\x1aE\xdf\xa3",
     "tiff": rb"II\*\0|MM\0\*",
+    "bmp": rb"BM....\0\0\0\0..\0\0[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
     "archive": rb"PK\x03\x04|%PDF-1|8BPS\0[\1\2]\0",
 }
 """First bytes of pictures, films and archives in content without a row: regular expressions."""

@@ -21,8 +21,9 @@ from operators.pictures.formats.jpeg_markers import (
     indexed_pictures,
 )
 from operators.pictures.previews.auxiliary import map_filled, view_edited
+from operators.pictures.previews.metadata import xmp_swept
 from operators.pictures.previews.segments import Segment, segments_of, with_segments
-from operators.pictures.previews.sweep import DROP, KEEP, Sweep, find_pictures
+from operators.pictures.previews.sweep import DROP, KEEP, NOT_DRAWN, Sweep, find_pictures
 from operators.pictures.previews.table import INDEX_HEADER, MAP_MARKS, MAP_SEMANTICS
 from operators.rows.failure import Failure
 
@@ -123,19 +124,19 @@ def _swept(trailer: bytes, parts: list[Part], semantics: list[str], sweep: Sweep
         sweep.dropped("maker's trailer")
     result, kept, position = b"", {}, 0
     for number, (part, content) in enumerate(zip(parts, contents, strict=True)):
-        result += b"" if bare else trailer[position : part.start]
+        result += b"" if bare else xmp_swept(trailer[position : part.start], sweep)
         position = part.end
         if content is not None:
             kept[number] = len(result)
             result += content
-    return result + (b"" if bare else trailer[position:]), kept
+    return result + (b"" if bare else xmp_swept(trailer[position:], sweep)), kept
 
 
 def _part_swept(old: bytes, part: Part, semantic: str, sweep: Sweep) -> bytes | None:
     """A new picture of the same length; None for one that goes."""
     if sweep.policy == KEEP:
         return old
-    if part.kind in ("film", "archive", "tiff"):
+    if part.kind in NOT_DRAWN:
         sweep.dropped(f"{part.kind} in trailer")
         return None
     jpeg = old.startswith(b"\xff\xd8")

@@ -152,6 +152,26 @@ def gif_xmp(content: bytes) -> bytes:
     return b"GIF89a" + data[6:place] + b"\x21\xff\x0bXMP DataXMP" + packet + data[place:]
 
 
+def gif_with(content: bytes, name: bytes = b"") -> bytes:
+    """A GIF with a comment, or with the extension of an application of this name, in sub-blocks."""
+    data = saved("GIF")
+    place = data.index(b"\x2c\0\0\0\0")
+    cut = [content[start : start + 255] for start in range(0, len(content), 255)]
+    blocks = b"".join(bytes([len(part)]) + part for part in cut) + b"\0"
+    head = b"\x21\xff\x0b" + name if name else b"\x21\xfe"
+    return b"GIF89a" + data[6:place] + head + blocks + data[place:]
+
+
+def tiff_of_numbers(tag: int, letter: str, content: bytes) -> bytes:
+    """A TIFF with a tag whose bytes are declared as whole numbers."""
+    numbers = np.frombuffer(content.ljust(-(-len(content) // 4) * 4, b"\0"), f"<{letter}").tolist()
+    buffer = io.BytesIO()
+    pixels = np.full((HEIGHT, WIDTH, 3), (200, 30, 30), np.uint8)
+    tags = [(tag, {"H": 3, "I": 4}[letter], len(numbers), numbers, True)]
+    tifffile.imwrite(buffer, pixels, photometric="rgb", byteorder="<", extratags=tags)
+    return buffer.getvalue()
+
+
 def indexed(first: bytes, appended: list[tuple[int, bytes]]) -> bytes:
     """A file with an index of appended pictures (CIPA DC-007): their attributes and content."""
     count = 1 + len(appended)
@@ -257,6 +277,7 @@ PLACES: dict[str, Callable[[], tuple[str, bytes]]] = {
     "PNG in XMP": lambda: ("JPEG", with_segments(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(PNG_SIGNATURE)))),
     "extended XMP": lambda: ("JPEG", with_segments(extended(SIGNATURE))),
     "a comment": lambda: ("JPEG", with_segments(segment(0xFE, SIGNATURE))),
+    "Base64 in a comment": lambda: ("JPEG", with_segments(segment(0xFE, b"preview " + base64.b64encode(SIGNATURE)))),
     "two segments of a maker": lambda: ("JPEG", _split(0xE3, b"", SIGNATURE)),
     "FlashPix": lambda: ("JPEG", with_segments(segment(0xE2, b"FPXR\0\2" + SIGNATURE))),
     "ratio image": lambda: ("JPEG", with_segments(segment(0xEB, b"HDR_RI ver=11\n" + SIGNATURE))),
@@ -271,6 +292,9 @@ PLACES: dict[str, Callable[[], tuple[str, bytes]]] = {
     "appended preview": lambda: ("JPEG", saved("JPEG") + bytes(100) + SIGNATURE),
     "appended PNG": lambda: ("JPEG", saved("JPEG") + PNG_SIGNATURE),
     "motion photograph": lambda: ("JPEG", with_segments(container(("MotionPhoto", "video/mp4", len(FILM)))) + FILM),
+    "appended preview without its first byte": lambda: ("JPEG", saved("JPEG") + b"\0" + SIGNATURE[1:]),
+    "appended BMP": lambda: ("JPEG", saved("JPEG") + saved("BMP", np.ascontiguousarray(NOISE[::-1, :, ::-1]))),
+    "Base64 behind a JPEG": lambda: ("JPEG", saved("JPEG") + b'{"preview": "' + base64.b64encode(SIGNATURE) + b'"}'),
     "appended archive": lambda: ("JPEG", saved("JPEG") + b"PK\3\4" + SIGNATURE),
     "EXIF in PNG": lambda: ("PNG", png_with((b"eXIf", exif_thumbnail(SIGNATURE)))),
     "raw profile of EXIF": lambda: ("PNG", png_with(raw_profile("exif", b"Exif\0\0" + exif_thumbnail(SIGNATURE)))),
@@ -292,15 +316,23 @@ PLACES: dict[str, Callable[[], tuple[str, bytes]]] = {
     "behind a PNG": lambda: ("PNG", saved("PNG") + SIGNATURE),
     "EXIF in WebP": lambda: ("WEBP", saved("WEBP", lossless=True, exif=exif_thumbnail(SIGNATURE))),
     "XMP in WebP": lambda: ("WEBP", saved("WEBP", lossless=True, xmp=xmp(SIGNATURE))),
+    "XMP in WebP as ImageMagick names it": lambda: ("WEBP", webp_with(b"XMP\0", xmp(SIGNATURE))),
     "a private chunk of WebP": lambda: ("WEBP", webp_with(b"prIV", SIGNATURE)),
     "behind a WebP": lambda: ("WEBP", saved("WEBP", lossless=True) + SIGNATURE),
     "XMP in TIFF": lambda: ("TIFF", tiff_with(700, 1, xmp(SIGNATURE))),
     "IPTC in TIFF": lambda: ("TIFF", tiff_with(33723, 7, iptc(SIGNATURE))),
     "Photoshop in TIFF": lambda: ("TIFF", tiff_with(34377, 7, photoshop(1036, photoshop_thumbnail(SIGNATURE)))),
+    "IPTC in TIFF as whole numbers": lambda: ("TIFF", tiff_of_numbers(33723, "I", iptc(SIGNATURE))),
+    "a private tag of TIFF in whole numbers": lambda: ("TIFF", tiff_of_numbers(65000, "H", SIGNATURE)),
+    "Base64 in a private tag of TIFF": lambda: ("TIFF", tiff_with(65000, 2, base64.b64encode(SIGNATURE) + b"\0")),
     "layers in TIFF": lambda: ("TIFF", tiff_with(37724, 7, b"Adobe Photoshop Document Data Block\0" + RGB)),
     "maker note in TIFF": lambda: ("TIFF", tiff_with(37500, 7, b"MAKER" + SIGNATURE)),
     "a private tag of TIFF": lambda: ("TIFF", tiff_with(65000, 7, SIGNATURE)),
     "XMP in GIF": lambda: ("GIF", gif_xmp(SIGNATURE)),
+    "a comment of GIF": lambda: ("GIF", gif_with(SIGNATURE)),
+    "Photoshop in GIF": lambda: ("GIF", gif_with(photoshop(1036, photoshop_thumbnail(SIGNATURE)), b"MGK8BIM0000")),
+    "IPTC in GIF": lambda: ("GIF", gif_with(iptc(SIGNATURE), b"MGKIPTC0000")),
+    "another application of GIF": lambda: ("GIF", gif_with(b"v1 " + SIGNATURE, b"SOMEONES1.0")),
     "behind a GIF": lambda: ("GIF", saved("GIF") + SIGNATURE),
     "behind a BMP": lambda: ("BMP", saved("BMP") + SIGNATURE),
 }
@@ -322,7 +354,8 @@ def layers(data: bytes, depth: int = 4) -> list[bytes]:
         result += layers(binascii.unhexlify(digits[: len(digits) // 2 * 2]), depth - 1)
     for match in re.finditer(rb"(?:[A-Za-z0-9+/]|&#xA;|\s){80,}={0,2}", data):
         text = re.sub(rb"&#xA;|\s", b"", match[0]).rstrip(b"=")
-        result += layers(base64.b64decode(text[: len(text) // 4 * 4]), depth - 1)
+        for start in {0, max(0, text.find(b"/9j/"))}:  # words before it are Base64 too
+            result += layers(base64.b64decode(text[start:][: (len(text) - start) // 4 * 4]), depth - 1)
     return result
 
 

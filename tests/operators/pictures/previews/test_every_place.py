@@ -72,9 +72,9 @@ def test_every_row_of_the_table_has_a_reader() -> None:
 
 @pytest.mark.parametrize("start", [b"II*\0", b"\xff\xd8\xff\xe0\0\x10", b"GIF89a\1\0\1\0", SIGNATURE[:400]])
 def test_many_starts_of_pictures_take_no_time(start: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # others may share the machine
     found = find_pictures(start * (8_000_000 // len(start)))
-    assert time.perf_counter() - began < 8
+    assert time.process_time() - began < 8
     assert found[-1][1][1] > 7_000_000
 
 
