@@ -34,6 +34,10 @@ STEP_IN_NOISE = 4.0
 """The same in standard deviations of the grain."""
 MOST_NOISE = 8.0
 """Standard deviation of the grain, in grey levels, above which the ground is a texture."""
+MOST_NOISE_IN_DARK, LEAST_NOISE = 0.25, 1.0
+"""The same as a share of the level, which counts where the level is low: in the dark the eye sees
+a texture that is faint elsewhere. Grain below the second value is never a texture.
+"""
 TRACES = 24.0
 """Grey levels by which pixels between letters may differ from the level and still be plain: a lossy
 format leaves that much of the letters there. What differs more is in the picture.
@@ -76,7 +80,8 @@ class Ground:
         """The pixels whose ground is known so well that a fill must look like it."""
         if self.noise > MOST_NOISE:
             return np.zeros(self.plainness.shape, bool)
-        result: Selection = (self.plainness >= LEAST_PLAIN) & (self.slope <= MOST_SLOPE)
+        most_noise = np.maximum(LEAST_NOISE, MOST_NOISE_IN_DARK * largest_channel(self.level))
+        result: Selection = (self.plainness >= LEAST_PLAIN) & (self.slope <= MOST_SLOPE) & (self.noise <= most_noise)
         return result
 
     @property

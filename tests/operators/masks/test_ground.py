@@ -56,6 +56,13 @@ def test_grain_above_the_bound_is_texture_and_its_ground_unknown() -> None:
     assert estimate(plain(20.0)).share(HOLE) == 0.0
 
 
+def test_grain_is_texture_in_the_dark_from_a_quarter_of_the_level_on() -> None:
+    dark = (8.0, 8.0, 8.0)
+    assert not estimate(plain(3.0, dark)).known.any()
+    assert estimate(plain(0.8, dark)).known[HOLE].all()
+    assert estimate(plain(3.0, (60.0, 60.0, 60.0))).known[HOLE].all()
+
+
 def test_the_ground_is_unknown_where_an_object_runs_under_the_text_and_known_elsewhere() -> None:
     picture = plain()
     picture[:, 120:][np.random.default_rng(2).random((120, 80)) < 0.5] = (20, 60, 200)
