@@ -7,6 +7,7 @@ characters that look alike.
 
 from __future__ import annotations
 
+import unicodedata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,11 @@ class Character(NamedTuple):
     """The share of the line's width to the left of the character's middle, 0..1. It is right to
     about a fifth of the line's height.
     """
+
+    @property
+    def is_sign(self) -> bool:
+        """Whether it is a sign that no keyboard has, such as an arrow, a bullet or a star."""
+        return unicodedata.category(self.text[0]) in ("So", "Sm") and not self.text.isascii()
 
 
 def recogniser_path() -> Path:

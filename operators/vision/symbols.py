@@ -104,12 +104,7 @@ def _is_text(characters: Sequence[Character], words: Sequence[Character]) -> boo
     """
     read = [each for each in characters if each.probability >= LEAST_READ and not each.text.isspace()]
     scripts = {_script(each.text) for each in words if each.text.isalpha()}
-    return any(not _is_symbol(each.text) and (not each.text.isalpha() or _script(each.text) in scripts) for each in read)
-
-
-def _is_symbol(character: str) -> bool:
-    """Whether a character is a sign that no keyboard has, such as an arrow or a star."""
-    return unicodedata.category(character[0]) in ("So", "Sm") and not character.isascii()
+    return any(not each.is_sign and (not each.text.isalpha() or _script(each.text) in scripts) for each in read)
 
 
 def _script(letter: str) -> str:

@@ -96,6 +96,8 @@ class Verdict:
     """Why not: `not_confirmed`, `too_high`, `too_large` or `too_much`; None if it is confirmed."""
     score: float
     """The rule's score, 0..1; 0 for a detection out of bounds, which nobody looked at."""
+    is_symbol: bool = False
+    """Whether signs alone are read in a squarish detection: an arrow, a bullet, a star."""
 
     @property
     def confirmed(self) -> bool:
@@ -137,7 +139,8 @@ class Confirmation:
     """The same for the share of the picture that one text covers."""
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
-    letters are as high: the short numbers of a table, the last word of a caption.
+    letters are as high: the short numbers of a table, the last word of a caption. An icon beside
+    text is no text; see `Verdict.is_symbol`.
     """
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
@@ -164,7 +167,7 @@ class Confirmation:
             Verdict(None, verdict.score)
             if verdict.reason == NOT_CONFIRMED
             and verdict.score >= self.score_beside_text
-            and not text.in_doubt
+            and not (text.in_doubt or verdict.is_symbol)
             and any(_are_neighbours(text, other) for other in confirmed)
             else verdict
             for text, verdict in zip(texts, verdicts, strict=True)
@@ -201,7 +204,10 @@ class Confirmation:
             return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
-        for characters in readings(line, ratio < SQUARISH):
+        is_symbol = False
+        for turn, characters in enumerate(readings(line, ratio < SQUARISH)):
+            if turn == 0 and ratio < SQUARISH and characters:
+                is_symbol = all(each.is_sign for each in characters)
             seen = features(text, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
@@ -209,7 +215,7 @@ class Confirmation:
                 continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
-        return Verdict(NOT_CONFIRMED, best)
+        return Verdict(NOT_CONFIRMED, best, is_symbol)
 
 
 def _are_neighbours(text: FoundText, other: FoundText) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from font_amatic_sc import AmaticSCBold
 from font_fredoka_one import FredokaOne
 from font_roboto import Roboto, RobotoBold
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from flows.evaluation.draw_text import Caption, draw, polygon_around
 from operators.detect import Detect
@@ -204,6 +204,22 @@ def test_less_proof_is_asked_of_a_text_near_a_confirmed_one_with_like_letters(
     found, _ = Confirmation(score_beside_text=alone.score).verdicts(GROUND, texts, 800, 600)
     assert found.reason == reason
     assert Confirmation(score_beside_text=alone.score + 0.01).verdicts(GROUND, texts, 800, 600)[0] == alone
+
+
+@pytest.mark.parametrize(("drawn", "reason"), [("arrow", "not_confirmed"), ("7", None)])
+def test_an_arrow_beside_a_text_is_not_one_but_a_digit_is(drawn: str, reason: str | None) -> None:
+    image = Image.fromarray(GROUND)
+    canvas = ImageDraw.Draw(image)
+    if drawn == "arrow":
+        canvas.line((300, 168, 330, 168), (60, 70, 90), 3)
+        canvas.line((319, 157, 330, 168, 319, 179), (60, 70, 90), 3)
+    else:
+        canvas.text((307, 151), drawn, (60, 70, 90), font=ImageFont.truetype(Roboto, 32))
+    canvas.text((350, 150), "Delivery", (20, 22, 30), font=ImageFont.truetype(Roboto, 32))
+    texts = [replace(detection(box(298, 155, 34, 26), 0.7), likelihood=0.5), detection(box(346, 153, 130, 32), 0.95)]
+    confirmation = Confirmation(score_beside_text=0.0)
+    beside, sure = confirmation.verdicts(np.asarray(image), texts, 800, 600)
+    assert (beside.reason, sure.reason) == (reason, None)
 
 
 def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
