@@ -27,7 +27,7 @@ from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of
 from operators.masks.mask import BLEND, CORE
 from operators.models.threads import one_thread
-from operators.operator import Chain
+from operators.operator import Chain, Pipeline
 from operators.record import decide_verdict
 from operators.rows.arrays import Pixels
 from operators.rows.failure import CODES, FAILED, Failure, RunError
@@ -49,6 +49,13 @@ An array is height x width, height x width x 3 (RGB) or height x width x 4 (RGBA
 
 MASK_NAME = "picture"
 """The relative path that a single picture and its mask have."""
+
+
+def mask_name(number: int) -> str:
+    """The relative path of a picture, and of its mask, by its number among several."""
+    return f"{number}/{MASK_NAME}" if number else MASK_NAME
+
+
 _LOCK = threading.RLock()
 
 
@@ -141,26 +148,31 @@ class OpenFlow:
         with _LOCK, one_thread():
             self._chain.open()
 
-    def row(self, data: bytes, finds: bool = False, own: Mapping[str, Any] | None = None) -> Row:
-        """The finished row of a file's bytes; `own` are columns such as those of a manifest."""
+    def rows(self, files: Sequence[bytes], finds: bool = False, own: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
+        """The finished rows of the bytes of files.
+
+        `own` are columns such as those of a manifest, the same ones for every file. Several files
+        go through each operator together, so that their regions share the batches of a model.
+        """
+        names = [mask_name(number) for number in range(len(files))]
         columns: dict[str, Any] = {
-            "image_id": [""],
-            "uri": [MASK_NAME],
-            "path": [MASK_NAME],
-            "shard": pa.array([0], pa.int32()),
-            "size": pa.array([len(data)], pa.int64()),
-            "bytes": pa.array([data], pa.large_binary()),
-            "source_sha256": [hashlib.sha256(data).hexdigest()],
+            "image_id": names,
+            "uri": names,
+            "path": names,
+            "shard": pa.array([0] * len(files), pa.int32()),
+            "size": pa.array(map(len, files), pa.int64()),
+            "bytes": pa.array(files, pa.large_binary()),
+            "source_sha256": [hashlib.sha256(data).hexdigest() for data in files],
         }
         source = complete_rows(pa.table(columns))
-        for name, value in (own or {}).items():
-            source = source.append_column(name, pa.array([value]))
+        for name in own[0] if own else ():
+            source = source.append_column(name, pa.array([each[name] for each in own]))
+        together = self._chain if len(files) == 1 else Pipeline(self._chain.operators)
         with _LOCK, one_thread():
-            table = self._chain.apply(source)
+            table = together.apply(source)
         if finds:
             table = derive(table, "find", ("verdict", "reasons", "texts"), decide_verdict)
-        (row,) = row_views(table)
-        return row
+        return list(row_views(table))
 
 
 class Eraser:
@@ -246,12 +258,32 @@ def edit_picture(image: Any, worker: OpenFlow, finds: bool = False, own: Mapping
     `own` are columns such as those of a manifest. Raises Failure if the picture cannot be read,
     and TypeError for what is not a picture.
     """
-    source = _file_of(image)
-    row = worker.row(source, finds, own)
+    (edit,) = edit_pictures([image], worker, finds, [own] if own else [])
+    if isinstance(edit, Failure):
+        raise edit
+    return edit
+
+
+def edit_pictures(
+    images: Sequence[Any], worker: OpenFlow, finds: bool = False, own: Sequence[Mapping[str, Any]] = ()
+) -> list[Edit | Failure]:
+    """What becomes of several pictures that are worked together, each with the bytes it gets alone.
+
+    The arguments are those of `edit_picture`, one for each picture. A picture that cannot be read
+    has its Failure in the place of its edit, unless its file is missing. Raises Failure for that,
+    and TypeError for what is not a picture.
+    """
+    files = list(map(_file_of, images))
+    rows = worker.rows(files, finds, own)
+    return [_edit(image, source, row, finds) for image, source, row in zip(images, files, rows, strict=True)]
+
+
+def _edit(image: Any, source: bytes, row: Row, finds: bool) -> Edit | Failure:
+    """The edit of a picture, given as `image` and as the bytes of a file, by its finished row."""
     record = row["failure"]
     failure = None if record is None else Failure(record["code"], record["message"])
     if failure is not None and CODES[failure.code].verdict == FAILED:
-        raise failure
+        return failure
     encoded = row.data("encoded") if failure is None else None
     data = source if encoded is None else bytes(encoded)
     timings: dict[str, float] = {}

@@ -11,7 +11,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, astuple, dataclass, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
@@ -70,6 +70,52 @@ Allow = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of worker processes per pool, instead of the number in the profile.")
 ]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option(min=0, help=f"Most calls of the whole run to a model over HTTP; the default is {USUAL_CALLS}."),
+]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="Most that these calls may cost together, in the currency of --call-cost.")
+]
+CallCost = Annotated[
+    float | None, typer.Option(min=0, help="Price of a call to a model over HTTP, where the server does not say it.")
+]
+CallsPerMinute = Annotated[
+    float | None, typer.Option(min=0.01, help="Most calls a minute from one machine to a model over HTTP.")
+]
+CallsAtOnce = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help=f"Most calls at a time from one machine to a model over HTTP; the default is {CallLimits.at_once}.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """What calls to models over HTTP may cost."""
+
+    heading: ClassVar[str] = "Models over HTTP"
+    max_calls: MaxCalls = None
+    max_cost: MaxCost = None
+    call_cost: CallCost = None
+    calls_per_minute: CallsPerMinute = None
+    calls_at_once: CallsAtOnce = None
+
+    def limits(self, outside: bool) -> CallLimits:
+        """The limits of calls; `outside` says whether a model is asked over HTTP.
+
+        A cost without a number of calls bounds them by cost alone. Raises RunError option_invalid.
+        """
+        if not outside and any(value is not None for value in astuple(self)):
+            raise RunError("option_invalid", "options of calls need --model https://host/v1/images/edits#NAME")
+        if self.max_cost is not None and not self.call_cost:
+            raise RunError("option_invalid", "--max-cost needs --call-cost, the price of a call")
+        most_calls = USUAL_CALLS if self.max_calls is None and self.max_cost is None else self.max_calls
+        at_once = self.calls_at_once or CallLimits.at_once
+        return CallLimits(most_calls, self.max_cost, self.call_cost or 0.0, self.calls_per_minute, at_once)
 
 
 @dataclass(frozen=True)
@@ -91,43 +137,21 @@ class FillOptions:
         ),
     ] = None
     seed: Seed = 0
-    max_calls: Annotated[
-        int | None,
-        typer.Option(min=0, help=f"Most calls of the whole run to a model over HTTP; the default is {USUAL_CALLS}."),
-    ] = None
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Most that these calls may cost together, in the currency of --call-cost.")
-    ] = None
-    call_cost: Annotated[
-        float | None, typer.Option(min=0, help="Price of a call to a model over HTTP, where the server does not say it.")
-    ] = None
-    calls_per_minute: Annotated[
-        float | None, typer.Option(min=0.01, help="Most calls a minute from one machine to a model over HTTP.")
-    ] = None
-    calls_at_once: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=64,
-            help=f"Most calls at a time from one machine to a model over HTTP; the default is {CallLimits.at_once}.",
-        ),
-    ] = None
+    max_calls: MaxCalls = None
+    max_cost: MaxCost = None
+    call_cost: CallCost = None
+    calls_per_minute: CallsPerMinute = None
+    calls_at_once: CallsAtOnce = None
 
     def calls(self, outside: bool) -> CallLimits:
         """The limits of calls; `outside` says whether the model is asked over HTTP.
 
-        A cost without a number of calls bounds them by cost alone. Raises RunError option_invalid.
+        Raises RunError option_invalid.
         """
-        given = [self.max_calls, self.max_cost, self.call_cost, self.calls_per_minute, self.calls_at_once]
-        if not outside and any(value is not None for value in given):
-            raise RunError("option_invalid", "options of calls need --model https://host/v1/images/edits#NAME")
         if outside and self.budget_ms is not None:
             raise RunError("option_invalid", "--budget-ms bounds work on this machine: use --max-calls or --max-cost")
-        if self.max_cost is not None and not self.call_cost:
-            raise RunError("option_invalid", "--max-cost needs --call-cost, the price of a call")
-        most_calls = USUAL_CALLS if self.max_calls is None and self.max_cost is None else self.max_calls
-        at_once = self.calls_at_once or CallLimits.at_once
-        return CallLimits(most_calls, self.max_cost, self.call_cost or 0.0, self.calls_per_minute, at_once)
+        given = (self.max_calls, self.max_cost, self.call_cost, self.calls_per_minute, self.calls_at_once)
+        return CallOptions(*given).limits(outside)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,19 @@ import typer
 from cluster.profile import cores
 from flows.cli.errors import one_line_errors
 from flows.cli.listening import is_own, listen
+from flows.cli.options import CallOptions, with_options
+from operators.models.service import is_service
 from operators.pictures.codec import Limits
 from operators.rows.failure import RunError
+from operators.storage.disposable import disposable_folder
 
 TOKEN_VARIABLE = "CLEANPLATE_TOKEN"
 Many = list[str] | None
 
 
+@with_options
 def serve(
+    calls: CallOptions,
     host: Annotated[
         str, typer.Option(help=f"Address to listen on. One that other machines can reach needs {TOKEN_VARIABLE} to be set.")
     ] = "127.0.0.1",
@@ -46,6 +51,13 @@ def serve(
             help="Model that requests may name besides the shipped ones: an alias, a folder or a URL. May be repeated."
         ),
     ] = None,
+    calls_in: Annotated[
+        str,
+        typer.Option(
+            help="Folder or URL in which the calls to models over HTTP are counted and their answers kept. "
+            "Without it, they are forgotten when the service ends."
+        ),
+    ] = "",
 ) -> None:
     """Serve erase, inpaint, enlarge and find over HTTP, with a page for the browser."""
     with one_line_errors():
@@ -60,9 +72,12 @@ def serve(
         if not is_own(host) and not token:
             raise RunError("option_invalid", f"--host {host} can be reached by others: set {TOKEN_VARIABLE}")
         limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
-        settings = Settings(limits, queue, rate, token, tuple(allow or ()), tuple(model or ()))
+        call_limits = calls.limits(any(map(is_service, model or ())))
         listening = listen(host, port)
-        print(f"http://{host}:{listening.getsockname()[1]}/ | Ctrl-C ends it", flush=True)
+        port = listening.getsockname()[1]
+        calls_in = calls_in or str(disposable_folder("cleanplate-calls-"))
+        settings = Settings(limits, queue, rate, token, tuple(allow or ()), tuple(model or ()), call_limits, calls_in)
+        print(_address(host, port), flush=True)
         problems: list[Exception] = []
 
         def give_up(error: Exception) -> None:
@@ -75,3 +90,7 @@ def serve(
             server.run(sockets=[listening])
         if problems:
             raise problems[0]
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{host}:{port}/ | Ctrl-C ends it"

@@ -192,7 +192,7 @@ class Child:
             process.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Let the system end this process with its parent; only Linux can.
 
     Elsewhere a child ends when it reads the closed connection.
@@ -214,7 +214,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
     """The child's main loop: open the operator, then process rows until the parent is gone."""
     from operators.models.threads import use_one_thread
 
-    _die_with_parent()
+    die_with_parent()
     allow_decoding_deadlines()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:

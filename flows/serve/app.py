@@ -21,16 +21,20 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from flows.serve.guard import Guard, RateLimit, TooLarge, problem
 from flows.serve.openai import edit_wish, mask_of_alpha
 from flows.serve.pool import Backend
+from flows.serve.presence import ClientGone, while_connected
 from flows.serve.wishes import LISTS, Enlarge, Erase, Filling, Find, Inpaint, Wish, check
 from flows.serve.work import Answer, Task, WrongRequest
 from operators.decisions.budget import Rate
+from operators.generators.call_account import USUAL_CALLS, CallLimits
 from operators.models.registry import cards
 from operators.pictures.codec import Limits
+from operators.rows.checks import BUDGET_CHECK, CALL_BUDGET
 from operators.rows.failure import CODES, FAILED, Failure, RunError, first_line
 from operators.storage.web_picture import fetch
 from operators.upscalers.catalogue import UPSCALERS
@@ -46,6 +50,7 @@ STATUS = {
     "directories_over_limit": 413,
     "decompression_bomb": 413,
     "not_an_image": 415,
+    "calls_spent": 402,
     "source_not_allowed": 403,
     "storage_error": 502,
     "key_missing": 502,
@@ -56,6 +61,13 @@ STATUS = {
     "model_unknown": 400,
 }
 """The status of an error; every other one is 422."""
+MOST_OF_BUDGET = 1.4
+"""How much of its budget a request may take, with its wait, before its picture goes back as it was.
+
+The budget itself bounds the fills. The rest is for finding texts, checks and the wait.
+"""
+CLIENT_GONE = 499
+"""The status that the metrics count, as nginx does, where nobody reads an answer any more."""
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 
 
@@ -73,6 +85,10 @@ class Settings:
     """Places from which pictures may be fetched; none without one."""
     models: tuple[str, ...] = ()
     """Models to offer beside the shipped ones: aliases, folders and URLs."""
+    calls: CallLimits = CallLimits(USUAL_CALLS)
+    """What the calls of all requests to models over HTTP may cost together."""
+    calls_in: str = ""
+    """Folder or URL in which all workers count these calls and keep the answers."""
 
     @property
     def offered(self) -> frozenset[str]:
@@ -240,7 +256,7 @@ class Service:
         async def work() -> Response:
             sent = await self._read(request)
             wish = _checked(kind, sent.options)
-            answer = await self._work(wish, sent, needs_mask=kind is Inpaint)
+            answer = await self._work(request, wish, sent, needs_mask=kind is Inpaint)
             if kind is Find or _wants_json(request):
                 return JSONResponse(_described(answer, with_picture=kind is not Find))
             return Response(answer.data, media_type=answer.media_type, headers=_headers(answer))
@@ -254,7 +270,7 @@ class Service:
             sent = await self._read(request)
             wish = edit_wish(sent.options, sent.mask is not None)
             mask = None if sent.mask is None else mask_of_alpha(sent.mask, self._settings.limits)
-            answer = await self._work(wish, Sent(sent.data, mask, {}), needs_mask=isinstance(wish, Inpaint))
+            answer = await self._work(request, wish, Sent(sent.data, mask, {}), needs_mask=isinstance(wish, Inpaint))
             picture = base64.b64encode(answer.data).decode()
             described = _described(answer, with_picture=False)
             return JSONResponse({"created": int(time.time()), "data": [{"b64_json": picture}], "cleanplate": described})
@@ -267,6 +283,8 @@ class Service:
             response: Response = await work()
         except (WrongRequest, Failure, RunError) as error:
             response = problem(STATUS.get(error.code, 422), error.code, error.message)
+        except (ClientGone, ClientDisconnect):
+            response = problem(CLIENT_GONE, "client_gone", "the client has closed its connection")
         except TooLarge:
             response = problem(413, "bytes_over_limit", f"a picture has at most {self._settings.limits.max_bytes} bytes")
         except (MultiPartException, HTTPException) as error:
@@ -274,7 +292,7 @@ class Service:
         self._state.note(path, response.status_code, time.monotonic() - started)
         return response
 
-    async def _work(self, wish: Wish, sent: Sent, needs_mask: bool) -> Answer:
+    async def _work(self, request: Request, wish: Wish, sent: Sent, needs_mask: bool) -> Answer:
         check(wish, self._settings.offered)
         data = sent.data
         if wish.url:
@@ -291,9 +309,18 @@ class Service:
         rates: tuple[Rate, ...] = ()
         if isinstance(wish, Filling) and wish.budget_ms is not None:
             rates = await self._backend.rates(wish.preset, wish.model)
-        answer = await self._backend.work(Task(wish, data, sent.mask, self._settings.limits, rates))
+        task = Task(wish, data, sent.mask, self._settings.limits, rates, self._settings.calls, self._settings.calls_in)
+        seconds = None
+        if isinstance(wish, Filling) and wish.budget_ms is not None:
+            seconds = MOST_OF_BUDGET * wish.budget_ms / 1000
+        try:
+            answer = await while_connected(request, self._backend.work(task), seconds)
+        except TimeoutError:
+            answer = Answer(data, "rolled_back", (BUDGET_CHECK,))
         if answer.failure and (STATUS.get(answer.failure["code"]) == 413 or CODES[answer.failure["code"]].verdict == FAILED):
             raise WrongRequest(answer.failure["code"], answer.failure["message"])
+        if answer.verdict == "rolled_back" and any(region["reason"] == CALL_BUDGET for region in answer.regions):
+            raise WrongRequest("calls_spent", f"this service may make no more calls of {wish.models[0]}")
         self._state.verdicts.labels(answer.verdict).inc()
         return answer
 
@@ -408,6 +435,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     for code, words in {
         400: "A wrong option or body.",
         401: "The token is missing or wrong.",
+        402: "The calls of a model over HTTP are spent.",
         403: "The service may not fetch from there.",
         413: "More bytes or pixels than the service takes.",
         415: "Not a picture.",

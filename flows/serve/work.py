@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from flows.flow import Flow
 from flows.ladder import Rung, rungs_of, second_look
-from flows.one_picture import MASK_NAME, Edit, OpenFlow, edit_picture
-from flows.serve.wishes import REGIONS, Find, Wish
+from flows.one_picture import Edit, OpenFlow, edit_pictures, mask_name
+from flows.serve.wishes import REGIONS, Filling, Find, Wish
 from operators.decisions.budget import Rate
+from operators.generators.call_account import USUAL_CALLS, CallLimits
+from operators.inpaint import Inpaint
+from operators.models.registry import resolve
 from operators.models.threads import use_one_thread
 from operators.pictures.codec import Limits, format_of
 from operators.rows.deadline import allow_decoding_deadlines
@@ -30,6 +36,17 @@ class Task:
     mask: bytes | None = None
     limits: Limits = Limits()
     rates: tuple[Rate, ...] = ()
+    calls: CallLimits = CallLimits(USUAL_CALLS)
+    """What the calls of the service to models over HTTP may cost."""
+    calls_in: str = ""
+    """Where all workers count these calls; see `call_account`."""
+
+    @property
+    def kind(self) -> Hashable:
+        """What tasks have in common that one open flow works; the regions are in their rows."""
+        left_out = {"url", "regions"} if self.wish.given else {"url"}
+        wish = self.wish.model_dump_json(exclude=left_out)
+        return type(self.wish).__name__, wish, bool(self.wish.given), self.limits, self.rates
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ class WrongRequest(Exception):
         self.message = message
 
 
-_flows: OrderedDict[tuple[str, Limits, tuple[Rate, ...]], OpenFlow] = OrderedDict()
+_flows: OrderedDict[Hashable, OpenFlow] = OrderedDict()
 
 
 @functools.cache
@@ -87,10 +104,13 @@ def _mask_folder() -> str:
 
 
 def start() -> None:
-    """Prepare a worker: it may be lost to a deadline, and it computes in one thread."""
+    """Prepare a worker: it ends with the service or by a deadline, and computes in one thread."""
     import signal
 
+    from flows.engine.quarantine import die_with_parent
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
     allow_decoding_deadlines()
     use_one_thread()
 
@@ -108,19 +128,45 @@ def measured_rates(preset: str, model: str | None) -> tuple[Rate, ...]:
     return measure_rates((*rungs, *second_look(rungs)))
 
 
-def work(task: Task) -> Answer:
-    """Work one task. Raises WrongRequest for a wrong option, mask or picture."""
+def batch_size(wish: Wish) -> int:
+    """How many pictures with this wish share a batch of a model of its ladder. Raises RunError.
+
+    1 where batching gains nothing, as for the shipped presets (see docs/serve.md).
+    """
+    if not isinstance(wish, Filling) or wish.fill is not None:
+        return 1
+    return _batch_of_ladder(wish.preset, wish.model)
+
+
+@functools.lru_cache(maxsize=100)
+def _batch_of_ladder(preset: str, model: str | None) -> int:
+    return max(resolve(rung.model).microbatch for rung in rungs_of(preset, model))
+
+
+def work(tasks: Sequence[Task]) -> list[Answer | WrongRequest]:
+    """Work tasks of one `kind` together.
+
+    A wrong option, mask or picture has its WrongRequest in the place of an answer.
+    """
     try:
-        flow = _open(task)
-        if task.mask is not None:
-            with open(f"{_mask_folder()}/{MASK_NAME}", "wb") as file:
-                file.write(task.mask)
-        own = {REGIONS: task.wish.given} if task.wish.given else None
-        edit = edit_picture(task.data, flow, isinstance(task.wish, Find), own)
+        flow, finds = _open(tasks[0]), isinstance(tasks[0].wish, Find)
+        for number, task in enumerate(tasks):
+            if task.mask is not None:
+                file = Path(_mask_folder(), mask_name(number))
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(task.mask)
+        own = [{REGIONS: task.wish.given} for task in tasks] if tasks[0].wish.given else []
+        edits = edit_pictures([task.data for task in tasks], flow, finds, own)
     except (RunError, Failure) as error:
-        raise WrongRequest(error.code, error.message) from None
+        return [WrongRequest(error.code, error.message)] * len(tasks)
+    return list(map(_outcome, edits))
+
+
+def _outcome(edit: Edit | Failure) -> Answer | WrongRequest:
+    if isinstance(edit, Failure):
+        return WrongRequest(edit.code, edit.message)
     if edit.failure is not None and (edit.failure.code.startswith("mask_") or edit.failure.code == "regions_unfit"):
-        raise WrongRequest(edit.failure.code, edit.failure.message)
+        return WrongRequest(edit.failure.code, edit.failure.message)
     return _answer(edit)
 
 
@@ -130,16 +176,18 @@ def rolled_back(task: Task, code: str, message: str) -> Answer:
 
 
 def _open(task: Task) -> OpenFlow:
-    key = (f"{type(task.wish).__name__}{task.wish.model_dump_json(exclude={'url'})}", task.limits, task.rates)
-    if task.wish.given:  # the regions are in the row, not in the flow
-        key = (f"{type(task.wish).__name__}{task.wish.model_dump_json(exclude={'url', 'regions'})} given", *key[1:])
-    if key in _flows:
-        _flows.move_to_end(key)
+    if task.kind in _flows:
+        _flows.move_to_end(task.kind)
     else:
-        _flows[key] = OpenFlow(task.wish.flow(task.limits, task.rates, _mask_folder()))
+        flow = task.wish.flow(task.limits, task.rates, _mask_folder())
+        counted = (
+            replace(each, calls=task.calls, dest=task.calls_in) if isinstance(each, Inpaint) and each.is_outside else each
+            for each in flow.operators
+        )
+        _flows[task.kind] = OpenFlow(Flow(tuple(counted)))
         while len(_flows) > MOST_FLOWS:
             _flows.popitem(last=False)
-    return _flows[key]
+    return _flows[task.kind]
 
 
 def _answer(edit: Edit) -> Answer:

@@ -22,6 +22,7 @@ from flows.flow import Flow
 from flows.ladder import Rung
 from operators.detect import Detect
 from operators.fetch import Fetch
+from operators.generators.call_account import CallLimits
 from operators.inpaint import Inpaint
 from operators.pictures.codec import Limits
 from operators.pictures.provenance import Signing
@@ -86,7 +87,8 @@ ARGUMENTS: dict[str, list[str]] = {
     ],
     "serve": [
         *("--host=localhost", "--port=0", "--workers=3", "--queue=4", "--rate=5", "--seconds=6", "--max-pixels=7"),
-        *("--max-bytes=8", "--allow=https://a", "--model=telea"),
+        *("--max-bytes=8", "--allow=https://a", "--model=telea", "--model=https://host.example/v1/images/edits#painter"),
+        *("--max-calls=9", "--max-cost=2", "--call-cost=0.5", "--calls-per-minute=30", "--calls-at-once=3", "--calls-in=calls"),
     ],
 }
 
@@ -235,7 +237,8 @@ def test_serve_has_its_processes_its_limits_and_its_models(stopped_at: Callable[
     from flows.serve.app import Settings
 
     settings, pool, give_up = stopped_at("serve", "flows.serve.app.application")
-    limits = Limits(max_pixels=7, max_bytes=8)
-    assert settings == Settings(limits, 4, 5, settings.token, ("https://a",), ("telea",))
+    limits, models = Limits(max_pixels=7, max_bytes=8), ("telea", "https://host.example/v1/images/edits#painter")
+    calls = CallLimits(9, 2.0, 0.5, 30.0, 3)
+    assert settings == Settings(limits, 4, 5, settings.token, ("https://a",), models, calls, "calls")
     assert callable(give_up)
     assert (pool.workers, pool._seconds, pool._limits) == (3, 6.0, limits)
