@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from flows.find_text import look_for_text
 from flows.preview import Sheet, look_at, render_preview
 from operators.selection.rule_file import Options, read_rules
 from operators.storage.listing import list_source
+
+if TYPE_CHECKING:
+    from tests.fixtures.chromium import FitsPhone
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,14 @@ def test_each_text_is_shown_with_what_becomes_of_it(source: Path) -> None:
     reddish = (picture[:, :, 0] - picture[:, :, 1]) > 80
     assert reddish[180:240].sum() > 500
     assert reddish[60:120].sum() == 0
+
+
+def test_the_page_fits_a_phone(source: Path, tmp_path: Path, assert_fits_phone: FitsPhone) -> None:
+    shown, broken = look(source, Options(only=("price",)))
+    texts = [replace(text, text="long words, " * 20) for text in shown.texts]
+    page = tmp_path / "preview.html"
+    page.write_text(render_preview("in", [replace(shown, texts=texts), broken]))
+    assert_fits_phone(page)
 
 
 def test_the_page_escapes_what_is_read(source: Path) -> None:

@@ -79,6 +79,10 @@ def test_the_page_stands_by_itself_and_names_every_boundary(plain_run):
     assert not re.search(r'(src|href)="', page)
 
 
+def test_the_page_fits_a_phone(plain_run, assert_fits_phone):
+    assert_fits_phone(plain_run[1] / "audit.html")
+
+
 def test_a_broken_bound_is_one_line_and_exit_code_one(run, monkeypatch):
     monkeypatch.setitem(BOUNDS, "file: edited pixels, JPEG", Bound("what no JPEG can do", grey_levels=0.0))
     result, out = run()

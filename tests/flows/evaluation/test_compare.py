@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ import pytest
 from flows.cli import app as cli
 from flows.evaluation.compare import NOTICEABLE, Change, compare, observations, read, worst_images
 from flows.evaluation.comparison_report import write_comparison
+
+if TYPE_CHECKING:
+    from tests.fixtures.chromium import FitsPhone
 
 BUCKETS = {"photo": 40, "texture": 20, "low light": 8}
 Content = dict[str, Any]
@@ -241,6 +244,13 @@ def test_the_page_names_every_regression_and_needs_nothing_else(
     assert not re.search(r"https?://|@import|url\(|<script src|<link", text)
     assert "<svg" in text
     assert text.count("<figcaption>low light-") == 8
+
+
+def test_the_page_fits_a_phone(
+    before: Content, planted: Content, save: Callable[[str, Content], Path], assert_fits_phone: FitsPhone
+) -> None:
+    a, b = save("a", before), save("b", planted)
+    assert_fits_phone(write_comparison(a, b, before, planted, compare(before, planted)))
 
 
 def test_the_command_exits_with_0_for_identical_evaluations(

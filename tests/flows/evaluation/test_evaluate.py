@@ -10,7 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,6 +25,9 @@ from flows.evaluation.report import data_uri, figure, write_reports
 from flows.evaluation.suite import Entry, Suite, load
 from flows.evaluation.tables import PLACES, RUNG_FIGURES, drift_warnings, failure_table, refusal_table, rung_table
 from flows.ladder import Rung
+
+if TYPE_CHECKING:
+    from tests.fixtures.chromium import FitsPhone
 
 RUNGS = ("telea", "patchmatch")
 Content = dict[str, Any]
@@ -211,6 +214,10 @@ def test_the_page_is_one_file_without_any_outside_reference(html: str) -> None:
     assert not {"link", "iframe", "object", "base", "embed"} & set(page.tags)
     assert page.addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
+
+
+def test_the_page_fits_a_phone(done: Evaluated, assert_fits_phone: FitsPhone) -> None:
+    assert_fits_phone(done.out / "report.html")
 
 
 def test_the_page_shows_a_chart_for_every_kind_of_figure(html: str) -> None:

@@ -21,6 +21,7 @@ from flows.reports.run_report import THUMBNAIL, write_report
 from operators.ledger import ledger
 
 if TYPE_CHECKING:
+    from tests.fixtures.chromium import FitsPhone
     from tests.fixtures.ray import Finished
 
 
@@ -246,6 +247,10 @@ def test_what_was_not_edited_is_not_shown() -> None:
     digest = digest_of(images)
     assert sorted(image["path"] for image in digest.sample.images()) == ["b.png", "c.png"]
     assert digest.verdicts == {"rolled_back": 1, "edited": 1, "partly_edited": 1}
+
+
+def test_the_page_fits_a_phone(finished: Finished, assert_fits_phone: FitsPhone) -> None:
+    assert_fits_phone(finished.dest / "report.html")
 
 
 def test_errors_of_fills_are_told_from_refusals() -> None:
