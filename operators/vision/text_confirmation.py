@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -40,6 +41,12 @@ BANNER = 3
 MOST_READ = 5
 """Largest length of what is read of a line, in heights of the line."""
 
+ALIKE = "0OoDQ□口日目"
+"""Characters that windows, rings and the meshes of a fence are read as."""
+LEAST_REPEATED, TALL_SHARE = 3, 0.75
+"""How often such a character is repeated at least. Where the text would run up or down, other
+characters may be read among them, up to the rest of the second value.
+"""
 LIKE_HEIGHT, NEAR = 1.4, 6.0
 """Largest ratio of the heights of two neighbours, and their largest distance in heights."""
 NOT_CONFIRMED = "not_confirmed"
@@ -96,8 +103,10 @@ class Verdict:
     """Why not: `not_confirmed`, `too_high`, `too_large` or `too_much`; None if it is confirmed."""
     score: float
     """The rule's score, 0..1; 0 for a detection out of bounds, which nobody looked at."""
-    is_symbol: bool = False
-    """Whether signs alone are read in a squarish detection: an arrow, a bullet, a star."""
+    is_pattern: bool = False
+    """Whether what is read is no text: signs alone, such as an arrow or a star, or one character
+    again and again, as windows and railings are read.
+    """
 
     @property
     def confirmed(self) -> bool:
@@ -140,7 +149,7 @@ class Confirmation:
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
     letters are as high: the short numbers of a table, the last word of a caption. An icon beside
-    text is no text; see `Verdict.is_symbol`.
+    text is no text; see `Verdict.is_pattern`.
     """
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
@@ -167,7 +176,7 @@ class Confirmation:
             Verdict(None, verdict.score)
             if verdict.reason == NOT_CONFIRMED
             and verdict.score >= self.score_beside_text
-            and not (text.in_doubt or verdict.is_symbol)
+            and not (text.in_doubt or verdict.is_pattern)
             and any(_are_neighbours(text, other) for other in confirmed)
             else verdict
             for text, verdict in zip(texts, verdicts, strict=True)
@@ -204,10 +213,13 @@ class Confirmation:
             return Verdict(None, best)
         scale = rgb.shape[1] / width
         line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
-        is_symbol = False
+        is_tall = bool(np.ptp(np.asarray(polygon)[:, 1]) > np.ptp(np.asarray(polygon)[:, 0]))
+        is_pattern = False
         for turn, characters in enumerate(readings(line, ratio < SQUARISH)):
+            if repeats_one(characters, TALL_SHARE if is_tall else 1.0):
+                return Verdict(NOT_CONFIRMED, best, is_pattern=True)
             if turn == 0 and ratio < SQUARISH and characters:
-                is_symbol = all(each.is_sign for each in characters)
+                is_pattern = all(each.is_sign for each in characters)
             seen = features(text, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
@@ -215,7 +227,16 @@ class Confirmation:
                 continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
-        return Verdict(NOT_CONFIRMED, best, is_symbol)
+        return Verdict(NOT_CONFIRMED, best, is_pattern)
+
+
+def repeats_one(characters: Sequence[Character], share: float) -> bool:
+    """Whether at least this share of what is read is one character, or ALIKE ones, and it is read
+    LEAST_REPEATED times or more.
+    """
+    read = ["0" if each.text in ALIKE else each.text for each in characters if not each.text.isspace()]
+    most = max(Counter(read).values(), default=0)
+    return most >= LEAST_REPEATED and most >= share * len(read)
 
 
 def _are_neighbours(text: FoundText, other: FoundText) -> bool:

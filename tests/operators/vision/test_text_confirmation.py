@@ -20,7 +20,7 @@ from operators.rows.box import Box
 from operators.rows.records import RegionRecord
 from operators.vision.close_look import FoundText
 from operators.vision.recogniser import Character
-from operators.vision.text_confirmation import Confirmation, features, rule
+from operators.vision.text_confirmation import Confirmation, features, repeats_one, rule
 
 GROUND = np.full((600, 800, 3), (176, 168, 150), np.uint8)
 MIDDLE = [[300.0, 250.0], [500.0, 250.0], [500.0, 300.0], [300.0, 300.0]]
@@ -220,6 +220,33 @@ def test_an_arrow_beside_a_text_is_not_one_but_a_digit_is(drawn: str, reason: st
     confirmation = Confirmation(score_beside_text=0.0)
     beside, sure = confirmation.verdicts(np.asarray(image), texts, 800, 600)
     assert (beside.reason, sure.reason) == (reason, None)
+
+
+def test_the_windows_of_a_house_are_no_column_of_letters() -> None:
+    image = Image.fromarray(GROUND)
+    canvas = ImageDraw.Draw(image)
+    canvas.rectangle((300, 200, 380, 420), fill=(150, 190, 175), outline=(20, 20, 20), width=4)
+    for y in range(220, 400, 28):
+        canvas.rectangle((322, y, 358, y + 12), outline=(20, 20, 20), width=2)
+    house = replace(detection(box(300, 202, 80, 216), 0.75), likelihood=0.65)
+    (verdict,) = Confirmation().verdicts(np.asarray(image), [house], 800, 600)
+    assert (verdict.reason, verdict.is_pattern) == ("not_confirmed", True)
+
+
+@pytest.mark.parametrize(
+    ("read", "share", "repeats"),
+    [
+        ("0000", 1.0, True),
+        ("0O日0", 1.0, True),
+        ("00", 1.0, False),
+        ("1000", 1.0, False),
+        ("1000", 0.75, True),
+        ("2024", 0.75, False),
+        ("", 0.75, False),
+    ],
+)
+def test_one_character_again_and_again_is_a_pattern(read: str, share: float, repeats: bool) -> None:
+    assert repeats_one([Character(each, 0.9, 0.5) for each in read], share) is repeats
 
 
 def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
