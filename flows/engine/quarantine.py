@@ -29,7 +29,7 @@ from cluster.bounds import Bounds
 from flows.engine.memory_limit import computes_on_gpu, limit_memory
 from operators.operator import Operator
 from operators.rows.deadline import allow_decoding_deadlines
-from operators.rows.failure import Failure
+from operators.rows.failure import Failure, RunError
 from operators.rows.records import FailureRecord
 from operators.rows.schema import SCHEMA, add_columns, check_schema
 
@@ -59,8 +59,8 @@ class ChildEnd:
 def work_isolated(operator: Operator, batch: pa.Table, bounds: Bounds) -> pa.Table:
     """Apply an operator to each row in a child process; a row that ends its child fails.
 
-    Raises what the operator raises for a whole batch, and TimeoutError if a child does not load
-    its models in OPENING_SECONDS.
+    Raises what the operator raises for a whole batch, RunError run_interrupted if a child ends
+    while it loads its models, and TimeoutError if it does not load them in OPENING_SECONDS.
     """
     done = []
     with _child_process(operator, bounds) as child:
@@ -145,18 +145,24 @@ class Child:
         parent_end, child_end = Pipe()
         with child_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.engine.quarantine", str(child_end.fileno())],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
+                # -P: a folder named `flows` in the current folder must not come before ours.
+                [sys.executable, "-P", "-m", "flows.engine.quarantine", str(child_end.fileno())],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[child_end.fileno()],
                 process_group=0,  # Ctrl-C in a terminal is for the parent, which ends its children
             )
         self._connection = parent_end
-        parent_end.send_bytes(_pickle((self._operator, self._bounds.memory_bytes)))
-        if not parent_end.poll(OPENING_SECONDS):
+        try:
+            parent_end.send_bytes(_pickle((self._operator, self._bounds.memory_bytes)))
+            if not parent_end.poll(OPENING_SECONDS):
+                self.end()
+                raise TimeoutError("the models took too long to load")
+            kind, content = parent_end.recv()
+        except (EOFError, ConnectionError):
+            end = _name_end(self._process.wait())
             self.end()
-            raise TimeoutError("the models took too long to load")
-        kind, content = parent_end.recv()
+            raise RunError("run_interrupted", f"a worker ended while it loaded its models ({end})", 3) from None
         if kind == "raised":
             self.end()
             raise content
@@ -169,7 +175,7 @@ class Child:
         self.end()
         if status == -signal.SIGALRM:
             return ChildEnd(step, "decode_time_limit", "decoding took longer than the limit of the run")
-        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        name = _name_end(status)
         if status == -signal.SIGKILL:
             return ChildEnd(step, "memory_limit", f"its process was killed ({name}), {KILLS_BELIEVED} times", may_retry=True)
         return ChildEnd(step, "worker_crashed", f"its process ended ({name})")
@@ -190,6 +196,11 @@ class Child:
         if process is not None:
             process.kill()
             process.wait()
+
+
+def _name_end(status: int) -> str:
+    """How a process ended, by the status that `Popen.wait` returns: its signal or its exit code."""
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 def die_with_parent() -> None:

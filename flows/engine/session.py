@@ -11,12 +11,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
 from cluster.address import AddressError, NoAnswerError, check_cluster_address
 from cluster.nodes import Node
 from cluster.profile import Profile, ProfileError, fit_cluster, load, shipped
+from cluster.working_dir import PACKAGES
 from flows.flow import Flow
 from operators.rows.failure import RunError, first_line
 from operators.storage.disposable import disposable_folder
@@ -61,10 +63,12 @@ def connect(flow: Flow, profile: Profile) -> Profile:
     Return the profile of the run: the given one, or the laptop's laid over the cluster.
 
     Raises RunError profile_does_not_fit if the flow does not fit the cluster; for a Ray on this
-    machine, before anything starts. Raises RunError run_interrupted if the cluster does not
+    machine, before anything starts. Raises RunError package_shadowed if the workers would import
+    other packages than this process. Raises RunError run_interrupted if the cluster does not
     answer. A Ray that starts here leaves no files behind, unless RAY_TMPDIR names a folder for
     them.
     """
+    _refuse_shadowed_packages()
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -106,6 +110,22 @@ def connect(flow: Flow, profile: Profile) -> Profile:
     context.max_consecutive_actor_init_deaths = 8
     context.op_resource_reservation_ratio = RESERVED
     return profile
+
+
+def _refuse_shadowed_packages() -> None:
+    """Raise RunError package_shadowed if the current folder has another package of our names.
+
+    Ray's workers look into the current folder of the driver first, wherever ours are installed. A
+    checkout of cleanplate may be that folder.
+    """
+    found = {name: PathFinder.find_spec(name, [os.getcwd()]) for name in PACKAGES}
+    others = [(name, spec.origin) for name, spec in found.items() if spec and spec.origin]
+    if others and not found["cleanplate"]:
+        name, place = others[0]
+        raise RunError(
+            "package_shadowed",
+            f"{place} hides the package {name!r} of cleanplate from the workers; run from another folder, or rename it",
+        )
 
 
 def alive_nodes() -> list[Node]:

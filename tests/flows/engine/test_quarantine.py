@@ -22,7 +22,7 @@ from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.operator import Chain, Operator
 from operators.pictures.codec import Limits, decode
-from operators.rows.failure import Failure
+from operators.rows.failure import Failure, RunError
 from operators.rows.schema import check_schema
 from operators.rows.table import Additions, Row, map_rows
 from tests.faults.poison_flow import Decoder
@@ -80,6 +80,12 @@ class Refusing(Operator):
 class Unopened(Refusing):
     def open(self) -> None:
         raise FileNotFoundError("no weights")
+
+
+@dataclass(frozen=True)
+class KilledAtOnce(Refusing):
+    def open(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -149,3 +155,9 @@ def test_an_error_that_no_image_caused_is_raised(
 ) -> None:
     with pytest.raises(error):
         work_isolated(operator, rows(None), BOUNDS)
+
+
+def test_a_process_that_is_killed_while_it_loads_its_models_ends_the_run_in_one_line(rows: Callable[..., pa.Table]) -> None:
+    with pytest.raises(RunError, match="run_interrupted: a worker ended while it loaded its models \\(SIGKILL\\)") as raised:
+        work_isolated(KilledAtOnce(), rows(None), BOUNDS)
+    assert raised.value.exit_code == 3
