@@ -20,7 +20,7 @@ from operators.generators.canvas import largest
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
-from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, unstack
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, to_device, unstack
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.arrays import Pixels
@@ -144,13 +144,14 @@ class DiffusersPipeline:
         canvases = [canvas_of(request, self.card) for request in requests]
         smooth = stack([canvas.picture(smooth_source(request)) for canvas, request in zip(canvases, requests, strict=True)])
         random = generators_of(requests)
-        latents = pipeline._encode_vae_image(smooth.to(device, pipeline.vae.dtype), random)
+        latents = pipeline._encode_vae_image(to_device(smooth, device).to(pipeline.vae.dtype), random)
         maps = [
             latent_cells(strength_of(request.mask), canvas, pipeline.vae_scale_factor)
             for canvas, request in zip(canvases, requests, strict=True)
         ]
-        strength = torch.from_numpy(np.stack(maps)[:, None]).to(device).expand(-1, latents.shape[1], -1, -1)
-        noise = torch.cat([torch.randn((1, *latents.shape[1:]), generator=generator) for generator in random]).to(device)
+        strength = to_device(torch.from_numpy(np.stack(maps)[:, None]), device).expand(-1, latents.shape[1], -1, -1)
+        drawn = torch.cat([torch.randn((1, *latents.shape[1:]), generator=generator) for generator in random])
+        noise = to_device(drawn, device)
         source, noise, strength = (self._pack(values) for values in (latents, noise, strength))
 
         def hold(pipeline: Any, step: int, time: torch.Tensor, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from operators.generators.batch_invariance import invariant_microbatch
 from operators.generators.generator import Request
 from operators.generators.loading import Loaded
 from operators.generators.strength import latent_cells, strength_of, threshold
-from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, unstack
+from operators.generators.tensors import canvas_of, generators_of, scheduler_class, smooth_source, stack, to_device, unstack
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.rows.arrays import Pixels
@@ -112,7 +112,8 @@ class LatentDiffusion:
         source, strength, mask_channels = self.encode(requests)
         scheduler, random = self._scheduler(), generators_of(requests)
         scheduler.set_timesteps(self.card.steps, device=self.loaded.device)
-        noise = torch.cat([torch.randn((1, *source.shape[1:]), generator=generator) for generator in random]).to(source.device)
+        drawn = torch.cat([torch.randn((1, *source.shape[1:]), generator=generator) for generator in random])
+        noise = to_device(drawn, self.loaded.device)
         options: dict[str, Any] = {"eta": self.card.stochasticity} if _takes_eta(scheduler) else {}
         options |= {"generator": random} if "generator" in _parameters(scheduler) else {}
         conditions = self._encode_prompts(requests, source.shape[-2:])
@@ -135,7 +136,7 @@ class LatentDiffusion:
 
         def cells(channels: Sequence[Pixels]) -> torch.Tensor:
             maps = [latent_cells(channel, canvas, factor) for canvas, channel in zip(canvases, channels, strict=True)]
-            return torch.from_numpy(np.stack(maps)[:, None]).to(device)
+            return to_device(torch.from_numpy(np.stack(maps)[:, None]), device)
 
         smooth = stack([canvas.picture(smooth_source(request)) for canvas, request in pairs])
         source = self._encode_pictures(smooth)
@@ -150,7 +151,7 @@ class LatentDiffusion:
     def _encode_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
         """The mode of the VAE's distribution instead of a sample: no random numbers are drawn."""
         vae = self.loaded.pipeline.vae
-        latents = vae.encode(pictures.to(self.loaded.device, vae.dtype)).latent_dist.mode()
+        latents = vae.encode(to_device(pictures, self.loaded.device).to(vae.dtype)).latent_dist.mode()
         scaled: torch.Tensor = latents.float() * vae.config.scaling_factor
         return scaled
 

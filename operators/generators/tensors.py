@@ -42,9 +42,25 @@ def stack(pictures: Sequence[Pixels]) -> torch.Tensor:
 
 
 def unstack(batch: torch.Tensor) -> list[Pixels]:
-    """Pictures from a batch: the inverse of `stack`, clipped and rounded."""
+    """Pictures from a batch: the inverse of `stack`, clipped and rounded.
+
+    They leave the device as bytes, a quarter of the floats.
+    """
+    import torch
+
     pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
-    return list(pixels.cpu().numpy().astype(np.uint8))
+    return list(pixels.to(torch.uint8).cpu().numpy())
+
+
+def to_device(values: torch.Tensor, device: str) -> torch.Tensor:
+    """The values on the device, of the same type.
+
+    A GPU copies from pinned memory, for which the host does not wait: it prepares the next values.
+    torch keeps the pinned memory until the copy has ended.
+    """
+    if device != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def generators_of(requests: Sequence[Request]) -> list[torch.Generator]:
