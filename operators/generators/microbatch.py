@@ -14,6 +14,14 @@ from operators.generators.generator import Described, Fill, Generator, Request
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 
+NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What torch says when memory ran out outside its own allocator of GPU memory."""
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -106,11 +114,11 @@ def _filled(fill: Fill, repeatable: bool, milliseconds: float) -> Filled | Excep
 def out_of_memory(error: Exception) -> bool:
     """Whether the error says that memory ran out, on the host or on the accelerator.
 
-    torch's host allocator raises a plain RuntimeError, so its message decides.
+    torch's host allocator and CUDA's libraries raise a RuntimeError, so its message decides.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in NO_MEMORY)
 
 
 def _release_cached_memory() -> None:

@@ -128,6 +128,18 @@ def test_a_crop_that_microbatch_rejects_fails_alone():
     assert generator.sizes == [4]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_library_of_cuda_that_gets_no_memory_is_a_lack_of_memory(message):
+    assert out_of_memory(RuntimeError(message))
+
+
 @pytest.mark.parametrize("error", [ValueError("memory"), RuntimeError("expected scalar type Half"), KeyError("CPUAllocator")])
 def test_other_errors_are_not_taken_for_a_lack_of_memory(error):
     assert not out_of_memory(error)
