@@ -20,6 +20,7 @@ from flows.engine.sharing import Sharing, join_waiting, part_waiting
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
 from operators.fetch import Fetch
+from operators.models.gpu import reserve_gpus
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
 from operators.rows.schema import SCHEMA, add_columns, check_schema, complete_rows
@@ -82,7 +83,7 @@ def stream(
                 # Each call runs in the thread that knows the task's attempt number.
                 enable_true_multi_threading=True,
             )
-            dataset = dataset.map_batches(Worker, fn_constructor_args=(*settings, sharing), compute=pool, **options)
+            dataset = dataset.map_batches(Worker, fn_constructor_args=(*settings, sharing, stage.gpus), compute=pool, **options)
         else:
             compute = TaskPoolStrategy(size=stage.tasks)
             dataset = dataset.map_batches(partial(work, *settings, sharing=sharing), compute=compute, **options)
@@ -126,9 +127,15 @@ class Worker:
     """
 
     def __init__(
-        self, operator: Operator, bounds: Bounds, columns: tuple[str, ...] | None, sharing: Sharing | None = None
+        self,
+        operator: Operator,
+        bounds: Bounds,
+        columns: tuple[str, ...] | None,
+        sharing: Sharing | None = None,
+        gpus: float = 0.0,
     ) -> None:
         use_one_thread()
+        reserve_gpus(gpus)
         operator.open()
         limit_memory(bounds.memory_bytes)
         self._work = partial(work, operator, bounds, columns, turn=threading.Lock(), sharing=sharing)

@@ -20,6 +20,7 @@ from typing import Any
 from operators.models.card import ModelCard
 from operators.models.documents import parse_json
 from operators.models.folder import INDEX, UNUSED, list_files, select_files, variants
+from operators.models.gpu import limit_gpu_memory
 from operators.models.in_process import load_once
 from operators.models.threads import use_one_thread
 from operators.rows.failure import RunError
@@ -55,6 +56,8 @@ def load(card: ModelCard, folder: Path) -> Loaded:
     ).hexdigest()
     if device == "cpu":
         use_one_thread()
+    else:
+        limit_gpu_memory()
     return load_once(card.alias, checksum, device, lambda: Loaded(_load_pipeline(card, folder, device), device))
 
 

@@ -23,6 +23,7 @@ from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
 from operators.fetch import Fetch
 from operators.ledger import index
+from operators.models.gpu import reserved_gpus
 from operators.operator import Operator, Pipeline
 from operators.rows.schema import SCHEMA, SchemaError
 from operators.write import Write
@@ -71,6 +72,18 @@ def test_a_worker_does_the_same_work_as_a_task(rows: pa.Table) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         columns = pool.apply(_work_in_worker, (rows,))
     assert columns == {"bytes": [b"a"]}
+
+
+def test_a_worker_knows_which_share_of_a_gpu_its_stage_reserves() -> None:
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_reserved_in_worker, (0.5,)) == 0.5
+
+
+def _reserved_in_worker(gpus: float) -> float:
+    Worker(Fetch(), Bounds(), None, gpus=gpus)
+    return reserved_gpus()
 
 
 def _work_in_worker(rows: pa.Table) -> dict[str, list[bytes]]:
