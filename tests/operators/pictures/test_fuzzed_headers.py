@@ -20,12 +20,12 @@ from PIL import Image
 from tests.operators.pictures.test_formats_page import FILES, saved
 
 SECONDS = float(os.environ.get("CLEANPLATE_FUZZ_SECONDS", "0"))
-SLOWEST = 8
+SLOWEST = 60
 """Seconds that may pass for one of processor time, because others may share the machine."""
-LONGEST = 5.0
-"""Seconds of processor time that one damaged file may take; a process that hangs is ended."""
+LONGEST, HANGING = 5.0, 30
+"""Seconds of processor time that one damaged file may take, and after which its process ends."""
 WORK = """
-import sys, time
+import resource, sys, time
 from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
@@ -36,7 +36,8 @@ from operators.pictures.read_back import check_written
 from operators.rows.failure import CODES, Failure
 
 whole = Path(sys.argv[1]).read_bytes()
-end = float(sys.argv[2])
+end, most = float(sys.argv[2]), int(float(sys.argv[2])) + int(sys.argv[4])
+resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 longest, count = float(sys.argv[3]), 0
 changes = st.lists(st.tuples(st.integers(0, min(len(whole), 1200) - 1), st.integers(0, 255)), max_size=4)
 inserted = st.one_of(st.just((0, b"")), st.tuples(st.integers(0, min(len(whole), 1200)), st.binary(max_size=12)))
@@ -97,7 +98,7 @@ def test_damage_never_crashes_hangs_or_escapes(name: str, photo: np.ndarray, tmp
     whole = tmp_path / "whole"
     whole.write_bytes(PARSERS[name](Image.fromarray(photo[:48, :64])))
     outside = set(os.listdir(tempfile.gettempdir()))
-    command = [sys.executable, "-c", WORK, str(whole), str(SECONDS), str(LONGEST)]
+    command = [sys.executable, "-c", WORK, str(whole), str(SECONDS), str(LONGEST), str(HANGING)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SLOWEST * SECONDS + 100)
     assert done.returncode == 0, f"{done.stderr[-2000:]}; the file is {whole}.last"
     assert int(done.stdout.split()[-1]) >= 20
