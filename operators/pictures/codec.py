@@ -229,6 +229,8 @@ def encode_with_notes(edited: Edited, source: memoryview | bytes, previews: str 
         data = FORMATS[edited.picture.format].encode(edited, source)
         with timed("codec"):
             sweep = Sweep(edited.preview, previews, edited=edited)
+            if edited.picture.format in ("AVIF", "HEIC") and iso_media.has_manifest(bytes(source)):
+                sweep.note("c2pa_removed")
             notes = [f"not_kept: {loss}" for loss in edited.picture.losses]
             return Encoded(swept(edited.picture.format, data, sweep), [*notes, *sweep.notes])
     except RuntimeError as error:  # what pillow-heif and imagecodecs raise

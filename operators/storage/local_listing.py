@@ -146,15 +146,22 @@ class _Walk:
         try:
             real = os.path.realpath(entry.path, strict=True)
         except OSError as error:
-            self.left_out.add(LOOP if error.errno == errno.ELOOP else BROKEN, self.relative(entry.path))
+            reason = {errno.ELOOP: LOOP, errno.ENOENT: BROKEN, errno.ENOTDIR: BROKEN}.get(error.errno or 0, UNREADABLE)
+            if reason == UNREADABLE and not self._is_inside(os.path.realpath(entry.path)):
+                reason = OUTSIDE
+            self.left_out.add(reason, self.relative(entry.path))
             return None
-        if not f"{real}/".startswith(f"{self.real_root.rstrip('/')}/"):
+        if not self._is_inside(real):
             self.left_out.add(OUTSIDE, self.relative(entry.path))
             return None
         if hidden := hidden_name(os.path.relpath(real, self.real_root)):
             self.left_out.add(HIDDEN, self.relative(entry.path), to_text(hidden))
             return None
         return self._enter(folder, entry.path, real, True) if os.path.isdir(real) else self._file(entry.path)
+
+    def _is_inside(self, real: str) -> bool:
+        """Whether a real path is that of SOURCE or lies below it."""
+        return f"{real}/".startswith(f"{self.real_root.rstrip('/')}/")
 
     def _enter(self, folder: _Folder, path: str, real: str, linked: bool) -> _Folder | None:
         if real == self.excluded:

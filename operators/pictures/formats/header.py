@@ -99,6 +99,6 @@ def decoding_failure(error: Exception) -> Failure:
         return Failure("decompression_bomb", text)
     if isinstance(error, MemoryError):
         return Failure("out_of_memory", "while decoding")
-    if any(word in text.lower() for word in ("truncated", "unexpected end", "premature")):
+    if any(word in text.lower() for word in ("truncated", "unexpected end", "premature", "need_more_input")):
         return Failure("truncated", text)
     return Failure("corrupt", f"{type(error).__name__}: {text}")

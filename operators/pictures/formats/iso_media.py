@@ -39,8 +39,12 @@ SRGB_PRIMARIES, SRGB_TRANSFERS = (1, 2, 5, 6), (1, 2, 6, 13)
 """Code points (ISO/IEC 23091-2) of colours that are those of sRGB, or near it, or not said."""
 HIGH_DYNAMIC_RANGE = (16, 18)
 """Code points of the transfer functions PQ and HLG."""
-AUXILIARY = ("thumbnails", "aux", "depth_images")
-"""What pillow-heif lists beside the picture."""
+ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+"""Names of auxiliary pictures that are the alpha of another, which is kept."""
+WRITTEN_AGAIN = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide")
+"""Boxes of a file whose content is written again, or says nothing."""
+MANIFEST = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The UUID of the box that holds content credentials (C2PA 2)."""
 OF_BRIGHT_SCREENS = (
     "content_light_level",
     "mastering_display_colour_volume",
@@ -101,8 +105,37 @@ def properties(data: bytes, name: bytes) -> Iterator[bytes]:
         yield from _boxes(parent, name)
 
 
+def has_manifest(data: bytes) -> bool:
+    """Whether a file holds content credentials."""
+    return any(name == b"uuid" and content.startswith(MANIFEST) for name, content in _every_box(data))
+
+
+def losses_of(data: bytes) -> tuple[str, ...]:
+    """What a file holds beside the picture and its metadata, which an edit does not write again."""
+    lost = []
+    for meta in _boxes(data, b"meta"):
+        if any(name == b"thmb" for box in _boxes(meta[4:], b"iref") for name, _ in _every_box(box[4:])):
+            lost.append("thumbnails")
+        if any(content[8:12] == b"tmap" for box in _boxes(meta[4:], b"iinf") for content in _entries(box)):
+            lost.append("gain map")
+    if any(content[4:].partition(b"\0")[0] not in ALPHA for content in properties(data, b"auxC")):
+        lost.append("auxiliary pictures")
+    others = [name for name, content in _every_box(data) if name not in WRITTEN_AGAIN and not content.startswith(MANIFEST)]
+    return (*lost, *sorted({f"box {name.decode()}" if name.isalnum() else "trailer" for name in others}))
+
+
+def _entries(box: bytes) -> Iterator[bytes]:
+    """The entries of a list of items, whose number is counted in 2 or 4 bytes."""
+    return _boxes(box[6:] if box[:1] == b"\0" else box[8:], b"infe")
+
+
 def _boxes(data: bytes, name: bytes) -> Iterator[bytes]:
     """The contents of the boxes of a name, not of those inside other boxes."""
+    return (content for found, content in _every_box(data) if found == name)
+
+
+def _every_box(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The names and contents of all boxes, not of those inside other boxes."""
     position = 0
     while position + 8 <= len(data):
         size, start = int.from_bytes(data[position : position + 4], "big"), position + 8
@@ -111,8 +144,7 @@ def _boxes(data: bytes, name: bytes) -> Iterator[bytes]:
         size = size or len(data) - position
         if size < start - position:
             return
-        if data[position + 4 : position + 8] == name:
-            yield data[start : position + size]
+        yield data[position + 4 : position + 8], data[start : position + size]
         position += size
 
 
@@ -134,10 +166,11 @@ def decode_avif(header: Header, data: memoryview | bytes) -> Picture:
 
     - Arguments: the `header` of the file, and `data`, the whole file.
     - Result: the picture in RGB or RGBA.
-    - Kept: the ICC profile and the orientation.
+    - Kept: the ICC profile and the orientation; `losses` names what else the file holds.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    return _picture("AVIF", header.source, header, np.asarray(load_pixels(header.source)))
+    picture = _picture("AVIF", header.source, header, np.asarray(load_pixels(header.source)))
+    return replace(picture, losses=losses_of(bytes(data)))
 
 
 def decode_heic(header: Header, data: memoryview | bytes) -> Picture:
@@ -151,7 +184,7 @@ def decode_heic(header: Header, data: memoryview | bytes) -> Picture:
     content, depth = bytes(data), int(header.source.info.get("bit_depth", 8))
     stored = np.asarray(load_pixels(header.source)) if depth == 8 else _deep_pixels(content)
     picture = _picture("HEIC", header.source, header, stored)
-    picture = replace(picture, note=picture.note or foreign_colours(content))
+    picture = replace(picture, note=picture.note or foreign_colours(content), losses=losses_of(content))
     if depth == 8:
         return picture
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[picture.stored.shape[2]]
@@ -178,8 +211,7 @@ def _picture(kind: str, file: Image.Image, header: Header, stored: Samples) -> P
     orientation = orientation_of(file)
     size = upright_size(header.width, header.height, orientation)
     space = Space(model, profile=profile, alpha=stored.shape[2] in (2, 4))
-    losses = tuple(name for name in AUXILIARY if file.info.get(name))
-    return Picture(kind, file.mode, stored, space, orientation, size, note=note, losses=losses)
+    return Picture(kind, file.mode, stored, space, orientation, size, note=note)
 
 
 def encode_avif(edited: Edited, source: memoryview | bytes) -> bytes:

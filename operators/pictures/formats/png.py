@@ -132,7 +132,7 @@ def decode(header: Header, data: memoryview | bytes) -> Picture:
         stored = palette.looked_up(indexed)
         space = replace(space, alpha=stored.shape[2] == 4)
     elif depth == 16:
-        stored = _sixteen_bits(data, colour)
+        stored = _sixteen_bits(data, header, colour)
     else:
         stored = _samples(file, space.peak)
     if data[28] or not (stored if indexed is None else indexed.indices)[-1].any():
@@ -161,15 +161,16 @@ def _samples(file: Image.Image, peak: int) -> Pixels:
     return pixels if peak in (1, 255) else pixels // np.uint8(255 // peak)
 
 
-def _sixteen_bits(data: memoryview | bytes, colour: int) -> Samples:
+def _sixteen_bits(data: memoryview | bytes, header: Header, colour: int) -> Samples:
     """Samples of 16 bits, for most of which Pillow has no mode.
 
-    OpenCV decodes them from a file without metadata. Raises Failure corrupt.
+    OpenCV decodes them from a file without metadata. Raises Failure truncated or corrupt.
     """
     bare = assembled([chunk for chunk in chunks(data) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     with timed("codec"):
         pixels: Samples | None = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
+        _check_rows(data, header.width, header.height, 16 * CHANNELS[colour])
         raise Failure("corrupt", "16-bit pixels cannot be decoded")
     if colour == GREY_ALPHA:
         return np.ascontiguousarray(pixels[:, :, [0, 3]])

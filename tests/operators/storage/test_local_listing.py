@@ -139,19 +139,25 @@ except RunError as error:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without rights")
-def test_a_folder_that_cannot_be_entered_is_counted_and_a_source_that_cannot_is_an_error(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "locked/b.png", "unknown")
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
+def test_what_cannot_be_entered_is_counted_and_a_source_that_cannot_is_an_error(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    put(source, "a.png", "locked/b.png", "unknown")
+    put(tmp_path, "elsewhere/c.png")
+    (source / "link.png").symlink_to("locked/b.png")
+    (source / "outside.png").symlink_to("../elsewhere/c.png")
+    (source / "nowhere.png").symlink_to("unknown/nothing.png")
+    for folder in (source, tmp_path, *tmp_path.parents[:-2]):
         folder.chmod(0o755)
-    (tmp_path / "locked").chmod(0)
-    (tmp_path / "unknown").chmod(0)
+    for locked in (source / "locked", source / "unknown", tmp_path / "elsewhere"):
+        locked.chmod(0)
 
     def run(folder: Path) -> str:
         command = [sys.executable, "-c", LIST_AS_NOBODY, str(folder)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert run(tmp_path) == "['a.png'] ['unreadable files or folders 2']"
-    assert run(tmp_path / "locked") == f"access_denied: {tmp_path}/locked cannot be read"
+    counts = ["links that lead outside SOURCE 1", "links that lead nowhere 1", "unreadable files or folders 3"]
+    assert run(source) == f"['a.png'] {counts}"
+    assert run(source / "locked") == f"access_denied: {source}/locked cannot be read"
 
 
 def test_a_source_that_links_to_itself_is_one_line(tmp_path: Path) -> None:

@@ -245,7 +245,10 @@ def test_a_file_without_its_last_bytes_is_read_if_its_pixels_are_complete(lost: 
 
 @pytest.mark.parametrize(("depth", "colour", "channels"), [(1, 0, 1), (8, 3, 1), (8, 2, 3), (16, 6, 4)])
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_pixels_that_end_before_the_last_row_are_truncated(depth: int, colour: int, channels: int, interlaced: bool) -> None:
+@pytest.mark.parametrize("lost", [2, HEIGHT // 2])
+def test_pixels_that_end_before_the_last_row_are_truncated(
+    depth: int, colour: int, channels: int, interlaced: bool, lost: int
+) -> None:
     """The stream is whole and its checksums are right: only a count of its bytes tells."""
     peak = min(2**depth, 4) - 1
     samples = np.full((HEIGHT, WIDTH, channels), peak, np.uint16 if depth == 16 else np.uint8)
@@ -253,7 +256,7 @@ def test_pixels_that_end_before_the_last_row_are_truncated(depth: int, colour: i
     whole = png(samples, depth, colour, before, interlaced=interlaced)
     rows = zlib.decompress(b"".join(content for name, content in chunks(whole) if name == b"IDAT"))
     row = (WIDTH * channels * depth + 7) // 8 // (2 if interlaced else 1)
-    short = [(name, zlib.compress(rows[: -2 * row]) if name == b"IDAT" else content) for name, content in chunks(whole)]
+    short = [(name, zlib.compress(rows[: -lost * row]) if name == b"IDAT" else content) for name, content in chunks(whole)]
     parts = [part for number, part in enumerate(short) if part[0] != b"IDAT" or short[number - 1][0] != b"IDAT"]
     assert np.array_equal(decode(whole, Limits()).stored.shape, (HEIGHT, WIDTH, 3 if colour == 3 else channels))
     with pytest.raises(Failure, match=r"^truncated: "):
