@@ -49,7 +49,22 @@ COMMENT = 0xFE
 """The marker of a comment in a JPEG."""
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 OF_JPEG = ("plain", "jumbf", "jfif_thumbnail", "jfxx_thumbnail")
-OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"iCCP", b"sRGB", b"bKGD", b"hIST", b"sBIT", b"pHYs", b"caBX")
+OF_PNG = (
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"IDAT",
+    b"IEND",
+    b"eXIf",
+    b"iCCP",
+    b"sRGB",
+    b"bKGD",
+    b"hIST",
+    b"sBIT",
+    b"pHYs",
+    b"caBX",
+    png.RESTART,
+)
 OF_WEBP = (b"VP8X", b"ALPH", b"EXIF", b"XMP ", b"ICCP", b"C2PA", *webp_chunks.PIXELS)
 OF_JPEG2000 = (b"jP  ", b"ftyp", b"jp2h", b"jp2c")
 OF_JPEG_XL = (b"JXL ", b"ftyp", b"jxll", b"Exif", b"xml ", *jpeg_xl.STREAM_BOXES)

@@ -38,7 +38,7 @@ QUALITY = 95
 """Quality of lossy formats: the source's would bring compression artefacts back."""
 STRIP = 64
 """Rows of a strip."""
-REPLACED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"hIST")
+REPLACED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"hIST", png.RESTART)
 """PNG chunks that describe the old pixels; all others stay."""
 RESOLUTION_TAGS, RATIONAL = (0x011A, 0x011B, 0x0128), 5
 SIZE_TAGS = (0x0100, 0x0101, 0xA002, 0xA003)

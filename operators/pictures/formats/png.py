@@ -60,6 +60,13 @@ Chunk = tuple[bytes, bytes]
 """A chunk's name and data."""
 
 
+RESTART = b"iDOT"
+"""A chunk of Apple's that says where in the file the lower half of the pixels starts.
+
+It holds no more when pixels are written again, and Apple's decoders read them by it.
+"""
+
+
 class StoredChunk(NamedTuple):
     """A chunk as a file holds it."""
 
@@ -185,8 +192,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, its pixels compressed at the level of the source.
-    - Kept: every unchanged sample, bit depth, colour type, transparency, every other chunk, and
-      what follows the end chunk; a palette only as the module's docstring says.
+    - Kept: every unchanged sample, bit depth, colour type, transparency, every other chunk but
+      RESTART, and what follows the end chunk; a palette only as the module's docstring says.
     - Errors: ValueError if the palette cannot be written again.
     """
     if edited.picture.frames:
@@ -211,7 +218,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     for name, data in parts:
         if name == b"IHDR":
             result.append((name, shape + data[10:12] + b"\0"))
-        elif name != b"IDAT":
+        elif name not in (b"IDAT", RESTART):
             result.append((name, data))
         elif pixels:
             result.append((name, pixels))
@@ -251,7 +258,7 @@ def _animation(edited: Edited, source: memoryview | bytes) -> bytes:
         step, level = max(1, CHANNELS[colour] * depth // 8), _level(parts)
         parts = animated_png.rebuilt(parts, frames, drawn, lambda samples: compressed(pack_rows(samples, depth), step, level))
     head = parts[0][1][:8] + bytes([depth, colour]) + parts[0][1][10:12] + b"\0"
-    return _ended([(b"IHDR", head), *parts[1:]], source)
+    return _ended([(b"IHDR", head), *(chunk for chunk in parts[1:] if chunk[0] != RESTART)], source)
 
 
 def laid(picture: Picture, data: bytes) -> Samples:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.enlarged_file import encode_enlarged
 from operators.pictures.formats.png import assembled, chunks, compressed, pack_rows
 from operators.pictures.picture import Edit, Picture
 from operators.rows.failure import Failure
@@ -267,3 +268,13 @@ def test_sixteen_bits_cut_short_are_truncated() -> None:
     data = file(np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16), 16, 2)
     with pytest.raises(Failure, match="truncated"):
         decode(data[: len(data) // 2], Limits())
+
+
+def test_an_index_into_the_old_pixels_is_left_out() -> None:
+    samples = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    index = chunk(b"iDOT", struct.pack(">7I", 2, 0, HEIGHT // 2, 40, HEIGHT // 2, HEIGHT // 2, 999))
+    data = file(samples, 8, 2, chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1)) + index)
+    result, _ = edited(data)
+    assert [name for name, _ in names(result)] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
+    larger = encode_enlarged(decode(data, Limits()), np.repeat(samples, 2, axis=0), data).data
+    assert [name for name, _ in names(larger)] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
