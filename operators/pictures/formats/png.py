@@ -218,11 +218,11 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     for name, data in parts:
         if name == b"IHDR":
             result.append((name, shape + data[10:12] + b"\0"))
-        elif name not in (b"IDAT", RESTART):
-            result.append((name, data))
-        elif pixels:
+        elif name == b"IDAT" and pixels:
             result.append((name, pixels))
             pixels = b""
+        elif name not in (b"IDAT", RESTART):
+            result.append((name, data))
     return _ended(result, source)
 
 
