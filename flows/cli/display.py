@@ -6,8 +6,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.telemetry.progress import Activity, Progress
+from flows.telemetry.progress import Activity, Progress, operators_once
 from flows.telemetry.summary import Summary, count_text
 from operators.rows.counted import counted
 from operators.rows.failure import RunError
@@ -58,30 +57,6 @@ def line(progress: Progress) -> str:
     busiest = sorted(operators_once(progress.operators), key=_busy_share, reverse=True)[:3]
     loads = ", ".join(f"{activity.name} {busy(activity)}" for activity in busiest if activity.busy)
     return " | ".join(filter(None, [*parts, loads]))
-
-
-def operators_once(activities: Sequence[Activity]) -> list[Activity]:
-    """One activity for each name: an operator that a flow has several times is shown once.
-
-    Its counts are the sums over its stages; its times are already those of all of them.
-    """
-    stages: dict[str, dict[str, Activity]] = {}
-    for activity in activities:
-        stages.setdefault(activity.name, {}).setdefault(activity.stage, activity)
-    return [
-        replace(
-            next(iter(parts.values())),
-            queued=_total(part.queued for part in parts.values()),
-            at_work=_total(part.at_work for part in parts.values()),
-            workers=_total(part.workers for part in parts.values()),
-        )
-        for parts in stages.values()
-    ]
-
-
-def _total(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
 
 
 def _busy_share(activity: Activity) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -83,14 +83,38 @@ class Progress:
     operators: tuple[Activity, ...]
 
     def figures(self) -> dict[str, Any]:
-        """The snapshot as JSON has it."""
+        """The snapshot as JSON has it, with each operator once."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             **plain,
             "verdicts": dict(self.verdicts),
             "failures": dict(self.failures),
-            "operators": [asdict(operator) for operator in self.operators],
+            "operators": [asdict(operator) for operator in operators_once(self.operators)],
         }
+
+
+def operators_once(activities: Sequence[Activity]) -> list[Activity]:
+    """One activity for each name: an operator that a flow has several times is shown once.
+
+    Its counts are the sums over its stages; its times are already those of all of them.
+    """
+    stages: dict[str, dict[str, Activity]] = {}
+    for activity in activities:
+        stages.setdefault(activity.name, {}).setdefault(activity.stage, activity)
+    return [
+        replace(
+            next(iter(parts.values())),
+            queued=_total(part.queued for part in parts.values()),
+            at_work=_total(part.at_work for part in parts.values()),
+            workers=_total(part.workers for part in parts.values()),
+        )
+        for parts in stages.values()
+    ]
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 @dataclass

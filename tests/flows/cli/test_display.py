@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console
 
 from cluster.profile import laptop
-from flows.cli.display import SECONDS_VARIABLE, duration, line, operators_once, panel, show_progress
+from flows.cli.display import SECONDS_VARIABLE, duration, line, panel, show_progress
 from flows.erase_text import erase_text
-from flows.telemetry.progress import Activity, Progress
+from flows.telemetry.progress import Activity, Progress, operators_once
 from flows.telemetry.summary import Summary
 from operators.rows.failure import RunError
 
@@ -78,6 +78,9 @@ def test_an_operator_that_a_flow_has_several_times_is_shown_once() -> None:
     twice = (*MIDDLE.operators, replace(MIDDLE.operators[2], stage="verify (2)", queued=5, at_work=1, workers=3))
     (verify,) = [activity for activity in operators_once(twice) if activity.name == "verify"]
     assert (verify.queued, verify.at_work, verify.workers, verify.milliseconds) == (22, 5, 5, 95.2)
+    in_json = replace(MIDDLE, operators=twice).figures()["operators"]
+    assert [each["name"] for each in in_json] == [activity.name for activity in MIDDLE.operators]
+    assert asdict(verify) in in_json
 
 
 def test_a_slow_run_shows_seconds_an_image() -> None:
