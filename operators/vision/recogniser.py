@@ -8,6 +8,7 @@ characters that look alike.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,11 @@ from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
+
+LEAST_LETTERS = 3
+"""Letters that the recogniser must read in words, so that its reading says something."""
+LEAST_CERTAINTY = 0.8
+"""Mean probability of these letters, 0..1."""
 
 
 class Character(NamedTuple):
@@ -38,6 +44,18 @@ class Character(NamedTuple):
     def is_sign(self) -> bool:
         """Whether it is a sign that no keyboard has, such as an arrow, a bullet or a star."""
         return unicodedata.category(self.text[0]) in ("So", "Sm") and not self.text.isascii()
+
+    @property
+    def script(self) -> str:
+        """The script of a letter: the first word of its Unicode name."""
+        return unicodedata.name(self.text[0], "UNKNOWN").split()[0]
+
+    def belongs_to(self, words: Sequence[Character]) -> bool:
+        """Whether it may stand among these words: it is no sign and, if it is a letter, of their
+        script.
+        """
+        scripts = {each.script for each in words if each.text.isalpha()}
+        return not self.is_sign and (not self.text.isalpha() or self.script in scripts)
 
 
 def recogniser_path() -> Path:
@@ -81,6 +99,12 @@ class Recogniser:
         characters = self.characters(line)
         probability = sum(character.probability for character in characters) / max(1, len(characters))
         return "".join(character.text for character in characters), probability
+
+
+def are_words(characters: Sequence[Character]) -> bool:
+    """Whether so many letters are read for certain that the recogniser knows the script."""
+    letters = [each.probability for each in characters if each.text.isalpha()]
+    return len(letters) >= LEAST_LETTERS and float(np.mean(letters)) >= LEAST_CERTAINTY
 
 
 def recogniser() -> Recogniser:

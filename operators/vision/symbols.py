@@ -6,7 +6,6 @@ word: what it reads as a character of the words' own script is text.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import compress
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import numpy as np
 
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.line_ends import MOST_ASPECT, ordered_corners
-from operators.vision.recogniser import Character, recogniser, straightened
+from operators.vision.recogniser import Character, are_words, recogniser, straightened
 
 LEAST_GAP = 0.2
 """Least distance of a symbol from the words, in heights of the line."""
@@ -23,10 +22,6 @@ WIDEST = 1.8
 """Largest width of a symbol, in heights of the line."""
 NEAR = 0.15
 """How far from its strokes the recogniser may place a character, in heights of the line."""
-LEAST_LETTERS = 3
-"""Letters that the recogniser must read in the words, so that its reading says something."""
-LEAST_CERTAINTY = 0.8
-"""Mean probability of these letters, 0..1."""
 LEAST_READ = 0.85
 """Probability from which a character beside the words is text, 0..1."""
 MARGIN = 8
@@ -67,7 +62,7 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         start, stop = groups[end][0] + MARGIN - NEAR * short, groups[end][1] + MARGIN + NEAR * short
         beside = [start <= each.place * upright.shape[1] <= stop for each in characters]
         symbol, words = (list(compress(characters, chosen)) for chosen in (beside, np.logical_not(beside)))
-        if not _are_words(words) or _is_text(symbol, words):
+        if not are_words(words) or _is_text(symbol, words):
             continue
         if end == 0:
             first = (groups[0][1] + groups[1][0]) / 2
@@ -92,21 +87,10 @@ def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _are_words(characters: Sequence[Character]) -> bool:
-    letters = [each.probability for each in characters if each.text.isalpha()]
-    return len(letters) >= LEAST_LETTERS and float(np.mean(letters)) >= LEAST_CERTAINTY
-
-
 def _is_text(characters: Sequence[Character], words: Sequence[Character]) -> bool:
-    """Whether the characters are read for certain, and belong to the script of the words.
+    """Whether the characters are read for certain, and belong to the words.
 
     The recogniser reads a check box as a character of another script.
     """
     read = [each for each in characters if each.probability >= LEAST_READ and not each.text.isspace()]
-    scripts = {_script(each.text) for each in words if each.text.isalpha()}
-    return any(not each.is_sign and (not each.text.isalpha() or _script(each.text) in scripts) for each in read)
-
-
-def _script(letter: str) -> str:
-    """The script of a letter: the first word of its Unicode name."""
-    return unicodedata.name(letter[0], "UNKNOWN").split()[0]
+    return any(each.belongs_to(words) for each in read)

@@ -29,7 +29,7 @@ import numpy as np
 from operators.masks.geometry import Polygon, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.close_look import FoundText
-from operators.vision.recogniser import Character, recogniser, straightened
+from operators.vision.recogniser import Character, are_words, recogniser, straightened
 
 PATH = Path(__file__).parent / "text_confirmation.json"
 LETTERLIKE = "%&?!@#©®"
@@ -107,6 +107,10 @@ class Verdict:
     """Whether what is read is no text: signs alone, such as an arrow or a star, or one character
     again and again, as windows and railings are read.
     """
+    read: tuple[Character, ...] | None = None
+    """The characters that are read for certain in a squarish detection, upright, of which at most
+    one is read: an icon is one sign. None for any other detection.
+    """
 
     @property
     def confirmed(self) -> bool:
@@ -149,7 +153,7 @@ class Confirmation:
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
     letters are as high: the short numbers of a table, the last word of a caption. An icon beside
-    text is no text; see `Verdict.is_pattern`.
+    words is no text; see `_may_belong`.
     """
     least_certainty: float = 0.7
     """Mean probability of the characters of such a line, 0..1; at least one is a letter."""
@@ -163,24 +167,35 @@ class Confirmation:
 
         `rgb` is that picture, perhaps reduced.
         """
-        verdicts = self._with_neighbours(texts, [self._verdict(rgb, text, width, height) for text in texts])
+        verdicts = self._with_neighbours(rgb, texts, [self._verdict(rgb, text, width, height) for text in texts], width)
         confirmed = [text.polygon for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
         if sum(map(_area, confirmed)) > self.most_area * width * height:
             return [replace(verdict, reason=TOO_MUCH) if verdict.confirmed else verdict for verdict in verdicts]
         return verdicts
 
-    def _with_neighbours(self, texts: Sequence[FoundText], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _with_neighbours(
+        self, rgb: Pixels, texts: Sequence[FoundText], verdicts: Sequence[Verdict], width: int
+    ) -> list[Verdict]:
         """The verdicts, with less proof asked of a text near a confirmed one with like letters."""
         confirmed = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.confirmed]
-        return [
-            Verdict(None, verdict.score)
-            if verdict.reason == NOT_CONFIRMED
-            and verdict.score >= self.score_beside_text
-            and not (text.in_doubt or verdict.is_pattern)
-            and any(_are_neighbours(text, other) for other in confirmed)
-            else verdict
-            for text, verdict in zip(texts, verdicts, strict=True)
-        ]
+        result = []
+        for text, verdict in zip(texts, verdicts, strict=True):
+            is_doubtful = verdict.reason == NOT_CONFIRMED and verdict.score >= self.score_beside_text
+            may_be_text = is_doubtful and not (text.in_doubt or verdict.is_pattern)
+            near = next((other for other in confirmed if may_be_text and _are_neighbours(text, other)), None)
+            belongs = near is not None and self._may_belong(verdict, near, rgb, width)
+            result.append(Verdict(None, verdict.score) if belongs else verdict)
+        return result
+
+    def _may_belong(self, verdict: Verdict, other: FoundText, rgb: Pixels, width: int) -> bool:
+        """Whether a detection may be of the script of its neighbour: an icon beside words is not.
+
+        Where the recogniser does not know that script, nobody can tell.
+        """
+        if verdict.read is None:
+            return True
+        words = next(readings(_line_of(rgb, other.polygon, width), squarish=False))
+        return not are_words(words) or any(each.belongs_to(words) for each in verdict.read)
 
     def bound(self, polygon: Polygon, width: int, height: int) -> str | None:
         """The bound that a text exceeds in a width x height picture, as a reason; None within."""
@@ -211,15 +226,15 @@ class Confirmation:
         best = rule()(features(text, [], ratio, share))
         if not must_read and (best >= rule().threshold or self.is_sure(text.score, ratio, share)):
             return Verdict(None, best)
-        scale = rgb.shape[1] / width
-        line = straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
+        line = _line_of(rgb, polygon, width)
         is_tall = bool(np.ptp(np.asarray(polygon)[:, 1]) > np.ptp(np.asarray(polygon)[:, 0]))
-        is_pattern = False
+        is_pattern, certain = False, None
         for turn, characters in enumerate(readings(line, ratio < SQUARISH)):
             if repeats_one(characters, TALL_SHARE if is_tall else 1.0):
                 return Verdict(NOT_CONFIRMED, best, is_pattern=True)
-            if turn == 0 and ratio < SQUARISH and characters:
-                is_pattern = all(each.is_sign for each in characters)
+            if turn == 0 and ratio < SQUARISH and len(characters) <= 1:
+                is_pattern = bool(characters) and characters[0].is_sign
+                certain = tuple(each for each in characters if each.probability >= self.least_certainty)
             seen = features(text, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
@@ -227,7 +242,13 @@ class Confirmation:
                 continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
-        return Verdict(NOT_CONFIRMED, best, is_pattern)
+        return Verdict(NOT_CONFIRMED, best, is_pattern, certain)
+
+
+def _line_of(rgb: Pixels, polygon: Polygon, width: int) -> Pixels:
+    """The straightened line of a polygon in a picture of this width; `rgb` may be reduced."""
+    scale = rgb.shape[1] / width
+    return straightened(rgb, [[x * scale, y * scale] for x, y in polygon])
 
 
 def repeats_one(characters: Sequence[Character], share: float) -> bool:
