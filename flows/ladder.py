@@ -31,14 +31,14 @@ class Rung:
 
 PRESETS: dict[str, tuple[Rung, ...]] = {
     "fast": (Rung("ground", refinements=1),),
-    "balanced": (Rung("hybrid", refinements=1), Rung("patchmatch")),
+    "balanced": (Rung("hybrid", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1)),
     "quality": (Rung("hybrid", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
 }
 """The rungs of each preset, in the order in which they are tried.
 
-`hybrid` continues plain ground and copies texture elsewhere. `builtin` starts from PatchMatch's
-fill, measures better on texture (see its model card) and takes nearly three times as long;
-`quality` accepts that.
+`hybrid` continues plain ground and copies texture elsewhere. `builtin` corrects PatchMatch's fill,
+measures better on texture (see its model card) and costs little more. `quality` also tries
+PatchMatch where `builtin` is refused.
 """
 SECOND_LOOK: tuple[Rung, ...] = (Rung("hybrid"),)
 """The rungs of every preset for letters that are found only after their neighbours are erased."""

@@ -31,6 +31,8 @@ TARGET = 0.05
 """Largest share of bad fills among the accepted ones that a threshold is chosen for."""
 CONFIDENCE = 0.95
 """Probability with which that share is not exceeded."""
+LEAST_DECIDED = 60
+"""Fills at least that a model is fitted to; it has twenty features."""
 FOLDS = 5
 """Parts of the set `tune` of which each is predicted by a model fitted on the others."""
 
@@ -88,12 +90,12 @@ def calibrate(
 
 def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float) -> RungCalibration:
     sets = {name: [fill for fill in fills if fill["set"] == name] for name in SETS}
-    within_limits = [
+    decided = [
         (score, is_bad(fill, bound))
         for fill, score in zip(sets["tune"], _predicted_apart(sets["tune"], bound), strict=True)
-        if _passes_limits(fill) and not _is_plain(fill)
+        if _is_decided(fill)
     ]
-    scores, bad_ones = [score for score, _ in within_limits], [bad for _, bad in within_limits]
+    scores, bad_ones = [score for score, _ in decided], [bad for _, bad in decided]
     threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE)
     model = replace(_fitted(sets["tune"], bound), bound=threshold.value)
     promise: RungPromise = {
@@ -186,7 +188,17 @@ def _passes_limits(fill: EvaluatedFill) -> bool:
 
 
 def _fitted(fills: Sequence[EvaluatedFill], bound: float) -> Model:
-    return fit_model([fill["measured"] for fill in fills], _errors(fills).tolist(), bound)
+    """The model fitted to the fills that the gate decides about, or to all if those are few."""
+    decided = [fill for fill in fills if _is_decided(fill)]
+    chosen = decided if len(decided) >= LEAST_DECIDED else fills
+    return fit_model([fill["measured"] for fill in chosen], _errors(chosen).tolist(), bound)
+
+
+def _is_decided(fill: EvaluatedFill) -> bool:
+    """Whether `verify` asks the gate about a fill: it is within the limits, and not of plain
+    ground.
+    """
+    return _passes_limits(fill) and not _is_plain(fill)
 
 
 def _predicted_apart(fills: Sequence[EvaluatedFill], bound: float) -> list[float]:

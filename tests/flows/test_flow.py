@@ -67,7 +67,8 @@ def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next()
     names = [operator.name for operator in erase_text(Fills(PRESETS["balanced"])).operators]
     assert names == [
         *("fetch", "detect", "soften", "describe"),
-        *("inpaint_hybrid", "verify", "refine_hybrid", "inpaint_hybrid", "verify", "inpaint_patchmatch", "verify"),
+        *("inpaint_hybrid", "verify", "refine_hybrid", "inpaint_hybrid", "verify"),
+        *("inpaint_builtin", "upscale", "verify", "refine_builtin", "inpaint_builtin", "upscale", "verify"),
         *SECOND_LOOK,
         "compose",
     ]

@@ -206,16 +206,16 @@ def test_less_proof_is_asked_of_a_text_near_a_confirmed_one_with_like_letters(
     assert Confirmation(score_beside_text=alone.score + 0.01).verdicts(GROUND, texts, 800, 600)[0] == alone
 
 
-@pytest.mark.parametrize(("drawn", "reason"), [("arrow", "not_confirmed"), ("bars", "not_confirmed"), ("7", None)])
+@pytest.mark.parametrize(("drawn", "reason"), [("arrow", "not_confirmed"), ("house", "not_confirmed"), ("7", None)])
 def test_an_icon_beside_a_text_is_not_one_but_a_digit_is(drawn: str, reason: str | None) -> None:
     image = Image.fromarray(GROUND)
     canvas = ImageDraw.Draw(image)
     if drawn == "arrow":
         canvas.line((300, 168, 330, 168), (60, 70, 90), 3)
         canvas.line((319, 157, 330, 168, 319, 179), (60, 70, 90), 3)
-    elif drawn == "bars":
-        for x, top in ((301, 170), (311, 158), (321, 164)):
-            canvas.rectangle((x, top, x + 7, 180), fill=(110, 115, 125))
+    elif drawn == "house":
+        canvas.line((303, 169, 315, 157, 327, 169), (70, 75, 85), 3)
+        canvas.rectangle((307, 168, 323, 180), outline=(70, 75, 85), width=2)
     else:
         canvas.text((307, 151), drawn, (60, 70, 90), font=ImageFont.truetype(Roboto, 32))
     canvas.text((350, 150), "Delivery", (20, 22, 30), font=ImageFont.truetype(Roboto, 32))
