@@ -14,10 +14,10 @@ COPY cleanplate cleanplate
 COPY cluster cluster
 COPY flows flows
 COPY operators operators
-RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,google]'
+RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,google,serve]'
 
 FROM build-cpu AS build-cuda
-RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,diffusion,google]'
+RUN /opt/cleanplate/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster,diffusion,google,serve]'
 
 FROM python:${PYTHON} AS runtime
 RUN useradd --uid 1000 --user-group --no-create-home cleanplate

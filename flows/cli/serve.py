@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cluster.profile import cores
+from cluster.profile import LAPTOP, cores
 from flows.cli.errors import one_line_errors
 from flows.cli.listening import is_own, listen
 from flows.cli.options import CallOptions, with_options
@@ -58,6 +59,12 @@ def serve(
             "Without it, they are forgotten when the service ends."
         ),
     ] = "",
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Work by Ray Serve on the cluster that RAY_ADDRESS names, or on a Ray started here.")
+    ] = False,
+    profile: Annotated[
+        str, typer.Option(help="With --ray: the profile whose stages say what a replica reserves, such as half a GPU.")
+    ] = LAPTOP,
 ) -> None:
     """Serve erase, inpaint, enlarge and find over HTTP, with a page for the browser."""
     with one_line_errors():
@@ -71,10 +78,20 @@ def serve(
         token = os.environ.get(TOKEN_VARIABLE, "")
         if not is_own(host) and not token:
             raise RunError("option_invalid", f"--host {host} can be reached by others: set {TOKEN_VARIABLE}")
+        if profile != LAPTOP and not ray:
+            raise RunError("option_invalid", "--profile needs --ray")
         limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
         call_limits = calls.limits(any(map(is_service, model or ())))
         listening = listen(host, port)
         port = listening.getsockname()[1]
+        if ray:
+            listening.close()
+            named: dict[str, Any] = {"profile": profile, "workers": workers, "seconds": seconds, "queue": queue, "rate": rate}
+            named |= {"max_pixels": max_pixels, "max_bytes": max_bytes, "allow": tuple(allow or ())}
+            named |= {"model": tuple(model or ()), "calls": call_limits, "calls_in": calls_in}
+            named |= {"needs_token": not is_own(host)}
+            _serve_on_ray(named, host, port)
+            return
         calls_in = calls_in or str(disposable_folder("cleanplate-calls-"))
         settings = Settings(limits, queue, rate, token, tuple(allow or ()), tuple(model or ()), call_limits, calls_in)
         print(_address(host, port), flush=True)
@@ -94,3 +111,18 @@ def serve(
 
 def _address(host: str, port: int) -> str:
     return f"http://{host}:{port}/ | Ctrl-C ends it"
+
+
+def _serve_on_ray(named: dict[str, Any], host: str, port: int) -> None:
+    """Serve on a cluster until SIGTERM or Ctrl-C. Raises RunError."""
+    from flows.engine.session import check_address, reach_ray
+
+    check_address()
+    reach_ray(named["workers"] or cores())
+    try:
+        from flows.serve.on_ray import Options, serving
+    except ModuleNotFoundError as error:
+        raise RunError("package_missing", f"{error.name}; install cleanplate[serve]") from None
+    with suppress(KeyboardInterrupt), serving(Options(**named), host, port):
+        print(_address(host, port), flush=True)
+        signal.pause()

@@ -46,8 +46,7 @@ def check_address() -> None:
     connected already needs no address.
     """
     address = os.environ.get("RAY_ADDRESS")
-    ray = sys.modules.get("ray")
-    if not address or (ray is not None and ray.is_initialized()):
+    if not address or _is_connected():
         return
     try:
         check_cluster_address(address)
@@ -68,39 +67,13 @@ def connect(flow: Flow, profile: Profile) -> Profile:
     answer. A Ray that starts here leaves no files behind, unless RAY_TMPDIR names a folder for
     them.
     """
-    _refuse_shadowed_packages()
     local_cpus = profile.local_cpus or flow.demand(profile)["CPU"]
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
-    import ray
-    from ray.data import DataContext
-
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"ray\.")
-    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+    if not _is_connected() and not os.environ.get("RAY_ADDRESS"):
         profile = profile.model_copy(update={"machines": {}})  # a Ray that starts here cannot grow
         _refuse_unless_fits(flow, profile, [Node({"CPU": local_cpus, "GPU": math.inf, "memory": math.inf})])
-    if not ray.is_initialized():
-        settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if not os.environ.get("RAY_ADDRESS"):
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            settings |= {
-                "num_cpus": math.ceil(local_cpus),
-                "include_dashboard": False,
-                "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
-            }
-            if "RAY_TMPDIR" not in os.environ:
-                os.environ["RAY_TMPDIR"] = str(disposable_folder("cp-"))
-        try:
-            with _silence_stderr(), _keep_sigterm():
-                ray.init(**settings)
-        # Ray raises ConnectionError if nobody answers, and a bare Exception if its own start
-        # takes too long.
-        except Exception as error:
-            hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
-            raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
+    reach_ray(local_cpus)
+    from ray.data import DataContext
+
     if os.environ.get("RAY_ADDRESS"):
         profile = fit_cluster(profile, alive_nodes())
     _refuse_unless_fits(flow, profile, alive_nodes())
@@ -126,6 +99,48 @@ def _refuse_shadowed_packages() -> None:
             "package_shadowed",
             f"{place} hides the package {name!r} of cleanplate from the workers; run from another folder, or rename it",
         )
+
+
+def reach_ray(local_cpus: float) -> None:
+    """Connect to the cluster that RAY_ADDRESS names, or start a Ray here with so many CPUs.
+
+    Raises RunError package_shadowed, and run_interrupted if the cluster does not answer; see
+    `connect`.
+    """
+    _refuse_shadowed_packages()
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
+    import ray
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    if ray.is_initialized():
+        return
+    settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not os.environ.get("RAY_ADDRESS"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        settings |= {
+            "num_cpus": math.ceil(local_cpus),
+            "include_dashboard": False,
+            "object_store_memory": min(LARGEST_OBJECT_STORE, memory // 5),
+        }
+        if "RAY_TMPDIR" not in os.environ:
+            os.environ["RAY_TMPDIR"] = str(disposable_folder("cp-"))
+    try:
+        with _silence_stderr(), _keep_sigterm():
+            ray.init(**settings)
+    # Ray raises ConnectionError if nobody answers, and a bare Exception if its own start takes too
+    # long.
+    except Exception as error:
+        hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
+        raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
+
+
+def _is_connected() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def alive_nodes() -> list[Node]:

@@ -57,7 +57,10 @@ def test_all_packages_of_the_project_are_copied() -> None:
     assert set(packages) <= set(copied())
 
 
-@pytest.mark.parametrize(("target", "extras"), [("cpu", {"cluster", "google"}), ("cuda", {"cluster", "diffusion", "google"})])
+SHARED = {"cluster", "google", "serve"}
+
+
+@pytest.mark.parametrize(("target", "extras"), [("cpu", SHARED), ("cuda", SHARED | {"diffusion"})])
 def test_a_variant_installs_the_projects_own_extras_at_pinned_versions(target: str, extras: set[str]) -> None:
     (install,) = [line for line in stages()[f"build-{target}"] if "pip install" in line]
     assert re.fullmatch(
@@ -71,7 +74,7 @@ def test_a_variant_installs_the_projects_own_extras_at_pinned_versions(target: s
 def test_every_package_that_is_asked_for_is_pinned() -> None:
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()}
     extras = PROJECT["optional-dependencies"]
-    wanted = {*PROJECT["dependencies"], *extras["cluster"], *extras["google"], *extras["diffusion"]}
+    wanted = {*PROJECT["dependencies"], *extras["cluster"], *extras["google"], *extras["diffusion"], *extras["serve"]}
     names = {re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-") for requirement in wanted}  # type: ignore[index]
     names -= {"cleanplate"}  # An extra may name another extra of the project.
     assert names - pinned == set()

@@ -81,6 +81,7 @@ def test_an_overlay_renders_everything_and_says_what_each_part_is_for(overlay: s
         "PodMonitor": "setup",
         "RayCluster": "cluster",
         "RayJob": "job",
+        "RayService": "service",
     }
 
 
@@ -137,6 +138,36 @@ def test_kuberays_definitions_would_notice(path: tuple[str | int, ...], value: o
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_job_and_cluster_are_described_alike(overlay: str) -> None:
     assert one(overlay, "RayJob")["spec"]["rayClusterSpec"] == cluster(overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_service_has_the_cluster_that_keeps_to_kuberays_definition_and_nothing_else(overlay: str) -> None:
+    service = one(overlay, "RayService")
+    assert (service["apiVersion"], set(service["spec"])) == ("ray.io/v1", {"serveConfigV2", "rayClusterConfig"})
+    # KubeRay's definition of its cluster is that of a RayCluster, which the test above checks.
+    assert service["spec"]["rayClusterConfig"] == cluster(overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ray_serve_takes_the_service_as_it_is_written(overlay: str) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from flows.serve import on_ray
+
+    config = ServeDeploySchema.model_validate(yaml.safe_load(one(overlay, "RayService")["spec"]["serveConfigV2"]))
+    assert (config.http_options.host, config.http_options.port) == ("0.0.0.0", 8000)
+    workers, front = config.applications
+    assert (workers.name, workers.import_path, workers.route_prefix) == (on_ray.WORKERS, f"{on_ray.__name__}:workers", None)
+    assert (front.name, front.import_path, front.route_prefix) == (on_ray.FRONT, f"{on_ray.__name__}:front", "/")
+    assert workers.args == front.args
+    options = on_ray.Options.model_validate(workers.args)
+    assert {machine.labels[MARKET] for machine in load(options.profile).machines.values()} == {"spot", "on-demand"}
+
+
+def test_every_pod_may_hold_the_application_and_so_reads_the_services_token() -> None:
+    key = {"name": "cleanplate-service", "key": "token", "optional": True}
+    for pod in pods("plain"):
+        assert {"name": "CLEANPLATE_TOKEN", "valueFrom": {"secretKeyRef": key}} in pod["containers"][0]["env"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -89,6 +89,7 @@ ARGUMENTS: dict[str, list[str]] = {
         *("--host=localhost", "--port=0", "--workers=3", "--queue=4", "--rate=5", "--seconds=6", "--max-pixels=7"),
         *("--max-bytes=8", "--allow=https://a", "--model=telea", "--model=https://host.example/v1/images/edits#painter"),
         *("--max-calls=9", "--max-cost=2", "--call-cost=0.5", "--calls-per-minute=30", "--calls-at-once=3", "--calls-in=calls"),
+        *("--ray", "--profile=one-gpu"),
     ],
 }
 
@@ -236,9 +237,30 @@ def test_plan_balances_the_profile_for_the_images_and_writes_it(
 def test_serve_has_its_processes_its_limits_and_its_models(stopped_at: Callable[..., Any]) -> None:
     from flows.serve.app import Settings
 
-    settings, pool, give_up = stopped_at("serve", "flows.serve.app.application")
+    settings, pool, give_up = stopped_at("serve", "flows.serve.app.application", "--ray", "--profile")
     limits, models = Limits(max_pixels=7, max_bytes=8), ("telea", "https://host.example/v1/images/edits#painter")
     calls = CallLimits(9, 2.0, 0.5, 30.0, 3)
     assert settings == Settings(limits, 4, 5, settings.token, ("https://a",), models, calls, "calls")
     assert callable(give_up)
     assert (pool.workers, pool._seconds, pool._limits) == (3, 6.0, limits)
+
+
+def test_serve_on_ray_has_the_same_options_and_its_profile(stopped_at: Callable[..., Any]) -> None:
+    from flows.serve.on_ray import Options
+
+    named, host, port = stopped_at("serve", "flows.cli.serve._serve_on_ray")
+    assert (host, port > 0) == ("localhost", True)
+    assert Options(**named) == Options(
+        profile="one-gpu",
+        workers=3,
+        seconds=6.0,
+        queue=4,
+        rate=5,
+        max_pixels=7,
+        max_bytes=8,
+        allow=("https://a",),
+        model=("telea", "https://host.example/v1/images/edits#painter"),
+        calls=CallLimits(9, 2.0, 0.5, 30.0, 3),
+        calls_in="calls",
+        needs_token=False,
+    )
