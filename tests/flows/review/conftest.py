@@ -34,7 +34,7 @@ def serve() -> Iterator[Serve]:
     """Start servers: `serve(dest, "--sample")`; all are ended at the end."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(dest: Path, *options: str) -> Server:
+    def start(dest: Path | str, *options: str) -> Server:
         command = [str(Path(sys.executable).parent / "cleanplate"), "review", str(dest), "--port", "0", *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         running.append(process)
