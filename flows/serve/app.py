@@ -61,11 +61,6 @@ STATUS = {
     "model_unknown": 400,
 }
 """The status of an error; every other one is 422."""
-MOST_OF_BUDGET = 1.4
-"""How much of its budget a request may take, with its wait, before its picture goes back as it was.
-
-The budget itself bounds the fills. The rest is for finding texts, checks and the wait.
-"""
 CLIENT_GONE = 499
 """The status that the metrics count, as nginx does, where nobody reads an answer any more."""
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
@@ -312,7 +307,7 @@ class Service:
         task = Task(wish, data, sent.mask, self._settings.limits, rates, self._settings.calls, self._settings.calls_in)
         seconds = None
         if isinstance(wish, Filling) and wish.budget_ms is not None:
-            seconds = MOST_OF_BUDGET * wish.budget_ms / 1000
+            seconds = wish.budget_ms / 1000
         try:
             answer = await while_connected(request, self._backend.work(task), seconds)
         except TimeoutError:
