@@ -2,10 +2,14 @@
 than the rows.
 
     python -m benchmarks.scale [--rows 1000 10000 100000] [--finished 1000000]
+    python -m benchmarks.scale --index 1000000
 
 The flow reads, delivers and records tiny pictures on a local disk, so that the cost of the engine
 itself shows. Each length runs in a fresh process with a fresh Ray. Slopes are least squares over
 the rows after the warm-up. Last, a finished run of a million images is started again.
+
+`--index` only measures what indexing a manifest of so many rows costs a driver: of all of them, of
+one of 16 parts, and again of that part, as when it is resumed.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from flows.telemetry.summary import Summary
 from operators.compose import Compose
 from operators.fetch import Fetch
 from operators.ledger import index, ledger
+from operators.ledger.part import WHOLE, Part
 from operators.operator import Operator
 from operators.rows.schema import complete_rows, ledger_rows
 from operators.rows.table import map_rows
@@ -60,6 +65,7 @@ FLOW = Flow((Fetch(), FindNothing(), Compose()))
 WARM_UP = 0.3
 """Share of a run's rows after which its memory must not grow."""
 SAMPLES = 200
+PARTS = 16
 
 
 def make_images(folder: Path, count: int) -> None:
@@ -130,6 +136,25 @@ def measure_run(rows: int, work: Path) -> dict[str, Any]:
     }
 
 
+def write_manifest(folder: Path, rows: int) -> Path:
+    """A list of `rows` images that do not exist."""
+    uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]
+    table = pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(rows)]})
+    pq.write_table(table, folder / "manifest.parquet")
+    return folder / "manifest.parquet"
+
+
+def measure_index(rows: int, work: Path) -> dict[str, float]:
+    """Seconds that a driver needs to index a manifest: all, one of PARTS parts, and that again."""
+    manifest = str(write_manifest(work, rows))
+    figures: dict[str, float] = {"rows": rows, "parts": PARTS}
+    for name, part in (("whole", WHOLE), ("part", Part(1, PARTS)), ("part_again", Part(1, PARTS))):
+        start = time.process_time()
+        sizes = index.build(manifest, str(work / name.partition("_")[0]), part=part)
+        figures |= {f"{name}_processor_seconds": time.process_time() - start, f"{name}_rows": sum(sizes.values())}
+    return figures
+
+
 def measure_finished(rows: int, work: Path) -> dict[str, float]:
     """Seconds and peak memory of `cleanplate erase` on a manifest of `rows` images that are all
     in the ledger.
@@ -137,9 +162,7 @@ def measure_finished(rows: int, work: Path) -> dict[str, float]:
     The index and the ledger are real; only the work on the images is left out. The first of the
     two runs writes the report, which the second finds.
     """
-    manifest, dest = work / "manifest.parquet", work / "out"
-    uris = [f"s3://bucket/{number // 1000:04d}/{number:07d}.jpg" for number in range(rows)]
-    pq.write_table(pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(rows)]}), manifest)
+    manifest, dest = write_manifest(work, rows), work / "out"
     figures: dict[str, float] = {"rows": rows}
     command = [sys.executable, "-m", "flows.cli", "erase", str(manifest), str(dest), "--allow", "s3://bucket"]
     start = time.perf_counter()
@@ -183,10 +206,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--finished", type=int, default=1_000_000, help="rows of the run that has nothing left to do")
+    parser.add_argument("--index", type=int, metavar="ROWS", help="measure only the index of so many rows")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="cleanplate-scale-"))
     try:
+        if arguments.index:
+            print(json.dumps(measure_index(arguments.index, work)))
+            return
         if arguments.one:
             print(json.dumps(measure_run(arguments.rows[0], work)))
             return

@@ -20,6 +20,7 @@ from flows.cli.models import models
 from flows.cli.plain_help import PlainCommand, PlainGroup
 from flows.cli.plan import plan
 from flows.cli.preview import preview
+from flows.cli.report import report
 from flows.cli.review import apply, review
 from flows.cli.serve import serve
 from flows.cli.submit import submit
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "review": review,
     "apply": apply,
     "run": run_file,
+    "report": report,
     "evaluate": evaluate_suite,
     "calibrate": calibrate_gate,
     "compare": compare_evaluations,

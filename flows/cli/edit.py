@@ -31,6 +31,7 @@ from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.generators.covers import COVERS
+from operators.ledger.part import WHOLE
 from operators.models.service import is_service
 from operators.rows.failure import RunError
 from operators.upscalers.catalogue import UPSCALERS, find_upscaler
@@ -108,7 +109,8 @@ def find(
     """Find text in every image of SOURCE, and record in DEST where it is. Nothing is edited."""
     with one_line_errors():
         execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
-        export_findings(dest)
+        if options.share == WHOLE and not options.dry_run:
+            export_findings(dest)
 
 
 @with_options

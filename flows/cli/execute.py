@@ -42,7 +42,7 @@ JSON_SECONDS = 1.0
 def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
     """Run a flow, and print its summary. Raises RunError, FlowError and ProfileError."""
     profile = load_profile(options)
-    settings = Options(seed, options.limit, options.fresh, options.intake, tuple(options.allow or ()))
+    settings = Options(seed, options.limit, options.fresh, options.intake, tuple(options.allow or ()), options.share)
     if options.dry_run:
         print_dry_run(flow, source, dest, profile, settings, options.json)
         return
@@ -201,6 +201,8 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
                 done.new(hashes(ledger.done_ids(dest, shard)))
         images = size = unknown = new = 0
         for image in islice(options.intake.of(list_source(source, dest, left_out)), options.limit):
+            if not options.part.takes(image.uri):
+                continue
             images += 1
             new += sum(done.new(hashes([image.image_id])))
             size += max(image.size, 0)

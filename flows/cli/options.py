@@ -20,6 +20,7 @@ from flows.ladder import PRESETS
 from operators.decisions.budget import USUAL_BUDGET
 from operators.generators.call_account import USUAL_CALLS, CallLimits
 from operators.generators.http_calls import KEY_VARIABLE
+from operators.ledger.part import WHOLE, Part
 from operators.pictures.codec import Limits
 from operators.pictures.converted import TARGETS
 from operators.pictures.previews.sweep import REDRAW
@@ -181,6 +182,13 @@ class RunOptions:
     output_column: Annotated[
         str | None, typer.Option(help="Column of a manifest that names each image's path under DEST/images.")
     ] = None
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Work only this part of the images, such as 3/16, while other commands work the others into the same DEST. "
+            "`cleanplate report DEST` merges them."
+        ),
+    ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, and write nothing.")] = (
         False
     )
@@ -193,6 +201,14 @@ class RunOptions:
     def intake(self) -> Intake:
         """Which images of the source the run takes."""
         return Intake(tuple(self.include or ()), tuple(self.exclude or ()), self.output_column)
+
+    @property
+    def share(self) -> Part:
+        """Which part of these images the run works. Raises RunError option_invalid."""
+        part = WHOLE if self.part is None else Part.parse(self.part)
+        if part != WHOLE and self.fresh:
+            raise RunError("option_invalid", "--fresh starts all parts over: leave out --part, or use another DEST")
+        return part
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import typer
 
 from flows.cli.display import SECONDS_VARIABLE
 from flows.cli.errors import errors, one_line_errors
+from operators.ledger.part import Part
 from operators.rows.failure import RunError
 from operators.storage.region_files import COLUMN
 
@@ -47,6 +48,8 @@ def submit(
     with one_line_errors():
         parameters = _parse_command(context, command)
         files = _find_local_files(parameters)
+        if parameters.get("part"):
+            Part.parse(parameters["part"])
         if kubernetes:
             if files:
                 raise RunError("option_invalid", f"{', '.join(files)}: a RayJob cannot include files of this machine")
@@ -54,8 +57,9 @@ def submit(
             from cluster.rayjob import RayJobError, rayjob
 
             entrypoint = shlex.join(["cleanplate", *command])
+            part = f"-{parameters['part'].replace('/', '-of-')}" if parameters.get("part") else ""
             try:
-                print(rayjob(f"cleanplate-{fingerprint(entrypoint)}", entrypoint, base, image, ENVIRONMENT), end="")
+                print(rayjob(f"cleanplate-{fingerprint(entrypoint)}{part}", entrypoint, base, image, ENVIRONMENT), end="")
             except RayJobError as error:
                 raise RunError("option_invalid", str(error)) from None
             return

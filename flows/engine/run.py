@@ -40,6 +40,7 @@ from flows.engine.sharing import WAITING, Sharing, discard, ids_by_shard, part_w
 from flows.engine.stages import stream
 from flows.engine.twins import deliver_here, delivery
 from flows.flow import Flow
+from flows.reports.parts import finish, unfinish
 from flows.telemetry.gauges import Gauges
 from flows.telemetry.log import name_run
 from flows.telemetry.progress import StageCounts
@@ -47,6 +48,7 @@ from flows.telemetry.summary import Summary
 from operators.ledger import index, ledger
 from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
+from operators.ledger.part import FOLDER, WHOLE, Part, hold
 from operators.record import Record
 from operators.rows.counted import counted
 from operators.rows.failure import CODES, Failure, RunError
@@ -105,6 +107,8 @@ def run(
     The flow's images are delivered by `Write`, unless the flow ends with an operator that commits
     rows itself.
 
+    Of a run in parts, `options.part` is worked; `flows.engine.merge` makes the report of all.
+
     A manifest as `source` may name only what `options.allow` does; see `operators.storage.allowed`.
 
     Calls `progress` after every block, and `say_forecast` before a long run on this machine starts.
@@ -126,22 +130,25 @@ def run(
         check_allowed(flow, source)
         for operator in flow.operators:
             operator.check_images(partial(_list_first_paths, source, dest, options))
-        with _leave_no_trace(dest), Lease(dest).hold() as lease:
+        with _leave_no_trace(dest, options.part), hold(dest, options.part) as lease:
             return _run(_Run(ended, source, dest, profile, options, lease, progress, say_forecast))
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure
 
 
 @contextmanager
-def _leave_no_trace(dest: str) -> Iterator[None]:
+def _leave_no_trace(dest: str, part: Part) -> Iterator[None]:
     """Remove what a run has written if it is refused and there was no run in `dest` before."""
     was_there, had_folder = storage.exists(storage.join(dest, "run.json")), storage.exists(dest)
     try:
         yield
     except RunError as error:
         if error.exit_code == WRONG_USE and not was_there:
-            for part in ("index", "run.json"):
-                storage.remove(storage.join(dest, part))
+            for shard in index.shards(dest, part):
+                storage.remove(index.shard_uri(dest, shard))
+            # Other parts may have started meanwhile.
+            if not storage.list_paths(storage.join(dest, FOLDER)) and not index.shards(dest):
+                storage.remove(storage.join(dest, "run.json"))
             if not had_folder:
                 storage.remove_empty_folders(dest)
         raise
@@ -157,19 +164,22 @@ def _run(run: _Run) -> Summary:
     from flows.reports.run_report import report_uri, write_report
 
     summary, dest = run.summary, run.dest
+    summary.part = "" if run.options.part == WHOLE else str(run.options.part)
     if run.options.fresh:
         # A source that is missing must not cost the earlier run.
         next(_list_first_paths(run.source, dest, run.options), None)
+    part = run.options.part
+    # First of all, so that no part starts with other settings or another number of parts.
     recorded = check_settings(run.flow, run.source, dest, run.options)
+    if not recorded and not record(run.flow, run.source, dest, run.profile, run.options):
+        check_settings(run.flow, run.source, dest, run.options)
 
     def report_listed(count: int) -> None:
         summary.listed = count
         run.report_progress()
 
-    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.intake, summary.left_out)
-    if not recorded:
-        record(run.flow, run.source, dest, run.profile, run.options)
-    left_out_changed = note_left_out(dest, summary.left_out)
+    sizes = index.build(run.source, dest, run.options.limit, report_listed, run.options.intake, summary.left_out, part)
+    left_out_changed = part == WHOLE and note_left_out(dest, summary.left_out)
     pending = _count_pending(dest, sizes)
     summary.total, summary.before = sum(sizes.values()), sum(sizes.values()) - sum(pending.values())
     summary.counts_before = count_finished(dest, sizes)
@@ -177,17 +187,21 @@ def _run(run: _Run) -> Summary:
     if pending:
         # If this run dies, a later one must not keep the report of the state before it.
         storage.remove(report_uri(dest))
+        unfinish(dest, part)
     if sum(pending.values()):
         _work(run, pending, sizes)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda shard: ledger.compact(dest, shard, sizes[shard]), sorted(pending)))
     summary.calls = calls_of(run.flow, dest)
-    note_calls(dest, summary.calls)
-    report_is_current = not pending and not left_out_changed and storage.exists(report_uri(dest))
-    summary.report = report_uri(dest) if report_is_current else write_report(dest)
+    if part == WHOLE:
+        note_calls(dest, summary.calls)
+        report_is_current = not pending and not left_out_changed and storage.exists(report_uri(dest))
+        summary.report = report_uri(dest) if report_is_current else write_report(dest)
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)
+    if part != WHOLE:
+        finish(dest, part, summary.total, summary.left_out, {each.alias: each.record() for each in summary.calls})
     if summary.fills.broken_rungs():
         raise RunError("fills_failed", f"{summary.line()} | mend the model, then start over with --fresh", exit_code=1)
     return summary
@@ -319,11 +333,11 @@ def _work_all(run: _Run, pending: Mapping[int, int], sizes: Mapping[int, int], e
     Twins for which there is no result that can be shared are processed in the end, each by itself.
     """
     remaining = dict(pending)
-    discard(run.dest)
-    sharing = prepare(run.flow, run.dest, pending)
+    discard(run.dest, run.options.part)
+    sharing = prepare(run.flow, run.dest, pending, run.options.part)
     twins = _collect(run, engine.work(pending, sharing, None), remaining, sizes, engine)
     if sharing is not None:
-        discard(run.dest)
+        discard(run.dest, run.options.part)
     end = run.flow.operators[-1]
     if twins and isinstance(end, Write | Record):
         twins = _collect(run, engine.deliver(end, twins), remaining, sizes, engine)

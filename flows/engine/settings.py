@@ -21,6 +21,7 @@ from operators.fetch import Fetch
 from operators.generators.call_account import Totals, totals_of
 from operators.inpaint import Inpaint
 from operators.ledger import ledger
+from operators.ledger.part import WHOLE, Part
 from operators.rows.failure import RunError
 from operators.rows.records import ModelRecord
 from operators.storage import files as storage
@@ -46,6 +47,8 @@ class Options:
     """Which images of the source to process, and where to deliver them."""
     allow: tuple[str, ...] = ()
     """The places from which the rows of a manifest may be read; empty for the usual ones."""
+    part: Part = WHOLE
+    """Which share of these images to process, if several drivers divide the run."""
 
 
 def restricted(flow: Flow, source: str, allow: Sequence[str] = ()) -> Flow:
@@ -92,7 +95,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     """Check that an earlier run into `dest` has the same settings; return whether there is one.
 
     `options.fresh` first removes what an earlier run left beside the images. Raises RunError
-    settings_changed if the settings or the source differ.
+    settings_changed if the settings, the source or the number of parts differ.
     """
     uri = storage.join(dest, "run.json")
     if options.fresh:
@@ -101,6 +104,11 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     if not storage.exists(uri):
         return False
     earlier = json.loads(storage.read(uri))
+    if (parts := earlier.get("parts", WHOLE.of)) != options.part.of:
+        divided = (
+            f"in {parts} parts; use --part N/{parts}, or" if parts > 1 else "that is not divided; leave out --part, or use"
+        )
+        raise RunError("settings_changed", f"{dest} holds a run {divided} another DEST")
     settings = json.loads(json.dumps([operator.settings() for operator in flow.operators]))
     if earlier["settings"] != settings:
         changed = dict.fromkeys(new["operator"] for new in settings if new not in earlier["settings"]) or ["its operators"]
@@ -140,8 +148,11 @@ def models(flow: Flow) -> list[ModelRecord]:
     return [model for position, model in enumerate(used) if model not in used[:position]]
 
 
-def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> None:
-    """Write run.json with the run's settings, models, profile, versions and machine."""
+def record(flow: Flow, source: str, dest: str, profile: Profile, options: Options) -> bool:
+    """Write run.json with the run's settings, models, profile, versions and machine.
+
+    Return False if another part of the run was first.
+    """
     content = {
         "run": uuid.uuid4().hex,
         "source": storage.absolute(source),
@@ -152,8 +163,9 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **({} if options.part == WHOLE else {"parts": options.part.of}),
     }
-    storage.write(storage.join(dest, "run.json"), json.dumps(content, indent=2).encode())
+    return storage.create(storage.join(dest, "run.json"), json.dumps(content, indent=2).encode())
 
 
 def run_id(dest: str) -> str:

@@ -38,6 +38,7 @@ from operators.fetch import Fetch
 from operators.ledger import index, ledger
 from operators.ledger.decisions import carried_out
 from operators.ledger.id_lookup import Hashes, binary, hashes
+from operators.ledger.part import WHOLE, Part
 from operators.operator import Operator
 from operators.record import Record
 from operators.rows.failure import Failure
@@ -254,24 +255,24 @@ def join_waiting(rows: pa.Table, waiting: pa.Table | None) -> pa.Table:
     return rows if waiting is None else pa.concat_tables([rows, waiting], promote_options="default")
 
 
-def discard(dest: str) -> None:
-    """Remove all claims, also those of passes that have died. Raises Failure."""
-    storage.remove(storage.join(dest, "twins"))
+def discard(dest: str, part: Part = WHOLE) -> None:
+    """Remove all claims of a part, also those of passes that have died. Raises Failure."""
+    storage.remove(storage.join(part.folder(dest), "twins"))
 
 
-def prepare(flow: Flow, dest: str, pending: Mapping[int, int]) -> Sharing | None:
+def prepare(flow: Flow, dest: str, pending: Mapping[int, int], part: Part = WHOLE) -> Sharing | None:
     """Find the suspects among the pending images, and store them for the workers.
 
     None if the images of the flow cannot share results, or if there are no suspects. `pending`
-    counts the pending images by shard. Raises Failure.
+    counts the pending images by shard. Only images of one `part` share results. Raises Failure.
     """
     operators = flow.operators
     if not isinstance(operators[0], Fetch) or not isinstance(operators[-1], Write | Record):
         return None
-    sharing = Sharing(storage.join(dest, "twins", uuid.uuid4().hex), operators[1:-1])
+    sharing = Sharing(storage.join(part.folder(dest), "twins", uuid.uuid4().hex), operators[1:-1])
     if sharing.key("", "", {}) is None:
         return None
-    listed = _read_prints(dest)
+    listed = _read_prints(dest, part)
     if not listed.repeated.any():
         return None
     pending_ids = _pending(dest, listed, pending)
@@ -286,7 +287,7 @@ def prepare(flow: Flow, dest: str, pending: Mapping[int, int]) -> Sharing | None
 
 @dataclass(frozen=True)
 class _Listed:
-    """All images of the index."""
+    """All images of a part of the index."""
 
     ids: Hashes
     prints: Hashes
@@ -300,7 +301,7 @@ class _Listed:
         return np.asarray(counts[groups] > 1)
 
 
-def _read_prints(dest: str) -> _Listed:
+def _read_prints(dest: str, part: Part) -> _Listed:
     def read(shard: int) -> tuple[Hashes, Hashes, int]:
         rows = index.read_shard(dest, shard, ["image_id", "uri", "size", "etag"])
         columns = (rows[name].to_pylist() for name in ("uri", "size", "etag"))
@@ -308,7 +309,7 @@ def _read_prints(dest: str) -> _Listed:
         return binary(rows["image_id"].to_pylist()), prints, shard
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        parts = list(pool.map(read, index.shards(dest)))
+        parts = list(pool.map(read, index.shards(dest, part)))
     shards = [np.full(len(ids), shard, np.int32) for ids, _, shard in parts]
     ids, prints = (np.concatenate([part[number] for part in parts]) for number in (0, 1))
     return _Listed(ids, prints, np.concatenate(shards))

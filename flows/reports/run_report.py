@@ -12,6 +12,7 @@ from urllib.parse import quote
 from flows.reports.delivered import delivered_uri
 from flows.reports.digest import NEEDS_A_LOOK, Digest, LedgerRow, margin_used, milliseconds_by_operator
 from flows.reports.page import render_page, thumbnail
+from flows.reports.parts import part_states
 from flows.reports.promise import promises_of_run
 from flows.reports.proven import proven_by_people
 from operators.ledger import ledger
@@ -67,6 +68,7 @@ def write_report(dest: str) -> str:
         verdicts=digest.verdicts.most_common(),
         texts=[(end, digest.texts[end]) for end in ("found", *TEXT_ENDS) if digest.texts[end]],
         failures=digest.failures.most_common(),
+        parts=[state.line() for state in part_states(dest)] if run.get("parts") else [],
         left_out=_left_out(run),
         rollbacks=digest.rollbacks.most_common(),
         fill_errors=[

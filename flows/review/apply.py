@@ -14,6 +14,7 @@ from flows.review.rework import Rework
 from operators.ledger import ledger
 from operators.ledger.decisions import Plan, applied_uri, carried_out, read_decisions, standings
 from operators.ledger.lease import Lease
+from operators.ledger.part import hold
 from operators.pictures.provenance import Signing
 from operators.rows.counted import counted
 from operators.rows.failure import Failure, RunError, failure_of
@@ -92,7 +93,7 @@ def apply_decisions(
     try:
         if not storage.exists(storage.join(dest, "run.json")):
             raise RunError("run_missing", f"{dest} holds no run")
-        with Lease(dest).hold() as lease:
+        with hold(dest) as lease:
             applied = _apply(dest, Rework(dest, signing), lease, progress)
     except Failure as failure:
         raise RunError(failure.code, failure.message, exit_code=3) from failure

@@ -20,8 +20,10 @@ from operators.storage.names import printable
 class Summary:
     """The counts and the pace of a run, updated while it works."""
 
+    part: str = ""
+    """Which part of the run these figures are about, such as `3/16`; empty for an undivided run."""
     total: int = 0
-    """Images of the source; 0 until it is listed."""
+    """Images of the source, or of the part; 0 until it is listed."""
     before: int = 0
     """Images that earlier runs have finished."""
     listed: int = 0
@@ -81,7 +83,7 @@ class Summary:
         Its verdicts, texts and failures are those of all runs into the destination. A rung whose
         every fill in this run ended with an error is named, with its first error.
         """
-        parts = [f"{self.total} {plural(self.total, 'image')}"]
+        parts = [f"{f'part {self.part}: ' if self.part else ''}{self.total} {plural(self.total, 'image')}"]
         if self.before:
             parts.append(f"{self.before} done before")
         parts.append(count_text(_add_counts(self.counts_before.verdicts, self.verdicts)))
@@ -99,6 +101,7 @@ class Summary:
     def figures(self) -> dict[str, Any]:
         """The figures of the last line, as JSON has them."""
         return {
+            **({"part": self.part} if self.part else {}),
             "images": self.total,
             "done_before": self.before,
             "verdicts": dict(_add_counts(self.counts_before.verdicts, self.verdicts)),

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from operators.ledger import ledger
 from operators.ledger.id_lookup import Hashes, IdSet, IndexedIds, binary, hashes
+from operators.ledger.part import WHOLE, Part
 from operators.rows.schema import INDEX_SCHEMA
 from operators.storage import files as storage
 from operators.storage.intake import Intake
@@ -47,10 +48,10 @@ def read_shard(dest: str, shard: int, columns: list[str] | None = None) -> pa.Ta
     return pq.read_table(io.BytesIO(storage.read(shard_uri(dest, shard))), columns=columns)
 
 
-def shards(dest: str) -> list[int]:
-    """The numbers of the shards in the index of a destination. Raises Failure."""
+def shards(dest: str, part: Part = WHOLE) -> list[int]:
+    """The numbers of a part's shards in the index of a destination. Raises Failure."""
     names = (re.search(r"shard=(\d+)\.parquet$", name) for name in storage.list_paths(storage.join(dest, "index")))
-    return sorted(int(match[1]) for match in names if match)
+    return sorted(shard for shard in (int(match[1]) for match in names if match) if part.has_shard(shard))
 
 
 def index_rows(images: Sequence[SourceImage], shard: int) -> pa.Table:
@@ -66,8 +67,8 @@ def index_rows(images: Sequence[SourceImage], shard: int) -> pa.Table:
     return pa.table(columns, schema=INDEX_SCHEMA)
 
 
-def _read_indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
-    """The ids in the index, and the number of rows by shard.
+def _read_indexed_ids(dest: str, part: Part) -> tuple[IndexedIds, dict[int, int]]:
+    """The ids of a part in the index, and the number of rows by shard.
 
     Only two columns of each shard are read, several shards at a time.
     """
@@ -77,7 +78,7 @@ def _read_indexed_ids(dest: str) -> tuple[IndexedIds, dict[int, int]]:
         return shard, hashes(rows["uri"].to_pylist()), binary(rows["image_id"].to_pylist())
 
     with ThreadPoolExecutor(THREADS) as pool:
-        parts = list(pool.map(read_columns, shards(dest)))
+        parts = list(pool.map(read_columns, shards(dest, part)))
     return IndexedIds.of(parts), {shard: len(ids) for shard, _, ids in parts}
 
 
@@ -88,8 +89,11 @@ def build(
     report_listed: Callable[[int], None] = lambda listed: None,
     intake: Intake = Intake(),
     left_out: LeftOut | None = None,
+    part: Part = WHOLE,
 ) -> dict[int, int]:
     """Add the images of SOURCE that the index lacks; return the rows by shard, old and new.
+
+    Of a run in parts, only the images and the shards of one `part` are looked at.
 
     Shards double from 64 to 4,096 rows, so that a small run is spread over workers and a large
     one has few files. A shard is written while the listing continues; memory use is a few shards
@@ -98,12 +102,13 @@ def build(
     `intake` says which images are taken. Raises RunError as `list_source` does, and Failure as the
     storage of the destination does.
     """
-    indexed, sizes = _read_indexed_ids(dest)
+    indexed, sizes = _read_indexed_ids(dest, part)
     seen, superseded = IdSet(), defaultdict[int, list[str]](list)
 
     def list_new() -> Iterator[SourceImage]:
         listed = 0
-        for images in _batch(islice(intake.of(list_source(source, dest, left_out)), limit), LOOKUP_BATCH):
+        all_images = islice(intake.of(list_source(source, dest, left_out)), limit)
+        for images in _batch((image for image in all_images if part.takes(image.uri)), LOOKUP_BATCH):
             uris = hashes(image.uri for image in images)
             for image, first, versions in zip(images, seen.new(uris), indexed.versions(uris), strict=True):
                 if not first:
@@ -121,7 +126,8 @@ def build(
     with ThreadPoolExecutor(2) as pool:
         own: pa.Schema | None = None
         writes: list[Future[None]] = []
-        for shard, images in zip(itertools.count(max(sizes, default=-1) + 1), _split_into_shards(list_new()), strict=False):
+        numbers = itertools.count(max(sizes, default=part.number - 1 - part.of) + part.of, part.of)
+        for shard, images in zip(numbers, _split_into_shards(list_new()), strict=False):
             own = own if own is not None else own_schema(source, manifest_files(source))
             writes.append(pool.submit(_write_shard, dest, shard, images, own))
             sizes[shard] = len(images)

@@ -81,6 +81,17 @@ class Lease:
     def _acquire(self) -> None:
         if storage.create(self._uri, self._encode()):
             return
+        self.wait_until_free()
+        storage.write(self._uri, self._encode())
+        time.sleep(0.2)
+        if not self._is_owner():
+            raise RunError("destination_in_use", "another run took this destination at the same moment", exit_code=3)
+
+    def wait_until_free(self) -> None:
+        """Wait until nobody holds the lease, which a holder that has died loses by time.
+
+        Raises RunError destination_in_use as soon as a holder renews it.
+        """
         holder = self._read()
         start = time.monotonic()
         while holder is not None and not self._is_abandoned(holder):
@@ -94,10 +105,6 @@ class Lease:
             holder = current
             if time.monotonic() - start > self.EXPIRY_SECONDS:
                 break
-        storage.write(self._uri, self._encode())
-        time.sleep(0.2)
-        if not self._is_owner():
-            raise RunError("destination_in_use", "another run took this destination at the same moment", exit_code=3)
 
     def _is_owner(self) -> bool:
         current = self._read()

@@ -305,8 +305,7 @@ def create(uri: str, data: bytes) -> bool:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
             if isinstance(files, LocalFileSystem):
-                with open(path, "xb") as file:
-                    file.write(data)
+                _create_local(Path(path), data)
             else:
                 files.pipe_file(path, data, mode="create")
         except FileExistsError:
@@ -318,6 +317,25 @@ def create(uri: str, data: bytes) -> bool:
         return True
 
     return with_retries(uri, call) or read(uri) == data
+
+
+def _create_local(path: Path, data: bytes) -> None:
+    """Create a file that appears under its name with all its bytes. Raises FileExistsError.
+
+    A file system without hard links shows it before it is complete.
+    """
+    partial = path.parent / f".{uuid.uuid4().hex}.partial"
+    try:
+        partial.write_bytes(data)
+        try:
+            path.hardlink_to(partial)
+        except FileExistsError:
+            raise
+        except OSError:
+            with path.open("xb") as file:
+                file.write(data)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def list_paths(uri: str) -> list[str]:

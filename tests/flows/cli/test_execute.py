@@ -35,6 +35,14 @@ FAST = Fills((Rung("telea"),))
 REFUSED = {
     "more workers than cores can serve": (["in", "out", "--workers", "99"], "option_invalid", "--workers 99"),
     "a prompt that nothing reads": (["in", "out", "--prompt", "wall"], "option_invalid", "hybrid, patchmatch"),
+    "part 0": (["in", "out", "--part", "0/4"], "option_invalid", "--part 0/4: give a number and how many parts"),
+    "a part beyond the last": (["in", "out", "--part", "5/4"], "option_invalid", "--part 5/4"),
+    "no part at all": (["in", "out", "--part", "x"], "option_invalid", "--part x"),
+    "a part that starts all over": (
+        ["in", "out", "--part", "1/4", "--fresh"],
+        "option_invalid",
+        "--fresh starts all parts over",
+    ),
     "a storage without its package": (["in", "az://bucket/out"], "package_missing", "cleanplate[azure]"),
     "a source without its package": (["gs://bucket/in", "out"], "package_missing", "cleanplate[google]"),
     "an unknown storage": (["in", "zz://bucket/out"], "option_invalid", "zz"),

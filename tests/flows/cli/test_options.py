@@ -113,7 +113,7 @@ CALLS = ("--max-calls", "--max-cost", "--call-cost", "--calls-per-minute", "--ca
 FILL = ("--preset", "--model", "--prompt", "--budget-ms", "--seed", *CALLS)
 RUNS = (
     *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
-    *("--dry-run", "--quiet", "--json", "--allow"),
+    *("--dry-run", "--quiet", "--json", "--allow", "--part"),
 )
 FILE = ("--previews", "--c2pa-key", "--c2pa-cert", "--to-format")
 SIZE = tuple(f"--max-{name}" for name in "pixels bytes scans metadata-bytes frames directories decode-seconds".split())

@@ -27,6 +27,7 @@ from operators.generators.call_account import CallLimits
 from operators.given_masks import GivenMasks
 from operators.given_regions import GivenRegions
 from operators.inpaint import Inpaint
+from operators.ledger.part import Part
 from operators.operator import Operator
 from operators.pictures.codec import Limits
 from operators.pictures.provenance import Signing
@@ -164,6 +165,7 @@ RUN: dict[str, tuple[tuple[str, ...], Callable[[Options, Profile], bool]]] = {
     "--fresh": (("--fresh",), lambda options, profile: options.fresh),
     "--include": (("--include", "*.jpg"), lambda options, profile: options.intake == Intake(include=("*.jpg",))),
     "--exclude": (("--exclude", "a/**"), lambda options, profile: options.intake == Intake(exclude=("a/**",))),
+    "--part": (("--part", "3/16"), lambda options, profile: options.part == Part(3, 16)),
     "--output-column": (("--output-column", "name"), lambda options, profile: options.intake == Intake(output_column="name")),
 }
 """Options of every run, and what the engine then gets."""

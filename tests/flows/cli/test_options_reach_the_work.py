@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, list[str]] = {
     ],
     "marks": ["in", "--out=marks", "--limit=3", "--profile=staged"],
     "review": ["run", "--host=0.0.0.0", "--port=1", "--sample", "--target=0.02", "--size=30"],
+    "report": ["run"],
     "apply": ["run", "--c2pa-key=key.pem", "--c2pa-cert=chain.pem"],
     "evaluate": [
         *("--out=figures", "--suite=suite", "--set=tune,report", "--bucket=photo", "--preset=fast", "--model=telea"),
@@ -176,6 +177,10 @@ def test_marks_measures_the_first_images_by_the_profile(stopped_at: Callable[...
 
 def test_review_listens_where_it_is_told_and_draws_the_sample(tmp_path: Path, stopped_at: Callable[..., Any]) -> None:
     assert stopped_at("review", "flows.cli.review._review") == (str(tmp_path / "run"), "0.0.0.0", 1, (0.02, 30))
+
+
+def test_report_merges_the_run(stopped_at: Callable[..., Any]) -> None:
+    assert stopped_at("report", "flows.engine.merge.merge") == ("run",)
 
 
 def test_apply_signs_with_the_key(stopped_at: Callable[..., Any]) -> None:

@@ -62,6 +62,23 @@ def test_a_ray_job_runs_the_command_line_as_it_was_given() -> None:
     assert again["metadata"]["name"] == job["metadata"]["name"]
 
 
+def test_each_part_of_a_run_is_a_ray_job_of_its_own() -> None:
+    command = ["erase", "s3://b/in", "s3://b/out", "--part"]
+    jobs = [
+        yaml.safe_load(RUN.invoke(app, ["submit", "--kubernetes", *command, f"{number}/16"]).output) for number in range(1, 17)
+    ]
+    assert [job["spec"]["entrypoint"] for job in jobs] == [
+        f"cleanplate erase s3://b/in s3://b/out --part {number}/16" for number in range(1, 17)
+    ]
+    assert [job["metadata"]["name"].split("-", 2)[2] for job in jobs] == [f"{number}-of-16" for number in range(1, 17)]
+
+
+def test_a_part_that_is_none_is_known_before_it_is_sent() -> None:
+    answer = RUN.invoke(app, ["submit", "--kubernetes", "erase", "s3://b/in", "s3://b/out", "--part", "17/16"])
+    assert answer.exit_code == 2
+    assert "--part 17/16: give a number and how many parts there are" in answer.output
+
+
 @pytest.mark.parametrize(
     ("option", "file", "content"),
     [("--rules", "rules.yaml", "otherwise: keep\n"), ("--profile", "mine.yaml", "name: mine\nplacement: fused\nstages: {}\n")],
