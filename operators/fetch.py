@@ -17,7 +17,6 @@ from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
 from operators.storage import source_image
 from operators.storage.allowed import is_allowed, suggestion
-from operators.storage.parquet_images import is_cell
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Fetch(Operator):
         with timed("io"):
             data = source_image.read(row["uri"], row["etag"])
         path = row["path"]
-        if is_cell(row["uri"]) and not PurePosixPath(path).suffix:
+        if source_image.is_inside(row["uri"]) and not PurePosixPath(path).suffix:
             path += _extension(data)
         return {"bytes": data, "source_sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "path": path}
 

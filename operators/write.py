@@ -18,7 +18,6 @@ from operators.rows.table import Additions, Row, derive, map_rows, row_views, wi
 from operators.rows.timing import timed
 from operators.storage import files as store
 from operators.storage import source_image
-from operators.storage.parquet_images import is_cell
 from operators.storage.s3_copy import copy_on_server
 
 OUTCOME = ("verdict", "reasons", "notes", "texts", "regions.state", "regions.reason")
@@ -76,7 +75,7 @@ class Write(Operator):
             if original is None:
                 source_image.copy(row["uri"], uri)
                 return {"output_uri": uri}
-            if not copy_on_server(row["uri"], row["etag"], original, uri):
+            if source_image.is_inside(row["uri"]) or not copy_on_server(row["uri"], row["etag"], original, uri):
                 store.write(uri, original)
         return {"output_uri": uri, "output_sha256": hashlib.sha256(original).hexdigest()}
 
@@ -99,7 +98,7 @@ def check_ending(uri: str, ending: str) -> None:
     `ending` is added to the name of the source; empty for a file that was not converted. A file may
     be there that cannot be looked at; then the run does not list it either.
     """
-    if not ending or is_cell(uri):
+    if not ending or source_image.is_inside(uri):
         return
     try:
         taken = store.exists(uri + ending)

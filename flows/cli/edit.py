@@ -89,7 +89,7 @@ def erase(
             flow = erase_text(fills, size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
-        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed, file.collection)
 
 
 @with_options
@@ -142,7 +142,7 @@ def inpaint(
             flow = inpaint_masks(masks, fills, size.limits, mask_name)
         else:
             flow = cover_masks(masks, _refuse_models(cover, fill), fill.seed, size.limits, mask_name)
-        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed)
+        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed, file.collection)
 
 
 @with_options
@@ -178,7 +178,7 @@ def enlarge(
         find_upscaler(model, factor)
         print_size = None if paper is None else parse_paper(paper, dpi)
         flow = enlarge_pictures(factor, print_size, Routing(model, threshold), size.limits, file.signing, file.to_format)
-        execute(flow, source, dest, options)
+        execute(flow, source, dest, options, collection=file.collection)
 
 
 @with_options

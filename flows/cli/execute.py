@@ -17,6 +17,7 @@ from flows.cli.display import duration, show_progress
 from flows.cli.errors import errors
 from flows.cli.options import RunOptions
 from flows.engine.forecast import Forecast
+from flows.engine.packing import check_collection
 from flows.engine.places import check_allowed, check_places
 from flows.engine.run import run
 from flows.engine.settings import Options, check_settings, restricted
@@ -39,10 +40,12 @@ JSON_SECONDS = 1.0
 """Seconds between two lines of progress."""
 
 
-def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
+def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0, collection: str | None = None) -> None:
     """Run a flow, and print its summary. Raises RunError, FlowError and ProfileError."""
     profile = load_profile(options)
-    settings = Options(seed, options.limit, options.fresh, options.intake, tuple(options.allow or ()), options.share)
+    settings = Options(
+        seed, options.limit, options.fresh, options.intake, tuple(options.allow or ()), options.share, collection
+    )
     if options.dry_run:
         print_dry_run(flow, source, dest, profile, settings, options.json)
         return
@@ -191,6 +194,8 @@ def print_dry_run(flow: Flow, source: str, dest: str, profile: Profile, options:
     try:
         storage.check_reachable(dest)
         require_images(source, dest)
+        if options.to is not None:
+            check_collection(options.to, source, flow if flow.ends else flow.then(Write(dest)))
         check_allowed(flow, source)
         earlier = storage.exists(storage.join(dest, "run.json"))
         if earlier and not options.fresh:

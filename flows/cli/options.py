@@ -28,14 +28,18 @@ from operators.pictures.provenance import Signing
 from operators.rows.failure import RunError
 from operators.storage.intake import Intake
 from operators.storage.names import given
+from operators.storage.repack import KINDS
 
+FILES = "files"
+"""The value of --to that writes no collection."""
 Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
         callback=given,
         help="Folder, picture, glob, or URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a "
-        "`uri` column. Or Parquet files that contain the images (FILE.parquet#column=NAME if several columns hold images).",
+        "`uri` column. Or files that contain the images: Parquet (FILE.parquet#column=NAME if several columns hold images), "
+        "tar and zip archives, WebDataset shards.",
     ),
 ]
 Dest = Annotated[
@@ -289,6 +293,23 @@ class FormatOptions(SigningOptions):
             "a.heic.png. What was not edited is delivered as it is.",
         ),
     ] = None
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="What to deliver beside the files: files for nothing else; parquet or webdataset to write the shards of "
+            "SOURCE again to DEST/collection, with the edited images in their places and columns that say where each is from.",
+        ),
+    ] = FILES
+
+    @property
+    def collection(self) -> str | None:
+        """The kind of collection to write; None for files alone. Raises RunError option_invalid."""
+        if self.to not in (FILES, *KINDS):
+            raise RunError("option_invalid", f"--to {self.to}: choose from {', '.join((FILES, *KINDS))}")
+        if self.to != FILES and self.to_format is not None:
+            raise RunError("option_invalid", "--to-format changes the endings of names, which --to keeps: use one")
+        return None if self.to == FILES else self.to
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from operators.selection.patterns import PATTERNS
 from operators.selection.rule_file import Options, read_rules
 from operators.selection.rules import KINDS
 from operators.selection.scripts import SCRIPTS
-from operators.storage.listing import manifest_files
-from operators.storage.manifest import own_schema
+from operators.storage.listing import own_columns
 from operators.storage.region_files import COLUMN
 
 Many = list[str] | None
@@ -106,7 +105,7 @@ class SelectOptions:
 
 def _check_columns(source: str, needed: list[str]) -> None:
     """Raise RunError column_missing unless SOURCE is a manifest with these columns."""
-    known = own_schema(source, manifest_files(source)).names if needed else []
+    known = own_columns(source).names if needed else []
     missing = [name for name in needed if name not in known]
     if missing:
         raise RunError("column_missing", f"{source} has no column {', '.join(missing)}")

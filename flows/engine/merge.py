@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from flows.engine.packing import pack
 from flows.reports.findings import export_findings
 from flows.reports.parts import PartState, part_states
 from flows.reports.run_report import write_report
@@ -35,7 +36,8 @@ class Merged:
 def merge(dest: str) -> Merged:
     """Write the report of a run from its ledger, and say which of its parts are complete.
 
-    If all are, run.json gets what a run records at its end, and a run of `find` its findings.
+    If all are, run.json gets what a run records at its end, a run of `find` its findings, and one
+    with `--to` its collection.
     Raises RunError run_missing, and destination_in_use if a run goes on in a complete destination.
     """
     dest = storage.absolute(dest)
@@ -53,7 +55,7 @@ def merge(dest: str) -> Merged:
 
 
 def _complete(dest: str, states: list[PartState]) -> None:
-    """Record in run.json what the parts left out and spent, and export what `find` found."""
+    """Record what the parts left out and spent, and write the collection or the findings."""
     uri = storage.join(dest, "run.json")
     content = json.loads(storage.read(uri))
     records = [state.finished for state in states if state.finished is not None]
@@ -62,6 +64,8 @@ def _complete(dest: str, states: list[PartState]) -> None:
         last = max(records, key=lambda record: str(record["finished"]))
         content |= {"left_out": last["left_out"]} | ({"calls": last["calls"]} if last["calls"] else {})
         storage.write(uri, json.dumps(content, indent=2).encode())
+    if content.get("to"):
+        pack(dest, content["to"], content["source"])
     if content["settings"][-1]["operator"] == Record(dest).name:
         export_findings(dest)
 

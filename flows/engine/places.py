@@ -12,6 +12,7 @@ from operators.rows.failure import RunError
 from operators.rows.signatures import HEAD_BYTES, picture_kind
 from operators.storage import files as storage
 from operators.storage.allowed import is_allowed, suggestion
+from operators.storage.archives import is_archive
 from operators.storage.listing import PICTURE_EXTENSIONS, folder_of, list_source
 from operators.storage.manifest import is_manifest
 from operators.storage.names import printable, to_path
@@ -54,6 +55,7 @@ def _check_file(source: str) -> None:
     if (
         not storage.is_local(source)
         or is_manifest(source)
+        or is_archive(source)
         or not os.path.isfile(path)
         or path.lower().endswith(PICTURE_EXTENSIONS)
     ):
@@ -64,7 +66,7 @@ def _check_file(source: str) -> None:
         raise RunError(
             "source_invalid",
             f"{source} is neither a picture nor a list of pictures; SOURCE is a folder, a pattern, a picture, a URL, or a "
-            "manifest that ends in .parquet, .csv, .jsonl or .ndjson",
+            "manifest that ends in .parquet, .csv, .jsonl or .ndjson, or an archive that ends in .tar or .zip",
         )
 
 

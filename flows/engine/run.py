@@ -22,6 +22,7 @@ from flows.engine.fill_column import FILLS, select_columns
 from flows.engine.forecast import LONG_RUN, Forecast, forecast
 from flows.engine.interruption import run_error_from
 from flows.engine.lost_nodes import NodeWatch
+from flows.engine.packing import check_collection, pack
 from flows.engine.places import check_allowed, check_places
 from flows.engine.polling import batches_or_none
 from flows.engine.session import check_address, connect
@@ -127,6 +128,8 @@ def run(
     try:
         storage.check_reachable(dest)
         require_images(source, dest)
+        if options.to is not None:
+            check_collection(options.to, source, ended)
         check_allowed(flow, source)
         for operator in flow.operators:
             operator.check_images(partial(_list_first_paths, source, dest, options))
@@ -200,6 +203,8 @@ def _run(run: _Run) -> Summary:
     if summary.transient:
         codes = ", ".join(sorted(code for code in summary.failures if CODES[code].transient))
         raise RunError("incomplete", f"{summary.line()} | run again to retry: {codes}", exit_code=3)
+    if part == WHOLE and run.options.to is not None:
+        pack(dest, run.options.to, run.source)
     if part != WHOLE:
         finish(dest, part, summary.total, summary.left_out, {each.alias: each.record() for each in summary.calls})
     if summary.fills.broken_rungs():

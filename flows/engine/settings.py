@@ -49,6 +49,8 @@ class Options:
     """The places from which the rows of a manifest may be read; empty for the usual ones."""
     part: Part = WHOLE
     """Which share of these images to process, if several drivers divide the run."""
+    to: str | None = None
+    """The kind of collection to write at the end, of `operators.storage.repack`; None for files."""
 
 
 def restricted(flow: Flow, source: str, allow: Sequence[str] = ()) -> Flow:
@@ -95,7 +97,7 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
     """Check that an earlier run into `dest` has the same settings; return whether there is one.
 
     `options.fresh` first removes what an earlier run left beside the images. Raises RunError
-    settings_changed if the settings, the source or the number of parts differ.
+    settings_changed if the settings, the source, the number of parts or the collection differ.
     """
     uri = storage.join(dest, "run.json")
     if options.fresh:
@@ -109,6 +111,8 @@ def check_settings(flow: Flow, source: str, dest: str, options: Options) -> bool
             f"in {parts} parts; use --part N/{parts}, or" if parts > 1 else "that is not divided; leave out --part, or use"
         )
         raise RunError("settings_changed", f"{dest} holds a run {divided} another DEST")
+    if (to := earlier.get("to")) != options.to:
+        raise RunError("settings_changed", f"{dest} holds a run {f'--to {to}' if to else 'without --to'}; use another DEST")
     settings = json.loads(json.dumps([operator.settings() for operator in flow.operators]))
     if earlier["settings"] != settings:
         changed = dict.fromkeys(new["operator"] for new in settings if new not in earlier["settings"]) or ["its operators"]
@@ -164,6 +168,7 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **({} if options.part == WHOLE else {"parts": options.part.of}),
+        **({} if options.to is None else {"to": options.to}),
     }
     return storage.create(storage.join(dest, "run.json"), json.dumps(content, indent=2).encode())
 

@@ -45,6 +45,7 @@ from operators.rows.failure import Failure
 from operators.rows.records import FailureRecord, TimingRecord
 from operators.rows.schema import INDEX_COLUMNS, SCHEMA
 from operators.storage import files as storage
+from operators.storage import source_image
 from operators.write import Write
 
 WAITING = "cleanplate.waiting"
@@ -320,7 +321,8 @@ def _print(uri: str, size: int | None, etag: str | None) -> str:
 
     The ETag of an S3 object that was put in one part is the MD5 of its bytes.
     """
-    checksum = etag if etag and storage.scheme(uri) in storage.OPTIONS and MD5.fullmatch(etag) else ""
+    whole = etag and storage.scheme(uri) in storage.OPTIONS and not source_image.is_inside(uri)
+    checksum = etag if whole and MD5.fullmatch(etag or "") else ""
     return f"{size} {checksum}"
 
 

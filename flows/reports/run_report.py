@@ -23,7 +23,6 @@ from operators.storage import files as storage
 from operators.storage import source_image
 from operators.storage.left_out import REASONS
 from operators.storage.names import printable
-from operators.storage.parquet_images import is_cell
 
 THUMBNAIL = 480
 """Pixels of a thumbnail's longer side at most."""
@@ -149,7 +148,7 @@ class ListedImage:
     erased: int
     milliseconds: float
     source: str
-    """A link to the source; empty for a picture inside a Parquet file."""
+    """A link to the source; empty for a picture inside a Parquet file or an archive."""
     link: str
     """A link to the delivered file, empty without one."""
     reasons: list[str]
@@ -163,7 +162,7 @@ def _list_image(image: LedgerRow, dest: str) -> ListedImage:
         texts=texts.get("found", 0),
         erased=texts.get("erased", 0),
         milliseconds=sum(milliseconds_by_operator(image).values()),
-        source="" if is_cell(image["uri"]) else _link(image["uri"], dest),
+        source="" if source_image.is_inside(image["uri"]) else _link(image["uri"], dest),
         link=_link(delivered_uri(image, dest), dest),
         reasons=[f"{failure['code']}: {failure['message']}"] if failure else image["reasons"] or [],
     )

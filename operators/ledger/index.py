@@ -27,8 +27,7 @@ from operators.rows.schema import INDEX_SCHEMA
 from operators.storage import files as storage
 from operators.storage.intake import Intake
 from operators.storage.left_out import LeftOut
-from operators.storage.listing import list_source, manifest_files, output_path
-from operators.storage.manifest import own_schema
+from operators.storage.listing import list_source, output_path, own_columns
 from operators.storage.source_image import SourceImage
 
 FIRST_SHARD_ROWS = 64
@@ -128,7 +127,7 @@ def build(
         writes: list[Future[None]] = []
         numbers = itertools.count(max(sizes, default=part.number - 1 - part.of) + part.of, part.of)
         for shard, images in zip(numbers, _split_into_shards(list_new()), strict=False):
-            own = own if own is not None else own_schema(source, manifest_files(source))
+            own = own if own is not None else own_columns(source)
             writes.append(pool.submit(_write_shard, dest, shard, images, own))
             sizes[shard] = len(images)
             if len(writes) > 2:

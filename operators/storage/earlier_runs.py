@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 RECORD, INDEX, SHARD = "run.json", "index", "shard="
 """The run's own file, the folder of its index, and how the names of the files in that begin."""
-RECORD_FOLDERS = ("ledger", "index", "twins", "findings", "review", "calls", "parts")
+RECORD_FOLDERS = ("ledger", "index", "twins", "findings", "review", "calls", "parts", "collection", "packed")
 """What a run keeps in folders beside what it delivers; some hold pictures."""
 DELIVERED_FOLDERS = ("images", "masks")
 RECORD_FILES = ("coco.json", RECORD, "report.html")

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-NOT_PICTURE, HIDDEN, EARLIER_RUN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABLE, SPECIAL = (
+NOT_PICTURE, HIDDEN, EARLIER_RUN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABLE, SPECIAL, DAMAGED, UNSAFE, TOO_MANY = (
     "not_pictures",
     "hidden",
     "earlier_runs",
@@ -16,6 +16,9 @@ NOT_PICTURE, HIDDEN, EARLIER_RUN, OUTSIDE, LOOP, LINKED_AGAIN, BROKEN, UNREADABL
     "broken_links",
     "unreadable",
     "special_files",
+    "damaged_archives",
+    "unsafe_members",
+    "too_many_members",
 )
 REASONS: dict[str, str] = {
     NOT_PICTURE: "not pictures",
@@ -27,6 +30,9 @@ REASONS: dict[str, str] = {
     BROKEN: "links that lead nowhere",
     UNREADABLE: "unreadable files or folders",
     SPECIAL: "pipes, sockets or devices",
+    DAMAGED: "archives that are damaged from some place on",
+    UNSAFE: "members of archives whose names leave the folder or occur twice",
+    TOO_MANY: "archives with too many members, of which the rest",
 }
 """Every reason, in the order in which counts are shown, with its words."""
 

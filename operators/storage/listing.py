@@ -1,4 +1,5 @@
-"""Listing a SOURCE one image at a time: a folder, an object-store prefix, a glob or a manifest.
+"""Listing a SOURCE one image at a time: a folder, an object-store prefix, a glob, a manifest,
+Parquet files or archives.
 
 The order depends only on the listed images, so the first N images are the same every time. A file
 of a folder or prefix is an image if its name says so or, under any other name, if its content is a
@@ -14,13 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import pyarrow as pa
+
 from operators.rows.failure import Failure, RunError
 from operators.rows.signatures import HEAD_BYTES, picture_kind
 from operators.storage import files as storage
+from operators.storage.archives import OWN, archive_images, is_archive
 from operators.storage.earlier_runs import INDEX, RECORD_FOLDERS, SHARD, may_be_run
 from operators.storage.left_out import EARLIER_RUN, HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut
 from operators.storage.local_listing import hidden_name, local_files
-from operators.storage.manifest import is_manifest, manifest_rows
+from operators.storage.manifest import is_manifest, manifest_rows, own_schema
 from operators.storage.names import printable, to_path, to_text
 from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
@@ -46,7 +50,7 @@ SPELLINGS = {"": "%empty", ".": "%dot", "..": "%dotdot"}
 
 
 def list_source(source: str, excluded: str = "", left_out: LeftOut | None = None) -> Iterator[SourceImage]:
-    """Every image of a folder, prefix, glob or manifest, one at a time.
+    """Every image of a folder, prefix, glob, manifest or archive, one at a time.
 
     Images under `excluded` are left out, except those of a manifest; everything else that is left
     out, such as the outputs of earlier runs, is counted in `left_out`. Raises RunError
@@ -57,6 +61,9 @@ def list_source(source: str, excluded: str = "", left_out: LeftOut | None = None
         yield from manifest_rows(source, manifest_files(source))
         return
     left_out = LeftOut() if left_out is None else left_out
+    if is_archive(source):
+        yield from archive_images(manifest_files(source), PICTURE_EXTENSIONS, left_out)
+        return
     if _is_glob(source):
         yield from _list_glob(source, excluded, left_out)
     else:
@@ -135,8 +142,16 @@ def _ending(path: str) -> str:
     return printable(ending) if 1 < len(ending) <= 12 else "without an ending"
 
 
+def own_columns(source: str) -> pa.Schema:
+    """The columns that the images of a SOURCE bring along: those of a manifest, or of archives.
+
+    Raises RunError.
+    """
+    return OWN if is_archive(source) else own_schema(source, manifest_files(source))
+
+
 def manifest_files(source: str) -> Iterator[SourceImage]:
-    """The files of a manifest: one, or all that a glob matches. Raises RunError."""
+    """The files of a manifest or the archives: one, or all that a glob matches. Raises RunError."""
     source = re.sub(r"#column=.+$", "", source)
     list_all = _list_glob if _is_glob(source) else _list_objects
     yield from list_all(source, "", LeftOut(), with_runs=True)

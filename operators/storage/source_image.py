@@ -1,4 +1,4 @@
-"""A source image, which is either a separate object or a cell of a Parquet file."""
+"""A source image: a separate object, a cell of a Parquet file, or a member of an archive."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from operators.storage import archive_members, parquet_images
 from operators.storage import files as storage
-from operators.storage import parquet_images
+
+
+def is_inside(uri: str) -> bool:
+    """Whether a URI addresses an image inside a Parquet file or an archive."""
+    return parquet_images.is_cell(uri) or archive_members.is_member(uri)
+
+
+def file_of(uri: str) -> str:
+    """The file that holds an image: the Parquet file, the archive, or the image's own."""
+    address = parquet_images.ADDRESS.fullmatch(uri) or archive_members.ADDRESS.fullmatch(uri)
+    return address["file"] if address else uri
 
 
 def read(uri: str, etag: str | None = None) -> bytes:
     """The image's bytes.
 
     `etag` is the version in the index; cached cells of another version are not used. Raises
-    Failure as `storage.read` does, and corrupt if a Parquet file cannot be read.
+    Failure as `storage.read` does, and as the reader of a Parquet file or an archive does.
     """
+    if archive_members.is_member(uri):
+        return archive_members.read(uri)
     return parquet_images.read(uri, etag) if parquet_images.is_cell(uri) else storage.read(uri)
 
 
 def size(uri: str, etag: str | None = None) -> int:
-    """The image's size in bytes; a separate object is not read. Raises Failure as `read` does."""
+    """The image's size in bytes; only a cell is read for it. Raises Failure as `read` does."""
+    if archive_members.is_member(uri):
+        return archive_members.size(uri)
     return len(parquet_images.read(uri, etag)) if parquet_images.is_cell(uri) else storage.size(uri)
 
 
 def copy(uri: str, target: str) -> None:
     """Copy the image unchanged. Raises Failure as `read` and `storage.write` do."""
-    if parquet_images.is_cell(uri):
-        storage.write(target, parquet_images.read(uri))
+    if is_inside(uri):
+        storage.write(target, read(uri))
     else:
         storage.copy(uri, target)
 
@@ -45,7 +60,7 @@ class SourceImage:
     etag: str
     """The version of the object."""
     own: Mapping[str, Any] = field(default_factory=dict)
-    """The user's columns of a manifest."""
+    """The user's columns of a manifest, or those of an archive."""
 
     @property
     def image_id(self) -> str:

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
 
-IMAGES, PARTS, KILLED = 60, 4, Part(2, 4)
-COMMITTED = 3
-"""How many ledger parts the killed driver has committed."""
+IMAGES, PARTS, KILLED = 24, 4, Part(2, 4)
+"""Most parts have at most eight images, and so start no Ray."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def shards(dest: Path, part: Part) -> list[Path]:
 
 
 def committed(dest: Path, part: Part) -> int:
-    return sum(len(list(folder.glob("part-*.parquet"))) for folder in shards(dest, part))
+    return sum(len(list(folder.glob("*.parquet"))) for folder in shards(dest, part))
 
 
 def kill(driver: psutil.Process) -> None:
@@ -89,7 +88,7 @@ def story(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.Temp
         drivers[number] = cleanplate.start(*command, "--part", str(part), ray_folder=folder)
         deadline = time.monotonic() + 150
         # The second driver starts when the first one works.
-        while committed(dest, part) < (COMMITTED if part == KILLED else 1):
+        while not committed(dest, part):
             assert drivers[number].poll() is None, drivers[number].communicate()
             assert time.monotonic() < deadline, "no ledger parts"
             time.sleep(0.005)
@@ -117,7 +116,7 @@ def sizes(story: Story) -> list[int]:
 
 
 def test_a_part_was_killed_in_the_middle(story: Story) -> None:
-    assert COMMITTED <= len(story.before) < sizes(story)[1]
+    assert 1 <= len(story.before) < sizes(story)[1]
 
 
 def test_a_report_in_between_says_which_parts_are_complete(story: Story) -> None:

@@ -115,7 +115,7 @@ RUNS = (
     *("--profile", "--limit", "--workers", "--fresh", "--include", "--exclude", "--output-column"),
     *("--dry-run", "--quiet", "--json", "--allow", "--part"),
 )
-FILE = ("--previews", "--c2pa-key", "--c2pa-cert", "--to-format")
+FILE = ("--previews", "--c2pa-key", "--c2pa-cert", "--to-format", "--to")
 SIZE = tuple(f"--max-{name}" for name in "pixels bytes scans metadata-bytes frames directories decode-seconds".split())
 PAGES = (*SIZE, "--pages")
 SELECTING = "only keep kind script zone not-zone height width size angle opacity score most rules no-text regions no-detect"

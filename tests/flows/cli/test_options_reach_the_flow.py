@@ -58,6 +58,7 @@ class Call:
     flow: Flow
     options: RunOptions
     seed: int
+    collection: str | None
 
     def every(self, kind: type[Kind]) -> list[Kind]:
         return [operator for operator in self.flow.operators if isinstance(operator, kind)]
@@ -127,6 +128,7 @@ PROMISES: dict[str, Promise] = {
     "--regions": ("erase", ("--regions", "labels.json"), lambda call: call.first(GivenRegions).sources == ("labels.json",)),
     "--no-detect": ("erase", ("--regions", "labels.json", "--no-detect"), lambda call: not call.every(Detect)),
     "--previews": ("erase", ("--previews", "drop"), lambda call: call.first(Compose).previews == "drop"),
+    "--to": ("erase", ("--to", "webdataset"), lambda call: call.collection == "webdataset"),
     "--to-format": ("erase", ("--to-format", "png"), lambda call: call.first(Compose).to_format == "png"),
     "--c2pa-key": (
         "erase",
@@ -180,9 +182,9 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, invoke: Invoke) -> Cal
     Path("rules.yaml").write_text("rules: [{name: --keep ACME, keep: {text: ACME}}]\notherwise: erase\n")
     calls: list[Call] = []
 
-    def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0) -> None:
+    def execute(flow: Flow, source: str, dest: str, options: RunOptions, seed: int = 0, collection: str | None = None) -> None:
         assert (source, dest) == ("in", "out")
-        calls.append(Call(flow, options, seed))
+        calls.append(Call(flow, options, seed, collection))
 
     monkeypatch.setattr("flows.cli.edit.execute", execute)
     monkeypatch.setattr("flows.cli.edit.export_findings", lambda dest: None)

@@ -1,0 +1,161 @@
+"""Shards of a collection written again, with edited images in the places of the sources.
+
+A Parquet file keeps its columns, its row groups and its metadata, and gets columns that say where
+each image comes from. A tar keeps its members as they are, in their order, and each sample gets a
+member `SAMPLE.cleanplate.json` that says the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.storage import files as storage
+from operators.storage.archives import sample_of, tar_headers
+from operators.storage.disposable import temporary_folder
+from operators.storage.names import to_text
+
+PARQUET, WEBDATASET = "parquet", "webdataset"
+KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar"}
+"""The kinds of collections that can be written again, with the ending of their shards."""
+LINEAGE_ENDING = ".cleanplate.json"
+ROWS = 256
+"""Rows of a Parquet file that are held at a time; a row group is written as one all the same."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where an image of a shard comes from."""
+
+    source_sha256: str | None
+    run: str
+    """The id of the run."""
+    settings_sha256: str
+    """The hash of the run's settings."""
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What becomes of one image."""
+
+    lineage: Lineage
+    read: Callable[[], bytes] | None
+    """Reads the delivered file; None if it is the source as it was, or if nothing was delivered."""
+
+
+LINEAGE_COLUMNS = {name: f"cleanplate_{name}" for name in Lineage.__dataclass_fields__}
+
+
+def repack(kind: str, source: str, target: str, results: Mapping[str | int, Result]) -> None:
+    """Write a shard of a kind again, from one URI to another.
+
+    The results are those of the shard's images, by the offset of a member or the row of a cell,
+    which is preceded by its column: `image 17`. Raises Failure.
+    """
+    with temporary_folder("cleanplate-shard-") as folder:
+        local = folder / "source"
+        storage.copy(source, str(local))
+        repacked = folder / "target"
+        (_repack_parquet if kind == PARQUET else _repack_tar)(local, repacked, results)
+        storage.copy(str(repacked), target)
+
+
+def _repack_tar(source: Path, target: Path, results: Mapping[str | int, Result]) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        sample, lineages = "", dict[str, Lineage]()
+        for header, start, end in _spans(reader):
+            name = header.name.removeprefix("./")
+            if sample_of(name) != sample:
+                _write_lineage(writer, sample, lineages)
+                sample, lineages = sample_of(name), {}
+            if name == sample + LINEAGE_ENDING:
+                continue  # of an earlier run
+            result = results.get(header.offset_data) if header.isreg() else None
+            if result is not None:
+                lineages[to_text(name)] = result.lineage
+            if result is None or result.read is None:
+                _copy(reader, writer, start, end)
+            else:
+                _write_member(writer, header, result.read())
+        _write_lineage(writer, sample, lineages)
+        writer.write(bytes(2 * tarfile.BLOCKSIZE))
+
+
+def _spans(reader: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, int, int]]:
+    """Each member with where its headers begin and where its data end, padding included."""
+    for header in tar_headers(reader):
+        size = header.size if header.isreg() else 0
+        blocks = -(-size // tarfile.BLOCKSIZE)
+        yield header, header.offset, header.offset_data + blocks * tarfile.BLOCKSIZE
+
+
+def _copy(reader: IO[bytes], writer: IO[bytes], start: int, end: int) -> None:
+    reader.seek(start)
+    while start < end and (data := reader.read(min(storage.COPY_BYTES, end - start))):
+        writer.write(data)
+        start += len(data)
+
+
+def _write_member(writer: IO[bytes], header: tarfile.TarInfo, data: bytes) -> None:
+    changed = copy.copy(header)
+    changed.size = len(data)
+    changed.pax_headers = {name: value for name, value in header.pax_headers.items() if name != "size"}
+    writer.write(changed.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape"))
+    writer.write(data)
+    writer.write(bytes(-len(data) % tarfile.BLOCKSIZE))
+
+
+def _write_lineage(writer: IO[bytes], sample: str, lineages: Mapping[str, Lineage]) -> None:
+    if lineages:
+        content = {name: asdict(lineage) for name, lineage in lineages.items()}
+        data = json.dumps(content, indent=1).encode()
+        _write_member(writer, tarfile.TarInfo(sample + LINEAGE_ENDING), data)
+
+
+def _repack_parquet(source: Path, target: Path, results: Mapping[str | int, Result]) -> None:
+    column = str(next(iter(results))).rpartition(" ")[0]
+    with pq.ParquetFile(source) as file:
+        own = [field for field in file.schema_arrow if field.name not in LINEAGE_COLUMNS.values()]
+        lineage = [pa.field(name, pa.string()) for name in LINEAGE_COLUMNS.values()]
+        schema = pa.schema([*own, *lineage], file.schema_arrow.metadata)
+        first = file.metadata.row_group(0).column(0).compression if file.metadata.num_row_groups else "SNAPPY"
+        with pq.ParquetWriter(target, schema, compression=None if first == "UNCOMPRESSED" else first.lower()) as writer:
+            row = 0
+            for group in range(file.metadata.num_row_groups):
+                parts = []
+                for batch in file.iter_batches(ROWS, row_groups=[group], columns=[field.name for field in own]):
+                    found = [results.get(f"{column} {number}") for number in range(row, row + len(batch))]
+                    parts.append(_with_results(batch, schema, column, found))
+                    row += len(batch)
+                if parts:
+                    table = pa.Table.from_batches(parts, schema)
+                    writer.write_table(table, row_group_size=len(table))
+
+
+def _with_results(batch: pa.RecordBatch, schema: pa.Schema, column: str, results: list[Result | None]) -> pa.RecordBatch:
+    """A batch with the delivered images and the columns of lineage."""
+    arrays = {name: batch.column(name) for name in batch.schema.names}
+    kind = schema.field(column).type
+    if any(result is not None and result.read is not None for result in results):
+        cells = arrays[column].to_pylist()
+        arrays[column] = pa.array([_cell(cell, result) for cell, result in zip(cells, results, strict=True)], kind)
+    for name, of_row in LINEAGE_COLUMNS.items():
+        values = [None if result is None else getattr(result.lineage, name) for result in results]
+        arrays[of_row] = pa.array(values, pa.string())
+    return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
+def _cell(cell: Any, result: Result | None) -> Any:
+    if result is None or result.read is None:
+        return cell
+    data = result.read()
+    return {**cell, "bytes": data} if isinstance(cell, dict) else data
