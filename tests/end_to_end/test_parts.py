@@ -26,21 +26,25 @@ from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
 from operators.ledger import index, ledger
 from operators.ledger.part import Part
+from operators.rows.counted import counted
 
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
 
-IMAGES, PARTS, KILLED = 24, 4, Part(2, 4)
+IMAGES, PARTS = 24, 4
 """Most parts have at most eight images, and so start no Ray."""
 
 
 @dataclass(frozen=True)
 class Story:
-    """A run in four parts, of which the second was killed and resumed."""
+    """A run in four parts, of which the largest was killed and resumed."""
 
     source: Path
     dest: Path
+    killed: Part
+    first: Part
+    """The part that went on while the other one was killed."""
     before: set[str]
     """The images of the killed part that had a ledger row when it was killed."""
     early: CommandResult
@@ -49,7 +53,7 @@ class Story:
     """An undivided run into the same destination."""
     other: CommandResult
     """A part of another number of parts."""
-    others: dict[int, CommandResult]
+    others: dict[Part, CommandResult]
     resumed: CommandResult
     merged: CommandResult
     again: CommandResult
@@ -81,54 +85,52 @@ def story(cleanplate: Command, pictures: Pictures, tmp_path_factory: pytest.Temp
         pictures.strip(number, None if number % 6 == 5 else f"NUMBER {number}").save(source / f"{number:02d}.png")
     command = ("erase", source, dest, "--preset", "fast", "--accept", "best", "--workers", 1)
 
-    folders = {number: tempfile.mkdtemp(prefix="ray", dir="/tmp") for number in (1, 2)}
+    by_size = sorted(divide(source), key=lambda part: -len(divide(source)[part]))
+    killed, first, *rest = by_size
+
+    folders = {part: tempfile.mkdtemp(prefix="ray", dir="/tmp") for part in (first, killed)}
     drivers = {}
-    for number, folder in folders.items():
-        part = Part(number, PARTS)
-        drivers[number] = cleanplate.start(*command, "--part", str(part), ray_folder=folder)
+    for part, folder in folders.items():
+        drivers[part] = cleanplate.start(*command, "--part", str(part), ray_folder=folder)
         deadline = time.monotonic() + 150
         # The second driver starts when the first one works.
         while not committed(dest, part):
-            assert drivers[number].poll() is None, drivers[number].communicate()
+            assert drivers[part].poll() is None, drivers[part].communicate()
             assert time.monotonic() < deadline, "no ledger parts"
             time.sleep(0.005)
-    kill(psutil.Process(drivers[2].pid))
-    drivers[2].communicate()
-    first = drivers[1].communicate(timeout=150)
-    assert drivers[1].returncode == 0, first
+    kill(psutil.Process(drivers[killed].pid))
+    drivers[killed].communicate()
+    ended = drivers[first].communicate(timeout=150)
+    assert drivers[first].returncode == 0, ended
     for folder in folders.values():
         shutil.rmtree(folder, ignore_errors=True)
-    before = set().union(*(ledger.done_ids(str(dest), shard) for shard in index.shards(str(dest), KILLED)))
+    before = set().union(*(ledger.done_ids(str(dest), shard) for shard in index.shards(str(dest), killed)))
     early = cleanplate("report", dest)
     whole, other = cleanplate(*command), cleanplate(*command, "--part", "3/5")
-    others = {number: cleanplate(*command, "--part", f"{number}/{PARTS}") for number in (3, 4)}
-    resumed = cleanplate(*command, "--part", str(KILLED))
-    merged = cleanplate("report", dest)
-    return Story(
-        source, dest, before, early, whole, other, others, resumed, merged, cleanplate(*command, "--part", str(KILLED))
-    )
+    others = {part: cleanplate(*command, "--part", str(part)) for part in rest}
+    resumed = cleanplate(*command, "--part", str(killed))
+    merged, again = cleanplate("report", dest), cleanplate(*command, "--part", str(killed))
+    return Story(source, dest, killed, first, before, early, whole, other, others, resumed, merged, again)
 
 
-def sizes(story: Story) -> list[int]:
-    """How many images each part has."""
-    uris = [str(file) for file in story.source.iterdir()]
-    return [sum(Part(number, PARTS).takes(uri) for uri in uris) for number in range(1, PARTS + 1)]
+def divide(source: Path) -> dict[Part, list[str]]:
+    """The images of each part."""
+    uris = [str(file) for file in source.iterdir()]
+    return {part: [uri for uri in uris if part.takes(uri)] for part in (Part(number, PARTS) for number in range(1, PARTS + 1))}
 
 
 def test_a_part_was_killed_in_the_middle(story: Story) -> None:
-    assert 1 <= len(story.before) < sizes(story)[1]
+    assert 1 <= len(story.before) < len(divide(story.source)[story.killed])
 
 
 def test_a_report_in_between_says_which_parts_are_complete(story: Story) -> None:
-    images = sizes(story)
+    images = {part: counted(len(uris), "image") for part, uris in divide(story.source).items()}
+    states = dict.fromkeys(images, "not started")
+    states |= {story.first: f"complete, {images[story.first]}", story.killed: f"{len(story.before)} of {images[story.killed]}"}
     assert story.early.code == 3
-    assert story.early.err.splitlines() == [
-        f"part 1/4: complete, {images[0]} images",
-        f"part 2/4: {len(story.before)} of {images[1]} images",
-        "part 3/4: not started",
-        "part 4/4: not started",
-    ]
-    assert f"{images[0] + len(story.before)} images, " in story.early.out
+    assert story.early.err.splitlines() == [f"part {part}: {state}" for part, state in states.items()]
+    done = len(divide(story.source)[story.first]) + len(story.before)
+    assert story.early.out.startswith(f"{done} images, ")
     assert " | 1 of 4 parts complete | " in story.early.out
 
 
@@ -141,20 +143,22 @@ def test_another_division_of_the_same_destination_is_refused_in_one_line(story: 
 
 
 def test_every_part_works_its_own_images(story: Story) -> None:
-    for number, part in story.others.items():
-        assert part.code == 0, part.err
-        assert part.out.startswith(f"part {number}/4: {sizes(story)[number - 1]} images, ")
-    assert sum(sizes(story)) == IMAGES
+    for part, result in story.others.items():
+        assert result.code == 0, result.err
+        assert result.out.startswith(f"part {part}: {counted(len(divide(story.source)[part]), 'image')}")
+    assert sum(map(len, divide(story.source).values())) == IMAGES
 
 
 def test_the_killed_part_is_resumed_alone(story: Story) -> None:
+    images = len(divide(story.source)[story.killed])
     assert story.resumed.code == 0, story.resumed.err
-    assert story.resumed.out.startswith(f"part 2/4: {sizes(story)[1]} images, {len(story.before)} done before, ")
+    assert story.resumed.out.startswith(f"part {story.killed}: {images} images, {len(story.before)} done before, ")
 
 
 def test_a_complete_part_does_nothing_and_starts_no_ray(story: Story) -> None:
+    images = len(divide(story.source)[story.killed])
     assert story.again.code == 0
-    assert story.again.out.startswith(f"part 2/4: {sizes(story)[1]} images, {sizes(story)[1]} done before, ")
+    assert story.again.out.startswith(f"part {story.killed}: {images} images, {images} done before, ")
     assert not story.again.used_ray
 
 
@@ -167,14 +171,13 @@ def test_the_merged_ledger_holds_each_image_once(story: Story) -> None:
 
 def test_one_command_ends_the_run_with_one_report(story: Story) -> None:
     assert story.merged.code == 0
-    assert story.merged.err.splitlines() == [
-        f"part {number}/4: complete, {images} images" for number, images in enumerate(sizes(story), 1)
-    ]
+    lines = [f"part {part}: complete, {counted(len(uris), 'image')}" for part, uris in divide(story.source).items()]
+    assert story.merged.err.splitlines() == lines
     assert story.merged.out.startswith(f"{IMAGES} images, ")
     assert story.merged.out.endswith(f" | 4 of 4 parts complete | {story.dest / 'report.html'}\n")
     page = (story.dest / "report.html").read_text()
     assert f"{IMAGES} images from" in page
-    assert f"part 4/4: complete, {sizes(story)[3]} images" in page
+    assert all(line in page for line in lines)
     assert json.loads((story.dest / "run.json").read_text())["parts"] == PARTS
 
 
