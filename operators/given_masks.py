@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from operators.rows.table import Additions, Row, map_rows
 from operators.rows.timing import timed
 from operators.storage import files as storage
 from operators.storage.listing import EXTENSIONS
+from operators.storage.names import to_path
 
 NEAR = 8
 """Parts of a mask that are less than twice this many pixels apart form one region."""
@@ -93,12 +95,14 @@ class GivenMasks(Operator):
                 if any(pool.map(self._has_mask, some)):
                     return
                 searched, first, size = searched + len(some), first or some[0], PROBES
+        if searched and storage.is_local(self.masks) and not os.path.isdir(to_path(storage.absolute(self.masks))):
+            raise RunError("masks_missing", f"{self.masks} is no folder")
         if searched:
-            names = ", ".join(islice(self._names(first), 2))
+            names = " or ".join(islice(self._names(first), 2))
             raise RunError(
                 "masks_missing",
-                f"{self.masks} has no mask for any of the first {counted(searched, 'image')}; for {first}, for example, "
-                f"{names} would be one (--mask-name sets other names)",
+                f"{self.masks} has no mask for any of the first {counted(searched, 'image')}; the one of {first} would be "
+                f"{names} (--mask-name sets other names)",
             )
 
     def apply(self, batch: pa.Table) -> pa.Table:

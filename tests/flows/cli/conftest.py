@@ -51,7 +51,8 @@ def assert_refused(invoke: Invoke) -> AssertRefused:
 @pytest.fixture
 def workplace(tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with a source `in`, flows and profiles, in which Ray must not start."""
-    (tmp_path / "in").mkdir()
+    for folder in ("in", "empty"):
+        (tmp_path / folder).mkdir()
     pictures.strip(1).save(tmp_path / "in" / "a.png")
     for name, content in (("sound", SOUND), ("wrong_order", WRONG_ORDER), ("unfinished", UNFINISHED)):
         (tmp_path / f"{name}.py").write_text(content)

@@ -49,3 +49,21 @@ def test_help_names_every_command(invoke: Invoke) -> None:
     exit_code, out, _ = invoke("--help")
     assert exit_code == 0
     assert all(command in out for command in ("erase", "inpaint", "run"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_the_completion_of_a_shell_is_printed(shell: str, cleanplate: Command) -> None:
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # as an argument, not by the shell that calls
+    ended = cleanplate("--show-completion", shell, environment=named)
+    assert (ended.code, ended.err) == (0, "")
+    assert f"_CLEANPLATE_COMPLETE=complete_{shell}" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("cleanplate ev", {"evaluate"}), ("cleanplate erase --pre", {"--preset", "--previews"})]
+)
+def test_the_shell_completes_commands_and_options(typed: str, offered: set[str], cleanplate: Command) -> None:
+    asked = {"_CLEANPLATE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    ended = cleanplate(environment=asked)
+    assert (ended.code, ended.err) == (0, "")
+    assert set(ended.out.split()) == offered

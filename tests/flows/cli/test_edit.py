@@ -31,7 +31,11 @@ WRONG = {
         "{stem}",
     ),
     "masks of other images": (["inpaint", "in", "out", "--masks", "empty"], "masks_missing", "--mask-name"),
-    "a folder of masks that is not there": (["inpaint", "in", "out", "--masks", "nowhere"], "masks_missing", "nowhere"),
+    "a folder of masks that is not there": (
+        ["inpaint", "in", "out", "--masks", "nowhere"],
+        "masks_missing",
+        "nowhere is no folder",
+    ),
     "enlarge without a size": (["enlarge", "in", "out"], "option_invalid", "either --scale or --print"),
     "enlarge with two sizes": (["enlarge", "in", "out", "--scale", "2", "--print", "9x13cm"], "option_invalid", "either"),
     "enlarge by an odd factor": (["enlarge", "in", "out", "--scale", "3"], "option_invalid", "2, 4"),
