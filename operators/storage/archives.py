@@ -157,14 +157,7 @@ class BoundedTarInfo(tarfile.TarInfo):
     """A header of a tar that may not make its reader hold a header of any length in memory."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo | tarfile.TarFile:
-        extended = (
-            tarfile.XHDTYPE,
-            tarfile.XGLTYPE,
-            tarfile.SOLARIS_XHDTYPE,
-            tarfile.GNUTYPE_LONGNAME,
-            tarfile.GNUTYPE_LONGLINK,
-        )
-        if self.type in extended and self.size > LARGEST_HEADER:
+        if self.type in EXTENDED and self.size > LARGEST_HEADER:
             raise tarfile.ReadError("a header is too long")
         return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
 
