@@ -13,10 +13,11 @@ from dataclasses import replace
 from operators.pictures.formats import bmp, gif, png, webp_chunks
 from operators.pictures.formats.jpeg_markers import end_of_image
 from operators.pictures.previews.boxes import avif_swept, heic_swept, jpeg2000_swept, jpeg_xl_swept
-from operators.pictures.previews.metadata import directories_swept, png_text_swept, read, searched, xmp_swept
+from operators.pictures.previews.metadata import png_text_swept, read, searched, xmp_swept
 from operators.pictures.previews.segments import Segment, segments_of, with_segments
 from operators.pictures.previews.sweep import Sweep
 from operators.pictures.previews.table import EXTENDED_HEADER, PHOTOSHOP_HEADER, rows_of
+from operators.pictures.previews.tiff_file import tiff_swept
 from operators.pictures.previews.trailer import jpeg_with_trailer, trailer_swept
 
 
@@ -217,7 +218,7 @@ FILES: dict[str, Callable[[bytes, Sweep], bytes]] = {
     "JPEG": _jpeg_swept,
     "PNG": _png_swept,
     "WEBP": _webp_swept,
-    "TIFF": directories_swept,
+    "TIFF": tiff_swept,
     "GIF": _gif_swept,
     "BMP": _bmp_swept,
     "AVIF": avif_swept,

@@ -129,11 +129,11 @@ def directories_swept(data: bytes, sweep: Sweep) -> bytes:
         main = first_directory(data)
     except ValueError:
         return data
-    _directory_swept(result, main, sweep, DEEPEST)
+    directory_swept(result, main, sweep)
     return bytes(result)
 
 
-def _directory_swept(result: bytearray, directory: Directory, sweep: Sweep, depth: int) -> None:
+def directory_swept(result: bytearray, directory: Directory, sweep: Sweep, depth: int = DEEPEST) -> None:
     """Sweep one directory and those that it points to, in place."""
     big = directory.next_width == 8
     for tag, entry in sorted(directory.entries.items()):
@@ -144,7 +144,7 @@ def _directory_swept(result: bytearray, directory: Directory, sweep: Sweep, dept
             except ValueError:
                 continue
             for one in further:
-                _directory_swept(result, one, sweep, depth - 1)
+                directory_swept(result, one, sweep, depth - 1)
         elif entry.size >= LEAST_SEARCHED and entry.offset + entry.size <= len(result):
             content = bytes(result[entry.offset : entry.offset + entry.size])
             new = read("TIFF", tag, content, sweep)

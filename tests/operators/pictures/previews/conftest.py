@@ -162,6 +162,16 @@ def gif_with(content: bytes, name: bytes = b"") -> bytes:
     return b"GIF89a" + data[6:place] + head + blocks + data[place:]
 
 
+def second_page_with(tag: int, content: bytes) -> bytes:
+    """A TIFF of two pages, the second of which has a tag."""
+    buffer = io.BytesIO()
+    pixels = np.full((HEIGHT, WIDTH, 3), (200, 30, 30), np.uint8)
+    with tifffile.TiffWriter(buffer) as file:
+        file.write(pixels, photometric="rgb", metadata=None)
+        file.write(pixels, photometric="rgb", metadata=None, extratags=[(tag, 7, len(content), content, True)])
+    return buffer.getvalue()
+
+
 def tiff_of_numbers(tag: int, letter: str, content: bytes) -> bytes:
     """A TIFF with a tag whose bytes are declared as whole numbers."""
     numbers = np.frombuffer(content.ljust(-(-len(content) // 4) * 4, b"\0"), f"<{letter}").tolist()
@@ -325,6 +335,16 @@ PLACES: dict[str, Callable[[], tuple[str, bytes]]] = {
     "IPTC in TIFF as whole numbers": lambda: ("TIFF", tiff_of_numbers(33723, "I", iptc(SIGNATURE))),
     "a private tag of TIFF in whole numbers": lambda: ("TIFF", tiff_of_numbers(65000, "H", SIGNATURE)),
     "Base64 in a private tag of TIFF": lambda: ("TIFF", tiff_with(65000, 2, base64.b64encode(SIGNATURE) + b"\0")),
+    "XMP of a TIFF's second page": lambda: ("TIFF", second_page_with(700, xmp(SIGNATURE))),
+    "Photoshop of a TIFF's second page": lambda: (
+        "TIFF",
+        second_page_with(34377, photoshop(1036, photoshop_thumbnail(SIGNATURE))),
+    ),
+    "layers of a TIFF's second page": lambda: (
+        "TIFF",
+        second_page_with(37724, b"Adobe Photoshop Document Data Block\0" + RGB),
+    ),
+    "behind a TIFF": lambda: ("TIFF", saved("TIFF") + SIGNATURE),
     "layers in TIFF": lambda: ("TIFF", tiff_with(37724, 7, b"Adobe Photoshop Document Data Block\0" + RGB)),
     "maker note in TIFF": lambda: ("TIFF", tiff_with(37500, 7, b"MAKER" + SIGNATURE)),
     "a private tag of TIFF": lambda: ("TIFF", tiff_with(65000, 7, SIGNATURE)),
