@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from cluster.profile import Profile
 from flows.flow import Flow
@@ -164,13 +164,24 @@ def record(flow: Flow, source: str, dest: str, profile: Profile, options: Option
         "settings": [operator.settings() for operator in flow.operators],
         "models": models(flow),
         "profile": profile.model_dump(mode="json"),
-        "versions": {name: version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
+        "versions": {name: installed_version(name) for name in (*VERSIONS_RECORDED, "cleanplate")},
         "machine": {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **({} if options.part == WHOLE else {"parts": options.part.of}),
         **({} if options.to is None else {"to": options.to}),
     }
     return storage.create(storage.join(dest, "run.json"), json.dumps(content, indent=2).encode())
+
+
+def installed_version(package: str) -> str:
+    """The version of a package, or of its build for GPUs, such as `onnxruntime-gpu`, in its place.
+
+    Raises PackageNotFoundError if there is neither.
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-gpu")
 
 
 def run_id(dest: str) -> str:
