@@ -8,7 +8,7 @@ SYSTEM_PACKAGES := chromium chromium-driver libimage-exiftool-perl imagemagick l
 COUNT_PACKAGES := '/^Collecting/ { printf "\r\033[K  package %d: %s", ++n, $$2; fflush() } \
 	/^Installing/ { printf "\r\033[K  writing %d packages", n; fflush() } END { printf "\r\033[K  %d packages\n", n }'
 
-.PHONY: install demo test check faults fuzz bench bench-files bench-peers clean system-packages
+.PHONY: install demo test check faults fuzz bench bench-files bench-gpu bench-peers clean system-packages
 
 install: .venv/installed
 
@@ -80,6 +80,10 @@ bench: install
 	$(BIN)/python -m benchmarks.generator_tolerance
 	$(BIN)/python -m benchmarks.enlarge
 	$(BIN)/python -m benchmarks.enhance
+
+# What a GPU gives, with models of full size and random weights: 9 GB in build/gpu. Without a GPU it says so and fails.
+bench-gpu: install
+	$(BIN)/python -m benchmarks.gpu
 
 # Contenders that cannot share our environment get one each: Daft wants another Arrow, IOPaint an older everything.
 bench-peers: install build/peers/daft/installed build/peers/iopaint/installed

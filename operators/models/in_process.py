@@ -29,6 +29,12 @@ def load_once(alias: str, checksum: str, device: str, load: Callable[[], Model])
     return model
 
 
+def forget_models() -> None:
+    """Keep no model any longer; their memory is free when nobody else holds them."""
+    with _lock:
+        _models.clear()
+
+
 def file_sha256(path: Path) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -10,7 +10,7 @@ WORDS = 77
 """Tokens of a prompt, as in CLIP."""
 
 
-def _clip_tokenizer() -> Any:
+def clip_tokenizer() -> Any:
     from transformers import CLIPTokenizer
 
     letters = [*"abcdefghijklmnopqrstuvwxyz,.-;:'0123456789"]
@@ -95,7 +95,7 @@ def stable_diffusion(channels: int) -> Any:
     return StableDiffusionInpaintPipeline(
         vae=_vae(),
         text_encoder=_clip(),
-        tokenizer=_clip_tokenizer(),
+        tokenizer=clip_tokenizer(),
         unet=_unet(channels),
         scheduler=_ddim(),
         safety_checker=None,
@@ -118,8 +118,8 @@ def stable_diffusion_xl() -> Any:
         vae=_vae(),
         text_encoder=_clip(),
         text_encoder_2=_clip(projected=True),
-        tokenizer=_clip_tokenizer(),
-        tokenizer_2=_clip_tokenizer(),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
         unet=unet,
         scheduler=_ddim(),
         add_watermarker=False,
@@ -136,7 +136,7 @@ def flux(kind: str = "FluxFillPipeline") -> Any:
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=_vae(0.1),
         text_encoder=_clip(),
-        tokenizer=_clip_tokenizer(),
+        tokenizer=clip_tokenizer(),
         text_encoder_2=T5EncoderModel(T5Config(vocab_size=100, d_model=32, d_ff=37, d_kv=8, num_layers=2, num_heads=4)).eval(),
         tokenizer_2=_t5_tokenizer(),
         transformer=diffusers.FluxTransformer2DModel(
@@ -175,7 +175,7 @@ def amused() -> Any:
             mid_block_add_attention=False,
             lookup_from_codebook=True,
         ),
-        tokenizer=_clip_tokenizer(),
+        tokenizer=clip_tokenizer(),
         text_encoder=_clip(projected=True),
         transformer=UVit2DModel(
             hidden_size=32,
@@ -218,7 +218,7 @@ def stable_diffusion_upscale() -> Any:
             scaling_factor=0.08333,
         ),
         text_encoder=_clip(),
-        tokenizer=_clip_tokenizer(),
+        tokenizer=clip_tokenizer(),
         unet=_unet(7, num_class_embeds=1000),
         low_res_scheduler=DDPMScheduler(),
         scheduler=_ddim(),
