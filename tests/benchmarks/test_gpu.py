@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from benchmarks import gpu, gpu_models
+from cluster.profile import Profile
+from flows.flow import Flow
+from operators.ledger import index
 from operators.models.folder import OVERRIDE
 from tests.operators.generators import tiny
 
@@ -62,21 +68,38 @@ def test_without_a_gpu_it_says_so_in_one_line_and_ends_with_2(
         assert (captured.out, captured.err) == ("", f"{gpu.NO_GPU}\n")
 
 
-@pytest.mark.usefixtures("ray_here")
-def test_two_workers_fill_the_pictures_of_a_run(tmp_path: Path) -> None:
+def test_a_run_fills_the_masked_part_of_every_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process instead of Ray."""
+
+    @dataclass
+    class Here:
+        flow: Flow
+        dest: str
+        profile: Profile
+        sizes: dict[int, int]
+
+        def iter_batches(self, **_: object) -> Iterator[pa.Table]:
+            for shard in self.sizes:
+                rows = index.read_shard(self.dest, shard)
+                for position in range(len(rows)):
+                    yield self.flow.run(rows.slice(position, 1))
+
+    monkeypatch.setattr(gpu, "connect", lambda flow, profile: profile)
+    monkeypatch.setattr(gpu, "plan", Here)
     folder = tiny.saved("sd9", tmp_path / "model")
     (folder / OVERRIDE).write_text("steps: 2\nmicrobatch: 2\n")
-    gpu.write_pictures(tmp_path, 6, 64)
-    record = gpu.run_workers(folder, tmp_path, 2, 6, gpu=False)
-    assert record["workers"] == 2 and record["gpus_per_worker"] == 0.0
-    assert record["verdicts"] == {"edited": 6}
-    assert record["images_per_second"] is None or record["images_per_second"] > 0
+    gpu.write_pictures(tmp_path, 3, 64)
+    record = gpu.run_workers(folder, tmp_path, 2, 3, gpu=False)
+    assert record.pop("images_per_second") > 0
+    memory = {"worker_gib": record.pop("worker_gib"), "device_gib": record.pop("device_gib")}
+    assert record == {"workers": 2, "gpus_per_worker": 0.0, "verdicts": {"edited": 3}}
+    assert memory == {"worker_gib": None, "device_gib": None} or torch.cuda.is_available()
 
 
 def test_tiny_models_on_the_cpu_go_through_every_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """But for the run in Ray, which the test before this one makes."""
+    """But for the runs of several workers, which need Ray."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     settings_of_runs = []
 
