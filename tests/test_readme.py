@@ -87,7 +87,7 @@ GROUP: Any = typer.main.get_command(app)
 COMMANDS: dict[str, Any] = {**GROUP.commands}
 FOREIGN_LINES = re.compile(r"^.*(?:python -m|pip install|kubectl [ak]|benchmarks\.).*$", re.MULTILINE)
 """Lines whose options belong to other programs."""
-FOREIGN_OPTIONS = {"--agreement", "--help"}
+FOREIGN_OPTIONS = {"--agreement", "--help", "--temp-dir"}
 """Those of lines that do not name their program, and the one that every command has."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
