@@ -124,13 +124,16 @@ BOUNDS: dict[str, Bound] = {
         "8-bit sRGB as it is costs nothing; another space is rounded twice", psnr_of(ROUNDED_TWICE), ROUNDED_TWICE + 1e-3
     ),
     "file: untouched pixels": Bound("they are copied, or their coefficients are", grey_levels=0.0),
+    "file: untouched pixels, coded again": Bound("as the edited pixels of such a file", psnr=28.3),
     "file: rest of touched JPEG blocks": Bound(
         "coded again by the same tables: the noise of Annex K's luminance table halved (mean q^2/12), which the standard calls "
         "nearly indistinguishable",
         psnr=28.3,
     ),
     "file: edited pixels, JPEG": Bound("as the rest of their blocks", psnr=28.3),
-    "file: edited pixels, WebP": Bound("as for JPEG: a block transform at no coarser steps", psnr=28.3),
+    "file: edited pixels, coded again": Bound(
+        "as for JPEG: lossy WebP, AVIF, HEIC, JPEG XL and JPEG 2000 take no coarser steps", psnr=28.3
+    ),
     "file: edited pixels, palette": Bound(
         "no new colours: even the fixed palette of 6 x 7 x 6 colours has steps of 42.5 to 51 levels (step^2/12)",
         psnr=25.2,

@@ -142,6 +142,11 @@ def check_written(encoded: bytes, edited: Edited, source: memoryview | bytes) ->
     return None
 
 
+def is_coded_again(picture: Picture, source: memoryview | bytes, encoded: bytes) -> bool:
+    """Whether an edited file was coded again as a whole, as lossy WebP and AVIF are."""
+    return _coding(picture, source, encoded).whole
+
+
 def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes, size: int | None = None) -> str | None:
     """How far a file that was coded again as a whole is from its source, outside of the edit.
 
@@ -149,7 +154,7 @@ def recoding_note(encoded: bytes, edited: Edited, source: memoryview | bytes, si
     `source` was converted from it. Raises Failure for a file that cannot be decoded.
     """
     with timed("codec"):
-        if not _coding(edited.picture, source, encoded).whole:
+        if not is_coded_again(edited.picture, source, encoded):
             return None
         written = _by_ourselves(encoded, edited.picture)
         figures = distance(written, edited.picture.stored, ~edited.changed, edited.picture.space.peak)

@@ -64,7 +64,7 @@ def test_the_figures_hold_every_boundary_and_say_why_one_was_not_crossed(plain_r
     found = {record["boundary"]: record for record in content["boundaries"]}
     assert list(found) == list(BOUNDS)
     assert found["latent round trip"]["not_crossed"] == "no --model is given"
-    assert found["file: edited pixels, WebP"]["not_crossed"] == "no picture of the sample crosses it"
+    assert found["file: edited pixels, coded again"]["not_crossed"] == "no picture of the sample crosses it"
     assert found["file: untouched pixels"]["exact"]
     assert found["file: edited pixels, JPEG"]["pictures"] == 1
     assert found["colour space and back"]["pictures"] == 3
