@@ -18,7 +18,7 @@ from operators.pictures.read_back import is_coded_again
 from operators.rows.arrays import Pixels, Selection
 
 CODED_AGAIN = "coded again"
-"""The kind of formats that predict blocks from earlier ones, so that a file is coded again whole."""
+"""The kind of formats that predict blocks from earlier ones: all of a file is coded again."""
 
 
 def colour_there_and_back(sample: Sample) -> Iterator[Crossing]:
