@@ -172,7 +172,7 @@ def test_calibrate_says_whether_the_promise_holds_on_the_set_that_nothing_is_cho
 @pytest.mark.parametrize(
     ("options", "rungs", "target"),
     [
-        ([], ("ground", "hybrid", "patchmatch", "builtin"), 0.05),
+        ([], ("ground", "hybrid", "builtin", "patchmatch"), 0.05),
         (["--rung", "telea", "--rung", "ground", "--target", "0.1"], ("telea", "ground"), 0.1),
     ],
 )
