@@ -5,6 +5,7 @@ One thread gives the same values for the same input and does not compete with ot
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ def onnx_session(path: Path) -> Any:
     """An ONNX Runtime session for the model file.
 
     It runs on the CPU, without a memory arena, because arenas never shrink. In a stage that
-    reserves a GPU it runs there, if the installed package is `onnxruntime-gpu`.
+    reserves a GPU it runs there, if the installed package is `onnxruntime-gpu`. ONNX Runtime does
+    not report its use to its maker.
     """
+    # It is read when the package is imported; its own function comes too late.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
