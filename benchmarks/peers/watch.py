@@ -12,6 +12,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,11 @@ class Watched:
 
 
 def watch(command: list[str], environment: dict[str, str], errors: Path) -> Watched:
-    """Run a command to its end and sample all its descendants, including orphans."""
+    """Run a command to its end and sample all its descendants, including orphans.
+
+    Processes that this one has started before are neither counted nor ended.
+    """
+    others = set(psutil.Process().children(recursive=True))
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     started, samples, done = time.monotonic(), [], threading.Event()
     with errors.open("wb") as sink:
@@ -69,7 +74,7 @@ def watch(command: list[str], environment: dict[str, str], errors: Path) -> Watc
             processor: dict[tuple[int, float], float] = {}
             written: dict[tuple[int, float], float] = {}
             while not done.wait(SECONDS_BETWEEN):
-                samples.append(_take_sample(processor, written))
+                samples.append(_take_sample(_others_than(others), processor, written))
 
         thread = threading.Thread(target=take_samples)
         thread.start()
@@ -78,13 +83,21 @@ def watch(command: list[str], environment: dict[str, str], errors: Path) -> Watc
         finally:
             done.set()
             thread.join()
-            _end_descendants()
+            _end(_others_than(others))
     return Watched(code, errors.read_text(errors="replace")[-3000:], started, samples)
 
 
-def _take_sample(processor: dict[tuple[int, float], float], written: dict[tuple[int, float], float]) -> Sample:
+def _others_than(others: Collection[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in psutil.Process().children(recursive=True) if process not in others]
+
+
+def _take_sample(
+    children: Sequence[psutil.Process],
+    processor: dict[tuple[int, float], float],
+    written: dict[tuple[int, float], float],
+) -> Sample:
     memory = shared = 0.0
-    for child in psutil.Process().children(recursive=True):
+    for child in children:
         try:
             name = (child.pid, child.create_time())
             folder = Path(f"/proc/{child.pid}")
@@ -107,12 +120,11 @@ def _fields(file: Path) -> dict[str, int]:
     return {name.strip(): int(value.split()[0]) for name, value in lines if value.split()[:1] and value.split()[0].isdigit()}
 
 
-def _end_descendants() -> None:
+def _end(left: Sequence[psutil.Process]) -> None:
     """End the processes that the command left behind, so that they do not slow the next one.
 
     If the benchmark is interrupted, this ends the command too.
     """
-    left = psutil.Process().children(recursive=True)
     for process in left:
         try:
             process.terminate()

@@ -1,5 +1,6 @@
 """The benchmark against other tools: its manifest, functions, measurements and page."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -83,7 +84,10 @@ time.sleep(2.5)
 
 def test_a_watched_command_is_seen_with_its_memory_its_time_and_what_it_wrote_and_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SPENDS_AND_LEAVES_A_CHILD, str(tmp_path / "written"), str(tmp_path / "pid")]
-    watched = watch(command, {}, tmp_path / "errors")
+    with subprocess.Popen([sys.executable, "-c", "b = b'1' * 400_000_000; input()"], stdin=subprocess.PIPE) as earlier:
+        watched = watch(command, {}, tmp_path / "errors")
+        assert earlier.poll() is None
+        earlier.kill()
     assert watched.code == 0
     assert 200 < watched.peak("memory") < 300
     assert watched.peak("processor") == pytest.approx(1.7, abs=0.6)
