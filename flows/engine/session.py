@@ -74,6 +74,8 @@ def connect(flow: Flow, profile: Profile) -> Profile:
     reach_ray(local_cpus)
     from ray.data import DataContext
 
+    # Importing Ray Data sets this level itself.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         profile = fit_cluster(profile, alive_nodes())
     _refuse_unless_fits(flow, profile, alive_nodes())
@@ -114,7 +116,6 @@ def reach_ray(local_cpus: float) -> None:
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
     import ray
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"ray\.")
     if ray.is_initialized():
         return
