@@ -28,6 +28,9 @@ from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 from operators.vision.symbols import words_alone
 
+FINDERS = ("detect", "look_again")
+"""The origins of regions whose lines may go on beyond their polygons."""
+
 
 @dataclass(frozen=True)
 class Strokes:
@@ -100,6 +103,7 @@ class Soften(Operator):
         "regions.kind",
         "regions.probability",
         "regions.state",
+        "regions.origin",
     )
     adds: ClassVar[tuple[str, ...]] = (
         "regions.polygons",
@@ -231,8 +235,13 @@ class Soften(Operator):
             yield look
 
     def _look_closely(self, number: int, record: RegionRecord, picture: Picture, frame: Box, others: Sequence[Polygon]) -> Look:
-        """The text up to the ends of its line, without the symbols beside its words."""
+        """The text up to the ends of its line, without the symbols beside its words.
+
+        An area that the user gives is taken as it is: what is beside it was not given.
+        """
         line, probability = self._look_at(record["polygons"], picture, frame)
+        if not _is_found(record):
+            return Look(number, record, line, probability)
         polygon = self._whole_line(record["polygons"][0], line, probability, picture, others)
         if polygon is not record["polygons"][0]:
             record = {**record, "polygons": [polygon, *record["polygons"][1:]]}
@@ -343,6 +352,12 @@ class Soften(Operator):
 def _is_new(record: RegionRecord) -> bool:
     """Whether a region has no mask yet and gets one."""
     return record["state"] == OPEN and record.get("crop") is None
+
+
+def _is_found(record: RegionRecord) -> bool:
+    """Whether a detector has found a region, and not the user alone given it."""
+    origin = record.get("origin")
+    return origin is None or origin.split(" + ")[0] in FINDERS
 
 
 def _is_given(record: RegionRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -47,7 +48,7 @@ class Options:
         rules: list[dict[str, Any]] = []
         for option, words in (("--keep", self.keep), ("--only", self.only)):
             for word in words if option == "--keep" else ():
-                rules.append({"name": f"{option} {word}", "keep": _meaning(word)})
+                rules.append({"name": f"{option} {word}", "keep": _meaning(option, word)})
         rules += [{"name": f"--not-zone {zone}", "keep": {"zone": zone}} for zone in self.not_zone]
         for name in ("kind", "script", "zone"):
             values = [part for value in getattr(self, name) for part in _parts(name, value)]
@@ -58,7 +59,7 @@ class Options:
             if value is not None:
                 rules.append({"name": f"--{name} {value}", "keep": {"not": {name: value}}})
         otherwise = "keep" if self.only else "erase"
-        rules += [{"name": f"--only {word}", "erase": _meaning(word)} for word in self.only]
+        rules += [{"name": f"--only {word}", "erase": _meaning("--only", word)} for word in self.only]
         content: dict[str, Any] = {"rules": rules, "otherwise": otherwise}
         if self.most is not None:
             content["most"] = self.most
@@ -76,10 +77,27 @@ def _parts(name: str, value: str) -> list[str]:
     return [value] if name == "zone" else [part.strip() for part in value.split(",")]
 
 
-def _meaning(word: str) -> dict[str, Any]:
-    """What --only and --keep mean: kinds of text by their names, or else a regular expression."""
+ALIKE = 0.8
+"""How alike a word and the name of a kind are from which it is taken for the kind, misspelt."""
+
+
+def _meaning(option: str, word: str) -> dict[str, Any]:
+    """What --only and --keep mean: kinds of text by their names, or else a regular expression.
+
+    Raises RunError option_invalid if it is empty, and if it looks like a misspelt kind, because an
+    expression that nothing matches would be silent.
+    """
     names = [name.strip() for name in word.split(",")]
-    return {"kind": names} if set(names) <= set(PATTERNS) else {"text": word}
+    if set(names) <= set(PATTERNS):
+        return {"kind": names}
+    if not word.strip():
+        raise RunError("option_invalid", f"{option}: the expression is empty")
+    for name in set(names) - set(PATTERNS):
+        likely = get_close_matches(name.lower(), PATTERNS, 1, ALIKE) if name.isalpha() else []
+        if likely or set(names) & set(PATTERNS):
+            hint = f"did you mean {likely[0]}?" if likely else f"choose from {', '.join(PATTERNS)}"
+            raise RunError("option_invalid", f"{option} {word}: there is no {name!r}; {hint} As an expression, write ({word})")
+    return {"text": word}
 
 
 def read_rules(uri: str) -> Selection:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from font_roboto import Roboto
+from PIL import Image, ImageDraw, ImageFont
 
 from operators.given_regions import GivenRegions
 from operators.rows.failure import RunError
@@ -99,3 +101,17 @@ def test_changed_regions_under_the_same_name_are_other_settings(tmp_path: Path) 
     third = given.settings()
     (labels / "a" / "1.txt").rename(labels / "a" / "2.txt")
     assert len({json.dumps(each["checksums"]) for each in (first, second, third, given.settings())}) == 4
+
+
+def test_a_given_text_does_not_grow_over_what_stands_beside_it(rows: Rows, saved: Callable[..., bytes]) -> None:
+    image = Image.new("RGB", (420, 80), (245, 246, 248))
+    canvas, font = ImageDraw.Draw(image), ImageFont.truetype(Roboto, 28)
+    canvas.text((20, 24), "Mail:", (20, 24, 30), font=font)
+    canvas.text((92, 24), "jane.doe@example.com", (20, 24, 30), font=font)
+    table = rows({"bytes": saved(np.asarray(image), "PNG")}).append_column("boxes", pa.array([[[88, 20, 300, 40]]]))
+    (region,) = regions(Soften().apply(GivenRegions(("column:boxes",)).apply(table)))
+    assert region["polygons"] == [[[88, 20], [387, 20], [387, 59], [88, 59]]]
+    crop = region["crop"]
+    mask = np.frombuffer(region["mask"], np.uint8).reshape(crop["height"], crop["width"], 4)
+    assert not mask[:, : 82 - crop["x"], :2].any()
+    assert mask[:, 92 - crop["x"] :, 1].any()
