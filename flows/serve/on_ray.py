@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +29,7 @@ from cluster.profile import LAPTOP, Profile, Stage, fit_cluster, load
 from flows.engine.session import alive_nodes
 from flows.flow import Flow
 from flows.serve.app import Settings, application
+from flows.serve.measured_rates import MeasuredRates
 from flows.serve.pool import ProcessPool
 from flows.serve.wishes import Erase
 from flows.serve.work import Answer, Task, WrongRequest, batch_size, rolled_back
@@ -142,7 +144,7 @@ class Replicas:
     """Batches that are worked at the same time, once all replicas are there."""
 
     def __post_init__(self) -> None:
-        self._rates: dict[tuple[str, str | None], asyncio.Task[tuple[Rate, ...]]] = {}
+        self._rates = MeasuredRates(partial(self._ask, "rates"))
 
     async def open(self) -> None:
         """Wait for the first replica."""
@@ -162,14 +164,7 @@ class Replicas:
 
     async def rates(self, preset: str, model: str | None) -> tuple[Rate, ...]:
         """Measured once, by the first replica that is asked, and used for all."""
-        key = (preset, model)
-        if key not in self._rates:
-            self._rates[key] = asyncio.create_task(self._ask("rates", preset, model))
-        try:
-            return await asyncio.shield(self._rates[key])
-        except Exception:
-            self._rates.pop(key, None)
-            raise
+        return await self._rates.of(preset, model)
 
     async def close(self) -> None:
         """Nothing: the replicas are another application."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from flows.serve.measured_rates import MeasuredRates
 from flows.serve.wishes import Erase
 from flows.serve.work import Answer, Task, WrongRequest, batch_size, measured_rates, rolled_back, start, warm, work
 from operators.decisions.budget import Rate
@@ -65,7 +66,7 @@ class ProcessPool:
         self._free: asyncio.Queue[ProcessPoolExecutor] = asyncio.Queue()
         self._waiting: dict[Hashable, list[_Waiting]] = {}
         self._turns: set[asyncio.Task[None]] = set()
-        self._rates: dict[tuple[str, str | None], asyncio.Task[tuple[Rate, ...]]] = {}
+        self._rates = MeasuredRates(self._measure)
 
     async def open(self) -> None:
         """Start the processes and load the models of `erase`. Raises RunError."""
@@ -99,14 +100,7 @@ class ProcessPool:
 
     async def rates(self, preset: str, model: str | None) -> tuple[Rate, ...]:
         """Measured once, by the first request that needs them."""
-        key = (preset, model)
-        if key not in self._rates:
-            self._rates[key] = asyncio.create_task(self._measure(preset, model))
-        try:
-            return await asyncio.shield(self._rates[key])
-        except Exception:
-            self._rates.pop(key, None)
-            raise
+        return await self._rates.of(preset, model)
 
     async def close(self) -> None:
         """End the processes."""
