@@ -167,3 +167,29 @@ def test_only_fills_that_every_check_accepts_are_promised() -> None:
     assert promise_of(strict, good, BAD)["kept"] == 58
     textured = [judged_fill(0.2, plain=0.5) for _ in range(58)]
     assert (promise_of(strict, textured, BAD)["kept"], promise_of(strict, textured, BAD)["most_bad"]) == (0, 1.0)
+
+
+def fill(number: int, error: float, **measured: float) -> Any:
+    """One fill of the tuning set with these measurements, and what a person would see of it."""
+    place = dict.fromkeys(DRIFT_FIGURES, 1.0)
+    return {
+        "file": f"{number}.png",
+        "set": "report" if number % 5 == 4 else "tune",
+        "bucket": "seen",
+        "region": 0,
+        "rung": "telea",
+        "place": place,
+        "measured": {**usual_measurements(), "plain": 0.0, **measured},
+        "figures": {"visible_error": error},
+    }
+
+
+def test_the_gate_learns_only_from_the_fills_that_it_decides_about(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    texture = [fill(number, 0.1 + number / 100, jump=number / 10) for number in range(120)]
+    plain = [fill(number, 5 - number / 100, jump=number / 10, plain=1.0) for number in range(120)]
+    refused = [fill(number, 5 - number / 100, jump=number / 10, structure=99.0) for number in range(120)]
+    models = []
+    for fills in (texture, texture + plain + refused):
+        monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
+        models.append(calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"])
+    assert models[0] == models[1]
