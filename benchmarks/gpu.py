@@ -61,7 +61,7 @@ from tests.operators.generators import tiny
 RESULTS = Path(__file__).parent / "results"
 NO_GPU = "no GPU: torch sees none here; --tiny --device cpu runs the same code on a CPU, without saying anything about a GPU"
 TINY = {"sd15": "sd9", "sdxl": "sdxl"}
-"""The tiny model that stands for each."""
+"""The tiny model that `--tiny` takes in place of each full-size one."""
 DTYPE = "float16"
 """The type of the settings that differ in something else."""
 FILLS = 8

@@ -51,7 +51,7 @@ sys.addaudithook(refuse)
 with open(os.environ["STARTED"], "a") as started:
     started.write(f"{os.getpid()}\\n")
 '''
-"""psutil, which has code of its own for each system, may still read `/proc`."""
+"""Only psutil may still read `/proc`, because it supports each system by itself."""
 
 IN_PYTHON = """
 import sys

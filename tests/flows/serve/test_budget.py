@@ -13,7 +13,7 @@ PICTURE = b"the bytes of a picture"
 
 
 class Slow(Loading):
-    """A backend that takes far longer than any budget; the tasks that were begun and dropped."""
+    """A backend that takes far longer than any budget. It counts the tasks that are dropped."""
 
     def __init__(self) -> None:
         super().__init__()

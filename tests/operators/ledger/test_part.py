@@ -1,4 +1,4 @@
-"""A part takes its share of the images by their addresses alone, and has shards of its own."""
+"""The addresses of the images alone decide which part takes them; each part has its own shards."""
 
 from __future__ import annotations
 
