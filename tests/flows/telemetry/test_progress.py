@@ -137,7 +137,7 @@ def test_before_the_first_image_nothing_is_claimed() -> None:
 @pytest.mark.usefixtures("ray_here")
 def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(12):
+    for number in range(24):
         pictures.strip(number).save(tmp_path / "in" / f"{number:02d}.png")
     snapshots = []
     flow = erase_text(Fills(PRESETS["fast"]))
@@ -151,20 +151,20 @@ def test_queues_and_workers_of_a_real_run_are_seen(pictures: Pictures, tmp_path:
         progress=lambda summary: snapshots.append(summary.progress()),
     )
     seconds = time.monotonic() - start
-    working = [progress for progress in snapshots if 0 < progress.done < 12]
+    working = [progress for progress in snapshots if 0 < progress.done < 24]
     activities = [activity for progress in working for activity in progress.operators]
     stages = {activity.stage: activity for activity in activities if activity.queued is not None}
     assert set(stages) == {"worker"}
     assert stages["worker"].workers == 1
     for progress in working:
         unfinished = {activity.stage: (activity.queued or 0) + (activity.at_work or 0) for activity in progress.operators}
-        assert sum(unfinished.values()) <= 12 - progress.done
+        assert sum(unfinished.values()) <= 24 - progress.done
     assert max(activity.queued or 0 for activity in activities) > 0
     (detect,) = [activity for activity in snapshots[-1].operators if activity.name == "detect"]
     assert 0 < (detect.share or 0) <= 1
     assert [activity.share for activity in snapshots[-1].operators if activity.name in ("fetch", "write")] == [None, None]
     assert snapshots[-1].seconds_left == 0
-    assert snapshots[-1].images_per_second >= 12 / max(seconds, 60)
+    assert snapshots[-1].images_per_second >= 24 / max(seconds, 60)
 
 
 def test_pace_without_a_dataset_has_no_queues() -> None:
