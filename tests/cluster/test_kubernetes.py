@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -141,11 +142,29 @@ def test_job_and_cluster_are_described_alike(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_service_has_the_cluster_that_keeps_to_kuberays_definition_and_nothing_else(overlay: str) -> None:
+def test_the_service_has_the_cluster_that_keeps_to_kuberays_definition_but_for_readiness(overlay: str) -> None:
     service = one(overlay, "RayService")
     assert (service["apiVersion"], set(service["spec"])) == ("ray.io/v1", {"serveConfigV2", "rayClusterConfig"})
-    # KubeRay's definition of its cluster is that of a RayCluster, which the test above checks.
-    assert service["spec"]["rayClusterConfig"] == cluster(overlay)
+    # KubeRay's definition of its cluster is that of a RayCluster.
+    assert kuberay_faults({**one(overlay, "RayCluster"), "spec": service["spec"]["rayClusterConfig"]}) == []
+    alike = copy.deepcopy(service["spec"]["rayClusterConfig"])
+    for theirs, ours in zip(alike["workerGroupSpecs"], cluster(overlay)["workerGroupSpecs"], strict=True):
+        (container,), (plain,) = theirs["template"]["spec"]["containers"], ours["template"]["spec"]["containers"]
+        container["readinessProbe"] = plain["readinessProbe"]
+    assert alike == cluster(overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_workers_whose_proxy_answers_get_requests(overlay: str) -> None:
+    # KubeRay itself asks the proxy only of workers without a probe; its controller asks the head's.
+    head, *workers = (
+        group["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]
+        for spec in [one(overlay, "RayService")["spec"]["rayClusterConfig"]]
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])
+    )
+    port = yaml.safe_load(one(overlay, "RayService")["spec"]["serveConfigV2"])["http_options"]["port"]
+    assert head["port"] != port
+    assert workers == [{"path": "/-/healthz", "port": port}] * len(workers) != []
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
