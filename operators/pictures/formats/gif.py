@@ -23,6 +23,8 @@ OF_FRAMES = (b"\x21\xf9", b"\x21\x01")
 EXTENSION, COMMENT, DESCRIPTOR, TABLE_FLAG, INTERLACED = 0x21, 0xFE, 0x2C, 0x80, 0x40
 LEAST_INTERLACED = 16
 """Pillow's encoder does not interlace a picture with a side below this."""
+LARGEST_SIDE = 0xFFFF
+"""The largest number that a GIF can hold of a place or a side."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
       reaches beyond it.
     - Kept: the index of every unchanged pixel, transparency, interlacing unless a side is below
       LEAST_INTERLACED, and every other block.
-    - Errors: ValueError for a file without a frame.
+    - Errors: ValueError for a file without a frame, and for one that reaches beyond what a GIF can
+      hold, because its place is damaged.
     """
     if edited.picture.frames:
         return animated_gif.encode(edited, bytes(source))
@@ -96,6 +99,8 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     if outside.any():
         left, top, height, width = 0, 0, *refitted.indices.shape
     indices = np.ascontiguousarray(refitted.indices[top : top + height, left : left + width])
+    if max(left, top, width, height) > LARGEST_SIDE:
+        raise ValueError(f"a frame of {width} x {height} pixels")
     interlaced = bool(content[frame.descriptor + 9] & INTERLACED) and min(width, height) >= LEAST_INTERLACED
     result[frame.descriptor + 1 : frame.descriptor + 9] = struct.pack("<4H", left, top, width, height)
     result[frame.descriptor + 9] = content[frame.descriptor + 9] & ~INTERLACED | INTERLACED * interlaced

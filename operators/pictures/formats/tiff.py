@@ -10,7 +10,7 @@ with its sub-directories, keeps its bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,14 @@ import numpy.typing as npt
 from operators.pictures.colour import COLOURS, Model, Samples, Space, black_generation, profile_to_apply
 from operators.pictures.formats import palette
 from operators.pictures.formats.header import Header, decoding_failure
-from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
+from operators.pictures.formats.tiff_directory import (
+    Directory,
+    directory_at,
+    first_directory,
+    pixels_of,
+    places_of,
+    with_sub_directories,
+)
 from operators.pictures.formats.tiff_strips import (
     BITS,
     COMPRESSION,
@@ -37,6 +44,7 @@ from operators.pictures.formats.tiff_strips import (
     WIDTH,
     YCBCR,
     Layout,
+    Span,
     compressed,
     compressed_jpeg,
     decompressed,
@@ -122,14 +130,9 @@ def raw_kind(directories: tuple[Directory, ...]) -> str | None:
     start = bytes(first.data[8:12])
     if start in RAW_STARTS:
         return RAW_STARTS[start]
-    for directory in directories:
-        for each in (directory, *_sub_directories(directory)):
-            if (
-                FILTER_PATTERN in each.entries
-                or _first(each, PHOTOMETRIC) in RAW_SAMPLES
-                or _first(each, COMPRESSION) in MAKERS
-            ):
-                return "raw photograph"
+    for each in with_sub_directories(directories):
+        if FILTER_PATTERN in each.entries or _first(each, PHOTOMETRIC) in RAW_SAMPLES or _first(each, COMPRESSION) in MAKERS:
+            return "raw photograph"
     return None
 
 
@@ -139,19 +142,6 @@ def _first(directory: Directory, tag: int) -> int | None:
         return next(iter(directory.numbers(tag)), None)
     except ValueError:
         return None
-
-
-def _sub_directories(directory: Directory) -> Iterator[Directory]:
-    """The sub-directories that can be read."""
-    try:
-        offsets = directory.numbers(SUB_DIRECTORIES)
-    except ValueError:
-        return
-    for offset in offsets[:MOST_PAGES]:
-        try:
-            yield directory_at(directory.data, offset, directory.order, directory.next_width == 8)
-        except ValueError:
-            continue
 
 
 def directories_of(data: memoryview | bytes) -> tuple[Directory, ...]:
@@ -327,6 +317,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file; strips and tiles with a changed sample are compressed as they were.
+      Bytes that old ones share with tags or with another page stay as they are.
     - Kept: every unchanged sample, every other strip and tile, and every tag except the offsets
       and lengths of what was written and changed palette entries.
     - Errors: OSError or ValueError for damaged data and parts that overlap.
@@ -350,7 +341,8 @@ def _encode_page(
     result: bytearray, number: int, edited: Edited, before: Samples, after: Samples, changed: npt.NDArray[np.bool_]
 ) -> None:
     """Write the changed strips and tiles of one page into a file, in place."""
-    directory = directories_of(bytes(result))[number]
+    directories = directories_of(bytes(result))
+    directory = directories[number]
     layout, indexed = layout_of(directory), edited.picture.indexed
     if indexed is not None:
         refitted = palette.refitted(indexed, edited)
@@ -358,12 +350,41 @@ def _encode_page(
         before, after = indexed.indices[:, :, None], refitted.indices[:, :, None]
         _write_entries(result, directory, indexed, refitted)
     with timed("codec"):
-        offsets, counts = place(result, layout, dict(_changed_parts(layout, changed, before, after)))
+        parts = dict(_changed_parts(layout, changed, before, after))
+        offsets, counts = place(result, layout, parts, other_places(directories, directory))
     _write_numbers(result, directory, layout.tags[0], offsets)
     if layout.compression != PLAIN:
         _write_numbers(result, directory, layout.tags[1], counts)
+    _check_tags(result, directories, directory, {*layout.tags, COLOUR_MAP})
     if layout.compression != JPEG:
         _check_samples(directories_of(bytes(result))[number], after)
+
+
+def other_places(directories: Sequence[Directory], directory: Directory) -> list[Span]:
+    """Where all directories of a file, their tags and all pixels but those of one directory are."""
+    places = [(0, 2 * directory.next_width)]  # the file's header
+    for each in with_sub_directories(directories):
+        places += places_of(each)
+        try:
+            places += pixels_of(each) if each.start != directory.start else ()
+        except ValueError:  # a damaged directory that is no page
+            continue
+    return places
+
+
+def _check_tags(result: bytearray, before: Sequence[Directory], edited: Directory, written: set[int]) -> None:
+    """Raise ValueError if a tag changed that was not `written` in the edited page's directory."""
+    after = bytes(result)
+    for old in with_sub_directories(before):
+        new = directory_at(after, old.start, old.order, old.next_width == 8)
+        changed = {
+            tag
+            for tag, entry in old.entries.items()
+            if old.data[entry.offset : entry.offset + entry.size] != new.data[entry.offset : entry.offset + entry.size]
+        }
+        kept = new.entries == old.entries and new.next_offset == old.next_offset
+        if not kept or changed - (written if old.start == edited.start else set()):
+            raise ValueError("the file's tags overlap")
 
 
 def _changed_parts(

@@ -7,6 +7,7 @@ structure inside a JPEG marker. Offsets count from the first byte of the structu
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -15,6 +16,12 @@ WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Field types of unsigned whole numbers, with their `struct` letters."""
 MOST_ENTRIES = 4096
 """A directory that claims more entries is damaged."""
+MOST_DIRECTORIES = 4096
+"""How many directories of a file are looked at for those that are named in them."""
+DIRECTORIES = (330, 34665, 34853, 40965)
+"""Tags that name other directories: smaller copies, EXIF, GPS and interoperability."""
+PIXELS = ((273, 279), (324, 325), (513, 514), (288, 289))
+"""Tags of offsets and of lengths: strips, tiles, a JPEG, and free places."""
 
 
 @dataclass(frozen=True)
@@ -130,3 +137,46 @@ def directory_at(data: memoryview | bytes, offset: int, order: str, big: bool = 
     except struct.error as error:
         raise ValueError(f"truncated directory: {error}") from error
     return Directory(view, order, entries, int(next_offset), next_pointer, offset, inline)
+
+
+def with_sub_directories(directories: Iterable[Directory]) -> list[Directory]:
+    """Directories and those that are named in them, at any depth; unreadable ones are left out."""
+    found = {directory.start: directory for directory in directories}
+    waiting = list(found.values())
+    while waiting and len(found) < MOST_DIRECTORIES:
+        directory = waiting.pop()
+        for offset in _named_in(directory):
+            if offset in found:
+                continue
+            try:
+                found[offset] = directory_at(directory.data, offset, directory.order, directory.next_width == 8)
+            except ValueError:
+                continue
+            waiting.append(found[offset])
+    return list(found.values())
+
+
+def _named_in(directory: Directory) -> Iterator[int]:
+    """Where the sub-directories of a directory start, as far as its tags can be read."""
+    for tag in DIRECTORIES:
+        try:
+            yield from directory.numbers(tag)
+        except ValueError:
+            continue
+
+
+def places_of(directory: Directory) -> Iterator[tuple[int, int]]:
+    """Where a directory and the values of its tags start and end."""
+    yield directory.start, directory.next_pointer + directory.next_width
+    for entry in directory.entries.values():
+        yield entry.offset, entry.offset + entry.size
+
+
+def pixels_of(directory: Directory) -> Iterator[tuple[int, int]]:
+    """Where the strips, tiles and further streams of a directory start and end.
+
+    Raises ValueError for damaged tags.
+    """
+    for offsets, lengths in PIXELS:
+        pairs = zip(directory.numbers(offsets), directory.numbers(lengths), strict=False)
+        yield from ((offset, offset + length) for offset, length in pairs)

@@ -14,6 +14,7 @@ import numpy as np
 
 from operators.pictures.colour import Samples
 from operators.pictures.formats import tiff_strips as strips
+from operators.pictures.formats.tiff import directories_of, other_places
 from operators.pictures.formats.tiff_directory import WHOLE, Directory, first_directory
 from operators.rows.arrays import Pixels
 
@@ -54,7 +55,7 @@ def resized(source: bytes, stored: Samples, inverted: bool, colours: Pixels | No
     parts = [
         strips.compressed(layout, segment, stored[segment.top : segment.top + segment.height]) for segment in layout.segments()
     ]
-    result, offsets = strips.without_pixels(source, old, parts)
+    result, offsets = strips.without_pixels(source, old, parts, other_places(directories_of(source), directory))
     whole = {
         strips.WIDTH: (width,),
         strips.LENGTH: (height,),

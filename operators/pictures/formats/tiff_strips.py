@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,8 +47,14 @@ COMPRESSIONS = FAX | {
 """Lossless compressions, with Pillow's names."""
 DIFFERENCES = 2
 """The predictor that stores each sample as its difference from the one to its left."""
+LARGEST_TILE = 4096
+"""Pixels by which a tile may be higher or wider than its picture; a larger one is damaged."""
 REVERSED = np.array([int(f"{value:08b}"[::-1], 2) for value in range(256)], np.uint8)
 """Every byte with its bits in reverse order."""
+
+
+Span = tuple[int, int]
+"""The first byte of a part of a file, and the one after its last."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,11 @@ def layout_of(directory: Directory) -> Layout:
     tags = next((pair for pair in pairs[:: -1 if tiled else 1] if pair[0] in directory.entries), pairs[tiled])
     tile = (directory.number(TILE_LENGTH, 0), directory.number(TILE_WIDTH, 0)) if tiled else None
     strip_rows = min(height, directory.number(STRIP_ROWS, height))
-    if strip_rows < 1 or (tile and (min(tile) < 1 or max(tile) > 2 * max(width, height) + 4096)):
-        raise ValueError(f"strips of {strip_rows} rows, tiles of {tile}")
     bits, samples = directory.number(BITS, 1), directory.number(SAMPLES, 1)
+    if min(width, height, bits, samples) < 1:
+        raise ValueError(f"{width} x {height} pixels of {samples} samples of {bits} bits")
+    if strip_rows < 1 or (tile and not (0 < tile[0] <= height + LARGEST_TILE and 0 < tile[1] <= width + LARGEST_TILE)):
+        raise ValueError(f"strips of {strip_rows} rows, tiles of {tile}")
     planes = samples if directory.number(PLANES, 1) == 2 else 1
     offsets = directory.numbers(tags[0])
     compression = directory.number(COMPRESSION, PLAIN)
@@ -347,16 +355,19 @@ def _packed(layout: Layout, samples: Samples) -> Pixels:
     return np.packbits(bits.reshape(samples.shape[0], -1), axis=1)
 
 
-def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[list[int], list[int]]:
+def place(
+    result: bytearray, layout: Layout, parts: dict[int, bytes], others: Sequence[Span] = ()
+) -> tuple[list[int], list[int]]:
     """Write new strips or tiles (content by number) to a file, in place.
 
     They go where the old ones were if there is room, else to the end of the file. No byte of the
-    old ones remains, except for bytes that a strip or tile that stays has too. Returns the offsets
-    and lengths of all strips or tiles.
+    old ones remains, except for bytes that `others` or a strip or tile that stays have too.
+    Returns the offsets and lengths of all strips or tiles.
     """
     offsets, counts = list(layout.offsets), list(layout.counts)
-    gaps = _gaps(layout, list(parts))
-    _erase(result, layout, parts.keys())
+    kept = _kept(layout, parts.keys(), others)
+    gaps = _gaps(layout, parts.keys(), kept)
+    _erase(result, layout, parts.keys(), kept)
     for number, content in parts.items():
         counts[number] = len(content)
         gap = next((gap for gap in gaps if gap.end - gap.start >= len(content) or gap.end == len(layout.directory.data)), None)
@@ -369,12 +380,16 @@ def place(result: bytearray, layout: Layout, parts: dict[int, bytes]) -> tuple[l
     return offsets, counts
 
 
-def without_pixels(source: bytes, layout: Layout, parts: list[bytes]) -> tuple[bytearray, list[int]]:
-    """The file with other strips in the room of its pixels and at its end, and their offsets."""
+def without_pixels(source: bytes, layout: Layout, parts: list[bytes], others: Sequence[Span]) -> tuple[bytearray, list[int]]:
+    """The file with other strips in the room of its pixels and at its end, and their offsets.
+
+    Bytes of `others` stay as they are.
+    """
     result = bytearray(source)
     everything = range(len(layout.offsets))
-    _erase(result, layout, everything)
-    gaps = _gaps(layout, list(everything))
+    kept = _kept(layout, everything, others)
+    _erase(result, layout, everything, kept)
+    gaps = _gaps(layout, everything, kept)
     if gaps and gaps[-1].end == len(result):
         del result[gaps.pop().start :]
     offsets = []
@@ -391,18 +406,44 @@ def without_pixels(source: bytes, layout: Layout, parts: list[bytes]) -> tuple[b
     return result, offsets
 
 
-def _erase(result: bytearray, layout: Layout, replaced: Collection[int]) -> None:
-    """Write zeros over replaced strips or tiles, in place, except where others share bytes."""
-    spans = [(offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True)]
-    kept = sorted(span for number, span in enumerate(spans) if number not in replaced)
+def _kept(layout: Layout, replaced: Collection[int], others: Sequence[Span]) -> list[Span]:
+    """The bytes that must stay: `others`, and strips or tiles that are not replaced.
+
+    They are in order and do not overlap.
+    """
+    own = (span for number, span in enumerate(_spans(layout)) if number not in replaced)
+    kept: list[Span] = []
+    for start, end in sorted((*own, *others)):
+        if kept and start <= kept[-1][1]:
+            kept[-1] = kept[-1][0], max(end, kept[-1][1])
+        elif start < end:
+            kept.append((start, end))
+    return kept
+
+
+def _spans(layout: Layout) -> list[Span]:
+    """Where each strip or tile starts and ends."""
+    return [(offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True)]
+
+
+def _among(kept: list[Span], span: Span) -> Iterator[Span]:
+    """Those of the bytes that stay, in order, which a span has too."""
+    start, end = span
+    for kept_start, kept_end in kept[max(0, bisect_left(kept, (start, start)) - 1) :]:
+        if kept_start >= end:
+            return
+        if kept_end > start:
+            yield max(start, kept_start), min(end, kept_end)
+
+
+def _erase(result: bytearray, layout: Layout, replaced: Collection[int], kept: list[Span]) -> None:
+    """Write zeros over replaced strips or tiles, in place, except for bytes that stay."""
+    spans = _spans(layout)
     for start, end in sorted(spans[number] for number in replaced):
-        position, first = start, max(0, bisect_left(kept, (start, start)) - 1)
-        for kept_start, kept_end in kept[first:]:
-            if kept_start >= end:
-                break
-            if kept_end > position:
-                result[position : max(position, kept_start)] = bytes(max(0, kept_start - position))
-                position = min(end, kept_end)
+        position = start
+        for kept_start, kept_end in _among(kept, (start, end)):
+            result[position:kept_start] = bytes(kept_start - position)
+            position = kept_end
         result[position:end] = bytes(end - position)
 
 
@@ -414,16 +455,18 @@ class Gap:
     end: int
 
 
-def _gaps(layout: Layout, replaced: list[int]) -> list[Gap]:
+def _gaps(layout: Layout, replaced: Collection[int], kept: list[Span]) -> list[Gap]:
     """The gaps that replaced strips or tiles leave, adjacent ones joined.
 
-    Bytes that two strips or tiles share are no gap: some writers store equal ones once.
+    Bytes that two strips or tiles share are no gap: some writers store equal ones once. Nor are
+    bytes that stay.
     """
-    spans = sorted((offset, offset + count) for offset, count in zip(layout.offsets, layout.counts, strict=True) if count)
+    every = _spans(layout)
+    spans = sorted((start, end) for start, end in every if start < end)
     shared = {span for first, second in pairwise(spans) if second[0] < first[1] for span in (first, second)}
     gaps: list[Gap] = []
-    for start, end in sorted((layout.offsets[number], layout.offsets[number] + layout.counts[number]) for number in replaced):
-        if (start, end) in shared:
+    for start, end in sorted(every[number] for number in replaced):
+        if (start, end) in shared or any(_among(kept, (start, end))):
             continue
         if gaps and gaps[-1].end <= start <= gaps[-1].end + start % 2:
             gaps[-1].end = end

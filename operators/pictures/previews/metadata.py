@@ -14,10 +14,10 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
+from operators.pictures.formats.tiff_directory import DIRECTORIES, Directory, directory_at, first_directory
 from operators.pictures.previews.pictures import MOST_SIDE, plain_rgb
 from operators.pictures.previews.sweep import DROP, KEEP, REDRAW, Sweep, find_pictures
-from operators.pictures.previews.table import DIRECTORIES, EXIF_HEADER, PHOTOSHOP_HEADER, XMP_HEADER, Key, rows_of
+from operators.pictures.previews.table import EXIF_HEADER, PHOTOSHOP_HEADER, XMP_HEADER, Key, rows_of
 
 WIDTH, LENGTH, COMPRESSION, PHOTOMETRIC, SAMPLES = 0x0100, 0x0101, 0x0103, 0x0106, 0x0115
 STRIP_OFFSETS, STRIP_LENGTHS, JPEG_OFFSET, JPEG_LENGTH = 0x0111, 0x0117, 0x0201, 0x0202

@@ -96,9 +96,6 @@ PLACES: tuple[Place, ...] = (
 )
 """All known places."""
 
-DIRECTORIES = (330, 34665, 34853, 40965)
-"""Tags of TIFF and EXIF that point to further directories: smaller copies, EXIF, GPS and others."""
-
 SIGNATURES: dict[str, bytes] = {
     "jpeg": rb"[\0-\x0f\xff]\xd8\xff[\xc0-\xc3\xc4\xdb\xdd\xe0-\xef\xfe]",  # cameras of Minolta spoil the first byte
     "png": rb"\x89PNG\r\n\x1a\n",

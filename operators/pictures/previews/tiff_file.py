@@ -6,13 +6,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-from operators.pictures.formats.tiff_directory import Directory, directory_at, first_directory
+from operators.pictures.formats.tiff_directory import (
+    DIRECTORIES,
+    Directory,
+    directory_at,
+    first_directory,
+    pixels_of,
+    places_of,
+)
 from operators.pictures.previews.metadata import LEAST_SEARCHED, directories_swept, directory_swept
 from operators.pictures.previews.sweep import DROP, REDRAW, Sweep
-from operators.pictures.previews.table import DIRECTORIES
-
-PIXELS = ((273, 279), (324, 325), (513, 514), (288, 289))
-"""Tags of offsets and of lengths: strips, tiles, a JPEG, and free places."""
 
 
 def tiff_swept(data: bytes, sweep: Sweep) -> bytes:
@@ -62,11 +65,7 @@ def _unused(data: bytes) -> list[tuple[int, int]]:
             continue
         seen.add(directory.start)
         big = directory.next_width == 8
-        used.append((directory.start, directory.next_pointer + directory.next_width))
-        used += [(entry.offset, entry.offset + entry.size) for entry in directory.entries.values()]
-        for offsets, lengths in PIXELS:
-            pairs = zip(directory.numbers(offsets), directory.numbers(lengths), strict=False)
-            used += [(offset, offset + length) for offset, length in pairs]
+        used += [*places_of(directory), *pixels_of(directory)]
         for tag in DIRECTORIES:
             open_directories += [directory_at(data, offset, directory.order, big) for offset in directory.numbers(tag)]
     gaps, position = [], 0

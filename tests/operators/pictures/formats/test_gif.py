@@ -98,3 +98,11 @@ def test_a_frame_smaller_than_its_screen_keeps_its_place_and_size() -> None:
     result = encode(edited_picture, bytes(data))
     assert result[place : place + 8] == data[place : place + 8]
     assert np.array_equal(decode(result, Limits()).stored, edited_picture.stored)
+
+
+def test_a_frame_whose_place_is_beyond_what_a_gif_can_hold_is_not_written() -> None:
+    data = bytearray(gif_file())
+    descriptor = data.index(b"\x2c\0\0\0\0")
+    data[descriptor + 1 : descriptor + 3] = b"\xff\xff"
+    with pytest.raises(ValueError, match="a frame of 65591 x 40 pixels"):
+        edited(bytes(data))

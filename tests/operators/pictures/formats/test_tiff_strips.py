@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from operators.pictures.codec import Limits, decode, encode
+from operators.pictures.formats.tiff import directories_of
 from operators.pictures.formats.tiff_directory import first_directory
 from operators.pictures.formats.tiff_strips import layout_of
 from operators.pictures.picture import Edit
@@ -181,3 +182,82 @@ def test_no_byte_of_a_replaced_strip_stays(compression: str) -> None:
     pieces = [old[start : start + 16] for start in range(0, len(old) - 16, 16)]
     assert len({*pieces}) > 8
     assert not any(piece in result for piece in pieces)
+
+
+def with_number(data: bytes, page: int, tag: int, value: int) -> bytes:
+    """The file with another first number of a page's tag."""
+    directory, result = directories_of(data)[page], bytearray(data)
+    entry = directory.entries[tag]
+    numbers = (value, *directory.numbers(tag)[1:])
+    result[entry.offset : entry.offset + entry.size] = directory.packed(tag, numbers)
+    return bytes(result)
+
+
+def tags_of(data: bytes) -> list[dict[int, bytes | None]]:
+    """The tags of all pages, without those that say where pixels are."""
+    return [{tag: page.content(tag) for tag in page.entries if tag != 273} for page in directories_of(data)]
+
+
+def pages_file(*pages: np.ndarray) -> bytes:
+    """A file of pages without compression, each in one strip."""
+    first, *others = map(Image.fromarray, pages)
+    buffer = io.BytesIO()
+    first.save(buffer, "TIFF", save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+def first_page_red(data: bytes) -> bytes:
+    edit = Edit(0, 0, np.full((8, 8, 3), (250, 5, 10), np.uint8), np.ones((8, 8), np.float32))
+    return encode(decode(data, Limits()).edited([edit]), data)
+
+
+@pytest.mark.parametrize("start", [2, 10, 60, 500])
+def test_pixels_that_share_bytes_with_tags_leave_the_tags_as_they_are(pixels: np.ndarray, start: int) -> None:
+    """The pixels start in the header, in the first directory, or end in the second."""
+    data = pages_file(pixels[:48, :64], pixels[:48, :64, 0])
+    twisted = with_number(data, 0, 273, start)
+    picture = decode(twisted, Limits())
+    result = first_page_red(twisted)
+    assert tags_of(result) == tags_of(twisted)
+    after = decode(result, Limits())
+    assert (after.parts[0].stored[:8, :8] == (250, 5, 10)).all()
+    assert np.array_equal(after.parts[0].stored[8:], picture.parts[0].stored[8:])
+    assert np.array_equal(after.parts[1].stored, picture.parts[1].stored)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_pixels_that_another_page_shares_stay_there(pixels: np.ndarray, grey: bool) -> None:
+    page = np.ascontiguousarray(pixels[:48, :64])
+    data = pages_file(page, page[:, :, 0] if grey else page)
+    shared = with_number(data, 1, 273, directories_of(data)[0].number(273, 0))
+    result = first_page_red(shared)
+    before, after = directories_of(shared)[1], directories_of(result)[1]
+    start, size = before.number(273, 0), before.number(279, 0)
+    assert after.number(273, 0) == start
+    assert result[start : start + size] == shared[start : start + size]
+    red = page.copy()
+    red[:8, :8] = (250, 5, 10)
+    assert np.array_equal(tifffile.imread(io.BytesIO(result), key=0), red)
+
+
+def test_tags_that_share_their_values_are_not_written(pixels: np.ndarray) -> None:
+    data = tiff_file(pixels, rowsperstrip=8, compression="zlib")
+    twisted = bytearray(with_entry(data, 50000, 4, 0))
+    moved = first_directory(bytes(twisted))
+    place = moved.start + 2 + 12 * list(moved.entries).index(50000)
+    struct.pack_into("<II", twisted, place + 4, HEIGHT // 8, moved.entries[279].offset)
+    with pytest.raises(ValueError, match="the file's tags overlap"):
+        edited(bytes(twisted))
+
+
+@pytest.mark.parametrize("tag", [256, 257, 258, 277, 278, 322, 323])
+def test_a_size_of_nothing_is_damage(pixels: np.ndarray, tag: int) -> None:
+    data = tiff_file(pixels, tile=(32, 48)) if tag in (322, 323) else tiff_file(pixels, rowsperstrip=8)
+    with pytest.raises(ValueError, match=r"(pixels|strips) of"):
+        layout_of(first_directory(with_number(data, 0, tag, 0)))
+
+
+def test_a_tile_far_larger_than_its_picture_is_damage(pixels: np.ndarray) -> None:
+    data = with_number(tiff_file(pixels, tile=(32, 48), compression="zlib"), 0, 322, 4096 + WIDTH + 1)
+    with pytest.raises(ValueError, match="tiles of"):
+        layout_of(first_directory(data))
