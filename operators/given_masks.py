@@ -14,7 +14,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 import pyarrow as pa
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from operators.masks.mask import dilated
 from operators.masks.mask_picture import weights_of
@@ -133,6 +133,8 @@ class GivenMasks(Operator):
                 return _upright_weights(open_image(data), width, height)
         except Failure as failure:
             raise Failure(failure.code, f"{name}: {failure.message}") from failure
+        except UnidentifiedImageError as error:  # whose own words name an object in memory
+            raise Failure("mask_unreadable", f"{name}: this is no picture") from error
         except Exception as error:
             raise Failure("mask_unreadable", f"{name}: {error}") from error
 

@@ -8,6 +8,7 @@ import binascii
 import contextlib
 import json
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
-from flows.serve.guard import Guard, RateLimit, TooLarge, problem
-from flows.serve.openai import edit_wish, mask_of_alpha
+from flows.serve.guard import SILENCE_SECONDS, Guard, RateLimit, TooLarge, TooSlow, problem
+from flows.serve.openai import DEFAULT, mask_of_alpha, options_of_edit
 from flows.serve.pool import Backend
 from flows.serve.presence import ClientGone, while_connected
 from flows.serve.wishes import LISTS, Enlarge, Erase, Filling, Find, Inpaint, Wish, check
@@ -42,6 +43,8 @@ from operators.upscalers.catalogue import UPSCALERS
 PAGE = Path(__file__).parent / "page"
 SHARED = Path(__file__).parents[1] / "web" / "static"
 WISHES: Mapping[str, type[Wish]] = {"erase": Erase, "inpaint": Inpaint, "enlarge": Enlarge, "find": Find}
+PATHS = frozenset((*(f"/v1/{name}" for name in WISHES), "/v1/images/edits", "/v1/models"))
+"""The addresses whose answers the metrics count one by one."""
 STATUS = {
     "bytes_over_limit": 413,
     "pixels_over_limit": 413,
@@ -116,9 +119,12 @@ class State:
             lambda: self.requests
         )
 
-    def note(self, path: str, status: int, seconds: float) -> None:
-        """Count an answer."""
-        self.answers.labels(path, status).inc()
+    def count(self, path: str, status: int) -> None:
+        """Count an answer, also a refusal; unknown addresses count as one."""
+        self.answers.labels(path if path in PATHS else "other", status).inc()
+
+    def note(self, path: str, seconds: float) -> None:
+        """Note how long a request was read and worked."""
         self.seconds.labels(path).observe(seconds)
         self.mean_seconds += 0.1 * (seconds - self.mean_seconds)
 
@@ -207,8 +213,10 @@ def application(settings: Settings, backend: Backend, give_up: Callable[[Excepti
 
     @app.get("/v1/models", responses={code: RESPONSES[code] for code in (401, 429)}, summary="Models to name.")
     async def models() -> dict[str, Any]:
-        names = sorted(settings.offered)
-        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "cleanplate"} for name in names]}
+        names = (DEFAULT, *sorted(settings.offered))
+        # OpenAI's clients read when a model was made, which nobody knows here.
+        same = {"object": "model", "created": 0, "owned_by": "cleanplate"}
+        return {"object": "list", "data": [{"id": name, **same} for name in names]}
 
     @app.get("/healthz", response_class=PlainTextResponse, summary="Whether the process lives.")
     async def health() -> str:
@@ -231,6 +239,10 @@ def application(settings: Settings, backend: Backend, give_up: Callable[[Excepti
     @app.exception_handler(HTTPException)
     async def http_problem(request: Request, error: HTTPException) -> Response:
         return problem(error.status_code, "request_invalid", str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def own_fault(request: Request, error: Exception) -> Response:
+        return problem(500, "unexpected", "the service has failed at this request; its log says why")
 
     app.mount("/page", StaticFiles(directory=PAGE))
     app.mount("/shared", StaticFiles(directory=SHARED))
@@ -263,7 +275,7 @@ class Service:
 
         async def work() -> Response:
             sent = await self._read(request)
-            wish = edit_wish(sent.options, sent.mask is not None)
+            wish = _checked(*options_of_edit(sent.options, sent.mask is not None))
             mask = None if sent.mask is None else mask_of_alpha(sent.mask, self._settings.limits)
             answer = await self._work(request, wish, Sent(sent.data, mask, {}), needs_mask=isinstance(wish, Inpaint))
             picture = base64.b64encode(answer.data).decode()
@@ -277,14 +289,16 @@ class Service:
         try:
             response: Response = await work()
         except (WrongRequest, Failure, RunError) as error:
-            response = problem(STATUS.get(error.code, 422), error.code, error.message)
+            response = problem(STATUS.get(error.code, 422), error.code, _as_request_says(error.message))
         except (ClientGone, ClientDisconnect):
             response = problem(CLIENT_GONE, "client_gone", "the client has closed its connection")
         except TooLarge:
             response = problem(413, "bytes_over_limit", f"a picture has at most {self._settings.limits.max_bytes} bytes")
+        except TooSlow:
+            response = problem(408, "body_missing", f"nothing of the request came for {SILENCE_SECONDS:g} seconds")
         except (MultiPartException, HTTPException) as error:
             response = problem(400, "request_invalid", str(getattr(error, "message", None) or getattr(error, "detail", error)))
-        self._state.note(path, response.status_code, time.monotonic() - started)
+        self._state.note(path, time.monotonic() - started)
         return response
 
     async def _work(self, request: Request, wish: Wish, sent: Sent, needs_mask: bool) -> Answer:
@@ -340,6 +354,8 @@ async def _from_form(form: FormData, options: dict[str, list[Any]]) -> Sent:
         if isinstance(value, UploadFile):
             if name.removesuffix("[]") not in ("image", "mask"):
                 raise WrongRequest("request_invalid", f"{name[:60]!r} is no file of this request: send `image` and `mask`")
+            if name.removesuffix("[]") in files:
+                raise WrongRequest("request_invalid", f"`{name.removesuffix('[]')}` was sent twice: send one picture at a time")
             files[name.removesuffix("[]")] = await value.read()
         else:
             options.setdefault(name, []).append(value)
@@ -365,6 +381,10 @@ def _from_json(body: bytes, options: dict[str, Any]) -> Sent:
             files[name] = None if text is None else base64.b64decode(str(text).rpartition(";base64,")[2], validate=True)
         except (binascii.Error, ValueError):
             raise WrongRequest("request_invalid", f"`{name}` is not base64") from None
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise WrongRequest("request_invalid", "the body has half of a surrogate pair, which is no character") from None
     if not isinstance(content.get("regions", ""), str):
         content["regions"] = json.dumps(content["regions"])
     return Sent(files["image"], files["mask"], {**options, **content})
@@ -377,6 +397,11 @@ def _checked(kind: type[Wish], options: Mapping[str, Any]) -> Wish:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the request"
         raise WrongRequest("option_invalid", f"{place[:60]}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _as_request_says(message: str) -> str:
+    """A message that begins with an option of the command line, with its name in a request."""
+    return re.sub(r"^--([a-z-]+)", lambda option: option[1].replace("-", "_"), message)
 
 
 def _wants_json(request: Request) -> bool:
@@ -432,6 +457,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         401: "The token is missing or wrong.",
         402: "The calls of a model over HTTP are spent.",
         403: "The service may not fetch from there.",
+        408: "Nothing of the request came for some time.",
         413: "More bytes or pixels than the service takes.",
         415: "Not a picture.",
         422: "A picture, a mask or regions that cannot be used.",

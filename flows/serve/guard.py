@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import math
 import time
@@ -17,6 +18,8 @@ WORK = "/v1/"
 MOST_CLIENTS = 10_000
 FORM_BYTES = 1024 * 1024
 """What a form may hold beside a picture and a mask."""
+SILENCE_SECONDS = 30.0
+"""How long a client may send nothing of a body before it loses its place."""
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 )
@@ -68,6 +71,10 @@ class TooLarge(Exception):
     """A body that is larger than the service takes."""
 
 
+class TooSlow(Exception):
+    """A body of which nothing has come for SILENCE_SECONDS."""
+
+
 class Guard:
     """The middleware; nothing of a refused request's body is read."""
 
@@ -90,6 +97,8 @@ class Guard:
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
+                if path.startswith(WORK):
+                    self._state.count(path, message["status"])
                 message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in added.items())]
             await send(message)
 
@@ -111,6 +120,9 @@ class Guard:
         self._state.requests += 1
         try:
             await self._app(scope, self._bounded(receive), send_with_headers)
+        except Exception:
+            self._state.count(path, 500)  # the answer comes from outside of this middleware
+            raise
         finally:
             self._state.requests -= 1
 
@@ -130,11 +142,17 @@ class Guard:
         return None
 
     def _bounded(self, receive: Any) -> Any:
-        read = 0
+        read, ended = 0, False
 
         async def bounded() -> Any:
-            nonlocal read
-            message = await receive()
+            nonlocal read, ended
+            if ended:
+                return await receive()  # the client waits for the answer
+            try:
+                message = await asyncio.wait_for(receive(), SILENCE_SECONDS)
+            except TimeoutError:
+                raise TooSlow from None
+            ended = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > 2 * self._most_bytes + FORM_BYTES:
                 raise TooLarge

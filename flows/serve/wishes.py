@@ -104,6 +104,12 @@ class Choosing(Wish):
                 raise ValueError(failure.message) from None
         return text
 
+    @model_validator(mode="after")
+    def _means_something(self) -> Choosing:
+        if not self.detect and not self.regions:
+            raise ValueError("without detect, only `regions` are erased, and there are none")
+        return self
+
     @property
     def given(self) -> str:
         """The regions of the request as JSON."""

@@ -165,7 +165,10 @@ def work(tasks: Sequence[Task]) -> list[Answer | WrongRequest]:
 def _outcome(edit: Edit | Failure) -> Answer | WrongRequest:
     if isinstance(edit, Failure):
         return WrongRequest(edit.code, edit.message)
-    if edit.failure is not None and (edit.failure.code.startswith("mask_") or edit.failure.code == "regions_unfit"):
+    if edit.failure is not None and edit.failure.code.startswith("mask_"):
+        # The message begins with the name of the file in which the worker has laid the mask.
+        return WrongRequest(edit.failure.code, f"mask: {edit.failure.message.partition(': ')[2]}")
+    if edit.failure is not None and edit.failure.code == "regions_unfit":
         return WrongRequest(edit.failure.code, edit.failure.message)
     return _answer(edit)
 

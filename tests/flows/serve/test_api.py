@@ -119,6 +119,19 @@ def test_what_cannot_be_worked_has_a_status_and_a_code(service: str, erased: Era
     assert code(requests.post(f"{service}/v1/inpaint", erased.source)) == (400, "request_invalid")
 
 
+@pytest.mark.parametrize(
+    ("mask", "words"), [(b"no picture", "this is no picture"), (png(50, 50), "50 x 50 pixels, the image has 480 x 320")]
+)
+def test_a_mask_that_does_not_fit_is_called_the_mask(service: str, erased: Erased, mask: bytes, words: str) -> None:
+    answer = requests.post(f"{service}/v1/inpaint", files={"image": erased.source, "mask": mask})
+    assert code(answer) == (422, "mask_unreadable") and answer.json()["error"]["message"] == f"mask: {words}"
+
+
+def test_a_wrong_option_has_its_name_in_a_request(service: str, erased: Erased) -> None:
+    answer = requests.post(f"{service}/v1/erase", erased.source, params={"not_zone": "there"})
+    assert answer.json()["error"]["message"].startswith("not_zone there: ")
+
+
 def test_no_private_address_is_asked_by_figures_by_name_or_by_redirect(service: str, web: str) -> None:
     def fetched(url: str) -> tuple[int, str]:
         return code(requests.post(f"{service}/v1/erase", params={"url": url}))

@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
-import uvicorn
 
-from flows.serve.app import Settings, application
-from flows.serve.work import Answer, Task
-from operators.decisions.budget import Rate
-
-
-class Instant:
-    """A backend that gives every picture back at once."""
-
-    workers = 4
-
-    async def open(self) -> None:
-        """Nothing to load."""
-
-    async def work(self, task: Task) -> Answer:
-        """The picture as it came."""
-        return Answer(task.data, "untouched")
-
-    async def rates(self, preset: str, model: str | None) -> tuple[Rate, ...]:
-        """No rates."""
-        return ()
-
-    async def close(self) -> None:
-        """Nothing to end."""
+from tests.flows.serve.instant import running_instantly
 
 
 @pytest.fixture(scope="module")
 def document() -> Iterator[Any]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(Settings(), Instant()), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{listening.getsockname()[1]}/openapi.json")
-    server.should_exit = True
-    thread.join(10)
+    with running_instantly() as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
 def test_every_answer_is_one_that_the_document_names(document: Any) -> None:
