@@ -22,7 +22,7 @@ from operators.rows.regions import ACCEPTED, KEPT, OPEN
 from operators.rows.schema import SCHEMA
 from operators.rows.table import Additions, Row, map_rows
 from operators.selection.measures import Length
-from operators.selection.rules import OTHERWISE, Decision, Rules, Selection, Text
+from operators.selection.rules import MOST, Decision, Rules, Selection, Text
 from operators.selection.zone_notes import outside_notes
 from operators.vision.line_reading import EDGE, LineReading, PageLines, read_along, read_around, read_line
 from operators.vision.recogniser import recogniser, recogniser_identity, upright_turn
@@ -31,15 +31,13 @@ KEPT_BY_RULE = "kept_by_rule"
 NOT_SELECTED = "not_selected"
 UNSURE_READING = "unsure_reading"
 TOO_MUCH = "too_much"
-"""The reasons of a text that stays: a rule keeps it, no rule erases it, it cannot be read surely
+"""The reasons of a text that stays: a rule keeps it, nothing asks for it, it cannot be read surely
 enough to know that no rule keeps it, or the rules would erase too much of the picture.
 """
 SHARED = 0.25
 """Share of a text that another one covers, from which both have letters in common."""
 LEAST_CONFIDENCE = 0.8
 """Mean probability of the characters (0..1) below which a text may say what a rule keeps."""
-MOST = "most"
-"""The name of the bound of the area, in the place of a rule's name."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class Select(Operator):
         for region, is_new in zip(row.regions, undecided, strict=True):
             record = region.record()
             records += self._decide(record, rules, frame, page, rgb) if is_new else [record]
-        decided = _within(_beside_kept(records, rules.protecting), Length.parse(rules.most), frame)
+        decided = _within(_beside_kept(records, rules.protecting), rules, frame)
         notes = dict.fromkeys([*(row["notes"] or []), *outside_notes(rules.zones_outside(*frame))])
         return {"regions": decided, "notes": list(notes) or None}
 
@@ -213,7 +211,7 @@ def _parts(text: Text, reading: LineReading, rules: Rules, surroundings: Sequenc
     erased = any(part.decision.action == "erase" for part in parts)
     if rules.protecting and erased:
         if reading.confidence < LEAST_CONFIDENCE and not kept_around:
-            return [Part(0, 0, Decision("keep", parts[0].decision.rule), UNSURE_READING)]
+            return [Part(0, 0, Decision("keep", ", ".join(rules.protecting)), UNSURE_READING)]
         for around in kept_around:
             parts = [_protected(part, parts, reading, around) for part in parts]
     if len(parts) > 1 and not reading.can_be_parted:
@@ -235,7 +233,7 @@ def _protected(part: Part, parts: Sequence[Part], reading: LineReading, around: 
 
 def _stretched(record: RegionRecord, part: Part, surroundings: Sequence[Surrounding]) -> RegionRecord:
     """The record of a text that stays, with polygons that reach as far as what the rule keeps."""
-    if part.decision.action != "keep" or part.reason != KEPT_BY_RULE:
+    if part.decision.action != "keep":
         return record
     polygon = record["polygons"][0]
     found = [(each, match) for each in surroundings if (match := each.match_of(polygon)) is not None]
@@ -290,7 +288,7 @@ def _starts_after(parts: Sequence[Part]) -> list[int]:
 def _reason_of(decision: Decision) -> str | None:
     if decision.action == "erase":
         return None
-    return NOT_SELECTED if decision.rule == OTHERWISE else KEPT_BY_RULE
+    return NOT_SELECTED if decision.is_limit else KEPT_BY_RULE
 
 
 def _decided(record: RegionRecord, part: Part) -> RegionRecord:
@@ -304,7 +302,7 @@ def _beside_kept(records: list[RegionRecord], protecting: Collection[str]) -> li
     The detector may see a part of a text once more, as a text by itself. Fills are given up too,
     because what stays may be found only when its neighbours are gone.
     """
-    kept = [record for record in records if record["state"] == KEPT and record["rule"] in protecting]
+    kept = [record for record in records if record["reason"] == KEPT_BY_RULE and record["rule"] in protecting]
 
     def twin(record: RegionRecord) -> RegionRecord | None:
         if record["state"] not in (OPEN, ACCEPTED) or record["kind"] != "text":
@@ -323,7 +321,7 @@ def _share(polygon: Polygon, other: Polygon) -> bool:
     return covers(other, polygon, SHARED) or covers(polygon, other, SHARED)
 
 
-def _within(records: list[RegionRecord], most: Length, frame: tuple[int, int]) -> list[RegionRecord]:
+def _within(records: list[RegionRecord], rules: Rules, frame: tuple[int, int]) -> list[RegionRecord]:
     """The records, all kept if those that go cover more than the most that may be erased."""
     covered = np.zeros((frame[1], frame[0]), np.uint8)
     going = [record for record in records if record["state"] == OPEN]
@@ -331,8 +329,7 @@ def _within(records: list[RegionRecord], most: Length, frame: tuple[int, int]) -
         box = bounding_box(record["polygons"], *frame)
         part = covered[box.inside(Box(0, 0, *frame))]
         cv2.bitwise_or(part, rasterised(record["polygons"], box), dst=part)
-    if np.count_nonzero(covered) <= most.pixels(frame[0] * frame[1]):
+    if np.count_nonzero(covered) <= Length.parse(rules.most).pixels(frame[0] * frame[1]):
         return records
-    return [
-        {**record, "state": KEPT, "reason": TOO_MUCH, "rule": MOST} if record["state"] == OPEN else record for record in records
-    ]
+    kept = {"state": KEPT, "reason": TOO_MUCH, "rule": rules.name_of(MOST)}
+    return [{**record, **kept} if record["state"] == OPEN else record for record in records]  # type: ignore[typeddict-item]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -14,6 +15,7 @@ from operators.selection.rule_file import Options, read_rules
 from operators.selection.rules import KINDS
 from operators.selection.scripts import SCRIPTS
 from operators.storage.listing import own_columns
+from operators.storage.manifest import is_manifest
 from operators.storage.region_files import COLUMN
 
 Many = list[str] | None
@@ -99,8 +101,15 @@ class SelectOptions:
         selection = options.selection() if not options.is_empty else read_rules(self.rules) if self.rules else None
         given = tuple(self.regions or ())
         columns = [name.removeprefix(COLUMN) for name in given if name.startswith(COLUMN)]
+        _check_patterns(source, () if selection is None else selection.absolute_patterns)
         _check_columns(source, [*columns, *([] if selection is None else selection.columns)])
         return Choice(selection, not self.no_text, given, not self.no_detect)
+
+
+def _check_patterns(source: str, absolute: Sequence[str]) -> None:
+    """Raise RunError rules_invalid for absolute patterns; only a manifest names absolute paths."""
+    if absolute and not is_manifest(source):
+        raise RunError("rules_invalid", f"path {absolute[0]}: a path below {source} is meant here, such as 'acme/*'")
 
 
 def _check_columns(source: str, needed: list[str]) -> None:

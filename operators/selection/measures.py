@@ -72,10 +72,25 @@ class Bounds:
         """Whether one of the bounds is a share of the picture."""
         return any(length is not None and length.is_share for length in (self.least, self.most))
 
+    def check_within(self, low: float, high: float) -> None:
+        """Raise ValueError for a bound outside of what can be measured, `low` to `high`.
+
+        Shares of a picture lie in 0..100% whatever is measured.
+        """
+        for length in (self.least, self.most):
+            first, last = (0.0, 1.0) if length is not None and length.is_share else (low, high)
+            if length is not None and not first <= length.value <= last:
+                raise ValueError(f"only {_spelled(first, last, length.is_share)} is possible")
+
     def contain(self, value: float, side: float = math.nan) -> bool:
         """Whether a value is within the bounds; NaN never is. Shares are shares of `side`."""
         low = self.least is None or value >= self.least.pixels(side)
         return not math.isnan(value) and low and (self.most is None or value <= self.most.pixels(side))
+
+
+def _spelled(low: float, high: float, are_shares: bool) -> str:
+    ends = ["" if math.isinf(end) else f"{end:.0%}" if are_shares else f"{end:g}" for end in (low, high)]
+    return "..".join(ends)
 
 
 class Span(NamedTuple):

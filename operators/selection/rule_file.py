@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from operators.rows.failure import Failure, RunError
 from operators.selection.patterns import PATTERNS
 from operators.selection.rules import Selection
 from operators.storage import files as storage
+from operators.storage.unreadable import why_unreadable
 
 
 @dataclass(frozen=True)
@@ -100,22 +102,69 @@ def _meaning(option: str, word: str) -> dict[str, Any]:
     return {"text": word}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose scalars are all texts, so that a supplier 007 or NO is not another value."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # type: ignore[misc]
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping. Raises ConstructorError for a key that stands twice: one would be lost."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is one word", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_rules(uri: str) -> Selection:
-    """The selection of a YAML file. Raises RunError rules_invalid, with the place in the file."""
+    """The selection of a YAML file. Raises RunError rules_invalid, with the place in the file.
+
+    The code is option_invalid for an unknown kind of storage.
+    """
+    storage.check_scheme(uri)
     try:
-        content = yaml.safe_load(storage.read(uri))
+        content = yaml.load(storage.read(uri), _Loader)
     except Failure as failure:
-        raise RunError("rules_invalid", f"{uri}: {failure.message}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError("rules_invalid", f"{uri}: {' '.join(str(error).split())}") from None
+        raise RunError("rules_invalid", f"{uri}: {why_unreadable(failure)}; {EXPECTED}") from None
+    except (yaml.reader.ReaderError, UnicodeDecodeError):
+        raise RunError("rules_invalid", f"{uri}: not a text in UTF-8; {EXPECTED}") from None
+    except yaml.YAMLError as error:
+        raise RunError("rules_invalid", f"{uri}: {_place_of(error)}") from None
+    if not content:
+        raise RunError("rules_invalid", f"{uri}: it is empty; {EXPECTED}")
     if not isinstance(content, dict):
-        raise RunError("rules_invalid", f"{uri}: not a mapping with rules")
+        raise RunError("rules_invalid", f"{uri}: not a mapping; {EXPECTED}")
     try:
         return Selection.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RunError("rules_invalid", f"{uri}: {'.'.join(map(str, first['loc']))}: {_message(first)}") from None
+        place = ".".join(map(str, first["loc"]))
+        raise RunError("rules_invalid", f"{uri}: {f'{place}: ' if place else ''}{_message(first)}") from None
+
+
+EXPECTED = "--rules takes a YAML file such as: rules: [{erase: {kind: email}}]"
+"""How to go on after a file that is none of rules."""
+
+
+def _place_of(error: yaml.YAMLError) -> str:
+    """The line and the problem of what is no YAML."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return problem if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
+_PLAIN = {
+    "extra_forbidden": "there is no such key here",
+    "tuple_type": "a list is needed here",
+    "model_type": "a mapping is needed here",
+}
+"""Plain words for pydantic's, by its types of errors."""
 
 
 def _message(error: Any) -> str:
+    if error["type"] in _PLAIN:
+        return _PLAIN[error["type"]]
     return str(error["msg"]).removeprefix("Value error, ").replace("\n", " ")

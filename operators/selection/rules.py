@@ -6,10 +6,10 @@ therefore asked about every character of what is read, and a text is parted wher
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -18,6 +18,7 @@ from operators.masks.geometry import Polygon
 from operators.selection.measures import Bounds, Length, Zone
 from operators.selection.patterns import PATTERNS, compiled, matches, spans_of
 from operators.selection.scripts import SCRIPTS, UNREAD, in_scripts
+from operators.storage.manifest_paths import is_absolute, matches_path
 
 Action = Literal["keep", "erase"]
 REGION_KINDS = ("text", "mark", "mask")
@@ -25,10 +26,15 @@ REGION_KINDS = ("text", "mark", "mask")
 KINDS = (*REGION_KINDS, *PATTERNS)
 OTHERWISE = "otherwise"
 """The name of the rule that decides about a text that no other rule means."""
+MOST = "most"
+"""The name of the bound of the area that goes, in the place of a rule's name."""
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    """A list of what may be one value alone."""
+    if value is None or value == "" or (isinstance(value, list | tuple) and not value):
+        raise ValueError("nothing is given")
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _one_of(names: Sequence[str], unread: Sequence[str] = ()) -> Any:
@@ -44,9 +50,11 @@ def _one_of(names: Sequence[str], unread: Sequence[str] = ()) -> Any:
 
 
 def _check_patterns(value: Any) -> Any:
-    for pattern in (value := _as_tuple(value)):
+    for pattern in (value := tuple(map(str, _as_tuple(value)))):
+        if not pattern.strip():
+            raise ValueError("the expression is empty")
         try:
-            compiled(str(pattern))
+            compiled(pattern)
         except re.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
     return value
@@ -54,10 +62,10 @@ def _check_patterns(value: Any) -> Any:
 
 def _check_with(parse: Any) -> Any:
     def check(value: Any) -> Any:
-        value = value if isinstance(value, list | tuple) else (str(value),)
+        value = tuple(map(str, _as_tuple(value)))
         for text in value:
-            parse(str(text))
-        return tuple(map(str, value))
+            parse(text)
+        return value
 
     return BeforeValidator(check)
 
@@ -71,8 +79,25 @@ def _check_one(parse: Any) -> Any:
     return BeforeValidator(check)
 
 
+def _check_most(text: str) -> None:
+    most = Length.parse(text)
+    if most.value <= 0:
+        raise ValueError(f"with {text!r} nothing could go")
+    if most.is_share and most.value > 1:
+        raise ValueError(f"{text!r} is more than the picture")
+
+
 Range = Annotated[str | None, _check_one(Bounds.parse)]
 """Bounds as text; see `Bounds.parse`."""
+POSSIBLE: dict[str, tuple[float, float]] = {
+    "height": (0, math.inf),
+    "width": (0, math.inf),
+    "size": (0, math.inf),
+    "angle": (-90, 90),
+    "opacity": (0, 1),
+    "score": (0, 1),
+}
+"""The least and the most that each measurement can be."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +149,19 @@ class Conditions(BaseModel):
     """What must not hold."""
 
     @model_validator(mode="after")
-    def _check_shares(self) -> Conditions:
-        """Angles, opacities and scores are no shares of a picture."""
-        for name in ("angle", "opacity", "score"):
+    def _check_bounds(self) -> Conditions:
+        """Bounds are possible; angles, opacities and scores are no shares of a picture."""
+        for name, (low, high) in POSSIBLE.items():
             value = getattr(self, name)
-            if value is not None and Bounds.parse(value).has_shares:
+            if value is None:
+                continue
+            bounds = Bounds.parse(value)
+            if bounds.has_shares and math.isfinite(high):
                 raise ValueError(f"{name} has no shares of the picture: {value}")
+            try:
+                bounds.check_within(low, high)
+            except ValueError as error:
+                raise ValueError(f"{name} cannot be {value}: {error}") from None
         return self
 
     @property
@@ -224,6 +256,11 @@ class Rule(BaseModel):
         return "erase" if self.keep is None else "keep"
 
     @property
+    def is_limit(self) -> bool:
+        """Whether the rule keeps all but something, as a limit such as `--zone` does."""
+        return self.keep is not None and self.keep.unless is not None and self.keep == Conditions(unless=self.keep.unless)
+
+    @property
     def conditions(self) -> Conditions:
         """Which texts the rule means."""
         conditions = self.erase if self.keep is None else self.keep
@@ -237,6 +274,8 @@ class Decision:
 
     action: Action
     rule: str
+    is_limit: bool = False
+    """Whether a text stays only because nothing asks for it, by `otherwise` or by a limit."""
 
 
 class Rules(BaseModel):
@@ -245,20 +284,40 @@ class Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rules: tuple[Rule, ...] = ()
-    otherwise: Action = "erase"
-    most: Annotated[str, _check_one(Length.parse)] = "75%"
+    otherwise: Action | None = None
+    """What becomes of a text that no rule means; None for the opposite of what the rules do."""
+    most: Annotated[str, _check_one(_check_most)] = "75%"
     """The largest area that is erased, in pixels or as a share of the picture. A picture of which
     the rules would erase more keeps all its texts.
     """
+
+    @model_validator(mode="after")
+    def _check_otherwise(self) -> Rules:
+        """Rules that keep beside rules that erase do not say what becomes of all other texts."""
+        if self.otherwise is None and len({rule.action for rule in self.rules}) > 1:
+            raise ValueError("some rules keep and some erase: add otherwise: keep, or otherwise: erase, for all other texts")
+        return self
+
+    @property
+    def rest(self) -> Action:
+        """What becomes of a text that no rule means.
+
+        Who only says what to erase means to keep the rest, and the reverse. Without any rule, every
+        text goes.
+        """
+        if self.otherwise is not None:
+            return self.otherwise
+        return "keep" if any(rule.action == "erase" for rule in self.rules) else "erase"
 
     def decide(self, text: Text) -> list[Decision]:
         """The decision about each character read; one if none is read."""
         decisions: list[Decision | None] = [None] * max(1, len(text.read))
         for rule, name in zip(self.rules, self._names, strict=True):
-            decision = Decision(rule.action, name)
+            decision = Decision(rule.action, name, rule.is_limit)
             held = rule.conditions.holds(text)
             decisions = [old or (decision if holds else None) for old, holds in zip(decisions, held, strict=True)]
-        return [decision or Decision(self.otherwise, OTHERWISE) for decision in decisions]
+        rest = Decision(self.rest, self.name_of(OTHERWISE), is_limit=True)
+        return [decision or rest for decision in decisions]
 
     def must_read(self, text: Text) -> bool:
         """Whether the decision about a text depends on what is read there."""
@@ -284,21 +343,32 @@ class Rules(BaseModel):
         return any(rule.conditions.needs_reading for rule in self.rules)
 
     @property
-    def protecting(self) -> frozenset[str]:
-        """The names of the rules that keep a text for what it says."""
+    def protecting(self) -> list[str]:
+        """The names of the rules that keep a text for what it says, in order."""
         named = zip(self.rules, self._names, strict=True)
-        return frozenset(name for rule, name in named if rule.keep is not None and rule.keep.asks_reading)
+        return [name for rule, name in named if rule.keep is not None and rule.keep.asks_reading]
 
     @property
     def _names(self) -> list[str]:
-        return [rule.name or f"rule {number}" for number, rule in enumerate(self.rules, 1)]
+        return [self.name_of(rule.name or f"rule {number}") for number, rule in enumerate(self.rules, 1)]
+
+    def name_of(self, rule: str) -> str:
+        """How the ledger names a rule of these."""
+        return rule
+
+
+def _spelled(value: Any) -> str:
+    """A value of a column as a user writes it: `7` also where missing values made it 7.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 class Source(Rules):
     """The rules of one supplier, found by the paths of its pictures or by a manifest's column."""
 
     path: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-    """Patterns of relative paths, with `*` and `?`; `*` matches `/` too."""
+    """Patterns of paths, with `*` and `?`; see `matches_path`."""
     column: str | None = None
     equals: tuple[str, ...] = ()
     """Values of the column."""
@@ -308,8 +378,7 @@ class Source(Rules):
     def _spell_out(cls, data: Any) -> Any:
         """One value may stand for a list of one, and numbers for their digits."""
         if isinstance(data, dict) and "equals" in data:
-            values = data["equals"] if isinstance(data["equals"], list | tuple) else [data["equals"]]
-            data = {**data, "equals": tuple(map(str, values))}
+            data = {**data, "equals": tuple(map(_spelled, _as_tuple(data["equals"])))}
         return data
 
     @model_validator(mode="after")
@@ -321,17 +390,32 @@ class Source(Rules):
             raise ValueError("a source has a path, or a column and what it equals")
         return self
 
+    def name_of(self, rule: str) -> str:
+        """How the ledger names a rule of this source, such as `acme/*: prices`."""
+        patterns, values = ", ".join(self.path), ", ".join(self.equals)
+        of_column = "" if self.column is None else f"{self.column} {values}"
+        return f"{' and '.join(filter(None, (patterns, of_column)))}: {rule}"
+
     def takes(self, path: str, own: Mapping[str, Any]) -> bool:
         """Whether a picture belongs to this source."""
-        if self.path and not any(fnmatchcase(path, pattern) for pattern in self.path):
+        if self.path and not any(matches_path(path, pattern) for pattern in self.path):
             return False
-        return self.column is None or str(own.get(self.column)) in self.equals
+        return self.column is None or _spelled(own.get(self.column)) in self.equals
 
 
 class Selection(Rules):
     """Which of the found texts go: the rules of each source, and those of all other pictures."""
 
     sources: tuple[Source, ...] = ()
+
+    @property
+    def rest(self) -> Action:
+        """What becomes of a text that no rule means.
+
+        Rules that are all about sources ask nothing of other pictures, so these keep their texts.
+        """
+        asks_nothing = self.otherwise is None and not self.rules
+        return "keep" if self.sources and asks_nothing else super().rest
 
     def rules_for(self, path: str, own: Mapping[str, Any]) -> Rules:
         """The rules of a picture: those of the first source that takes it, or the general ones."""
@@ -341,6 +425,11 @@ class Selection(Rules):
     def columns(self) -> list[str]:
         """The columns of the manifest that decide which rules apply."""
         return list(dict.fromkeys(source.column for source in self.sources if source.column is not None))
+
+    @property
+    def absolute_patterns(self) -> list[str]:
+        """The patterns of sources that mean absolute paths or URLs."""
+        return [pattern for source in self.sources for pattern in source.path if is_absolute(pattern)]
 
     @property
     def reads(self) -> bool:

@@ -1,11 +1,11 @@
 """Manifests: the user's list of images as Parquet, CSV or JSON lines, or images inside Parquet.
 
-A list has a column `uri` and may have an `etag`, by which a changed image is recognised. All
-other columns are the user's and reach the ledger with their types; those of CSV are strings. A
-Parquet file without `uri` contains the images themselves (see
-`operators.storage.parquet_images`), in its only column of images or in the column that SOURCE
-names: `FILE.parquet#column=image`. A glob of files is one manifest; all its files must have the
-same user columns.
+A list has a column `uri`, whose relative paths count from the folder of the list, and may have an
+`etag`, by which a changed image is recognised. All other columns are the user's and reach the
+ledger with their types; those of CSV are strings. A Parquet file without `uri` contains the images
+themselves (see `operators.storage.parquet_images`), in its only column of images or in the column
+that SOURCE names: `FILE.parquet#column=image`. A glob of files is one manifest; all its files must
+have the same user columns.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from operators.rows.failure import RunError, first_line
 from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
+from operators.storage.manifest_paths import path_of_row, uri_of_row
 from operators.storage.parquet_images import cell_uri, holds_images
 from operators.storage.retries import storage_failure, with_retries
 from operators.storage.source_image import SourceImage
@@ -173,7 +174,8 @@ def _read_list(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[
             if uri is None:
                 raise RunError("manifest_invalid", f"{file.uri} has a row without a uri")
             etag = record.pop("etag", None)
-            yield SourceImage(str(uri), _manifest_path(str(uri)), -1, "" if etag is None else str(etag), record)
+            target, path = uri_of_row(str(uri), file.uri), path_of_row(str(uri), file.uri)
+            yield SourceImage(target, path, -1, "" if etag is None else str(etag), record)
 
 
 def _read_cells(file: SourceImage, table: _Table, columns: _Columns) -> Iterator[SourceImage]:
@@ -201,18 +203,3 @@ def _read_records(file: SourceImage, table: _Table, names: list[str]) -> Iterato
         rows = pq.read_metadata(handle).num_rows
     for _ in range(rows):
         yield {}
-
-
-def _manifest_path(uri: str) -> str:
-    """The path for a URI of a manifest.
-
-    A relative path stays as it is, unless it begins like those of other URIs: an absolute path is
-    `local` and the path, and a URL its scheme, bucket and key.
-    """
-    if storage.is_local(uri):
-        path = posixpath.normpath(uri)
-        if "://" not in uri and not path.startswith(("/", "..")) and path.partition("/")[0] not in storage.FIRST_SEGMENTS:
-            return path
-        return f"local/{storage.filesystem(uri)[1].lstrip('/')}"
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}/{rest}"

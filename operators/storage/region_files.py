@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 
 from operators.rows.failure import Failure, RunError, first_line
 from operators.storage import files as storage
+from operators.storage.manifest_paths import endings_of
+from operators.storage.unreadable import why_unreadable
 
 COLUMN = "column:"
 """What stands before the name of a column of the manifest, in the place of a file."""
@@ -68,6 +70,8 @@ class PictureRegions:
 
     regions: list[GivenRegion]
     size: tuple[int, int] | None = None
+    is_named: bool = True
+    """Whether the file names the picture at all."""
 
     def check_size(self, width: int, height: int) -> None:
         """Raise Failure regions_unfit unless the picture has the size that the file says."""
@@ -78,6 +82,8 @@ class PictureRegions:
             )
 
 
+UNNAMED = PictureRegions([], is_named=False)
+"""What is known of a picture that a file does not name."""
 Reader = Callable[[str], PictureRegions]
 """Takes the relative path of a picture; returns its regions, none for an unknown picture."""
 
@@ -86,22 +92,34 @@ def open_regions(uri: str) -> Reader:
     """A reader of the regions in a file or folder.
 
     A `.json` file is COCO, a `.parquet` file or a folder of them is a table, and any other folder
-    holds the text files of YOLO. Raises RunError regions_invalid.
+    holds the text files of YOLO. Raises RunError regions_invalid, and option_invalid for an unknown
+    kind of storage.
     """
+    storage.check_scheme(uri)
     try:
         if uri.lower().endswith(".json"):
             return _coco(json.loads(storage.read(uri)), uri)
-        names = [uri] if uri.lower().endswith(".parquet") else storage.list_paths(uri)
+        names = storage.list_paths(uri)
+        if not names and not storage.exists(uri):
+            raise RunError("regions_invalid", f"{uri}: there is no such file or folder; {EXPECTED}")
         tables = [name for name in names if name.lower().endswith(".parquet")]
         if tables:
             return _tables(tables, uri)
         if any(name.lower().endswith(".txt") for name in names):
             return _yolo(uri)
     except Failure as failure:
-        raise RunError("regions_invalid", f"{uri}: {failure.message}") from None
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise RunError("regions_invalid", f"{uri}: {type(error).__name__}: {first_line(error)}") from None
+        raise RunError("regions_invalid", f"{uri}: {why_unreadable(failure)}; {EXPECTED}") from None
+    except UnicodeDecodeError:
+        raise RunError("regions_invalid", f"{uri}: no text in UTF-8; {EXPECTED}") from None
+    except json.JSONDecodeError as error:
+        raise RunError("regions_invalid", f"{uri}: no JSON: {error}") from None
+    except (ValueError, pa.ArrowException, OSError) as error:
+        raise RunError("regions_invalid", f"{uri}: {first_line(error)}") from None
     raise RunError("regions_invalid", f"{uri}: neither COCO JSON, nor Parquet, nor a folder of YOLO text files")
+
+
+EXPECTED = "--regions takes COCO JSON, Parquet that find has written, a folder of YOLO text files, or column:NAME"
+"""How to go on after a file that holds no regions."""
 
 
 def regions_checksum(uri: str) -> str:
@@ -158,19 +176,37 @@ def _box(x: float, y: float, width: float, height: float) -> Corners:
 
 
 def _coco(content: Any, uri: str) -> Reader:
-    """A reader of COCO: `images`, `annotations` and `categories`."""
-    names = {category["id"]: category["name"] for category in content.get("categories", [])}
+    """A reader of COCO: `images`, `annotations` and `categories`.
+
+    Raises ValueError, which says where it is none.
+    """
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in ("images", "annotations")):
+        raise ValueError("no COCO: it needs the lists 'images' and 'annotations'")
+    names = {_member(each, "id", "categories"): _member(each, "name", "categories") for each in content.get("categories") or []}
     entries: dict[Any, list[GivenRegion]] = defaultdict(list)
-    for annotation in content["annotations"]:
+    for number, annotation in enumerate(content["annotations"]):
+        place = f"annotations.{number}"
+        image = _member(annotation, "image_id", place)
         if annotation.get("confirmed", True):
             kind = names.get(annotation.get("category_id"), "text")
-            score = float(annotation.get("score", 1.0))
-            entries[annotation["image_id"]].append(GivenRegion(_outlines(annotation), _kind(kind), score))
+            try:
+                region = GivenRegion(_outlines(annotation), _kind(kind), float(annotation.get("score", 1.0)))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{place}: {first_line(error)} is no bbox or polygon") from None
+            entries[image].append(region)
     found = {}
-    for image in content["images"]:
+    for number, image in enumerate(content["images"]):
+        place = f"images.{number}"
         size = (image["width"], image["height"]) if "width" in image and "height" in image else None
-        found[image["file_name"]] = PictureRegions(entries[image["id"]], size)
+        found[_member(image, "file_name", place)] = PictureRegions(entries[_member(image, "id", place)], size)
     return _by_path(found)
+
+
+def _member(entry: Any, name: str, place: str) -> Any:
+    """A value that an entry of COCO must have."""
+    if not isinstance(entry, dict) or name not in entry:
+        raise ValueError(f"no COCO: {place} has no {name!r}")
+    return entry[name]
 
 
 def _outlines(annotation: Mapping[str, Any]) -> list[Corners]:
@@ -206,7 +242,8 @@ def _by_path(found: Mapping[str, PictureRegions]) -> Reader:
     """Look a picture up by its path, or else by its name alone, as most COCO files have it."""
 
     def read(path: str) -> PictureRegions:
-        return found.get(path) or found.get(posixpath.basename(path)) or PictureRegions([])
+        names = [*endings_of(path), posixpath.basename(path)]
+        return next((found[name] for name in names if name in found), UNNAMED)
 
     return read
 
@@ -220,17 +257,25 @@ def _yolo(folder: str) -> Reader:
 
     def read(path: str) -> PictureRegions:
         try:
-            text = storage.read(storage.join(folder, str(PurePosixPath(path).with_suffix(".txt")))).decode()
-        except Failure as failure:
-            if failure.code == "key_missing":
-                return PictureRegions([])
-            raise
-        try:
+            text = _first_of(storage.join(folder, str(PurePosixPath(name).with_suffix(".txt"))) for name in endings_of(path))
+            if text is None:
+                return UNNAMED
             return PictureRegions([_yolo_line(line.split(), names) for line in text.splitlines() if line.strip()])
         except ValueError as error:
             raise Failure("regions_unfit", f"{path}: {first_line(error)}") from None
 
     return read
+
+
+def _first_of(uris: Iterable[str]) -> str | None:
+    """The text of the first file that exists; None if none does. Raises Failure and ValueError."""
+    for uri in uris:
+        try:
+            return storage.read(uri).decode()
+        except Failure as failure:
+            if failure.code != "key_missing":
+                raise
+    return None
 
 
 def _yolo_line(values: Sequence[str], names: Sequence[str]) -> GivenRegion:

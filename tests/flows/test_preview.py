@@ -78,4 +78,5 @@ def test_rules_by_a_column_are_shown_too(source: Path, tmp_path: Path) -> None:
     rules.write_text("sources: [{column: supplier, equals: b, rules: [{name: brand, keep: {text: ACME}}]}]\notherwise: keep\n")
     choice = Choice(read_rules(str(rules)))
     (sheet,) = look_at(look_for_text(choice=choice), list_source(str(manifest), ""))
-    assert [(text.goes, text.rule) for text in sheet.texts] == [(False, "brand"), (True, "otherwise"), (True, "otherwise")]
+    names = [(False, "supplier b: brand"), *[(True, "supplier b: otherwise")] * 2]
+    assert [(text.goes, text.rule) for text in sheet.texts] == names

@@ -78,7 +78,7 @@ def test_a_text_that_cannot_be_read_stays_if_texts_are_kept_for_what_they_say(
     sign: np.ndarray, saved: Saved, rows: Callable[..., pa.Table], text_region: Callable[..., Any]
 ) -> None:
     blank = rows({"bytes": saved(sign, "PNG"), "width": 500, "height": 260, "regions": [text_region(20, 235, 200, 20)]})
-    assert decided(Select(Options(keep=("ACME",)).selection()).apply(blank)) == [("kept", "unsure_reading", "otherwise", "")]
+    assert decided(Select(Options(keep=("ACME",)).selection()).apply(blank)) == [("kept", "unsure_reading", "--keep ACME", "")]
     assert decided(Select(Options(height="5..").selection()).apply(blank)) == [("open", None, "otherwise", None)]
 
 
@@ -89,10 +89,29 @@ def test_nothing_is_read_or_decoded_unless_a_rule_depends_on_it(found: pa.Table,
     select.open()
     assert select.models() == []
     assert [line[:3] for line in decided(select.apply(found))] == [
-        ("kept", "kept_by_rule", "--zone bottom:100%x40%"),
-        ("kept", "kept_by_rule", "--zone bottom:100%x40%"),
+        ("kept", "not_selected", "--zone bottom:100%x40%"),
+        ("kept", "not_selected", "--zone bottom:100%x40%"),
         ("open", None, "otherwise"),
     ]
+
+
+LIMITS = {
+    "zone": (Options(zone=("bottom:100%x5%",)), "not_selected", "--zone bottom:100%x5%"),
+    "not zone": (Options(not_zone=("top:100%x100%",)), "kept_by_rule", "--not-zone top:100%x100%"),
+    "kind": (Options(kind=("mark,mask",)), "not_selected", "--kind mark,mask"),
+    "script": (Options(script=("han",)), "not_selected", "--script han"),
+    "height": (Options(height="100..", score="0.1.."), "not_selected", "--height 100.."),
+    "width": (Options(width="..5"), "not_selected", "--width ..5"),
+    "size": (Options(size="..1%"), "not_selected", "--size ..1%"),
+    "angle": (Options(angle="5.."), "not_selected", "--angle 5.."),
+    "score": (Options(score="1.."), "not_selected", "--score 1.."),
+    "opacity": (Options(opacity="..0.5"), "not_selected", "--opacity ..0.5"),
+}
+
+
+@pytest.mark.parametrize(("options", "reason", "rule"), LIMITS.values(), ids=LIMITS)
+def test_the_option_that_leaves_a_text_is_named(found: pa.Table, options: Options, reason: str, rule: str) -> None:
+    assert {line[:3] for line in decided(Select(options.selection()).apply(found))} == {("kept", reason, rule)}
 
 
 def test_only_regions_that_rules_mean_are_read(found: pa.Table) -> None:
@@ -133,8 +152,8 @@ def test_each_supplier_has_its_own_rules(
     table = table.append_column("supplier", pa.array(["A", "B", None]))
     regions = Select(selection).apply(table)["regions"].to_pylist()
     assert [[(region["state"], region["rule"]) for region in row] for row in regions] == [
-        [("kept", "otherwise"), ("open", "prices of A")],
-        [("kept", "brand of B"), ("open", "otherwise"), ("open", "otherwise")],
+        [("kept", "a/*: otherwise"), ("open", "a/*: prices of A")],
+        [("kept", "supplier B: brand of B"), ("open", "supplier B: otherwise"), ("open", "supplier B: otherwise")],
         [("kept", "otherwise"), ("kept", "otherwise")],
     ]
 
@@ -184,4 +203,4 @@ def test_a_text_that_the_detector_saw_in_part_is_kept_as_far_as_the_rule_means(f
 
 def test_the_settings_of_a_run_hold_the_rules_as_data() -> None:
     settings = Select(Options(keep=("ACME",)).selection()).settings()
-    assert settings["selection"] == {"rules": [{"name": "--keep ACME", "keep": {"text": ["ACME"]}}]}
+    assert settings["selection"] == {"rules": [{"name": "--keep ACME", "keep": {"text": ["ACME"]}}], "otherwise": "erase"}

@@ -183,7 +183,7 @@ class Card {
   }
 }
 
-const REASONS = { kept_by_rule: "what is not ticked stays" };
+const REASONS = { kept_by_rule: "what is not ticked stays", not_selected: "what is not ticked stays" };
 const VERDICTS = {
   edited: "Erased", partly_edited: "Erased in part", untouched: "Nothing to erase: this is the picture as it came",
   rolled_back: "Rolled back: this is the picture as it came", skipped: "Skipped: this is the picture as it came",

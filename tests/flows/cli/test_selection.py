@@ -25,7 +25,14 @@ WRONG = {
     "no regions and no detection": (["erase", "in", "out", "--no-detect"], "option_invalid", "needs --regions"),
     "regions that are none": (["erase", "in", "out", "--regions", "in"], "regions_invalid", "neither COCO JSON"),
     "a column of a folder": (["find", "in", "out", "--regions", "column:boxes"], "column_missing", "boxes"),
-    "missing rules": (["erase", "in", "out", "--rules", "none.yaml"], "rules_invalid", "none.yaml"),
+    "a score that nothing has": (["erase", "in", "out", "--score", "1.5.."], "option_invalid", "only 0..1 is possible"),
+    "more than the picture": (["preview", "in", "--most", "150%"], "option_invalid", "'150%' is more than the picture"),
+    "regions that are missing": (["find", "in", "out", "--regions", "no.json"], "regions_invalid", "there is no such file"),
+    "missing rules": (
+        ["erase", "in", "out", "--rules", "none.yaml"],
+        "rules_invalid",
+        "none.yaml: there is no such file",
+    ),
 }
 
 
@@ -44,6 +51,15 @@ def test_rules_by_a_column_that_the_manifest_lacks_are_refused(tmp_path: Path) -
     with pytest.raises(RunError, match=r"column_missing: .*list\.csv has no column supplier"):
         SelectOptions(rules=str(rules)).choice(str(manifest))
     manifest.write_text("uri,supplier\n/1.png,a\n")
+    assert SelectOptions(rules=str(rules)).choice(str(manifest)).selection is not None
+
+
+def test_a_pattern_of_absolute_paths_needs_a_manifest(tmp_path: Path) -> None:
+    rules, manifest = tmp_path / "rules.yaml", tmp_path / "list.csv"
+    rules.write_text(f"sources: [{{path: '{tmp_path}/acme/*'}}]")
+    manifest.write_text("uri\nacme/1.png\n")
+    with pytest.raises(RunError, match=r"rules_invalid: path .*/acme/\*: a path below .* is meant here, such as 'acme/\*'"):
+        SelectOptions(rules=str(rules)).choice(str(tmp_path))
     assert SelectOptions(rules=str(rules)).choice(str(manifest)).selection is not None
 
 

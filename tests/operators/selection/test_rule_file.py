@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from operators.rows.failure import RunError
-from operators.selection.rule_file import Options, read_rules
+from operators.selection.rule_file import EXPECTED, Options, read_rules
 
 WRONG_OPTIONS = {
     "an unknown kind": (Options(kind=("text,logo",)), "--kind text,logo: there is no 'logo'"),
@@ -22,11 +22,37 @@ WRONG_OPTIONS = {
     "a height that is no range": (Options(height="12"), "--height 12: '12' is no range"),
     "a share of an angle": (Options(angle="..5%"), "--angle ..5%: angle has no shares"),
     "a share that is none": (Options(most="half"), "--most half: 'half' is neither"),
+    "more than the picture": (Options(most="150%"), "--most 150%: '150%' is more than the picture"),
+    "nothing that may go": (Options(most="0"), "--most 0: with '0' nothing could go"),
+    "a score above all": (Options(score="1.5.."), "--score 1.5..: score cannot be 1.5..: only 0..1 is possible"),
+    "a score below all": (Options(score="..-0.1"), "--score ..-0.1: score cannot be ..-0.1: only 0..1 is possible"),
+    "an opacity above all": (Options(opacity="..2"), "--opacity ..2: opacity cannot be ..2: only 0..1 is possible"),
+    "an angle beyond upright": (Options(angle="91.."), "--angle 91..: angle cannot be 91..: only -90..90 is possible"),
+    "a negative height": (Options(height="-5.."), "--height -5..: height cannot be -5..: only 0.. is possible"),
+    "a width above all": (Options(width="120%.."), "--width 120%..: width cannot be 120%..: only 0%..100% is possible"),
+    "an area above all": (Options(size="..101%"), "--size ..101%: size cannot be ..101%: only 0%..100% is possible"),
 }
 WRONG_FILES = {
-    "no YAML": ("rules: [", "while parsing"),
+    "no YAML": ("rules: [", "line 1, column 9: expected the node content"),
+    "nothing": ("", "it is empty; --rules takes a YAML file such as"),
+    "a comment alone": ("# later", "it is empty; --rules takes a YAML file such as"),
+    "no text": ("\x89PNG\x00", "not a text in UTF-8; --rules takes a YAML file such as"),
+    "a key that stands twice": ("rules:\n- keep: {text: A}\n  keep: {text: B}", "line 3, column 3: 'keep' stands twice"),
+    "a key that is no word": ("{a: b}: c", "line 1, column 1: a key is one word"),
+    "no list of rules": ("rules: {keep: {text: a}}", "rules: a list is needed here"),
+    "a rule without conditions": ("rules: [{keep: }]", "rules.0.keep: a mapping is needed here"),
+    "a condition without a value": ("rules: [{keep: {text: }}]", "rules.0.keep.text: nothing is given"),
+    "an empty expression": ("rules: [{keep: {text: [a, '']}}]", "rules.0.keep.text: the expression is empty"),
+    "an empty list": ("rules: [{keep: {zone: []}}]", "rules.0.keep.zone: nothing is given"),
+    "a score that is impossible": ("rules: [{keep: {score: 1.5..}}]", "rules.0.keep: score cannot be 1.5..: only 0..1 is"),
+    "more than the picture": ("most: 150%", "most: '150%' is more than the picture"),
+    "keep beside erase": ("rules: [{keep: {text: A}}, {erase: {text: B}}]", "some rules keep and some erase: add otherwise"),
+    "keep beside erase in a source": (
+        "sources: [{path: a, rules: [{keep: {text: A}}, {erase: {text: B}}]}]",
+        "sources.0: some rules keep and some erase: add otherwise: keep, or otherwise: erase",
+    ),
     "no mapping": ("- keep", "not a mapping"),
-    "an unknown key": ("onwards: keep", "onwards: Extra inputs"),
+    "an unknown key": ("onwards: keep", "onwards: there is no such key here"),
     "a rule that does two things": ("rules: [{keep: {}, erase: {}}]", "rules.0: a rule has either keep or erase"),
     "a source without pictures": ("sources: [{rules: []}]", "sources.0: a source has a path"),
     "an unknown kind": (
@@ -60,9 +86,26 @@ def test_a_wrong_file_is_named_with_the_place(tmp_path: Path, content: str, mess
     assert "\n" not in error.value.message
 
 
-def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"rules_invalid: .*none\.yaml"):
-        read_rules(str(tmp_path / "none.yaml"))
+def test_a_file_that_is_missing_or_a_folder_is_said_so_with_the_way_on(tmp_path: Path) -> None:
+    for file, problem in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "it is a folder, not a file")):
+        with pytest.raises(RunError) as error:
+            read_rules(str(file))
+        assert str(error.value) == f"rules_invalid: {file}: {problem}; {EXPECTED}"
+
+
+def test_a_file_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **more: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.cat_file", refuse)
+    with pytest.raises(RunError, match=r"rules_invalid: .*rules\.yaml: reading it is not permitted; --rules takes"):
+        read_rules(str(tmp_path / "rules.yaml"))
+
+
+def test_values_are_texts_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("sources:\n- &one {column: supplier, equals: 007}\n- {<<: *one, equals: [NO, 2024-01-02, 1_000]}\n")
+    assert [source.equals for source in read_rules(str(file)).sources] == [("007",), ("NO", "2024-01-02", "1_000")]
 
 
 def test_options_become_rules_under_their_own_names() -> None:

@@ -10,6 +10,7 @@ from operators.ledger.index import build, read_shard
 from operators.rows.failure import RunError
 from operators.rows.schema import INDEX_COLUMNS
 from operators.storage.listing import list_source, output_path
+from operators.storage.manifest_paths import path_of_row, uri_of_row
 
 
 def paths(source, excluded="/nowhere"):
@@ -32,8 +33,25 @@ def test_uris_of_a_manifest_never_share_an_output_path(tmp_path):
     uris = ["s3://bucket/a.jpg", "gs://bucket/a.jpg", "/bucket/a.jpg", "bucket/a.jpg"]
     pq.write_table(pa.table({"uri": uris}), tmp_path / "list.parquet")
     found = list(list_source(str(tmp_path / "list.parquet"), "/nowhere"))
-    assert [item.uri for item in found] == uris
+    assert [item.uri for item in found] == [*uris[:3], str(tmp_path / "bucket" / "a.jpg")]
     assert len({output_path(item.path) for item in found}) == len(uris)
+
+
+def test_relative_paths_count_from_the_folder_of_their_manifest(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "shop" / "lists").mkdir(parents=True)
+    (tmp_path / "shop" / "lists" / "all.csv").write_text("uri\nacme/1.jpg\n./b/../2.jpg\n../3.jpg\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = list(list_source("../shop/lists/all.csv"))
+    folder = tmp_path / "shop"
+    assert [image.uri for image in found] == [f"{folder}/lists/acme/1.jpg", f"{folder}/lists/2.jpg", f"{folder}/3.jpg"]
+    assert [image.path for image in found] == ["acme/1.jpg", "2.jpg", f"local{folder}/3.jpg"]
+
+
+def test_relative_paths_of_a_manifest_in_a_bucket_are_in_the_bucket():
+    assert uri_of_row("acme/1.jpg", "s3://bucket/lists/all.csv") == "s3://bucket/lists/acme/1.jpg"
+    assert path_of_row("../1.jpg", "s3://bucket/lists/all.csv") == "s3/bucket/1.jpg"
+    assert uri_of_row("https://host/1.jpg", "s3://bucket/all.csv") == "https://host/1.jpg"
 
 
 def test_user_columns_of_a_manifest_keep_their_values_and_types(tmp_path):

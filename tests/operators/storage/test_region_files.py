@@ -108,3 +108,62 @@ def test_files_that_hold_no_regions_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"uri": ["a"]}), tmp_path / "t.parquet")
     with pytest.raises(RunError, match="no column path, polygons"):
         open_regions(str(tmp_path / "t.parquet"))
+
+
+def test_pictures_that_a_manifest_names_absolutely_are_known_by_all_endings_of_their_paths(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    (labels / "acme").mkdir(parents=True)
+    (labels / "acme" / "1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    pq.write_table(pa.table({"path": ["acme/1.jpg"], "polygons": [[CORNERS]]}), tmp_path / "found.parquet")
+    for source in (labels, tmp_path / "found.parquet"):
+        read = open_regions(str(source))
+        assert len(read("local/data/shop/acme/1.jpg").regions) == len(read("s3/bucket/acme/1.jpg").regions) == 1
+        assert not read("local/data/shop/globex/1.jpg").is_named
+        assert not read("shop/acme/1.jpg").is_named
+
+
+BROKEN: dict[str, tuple[str, bytes, str]] = {
+    "an empty file": ("a.json", b"", "no JSON: Expecting value"),
+    "no JSON": ("a.json", b"{]", "no JSON: Expecting property name"),
+    "a picture": ("a.json", b"\x89PNG\r\n", "no text in UTF-8; --regions takes COCO JSON"),
+    "a list": ("a.json", b"[1]", "no COCO: it needs the lists 'images' and 'annotations'"),
+    "no list of annotations": (
+        "a.json",
+        b'{"images": [], "annotations": {}}',
+        "no COCO: it needs the lists 'images' and 'annotations'",
+    ),
+    "an annotation of no picture": (
+        "a.json",
+        b'{"images": [], "annotations": [{}]}',
+        "no COCO: annotations.0 has no 'image_id'",
+    ),
+    "an annotation that is none": ("a.json", b'{"images": [], "annotations": [5]}', "no COCO: annotations.0 has no 'image_id'"),
+    "a picture without a name": (
+        "a.json",
+        b'{"images": [{"id": 1}], "annotations": []}',
+        "no COCO: images.0 has no 'file_name'",
+    ),
+    "a box of two numbers": (
+        "a.json",
+        b'{"images": [], "annotations": [{"image_id": 1, "bbox": [1, 2]}]}',
+        "annotations.0: ",
+    ),
+    "no Parquet": ("a.parquet", b"PAR?", "Parquet"),
+    "no table": ("a.parquet", b"", "Parquet"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_one_line_with_its_name(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError) as error:
+        open_regions(str(tmp_path / name))
+    assert str(error.value).startswith(f"regions_invalid: {tmp_path / name}: ")
+    assert message in error.value.message
+    assert "\n" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.parquet", "labels"])
+def test_a_missing_file_or_folder_is_one_line_with_the_way_on(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match=rf"regions_invalid: .*{name}: there is no such file.*; --regions takes COCO JSON"):
+        open_regions(str(tmp_path / name))
