@@ -99,8 +99,8 @@ def converted(picture: Picture, source: memoryview | bytes, name: str) -> Conver
     """A picture as one of a file of the format `name`, a key of TARGETS.
 
     A picture of that format stays as it is. With a note `not_converted:`, so does one of several
-    pages or frames, and a HEIC whose colours are described by code points, which the formats
-    lack. Raises Failure pixels_over_limit for a side that the format cannot store and
+    pages or frames, and an AVIF or HEIC whose colours are described by code points, which the
+    formats lack. Raises Failure pixels_over_limit for a side that the format cannot store and
     written_wrongly, and OSError, TypeError or ValueError for what cannot be written.
     """
     target = TARGETS[name]
@@ -108,7 +108,7 @@ def converted(picture: Picture, source: memoryview | bytes, name: str) -> Conver
         return Converted(picture, bytes(source), [])
     if picture.pages:
         return Converted(picture, bytes(source), [f"not_converted: {len(picture.frames or picture.pages)} pictures"])
-    if picture.format == "HEIC" and (colours := foreign_colours(bytes(source))):
+    if picture.format in ("AVIF", "HEIC") and (colours := foreign_colours(bytes(source))):
         return Converted(picture, bytes(source), [f"not_converted: {colours}"])
     samples = _samples(picture, picture.stored, target)
     data, notes = _file(picture, samples, bytes(source), target)

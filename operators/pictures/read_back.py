@@ -252,7 +252,8 @@ class _Comparison:
 
     def _agrees(self, original: Samples) -> bool:
         """Whether the decoder reads the source as our own does, except for rounding."""
-        total, peak = 0.0, 65535 if original.dtype == np.uint16 else min(255, self.edited.picture.space.peak)
+        peak = self.edited.picture.space.peak
+        total, peak = 0.0, peak if original.dtype == np.uint16 else min(255, peak)
         for rows in self._bands():
             ours = self.decoder.view(self.edited.picture.stored[rows])
             total += float(np.abs(original[rows].astype(np.int32) - ours).sum(dtype=np.float64))

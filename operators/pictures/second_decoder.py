@@ -7,6 +7,7 @@
 | PNG of 16 bits | OpenCV, own writer | Pillow, which keeps the upper 8 bits of all but grey |
 | WebP, GIF, BMP, AVIF, JPEG 2000 | Pillow | OpenCV |
 | animated GIF, PNG, WebP | own code around single pictures by Pillow | Pillow's player |
+| AVIF that Pillow cannot write again | imagecodecs, own boxes | OpenCV |
 | HEIC, JPEG XL | pillow-heif, imagecodecs | none |
 | BMP with colours of other than 8 bits | own code | Pillow, which reads 5 and 6 bits |
 | TIFF | own code, libtiff in Pillow to decompress | tifffile |

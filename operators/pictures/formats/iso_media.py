@@ -5,13 +5,13 @@ whole picture is coded again at a high quality, with the subsampling of the sour
 EXIF, XMP and colour profile. What else a file holds (thumbnails, gain maps, depth) is not written
 again, because it would show the erased content; `Picture.losses` names it.
 
-A HEIC of 10 or 12 bits keeps them. Its colours may be meant for bright screens (PQ, HLG) or be of
+A file of 10 or 12 bits keeps them. Its colours may be meant for bright screens (PQ, HLG) or be of
 a wide gamut that code points name. Edits are then made in the stored values, as if they were
 sRGB: a fill and its surroundings are coded alike, so that they agree on every screen, and no
 value is converted. Only looks are paler until a screen applies the code points, which are kept.
 
-Pillow reads and writes AVIF. HEIC takes the package pillow-heif, an extra, whose wheels hold an
-encoder under the GPL.
+Pillow reads and writes AVIF of 8 bits, see `operators.pictures.formats.avif_items` for others. HEIC
+takes the package pillow-heif, an extra, whose wheels hold an encoder under the GPL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,9 @@ import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from operators.pictures.colour import Model, Samples, Space, profile_to_apply
+from operators.pictures.formats import avif_items
 from operators.pictures.formats.header import Header, decoding_failure, load_pixels, orientation_of
+from operators.pictures.formats.media_items import boxes, entries, every_box, properties
 from operators.pictures.picture import Edited, Picture, upright_size
 from operators.rows.timing import timed
 
@@ -65,10 +67,18 @@ def avif_header(data: memoryview | bytes) -> Header:
     """
     content = bytes(data)
     file = AvifImagePlugin.AvifImageFile(io.BytesIO(content))
-    flags = next((box[2] for box in properties(content, b"av1C") if len(box) > 2), 0)
-    colours = foreign_colours(content)
-    unsupported = "AVIF, more than 8 bits a sample" if flags & 0x40 else colours and f"AVIF, {colours}"
-    return Header(file.width, file.height, file, int(getattr(file, "n_frames", 1)), unsupported)
+    frames = int(getattr(file, "n_frames", 1))
+    if not any(boxes(content, b"meta")):
+        return Header(file.width, file.height, file, frames, "AVIF, a film without a still picture")
+    coding = None if frames > 1 else _coding_beyond_pillow(content)
+    unsupported = None if coding is None else avif_items.unsupported(coding)
+    return Header(file.width, file.height, file, frames, unsupported)
+
+
+def _coding_beyond_pillow(data: bytes) -> avif_items.Coding | None:
+    """How an AVIF is coded that Pillow cannot write again; None for one that it can."""
+    coding = avif_items.coding_of(data)
+    return coding if coding.depth > 8 or foreign_colours(data) is not None else None
 
 
 def heic_header(data: memoryview | bytes) -> Header:
@@ -96,56 +106,23 @@ def heic_file(data: bytes) -> Image.Image:
     return open_file(io.BytesIO(data))
 
 
-def properties(data: bytes, name: bytes) -> Iterator[bytes]:
-    """The contents of all boxes of a name among the properties of a file's pictures."""
-    parents = [data]
-    for step in (b"meta", b"iprp", b"ipco"):
-        parents = [content[4:] if step == b"meta" else content for parent in parents for content in _boxes(parent, step)]
-    for parent in parents:
-        yield from _boxes(parent, name)
-
-
 def has_manifest(data: bytes) -> bool:
     """Whether a file holds content credentials."""
-    return any(name == b"uuid" and content.startswith(MANIFEST) for name, content in _every_box(data))
+    return any(name == b"uuid" and content.startswith(MANIFEST) for name, content in every_box(data))
 
 
 def losses_of(data: bytes) -> tuple[str, ...]:
     """What a file holds beside the picture and its metadata, which an edit does not write again."""
     lost = []
-    for meta in _boxes(data, b"meta"):
-        if any(name == b"thmb" for box in _boxes(meta[4:], b"iref") for name, _ in _every_box(box[4:])):
+    for meta in boxes(data, b"meta"):
+        if any(name == b"thmb" for box in boxes(meta[4:], b"iref") for name, _ in every_box(box[4:])):
             lost.append("thumbnails")
-        if any(content[8:12] == b"tmap" for box in _boxes(meta[4:], b"iinf") for content in _entries(box)):
+        if any(content[8:12] == b"tmap" for box in boxes(meta[4:], b"iinf") for content in entries(box)):
             lost.append("gain map")
     if any(content[4:].partition(b"\0")[0] not in ALPHA for content in properties(data, b"auxC")):
         lost.append("auxiliary pictures")
-    others = [name for name, content in _every_box(data) if name not in WRITTEN_AGAIN and not content.startswith(MANIFEST)]
+    others = [name for name, content in every_box(data) if name not in WRITTEN_AGAIN and not content.startswith(MANIFEST)]
     return (*lost, *sorted({f"box {name.decode()}" if name.isalnum() else "trailer" for name in others}))
-
-
-def _entries(box: bytes) -> Iterator[bytes]:
-    """The entries of a list of items, whose number is counted in 2 or 4 bytes."""
-    return _boxes(box[6:] if box[:1] == b"\0" else box[8:], b"infe")
-
-
-def _boxes(data: bytes, name: bytes) -> Iterator[bytes]:
-    """The contents of the boxes of a name, not of those inside other boxes."""
-    return (content for found, content in _every_box(data) if found == name)
-
-
-def _every_box(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The names and contents of all boxes, not of those inside other boxes."""
-    position = 0
-    while position + 8 <= len(data):
-        size, start = int.from_bytes(data[position : position + 4], "big"), position + 8
-        if size == 1:
-            size, start = int.from_bytes(data[position + 8 : position + 16], "big"), position + 16
-        size = size or len(data) - position
-        if size < start - position:
-            return
-        yield data[position + 4 : position + 8], data[start : position + size]
-        position += size
 
 
 def foreign_colours(data: bytes) -> str | None:
@@ -165,12 +142,17 @@ def decode_avif(header: Header, data: memoryview | bytes) -> Picture:
     """Decode the pixels of an AVIF file.
 
     - Arguments: the `header` of the file, and `data`, the whole file.
-    - Result: the picture in RGB or RGBA.
+    - Result: the picture in grey, RGB or RGBA, of 8, 10 or 12 bits.
     - Kept: the ICC profile and the orientation; `losses` names what else the file holds.
     - Errors: Failure truncated, corrupt, decompression_bomb or out_of_memory.
     """
-    picture = _picture("AVIF", header.source, header, np.asarray(load_pixels(header.source)))
-    return replace(picture, losses=losses_of(bytes(data)))
+    content, coding = bytes(data), _coding_beyond_pillow(bytes(data))
+    if coding is None:
+        picture = _picture("AVIF", header.source, header, np.asarray(load_pixels(header.source)))
+        return replace(picture, losses=losses_of(content))
+    picture = _picture("AVIF", header.source, header, avif_items.decoded(content))
+    lost = (*losses_of(content), *avif_items.lost_properties(content))
+    return _with_depth(replace(picture, note=picture.note or foreign_colours(content), losses=lost), coding.depth)
 
 
 def decode_heic(header: Header, data: memoryview | bytes) -> Picture:
@@ -185,9 +167,14 @@ def decode_heic(header: Header, data: memoryview | bytes) -> Picture:
     stored = np.asarray(load_pixels(header.source)) if depth == 8 else _deep_pixels(content)
     picture = _picture("HEIC", header.source, header, stored)
     picture = replace(picture, note=picture.note or foreign_colours(content), losses=losses_of(content))
+    return _with_depth(picture, depth)
+
+
+def _with_depth(picture: Picture, depth: int) -> Picture:
+    """The picture with the number of bits that its samples have."""
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[picture.stored.shape[2]]
     if depth == 8:
-        return picture
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[picture.stored.shape[2]]
+        return replace(picture, mode=mode)
     return replace(picture, mode=f"{mode};{depth}", space=replace(picture.space, peak=2**depth - 1))
 
 
@@ -219,10 +206,12 @@ def encode_avif(edited: Edited, source: memoryview | bytes) -> bytes:
 
     - Arguments: the `edited` picture, and `source`, the whole file it was decoded from.
     - Result: the new file, lossy at AVIF_QUALITY, by one thread so that the bytes repeat.
-    - Kept: subsampling, orientation, EXIF, XMP, colour profile.
-    - Errors: OSError or ValueError if Pillow cannot write the pixels.
+    - Kept: bits a sample, subsampling, orientation, EXIF, XMP, colour profile, code points.
+    - Errors: OSError, RuntimeError or ValueError if the pixels cannot be written.
     """
     content = bytes(source)
+    if _coding_beyond_pillow(content) is not None:
+        return avif_items.encoded(edited, content, AVIF_QUALITY, AVIF_SPEED)
     flags = next((box[2] for box in properties(content, b"av1C") if len(box) > 2), 0x0C)
     subsampling = {0x0C: "4:2:0", 0x08: "4:2:2", 0x00: "4:4:4", 0x1C: "4:0:0"}.get(flags & 0x1C, "4:2:0")
     options = metadata(AvifImagePlugin.AvifImageFile(io.BytesIO(content)))

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 import pillow_heif
@@ -16,6 +17,7 @@ from PIL import Image, ImageCms
 from operators.pictures import codec
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.formats import iso_media, jpeg_xl
+from operators.pictures.formats.media_items import Property, assembled, items_of
 from operators.pictures.picture import Edit
 from operators.pictures.read_back import check_written
 from operators.rows.failure import Failure
@@ -162,9 +164,7 @@ DEEP: dict[str, tuple[str, int, int, tuple[int, int, int, int]]] = {
 def deep_heic(picture: Image.Image, name: str) -> bytes:
     """A HEIC of more bits, whose lowest bits are not those of a picture of 8 bits."""
     channels, depth, chroma, points = DEEP[name]
-    fine = np.asarray(picture.convert(channels)).astype(np.uint16).reshape(picture.height, picture.width, -1)
-    slope = np.linspace(0, 1, picture.width)[None, :, None]
-    stored = np.rint((fine * 0.9 + slope * 20) * ((2**depth - 1) / 255)).astype(np.uint16 if depth > 8 else np.uint8)
+    stored = deep_samples(picture, channels, depth)
     if channels == "RGBA":
         stored[:, :, 3] = 2**depth - 1
     mode = channels if depth == 8 else f"{channels};{depth}"
@@ -206,15 +206,112 @@ def test_colours_that_code_points_describe_are_looked_at_as_srgb_and_the_figures
     assert decode(deep_heic(picture, "10 bits"), Limits()).note is None
 
 
+DEEP_AVIF: dict[str, tuple[str, int, str, tuple[int, int, int]]] = {
+    "10 bits": ("RGB", 10, "420", (1, 13, 6)),
+    "10 bits in PQ and 4:2:2": ("RGB", 10, "422", (9, 16, 9)),
+    "10 bits in HLG": ("RGB", 10, "420", (9, 18, 9)),
+    "10 bits of Display P3 with alpha": ("RGBA", 10, "444", (12, 13, 6)),
+    "12 bits": ("RGB", 12, "444", (1, 13, 6)),
+    "12 bits of RGB that is not converted": ("RGB", 12, "444", (1, 13, 0)),
+    "12 bits of grey": ("L", 12, "400", (1, 13, 6)),
+    "8 bits of Display P3": ("RGB", 8, "420", (12, 13, 6)),
+}
+"""Channels, bits a sample, subsampling and code points of colours."""
+
+
+def deep_samples(picture: Image.Image, channels: str, depth: int) -> np.ndarray:
+    """Samples whose lowest bits are not those of a picture of 8 bits."""
+    fine = np.asarray(picture.convert(channels)).astype(np.uint16).reshape(picture.height, picture.width, -1)
+    slope = np.linspace(0, 1, picture.width)[None, :, None]
+    stored = np.rint((fine * 0.9 + slope * 20) * ((2**depth - 1) / 255)).astype(np.uint16 if depth > 8 else np.uint8)
+    if channels == "RGBA":
+        stored[:, :, 3] = np.rint(slope[:, :, 0] * (2**depth - 1))
+    return stored
+
+
+def deep_avif(picture: Image.Image, name: str) -> bytes:
+    channels, depth, subsampling, points = DEEP_AVIF[name]
+    options = dict(zip(("primaries", "transfer", "matrix"), points, strict=True))
+    stored = deep_samples(picture, channels, depth)
+    stored = stored[:, :, 0] if channels == "L" else stored
+    return bytes(imagecodecs.avif_encode(stored, level=90, bitspersample=depth, pixelformat=subsampling, **options))
+
+
+def coding_bits(data: bytes) -> bytes:
+    """More than 8 bits, 12 bits, grey, and subsampling, as the file says them of its picture."""
+    return bytes([next(iso_media.properties(data, b"av1C"))[2] & 0x7C])
+
+
+@pytest.mark.parametrize("name", DEEP_AVIF)
+def test_an_avif_keeps_its_bits_and_the_meaning_of_its_colours(name: str, picture: Image.Image) -> None:
+    channels, depth, _, points = DEEP_AVIF[name]
+    data, peak = deep_avif(picture, name), 2**depth - 1
+    result, edited = edit_file(data)
+    assert check_written(result, edited, data) is None
+    assert coding_bits(result) == coding_bits(data)
+    assert struct.unpack_from(">3H", next(iso_media.properties(result, b"colr")), 4) == points
+    read = cv2.imdecode(np.frombuffer(result, np.uint8), cv2.IMREAD_UNCHANGED)
+    read = read if read.ndim == 3 else read[:, :, None]
+    seen = read[:, :, [2, 1, 0, 3][: read.shape[2]]] if channels != "L" else read
+    assert seen.dtype == (np.uint16 if depth > 8 else np.uint8)
+    off = np.abs(seen.astype(int) - edited.picture.stored)[~edited.changed] * 255 / peak
+    assert off.mean() < (FARTHEST / 2 if depth > 8 else FARTHEST)
+    if channels == "RGBA":
+        assert np.array_equal(seen[:, :, 3], edited.stored[:, :, 3])
+    fill = np.array({"L": (LUMA_OF_RED,), "RGB": RED, "RGBA": RED}[channels])
+    opaque = np.s_[40:72, 40:88, :3]
+    assert np.abs(seen[opaque] * (255 / peak) - fill).mean() < 4
+    assert len(np.unique(seen[:, :, 0])) > 256 or depth == 8
+    assert edit_file(data)[0] == result
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("depth", [10, 12])
+def test_a_deep_avif_keeps_its_metadata_and_orientation(picture: Image.Image, orientation: int, depth: int) -> None:
+    stored = deep_samples(picture, "RGB", depth)[:, :, ::-1]
+    content = [np.frombuffer(each, np.uint8) for each in (exif(orientation)[6:], XMP, PROFILE)]
+    kinds = [cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_XMP, cv2.IMAGE_METADATA_ICCP]
+    data = bytes(cv2.imencodeWithMetadata(".avif", stored, kinds, content, [cv2.IMWRITE_AVIF_DEPTH, depth])[1])
+    result, edited = edit_file(data)
+    file = Image.open(io.BytesIO(result))
+    assert (file.getexif()[0x013B], file.info["icc_profile"], file.info["xmp"]) == ("A. Painter", PROFILE, XMP)
+    assert decode(result, Limits()).orientation == edited.picture.orientation == orientation
+    assert list(iso_media.properties(result, b"irot")) == list(iso_media.properties(data, b"irot"))
+    assert check_written(result, edited, data) is None
+
+
+def test_what_an_avif_says_of_a_bright_screen_stays_and_the_rest_is_named(picture: Image.Image) -> None:
+    bare = items_of(deep_avif(picture, "10 bits in PQ and 4:2:2"))
+    light, words = Property(b"clli", struct.pack(">HH", 1000, 203), False), Property(b"udes", bytes(8), False)
+    shown = bare.item(bare.primary)
+    small = shown._replace(reference=b"thmb")
+    data = assembled(b"avif\0\0\0\0mif1", [shown._replace(properties=(*shown.properties, light, words)), small])
+    picture_of_file = decode(data, Limits())
+    assert picture_of_file.losses == ("thumbnails", "property udes")
+    assert picture_of_file.note == "colour primaries 9, transfer function 16"
+    result, edited = edit_file(data)
+    assert list(iso_media.properties(result, b"clli")) == [light.content]
+    assert list(iso_media.properties(result, b"udes")) == []
+    assert len(items_of(result).kinds) == 1
+    assert check_written(result, edited, data) is None
+
+
+def test_a_deep_avif_needs_a_package_and_one_of_8_bits_does_not(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert decode(FILES["AVIF"](picture), Limits()).mode == "RGB"
+    with pytest.raises(Failure, match=r"mode_unsupported: AVIF files of 10 bits .*pip install 'cleanplate\[avif\]'"):
+        decode(deep_avif(picture, "10 bits"), Limits())
+
+
 def test_several_pictures_more_bits_and_wide_colours_are_named(picture: Image.Image) -> None:
     several = io.BytesIO()
     two = pillow_heif.from_pillow(picture)
     two.add_from_pillow(picture)
     two.save(several)
-    wide = FILES["AVIF"](picture).replace(b"colrnclx" + struct.pack(">H", 1), b"colrnclx" + struct.pack(">H", 12))
+    deep_lost = deep_avif(picture, "10 bits").replace(b"colrnclx", b"freenclx")
     for data, message in (
         (several.getvalue(), "multi_page: 2 pictures"),
-        (wide, "mode_unsupported: AVIF, colour primaries 12, transfer function 13"),
+        (deep_lost, "mode_unsupported: AVIF, colours that only its stream describes"),
         (imagecodecs.jpegxl_encode(np.zeros((64, 64, 3), np.uint16), lossless=True), "mode_unsupported: JPEG XL, 16 bits"),
         (by_pillow(picture.convert("I;16"), "JPEG2000"), "mode_unsupported: JPEG 2000, components"),
     ):
