@@ -46,7 +46,7 @@ NOT_FOUND = {
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FOUND.items() for text in texts])
 def test_a_kind_is_found_whole_in_the_middle_of_a_line(kind: str, text: str) -> None:
-    line = f"Lot: {text} or so"
+    line = f"Now: {text} or so"
     assert spans_of(kind, line) == [(5, 5 + len(text))]
 
 
