@@ -40,14 +40,15 @@ def _bitmap(head: bytes) -> str | None:
 
 
 def _icon(head: bytes) -> str | None:
-    """ICO, if its first entry is one: its reserved byte is 0, and data follow the entries."""
+    """ICO or CUR, if its first entry is one: a reserved byte is 0, and data follow the entries."""
     entries, offset = int.from_bytes(head[4:6], "little"), int.from_bytes(head[18:22], "little")
-    return "ICO" if 0 < entries < 256 and head[9:10] == b"\0" and offset >= 6 + 16 * entries else None
+    kind = "ICO" if head[2] == 1 else "CUR"
+    return kind if 0 < entries < 256 and head[9:10] == b"\0" and offset >= 6 + 16 * entries else None
 
 
 def _portable(head: bytes) -> str | None:
-    """PNM (PBM, PGM, PPM), if a width and perhaps a height follow the two letters."""
-    return "PNM" if re.match(rb"P[1-6](\s+|#[^\n]*\n)+\d+\s", head) else None
+    """PNM (PBM, PGM, PPM, PAM), if a width and perhaps a height follow the two letters."""
+    return "PNM" if re.match(rb"(P[1-6](\s+|#[^\n]*\n)+\d+\s|P7\n(#[^\n]*\n)*WIDTH \d+\n)", head) else None
 
 
 Rule = Callable[[bytes], str | None]
@@ -68,6 +69,15 @@ _RULES: tuple[tuple[bytes, str | Rule], ...] = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"8BPS\0", "PSD"),
     (b"\0\0\1\0", _icon),
+    (b"\0\0\2\0", _icon),
+    (b"icns\0", "ICNS"),
+    (b"Xcur\x10\0\0\0", "X cursor"),
+    (b"/* XPM */", "XPM"),
+    (b"gimp xcf ", "XCF"),
+    (b"BPG\xfb", "BPG"),
+    (b"II\xbc\1", "JPEG XR"),
+    (b"\x59\xa6\x6a\x95", "Sun raster"),
+    (b"SIMPLE  =                    T", "FITS"),
     (b"P", _portable),
     (b"qoif", "QOI"),
     (b"v/1\1", "EXR"),
