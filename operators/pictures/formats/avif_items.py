@@ -15,7 +15,7 @@ import numpy as np
 
 from operators.pictures.colour import Samples
 from operators.pictures.formats.header import decoding_failure
-from operators.pictures.formats.media_items import EXIF, MIME, Item, Items, Property, assembled, boxes, items_of
+from operators.pictures.formats.media_items import EXIF, Item, Items, Property, assembled, boxes, items_of
 from operators.pictures.picture import Edited
 from operators.rows.timing import timed
 
@@ -32,6 +32,8 @@ SUBSAMPLINGS = {0x0C: "420", 0x08: "422", 0x00: "444"}
 """Names by the bits of how an item is coded; grey has none."""
 DEEP, TWELVE, GREY = 0x40, 0x20, 0x10
 """Bits of how an item is coded: more than 8 bits a sample, 12 of them, and grey."""
+MOST_METADATA = 64 * 1024 * 1024
+"""Bytes of all EXIF and XMP of a picture; a file that names more lets them share their bytes."""
 UNSPECIFIED = (2, 2, 6)
 """Code points of colours that only a profile describes, with the usual matrix."""
 NEEDED = "pip install 'cleanplate[avif]'"
@@ -138,13 +140,12 @@ def _alphas_of(items: Items) -> list[int]:
 
 
 def _metadata(before: Items) -> list[Item]:
-    """EXIF and XMP of the shown picture."""
-    described = [before.item(number) for number in before.named(b"cdsc", before.primary)]
-    return [
-        item._replace(properties=(), reference=b"cdsc")
-        for item in described
-        if item.kind == EXIF or (item.kind == MIME and b"xml" in item.mime)
-    ]
+    """EXIF and XMP of the shown picture. Raises ValueError for more than a file can hold."""
+    described = before.named(b"cdsc", before.primary)
+    texts = [number for number in described if before.kinds[number][0] == EXIF or b"xml" in before.kinds[number][1]]
+    if sum(map(before.size, texts)) > MOST_METADATA:
+        raise ValueError("the file's metadata overlap")
+    return [before.item(number)._replace(properties=(), reference=b"cdsc") for number in texts]
 
 
 def lost_properties(data: bytes) -> list[str]:

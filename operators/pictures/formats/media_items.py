@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 BOX_HEAD = 8
 """Bytes of a box before its content: its size and name."""
+MOST_PROPERTIES = 127
+"""The largest number by which a property can be named in one byte."""
 EXIF, MIME = b"Exif", b"mime"
 """Kinds of items: EXIF, and content whose kind is a MIME type, such as XMP."""
 
@@ -63,6 +65,10 @@ class Items(NamedTuple):
         if any(len(part) != size for part, (_, _, size) in zip(parts, self.places.get(number, ()), strict=True)):
             raise ValueError(f"truncated: item {number} lies outside of the file")
         return b"".join(parts)
+
+    def size(self, number: int) -> int:
+        """The number of bytes of an item."""
+        return sum(size for _, _, size in self.places.get(number, ()))
 
     def item(self, number: int) -> Item:
         """One item with what it is for others. Raises ValueError as `content` does."""
@@ -141,6 +147,7 @@ def _kind(entry: bytes) -> tuple[int, tuple[bytes, bytes]]:
 def _places(box: bytes, data: bytes, stored: bytes) -> Iterator[tuple[int, list[tuple[bytes, int, int]]]]:
     """The numbers of all items and where their bytes are: in the file, or in the box of data."""
     version, sizes, position = box[0], (box[4] >> 4, box[4] & 15, box[5] >> 4, box[5] & 15), 6
+    left = len(box)  # of extents, which may take no bytes at all
 
     def take(width: int) -> int:
         nonlocal position
@@ -155,8 +162,11 @@ def _places(box: bytes, data: bytes, stored: bytes) -> Iterator[tuple[int, list[
         method = take(2) & 15 if version else 0
         take(2)
         base = take(sizes[2])
-        extents = []
-        for _ in range(take(2)):
+        extents, count = [], take(2)
+        left -= count
+        if left < 0:
+            raise IndexError
+        for _ in range(count):
             take(sizes[3] if version else 0)
             start, size = take(sizes[0]), take(sizes[1])
             source = stored if method == 1 else data
@@ -196,8 +206,13 @@ def boxed(name: bytes, *content: bytes) -> bytes:
 
 
 def assembled(brands: bytes, items: Sequence[Item]) -> bytes:
-    """A file of items, of which the first is shown; `brands` is the content of its first box."""
+    """A file of items, of which the first is shown; `brands` is the content of its first box.
+
+    Raises ValueError for more than MOST_PROPERTIES.
+    """
     listed = list(dict.fromkeys((each.name, each.content) for item in items for each in item.properties))
+    if len(listed) > MOST_PROPERTIES:
+        raise ValueError(f"{len(listed)} properties")
     kinds, links = [], []
     for number, item in enumerate(items, 1):
         mime = item.mime + b"\0" if item.kind == MIME else b""

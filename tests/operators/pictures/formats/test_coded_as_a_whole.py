@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from operators.pictures import codec
 from operators.pictures.codec import Limits, decode, encode
 from operators.pictures.formats import iso_media, jpeg_xl
-from operators.pictures.formats.media_items import Property, assembled, items_of
+from operators.pictures.formats.media_items import Item, Property, assembled, items_of
 from operators.pictures.picture import Edit
 from operators.pictures.read_back import check_written
 from operators.rows.failure import Failure
@@ -294,6 +294,18 @@ def test_what_an_avif_says_of_a_bright_screen_stays_and_the_rest_is_named(pictur
     assert list(iso_media.properties(result, b"udes")) == []
     assert len(items_of(result).kinds) == 1
     assert check_written(result, edited, data) is None
+
+
+def test_metadata_of_more_bytes_than_a_file_can_hold_are_not_copied(
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = items_of(deep_avif(picture, "10 bits"))
+    text = Item(b"Exif", b"", bytes(4) + exif()[6:], (), b"cdsc")
+    data = assembled(b"avif\0\0\0\0mif1", [shown.item(shown.primary), text, text])
+    assert edit_file(data)[0].count(b"A. Painter") == 2
+    monkeypatch.setattr("operators.pictures.formats.avif_items.MOST_METADATA", 2 * len(text.content) - 1)
+    with pytest.raises(ValueError, match="metadata overlap"):
+        edit_file(data)
 
 
 def test_a_deep_avif_needs_a_package_and_one_of_8_bits_does_not(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:

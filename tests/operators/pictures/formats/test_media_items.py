@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import pytest
 
@@ -62,3 +63,20 @@ def test_an_item_of_more_bytes_than_the_file_has_is_missing() -> None:
     data = long_lists(b"coded samples")
     with pytest.raises(ValueError, match="missing"):
         items_of(data.replace(struct.pack(">II", 0, 5), struct.pack(">II", 0, 2**31)))
+
+
+def test_extents_that_take_no_bytes_cost_no_time() -> None:
+    data = assembled(b"avif\0\0\0\0", [PICTURE])
+    start = data.index(b"iloc")
+    size = int.from_bytes(data[start - 4 : start], "big")
+    place = boxed(b"iloc", bytes(4), b"\0\0", struct.pack(">H", 60_000), struct.pack(">3H", 1, 0, 65_535) * 60_000)
+    began = time.process_time()
+    with pytest.raises(ValueError, match="incomplete"):
+        items_of(boxed(b"meta", data[data.index(b"meta") + 4 : start - 4], place, data[start - 4 + size :]))
+    assert time.process_time() - began < 1
+
+
+def test_properties_that_cannot_be_numbered_are_refused() -> None:
+    many = tuple(Property(b"clli", struct.pack(">HH", number, 0), False) for number in range(128))
+    with pytest.raises(ValueError, match="128 properties"):
+        assembled(b"avif\0\0\0\0", [PICTURE._replace(properties=many)])
