@@ -14,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from flows.choose_in_python import ChoiceOptions, choose, own_columns_of
 from flows.enlarge import SCALES, enlarge_pictures
-from flows.erase_text import erase_text, inpaint_masks
+from flows.erase_text import cover_text, erase_text, inpaint_masks
 from flows.find_text import look_for_text
 from flows.flow import Flow
 from flows.ladder import BEST, GATE, Fills, rungs_of
@@ -71,6 +72,10 @@ class Region:
     """`text` or `mask`."""
     text: str | None
     """What it says; None unless it was read."""
+    origin: str | None
+    """What found it, such as `detect`; `column:given_regions` for one that was given."""
+    rule: str | None
+    """The rule or option that decided about it; None without any."""
     state: str
     """`erased`, `refused` or `kept`; of `find`, `open` for a text that `erase` would try."""
     reason: str | None
@@ -178,7 +183,8 @@ class OpenFlow:
 class Eraser:
     """Erases text from one picture after another, with its models kept open.
 
-    The arguments are the options of `cleanplate erase`. Raises RunError for one that is wrong.
+    The arguments are the options of `cleanplate erase`; `choice` says which texts go, and `fill`
+    hides them for good. Raises RunError for one that is wrong.
     """
 
     def __init__(
@@ -190,21 +196,39 @@ class Eraser:
         seed: int = 0,
         accept: str = GATE,
         detector: str = "",
+        fill: str | None = None,
+        **choice: Unpack[ChoiceOptions],
     ) -> None:
-        fills = Fills(rungs_of(preset, model), seed, prompt, accept=accept)
-        self._worker = OpenFlow(erase_text(fills, detector=detector))
+        meant = choose(choice)
+        if fill is None:
+            fills = Fills(rungs_of(preset, model), seed, prompt, accept=accept)
+            flow = erase_text(fills, detector=detector, choice=meant)
+        elif model is not None or prompt:
+            raise RunError("option_invalid", f"fill={fill!r} hides what is below it and needs no model and no prompt")
+        else:
+            flow = cover_text(fill, seed, detector=detector, choice=meant)
+        self._worker = OpenFlow(flow)
 
-    def erase(self, image: Picture) -> Edit:
+    def erase(self, image: Picture, regions: Any = None) -> Edit:
         """Erase the text of one picture.
 
-        Raises Failure if the picture cannot be read, and TypeError for what is not a picture.
+        `regions` are boxes [x, y, width, height] or polygons [[x, y], ...] of the upright picture
+        that go as well. Raises Failure if the picture cannot be read or the regions are none of
+        it, and TypeError for what is not a picture.
         """
-        return edit_picture(image, self._worker)
+        return _edit_with_regions(image, self._worker, regions)
 
 
-def erase(image: Picture, preset: str = "balanced", model: str | None = None, **options: Any) -> Edit:
-    """Erase the text of one picture; see `Eraser` for the options and the errors."""
-    return Eraser(preset, model, **options).erase(image)
+def _edit_with_regions(image: Picture, worker: OpenFlow, regions: Any, finds: bool = False) -> Edit:
+    edit = edit_picture(image, worker, finds, own_columns_of(regions))
+    if edit.failure is not None and edit.failure.code == "regions_unfit":
+        raise edit.failure
+    return edit
+
+
+def erase(image: Picture, preset: str = "balanced", model: str | None = None, *, regions: Any = None, **options: Any) -> Edit:
+    """Erase the text of one picture; see `Eraser` for the options, the regions and the errors."""
+    return Eraser(preset, model, **options).erase(image, regions)
 
 
 def inpaint(
@@ -244,12 +268,16 @@ def enlarge(image: Picture, scale: int = 4, model: str = Routing.model) -> Edit:
     return edit_picture(image, OpenFlow(enlarge_pictures(float(scale), routing=Routing(model))))
 
 
-def find(image: Picture, *, read: bool = False, detector: str = "") -> Edit:
+def find(
+    image: Picture, *, read: bool = False, detector: str = "", regions: Any = None, **choice: Unpack[ChoiceOptions]
+) -> Edit:
     """Find the text of a picture, and what it says if `read` is true. Nothing is edited.
 
-    Raises Failure if the picture cannot be read.
+    `regions` and `choice` are those of `Eraser`. Raises Failure if the picture cannot be read, and
+    RunError for a wrong option.
     """
-    return edit_picture(image, OpenFlow(look_for_text(read, detector=detector)), finds=True)
+    worker = OpenFlow(look_for_text(read, detector=detector, choice=choose(choice)))
+    return _edit_with_regions(image, worker, regions, finds=True)
 
 
 def edit_picture(image: Any, worker: OpenFlow, finds: bool = False, own: Mapping[str, Any] | None = None) -> Edit:
@@ -319,6 +347,8 @@ def _region(region: RegionView) -> Region:
         score=region["score"],
         kind=region["kind"],
         text=region["text"],
+        origin=region["origin"],
+        rule=region["rule"],
         state=region["state"] or "open",
         reason=region["reason"],
         rung=region["rung"],

@@ -138,6 +138,55 @@ def test_inpaint_fills_what_the_mask_covers(caption: Image.Image) -> None:
         cleanplate.inpaint(np.asarray(caption), mask[1:])
 
 
+@pytest.fixture(scope="module")
+def label(pictures: Pictures) -> Image.Image:
+    return pictures.written(pictures.plain(1, (480, 96)), "ACME  $ 19.99", 40)
+
+
+def decisions(edit: cleanplate.Edit) -> list[tuple[str, str | None, str | None]]:
+    return [(region.state, region.reason, region.rule) for region in edit.regions]
+
+
+def test_a_selection_is_that_of_the_command_line(label: Image.Image, tmp_path: Path) -> None:
+    kept = cleanplate.erase(label, "fast", accept="best", keep="ACME")
+    assert decisions(kept) == [("kept", "kept_by_rule", "--keep ACME"), ("erased", None, "otherwise")]
+    assert kept.regions[0].origin == "detect"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: prices, erase: {kind: price}}]")
+    only = cleanplate.Eraser("fast", accept="best", rules=rules).erase(label)
+    assert decisions(only) == [("kept", "not_selected", "otherwise"), ("erased", None, "prices")]
+    found = cleanplate.find(label, only=["price", "date"])
+    assert decisions(found) == [("kept", "not_selected", "otherwise"), ("open", None, "--only price")]
+
+
+def test_regions_of_a_picture_go_beside_what_is_found_or_alone(label: Image.Image) -> None:
+    eraser = cleanplate.Eraser(fill="color", detect=False)
+    edit = eraser.erase(np.asarray(label), regions=np.array([[10, 10, 30, 20]]))
+    changed = (edit.image != np.asarray(label)).any(axis=2)
+    assert [region.origin for region in edit.regions] == ["column:given_regions"]
+    assert changed[10:30, 10:40].mean() > 0.9 and not changed[:, 60:].any()
+    assert eraser.erase(label).verdict == "untouched"
+    for wrong, problem in (([[900, 0, 5, 5]], "outside"), ([[1, 2]], "not a list"), ("nonsense", "not a list")):
+        with pytest.raises(cleanplate.Failure, match=f"regions_unfit: .*{problem}"):
+            eraser.erase(label, regions=wrong)
+
+
+def test_a_wrong_selection_is_an_error_before_any_picture(tmp_path: Path) -> None:
+    for options, problem in (
+        ({"score": "1.5.."}, "only 0..1 is possible"),
+        ({"rules": "none.yaml"}, "there is no such file"),
+        ({"fill": "smear"}, "choose from color, blur, pixelate"),
+        ({"fill": "blur", "model": "telea"}, "needs no model"),
+    ):
+        with pytest.raises(cleanplate.RunError, match=problem):
+            cleanplate.Eraser(**options)  # type: ignore[arg-type]
+    (tmp_path / "rules.yaml").write_text("sources: [{path: a/*}]")
+    with pytest.raises(cleanplate.RunError, match="one picture has none"):
+        cleanplate.Eraser(rules=tmp_path / "rules.yaml")
+    with pytest.raises(TypeError, match="there is no option 'words'"):
+        cleanplate.Eraser(words="price")  # type: ignore[call-arg]
+
+
 def test_enlarge_gives_a_larger_picture(caption: Image.Image) -> None:
     assert cleanplate.enlarge(caption, 2, "lanczos").image.size == (640, 192)
     with pytest.raises(cleanplate.RunError, match="option_invalid: scale 3: choose from 2, 4"):

@@ -262,6 +262,12 @@ def pillow_and_arrays(ran: Ran) -> None:
     assert not cleanplate.find(array).regions
 
 
+def what_goes_and_what_stays(ran: Ran) -> None:
+    """The name is kept by its rule, and the given region is the only one that goes."""
+    assert ran.lines == ["[('POSTER', 'kept', 'kept_by_rule', '--keep POSTER', 'detect')]"]
+    assert [(region.origin, region.state) for region in ran.names["hidden"].regions] == [("column:given_regions", "erased")]
+
+
 def finding_filling_and_enlarging(ran: Ran) -> None:
     """The text is read, what its mask covers is filled, and a picture is twice as large."""
     assert ran.lines == ["['POSTER']"]
@@ -292,6 +298,7 @@ PROMISES: list[Callable[[Ran], None]] = [
     the_contract_of_generators,
     one_picture,
     pillow_and_arrays,
+    what_goes_and_what_stays,
     finding_filling_and_enlarging,
     a_wrong_picture,
     the_ledger,

@@ -25,11 +25,12 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
+from flows.choose_in_python import LISTS
 from flows.serve.guard import SILENCE_SECONDS, Guard, RateLimit, TooLarge, TooSlow, problem
 from flows.serve.openai import DEFAULT, mask_of_alpha, options_of_edit
 from flows.serve.pool import Backend
 from flows.serve.presence import ClientGone, while_connected
-from flows.serve.wishes import LISTS, Enlarge, Erase, Filling, Find, Inpaint, Wish, check
+from flows.serve.wishes import Enlarge, Erase, Filling, Find, Inpaint, Wish, check
 from flows.serve.work import Answer, Task, WrongRequest
 from operators.decisions.budget import Rate
 from operators.generators.call_account import USUAL_CALLS, CallLimits

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from flows.choose import Choice
+from flows.choose_in_python import LISTS, REGIONS
 from flows.enlarge import enlarge_pictures
 from flows.erase_text import cover_masks, cover_text, erase_text, inpaint_masks
 from flows.find_text import look_for_text
@@ -26,11 +27,7 @@ from operators.storage.region_files import COLUMN, regions_of
 from operators.upscalers.catalogue import find_upscaler
 from operators.upscalers.enlargement import Routing
 
-REGIONS = "given_regions"
-"""The column of a row that holds the regions of a request."""
 MOST_REGIONS = 1000
-LISTS = ("only", "keep", "kind", "script", "zone", "not_zone")
-"""The options that may be repeated."""
 SEED = Field(0, ge=0, lt=2**63, description="Seed; the seed of every region derives from it.")
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flows.choose_in_python import REGIONS
 from flows.flow import Flow
 from flows.ladder import Rung, rungs_of, second_look
 from flows.one_picture import Edit, OpenFlow, edit_pictures, mask_name
-from flows.serve.wishes import REGIONS, Filling, Find, Wish
+from flows.serve.wishes import Filling, Find, Wish
 from operators.decisions.budget import Rate
 from operators.generators.call_account import USUAL_CALLS, CallLimits
 from operators.inpaint import Inpaint

@@ -61,6 +61,9 @@ class Options:
             if value is not None:
                 rules.append({"name": f"--{name} {value}", "keep": {"not": {name: value}}})
         otherwise = "keep" if self.only else "erase"
+        limits = [rule["name"] for rule in rules if "not" in rule.get("keep", ())]
+        if limits and not self.only:
+            rules.append({"name": ", ".join(limits), "erase": {}})
         rules += [{"name": f"--only {word}", "erase": _meaning("--only", word)} for word in self.only]
         content: dict[str, Any] = {"rules": rules, "otherwise": otherwise}
         if self.most is not None:

@@ -79,7 +79,7 @@ def test_a_text_that_cannot_be_read_stays_if_texts_are_kept_for_what_they_say(
 ) -> None:
     blank = rows({"bytes": saved(sign, "PNG"), "width": 500, "height": 260, "regions": [text_region(20, 235, 200, 20)]})
     assert decided(Select(Options(keep=("ACME",)).selection()).apply(blank)) == [("kept", "unsure_reading", "--keep ACME", "")]
-    assert decided(Select(Options(height="5..").selection()).apply(blank)) == [("open", None, "otherwise", None)]
+    assert decided(Select(Options(height="5..").selection()).apply(blank)) == [("open", None, "--height 5..", None)]
 
 
 def test_nothing_is_read_or_decoded_unless_a_rule_depends_on_it(found: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_nothing_is_read_or_decoded_unless_a_rule_depends_on_it(found: pa.Table,
     assert [line[:3] for line in decided(select.apply(found))] == [
         ("kept", "not_selected", "--zone bottom:100%x40%"),
         ("kept", "not_selected", "--zone bottom:100%x40%"),
-        ("open", None, "otherwise"),
+        ("open", None, "--zone bottom:100%x40%, --height 5.."),
     ]
 
 

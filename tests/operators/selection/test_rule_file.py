@@ -119,4 +119,7 @@ def test_options_become_rules_under_their_own_names() -> None:
     assert selection.otherwise == "keep"
     assert selection.rules[-1].conditions.kind == ("email", "phone")
     assert Options(keep=("ACME",)).selection().otherwise == "erase"
+    limits = Options(zone=("top:50%x50%",), score="0.5..").selection()
+    assert limits.rules[-1].name == "--zone top:50%x50%, --score 0.5.."
+    assert limits.rules[-1].action == "erase"
     assert Options().is_empty
