@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,8 @@ from operators.models.in_process import load_once
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.box import Box
-from operators.rows.failure import RunError
+from operators.rows.counted import counted
+from operators.rows.failure import Failure, RunError
 from operators.rows.records import JsonObject, RegionRecord
 from operators.rows.regions import DETECTED, FOUND_COLUMNS, OPEN, new_region
 from operators.rows.table import Additions, Row, map_rows
@@ -23,6 +25,8 @@ from operators.storage.region_files import COLUMN, GivenRegion, Reader, open_reg
 
 INSIDE = 0.6
 """Share of a found text that a given region covers, from which it is a finer part of it."""
+SEARCHED = 200
+"""Images of a run that are searched for one that a file names."""
 COVERED = 0.5
 """Share of a given region that its finer parts cover, from which they take its place."""
 
@@ -57,6 +61,29 @@ class GivenRegions(Operator):
                     raise RunError("regions_invalid", f"{source}: no name of a column")
             else:
                 self._reader(source)
+
+    def check_images(self, paths: Callable[[], Iterable[str]]) -> None:
+        """Raise RunError regions_invalid for a file that names no image of a small run.
+
+        In a larger one, it may name an image that follows. Raises Failure as the storage does.
+        """
+        files = [source for source in self.sources if not source.startswith(COLUMN)]
+        images = list(islice(paths(), SEARCHED + 1)) if files else []
+        if not images or len(images) > SEARCHED:
+            return
+        for source in files:
+            if not any(self._names(source, image) for image in images):
+                raise RunError(
+                    "regions_invalid", f"{source} names none of the {counted(len(images), 'image')}, such as {images[0]}"
+                )
+
+    def _names(self, source: str, path: str) -> bool:
+        try:
+            return self._reader(source)(path).is_named
+        except Failure as failure:
+            if failure.code == "regions_unfit":
+                return True
+            raise
 
     def open(self) -> None:
         """Read the files of regions. Raises RunError regions_invalid."""

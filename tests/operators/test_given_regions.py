@@ -115,3 +115,14 @@ def test_a_given_text_does_not_grow_over_what_stands_beside_it(rows: Rows, saved
     mask = np.frombuffer(region["mask"], np.uint8).reshape(crop["height"], crop["width"], 4)
     assert not mask[:, : 82 - crop["x"], :2].any()
     assert mask[:, 92 - crop["x"] :, 1].any()
+
+
+def test_a_file_that_names_no_image_of_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "yolo" / "acme").mkdir(parents=True)
+    (tmp_path / "yolo" / "acme" / "1.txt").write_text("0 0.5 0.5 0.1 0.1")
+    operator = GivenRegions((str(tmp_path / "yolo"), "column:boxes"))
+    operator.check_images(lambda: ["globex/1.png", "acme/1.png"])
+    operator.check_images(lambda: ["local/data/acme/1.png"])
+    operator.check_images(lambda: (f"globex/{number}.png" for number in range(1000)))
+    with pytest.raises(RunError, match=r"regions_invalid: .*yolo names none of the 2 images, such as globex/1\.png"):
+        operator.check_images(lambda: ["globex/1.png", "globex/2.png"])
