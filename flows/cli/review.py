@@ -81,9 +81,11 @@ def _review(dest: str, host: str, port: int, sampling: tuple[float, int | None] 
         port = listening.getsockname()[1]
         token = "" if is_own(host) else secrets.token_urlsafe(24)
         hosts = ["localhost", "127.0.0.1", "[::1]", host] if is_own(host) else ["*"]
-        who = f"who={quote(_user())}"
+        # Others would decide under the name of whoever has sent them the address.
+        who = f"who={quote(_user())}" if is_own(host) else ""
         shown = "localhost" if is_own(host) else socket.gethostname() if host in ("0.0.0.0", "::") else host
-        address = f"http://{shown}:{port}/?{f'token={token}&' if token else ''}{who}{'&sampled=1' if sampling else ''}"
+        query = "&".join(filter(None, (f"token={token}" if token else "", who, "sampled=1" if sampling else "")))
+        address = f"http://{shown}:{port}/?{query}"
         print(f"{counted(len(pictures), 'picture')} | {address} | Ctrl-C ends it", flush=True)
         server = uvicorn.Server(uvicorn.Config(application(desk, hosts, token), log_level="error", timeout_graceful_shutdown=5))
         with suppress(KeyboardInterrupt):

@@ -10,7 +10,8 @@ import numpy as np
 
 from operators.decisions.acceptance_sampling import Statement, Stratum, state
 from operators.decisions.gate import area_under_curve
-from operators.ledger.decisions import ACCEPT, Standing, read_decisions, standings
+from operators.ledger.decisions import ACCEPT, REDO, Standing, read_decisions, standings
+from operators.rows.counted import counted
 from operators.storage import files as storage
 
 EDITED = ("edited", "partly_edited")
@@ -106,7 +107,7 @@ def _advice(statement: Statement) -> str:
     if statement.proven:
         return f"You may stop: less than {target} is proven."
     if not statement.reachable:
-        return f"You may stop: with {statement.bad:,} bad ones this sample cannot prove less than {target} any more."
+        return f"You may stop: with {counted(statement.bad, 'bad edit')} this sample cannot prove less than {target} any more."
     if statement.complete:
         return f"The sample is complete; it does not prove less than {target}."
     left = statement.draws - statement.decided
@@ -138,7 +139,8 @@ class Agreement:
     edited_accepted: int
     refused: int
     """Decided pictures of which the run had refused every fill."""
-    refused_accepted: int
+    refused_left: int
+    """Those of them that people leave so: whoever rejects one gets the same original."""
     ranking: float
     """The chance that a bad edit had more doubt than a good one, 0..1; NaN without both kinds."""
 
@@ -148,8 +150,8 @@ class Agreement:
         if self.edited:
             lines.append(f"People accept {self.edited_accepted:,} of the {self.edited:,} edits that the gate accepted.")
         if self.refused:
-            agreed = f"{self.refused_accepted:,} of the {self.refused:,} pictures"
-            lines.append(f"They leave {agreed} as they are of which the gate refused every fill.")
+            refused = counted(self.refused, "picture")
+            lines.append(f"The gate refused every fill of {refused}; people leave {self.refused_left:,} of them so.")
         if self.ranking == self.ranking:
             lines.append(f"A bad edit had more doubt than a good one in {self.ranking:.0%} of the pairs.")
         return lines
@@ -157,12 +159,17 @@ class Agreement:
 
 def agreement(held: Iterable[Standing]) -> Agreement:
     """The agreement between gate and people, by what holds for each decided picture."""
-    known = [(standing.last, is_bad(standing)) for standing in held if standing.last is not None]
+    decided = list(held)
+    known = [(standing.last, is_bad(standing)) for standing in decided if standing.last is not None]
     edited = [(last.doubt, bad) for last, bad in known if last.verdict in EDITED]
-    refused = [bad for last, bad in known if last.verdict in REFUSED]
+    redone = [
+        any(decision.action == REDO for decision in standing.plan.decisions)
+        for standing in decided
+        if standing.last is not None and standing.last.verdict in REFUSED
+    ]
     bad_edits = np.array([bad for _, bad in edited], bool)
     ranking = area_under_curve(np.array([doubt for doubt, _ in edited], np.float64), bad_edits) if edited else float("nan")
-    return Agreement(len(edited), len(edited) - int(bad_edits.sum()), len(refused), refused.count(False), ranking)
+    return Agreement(len(edited), len(edited) - int(bad_edits.sum()), len(redone), redone.count(False), ranking)
 
 
 def is_bad(held: Standing) -> bool:

@@ -1,9 +1,10 @@
 // The grid of a run's pictures, its filters, and the way from one picture to the next.
 
-import { get, nameReviewer, post, reviewer } from "./api.js";
+import { decide, get, nameReviewer, post, reviewer } from "./api.js";
 import { createViewer } from "./viewer.js";
 
 const PAGE = 60;
+const SAID_AT_ONCE = 3; // sentences about what is proven, up to when to stop; the others leave room for the pictures
 const NAMES = { undecided: "", accepted: "accepted", rejected: "rejected", redo: "redo", redone: "look again" };
 const $ = id => document.getElementById(id);
 const grid = $("grid"), form = $("filter");
@@ -23,7 +24,7 @@ function card(picture) {
   const path = document.createElement("span"), name = document.createElement("bdi"), facts = document.createElement("span");
   path.className = "path"; name.textContent = picture.path; path.append(name); path.title = picture.path;
   facts.className = "facts"; facts.innerHTML = "<span></span><span></span>";
-  facts.children[0].textContent = `${picture.verdict} ${picture.doubt.toFixed(2)}`;
+  facts.children[0].textContent = `${picture.verdict.replaceAll("_", " ")}, doubt ${picture.doubt.toFixed(2)}`;
   button.append(image, path, facts); item.append(button);
   mark(button, picture);
   return item;
@@ -58,7 +59,10 @@ function showStanding(standing) {
     bar.className = "bar"; part.style.width = `${100 * sample.decided / Math.max(1, sample.draws)}%`; bar.append(part); parts.push(bar);
   }
   const lines = [...(sample?.words ?? []), ...standing.agreement].map(text => Object.assign(document.createElement("p"), { textContent: text, className: "" }));
-  $("proven").replaceChildren(...lines.slice(0, 1), ...parts, ...lines.slice(1));
+  const more = lines.slice(SAID_AT_ONCE), details = document.createElement("details");
+  details.open = $("proven").querySelector("details")?.open ?? false;
+  details.append(Object.assign(document.createElement("summary"), { textContent: "More" }), ...more);
+  $("proven").replaceChildren(...lines.slice(0, 1), ...parts, ...lines.slice(1, SAID_AT_ONCE), ...(more.length ? [details] : []));
 }
 
 function onDecided(result) {
@@ -88,7 +92,7 @@ function onMove(by) {
 
 async function quick(action, button) {
   if (!named()) return;
-  try { onDecided(await post("/api/decisions", { picture: button.dataset.id, action })); say(`${action}: ${button.querySelector(".path").title}`); }
+  try { onDecided(await decide({ picture: button.dataset.id, action })); say(`${action}: ${button.querySelector(".path").title}`); }
   catch (error) { say(error.message); return; }
   post(`/api/pictures/${button.dataset.id}/give-back`).catch(() => {});
   (button.parentNode.nextElementSibling?.firstElementChild ?? button).focus();
@@ -141,7 +145,9 @@ async function begin() {
   $("sampled-label").hidden = !run.sample;
   showStanding(run);
   viewer = createViewer({ rungs: run.rungs, say, onDecided, onMove, next });
-  history.replaceState(null, "", location.pathname + location.search.replace(/token=[^&]*&?/, ""));
+  const rest = new URLSearchParams(location.search);
+  for (const name of ["token", "who"]) rest.delete(name); // a name that was changed must not come back with the next load
+  history.replaceState(null, "", location.pathname + (rest.size ? `?${rest}` : ""));
   document.body.dataset.ready = "yes";
   setInterval(() => get("/api/standing").then(showStanding).catch(() => {}), 15_000);
 }

@@ -1,7 +1,7 @@
 // One picture: before and after, its regions and masks, and what is decided about it.
 
 import { createSlider } from "/shared/slider.js";
-import { get, post } from "./api.js";
+import { decide as store, get, post } from "./api.js";
 import { createBrush } from "./brush.js";
 
 const CHANNELS = ["", "core", "blend", "confidence", "structure"];
@@ -119,9 +119,9 @@ export function createViewer({ rungs, say, onDecided, onMove, next }) {
   }
 
   async function decide(action, more = {}) {
-    const about = { picture: picture.id, region, action, why: $("why").value.trim(), decision_id: crypto.getRandomValues(new Uint32Array(4)).reduce((text, part) => text + part.toString(16).padStart(8, "0"), ""), ...more };
+    const about = { picture: picture.id, region, action, why: $("why").value.trim(), ...more };
     let result;
-    try { result = await post("/api/decisions", about); } catch (error) { say(error.message); return; }
+    try { result = await store(about); } catch (error) { say(error.message); return; }
     say(`${action}: ${picture.path}${region === null ? "" : `, region ${region + 1}`}`);
     onDecided(result);
     if (region === null || action === "redo") { await next(picture.id); return; }

@@ -34,9 +34,11 @@ class Card {
     this.root.setAttribute("aria-labelledby", this.id);
     this.image = this.part(".look img");
     this.image.alt = `${file.name} as it came`;
+    this.shows = true; // whether this browser can show the picture
+    this.image.addEventListener("error", () => this.hideView());
     this.url = URL.createObjectURL(file);
     this.image.src = this.url;
-    this.part(".erase").addEventListener("click", () => this.start(() => this.erase()));
+    this.part(".erase").addEventListener("click", () => this.start(() => this.size ? this.erase() : this.find()));
     this.part(".draw").addEventListener("click", () => this.setDrawing(!this.drawing));
     this.part(".back").addEventListener("click", () => this.showChoice());
     this.part(".remove").addEventListener("click", () => this.remove());
@@ -50,39 +52,55 @@ class Card {
     line.textContent = text; line.classList.toggle("bad", bad);
   }
 
+  /** Say what became of the picture, and why it cannot be seen where this browser does not know its format. */
+  tell(parts) {
+    this.say([...parts, ...(this.shows ? [] : ["this browser cannot show this format, but the download is the whole picture"])].join(" · "));
+  }
+
   start(work) {
     this.say("Waiting");
     this.enable(false);
     queue(async () => {
       try { await work(); }
       catch (error) {
-        this.say(`${error.code ? `${error.code}: ` : ""}${error.message}`, true);
+        this.say(PROBLEMS[error.code] ?? `${error.code ? `${error.code}: ` : ""}${error.message}`, true);
         if (error.status === 401) {
           document.querySelector("#token-line").hidden = false;
           refused.push(() => this.start(work));
         }
-        this.enable(true);
+        const again = error.status >= 500 || [401, 408, 429].includes(error.status);
+        this.enable(Boolean(this.size) || again);
+        if (!this.size) this.part(".erase").textContent = "Try again";
       }
     });
   }
 
-  enable(on) { for (const name of [".erase", ".draw"]) this.part(name).disabled = !on; }
+  enable(on) {
+    this.part(".erase").disabled = !on;
+    this.part(".draw").disabled = !on || !this.size || !this.shows;
+  }
+
+  hideView() {
+    this.shows = false;
+    this.part(".view").hidden = true; this.part(".draw").disabled = true;
+  }
 
   async find() {
     this.say("Looking for texts");
     const form = new FormData();
     form.append("image", this.file);
     const found = await (await ask("/v1/find", form, "application/json")).json();
-    if (found.failure) throw Object.assign(new Error(found.failure.message), { code: found.failure.code });
+    if (found.failure) throw Object.assign(new Error(found.failure.message), { code: found.failure.code, status: 422 });
     this.size = { width: found.width, height: found.height };
     this.boxes = found.regions.map((region, at) => ({ polygons: region.polygons, name: region.text || `Text ${at + 1}`, goes: region.state !== "kept" }));
     this.draw();
+    this.part(".erase").textContent = "Erase";
     this.enable(true);
-    this.say(this.boxes.length ? `${this.boxes.length} found` : "No text was found. Draw a box around what is to go.");
+    const none = this.shows ? "No text was found. Draw a box around what is to go." : "No text was found";
+    this.tell(this.boxes.length ? [`${this.boxes.length} found`] : [none]);
   }
 
   async erase() {
-    if (!this.size) await this.find(); // it was refused before
     this.say("Erasing");
     const form = new FormData();
     form.append("image", this.file);
@@ -97,9 +115,10 @@ class Card {
     const link = this.part(".download");
     link.href = this.resultUrl; link.download = this.file.name; link.hidden = false;
     this.root.dataset.verdict = verdict;
-    this.say([VERDICTS[verdict] ?? verdict, ...reasons.map(reason => REASONS[reason] ?? reason)].join(" · "));
+    this.tell([VERDICTS[verdict] ?? verdict, ...reasons.map(reason => REASONS[reason] ?? reason)]);
     this.part(".look").hidden = true; this.part(".boxes").hidden = true; this.part(".erase").hidden = true; this.part(".draw").hidden = true;
-    this.part(".compare").hidden = false; this.part(".back").hidden = false;
+    this.part(".compare").hidden = !this.shows; this.part(".back").hidden = false;
+    if (!this.shows) return;
     this.part(".compare").style.height = `min(70vh, ${Math.max(160, this.size.height)}px)`;
     this.slider ??= createSlider(this.part(".compare"));
     await this.slider.show(this.url, this.resultUrl, this.file.name);
@@ -183,6 +202,10 @@ class Card {
   }
 }
 
+const PROBLEMS = {
+  not_an_image: "This is not a picture, or its format is not known.",
+  truncated: "This file is damaged: it ends too early.",
+};
 const REASONS = { kept_by_rule: "what is not ticked stays", not_selected: "what is not ticked stays" };
 const VERDICTS = {
   edited: "Erased", partly_edited: "Erased in part", untouched: "Nothing to erase: this is the picture as it came",
@@ -200,7 +223,8 @@ function zone(polygons) {
 
 function add(files) {
   const pictures = [...files].filter(file => file.type.startsWith("image/") || !file.type);
-  status.textContent = pictures.length ? `${pictures.length} added` : "There was no picture among these.";
+  const others = files.length - pictures.length;
+  status.textContent = pictures.length ? `${pictures.length} added${others ? `, ${others} left out: not a picture` : ""}` : "There was no picture among these.";
   for (const file of pictures) new Card(file);
 }
 
@@ -212,6 +236,7 @@ document.addEventListener("dragover", event => { event.preventDefault(); drop.cl
 document.addEventListener("dragleave", event => { if (!event.relatedTarget) drop.classList.remove("over"); });
 document.addEventListener("drop", event => { event.preventDefault(); drop.classList.remove("over"); add(event.dataTransfer.files); });
 document.addEventListener("paste", event => { if (event.clipboardData.files.length) add(event.clipboardData.files); });
+document.querySelector("#token-line").addEventListener("submit", event => event.preventDefault());
 document.querySelector("#token").addEventListener("change", event => {
   setToken(event.target.value);
   document.querySelector("#token-line").hidden = true;

@@ -13,7 +13,9 @@ export function setToken(value) { token = value; }
 export async function ask(path, form, accept) {
   for (let wait = 0; ; wait++) {
     const headers = { Accept: accept, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-    const answer = await fetch(path, { method: "POST", body: form, headers });
+    let answer;
+    try { answer = await fetch(path, { method: "POST", body: form, headers }); }
+    catch { throw new Refused(503, "", "The service does not answer."); }
     if (answer.ok) return answer;
     if (answer.status === 429 && wait < MOST_WAITS) {
       await new Promise(done => setTimeout(done, 1000 * Number(answer.headers.get("Retry-After") || 1)));

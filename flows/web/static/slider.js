@@ -25,6 +25,7 @@ export function createSlider(host, options = {}) {
     x = wide <= host.clientWidth ? (host.clientWidth - wide) / 2 : Math.min(0, Math.max(host.clientWidth - wide, x));
     y = high <= host.clientHeight ? (host.clientHeight - high) / 2 : Math.min(0, Math.max(host.clientHeight - high, y));
     stage.style.width = `${width}px`; stage.style.height = `${height}px`;
+    stage.style.setProperty("--zoom", zoom); // for lines over the picture that keep their width
     stage.style.transform = `translate(${x}px, ${y}px) scale(${zoom})`;
     host.classList.toggle("crisp", zoom >= 2);
     const at = host.clientWidth * cut / 100;

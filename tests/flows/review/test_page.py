@@ -252,3 +252,19 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(browse: Browse, serve
     unnamed = page.script("""return [...document.querySelectorAll('button, input, select')].filter(each =>
       !(each.textContent.trim() || each.getAttribute('aria-label') || each.closest('label'))).map(each => each.outerHTML)""")
     assert unnamed == []
+
+
+def test_a_name_that_was_changed_stays_when_the_page_is_loaded_again(page: Page) -> None:
+    page.script("const who = document.getElementById('who'); who.value = 'eva'; who.dispatchEvent(new Event('input'))")
+    page.browser.refresh()
+    again = Page(page.browser)
+    assert again.script("return document.getElementById('who').value") == "eva"
+
+
+def test_lines_over_a_picture_keep_their_width_at_every_zoom(page: Page) -> None:
+    page.open("hill/b.jpg")
+    for key, zoom in (("4", 4.0), ("1", 1.0)):
+        page.press(key)
+        wait_for(lambda: page.script("return document.querySelector('.stage polygon') !== null"), "outlines")
+        width = page.script("return parseFloat(getComputedStyle(document.querySelector('.stage polygon')).strokeWidth)")
+        assert width == pytest.approx(2 / zoom)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import requests
 from PIL import Image
 
 from tests.fixtures.chromium import Browse
@@ -50,11 +51,11 @@ def drop(browser: Any, erased: Erased) -> None:
     wait_for(browser, "2 found")
 
 
-def downloaded(browser: Any, folder: Path) -> bytes:
+def downloaded(browser: Any, folder: Path, name: str = "poster.png") -> bytes:
     """The file that the link for downloads saves."""
     browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     browser.find_element("css selector", ".download").click()
-    file, ends = folder / "poster.png", time.monotonic() + 30
+    file, ends = folder / name, time.monotonic() + 30
     while not file.exists() and time.monotonic() < ends:
         time.sleep(0.1)
     return file.read_bytes()
@@ -120,14 +121,49 @@ def test_several_pictures_at_once_are_each_erased_and_one_that_is_none_says_so(
         file.write_bytes(erased.source)
     files[2].write_bytes(b"not a picture")
     browser.find_element("css selector", "#files").send_keys("\n".join(map(str, files)))
-    wait_for_all(browser, ["2 found", "2 found", "not_an_image"])
+    wait_for_all(browser, ["2 found", "2 found", "not a picture"])
+    assert [button.is_enabled() for button in browser.find_elements("css selector", ".erase")] == [True, True, False]
     for button in browser.find_elements("css selector", ".erase")[:2]:
         button.click()
-    wait_for_all(browser, ["Erased", "Erased", "not_an_image"])
+    wait_for_all(browser, ["Erased", "Erased", "not a picture"])
     links = browser.find_elements("css selector", ".download")
     assert [link.get_attribute("download") for link in links[:2]] == ["one.png", "two.png"]
     browser.find_elements("css selector", ".remove")[0].click()
     assert len(browser.find_elements("css selector", "#pictures article")) == 2
+
+
+def test_a_picture_that_the_browser_cannot_show_is_erased_all_the_same(
+    browse: Browse, service: str, erased: Erased, tmp_path: Path
+) -> None:
+    browser = browse(service)
+    scan, note = tmp_path / "poster.tif", tmp_path / "note.txt"
+    Image.open(erased.file).save(scan, compression="tiff_deflate")
+    note.write_bytes(b"no picture")
+    browser.find_element("css selector", "#files").send_keys(f"{scan}\n{note}")
+    wait_for(browser, "2 found · this browser cannot show this format")
+    assert browser.find_element("css selector", "#status").text == "1 added, 1 left out: not a picture"
+    assert not browser.find_element("css selector", ".view").is_displayed()
+    assert not browser.find_element("css selector", ".draw").is_enabled()
+    browser.find_element("css selector", ".erase").click()
+    wait_for(browser, "Erased · this browser cannot show this format")
+    assert "bad" not in browser.find_element("css selector", ".state").get_attribute("class")
+    of_the_api = requests.post(f"{service}/v1/erase", scan.read_bytes()).content
+    assert downloaded(browser, tmp_path / "saved", "poster.tif") == of_the_api != scan.read_bytes()
+    assert no_errors(browser)
+
+
+def test_a_service_that_is_away_is_said_in_words_and_asked_again(browse: Browse, erased: Erased) -> None:
+    with started() as running:
+        browser = browse(running.url)
+        browser.set_network_conditions(offline=True, latency=0, throughput=-1)
+        browser.find_element("css selector", "#files").send_keys(str(erased.file))
+        wait_for(browser, "The service does not answer.")
+        button = browser.find_element("css selector", ".erase")
+        assert button.text == "Try again"
+        browser.delete_network_conditions()
+        button.click()
+        wait_for(browser, "2 found")
+        assert button.text == "Erase"
 
 
 def test_a_token_that_the_service_asks_for_is_entered_once(browse: Browse, erased: Erased, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from flows.serve.app import Settings, application
 from flows.serve.pool import ProcessPool
 from operators.pictures.codec import Limits
 from operators.rows.failure import RunError
-from tests.flows.serve.test_document import Instant
+from tests.flows.serve.instant import Instant
 
 
 class Loading(Instant):
