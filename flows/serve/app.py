@@ -295,6 +295,8 @@ class Service:
             response = problem(CLIENT_GONE, "client_gone", "the client has closed its connection")
         except TooLarge:
             response = problem(413, "bytes_over_limit", f"a picture has at most {self._settings.limits.max_bytes} bytes")
+        except asyncio.CancelledError:  # by the server, when it has waited long enough to end
+            response = problem(503, "service_ends", "the service ends; ask again", {"Retry-After": "1"})
         except TooSlow:
             response = problem(408, "body_missing", f"nothing of the request came for {SILENCE_SECONDS:g} seconds")
         except (MultiPartException, HTTPException) as error:
@@ -464,6 +466,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         422: "A picture, a mask or regions that cannot be used.",
         429: "The queue is full, or too many requests came; see Retry-After.",
         502: "The address does not give the picture.",
+        503: "The service ends, and cannot wait for the picture.",
     }.items()
 }
 _FILE = {"type": "string", "format": "binary"}

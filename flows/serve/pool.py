@@ -20,6 +20,8 @@ from operators.pictures.codec import Limits
 from operators.rows.failure import Failure, RunError
 
 Result = TypeVar("Result")
+ENDING_SECONDS = 20.0
+"""How long an idle process may take to end, also on a busy machine."""
 
 
 class Backend(Protocol):
@@ -103,9 +105,9 @@ class ProcessPool:
         return await self._rates.of(preset, model)
 
     async def close(self) -> None:
-        """End the processes."""
-        while not self._free.empty():
-            _end(self._free.get_nowait())
+        """Let the processes end, which have nothing to do any more."""
+        executors = [self._free.get_nowait() for _ in range(self._free.qsize())]
+        await asyncio.gather(*(asyncio.to_thread(_let_end, each) for each in executors))
 
     async def _measure(self, preset: str, model: str | None) -> tuple[Rate, ...]:
         async with self._process() as run:
@@ -184,6 +186,16 @@ def _forget(future: asyncio.Future[Any]) -> None:
 
 def _executor() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=start)
+
+
+def _let_end(executor: ProcessPoolExecutor) -> None:
+    """Let an idle executor and its process end, which frees what a killed process leaves behind."""
+    processes = list((getattr(executor, "_processes", None) or {}).values())
+    executor.shutdown(wait=False)
+    for process in processes:
+        process.join(ENDING_SECONDS)
+        if process.exitcode is None:
+            process.kill()
 
 
 def _end(executor: ProcessPoolExecutor) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import requests
@@ -62,10 +63,10 @@ def erased(tmp_path_factory: pytest.TempPathFactory) -> Erased:
 
 
 @contextlib.contextmanager
-def started(*options: object, environment: dict[str, str] | None = None) -> Iterator[Running]:
+def started(*options: object, environment: dict[str, str] | None = None, stderr: TextIO | None = None) -> Iterator[Running]:
     command = [str(BIN / "cleanplate"), "serve", "--port", "0", "--workers", "1", *map(str, options)]
     process = subprocess.Popen(
-        command, env=os.environ | (environment or {}), stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=os.environ | (environment or {}), stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
     )
     try:
         assert process.stdout is not None

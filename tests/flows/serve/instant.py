@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -24,7 +25,9 @@ class Instant:
         """Nothing to load."""
 
     async def work(self, task: Task) -> Answer:
-        """The picture as it came. It fails at one that says so."""
+        """The picture as it came. One may say that it fails, or that it takes long."""
+        if task.data == b"wait":
+            await asyncio.sleep(60)
         if task.data == b"fail":
             raise ZeroDivisionError
         return Answer(task.data, "untouched")
@@ -41,7 +44,8 @@ class Instant:
 def running_instantly(settings: Settings = Settings()) -> Iterator[str]:
     """The address of such a service, which runs in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(settings, Instant()), log_level="critical"))
+    config = uvicorn.Config(application(settings, Instant()), log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
