@@ -139,7 +139,7 @@ Every region is filled and judged alone, even where the crops of neighbours over
   shows the fill, and `open` becomes `refused`.
 - `reason` says why a region was refused or kept; it is null for an erased one. While a region is
   open, it names the errors of its fills, which `compose` copies to the row's `reasons`.
-- `rule` is the name of the user's rule that decided whether the region goes or stays; null
+- `rule` is the rule or option of the user that decided whether the region goes or stays; null
   unless `select` is part of the flow. What a rule keeps is protected from its neighbours' edits.
 - A region that was kept before `soften` has no crop, no pixels and no mask.
 - `mask` is uint8, crop height x width x 4, with channels in the order of
