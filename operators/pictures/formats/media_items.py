@@ -224,11 +224,13 @@ def assembled(brands: bytes, items: Sequence[Item]) -> bytes:
         boxed(item.reference, struct.pack(">3H", number, 1, 1)) for number, item in enumerate(items, 1) if item.reference
     ]
     head = boxed(b"ftyp", brands)
+    # Metadata come first and the shown picture last, because some readers look at the start alone.
+    stored = sorted(enumerate(items, 1), key=lambda one: (one[1].kind == items[0].kind, one[0] == 1))
 
     def description(start: int) -> bytes:
         """The list of the items, whose bytes start at a place."""
         places = []
-        for number, item in enumerate(items, 1):
+        for number, item in stored:
             places.append(struct.pack(">3H2I", number, 0, 1, start, len(item.content)))
             start += len(item.content)
         return boxed(
@@ -247,4 +249,4 @@ def assembled(brands: bytes, items: Sequence[Item]) -> bytes:
         )
 
     start = len(head) + len(description(0)) + BOX_HEAD
-    return head + description(start) + boxed(b"mdat", *(item.content for item in items))
+    return head + description(start) + boxed(b"mdat", *(item.content for _, item in stored))

@@ -280,6 +280,19 @@ def test_a_deep_avif_keeps_its_metadata_and_orientation(picture: Image.Image, or
     assert check_written(result, edited, data) is None
 
 
+@pytest.mark.parametrize("kinds", [(), ("EXIF",), ("XMP",), ("ICCP",), ("EXIF", "XMP"), ("EXIF", "XMP", "ICCP")])
+@pytest.mark.parametrize("xmp", [XMP, XMP + b" " * 9000])
+def test_a_second_decoder_reads_a_deep_avif_with_any_metadata(kinds: tuple[str, ...], xmp: bytes, picture: Image.Image) -> None:
+    """OpenCV looks at the first 500 bytes, within which it must not miss metadata."""
+    texts = {"EXIF": exif()[6:], "XMP": xmp, "ICCP": PROFILE}
+    content = [np.frombuffer(texts[kind], np.uint8) for kind in kinds]
+    numbers = [getattr(cv2, f"IMAGE_METADATA_{kind}") for kind in kinds]
+    stored = deep_samples(picture, "RGB", 10)[:, :, ::-1]
+    data = bytes(cv2.imencodeWithMetadata(".avif", stored, numbers, content, [cv2.IMWRITE_AVIF_DEPTH, 10])[1])
+    result, edited = edit_file(data)
+    assert check_written(result, edited, data) is None
+
+
 def test_what_an_avif_says_of_a_bright_screen_stays_and_the_rest_is_named(picture: Image.Image) -> None:
     bare = items_of(deep_avif(picture, "10 bits in PQ and 4:2:2"))
     light, words = Property(b"clli", struct.pack(">HH", 1000, 203), False), Property(b"udes", bytes(8), False)
