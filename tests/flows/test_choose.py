@@ -95,6 +95,6 @@ def test_a_zone_is_where_a_viewer_shows_it(tmp_path: Path) -> None:
         (row,) = row_views(flow.run(index_row(file)))
         return [(region["state"], region["rule"]) for region in row.regions]
 
-    expected = [("kept", "--zone bottom-right:50%x25%"), ("open", "otherwise")]
+    expected = [("kept", "--zone bottom-right:50%x25%"), ("open", "--zone bottom-right:50%x25%")]
     for size, orientation in (((420, 240), 1), ((420, 240), 6), ((421, 241), 8), ((333, 240), 3), ((1261, 721), 6)):
         assert sorted(look(size, orientation)) == expected
