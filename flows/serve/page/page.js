@@ -238,6 +238,7 @@ document.addEventListener("drop", event => { event.preventDefault(); drop.classL
 document.addEventListener("paste", event => { if (event.clipboardData.files.length) add(event.clipboardData.files); });
 document.querySelector("#token-line").addEventListener("submit", event => event.preventDefault());
 document.querySelector("#token").addEventListener("change", event => {
+  if (!event.target.value) return;
   setToken(event.target.value);
   document.querySelector("#token-line").hidden = true;
   for (const again of refused.splice(0)) again();
