@@ -33,8 +33,9 @@ from operators.rows.records import JsonObject
 from operators.vision.close_look import FoundText
 from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View
+from operators.vision.line_network import SQUARISH, line_network
 from operators.vision.recogniser import straightened
-from operators.vision.text_confirmation import PATH, SQUARISH, Confirmation, Features, Rule, features, readings
+from operators.vision.text_confirmation import PATH, Confirmation, Features, Rule, features, readings
 from training.first_look_data import typefaces
 
 RESULTS = Path(__file__).parent / "results" / "text_confirmation.json"
@@ -101,8 +102,9 @@ def _sample(file: str, chosen: str, rgb: Pixels, found: FoundText, is_text: bool
     line = straightened(rgb, found.polygon)
     texts = [[], *readings(line, long < SQUARISH * short)] if in_bounds else [[]]
     ratio, share = long / short, short / min(width, height)
-    ways = tuple(features(found, text, ratio, share) for text in texts)
-    must_be_read = Confirmation().must_be_read(found.polygon, width, height)
+    logit = line_network().logit_at(rgb, found.polygon)
+    ways = tuple(features(found, logit, text, ratio, share) for text in texts)
+    must_be_read = Confirmation().must_be_read(found.polygon, logit, width, height)
     is_sure = in_bounds and not must_be_read and Confirmation().is_sure(found.score, ratio, share)
     return Sample(file, chosen, is_text, in_bounds, is_sure, must_be_read, ways)
 

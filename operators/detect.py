@@ -17,6 +17,7 @@ from operators.rows.table import Additions, Row, map_rows
 from operators.vision.close_look import FoundText
 from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View, first_look, first_look_identity
+from operators.vision.line_network import line_network, line_network_identity
 from operators.vision.recogniser import recogniser, recogniser_identity
 from operators.vision.seen import Seen, joined, judged
 from operators.vision.text_confirmation import Confirmation
@@ -54,13 +55,19 @@ class Detect(Operator):
             check_detector(self.detector)
 
     def models(self) -> list[ModelRecord]:
-        """The first look, the text detector and the recogniser."""
-        return [first_look_identity(), text_detector_identity(self.detector), recogniser_identity()]
+        """The first look, the text detector, the line network and the recogniser."""
+        return [
+            first_look_identity(),
+            text_detector_identity(self.detector),
+            line_network_identity(),
+            recogniser_identity(),
+        ]
 
     def open(self) -> None:
-        """Load the first look, the text detector and the recogniser."""
+        """Load the first look, the text detector, the line network and the recogniser."""
         first_look()
         text_detector(self.detector)
+        line_network()
         recogniser()
 
     def apply(self, batch: pa.Table) -> pa.Table:

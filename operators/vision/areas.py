@@ -19,13 +19,13 @@ import numpy.typing as npt
 from operators.rows.arrays import Selection
 from operators.vision.first_look import Cells, Plane
 
-LEAST_TEXT = 0.28
+LEAST_TEXT = 0.35
 """Probability from which a cell may hold text."""
 BESIDE, LEAST_BESIDE = 2, 0.5
 """A cell counts only if its probability is at least this share of the highest one within this many
 cells. This cuts off the rim of a line, which is less sure than its middle.
 """
-LEAST_PEAK = 0.45
+LEAST_PEAK = 0.6
 """Probability that the surest cell of a group has at least."""
 LOWEST = 1.75
 """Height in cells of the lowest letters that count in a reduced copy; lower ones are seen better in
@@ -39,6 +39,12 @@ MOST_THICK = 2.0
 """How much thicker a group may be than its letters are high if it is one line."""
 LEAST_BAND = 4.0
 """Fewest cells of a bent line, as a multiple of the square of its thickness."""
+SHORT = 5.0
+"""Length of a short word, in heights of its letters."""
+SHAPED = 0.6
+"""How much longer than thick the cells of a line are if its shape shows how it runs: the difference of
+their squared extents as a share of the sum. Of a shorter word only the network knows.
+"""
 DIRECTION_SIGMA = 1.2
 """Standard deviation of the window in which a line's direction is seen, in heights of its letters.
 """
@@ -69,6 +75,8 @@ class Area:
     """How far the rectangle reaches beyond its cells, in pixels."""
     bent: bool = False
     """Whether it holds a part of a bent line."""
+    peak: float = 0.0
+    """The probability of text in its surest cell, 0..1."""
 
     @property
     def size(self) -> float:
@@ -87,6 +95,7 @@ class Area:
             max(self.bottom, other.bottom),
             height,
             max(self.margin, other.margin),
+            peak=max(self.peak, other.peak),
         )
 
     def touches(self, other: Area) -> bool:
@@ -164,7 +173,8 @@ def _directions(group: _Group) -> tuple[Plane, Plane]:
     """Cosine and sine of twice the line's angle at each cell of a group.
 
     A group that is one line high shows by its shape how the line runs, also where it is bent: it is
-    the longer axis of the cells around each cell. Of a paragraph only the network knows.
+    the longer axis of the cells around each cell. Of a paragraph and of a short word only the network
+    knows.
     """
     cells, members = group.cells, group.members
     height = max(1.0, float(np.median(cells.height[members])) / cells.side)
@@ -178,7 +188,15 @@ def _directions(group: _Group) -> tuple[Plane, Plane]:
     x, y, across, down, both = np.moveaxis(moments[:, :, 1:] / np.maximum(moments[:, :, :1], 1e-6), 2, 0)
     cosine: Plane = (across - x * x) - (down - y * y)
     sine: Plane = -2 * (both - x * y)
+    extent = float((across - x * x + down - y * y)[members].sum())
+    if math.hypot(float(cosine[members].sum()), float(sine[members].sum())) < SHAPED * extent and _is_short(group, height):
+        return cells.cosine, cells.sine
     return cosine, sine
+
+
+def _is_short(group: _Group, height: float) -> bool:
+    """Whether a group is no longer than a short word; `height` is that of its letters in cells."""
+    return bool(max(group.members.shape) <= SHORT * height)
 
 
 def _thickness(group: _Group) -> float:
@@ -197,7 +215,8 @@ def _area(group: _Group, angle: float) -> Area:
     height = float(np.median(cells.height[members]))
     margin = MARGIN * height + cells.side / 2
     (left, top), (right, bottom) = upright.min(axis=0) - margin, upright.max(axis=0) + margin
-    return Area(angle, float(left), float(top), float(right), float(bottom), height, margin)
+    peak = float(cells.text[members].max())
+    return Area(angle, float(left), float(top), float(right), float(bottom), height, margin, peak=peak)
 
 
 def turned(angle: float) -> npt.NDArray[np.float64]:

@@ -22,6 +22,10 @@ MOST_HEIGHT, GOOD_HIGH = 56.0, 40.0
 """An area whose letters are higher than the first height, in pixels, is reduced to the second."""
 MOST_ENLARGED = 2.0
 """How much an area is enlarged at most."""
+SECOND_HEIGHT, LEAST_PEAK, LEAST_LARGER = 32.0, 0.6, 1.3
+"""Height in pixels of the letters at a second look, the probability of text at the first look from
+which there is one, and how much larger the letters are at least than before.
+"""
 LONGEST = 1280
 """Longer side in pixels of what the detector sees at a time; longer areas are seen in pieces."""
 OVERLAP = 4.0
@@ -108,10 +112,25 @@ class ImagePyramid:
 def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float) -> list[FoundText]:
     """The texts of an area with at least this score (0..1).
 
+    Where the first look is sure of text and the detector sees none, it looks again at letters of
+    SECOND_HEIGHT: it sees faint and slanted ones better at that height.
+    """
+    scale = scale_of(area.height)
+    texts = _look_once(pyramid, area, detector, least_score, scale)
+    larger = min(MOST_ENLARGED, SECOND_HEIGHT / area.height)
+    if texts or area.peak < LEAST_PEAK or larger < LEAST_LARGER * scale:
+        return texts
+    return _look_once(pyramid, area, detector, least_score, larger)
+
+
+def _look_once(
+    pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float, scale: float
+) -> list[FoundText]:
+    """The texts of an area, seen at `scale` times its size.
+
     Of a part of a bent line the detector sees a few letters, so that part is one text as a whole if
     the detector sees any there.
     """
-    scale = scale_of(area.height)
     if area.angle == 0:
         area = replace(
             area,

@@ -17,6 +17,8 @@ from operators.rows.arrays import Pixels
 from operators.vision.areas import Area, areas, turned
 from operators.vision.close_look import FoundText, ImagePyramid, look_at, scale_of
 from operators.vision.first_look import first_look, likelihood
+from operators.vision.join_lines import join_lines
+from operators.vision.recogniser import upright_turn
 from operators.vision.text_detector import TextDetector, text_detector
 
 LEAST_SIDE = 8
@@ -31,9 +33,10 @@ CUT = 0.35
 """Heights of letters from the border of an area within which a line is cut off."""
 FOLLOWED = (8.0, 16.0, 32.0)
 """Heights of letters by which an area is widened where it cuts a line off, time after time."""
-LINES_COVER, LINES_LOWER = 0.4, 0.7
-"""A polygon is several lines seen as one if lines cover more than this share of it, each lower than
-this share of its height.
+LINES_COVER, LINES_LOWER, LINES_LONG = 0.4, 0.7, 0.25
+"""A polygon is several lines seen as one if lines cover more than the first share of it, each lower
+than the second share of its height and longer than the third share of its length. Shorter ones are
+pieces of a line.
 """
 
 
@@ -57,7 +60,8 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     for text in tiny:
         if not any(covers(text.polygon, other.polygon, SAME) for other in found if other.box.overlaps(text.box)):
             found += look_at(pyramid, _area_around(text), network, least_score)
-    return without_repeats([replace(text, likelihood=likelihood(copies, text.polygon)) for text in found])
+    found = [replace(text, likelihood=likelihood(copies, text.polygon)) for text in found]
+    return without_repeats(join_lines(found, copies, width, height))
 
 
 def _follow_lines(pyramid: ImagePyramid, area: Area, network: TextDetector, least_score: float) -> list[FoundText]:
@@ -128,16 +132,20 @@ def without_repeats(texts: Sequence[FoundText]) -> list[FoundText]:
 
 
 def _holds_lines(text: FoundText, texts: Sequence[FoundText]) -> bool:
-    """Whether a polygon holds several lower lines that were found as well."""
-    height, area = stroke_height(text.polygon), _area(text.polygon)
+    """Whether a polygon holds several lower lines, one above the other, that were found as well."""
+    turn, (length, height) = upright_turn(text.polygon)
     lower = [
         other
         for other in texts
         if stroke_height(other.polygon) < LINES_LOWER * height
         and other.box.overlaps(text.box)
+        and upright_turn(other.polygon)[1][0] > LINES_LONG * length
         and covers(text.polygon, other.polygon, SAME)
     ]
-    return len(lower) > 1 and sum(_area(other.polygon) for other in lower) > LINES_COVER * area
+    if len(lower) < 2 or sum(_area(other.polygon) for other in lower) <= LINES_COVER * _area(text.polygon):
+        return False
+    middles = np.array([np.mean(other.polygon, axis=0) for other in lower]) @ turn[1, :2]
+    return bool(np.ptp(middles) > min(stroke_height(other.polygon) for other in lower) / 2)
 
 
 def _area(polygon: Polygon) -> float:

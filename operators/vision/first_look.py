@@ -29,7 +29,7 @@ CELL = 8
 """Side of a cell in pixels of what the network sees."""
 MULTIPLE = 32
 """The network halves its input five times, so sides are padded to this multiple."""
-TILE, AROUND = 1024, 128
+TILE, AROUND = 1536, 192
 """Side of the part of a picture that is seen at a time, and what is seen around it, in pixels."""
 REDUCTION = 4
 """How much smaller each reduced copy is than the one before."""

@@ -1,11 +1,11 @@
 """Is a detection really text?
 
 The detector takes leaves, fences and whole pictures for text now and then. A detection counts as
-text only within bounds of size, and only if a rule confirms it. The rule weighs what the first look
-and the detector say, the shape of the line, and what the recogniser reads there. Characters read
-never count against a text, because the recogniser does not know every script. It is therefore
-asked only where the two networks are not sure by themselves. Only where much of the picture is at
-stake must it have read something.
+text only within bounds of size, and only if a rule confirms it. The rule weighs what the first
+look, the detector and the line network say, the shape of the line, and what the recogniser reads
+there. Characters read never count against a text, because the recogniser does not know every
+script. It is therefore asked only where the networks are not sure by themselves. Where much of the
+picture is at stake, it must have read something, unless the line network is very sure.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -29,13 +29,12 @@ import numpy as np
 from operators.masks.geometry import Polygon, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.close_look import FoundText
+from operators.vision.line_network import SQUARISH, line_network
 from operators.vision.recogniser import Character, are_words, recogniser, straightened
 
 PATH = Path(__file__).parent / "text_confirmation.json"
 LETTERLIKE = "%&?!@#©®"
 """Characters that count as read although they are neither letters, digits nor currency signs."""
-SQUARISH = 2.5
-"""Ratio of sides below which the text may run along the shorter side of its rectangle."""
 BANNER = 3
 """Ratio of sides from which a picture is a banner."""
 MOST_READ = 5
@@ -47,6 +46,8 @@ LEAST_REPEATED, TALL_SHARE = 3, 0.75
 """How often such a character is repeated at least. Where the text would run up or down, other
 characters may be read among them, up to the rest of the second value.
 """
+LINE_SURE = 6.0
+"""Logit of the line network, either way, beyond which it tells no more."""
 LIKE_HEIGHT, NEAR = 1.4, 6.0
 """Largest ratio of the heights of two neighbours, and their largest distance in heights."""
 NOT_CONFIRMED = "not_confirmed"
@@ -63,6 +64,8 @@ class Features:
     """The detector's score, 0..1."""
     first_look: float
     """The mean probability of text at the first look, 0..1."""
+    line: float
+    """The logit of the line network, -LINE_SURE..LINE_SURE."""
     certainty: float
     """Mean probability of the characters read, 0..1; 0 if there are none."""
     letters: float
@@ -150,6 +153,10 @@ class Confirmation:
     """
     read_area: float = 0.05
     """The same for the share of the picture that one text covers."""
+    proven_line: float = 4.0
+    """Logit of the line network from which even such a text needs no reading: the recogniser does
+    not know every script.
+    """
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
     letters are as high: the short numbers of a table, the last word of a caption. An icon beside
@@ -205,8 +212,13 @@ class Confirmation:
             return TOO_HIGH
         return TOO_LARGE if _area(polygon) > self.largest_area * width * height else None
 
-    def must_be_read(self, polygon: Polygon, width: int, height: int) -> bool:
-        """Whether so much of a width x height picture is at stake that the text must be read."""
+    def must_be_read(self, polygon: Polygon, line_logit: float, width: int, height: int) -> bool:
+        """Whether so much of a width x height picture is at stake that the text must be read.
+
+        It need not be if the line network is surer than `proven_line`.
+        """
+        if line_logit >= self.proven_line:
+            return False
         is_high = stroke_height(polygon) > self.read_share * min(width, height)
         return is_high or _area(polygon) > self.read_area * width * height
 
@@ -222,8 +234,10 @@ class Confirmation:
         (_, sides, _) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
         short, long = max(1.0, min(sides)), max(1.0, *sides)
         share = short / min(width, height)
-        ratio, must_read = long / short, text.in_doubt or self.must_be_read(polygon, width, height)
-        best = rule()(features(text, [], ratio, share))
+        scale = rgb.shape[1] / width
+        line_logit = line_network().logit_at(rgb, [[x * scale, y * scale] for x, y in polygon])
+        ratio, must_read = long / short, text.in_doubt or self.must_be_read(polygon, line_logit, width, height)
+        best = rule()(features(text, line_logit, [], ratio, share))
         if not must_read and (best >= rule().threshold or self.is_sure(text.score, ratio, share)):
             return Verdict(None, best)
         line = _line_of(rgb, polygon, width)
@@ -235,7 +249,7 @@ class Confirmation:
             if turn == 0 and ratio < SQUARISH and len(characters) <= 1:
                 is_pattern = bool(characters) and characters[0].is_sign
                 certain = tuple(each for each in characters if each.probability >= self.least_certainty)
-            seen = features(text, characters, ratio, share)
+            seen = features(text, line_logit, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
             if text.in_doubt and len({each.text for each in characters}) < self.least_different:
@@ -287,16 +301,19 @@ def readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
         yield recogniser().characters(np.ascontiguousarray(np.rot90(part, turns)))
 
 
-def features(text: FoundText, characters: Sequence[Character], ratio: float, share: float) -> Features:
+def features(
+    text: FoundText, line_logit: float, characters: Sequence[Character], ratio: float, share: float
+) -> Features:
     """The features of a detection and of the characters read in it.
 
-    `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
+    `line_logit` is what the line network says of it, `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
     share of the picture's shorter side.
     """
     letters = sum(each.probability**2 for each in characters if _is_letter(each.text))
     certainty = sum(each.probability for each in characters) / max(1, len(characters))
     sides = math.log(min(ratio, 8)), math.log(max(share, 0.01))
-    return Features(text.score, text.likelihood, certainty, math.log1p(letters), *sides)
+    line = max(-LINE_SURE, min(LINE_SURE, line_logit))
+    return Features(text.score, text.likelihood, line, certainty, math.log1p(letters), *sides)
 
 
 def _is_letter(text: str) -> bool:

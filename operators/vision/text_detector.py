@@ -73,14 +73,18 @@ def tile_length(shorter: int) -> int:
 
 
 def local_contrast(rgb: Pixels) -> npt.NDArray[np.int16]:
-    """By how many grey levels the luma varies within 4 pixels of each pixel."""
-    grey, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.ones((9, 9), np.uint8)
-    result: npt.NDArray[np.int16] = cv2.dilate(grey, kernel).astype(np.int16) - cv2.erode(grey, kernel)
+    """By how many levels the luma or a colour difference varies within 4 pixels of each pixel.
+
+    Yellow letters on light grey differ in colour alone.
+    """
+    planes, kernel = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb), np.ones((9, 9), np.uint8)
+    varied: npt.NDArray[np.int16] = cv2.dilate(planes, kernel).astype(np.int16) - cv2.erode(planes, kernel)
+    result: npt.NDArray[np.int16] = varied.max(axis=2)
     return result
 
 
 def has_contrast(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Where the luma varies by more than LEAST_CONTRAST. Nothing is legible elsewhere."""
+    """Where luma or colour varies by more than LEAST_CONTRAST. Nothing is legible elsewhere."""
     return local_contrast(rgb) > LEAST_CONTRAST
 
 

@@ -97,3 +97,14 @@ def test_low_letters_are_looked_for_in_the_largest_copy_only() -> None:
     low = (np.s_[10:12, 5:30], 1.5 * SIDE, 0.0)
     assert len(areas([cells(low)])) == 1
     assert areas([cells(), cells(low)]) == []
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, -50.0])
+def test_of_a_short_word_the_network_says_how_it_runs(degrees: float) -> None:
+    (area,) = areas([cells((np.s_[10:14, 10:14], 20.0, degrees))])
+    assert math.degrees(area.angle) == pytest.approx(degrees, abs=1)
+
+
+def test_the_shape_of_a_long_line_says_how_it_runs_whatever_the_network_says() -> None:
+    (area,) = areas([cells((LINE[0], LINE[1], 60.0))])
+    assert area.angle == 0.0

@@ -115,3 +115,29 @@ def test_a_part_of_a_bent_line_is_one_text_as_large_as_the_part() -> None:
     assert [left, top, right, bottom] == pytest.approx(
         [area.left + 20, area.top + 20, area.right - 21, area.bottom - 21], abs=1
     )
+
+
+def test_letters_that_differ_in_colour_alone_are_seen() -> None:
+    picture, _ = draw(
+        np.full((120, 400, 3), (205, 200, 208), np.uint8), Caption("€5532", RobotoBold, 30, colour=(250, 210, 40))
+    )
+    area = Area(0.0, 100.0, 20.0, 300.0, 100.0, 22.0)
+    assert len(look_at(ImagePyramid(picture, 400, 120), area, text_detector(), 0.5)) == 1
+
+
+@pytest.mark.parametrize(("peak", "looks"), [(0.9, [1.0, 2.0]), (0.4, [1.0])])
+def test_where_the_first_look_is_sure_and_nothing_is_seen_the_detector_looks_at_larger_letters(
+    peak: float, looks: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    cut = ImagePyramid.cut
+
+    def counted(pyramid: ImagePyramid, area: Area, scale: float) -> object:
+        seen.append(scale)
+        return cut(pyramid, area, scale)
+
+    monkeypatch.setattr(ImagePyramid, "cut", counted)
+    noise = np.random.default_rng(0).integers(120, 136, (200, 300, 3), np.uint8)
+    area = Area(0.0, 50.0, 50.0, 250.0, 150.0, 16.0, peak=peak)
+    assert look_at(ImagePyramid(noise, 300, 200), area, text_detector(), 0.5) == []
+    assert seen == looks

@@ -94,6 +94,15 @@ def test_lines_that_were_also_seen_as_one_stay_lines() -> None:
     assert without_repeats([found_text(0, 0, 199, 67), *lines]) == lines
 
 
+def test_a_line_of_which_pieces_were_also_seen_stays_whole() -> None:
+    line, pieces = (
+        found_text(0, 0, 399, 39),
+        [found_text(5, 2, 44, 12), found_text(300, 25, 350, 37), found_text(10, 4, 390, 28)],
+    )
+    assert without_repeats([*pieces, line])[0].polygon == line.polygon
+    assert len(without_repeats([*pieces, line])) == 1
+
+
 def test_a_word_above_a_small_one_stays_although_it_reaches_over_it() -> None:
     large, small = found_text(0, 0, 199, 59), found_text(300, 0, 399, 19)
     assert without_repeats([small, large]) == [large, small]

@@ -53,12 +53,12 @@ def test_cells_are_measured_in_pixels_of_the_picture_whatever_the_decoded_scale(
 
 
 def test_what_is_seen_does_not_depend_on_the_tiles() -> None:
-    picture = np.tile(written(44)[0], (1, 3, 1))
-    assert 640 < TILE < 1280 and picture.shape[1] > TILE + AROUND
-    (tiled, *_) = first_look().cells(picture, 1920, 480, 1.0)
-    (alone, *_) = first_look().cells(np.ascontiguousarray(picture[:, 640:1280]), 640, 480, 1.0)
+    picture = np.tile(written(44)[0], (1, 4, 1))
+    assert 1280 < TILE < 1920 and picture.shape[1] > TILE + AROUND
+    (tiled, *_) = first_look().cells(picture, 2560, 480, 1.0)
+    (alone, *_) = first_look().cells(np.ascontiguousarray(picture[:, 1280:1920]), 640, 480, 1.0)
     seam = np.s_[:, TILE // CELL - 4 : TILE // CELL + 4]
-    there = alone.text[:, (TILE - 640) // CELL - 4 : (TILE - 640) // CELL + 4]
+    there = alone.text[:, (TILE - 1280) // CELL - 4 : (TILE - 1280) // CELL + 4]
     assert there.max() > 0.5
     assert np.abs(tiled.text[seam] - there).max() < 0.05
 

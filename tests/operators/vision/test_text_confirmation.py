@@ -19,8 +19,9 @@ from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.records import RegionRecord
 from operators.vision.close_look import FoundText
+from operators.vision.line_network import LineNetwork
 from operators.vision.recogniser import Character
-from operators.vision.text_confirmation import Confirmation, features, repeats_one, rule
+from operators.vision.text_confirmation import LINE_SURE, Confirmation, features, repeats_one, rule
 
 GROUND = np.full((600, 800, 3), (176, 168, 150), np.uint8)
 MIDDLE = [[300.0, 250.0], [500.0, 250.0], [500.0, 300.0], [300.0, 300.0]]
@@ -153,7 +154,8 @@ def test_a_line_of_usual_shape_with_a_sure_score_is_not_read() -> None:
     assert verdict(Confirmation(sure_score=0.9), box(300, 250, 100, 50), 0.7) == "not_confirmed"
 
 
-def test_a_high_line_must_be_read_however_sure_the_detector_is() -> None:
+def test_a_high_line_must_be_read_however_sure_the_networks_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LineNetwork, "logit_at", lambda network, rgb, polygon: Confirmation().proven_line - 0.1)
     assert verdict(Confirmation(read_area=1), box(200, 200, 400, 121), 1.0) == "not_confirmed"
     assert verdict(Confirmation(read_area=1), box(200, 200, 400, 119), 1.0) is None
     assert verdict(Confirmation(), box(200, 200, 400, 61), 1.0) == "not_confirmed"
@@ -262,14 +264,20 @@ def test_a_picture_decoded_at_half_its_size_gives_the_same_verdicts() -> None:
 
 
 def test_reading_never_counts_against_a_text() -> None:
-    unread = features(detection(MIDDLE, 0.6), [], 4.0, 0.05)
-    read = features(detection(MIDDLE, 0.6), [Character("A", 0.4, 0.5), Character("7", 0.9, 0.5)], 4.0, 0.05)
+    unread = features(detection(MIDDLE, 0.6), 1.0, [], 4.0, 0.05)
+    read = features(detection(MIDDLE, 0.6), 1.0, [Character("A", 0.4, 0.5), Character("7", 0.9, 0.5)], 4.0, 0.05)
     assert rule()(read) > rule()(unread)
     assert rule()(replace(unread, detector=0.9)) > rule()(unread)
     assert rule()(replace(unread, first_look=1.0)) > rule()(unread)
+    assert rule()(replace(unread, line=2.0)) > rule()(unread)
+
+
+def test_the_line_network_counts_within_bounds() -> None:
+    assert features(detection(MIDDLE, 0.6), 40.0, [], 4.0, 0.05).line == LINE_SURE
+    assert features(detection(MIDDLE, 0.6), -40.0, [], 4.0, 0.05).line == -LINE_SURE
 
 
 def test_symbols_do_not_count_as_letters() -> None:
     signs = [Character("★", 1.0, 0.2), Character("□", 1.0, 0.5), Character("一", 0.0, 0.8)]
-    assert features(detection(MIDDLE, 0.6), signs, 2.0, 0.1).letters == 0.0
-    assert features(detection(MIDDLE, 0.6), [Character("€", 1.0, 0.5)], 2.0, 0.1).letters == pytest.approx(np.log(2))
+    assert features(detection(MIDDLE, 0.6), 0.0, signs, 2.0, 0.1).letters == 0.0
+    assert features(detection(MIDDLE, 0.6), 0.0, [Character("€", 1.0, 0.5)], 2.0, 0.1).letters == pytest.approx(np.log(2))
