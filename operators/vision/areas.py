@@ -19,13 +19,13 @@ import numpy.typing as npt
 from operators.rows.arrays import Selection
 from operators.vision.first_look import Cells, Plane
 
-LEAST_TEXT = 0.35
+LEAST_TEXT = 0.28
 """Probability from which a cell may hold text."""
 BESIDE, LEAST_BESIDE = 2, 0.5
 """A cell counts only if its probability is at least this share of the highest one within this many
 cells. This cuts off the rim of a line, which is less sure than its middle.
 """
-LEAST_PEAK = 0.6
+LEAST_PEAK = 0.45
 """Probability that the surest cell of a group has at least."""
 LOWEST = 1.75
 """Height in cells of the lowest letters that count in a reduced copy; lower ones are seen better in
@@ -42,8 +42,8 @@ LEAST_BAND = 4.0
 SHORT = 5.0
 """Length of a short word, in heights of its letters."""
 SHAPED = 0.6
-"""How much longer than thick the cells of a line are if its shape shows how it runs: the difference of
-their squared extents as a share of the sum. Of a shorter word only the network knows.
+"""How much longer than thick the cells of a line are if its shape shows how it runs: the difference
+of their squared extents as a share of the sum. Of a shorter word only the network knows.
 """
 DIRECTION_SIGMA = 1.2
 """Standard deviation of the window in which a line's direction is seen, in heights of its letters.
@@ -173,8 +173,8 @@ def _directions(group: _Group) -> tuple[Plane, Plane]:
     """Cosine and sine of twice the line's angle at each cell of a group.
 
     A group that is one line high shows by its shape how the line runs, also where it is bent: it is
-    the longer axis of the cells around each cell. Of a paragraph and of a short word only the network
-    knows.
+    the longer axis of the cells around each cell. Of a paragraph and of a short word only the
+    network knows.
     """
     cells, members = group.cells, group.members
     height = max(1.0, float(np.median(cells.height[members])) / cells.side)

@@ -123,9 +123,7 @@ def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_sco
     return _look_once(pyramid, area, detector, least_score, larger)
 
 
-def _look_once(
-    pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float, scale: float
-) -> list[FoundText]:
+def _look_once(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float, scale: float) -> list[FoundText]:
     """The texts of an area, seen at `scale` times its size.
 
     Of a part of a bent line the detector sees a few letters, so that part is one text as a whole if

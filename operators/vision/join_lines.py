@@ -9,7 +9,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from operators.masks.geometry import Polygon, bounding_box
 from operators.rows.box import Box
 from operators.vision.close_look import FoundText
 from operators.vision.first_look import Cells, likelihood
@@ -25,8 +24,8 @@ BESIDE_LINE = 0.35
 LEAST_LONG = 1.5
 """Ratio of sides from which a piece shows how its line runs."""
 LEAST_GAP, MOST_GAP = 1.5, 8.0
-"""Heights of the line that the detector leaves out between two pieces of a line. Smaller gaps are as
-a rule those between the columns of a table.
+"""Heights of the line that the detector leaves out between two pieces of it. Smaller gaps are as a
+rule those between the columns of a table.
 """
 LEAST_BETWEEN = 0.6
 """Mean probability of text at the first look, 0..1, in a gap that belongs to the line."""

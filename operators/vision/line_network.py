@@ -40,7 +40,7 @@ class LineNetwork:
         self._session = onnx_session(path)
 
     def logit(self, line: Pixels) -> float:
-        """How likely a straightened line with its margin is text: above 0 it is more likely than not.
+        """How likely a straightened line with its margin is text; from 0 on more likely than not.
 
         `line` is uint8, height x width x 3. Of a long line the mean over its parts counts, of a
         squarish one the direction that looks more like text.

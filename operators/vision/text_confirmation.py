@@ -301,13 +301,11 @@ def readings(line: Pixels, squarish: bool) -> Iterator[list[Character]]:
         yield recogniser().characters(np.ascontiguousarray(np.rot90(part, turns)))
 
 
-def features(
-    text: FoundText, line_logit: float, characters: Sequence[Character], ratio: float, share: float
-) -> Features:
+def features(text: FoundText, line_logit: float, characters: Sequence[Character], ratio: float, share: float) -> Features:
     """The features of a detection and of the characters read in it.
 
-    `line_logit` is what the line network says of it, `ratio` is that of its rectangle's long side to the short one, and `share` the short side as a
-    share of the picture's shorter side.
+    `line_logit` is what the line network says of it, `ratio` is that of its rectangle's long side
+    to the short one, and `share` the short side as a share of the picture's shorter side.
     """
     letters = sum(each.probability**2 for each in characters if _is_letter(each.text))
     certainty = sum(each.probability for each in characters) / max(1, len(characters))
