@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.geometry import Polygon, bounding_box, rasterised
+from operators.masks.geometry import Polygon, bounding_box, covers, rasterised
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
 from operators.masks.protection import beside, whole_letters
@@ -25,9 +26,12 @@ from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, KEPT, OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
+from operators.vision.recogniser import upright_turn
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 from operators.vision.symbols import words_alone
 
+CROOKED = math.radians(10)
+"""How much a detection in doubt is turned against a text at least if it lies across its line."""
 FINDERS = ("detect", "look_again")
 """The origins of regions whose lines may go on beyond their polygons."""
 
@@ -229,7 +233,12 @@ class Soften(Operator):
         for number, record in enumerate(detected):
             if not _is_new(record) or _is_given(record):
                 continue
-            others = [polygon for other in records if other is not record for polygon in other["polygons"]]
+            others = [
+                polygon
+                for other in records
+                if other is not record and not _is_crooked_doubt(other, record)
+                for polygon in other["polygons"]
+            ]
             look = self._look_closely(number, record, picture, frame, others)
             records[number] = look.record
             yield look
@@ -385,6 +394,18 @@ def _is_shown_over(record: RegionRecord, records: Sequence[RegionRecord]) -> boo
 def _stays(record: RegionRecord) -> bool:
     """Whether a rule of the user keeps a region."""
     return record["state"] == KEPT and record.get("rule") is not None
+
+
+def _is_crooked_doubt(other: RegionRecord, record: RegionRecord) -> bool:
+    """Whether a detection that nothing confirms lies across a text, turned otherwise.
+
+    Such a detection is made of letters of several lines, so it is no end of the text's line.
+    """
+    if other["state"] != KEPT or other.get("rule") is not None:
+        return False
+    first, second = (upright_turn(one["polygons"][0])[0] for one in (other, record))
+    between = abs(first[0, 0] * second[0, 1] - first[0, 1] * second[0, 0])
+    return between > math.sin(CROOKED) and covers(record["polygons"][0], other["polygons"][0], 0)
 
 
 def _stays_near(record: RegionRecord, crops: Sequence[Box], frame: Box) -> bool:

@@ -34,7 +34,11 @@ the copy that is larger.
 UPRIGHT = math.radians(8)
 """Angle below which the detector needs no turned picture."""
 COHERENT = 0.92
-"""Length of the mean direction of a group's cells, 0..1, from which their line is straight."""
+"""How much the directions of a group's cells agree, 0..1, if their line is straight."""
+SEEN_COHERENT = 0.95
+"""The same of the directions that the network sees: those of two lines close together agree, though
+the shape of the lines' ends looks bent.
+"""
 MOST_THICK = 2.0
 """How much thicker a group may be than its letters are high if it is one line."""
 LEAST_BAND = 4.0
@@ -155,9 +159,9 @@ def _areas_of(group: _Group) -> list[Area]:
     """The rectangle of a group, or several if its line is bent."""
     members, planes = group.members, _directions(group)
     cosine, sine = (plane[members] for plane in planes)
-    total = math.hypot(float(cosine.sum()), float(sine.sum()))
     angle = math.atan2(float(sine.sum()), float(cosine.sum())) / 2
-    straight = total >= COHERENT * float(np.hypot(cosine, sine).sum())
+    seen = _coherence(group.cells.cosine[members], group.cells.sine[members])
+    straight = _coherence(cosine, sine) >= COHERENT or seen >= SEEN_COHERENT
     if straight or members.sum() < LEAST_BAND * _thickness(group) ** 2:
         return [_area(group, angle if straight else 0.0)]
     sectors = np.rint(np.arctan2(planes[1], planes[0]) / 2 / SECTOR) % round(math.pi / SECTOR)
@@ -167,6 +171,12 @@ def _areas_of(group: _Group) -> list[Area]:
         angle = sector * SECTOR if sector * SECTOR <= math.pi / 2 else sector * SECTOR - math.pi
         parts += [replace(_area(group._replace(members=labels == number), angle), bent=True) for number in range(1, count)]
     return parts
+
+
+def _coherence(cosine: Plane, sine: Plane) -> float:
+    """How much directions agree, 0..1: the length of their sum as a share of the sum of lengths."""
+    total = float(np.hypot(cosine, sine).sum())
+    return math.hypot(float(cosine.sum()), float(sine.sum())) / max(total, 1e-6)
 
 
 def _directions(group: _Group) -> tuple[Plane, Plane]:

@@ -223,3 +223,20 @@ def test_the_same_image_is_softened_the_same_in_any_batch(rows, saved, captioned
     alone = [Soften().apply(rows(row))["regions"].to_pylist()[0] for row in (first, second)]
     assert together == alone
     assert together[::-1] == Soften().apply(rows(second, first))["regions"].to_pylist()
+
+
+def test_a_line_reaches_to_its_end_though_a_crooked_detection_in_doubt_lies_across_it(rows, saved, text_region):
+    page = Image.new("RGB", (512, 512), (250, 250, 250))
+    ImageDraw.Draw(page).text((100, 200), "NOBODY TOLD", fill=(20, 20, 20), font=ImageFont.load_default(30))
+    picture = np.asarray(page)
+    ink = picture.max(axis=2) < 128
+    left, right = np.flatnonzero(ink.any(axis=0))[[0, -1]]
+    top, bottom = np.flatnonzero(ink.any(axis=1))[[0, -1]]
+    line = text_region(int(left) - 4, int(top) - 4, int(right - left) - 26, int(bottom - top) + 8)
+    x, y = float(right) - 46, float(top) - 10
+    corners = [[x, y + 40], [x + 50, y], [x + 75, y + 36], [x + 22, y + 70]]
+    doubt = {**text_region(int(x), int(y), 76, 71), "polygons": [corners], "state": "kept", "reason": "not_confirmed"}
+    region = row_views(work(rows, saved, picture, line, doubt))[0].regions[0]
+    blend = np.zeros(ink.shape, np.uint8)
+    blend[area(region)] = region.array("mask", 4)[:, :, BLEND]
+    assert (blend[ink] > 0).mean() > 0.98

@@ -82,11 +82,13 @@ def test_a_turned_line_is_turned_upright(degrees: float) -> None:
 
 
 def test_a_bent_line_is_parted_into_sectors() -> None:
-    text = np.zeros((ROWS, COLUMNS), bool)
+    arc = cells()
     for angle in np.linspace(0, math.pi, 400):
         for radius in (19.5, 20.5):
-            text[int(30 - radius * math.sin(angle)), int(30 - radius * math.cos(angle))] = True
-    parts = areas([cells((text, 14.0, 0.0))])  # type: ignore[arg-type]
+            place = int(30 - radius * math.sin(angle)), int(30 - radius * math.cos(angle))
+            arc.text[place], arc.height[place] = 0.9, 14.0
+            arc.cosine[place], arc.sine[place] = -math.cos(2 * angle), math.sin(2 * angle)
+    parts = areas([arc])
     assert all(area.bent for area in parts)
     angles = [math.degrees(area.angle) for area in parts]
     assert len(angles) >= 5
@@ -108,3 +110,8 @@ def test_of_a_short_word_the_network_says_how_it_runs(degrees: float) -> None:
 def test_the_shape_of_a_long_line_says_how_it_runs_whatever_the_network_says() -> None:
     (area,) = areas([cells((LINE[0], LINE[1], 60.0))])
     assert area.angle == 0.0
+
+
+def test_two_lines_of_different_length_are_not_taken_for_a_bent_one() -> None:
+    upper, lower = (np.s_[10:12, 5:26], 14.0, 0.0), (np.s_[12:14, 10:20], 14.0, 0.0)
+    assert [area.bent for area in areas([cells(upper, lower)])] == [False]
