@@ -31,6 +31,10 @@ LOWEST = 1.75
 """Height in cells of the lowest letters that count in a reduced copy; lower ones are seen better in
 the copy that is larger.
 """
+LOW_TEXT, LOW_PEAK = 0.15, 0.22
+"""The least probabilities of a cell and of a group's surest cell if the letters are lower than
+LOWEST: the network is less sure of them, and a look at them costs little.
+"""
 UPRIGHT = math.radians(8)
 """Angle below which the detector needs no turned picture."""
 COHERENT = 0.92
@@ -136,7 +140,9 @@ def _groups(cells: Cells, lowest: float) -> list[_Group]:
     Letters lower than `lowest`, in cells, do not count.
     """
     surest = cv2.dilate(cells.text, np.ones((2 * BESIDE + 1, 2 * BESIDE + 1), np.uint8))
-    likely = (cells.text >= np.maximum(LEAST_TEXT, LEAST_BESIDE * surest)) & (cells.height >= lowest * cells.side)
+    low = cells.height < LOWEST * cells.side
+    least = np.where(low, LOW_TEXT, LEAST_TEXT)
+    likely = (cells.text >= np.maximum(least, LEAST_BESIDE * surest)) & (cells.height >= lowest * cells.side)
     octave = np.rint(2 * np.log2(np.maximum(cells.height, 1e-3)))
     groups = []
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8), connectivity=8)
@@ -149,7 +155,8 @@ def _groups(cells: Cells, lowest: float) -> list[_Group]:
             chosen = rest & (np.abs(octave[place] - middle) <= 2 * MOST_OCTAVES)
             if not chosen.any():
                 chosen = rest
-            if inside.text[chosen].max() >= LEAST_PEAK:
+            peak = LOW_PEAK if low[place][chosen].mean() > 0.5 else LEAST_PEAK
+            if inside.text[chosen].max() >= peak:
                 groups.append(_Group(inside, chosen, x, y))
             rest = rest & ~chosen
     return groups

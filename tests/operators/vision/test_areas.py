@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from operators.vision.areas import LEAST_PEAK, areas, turned
+from operators.vision.areas import LEAST_PEAK, LOW_PEAK, areas, turned
 from operators.vision.first_look import Cells
 
 ROWS, COLUMNS, SIDE = 40, 60, 8.0
@@ -115,3 +115,8 @@ def test_the_shape_of_a_long_line_says_how_it_runs_whatever_the_network_says() -
 def test_two_lines_of_different_length_are_not_taken_for_a_bent_one() -> None:
     upper, lower = (np.s_[10:12, 5:26], 14.0, 0.0), (np.s_[12:14, 10:20], 14.0, 0.0)
     assert [area.bent for area in areas([cells(upper, lower)])] == [False]
+
+
+@pytest.mark.parametrize(("height", "count"), [(12.0, 1), (20.0, 0)])
+def test_of_low_letters_the_network_need_not_be_as_sure(height: float, count: int) -> None:
+    assert len(areas([cells((np.s_[10:12, 5:15], height, 0.0), text=(LOW_PEAK + LEAST_PEAK) / 2)])) == count
