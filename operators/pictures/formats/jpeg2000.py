@@ -118,7 +118,7 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
             "JPEG2000",
             no_jp2=True,
             irreversible=not coding.reversible,
-            num_resolutions=coding.levels + 1,
+            num_resolutions=levels_of(coding, image.width, image.height) + 1,
             mct=int(coding.colour_transform),
             tile_size=coding.tile if tiled else None,
             **options,
@@ -149,6 +149,22 @@ def coding_of(data: bytes) -> Coding:
             break
         position += 2 + length
     raise ValueError("a stream without its coding style")
+
+
+def levels_of(coding: Coding, width: int, height: int) -> int:
+    """How often the tiles of a width x height picture can be halved.
+
+    OpenJPEG ends the process if an irreversible transform halves fewer than two samples, as those of
+    a narrow last tile.
+    """
+    if coding.reversible:
+        return coding.levels
+    sides = ((width, coding.tile[0]), (height, coding.tile[1]))
+    spans = [(start, min(start + tile, side)) for side, tile in sides for start in range(0, side, tile)]
+    levels = 0
+    while levels < coding.levels and all(-(-end >> levels) - -(-start >> levels) > 1 for start, end in spans):
+        levels += 1
+    return levels
 
 
 def _stream(data: bytes) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +18,7 @@ from PIL import Image, ImageCms
 
 from operators.pictures import codec
 from operators.pictures.codec import Limits, decode, encode
-from operators.pictures.formats import iso_media, jpeg_xl
+from operators.pictures.formats import iso_media, jpeg2000, jpeg_xl
 from operators.pictures.formats.media_items import Item, Property, assembled, items_of
 from operators.pictures.picture import Edit
 from operators.pictures.read_back import check_written
@@ -422,3 +424,26 @@ def test_what_coding_explains_is_the_same_for_10_bits_as_for_8(
         result, edited = edit_file(data)
         found.append(check_written(result, edited, data) is None)
     assert found == [quality == 30] * 2
+
+
+@pytest.mark.parametrize(
+    ("tile", "reversible", "levels"), [((64, 48), False, 5), ((56, 48), False, 3), ((56, 48), True, 5), ((63, 48), False, 0)]
+)
+def test_a_narrow_last_tile_of_a_jpeg_2000_is_halved_as_often_as_it_can_be(
+    tile: tuple[int, int], reversible: bool, levels: int
+) -> None:
+    assert jpeg2000.levels_of(jpeg2000.Coding(reversible, 5, True, tile), 64, 48) == levels
+
+
+def test_openjpeg_survives_a_narrow_last_tile() -> None:
+    # In a process of its own, which OpenJPEG would end.
+    script = """
+import io
+from PIL import Image
+from operators.pictures.formats.jpeg2000 import Coding, levels_of
+levels = levels_of(Coding(False, 5, True, (56, 48)), 64, 48)
+Image.new("RGB", (64, 48), "red").save(
+    io.BytesIO(), "JPEG2000", irreversible=True, num_resolutions=levels + 1, tile_size=(56, 48)
+)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
