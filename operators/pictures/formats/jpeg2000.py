@@ -154,8 +154,8 @@ def coding_of(data: bytes) -> Coding:
 def levels_of(coding: Coding, width: int, height: int) -> int:
     """How often the tiles of a width x height picture can be halved.
 
-    OpenJPEG ends the process if an irreversible transform halves fewer than two samples, as those of
-    a narrow last tile.
+    OpenJPEG ends the process if an irreversible transform halves fewer than two samples, as in a
+    narrow last tile.
     """
     if coding.reversible:
         return coding.levels
