@@ -76,8 +76,12 @@ def _is_one_line(one: FoundText, other: FoundText, copies: Sequence[Cells]) -> b
 
 
 def _joined(one: FoundText, other: FoundText, width: int, height: int) -> FoundText:
-    """One text for two pieces of a line."""
-    corners = cv2.boxPoints(cv2.minAreaRect(np.asarray([*one.polygon, *other.polygon], np.float32)))
+    """One text for two pieces of a line, turned as the longer piece is."""
+    longer = max(one, other, key=lambda text: upright_turn(text.polygon)[1][0])
+    turn = upright_turn(longer.polygon)[0][:, :2]
+    upright = np.asarray([*one.polygon, *other.polygon]) @ turn.T
+    (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn
     corners = np.clip(np.rint(corners), 0, [width - 1, height - 1])
     box, seen = _maps_joined(one, other, width, height)
     return replace(

@@ -23,7 +23,8 @@ def samples(count: int = 200) -> list[Sample]:
         detector = float(random.normal(0.78 if is_text else 0.62, 0.06))
         likelihood = float(random.uniform(0.5, 0.9) if is_text else random.uniform(0.2, 0.6))
         text = FoundText([[0.0, 0.0]], detector, np.zeros((1, 1), np.float32), Box(0, 0, 1, 1), likelihood)
-        ways = (features(text, [], 3.0, 0.08), features(text, letters, 3.0, 0.08))
+        logit = float(random.normal(1 if is_text else -1, 2))
+        ways = (features(text, logit, [], 3.0, 0.08), features(text, logit, letters, 3.0, 0.08))
         result.append(
             Sample(f"{number}.jpg", "tune", is_text, in_bounds=True, is_sure=False, must_be_read=False, readings=ways)
         )

@@ -91,7 +91,7 @@ def test_a_part_whose_driver_died_says_what_is_done(source: Path) -> None:
     shard = index.shards(str(dest), Part(number, 2))[0]
     images = len(index.read_shard(str(dest), shard))
     lines = [state.line() for state in part_states(str(dest))]
-    assert lines[number - 1] == f"part {number}/2: {images} of {images} images"
+    assert lines[number - 1] == f"part {number}/2: {images} of {images} image{'s' * (images > 1)}"
     assert lines[2 - number] == f"part {3 - number}/2: not started"
     work(source, f"{number}/2")
     assert part_states(str(dest))[number - 1].complete

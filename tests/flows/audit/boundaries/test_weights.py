@@ -21,7 +21,7 @@ def test_the_weights_are_those_of_a_text_that_was_parted_from_the_symbol_beside_
     image = Image.new("RGB", (620, 200), (236, 236, 240))
     draw = ImageDraw.Draw(image)
     draw.rectangle((40, 84, 74, 118), outline=(60, 60, 70), width=3)
-    draw.text((91, 80), "Remember this device", (30, 30, 40), ImageFont.truetype(Roboto, 34))
+    draw.text((91, 80), "Remember this device", (120, 120, 128), ImageFont.truetype(Roboto, 34))
     image.save(tmp_path / "box.png")
     (item,) = list_source(str(tmp_path / "box.png"), "")
     sample = take_sample(item)
