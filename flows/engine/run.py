@@ -213,12 +213,13 @@ def _run(run: _Run) -> Summary:
 
 
 def _count_pending(dest: str, sizes: dict[int, int]) -> dict[int, int]:
-    """Images without a final ledger row, by shard, for every shard that is not compacted yet.
+    """Images without a final ledger row, by shard, for every shard that is not one file yet.
 
-    The count is 0 for a shard that only has to be compacted.
+    The count is 0 for a shard that only has to be compacted. One that is complete may have parts
+    beside it: a worker that outlived its driver commits late.
     """
     files = ledger.files_by_shard(dest)
-    open_shards = [shard for shard in sizes if ledger.COMPLETE not in files.get(shard, [])]
+    open_shards = [shard for shard in sizes if files.get(shard) != [ledger.COMPLETE]]
 
     def count_missing(shard: int) -> int:
         return sizes[shard] - (len(ledger.done_ids(dest, shard)) if shard in files else 0)

@@ -22,6 +22,7 @@ from flows.engine import few_images
 from flows.engine import run as run_module
 from flows.engine.run import plan, run
 from flows.engine.settings import Options
+from flows.enlarge import enlarge_pictures
 from flows.erase_text import erase_text
 from flows.flow import Flow
 from flows.ladder import PRESETS, Fills
@@ -31,6 +32,7 @@ from operators.ledger.index import read_shard
 from operators.ledger.lease import Lease
 from operators.rows.failure import RunError
 from operators.rows.schema import LEDGER_SCHEMA
+from operators.upscalers.enlargement import Routing
 from operators.write import Write
 
 if TYPE_CHECKING:
@@ -405,3 +407,19 @@ def test_the_index_keeps_a_row_for_every_image(finished: Finished) -> None:
     shard = read_shard(str(finished.dest), 0)
     assert shard.num_rows == 5
     assert shard["shard"].to_pylist() == [0] * 5
+
+
+def test_a_part_that_a_worker_commits_after_its_shard_was_complete_is_cleared_away(pictures: Pictures, tmp_path: Path) -> None:
+    source, dest = tmp_path / "in", str(tmp_path / "out")
+    source.mkdir()
+    for number in range(3):
+        pictures.plain(number, (24, 16)).save(source / f"{number}.png")
+    flow = enlarge_pictures(2.0, None, Routing("lanczos"))
+    run(flow, str(source), dest, laptop())
+    rows = ledger.read(dest)
+    ledger.commit(dest, rows.slice(0, 1))
+    assert len(ledger.shard_files(dest, 0)) == 2
+    summary = run(flow, str(source), dest, laptop())
+    assert (summary.total, summary.before) == (3, 3)
+    assert ledger.shard_files(dest, 0) == [ledger.COMPLETE]
+    assert ledger.read(dest).equals(rows)
