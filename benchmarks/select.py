@@ -249,14 +249,15 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, nargs="*", default=list(PARTS))
     parser.add_argument("--out", type=Path, default=Path("build/select"), help="folder for pictures")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {}
     for part in arguments.part:
-        content[part] = PARTS[part](arguments.scenes, arguments.set, arguments.out)
+        # Several commands may measure different parts at the same time.
+        folder = arguments.out / part
+        folder.mkdir(parents=True, exist_ok=True)
+        content[part] = PARTS[part](arguments.scenes, arguments.set, folder)
         for line in _wrong_in(content[part]):
             print("   ", line)
     if arguments.set == "report":
-        # Several commands may measure different parts at the same time.
         # Each keeps the results of the others.
         others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         number = {**others.get("scenes", {}), **dict.fromkeys(arguments.part, arguments.scenes)}

@@ -25,7 +25,7 @@ from benchmarks.find import Fonts, scenes
 from benchmarks.no_harm import pictures
 from flows.evaluation.default_suite import default_folder, default_suite
 from flows.evaluation.suite import load
-from operators.masks.geometry import Polygon, covers
+from operators.masks.geometry import Polygon, covers, straightened
 from operators.models.threads import use_one_thread
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
@@ -34,7 +34,6 @@ from operators.vision.close_look import FoundText
 from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View
 from operators.vision.line_network import SQUARISH, line_network
-from operators.vision.recogniser import straightened
 from operators.vision.text_confirmation import PATH, Confirmation, Features, Rule, features, readings
 from training.first_look_data import typefaces
 

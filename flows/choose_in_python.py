@@ -41,7 +41,7 @@ class ChoiceOptions(TypedDict, total=False):
 
 
 def choose(options: ChoiceOptions) -> Choice:
-    """The choice that options mean; each picture may bring regions of its own.
+    """Turn options into a choice; regions may be given with each picture.
 
     Raises RunError option_invalid and rules_invalid, and TypeError for a name that is no option.
     """

@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from operators.masks.geometry import straightened
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.records import ModelRecord
 from operators.rows.table import Additions, Row, map_rows
-from operators.vision.recogniser import recogniser, recogniser_identity, straightened
+from operators.vision.recogniser import recogniser, recogniser_identity
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.masks.geometry import Polygon, bounding_box, covers, rasterised
+from operators.masks.geometry import Polygon, bounding_box, covers, rasterised, upright_turn
 from operators.operator import Operator
 from operators.pictures.codec import FRAME_CACHE, Limits
 from operators.rows.arrays import Pixels
@@ -25,7 +25,7 @@ from operators.selection.measures import Length
 from operators.selection.rules import MOST, Decision, Rules, Selection, Text
 from operators.selection.zone_notes import outside_notes
 from operators.vision.line_reading import EDGE, LineReading, PageLines, read_along, read_around, read_line
-from operators.vision.recogniser import recogniser, recogniser_identity, upright_turn
+from operators.vision.recogniser import recogniser, recogniser_identity
 
 KEPT_BY_RULE = "kept_by_rule"
 NOT_SELECTED = "not_selected"

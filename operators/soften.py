@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.masks.geometry import Polygon, bounding_box, covers, rasterised
+from operators.masks.geometry import Polygon, bounding_box, covers, rasterised, upright_turn
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
 from operators.masks.protection import beside, whole_letters
@@ -26,7 +26,6 @@ from operators.rows.records import ModelRecord, ProbabilityRecord, RegionRecord
 from operators.rows.regions import ACCEPTED, KEPT, OPEN
 from operators.rows.table import Additions, Row, map_rows
 from operators.vision.line_ends import LONGEST_EXTENSION, whole_line
-from operators.vision.recogniser import upright_turn
 from operators.vision.stroke_network import LINE_HEIGHT, Line, stroke_network, stroke_network_identity
 from operators.vision.symbols import words_alone
 

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from flows.evaluation.draw_text import Caption, draw, polygon_of
-from operators.masks.geometry import Polygon, stroke_height
+from operators.masks.geometry import Polygon, straightened, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.find_texts import find_texts
 from operators.vision.first_look import View
 from operators.vision.line_network import MARGIN
-from operators.vision.recogniser import recogniser, straightened
+from operators.vision.recogniser import recogniser
 from training.first_look_data import SIDE as GROUND
 from training.first_look_data import Materials, ground_of, height_by_chance, line_of, words
 

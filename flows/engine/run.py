@@ -213,10 +213,10 @@ def _run(run: _Run) -> Summary:
 
 
 def _count_pending(dest: str, sizes: dict[int, int]) -> dict[int, int]:
-    """Images without a final ledger row, by shard, for every shard that is not one file yet.
+    """Count the images without a final ledger row in each shard that is not one file yet.
 
-    The count is 0 for a shard that only has to be compacted. One that is complete may have parts
-    beside it: a worker that outlived its driver commits late.
+    The count is 0 for a shard that only has to be compacted. A complete shard is compacted again if
+    a worker outlived its driver and has committed a part late.
     """
     files = ledger.files_by_shard(dest)
     open_shards = [shard for shard in sizes if files.get(shard) != [ledger.COMPLETE]]

@@ -35,8 +35,8 @@ TARGET = 0.01
 """The share of bad edits that a sample is to prove, unless the user says another."""
 
 LEAST_DRAWS = 10
-"""The smallest number of draws for which a bucket gets a statement of its own. Ten draws without a
-bad edit prove only that less than 26 % are bad.
+"""The least number of draws from which a bucket gets its own statement. Ten draws without a bad
+edit prove only that less than 26 % are bad.
 """
 OTHERS = "other buckets"
 

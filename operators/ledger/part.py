@@ -1,4 +1,4 @@
-"""A part of a run: a share of the images with a driver of its own.
+"""A part of a run: the images that one of several drivers works on.
 
 A run over a billion images needs more than one driver. Each takes the images whose address has
 its remainder, so that no part must know of the others, and whatever order they are listed in. The

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.masks.geometry import Polygon, bounding_box, rasterised
+from operators.masks.geometry import Polygon, bounding_box, rasterised, straightened
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
-from operators.vision.recogniser import recogniser, straightened
+from operators.vision.recogniser import recogniser
 from operators.vision.text_detector import Scale, text_detector
 
 

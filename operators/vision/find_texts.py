@@ -12,13 +12,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from operators.masks.geometry import Polygon, covers, stroke_height
+from operators.masks.geometry import Polygon, covers, stroke_height, upright_turn
 from operators.rows.arrays import Pixels
 from operators.vision.areas import Area, areas, turned
 from operators.vision.close_look import FoundText, ImagePyramid, look_at, scale_of
 from operators.vision.first_look import first_look, likelihood
 from operators.vision.join_lines import join_lines
-from operators.vision.recogniser import upright_turn
 from operators.vision.text_detector import TextDetector, text_detector
 
 LEAST_SIDE = 8

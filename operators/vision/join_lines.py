@@ -9,10 +9,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from operators.masks.geometry import upright_turn
 from operators.rows.box import Box
 from operators.vision.close_look import FoundText
 from operators.vision.first_look import Cells, likelihood
-from operators.vision.recogniser import upright_turn
 from operators.vision.text_detector import Probability
 
 LIKE_HEIGHT = 1.4

@@ -14,13 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.geometry import Polygon, stroke_height
+from operators.masks.geometry import Polygon, straightened, stroke_height
 from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
 from operators.rows.records import ModelRecord
 from operators.rows.timing import timed
-from operators.vision.recogniser import straightened
 
 PATH = Path(__file__).parents[1] / "models" / "weights" / "lines" / "lines.onnx"
 HEIGHT, WIDTH = 32, 128

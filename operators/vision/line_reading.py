@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.geometry import Polygon
+from operators.masks.geometry import Polygon, straightened, upright_turn
 from operators.rows.arrays import Pixels
-from operators.vision.recogniser import Character, recogniser, straightened, upright_turn
+from operators.vision.recogniser import Character, recogniser
 
 SURE = 0.9
 """Mean probability of the characters (0..1) from which no other way up is tried."""

@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from operators.masks.geometry import Polygon
 from operators.models.in_process import file_sha256, load_once
 from operators.models.onnx_session import onnx_session
 from operators.rows.arrays import Pixels
@@ -115,30 +113,3 @@ def recogniser() -> Recogniser:
 def recogniser_identity() -> ModelRecord:
     """What run.json records of the recogniser."""
     return {"alias": "pp-ocr-v6-rec-small", "licence": "Apache-2.0", "sha256": file_sha256(recogniser_path())}
-
-
-def straightened(picture: Pixels, polygon: Polygon, margin: int = 0) -> Pixels:
-    """The picture under a polygon and `margin` pixels around it, turned upright.
-
-    It is the smallest rectangle around the polygon, its long side horizontal. `picture` is uint8,
-    height x width or height x width x 3.
-    """
-    turn, (width, height) = upright_turn(polygon)
-    turn[:, 2] += margin
-    size = (max(1, round(width)) + 2 * margin, max(1, round(height)) + 2 * margin)
-    result: Pixels = cv2.warpAffine(picture, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return result
-
-
-def upright_turn(polygon: Polygon) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
-    """The map (2 x 3) that turns the smallest rectangle around a polygon upright, and its sides.
-
-    The long side becomes horizontal and the left upper corner the origin.
-    """
-    (centre, (width, height), angle) = cv2.minAreaRect(np.asarray(polygon, np.float32).reshape(-1, 2))
-    if width < height:
-        width, height, angle = height, width, angle - 90
-    angle = (angle + 90) % 180 - 90
-    turn: npt.NDArray[np.float64] = cv2.getRotationMatrix2D(centre, angle, 1.0)
-    turn[:, 2] += [width / 2 - centre[0], height / 2 - centre[1]]
-    return turn, (width, height)

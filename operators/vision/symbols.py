@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from operators.masks.geometry import straightened
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.line_ends import MOST_ASPECT, ordered_corners
-from operators.vision.recogniser import Character, are_words, recogniser, straightened
+from operators.vision.recogniser import Character, are_words, recogniser
 
 LEAST_GAP = 0.2
 """Least distance of a symbol from the words, in heights of the line."""

@@ -26,11 +26,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from operators.masks.geometry import Polygon, stroke_height
+from operators.masks.geometry import Polygon, straightened, stroke_height
 from operators.rows.arrays import Pixels
 from operators.vision.close_look import FoundText
 from operators.vision.line_network import SQUARISH, line_network
-from operators.vision.recogniser import Character, are_words, recogniser, straightened
+from operators.vision.recogniser import Character, are_words, recogniser
 
 PATH = Path(__file__).parent / "text_confirmation.json"
 LETTERLIKE = "%&?!@#©®"

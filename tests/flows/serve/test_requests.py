@@ -1,4 +1,4 @@
-"""What a request may say, and what it is told: options, models, errors, patience and counts."""
+"""The service accepts valid requests, refuses others with a code, and counts every answer."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.masks.geometry import bounding_box, covers, rasterised, stroke_height
+from operators.masks.geometry import bounding_box, covers, rasterised, straightened, stroke_height, upright_turn
 from operators.rows.box import Box
 
 check = settings(deadline=None, max_examples=40)
@@ -73,3 +74,35 @@ def test_a_polygon_covers_another_by_the_share_of_the_others_area(share: float, 
     quarter_beyond = [[75, 0], [174, 0], [174, 99], [75, 99]]
     assert covers(square, quarter_beyond, share) is is_covered
     assert covers(square, [[10, 10], [19, 10], [19, 19], [10, 19]], 0.99)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 420, 3), np.uint8)
+RECTANGLE = [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]]
+
+
+def test_an_upright_rectangle_is_cut_out_as_it_is():
+    cut = straightened(cv2.blur(NOISE, (9, 9)), RECTANGLE)
+    assert cut.shape[:2] == (60, 200)
+    assert np.abs(cut.astype(int) - cv2.blur(NOISE, (9, 9))[120:180, 100:300]).mean() < 3
+
+
+def test_a_margin_is_cut_out_around_the_line():
+    wide = straightened(NOISE, RECTANGLE, margin=10)
+    assert wide.shape[:2] == (80, 220)
+    assert np.array_equal(wide[10:-10, 10:-10], straightened(NOISE, RECTANGLE))
+
+
+def test_a_degenerate_polygon_still_gives_a_picture():
+    assert straightened(NOISE, [[10.0, 10.0]] * 4).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("angle", [-80, -46, -10, 0, 30, 45, 60])
+def test_the_long_side_of_a_turned_rectangle_becomes_horizontal(angle):
+    along = np.array([math.cos(math.radians(angle)), -math.sin(math.radians(angle))])
+    across = np.array([-along[1], along[0]])
+    corners = [[200, 150] + x * along + y * across for x, y in ((-90, -15), (90, -15), (90, 15), (-90, 15))]
+    turn, (width, height) = upright_turn(corners)
+    assert (width, height) == pytest.approx((180, 30), abs=0.1)
+    upright = np.asarray(corners) @ turn[:, :2].T + turn[:, 2]
+    assert np.ptp(upright, axis=0) == pytest.approx((180, 30), abs=0.1)
+    assert upright.min(axis=0) == pytest.approx((0, 0), abs=0.1)

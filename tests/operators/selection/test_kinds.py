@@ -1,4 +1,4 @@
-"""Kinds are told from each other and from all else, in lines of many countries."""
+"""Dates, phone numbers and other kinds are found in lines from many countries."""
 
 from __future__ import annotations
 

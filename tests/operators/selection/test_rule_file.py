@@ -37,7 +37,7 @@ WRONG_FILES = {
     "nothing": ("", "it is empty; --rules takes a YAML file such as"),
     "a comment alone": ("# later", "it is empty; --rules takes a YAML file such as"),
     "no text": ("\x89PNG\x00", "not a text in UTF-8; --rules takes a YAML file such as"),
-    "a key that stands twice": ("rules:\n- keep: {text: A}\n  keep: {text: B}", "line 3, column 3: 'keep' stands twice"),
+    "a repeated key": ("rules:\n- keep: {text: A}\n  keep: {text: B}", "line 3, column 3: 'keep' is given twice"),
     "a key that is no word": ("{a: b}: c", "line 1, column 1: a key is one word"),
     "no list of rules": ("rules: {keep: {text: a}}", "rules: a list is needed here"),
     "a rule without conditions": ("rules: [{keep: }]", "rules.0.keep: a mapping is needed here"),

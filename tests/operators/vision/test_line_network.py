@@ -8,9 +8,9 @@ import pytest
 from font_roboto import RobotoBold
 
 from flows.evaluation.draw_text import Caption, draw, polygon_around
+from operators.masks.geometry import straightened
 from operators.rows.arrays import Pixels
 from operators.vision.line_network import MARGIN, PATH, line_network, line_network_identity
-from operators.vision.recogniser import straightened
 
 GROUND = np.full((240, 640, 3), (190, 200, 180), np.uint8)
 

@@ -7,7 +7,8 @@ import pytest
 from font_roboto import Roboto
 
 from flows.evaluation.draw_text import Caption, draw, polygon_around
-from operators.vision.recogniser import recogniser, recogniser_identity, straightened
+from operators.masks.geometry import straightened
+from operators.vision.recogniser import recogniser, recogniser_identity
 
 PAPER = np.full((300, 420, 3), 235, np.uint8)
 
@@ -34,13 +35,6 @@ def test_a_slanted_line_is_turned_upright_and_read(angle: int) -> None:
     assert recogniser().read(line)[0] == "Hello World"
 
 
-def test_an_upright_rectangle_is_cut_out_as_it_is() -> None:
-    picture, _ = on_paper("Hello World")
-    cut = straightened(picture, [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]])
-    assert cut.shape[:2] == (60, 200)
-    assert np.abs(cut.astype(int) - picture[120:180, 100:300]).mean() < 1
-
-
 def test_each_character_is_where_it_stands() -> None:
     picture, polygon = on_paper("Hello World")
     line = straightened(picture, polygon, margin=8)
@@ -50,18 +44,6 @@ def test_each_character_is_where_it_stands() -> None:
     height, width = line.shape[:2]
     assert places[0] * width == pytest.approx(8 + 0.35 * height, abs=0.3 * height)
     assert places[-1] * width == pytest.approx(width - 8 - 0.35 * height, abs=0.3 * height)
-
-
-def test_a_margin_is_cut_out_around_the_line() -> None:
-    picture, _ = on_paper("Hello World")
-    polygon = [[100.0, 120.0], [300.0, 120.0], [300.0, 180.0], [100.0, 180.0]]
-    wide = straightened(picture, polygon, margin=10)
-    assert wide.shape[:2] == (80, 220)
-    assert np.array_equal(wide[10:-10, 10:-10], straightened(picture, polygon))
-
-
-def test_a_degenerate_polygon_still_gives_a_picture() -> None:
-    assert straightened(PAPER, [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]).shape == (1, 1, 3)
 
 
 def test_nothing_is_read_on_blank_paper() -> None:

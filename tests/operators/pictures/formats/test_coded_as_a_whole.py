@@ -436,7 +436,7 @@ def test_a_narrow_last_tile_of_a_jpeg_2000_is_halved_as_often_as_it_can_be(
 
 
 def test_openjpeg_survives_a_narrow_last_tile() -> None:
-    # In a process of its own, which OpenJPEG would end.
+    # OpenJPEG would end this process, so the picture is written in another one.
     script = """
 import io
 from PIL import Image
