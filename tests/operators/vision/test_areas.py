@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from font_roboto import RobotoBold
 
+from flows.evaluation.draw_text import Caption, draw
 from operators.vision.areas import LEAST_PEAK, LOW_PEAK, areas, turned
-from operators.vision.first_look import Cells
+from operators.vision.first_look import Cells, first_look
 
 ROWS, COLUMNS, SIDE = 40, 60, 8.0
 
@@ -112,9 +114,16 @@ def test_the_shape_of_a_long_line_says_how_it_runs_whatever_the_network_says() -
     assert area.angle == 0.0
 
 
-def test_two_lines_of_different_length_are_not_taken_for_a_bent_one() -> None:
-    upper, lower = (np.s_[10:12, 5:26], 14.0, 0.0), (np.s_[12:14, 10:20], 14.0, 0.0)
-    assert [area.bent for area in areas([cells(upper, lower)])] == [False]
+def test_a_short_word_that_is_clearly_longer_than_high_shows_how_it_runs() -> None:
+    (area,) = areas([cells((np.s_[10:12, 10:22], 20.0, 60.0))])
+    assert area.angle == 0.0
+
+
+def test_lines_close_together_are_not_taken_for_a_bent_one() -> None:
+    bubble = np.full((300, 400, 3), 250, np.uint8)
+    for number, text in enumerate(("WE MEET", "AT THE OLD", "HARBOUR")):
+        bubble, _ = draw(bubble, Caption(text, RobotoBold, 34, y=0.35 + number * 0.13, colour=(20, 20, 20)))
+    assert not any(area.bent for area in areas(first_look().cells(bubble, 400, 300, 1.0)))
 
 
 @pytest.mark.parametrize(("height", "count"), [(12.0, 1), (20.0, 0)])

@@ -48,7 +48,7 @@ def test_a_gap_in_which_the_first_look_sees_text_is_closed() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        piece(100, 300, 145, 175),  # the next line
+        piece(120, 420, 140, 170),  # the next line
         piece(280, 500, 90, 150),  # much higher
         piece(320, 500),  # the next column of a table, a letter's height away
         piece(700, 790),  # far away

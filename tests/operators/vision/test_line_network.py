@@ -63,6 +63,14 @@ def test_a_long_line_is_judged_by_its_ends_and_its_middle() -> None:
     assert line_network().logit(blank) < line_network().logit(line)
 
 
+def test_a_squarish_piece_is_text_whichever_of_its_sides_the_letters_follow() -> None:
+    picture, polygon = written("2024")
+    (left, top), (right, bottom) = np.min(polygon, axis=0).astype(int), np.max(polygon, axis=0).astype(int)
+    piece = picture[top - 20 : bottom + 20, left - 8 : right + 8]
+    upright, turned = (line_network().logit(np.ascontiguousarray(np.rot90(piece, turns))) for turns in (0, 1))
+    assert turned == pytest.approx(upright, abs=6)
+
+
 def test_the_same_pixels_give_the_same_logit_at_any_size_of_the_picture() -> None:
     picture, polygon = written("SUMMER SALE")
     moved = np.pad(picture, ((10, 30), (20, 40), (0, 0)), mode="edge")
