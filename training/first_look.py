@@ -32,6 +32,7 @@ from operators.models.threads import use_one_thread
 from operators.vision.text_detector import Scale, text_detector
 from training.checkpoint import Checkpoint, averaged
 from training.first_look_data import CELL, SIDE, Materials, example, typefaces
+from training.schedule import set_learning_rate
 from training.strokes import make_small_copies
 
 HELD_OUT = 5
@@ -312,9 +313,7 @@ def train(pictures: np.ndarray, truth: np.ndarray, arguments: argparse.Namespace
     rng, start, running = np.random.default_rng(step), time.time(), 0.0
     curve = arguments.work / "curve.jsonl"
     while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
-        for group in optimiser.param_groups:
-            cosine = 0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes)
-            group["lr"] = arguments.learning_rate * min(1, (step + 1) / 200) * max(0.01, cosine)
+        set_learning_rate(optimiser, arguments.learning_rate, step, 200, minutes / arguments.minutes)
         chosen = np.sort(rng.integers(0, len(pictures) - CHUNK, arguments.batch))
         x, y = augmented(np.asarray(pictures[chosen]), np.asarray(truth[chosen]), rng)
         network.train()

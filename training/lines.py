@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import pickle
 import random
 import time
@@ -39,6 +38,7 @@ from training.lines_data import (
     shapes_example,
     text_example,
 )
+from training.schedule import set_learning_rate
 from training.strokes import make_small_copies
 
 TEXT = "text"
@@ -171,9 +171,7 @@ def train(kinds: Examples, options: argparse.Namespace) -> None:
     rng, start = np.random.default_rng(step), time.time()
     truth = torch.tensor([float(kind == TEXT) for kind, count in BATCH.items() for _ in range(count)])
     while (minutes := spent + (time.time() - start) / 60) < options.minutes:
-        for group in optimiser.param_groups:
-            cosine = 0.5 + 0.5 * math.cos(math.pi * minutes / options.minutes)
-            group["lr"] = LEARNING_RATE * min(1, (step + 1) / 100) * max(0.01, cosine)
+        set_learning_rate(optimiser, LEARNING_RATE, step, 100, minutes / options.minutes)
         chosen = [used[kind][rng.integers(len(used[kind]))] for kind, count in BATCH.items() for _ in range(count)]
         x = torch.from_numpy(np.stack([augmented(line, rng) for line in chosen]))
         network.train()
