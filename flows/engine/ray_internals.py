@@ -10,18 +10,27 @@ it overrides `JobSubmissionClient._do_request` and names the logger of a private
 - `ray.data._internal.execution.backpressure_policy`: Ray limits waiting blocks by memory alone.
 - `Dataset._current_executor` and the metrics of its operators: Ray gives the lengths of queues to
   its dashboard only.
+- `ray._private.node.Node`, and in `ray.data._internal` the statistics, the coordinator of
+  autoscaling and the locations of actors: a Ray on one machine needs none of these processes, and
+  Ray has no option without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ray.data import DataContext
+from ray.data._internal import stats
+from ray.data._internal.cluster_autoscaler import AutoscalingCoordinator, rate_based_cluster_autoscaler
 from ray.data._internal.execution.backpressure_policy import (
     ENABLED_BACKPRESSURE_POLICIES,
     ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY,
     BackpressurePolicy,
 )
+from ray.data._internal.execution.operators import actor_pool_map_operator
 
 from flows.telemetry.progress import StageCounts
 
@@ -29,7 +38,100 @@ if TYPE_CHECKING:
     from ray.data import Dataset
     from ray.data._internal.execution.interfaces.physical_operator import PhysicalOperator
 
-__all__ = ["BackpressurePolicy", "PhysicalOperator", "attempt_number", "enable_backpressure", "mute_ray", "stage_counts"]
+__all__ = [
+    "BackpressurePolicy",
+    "PhysicalOperator",
+    "attempt_number",
+    "enable_backpressure",
+    "mute_ray",
+    "stage_counts",
+    "start_without",
+    "work_on_one_node",
+]
+
+NODE_PROCESSES = ("start_monitor", "start_log_monitor", "start_api_server")
+"""What starts the autoscaler, the forwarding of logs and the dashboard's server of a head node."""
+
+
+@contextmanager
+def start_without(names: Sequence[str]) -> Iterator[None]:
+    """Let a Ray that starts meanwhile start without some NODE_PROCESSES.
+
+    Nobody reads their results on one machine, and Ray waits for the dashboard's server, even if
+    there is to be no dashboard.
+    """
+    from ray._private.node import Node
+
+    methods = {name: getattr(Node, name) for name in names}
+    for name in names:
+        setattr(Node, name, lambda self, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(Node, name, method)
+
+
+class _NodeResources(AutoscalingCoordinator):  # type: ignore[misc]
+    """Gives a dataset all of a cluster that cannot grow."""
+
+    def __init__(self, requester_id: str, **selectors: object) -> None:
+        pass
+
+    def request_resources(self, *request: object, **options: object) -> None:
+        """Ignore a request for more machines."""
+
+    def cancel_request(self) -> None:
+        """Do nothing, because nothing was requested."""
+
+    def get_reserved_resources(self) -> dict[str, dict[str, float]]:
+        """The resources of the living nodes."""
+        import ray
+
+        return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+class _NoStatistics:
+    """Takes the place of the statistics that Ray Data keeps for its dashboard."""
+
+    @staticmethod
+    def ignore(*arguments: object, **options: object) -> None:
+        """Drop a report."""
+
+    update_execution_metrics = update_iteration_metrics = register_dataset_to_stats_actor = ignore
+
+    @staticmethod
+    def gen_dataset_id_from_stats_actor() -> str:
+        """An id of a dataset."""
+        return uuid4().hex
+
+
+class _Ignored:
+    """Takes the place of a method of an actor, for calls that nobody waits for."""
+
+    def remote(self, *arguments: object) -> None:
+        """Do nothing."""
+
+
+class _OnePlace:
+    """Takes the place of the actor that knows on which node each actor is."""
+
+    update_actor_location = _Ignored()
+
+
+def work_on_one_node() -> None:
+    """Let Ray Data work without three processes that only a larger cluster or a dashboard needs.
+
+    These keep the statistics of datasets, ask for more machines, and know where actors are. Each
+    takes a second of processor time to start and a hundred megabytes. It stays so for the rest of
+    this process.
+    """
+    for name in vars(_NoStatistics):
+        if not name.startswith("_") and name != "ignore":
+            setattr(stats._StatsManager, name, getattr(_NoStatistics, name))
+    rate_based_cluster_autoscaler.DefaultAutoscalingCoordinator = _NodeResources
+    actor_pool_map_operator.get_or_create_actor_location_tracker = _OnePlace
+    actor_pool_map_operator.get_actor_locations = lambda logical_ids: {}
 
 
 def mute_ray() -> None:

@@ -67,6 +67,12 @@ OUTAGE_AFTER = 32
 """This many images in a row with transient failures mean an outage, not bad images."""
 FIRST_IMAGES = 1000
 """This many images are checked for what the flow needs before the run starts."""
+MOST_READ_HERE = 16 * 1024
+"""The driver reads the index of so many pending images itself; of more, a process reads it."""
+LARGEST_READ_HERE = 32 * 1024 * 1024
+"""Bytes of the index that the driver reads itself, at most."""
+SHARDS = pa.schema([("shard", pa.int64()), ("files", pa.list_(pa.string())), ("only", pa.list_(pa.string()))])
+"""What `read_pending` gets."""
 OUTCOME = ("image_id", "shard", "size", "width", "height", "verdict", "failure", "texts", "notes", "timings", FILLS)
 """The columns that the driver needs of a committed image.
 
@@ -268,11 +274,30 @@ def plan(
     files = ledger.files_by_shard(dest)
     numbers = [shard for shard in sorted(pending) if pending[shard]]
     shards = [{"shard": shard, "files": files.get(shard, []), "only": only and list(only[shard])} for shard in numbers]
-    block = images_per_block(flow.lay_out(profile)[0], sum(pending.values()))
-    read = ray.data.from_items(shards, override_num_blocks=len(shards)).map_batches(
-        partial(read_pending, dest, block), batch_format="pyarrow", batch_size=None
-    )
-    return stream(flow, read.repartition(target_num_rows_per_block=1), profile, OUTCOME, sharing)
+    images = sum(pending.values())
+    read = partial(read_pending, dest, images_per_block(flow.lay_out(profile)[0], images))
+    if images <= MOST_READ_HERE and (blocks := _read_here(read, shards)) is not None:
+        dataset: Dataset = ray.data.from_blocks(blocks)
+    else:
+        items = ray.data.from_items(shards, override_num_blocks=len(shards))
+        dataset = items.map_batches(read, batch_format="pyarrow", batch_size=None).repartition(target_num_rows_per_block=1)
+    return stream(flow, dataset, profile, OUTCOME, sharing)
+
+
+def _read_here(read: Callable[[pa.Table], Iterable[pa.Table]], shards: Sequence[Mapping[str, object]]) -> list[pa.Table] | None:
+    """The pending blocks of some shards, one by one; None if they take more than LARGEST_READ_HERE.
+
+    A driver that reads them itself needs no process for it, which would take longer to start than
+    to read.
+    """
+    blocks: list[pa.Table] = []
+    size = 0
+    for table in read(pa.Table.from_pylist(list(shards), schema=SHARDS)):
+        size += table.nbytes
+        if size > LARGEST_READ_HERE:
+            return None
+        blocks += [table.slice(row, 1) for row in range(len(table))]
+    return blocks
 
 
 @dataclass(frozen=True)

@@ -130,13 +130,26 @@ def reach_ray(local_cpus: float) -> None:
         if "RAY_TMPDIR" not in os.environ:
             os.environ["RAY_TMPDIR"] = str(disposable_folder("cp-"))
     try:
-        with _silence_stderr(), _keep_sigterm():
+        with _silence_stderr(), _keep_sigterm(), _lean():
             ray.init(**settings)
     # Ray raises ConnectionError if nobody answers, and a bare Exception if its own start takes too
     # long.
     except Exception as error:
         hint = "; if it wants a token, set RAY_AUTH_MODE=token" if os.environ.get("RAY_AUTH_MODE") is None else ""
         raise RunError("run_interrupted", f"Ray cannot be reached: {first_line(error)}{hint}", 3) from error
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    """Start no processes that serve only a larger cluster or a dashboard, if a Ray starts here."""
+    if os.environ.get("RAY_ADDRESS"):
+        yield
+        return
+    from flows.engine.ray_internals import NODE_PROCESSES, start_without, work_on_one_node
+
+    with start_without(NODE_PROCESSES):
+        yield
+    work_on_one_node()
 
 
 def _is_connected() -> bool:

@@ -43,8 +43,10 @@ def _encode_parquet(table: pa.Table) -> bytes:
 
 def commit(dest: str, rows: pa.Table) -> None:
     """Put one part per shard of `rows`, which have the ledger's columns. Raises Failure."""
-    for shard in sorted(set(rows["shard"].to_pylist())):
-        part = rows.filter(pc.equal(rows["shard"], shard))
+    shards = sorted(set(rows["shard"].to_pylist()))
+    for shard in shards:
+        # Nearly every batch is of one shard, and a filter copies each column.
+        part = rows if len(shards) == 1 else rows.filter(pc.equal(rows["shard"], shard))
         succeeded = pc.is_null(pc.struct_field(part["failure"], "code")).to_pylist()
         content = sorted(zip(part["image_id"].to_pylist(), succeeded, strict=True))
         name = hashlib.sha256("".join(f"{image_id}{success}" for image_id, success in content).encode()).hexdigest()[:24]

@@ -8,7 +8,7 @@ does not add keep their buffers: nothing is rebuilt through Python lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
@@ -26,6 +26,9 @@ from operators.rows.records import BoxRecord, FailureRecord, FillRecord, RegionR
 from operators.rows.schema import PIXEL_CHILDREN, PIXEL_COLUMNS, REGION, SCHEMA, SchemaError
 from operators.rows.timing import row_timing
 from operators.rows.transparency import Transparency
+
+REGION_FIELDS = list(REGION)
+REGION_NAMES = [field.name for field in REGION_FIELDS]
 
 
 def _view(array: pa.Array, index: int) -> memoryview:
@@ -45,6 +48,31 @@ def as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+
+
+class _Arrays(Mapping[str, pa.Array]):
+    """Arrays by name, each of which is made when it is first needed.
+
+    An operator reads a few of the dozens of columns, and most rows have no region at all.
+    """
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], pa.Array]) -> None:
+        self._names, self._make = names, make
+        self._made: dict[str, pa.Array] = {}
+
+    def __getitem__(self, name: str) -> pa.Array:
+        """The array of a name. Raises KeyError."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names in order."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """The number of names."""
+        return len(self._names)
 
 
 @dataclass(frozen=True)
@@ -144,13 +172,27 @@ class Row:
 
 def row_views(batch: pa.Table) -> list[Row]:
     """One view per row of the batch."""
-    columns = {name: as_array(batch[name]) for name in batch.column_names}
-    regions = columns["regions"]
-    flat = regions.flatten()
-    lengths = np.nan_to_num(regions.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    fields = {field.name: flat.field(field.name) for field in REGION}
+    columns = _Arrays(batch.column_names, lambda name: as_array(batch[name]))
+    flat, starts = _flat_regions(columns["regions"])
+    fields = _Arrays(REGION_NAMES, flat.field)
     return [Row(columns, fields, starts, position) for position in range(len(batch))]
+
+
+def _flat_regions(regions: pa.ListArray) -> tuple[pa.StructArray, npt.NDArray[np.int64]]:
+    """The regions of all rows one after the other, and where those of each row begin and end.
+
+    It is a view unless a null has regions below it. `flatten` gives the same, but builds every
+    child anew if there is a null.
+    """
+    if not len(regions):
+        return regions.flatten(), np.zeros(1, np.int64)
+    offsets = regions.offsets.to_numpy().astype(np.int64)
+    if regions.null_count and offsets[-1] > offsets[0]:
+        valid = regions.is_valid().to_numpy(zero_copy_only=False)
+        lengths = np.where(valid, np.diff(offsets), 0)
+        if lengths.sum() < offsets[-1] - offsets[0]:
+            return regions.flatten(), np.concatenate([[0], np.cumsum(lengths)])
+    return regions.values.slice(offsets[0], offsets[-1] - offsets[0]), offsets - offsets[0]
 
 
 def _set_column(batch: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -163,12 +205,13 @@ def swap_children(batch: pa.Table, children: Mapping[str, pa.Array]) -> pa.Table
     Each array has one value per region of the whole batch.
     """
     regions = as_array(batch["regions"])
-    flat = regions.flatten()
-    arrays = [children.get(field.name, flat.field(field.name)) for field in REGION]
-    lengths = np.nan_to_num(regions.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat, starts = _flat_regions(regions)
+    if not len(flat):
+        return batch
+    arrays = [children.get(name, flat.field(name)) for name in REGION_NAMES]
+    offsets = starts.astype(np.int32)
     nulls = regions.is_null() if regions.null_count else None
-    struct = pa.StructArray.from_arrays(arrays, fields=list(REGION))
+    struct = pa.StructArray.from_arrays(arrays, fields=REGION_FIELDS)
     lists = pa.ListArray.from_arrays(pa.array(offsets), struct, type=SCHEMA.field("regions").type, mask=nulls)
     return _set_column(batch, "regions", lists)
 
@@ -284,7 +327,7 @@ def without_pixels(batch: pa.Table) -> pa.Table:
     """The batch with nulls in place of pixels and region embeddings, for delivered images."""
     for name in PIXEL_COLUMNS:
         batch = _set_column(batch, name, pa.nulls(len(batch), SCHEMA.field(name).type))
-    regions = len(as_array(batch["regions"]).flatten())
+    regions = len(_flat_regions(as_array(batch["regions"]))[0])
     return swap_children(batch, {name: pa.nulls(regions, REGION.field(name).type) for name in PIXEL_CHILDREN})
 
 

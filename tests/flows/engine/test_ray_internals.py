@@ -10,9 +10,11 @@ import inspect
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import pyarrow as pa
 import pytest
 import ray
@@ -24,7 +26,15 @@ from ray.data._internal.execution.streaming_executor_state import OpState
 from flows.engine import ray_internals
 from flows.engine.backpressure import WaitingBlocks, bound_waiting_blocks
 from flows.engine.polling import batches_or_none
-from flows.engine.ray_internals import BackpressurePolicy, attempt_number, enable_backpressure, mute_ray, stage_counts
+from flows.engine.ray_internals import (
+    NODE_PROCESSES,
+    BackpressurePolicy,
+    _NodeResources,
+    attempt_number,
+    enable_backpressure,
+    mute_ray,
+    stage_counts,
+)
 
 ROOT = Path(__file__).parents[3]
 PRIVATE = re.compile(r"\b_private\b|\b_internal\b|\b_raylet\b")
@@ -159,6 +169,44 @@ def test_stage_counts_of_a_running_dataset_are_numbers() -> None:
     )
     assert running[0].processes is None
     assert running[1].processes == 1, "Ray has renamed PhysicalOperator.get_actor_info or its field running"
+
+
+def processes() -> str:
+    """The command lines of all processes that this one has started."""
+    lines = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            lines.append(" ".join(process.cmdline()))
+    return "\n".join(lines)
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_ray_on_this_machine_has_no_process_that_serves_a_cluster_or_a_dashboard() -> None:
+    started = processes()
+    assert "raylet" in started
+    for file in ("autoscaler/_private/monitor.py", "log_monitor.py", "dashboard/dashboard.py"):
+        assert file not in started, f"Ray has renamed what starts {file}; see NODE_PROCESSES"
+
+
+@pytest.mark.usefixtures("own_data_context")
+def test_a_dataset_on_this_machine_starts_no_actor_beside_its_pool() -> None:
+    dataset = ray.data.range(4).map_batches(Slow, batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=1))
+    assert dataset.count() == 4
+    others = ray.util.list_named_actors(all_namespaces=True)
+    assert others == [], "Ray Data starts actors in another way; see work_on_one_node"
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_dataset_on_this_machine_may_use_all_of_it() -> None:
+    (resources,) = _NodeResources("a dataset").get_reserved_resources().values()
+    assert resources["CPU"] == ray.cluster_resources()["CPU"]
+
+
+@pytest.mark.parametrize("name", NODE_PROCESSES)
+def test_a_node_starts_each_process_by_a_method(name: str) -> None:
+    from ray._private.node import Node
+
+    assert f"self.{name}(" in inspect.getsource(Node), f"Ray's Node does not call {name}; see NODE_PROCESSES"
 
 
 def test_the_job_client_sends_every_request_by_do_request() -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from cluster.bounds import Bounds
 from cluster.profile import PROFILES, Profile, ProfileError, Stage, laptop, load
+from flows.engine import run as run_module
+from flows.engine.blocks import unpack_blocks
 from flows.engine.run import plan
 from flows.engine.stages import Worker, work
 from flows.erase_text import erase_text
@@ -30,6 +32,8 @@ from operators.write import Write
 from tests.flows.busy import Noting
 
 if TYPE_CHECKING:
+    from ray.data import Dataset
+
     from tests.fixtures.pictures import Pictures
 
 SHIPPED = sorted(file.stem for file in PROFILES.glob("*.yaml"))
@@ -92,10 +96,14 @@ def _work_in_worker(rows: pa.Table) -> dict[str, list[bytes]]:
 
 
 def physical_plan(flow: Flow, profile: Profile) -> list[object]:
-    """The operators that Ray would execute for a run of ten images, without its input."""
+    """The operators that Ray would execute for a run of a million images, without its input."""
+    return executed(plan(flow, "out", profile, {0: 10**6}))
+
+
+def executed(dataset: Dataset) -> list[object]:
+    """The operators that Ray would execute for a dataset, without its input."""
     from ray.data._internal.logical.optimizers import get_execution_plan
 
-    dataset = plan(flow, "out", profile, {0: 10})
     physical, _ = get_execution_plan(dataset._logical_plan)
     nodes = list(physical.dag.post_order_iter())
     assert type(nodes[0]).__name__ == "InputDataBuffer"
@@ -114,6 +122,31 @@ def test_a_block_of_the_fused_profile_is_one_task_after_the_index_is_read() -> N
     assert names[0].startswith("MapBatches(read_pending)->StreamingRepartition")
     assert names[1] == "MapBatches(Worker)"
     assert kinds(nodes) == ["tasks", "pool"]
+
+
+@pytest.fixture
+def indexed(tmp_path: Path) -> str:
+    """A destination with 33 images in its index."""
+    (tmp_path / "in").mkdir()
+    for number in range(33):
+        (tmp_path / "in" / f"{number:02d}.png").write_bytes(b"x")
+    assert index.build(str(tmp_path / "in"), str(tmp_path / "out")) == {0: 33}
+    return str(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_short_run_is_read_by_the_driver_so_that_no_process_starts_for_it(indexed: str) -> None:
+    profile = laptop().with_workers(2).model_copy(update={"images_per_block": 16})
+    assert [node.name for node in executed(plan(Flow((Fetch(),)), indexed, profile, {0: 33}))] == ["MapBatches(Worker)"]
+    blocks = plan(Flow(()), indexed, profile, {0: 33}).iter_batches(batch_size=None, batch_format="pyarrow")
+    assert [len(unpack_blocks(block)) for block in blocks] == [16, 16, 1]
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_an_index_of_many_bytes_is_read_by_a_process(indexed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "LARGEST_READ_HERE", 100)
+    dataset = plan(Flow((Fetch(),)), indexed, laptop(), {0: 33})
+    assert executed(dataset)[0].name.startswith("MapBatches(read_pending)")
 
 
 @dataclass(frozen=True)
@@ -181,7 +214,7 @@ def test_ray_fuses_no_stages_even_if_all_request_the_same(pool: tuple[int, int] 
 def test_tasks_with_gpus_are_refused_when_laid_out() -> None:
     profile = Profile(name="own", placement="staged", stages={"default": Stage(gpus=1)})
     with pytest.raises(ProfileError, match="stage 'fetch' asks for GPUs and has no pool"):
-        plan(Flow((Fetch(),)), "out", profile, {0: 1})
+        plan(Flow((Fetch(),)), "out", profile, {0: 10**6})
 
 
 @pytest.mark.usefixtures("ray_here")
