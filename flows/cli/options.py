@@ -38,8 +38,8 @@ Source = Annotated[
         metavar="SOURCE",
         callback=given,
         help="Folder, picture, glob, or URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a "
-        "`uri` column. Or files that contain the images: Parquet (FILE.parquet#column=NAME if several columns hold images), "
-        "tar and zip archives, WebDataset shards.",
+        "`uri` column. Or files that contain the images: Parquet and Arrow (FILE.parquet#column=NAME if several columns hold "
+        "images), tar and zip archives, WebDataset shards.",
     ),
 ]
 Dest = Annotated[
@@ -297,8 +297,8 @@ class FormatOptions(SigningOptions):
         str,
         typer.Option(
             "--to",
-            help="What to deliver beside the files: files for nothing else; parquet or webdataset to write the shards of "
-            "SOURCE again to DEST/collection, with the edited images in their places and columns that say where each is from.",
+            help="What to deliver beside the files: files for nothing else; parquet, webdataset or arrow to write the shards "
+            "of SOURCE again to DEST/collection, with the edited images in their places and where each is from.",
         ),
     ] = FILES
 

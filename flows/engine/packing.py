@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import sys
 import tarfile
 from collections import defaultdict
@@ -29,7 +30,7 @@ from operators.storage import archive_members, parquet_images, source_image
 from operators.storage import files as storage
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import without_column
-from operators.storage.repack import KINDS, Lineage, Result, repack
+from operators.storage.repack import ARROW, KINDS, Lineage, Result, repack, write_description
 from operators.storage.source_image import SourceImage
 from operators.write import Write
 
@@ -69,6 +70,9 @@ def pack(dest: str, kind: str, source: str) -> int:
     shards = list(_shards(dest, list(manifest_files(source))))
     write = partial(_write, dest, kind, str(run["run"]), settings)
     outcomes = list(_write_all(write, shards))
+    if kind == ARROW:
+        for file, target in {posixpath.dirname(shard.uri): posixpath.dirname(shard.path) for shard in shards}.items():
+            write_description(file, storage.join(dest, "collection", target).rstrip("/"), str(run["run"]))
     damaged = [path for path, outcome in outcomes if outcome == "damaged"]
     if damaged:
         shown = ", ".join(damaged[:3])

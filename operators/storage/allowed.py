@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 from operators.storage import files as storage
+from operators.storage.arrow_images import ENDING
 from operators.storage.listing import folder_of
 from operators.storage.manifest import is_manifest, without_column
 from operators.storage.names import to_path, to_text
@@ -35,7 +36,7 @@ def places_of(source: str, allow: Sequence[str] = ()) -> tuple[str, ...]:
     folder = folder_of(file)
     if not allow:
         allow = ((os.path.dirname(_real(file)) if folder == file else folder) if storage.is_local(file) else _store(file),)
-    elif file.lower().endswith(".parquet"):
+    elif file.lower().endswith((".parquet", ENDING)):
         allow = (*allow, folder)
     return tuple(to_text(_real(place)) if storage.is_local(place) else place for place in allow)
 

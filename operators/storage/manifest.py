@@ -1,11 +1,11 @@
-"""Manifests: the user's list of images as Parquet, CSV or JSON lines, or images inside Parquet.
+"""Manifests: the user's list of images as Parquet, CSV or JSON lines, or images inside tables.
 
 A list has a column `uri`, whose relative paths count from the folder of the list, and may have an
 `etag`, by which a changed image is recognised. All other columns are the user's and reach the
-ledger with their types; those of CSV are strings. A Parquet file without `uri` contains the images
-themselves (see `operators.storage.parquet_images`), in its only column of images or in the column
-that SOURCE names: `FILE.parquet#column=image`. A glob of files is one manifest; all its files must
-have the same user columns.
+ledger with their types; those of CSV are strings. A Parquet or Arrow file without `uri` contains
+the images themselves (see `operators.storage.parquet_images`), in its only column of images or in
+the column that SOURCE names: `FILE.parquet#column=image`. A glob of files is one manifest; all its
+files must have the same user columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from operators.rows.failure import RunError, first_line
+from operators.rows.failure import Failure, RunError, first_line
 from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
+from operators.storage.arrow_images import ENDING, map_file
 from operators.storage.manifest_paths import path_of_row, uri_of_row
 from operators.storage.parquet_images import cell_uri, holds_images
 from operators.storage.retries import storage_failure, with_retries
@@ -47,11 +49,35 @@ class _Table:
     schema: pa.Schema
     batches: Callable[[list[str]], Iterable[pa.RecordBatch]]
     """Reads the columns with these names; a dotted name is a child of a struct."""
+    rows: int = 0
+    """The number of rows, of a file that may hold images."""
 
 
 def _open_parquet(handle: BinaryIO) -> _Table:
     file = pq.ParquetFile(handle)
-    return _Table(file.schema_arrow, lambda names: file.iter_batches(ROWS, columns=names))
+    return _Table(file.schema_arrow, lambda names: file.iter_batches(ROWS, columns=names), file.metadata.num_rows)
+
+
+def _open_arrow(uri: str) -> _Table:
+    """Map an Arrow file. Raises RunError."""
+    try:
+        file = map_file(uri)
+    except Failure as failure:
+        raise RunError("manifest_invalid" if failure.code == "corrupt" else failure.code, failure.message) from failure
+    return _Table(file.schema, lambda names: (_select(batch, names) for batch in file.batches), file.rows)
+
+
+def _select(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
+    """Some columns of a batch; of a struct with a dotted name, only that child."""
+    arrays = {}
+    for name in names:
+        column, _, child = name.partition(".")
+        if name in batch.schema.names or not child:
+            arrays[name] = batch.column(name)
+        else:
+            value = pc.struct_field(batch.column(column), child)
+            arrays[column] = pa.StructArray.from_arrays([value], [child])
+    return pa.RecordBatch.from_pydict(arrays)
 
 
 def _open_csv(handle: BinaryIO) -> _Table:
@@ -76,12 +102,12 @@ FORMATS: dict[str, Callable[[BinaryIO], _Table]] = {
     ".jsonl": _open_json,
     ".ndjson": _open_json,
 }
-"""How a manifest is opened, by its extension."""
+"""How a manifest that is read from its storage is opened, by its extension."""
 
 
 def _split_column(source: str) -> tuple[str, str | None]:
     """A SOURCE without its `#column=` suffix, and the column of images that the suffix names."""
-    match = re.fullmatch(r"(.+\.parquet)#column=(.+)", source, re.IGNORECASE | re.DOTALL)
+    match = re.fullmatch(r"(.+\.(?:parquet|arrow))#column=(.+)", source, re.IGNORECASE | re.DOTALL)
     return (match[1], match[2]) if match else (source, None)
 
 
@@ -92,12 +118,15 @@ def without_column(source: str) -> str:
 
 def is_manifest(source: str) -> bool:
     """Whether a SOURCE names a manifest or a glob of manifests."""
-    return _split_column(source)[0].lower().endswith(tuple(FORMATS))
+    return _split_column(source)[0].lower().endswith((*FORMATS, ENDING))
 
 
 @contextmanager
 def _open(file: SourceImage) -> Iterator[_Table]:
     """Open a manifest file, which is read as it is iterated. Raises RunError."""
+    if file.uri.lower().endswith(ENDING):
+        yield _open_arrow(file.uri)
+        return
     files, path = storage.filesystem(file.uri)
     with with_retries(file.uri, lambda: files.open(path, "rb")) as handle:
         try:
@@ -185,21 +214,18 @@ def _read_cells(file: SourceImage, table: _Table, columns: _Columns) -> Iterator
     has_name = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
     names = [*columns.own.names, *([f"{column}.path"] if has_name else [])]
     rows = itertools.count()
-    for record in _read_records(file, table, names):
+    for record in _read_records(table, names):
         row = next(rows)
         name = (record.pop(column, None) or {}).get("path") or ""
         path = f"{file.path}/{row}/{posixpath.basename(name)}" if posixpath.basename(name) else f"{file.path}/{row}"
         yield SourceImage(cell_uri(file.uri, row, column), path, -1, file.etag, record)
 
 
-def _read_records(file: SourceImage, table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
+def _read_records(table: _Table, names: list[str]) -> Iterator[dict[str, Any]]:
     """The rows of some columns; without columns, one empty record per row of the file."""
     if names:
         for batch in table.batches(names):
             yield from batch.to_pylist()
         return
-    files, path = storage.filesystem(file.uri)
-    with files.open(path, "rb") as handle:
-        rows = pq.read_metadata(handle).num_rows
-    for _ in range(rows):
+    for _ in range(table.rows):
         yield {}

@@ -1,13 +1,14 @@
 """Shards of a collection written again, with edited images in the places of the sources.
 
 A Parquet file keeps its columns, its row groups and its metadata, and gets columns that say where
-each image comes from. A tar keeps its members as they are, in their order, and each sample gets a
-member `SAMPLE.cleanplate.json` that says the same.
+each image comes from. An Arrow file does too, with its batches. A tar keeps its members as they
+are, in their order, and each sample gets a member `SAMPLE.cleanplate.json` that says the same.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,11 +21,12 @@ import pyarrow.parquet as pq
 
 from operators.storage import files as storage
 from operators.storage.archives import sample_of, tar_headers
+from operators.storage.arrow_images import ENDING, map_file
 from operators.storage.disposable import temporary_folder
 from operators.storage.names import to_text
 
-PARQUET, WEBDATASET = "parquet", "webdataset"
-KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar"}
+PARQUET, WEBDATASET, ARROW = "parquet", "webdataset", "arrow"
+KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar", ARROW: ENDING}
 """The kinds of collections that can be written again, with the ending of their shards."""
 LINEAGE_ENDING = ".cleanplate.json"
 ROWS = 256
@@ -65,7 +67,7 @@ def repack(kind: str, source: str, target: str, results: Mapping[str | int, Resu
         local = folder / "source"
         storage.copy(source, str(local))
         repacked = folder / "target"
-        (_repack_parquet if kind == PARQUET else _repack_tar)(local, repacked, results)
+        {PARQUET: _repack_parquet, WEBDATASET: _repack_tar, ARROW: _repack_arrow}[kind](local, repacked, results)
         storage.copy(str(repacked), target)
 
 
@@ -122,17 +124,16 @@ def _write_lineage(writer: IO[bytes], sample: str, lineages: Mapping[str, Lineag
 
 
 def _repack_parquet(source: Path, target: Path, results: Mapping[str | int, Result]) -> None:
-    column = str(next(iter(results))).rpartition(" ")[0]
+    column = _column_of(results)
     with pq.ParquetFile(source) as file:
-        own = [field for field in file.schema_arrow if field.name not in LINEAGE_COLUMNS.values()]
-        lineage = [pa.field(name, pa.string()) for name in LINEAGE_COLUMNS.values()]
-        schema = pa.schema([*own, *lineage], file.schema_arrow.metadata)
+        schema = _with_lineage(file.schema_arrow)
+        own = [name for name in schema.names if name not in LINEAGE_COLUMNS.values()]
         first = file.metadata.row_group(0).column(0).compression if file.metadata.num_row_groups else "SNAPPY"
         with pq.ParquetWriter(target, schema, compression=None if first == "UNCOMPRESSED" else first.lower()) as writer:
             row = 0
             for group in range(file.metadata.num_row_groups):
                 parts = []
-                for batch in file.iter_batches(ROWS, row_groups=[group], columns=[field.name for field in own]):
+                for batch in file.iter_batches(ROWS, row_groups=[group], columns=own):
                     found = [results.get(f"{column} {number}") for number in range(row, row + len(batch))]
                     parts.append(_with_results(batch, schema, column, found))
                     row += len(batch)
@@ -141,12 +142,51 @@ def _repack_parquet(source: Path, target: Path, results: Mapping[str | int, Resu
                     writer.write_table(table, row_group_size=len(table))
 
 
+def _column_of(results: Mapping[str | int, Result]) -> str:
+    """The column of the images; empty if no image of the shard is in the ledger."""
+    return str(next(iter(results), "")).rpartition(" ")[0]
+
+
+def _with_lineage(schema: pa.Schema) -> pa.Schema:
+    """A schema with the columns of lineage last, in the place of those of an earlier run."""
+    own = [field for field in schema if field.name not in LINEAGE_COLUMNS.values()]
+    return pa.schema([*own, *(pa.field(name, pa.string()) for name in LINEAGE_COLUMNS.values())], schema.metadata)
+
+
+def _repack_arrow(source: Path, target: Path, results: Mapping[str | int, Result]) -> None:
+    column = _column_of(results)
+    file = map_file(str(source))
+    schema, row = _with_lineage(file.schema), 0
+    with (pa.ipc.new_stream if file.is_stream else pa.ipc.new_file)(target, schema) as writer:
+        for batch in file.batches:
+            found = [results.get(f"{column} {number}") for number in range(row, row + len(batch))]
+            writer.write_batch(_with_results(batch, schema, column, found))
+            row += len(batch)
+
+
+def write_description(source: str, target: str, run: str) -> None:
+    """Write what `datasets.load_from_disk` needs beside the Arrow files of a folder.
+
+    Nothing is written if the source folder has no such description. `run` tells the fingerprint of
+    the new dataset from that of the source, by which the library caches results. Raises Failure.
+    """
+    state, info = (storage.join(source, name) for name in ("state.json", "dataset_info.json"))
+    if not (storage.exists(state) and storage.exists(info)):
+        return
+    described, content = json.loads(storage.read(info)), json.loads(storage.read(state))
+    if described.get("features") is not None:
+        text = {"dtype": "string", "_type": "Value"}
+        described["features"] |= dict.fromkeys(LINEAGE_COLUMNS.values(), text)
+    content["_fingerprint"] = hashlib.sha256(f"{content['_fingerprint']} {run}".encode()).hexdigest()[:16]
+    storage.write(storage.join(target, "dataset_info.json"), json.dumps(described, indent=2).encode())
+    storage.write(storage.join(target, "state.json"), json.dumps(content, indent=2).encode())
+
+
 def _with_results(batch: pa.RecordBatch, schema: pa.Schema, column: str, results: list[Result | None]) -> pa.RecordBatch:
     """A batch with the delivered images and the columns of lineage."""
     arrays = {name: batch.column(name) for name in batch.schema.names}
-    kind = schema.field(column).type
     if any(result is not None and result.read is not None for result in results):
-        cells = arrays[column].to_pylist()
+        kind, cells = schema.field(column).type, arrays[column].to_pylist()
         arrays[column] = pa.array([_cell(cell, result) for cell, result in zip(cells, results, strict=True)], kind)
     for name, of_row in LINEAGE_COLUMNS.items():
         values = [None if result is None else getattr(result.lineage, name) for result in results]

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -175,3 +176,20 @@ def test_shards_in_a_bucket_are_read_in_place_and_written_beside(source: Path, s
     )
     assert ended.returncode == 0, ended.stderr
     assert_collected(f"{bucket}/out", source, ["train-0.tar", "train-1.tar"])
+
+
+@pytest.mark.parametrize("splits", [("",), ("train", "test")], ids=["dataset", "splits"])
+def test_a_dataset_that_was_saved_to_disk_is_loaded_from_the_collection(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = {"image": [{"bytes": png((8, 6)), "path": f"{number}.png"} for number in range(4)], "label": [0, 1, 1, 0]}
+    for split in splits:
+        datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "in" / split, num_shards=2)
+    dest = work(f"{tmp_path}/in/*.arrow" if splits == ("",) else f"{tmp_path}/in/*/*.arrow", tmp_path / "out", "arrow")
+    for split in splits:
+        before = datasets.load_from_disk(str(tmp_path / "in" / split))
+        after = datasets.load_from_disk(f"{dest}/collection/{split}")
+        assert [row["image"].size for row in after] == [(16, 12)] * 4
+        assert list(after["label"]) == [0, 1, 1, 0]
+        assert after.features["label"] == features["label"] and after.features["image"] == features["image"]
+        assert set(after["cleanplate_verdict"]) == {"edited"}
+        assert after._fingerprint != before._fingerprint
