@@ -30,8 +30,9 @@ from operators.storage import archive_members, parquet_images, source_image
 from operators.storage import files as storage
 from operators.storage.listing import list_source, manifest_files, output_path
 from operators.storage.manifest import without_column
-from operators.storage.repack import ARROW, KINDS, Lineage, Result, repack, write_description
+from operators.storage.repack import ARROW, DELTA, KINDS, Lineage, Result, repack, write_description
 from operators.storage.source_image import SourceImage
+from operators.storage.tables import write_delta_log
 from operators.write import Write
 
 COLUMNS = ["image_id", "uri", "source_sha256", "output_uri", "output_sha256", "verdict"]
@@ -52,7 +53,7 @@ class _Shard:
 def check_collection(kind: str, source: str, flow: Flow) -> None:
     """Raise RunError option_invalid for a source or a flow that gives no collection of a kind."""
     ending = KINDS[kind]
-    fits = without_column(source).lower().endswith(ending)
+    fits = without_column(source).rstrip("/").lower().endswith(ending)
     if not fits or not source_image.is_inside(next(list_source(source)).uri):
         raise RunError("option_invalid", f"--to {kind}: SOURCE must be {ending} files that hold the images")
     if not isinstance(flow.operators[-1], Write):
@@ -73,6 +74,8 @@ def pack(dest: str, kind: str, source: str) -> int:
     if kind == ARROW:
         for file, target in {posixpath.dirname(shard.uri): posixpath.dirname(shard.path) for shard in shards}.items():
             write_description(file, storage.join(dest, "collection", target).rstrip("/"), str(run["run"]))
+    if kind == DELTA and any(outcome == "written" for _, outcome in outcomes):
+        write_delta_log(storage.join(dest, "collection"))
     damaged = [path for path, outcome in outcomes if outcome == "damaged"]
     if damaged:
         shown = ", ".join(damaged[:3])

@@ -19,6 +19,7 @@ from operators.storage.manifest import is_manifest, without_column
 from operators.storage.names import to_path, to_text
 from operators.storage.parquet_images import ADDRESS
 from operators.storage.redirects import is_public
+from operators.storage.tables import is_table
 
 _WEB = ("http", "https")
 _SAME_SCHEME = {"s3a": "s3"}
@@ -36,7 +37,7 @@ def places_of(source: str, allow: Sequence[str] = ()) -> tuple[str, ...]:
     folder = folder_of(file)
     if not allow:
         allow = ((os.path.dirname(_real(file)) if folder == file else folder) if storage.is_local(file) else _store(file),)
-    elif file.lower().endswith((".parquet", ENDING)):
+    elif file.lower().endswith((".parquet", ENDING)) or is_table(file):
         allow = (*allow, folder)
     return tuple(to_text(_real(place)) if storage.is_local(place) else place for place in allow)
 

@@ -29,6 +29,7 @@ from operators.storage.names import printable, to_path, to_text
 from operators.storage.retries import storage_failure
 from operators.storage.s3_listing import s3_objects
 from operators.storage.source_image import SourceImage
+from operators.storage.tables import is_table, root_of, table_files
 
 NEWER = (".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx")
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", *NEWER)
@@ -151,8 +152,14 @@ def own_columns(source: str) -> pa.Schema:
 
 
 def manifest_files(source: str) -> Iterator[SourceImage]:
-    """The files of a manifest or the archives: one, or all that a glob matches. Raises RunError."""
+    """The files of a manifest, the archives or a table: one, or all that a glob matches.
+
+    Raises RunError.
+    """
     source = re.sub(r"#column=.+$", "", source)
+    if is_table(source):
+        yield from table_files(source)
+        return
     list_all = _list_glob if _is_glob(source) else _list_objects
     yield from list_all(source, "", LeftOut(), with_runs=True)
 
@@ -163,9 +170,9 @@ def _is_glob(source: str) -> bool:
 
 
 def folder_of(source: str) -> str:
-    """The folder before the first wildcard of a SOURCE; the SOURCE itself without one."""
+    """The folder of a table, or before the first wildcard of a SOURCE; any other as it is."""
     if not _is_glob(source):
-        return source
+        return root_of(source) if is_table(source) else source
     return re.split(r"[*?]", source, maxsplit=1)[0].rpartition("/")[0] or ("/" if source.startswith("/") else ".")
 
 

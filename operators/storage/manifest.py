@@ -4,8 +4,8 @@ A list has a column `uri`, whose relative paths count from the folder of the lis
 `etag`, by which a changed image is recognised. All other columns are the user's and reach the
 ledger with their types; those of CSV are strings. A Parquet or Arrow file without `uri` contains
 the images themselves (see `operators.storage.parquet_images`), in its only column of images or in
-the column that SOURCE names: `FILE.parquet#column=image`. A glob of files is one manifest; all its
-files must have the same user columns.
+the column that SOURCE names: `FILE.parquet#column=image`. A glob of files is one manifest, and a
+table (see `operators.storage.tables`) is one too; all its files must have the same user columns.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from operators.storage.manifest_paths import path_of_row, uri_of_row
 from operators.storage.parquet_images import cell_uri, holds_images
 from operators.storage.retries import storage_failure, with_retries
 from operators.storage.source_image import SourceImage
+from operators.storage.tables import is_table
 
 ROWS = 4096
 """Rows per batch that is read from a Parquet manifest."""
@@ -107,7 +108,8 @@ FORMATS: dict[str, Callable[[BinaryIO], _Table]] = {
 
 def _split_column(source: str) -> tuple[str, str | None]:
     """A SOURCE without its `#column=` suffix, and the column of images that the suffix names."""
-    match = re.fullmatch(r"(.+\.(?:parquet|arrow))#column=(.+)", source, re.IGNORECASE | re.DOTALL)
+    pattern = r"(.+(?:\.parquet|\.arrow|_delta_log/?|\.metadata\.json))#column=(.+)"
+    match = re.fullmatch(pattern, source, re.IGNORECASE | re.DOTALL)
     return (match[1], match[2]) if match else (source, None)
 
 
@@ -117,8 +119,9 @@ def without_column(source: str) -> str:
 
 
 def is_manifest(source: str) -> bool:
-    """Whether a SOURCE names a manifest or a glob of manifests."""
-    return _split_column(source)[0].lower().endswith((*FORMATS, ENDING))
+    """Whether a SOURCE names a manifest, a glob of manifests or a table."""
+    file = without_column(source)
+    return file.lower().endswith((*FORMATS, ENDING)) or is_table(file)
 
 
 @contextmanager

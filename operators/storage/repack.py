@@ -20,14 +20,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.storage import files as storage
+from operators.storage import tables
 from operators.storage.archives import sample_of, tar_headers
 from operators.storage.arrow_images import ENDING, map_file
 from operators.storage.disposable import temporary_folder
 from operators.storage.names import to_text
 
-PARQUET, WEBDATASET, ARROW = "parquet", "webdataset", "arrow"
-KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar", ARROW: ENDING}
-"""The kinds of collections that can be written again, with the ending of their shards."""
+PARQUET, WEBDATASET, ARROW, DELTA = "parquet", "webdataset", "arrow", "delta"
+KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar", ARROW: ENDING, DELTA: tables.DELTA}
+"""The kinds of collections that can be written again, with the ending of their source."""
 LINEAGE_ENDING = ".cleanplate.json"
 ROWS = 256
 """Rows of a Parquet file that are held at a time; a row group is written as one all the same."""
@@ -67,7 +68,7 @@ def repack(kind: str, source: str, target: str, results: Mapping[str | int, Resu
         local = folder / "source"
         storage.copy(source, str(local))
         repacked = folder / "target"
-        {PARQUET: _repack_parquet, WEBDATASET: _repack_tar, ARROW: _repack_arrow}[kind](local, repacked, results)
+        {WEBDATASET: _repack_tar, ARROW: _repack_arrow}.get(kind, _repack_parquet)(local, repacked, results)
         storage.copy(str(repacked), target)
 
 

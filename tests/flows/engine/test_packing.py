@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from PIL import Image
 
 from cluster.profile import laptop
@@ -193,3 +194,16 @@ def test_a_dataset_that_was_saved_to_disk_is_loaded_from_the_collection(tmp_path
         assert after.features["label"] == features["label"] and after.features["image"] == features["image"]
         assert set(after["cleanplate_verdict"]) == {"edited"}
         assert after._fingerprint != before._fingerprint
+
+
+def test_a_delta_table_comes_out_as_one(tmp_path: Path) -> None:
+    for first in (0, 2):
+        rows = {"image": pa.array([png((8, 6)), png((10, 4))], pa.binary()), "label": [first, first + 1]}
+        write_deltalake(tmp_path / "in", pa.table(rows), mode="append")
+    dest = work(f"{tmp_path}/in/_delta_log", tmp_path / "out", "delta")
+    table = DeltaTable(f"{dest}/collection").to_pyarrow_table().sort_by("label").to_pydict()
+    assert [Image.open(io.BytesIO(data)).size for data in table["image"]] == [(16, 12), (20, 8)] * 2
+    assert table["label"] == [0, 1, 2, 3]
+    assert table["cleanplate_verdict"] == ["edited"] * 4
+    again = work(f"{dest}/collection/_delta_log", tmp_path / "again", "delta")
+    assert DeltaTable(f"{again}/collection").to_pyarrow_table().column_names == list(table)
