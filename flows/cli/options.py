@@ -39,7 +39,8 @@ Source = Annotated[
         callback=given,
         help="Folder, picture, glob, or URL such as s3://bucket/prefix. Or a manifest (Parquet, CSV or JSON Lines) with a "
         "`uri` column. Or files that contain the images: Parquet and Arrow (FILE.parquet#column=NAME if several columns hold "
-        "images), tar and zip archives, WebDataset shards.",
+        "images), tar and zip archives, WebDataset shards; or a table: TABLE/_delta_log, TABLE/metadata/NAME.metadata.json of "
+        "Iceberg, NAME.lance.",
     ),
 ]
 Dest = Annotated[
@@ -297,8 +298,8 @@ class FormatOptions(SigningOptions):
         str,
         typer.Option(
             "--to",
-            help="What to deliver beside the files: files for nothing else; parquet, webdataset or arrow to write the shards "
-            "of SOURCE again to DEST/collection, with the edited images in their places and where each is from.",
+            help="What to deliver beside the files: files for nothing else; parquet, webdataset, arrow, delta or lance to "
+            "write SOURCE again to DEST/collection, with the edited images in their places and where each is from.",
         ),
     ] = FILES
 

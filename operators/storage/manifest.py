@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ import pyarrow.parquet as pq
 from operators.rows.failure import Failure, RunError, first_line
 from operators.rows.schema import SCHEMA
 from operators.storage import files as storage
+from operators.storage import lance_images
 from operators.storage.arrow_images import ENDING, map_file
 from operators.storage.manifest_paths import path_of_row, uri_of_row
 from operators.storage.parquet_images import cell_uri, holds_images
@@ -108,7 +110,7 @@ FORMATS: dict[str, Callable[[BinaryIO], _Table]] = {
 
 def _split_column(source: str) -> tuple[str, str | None]:
     """A SOURCE without its `#column=` suffix, and the column of images that the suffix names."""
-    pattern = r"(.+(?:\.parquet|\.arrow|_delta_log/?|\.metadata\.json))#column=(.+)"
+    pattern = r"(.+(?:\.parquet|\.arrow|\.lance/?|_delta_log/?|\.metadata\.json))#column=(.+)"
     match = re.fullmatch(pattern, source, re.IGNORECASE | re.DOTALL)
     return (match[1], match[2]) if match else (source, None)
 
@@ -129,6 +131,10 @@ def _open(file: SourceImage) -> Iterator[_Table]:
     """Open a manifest file, which is read as it is iterated. Raises RunError."""
     if file.uri.lower().endswith(ENDING):
         yield _open_arrow(file.uri)
+        return
+    if file.uri.lower().endswith(lance_images.ENDING):
+        dataset = lance_images.DATASETS.get(file.uri, file.etag)
+        yield _Table(dataset.schema, partial(lance_images.batches, dataset), dataset.count_rows())
         return
     files, path = storage.filesystem(file.uri)
     with with_retries(file.uri, lambda: files.open(path, "rb")) as handle:

@@ -1,9 +1,9 @@
 """Images inside Parquet files, in a column of bytes or of structs with `bytes` and `path`.
 
 Dataset hubs use such structs. The address of an image is `FILE.parquet#row=17&column=image`; one
-in an Arrow file (see `operators.storage.arrow_images`) has the other ending. A row group is the
-smallest readable unit of a Parquet file, so each process keeps the row groups that it read last:
-they contain the neighbouring images, which are processed next.
+in an Arrow file or a Lance dataset (see `operators.storage.arrow_images` and `lance_images`) has
+that ending. A row group is the smallest readable unit of a Parquet file, so each process keeps the
+row groups that it read last: they contain the neighbouring images, which are processed next.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from operators.rows.failure import Failure
 from operators.storage import files as storage
+from operators.storage import lance_images
 from operators.storage.arrow_images import ENDING, MAPPED
 from operators.storage.retries import with_retries
 
-ADDRESS = re.compile(r"(?P<file>.+\.(?:parquet|arrow))#row=(?P<row>\d+)&column=(?P<column>.+)", re.IGNORECASE | re.DOTALL)
+ADDRESS = re.compile(r"(?P<file>.+\.(?:parquet|arrow|lance))#row=(?P<row>\d+)&column=(?P<column>.+)", re.IGNORECASE | re.DOTALL)
 CACHED_BYTES = 256 * 1024**2
 """The limit of the cached row groups; the last one read is kept whatever its size."""
 CACHED_FILES = 64
@@ -31,12 +32,12 @@ CACHED_FILES = 64
 
 
 def cell_uri(file: str, row: int, column: str) -> str:
-    """The address of one image in a Parquet or Arrow file."""
+    """The address of one image in a Parquet or Arrow file, or in a Lance dataset."""
     return f"{file}#row={row}&column={column}"
 
 
 def is_cell(uri: str) -> bool:
-    """Whether a URI addresses an image in a Parquet or Arrow file."""
+    """Whether a URI addresses an image in a Parquet or Arrow file, or in a Lance dataset."""
     return ADDRESS.fullmatch(uri) is not None
 
 
@@ -133,6 +134,9 @@ def read(uri: str, etag: str | None = None) -> bytes:
     address = ADDRESS.fullmatch(uri)
     if address is None:
         raise Failure("key_missing", f"{uri} is not the address of an image in a Parquet file")
-    if address["file"].lower().endswith(ENDING):
-        return MAPPED.read(address["file"], int(address["row"]), address["column"], etag)
-    return ROW_GROUPS.read(address["file"], int(address["row"]), address["column"], etag)
+    file, row, column = address["file"], int(address["row"]), address["column"]
+    if file.lower().endswith(lance_images.ENDING):
+        return lance_images.read(file, row, column, etag)
+    if file.lower().endswith(ENDING):
+        return MAPPED.read(file, row, column, etag)
+    return ROW_GROUPS.read(file, row, column, etag)

@@ -20,14 +20,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.storage import files as storage
-from operators.storage import tables
+from operators.storage import lance_images, tables
 from operators.storage.archives import sample_of, tar_headers
 from operators.storage.arrow_images import ENDING, map_file
 from operators.storage.disposable import temporary_folder
 from operators.storage.names import to_text
 
-PARQUET, WEBDATASET, ARROW, DELTA = "parquet", "webdataset", "arrow", "delta"
-KINDS: Mapping[str, str] = {PARQUET: ".parquet", WEBDATASET: ".tar", ARROW: ENDING, DELTA: tables.DELTA}
+PARQUET, WEBDATASET, ARROW, DELTA, LANCE = "parquet", "webdataset", "arrow", "delta", "lance"
+KINDS: Mapping[str, str] = {
+    PARQUET: ".parquet",
+    WEBDATASET: ".tar",
+    ARROW: ENDING,
+    DELTA: tables.DELTA,
+    LANCE: lance_images.ENDING,
+}
 """The kinds of collections that can be written again, with the ending of their source."""
 LINEAGE_ENDING = ".cleanplate.json"
 ROWS = 256
@@ -64,6 +70,9 @@ def repack(kind: str, source: str, target: str, results: Mapping[str | int, Resu
     The results are those of the shard's images, by the offset of a member or the row of a cell,
     which is preceded by its column: `image 17`. Raises Failure.
     """
+    if kind == LANCE:
+        _repack_lance(source, target, results)
+        return
     with temporary_folder("cleanplate-shard-") as folder:
         local = folder / "source"
         storage.copy(source, str(local))
@@ -163,6 +172,24 @@ def _repack_arrow(source: Path, target: Path, results: Mapping[str | int, Result
             found = [results.get(f"{column} {number}") for number in range(row, row + len(batch))]
             writer.write_batch(_with_results(batch, schema, column, found))
             row += len(batch)
+
+
+def _repack_lance(source: str, target: str, results: Mapping[str | int, Result]) -> None:
+    """Write a dataset anew, as one further version of `target` if there is one already."""
+    import lance
+
+    column, dataset = _column_of(results), lance_images.open_dataset(source)
+    schema = _with_lineage(dataset.schema)
+    own = [name for name in schema.names if name not in LINEAGE_COLUMNS.values()]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        row = 0
+        for batch in dataset.to_batches(columns=own, batch_size=ROWS):
+            found = [results.get(f"{column} {number}") for number in range(row, row + len(batch))]
+            yield _with_results(batch, schema, column, found)
+            row += len(batch)
+
+    lance.write_dataset(pa.RecordBatchReader.from_batches(schema, batches()), target, mode="overwrite")
 
 
 def write_description(source: str, target: str, run: str) -> None:

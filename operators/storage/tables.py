@@ -1,8 +1,9 @@
-"""Tables of Delta Lake and Apache Iceberg: the Parquet files that they consist of now.
+"""Tables of Delta Lake, Apache Iceberg and Lance: the files that they consist of now.
 
 A SOURCE names a Delta table by its log, `TABLE/_delta_log`, and an Iceberg table by the file of its
 metadata, `TABLE/metadata/00002-NAME.metadata.json`. The library of the table says which files are
-current. They are then read like any Parquet files of images, and are never changed.
+current. They are then read like any Parquet files of images, and are never changed. A dataset of
+Lance, `NAME.lance`, is one file to us: `operators.storage.lance_images` reads it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 from operators.rows.failure import RunError, first_line
 from operators.storage import files as storage
+from operators.storage.lance_images import ENDING as LANCE
+from operators.storage.lance_images import open_dataset
 from operators.storage.names import to_path, to_text
 from operators.storage.source_image import SourceImage
 
 DELTA, ICEBERG = "_delta_log", ".metadata.json"
-ENDINGS = (DELTA, ICEBERG)
+ENDINGS = (DELTA, ICEBERG, LANCE)
 """How the name of a table ends, by its kind."""
 
 
@@ -27,18 +30,23 @@ def is_table(source: str) -> bool:
 
 def root_of(source: str) -> str:
     """The folder of a table, which holds its metadata and its data."""
+    if source.rstrip("/").endswith(LANCE):
+        return source.rstrip("/")
     folder = source.rstrip("/").rpartition("/")[0] or "."
     return folder if source.rstrip("/").endswith(DELTA) else folder.rpartition("/")[0] or "."
 
 
 def table_files(source: str) -> Iterator[SourceImage]:
-    """The Parquet files of a table, in the order of their names.
+    """The files of a table, in the order of their names.
 
     A file of a table never changes, so it has no version. Raises RunError package_missing,
     source_missing, and manifest_invalid for a table with rows that are deleted without a new file.
     """
     kind = next(ending for ending in ENDINGS if source.rstrip("/").endswith(ending))
     root = storage.absolute(root_of(source))
+    if kind == LANCE:
+        yield SourceImage(root, root.rpartition("/")[2], -1, str(open_dataset(root).version))
+        return
     try:
         uris = _READERS[kind](source, root)
     except ImportError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
+import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -207,3 +208,17 @@ def test_a_delta_table_comes_out_as_one(tmp_path: Path) -> None:
     assert table["cleanplate_verdict"] == ["edited"] * 4
     again = work(f"{dest}/collection/_delta_log", tmp_path / "again", "delta")
     assert DeltaTable(f"{again}/collection").to_pyarrow_table().column_names == list(table)
+
+
+def test_a_lance_dataset_comes_out_as_one(tmp_path: Path) -> None:
+    pictures = [{"bytes": png((8, 6)), "path": f"{number}.png"} for number in range(4)]
+    vectors = pa.array([[float(number), 1.0] for number in range(4)], pa.list_(pa.float32(), 2))
+    before = pa.table({"image": pa.array(pictures), "vector": vectors})
+    lance.write_dataset(before, str(tmp_path / "in.lance"), max_rows_per_file=2)
+    dest = work(f"{tmp_path}/in.lance", tmp_path / "out", "lance")
+    after = lance.dataset(f"{dest}/collection/in.lance").to_table()
+    assert [Image.open(io.BytesIO(cell["bytes"])).size for cell in after["image"].to_pylist()] == [(16, 12)] * 4
+    assert [cell["path"] for cell in after["image"].to_pylist()] == [f"{number}.png" for number in range(4)]
+    assert after["vector"].equals(before["vector"])
+    assert after["cleanplate_verdict"].to_pylist() == ["edited"] * 4
+    assert lance.dataset(str(tmp_path / "in.lance")).to_table().equals(before)

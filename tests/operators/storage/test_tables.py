@@ -1,20 +1,22 @@
-"""Images inside the current files of Delta and Iceberg tables that their own libraries wrote."""
+"""Images inside the present state of tables that their own libraries wrote."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+import lance
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from PIL import Image
 from pyiceberg.catalog.memory import InMemoryCatalog
 
-from operators.rows.failure import RunError
+from operators.rows.failure import Failure, RunError
 from operators.storage import source_image
 from operators.storage.allowed import is_allowed, places_of
 from operators.storage.listing import list_source, own_columns
+from operators.storage.parquet_images import cell_uri
 
 
 def png(grey: int) -> bytes:
@@ -48,7 +50,17 @@ def iceberg(tmp_path: Path) -> str:
     return table.metadata_location.removeprefix("file://")
 
 
-@pytest.fixture(params=["delta", "iceberg"])
+@pytest.fixture
+def lance_dataset(tmp_path: Path) -> str:
+    """A Lance dataset of two fragments, which replaced a first one."""
+    place = str(tmp_path / "photos.lance")
+    lance.write_dataset(rows(9), place)
+    lance.write_dataset(rows(0, 1), place, mode="overwrite")
+    lance.write_dataset(rows(2, 3), place, mode="append")
+    return place
+
+
+@pytest.fixture(params=["delta", "iceberg", "lance_dataset"])
 def source(request: pytest.FixtureRequest) -> str:
     table: str = request.getfixturevalue(request.param)
     return table
@@ -75,11 +87,30 @@ def test_a_partitioned_delta_table_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "manifest_invalid"
 
 
-@pytest.mark.parametrize("name", ["none/_delta_log", "none/metadata/00000-a.metadata.json"])
+@pytest.mark.parametrize("name", ["none/_delta_log", "none/metadata/00000-a.metadata.json", "none.lance"])
 def test_a_table_that_is_not_there_is_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError) as refused:
         list(list_source(f"{tmp_path}/{name}"))
     assert refused.value.code == "source_missing"
+
+
+def test_the_images_of_a_lance_dataset_are_those_of_the_version_that_was_listed(lance_dataset: str) -> None:
+    images = list(list_source(lance_dataset))
+    lance.write_dataset(rows(7, 7, 7, 7), lance_dataset, mode="overwrite")
+    assert [source_image.read(image.uri, image.etag) for image in images] == [png(number) for number in range(4)]
+    assert {image.etag for image in images}.isdisjoint(image.etag for image in list_source(lance_dataset))
+
+
+@pytest.mark.parametrize("row", [1, 2], ids=["null", "beyond the end"])
+def test_a_cell_that_is_not_there_is_missing(tmp_path: Path, row: int) -> None:
+    cells = pa.array([{"bytes": png(3), "path": "3.png"}, {"bytes": None, "path": "4.png"}])
+    lance.write_dataset(pa.table({"image": cells}), str(tmp_path / "x.lance"))
+    images = list(list_source(str(tmp_path / "x.lance")))
+    assert [image.path for image in images] == ["x.lance/0/3.png", "x.lance/1/4.png"]
+    assert source_image.read(images[0].uri, images[0].etag) == png(3)
+    with pytest.raises(Failure) as refused:
+        source_image.read(cell_uri(str(tmp_path / "x.lance"), row, "image"), images[0].etag)
+    assert refused.value.code == "key_missing"
 
 
 def test_a_table_is_left_as_it_was(delta: str) -> None:
