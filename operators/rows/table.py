@@ -296,9 +296,11 @@ def _put_additions(
     """
     for row, new in zip(rows, added, strict=True):
         _check_additions(row, name, adds, new or {})
-    children = {}
+    children, has_regions = {}, any(row.regions for row in rows)
     for path in adds:
         column, _, child = path.partition(".")
+        if child and not has_regions:
+            continue
         if child:
             values = [value for row, new in zip(rows, added, strict=True) for value in _child_values(row, new, child)]
             children[child] = pa.array(values, REGION.field(child).type)

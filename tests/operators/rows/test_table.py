@@ -233,3 +233,25 @@ def test_without_pixels_only_columns_without_pixels_keep_values(laid_out):
         assert (before is None) == (after is None)
         for whole, left in zip(before or [], after or [], strict=True):
             assert left == {name: None if name in PIXEL_CHILDREN else value for name, value in whole.items()}
+
+
+def test_rows_without_regions_stay_null_or_empty_where_an_operator_adds_children(batch):
+    without = batch.slice(1, 2)
+    result = map_rows(without, "tester", ("regions.state", "width"), lambda row: {"regions.state": [], "width": 7})
+    assert result["regions"].to_pylist() == [None, []]
+    assert result["width"].to_pylist() == [7, 7]
+    check_schema(result, "tester")
+
+
+def test_regions_below_a_null_belong_to_no_row(batch):
+    regions = as_array(batch["regions"])
+    hidden = pa.ListArray.from_arrays(
+        regions.offsets, regions.values, type=regions.type, mask=pa.array([True, False, False, False])
+    )
+    table = batch.set_column(batch.schema.names.index("regions"), "regions", hidden)
+    seen = row_views(table)
+    assert [len(row.regions) for row in seen] == [0, 0, 0, 1]
+    assert seen[3].regions[0]["state"] == row_views(batch)[3].regions[0]["state"]
+    assert np.array_equal(seen[3].regions[0].array("pixels", 3), row_views(batch)[3].regions[0].array("pixels", 3))
+    swapped = swap_children(table, {"state": pa.array(["accepted"])})
+    assert [[region["state"] for region in row.regions] for row in row_views(swapped)] == [[], [], [], ["accepted"]]
