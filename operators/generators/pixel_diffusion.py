@@ -119,7 +119,7 @@ def cheapest_windows(hole: Pixels) -> tuple[int, list[tuple[int, int]]]:
     return min(options, key=lambda option: option[0] ** 2 * len(option[1]))
 
 
-def _window_weights(side: int) -> Field:
+def window_weights(side: int) -> Field:
     """A window's weight at each pixel, from near 0 at its edges to 1 at OVERLAP pixels inside."""
     ramp = np.minimum(1, (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1) / OVERLAP).astype(np.float32)
     return (ramp[:, None] * ramp)[:, :, None]
@@ -234,13 +234,13 @@ def sample(network: Network, start: Start, seed: int, steps: int) -> Field:
     """
     side, corners = cheapest_windows(start.hole[:, :, 0].astype(np.uint8))
     noise = np.random.default_rng(seed).standard_normal(start.fill.shape, np.float32)
-    noisy, window_weights = noise * start.hole, _window_weights(side)
+    noisy, fading = noise * start.hole, window_weights(side)
     for level, next_level in levels(steps):
         total, weight = np.zeros_like(noisy), np.full_like(start.hole, 1e-9)
         for y, x in corners:
             window = np.s_[y : y + side, x : x + side]
-            total[window] += window_weights * network.estimate(start.cut(y, x, side), noisy[window], level)
-            weight[window] += window_weights
+            total[window] += fading * network.estimate(start.cut(y, x, side), noisy[window], level)
+            weight[window] += fading
         clean = total / weight
         noisy = (1 - next_level) * clean + next_level * (noisy - (1 - level) * clean) / level
     return noisy
