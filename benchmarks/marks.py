@@ -1,20 +1,23 @@
 """Measures how well known marks are found, and how well a collection's own marks are separated.
 
-    python -m benchmarks.marks known FOLDER... [--count 100]
-    python -m benchmarks.marks collection FOLDER... [--kind one] [--count 200]
+    python -m benchmarks.marks known FOLDER... [--set tune] [--count 200]
+    python -m benchmarks.marks collection FOLDER... [--set tune] [--kind one] [--count 200]
+    python -m benchmarks.marks memory --count 100000
 
 The pictures are parts of the photographs in the folders; the marks are drawn. `known` says how
 many marks of opacity 0.35 to 0.5 are found at random places, sizes and turns, how many are
 invented on the same pictures without one, and what a search costs. Marks that change their strokes
 by less than 8 grey levels on average cannot be seen and are counted apart. `collection` says the
-overlap of each matte with the truth at half the opacity, and the errors of opacity and colour;
-`none` must find nothing.
+overlap of each matte with the truth at half the opacity, the errors of opacity and colour, and the
+PSNR at the strokes when the found marks are taken off, beside that of fills; `none` must find
+nothing. `memory` adds up the statistics of many small pictures as a run does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,16 +25,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.stamps import SIZES, badge_mark, corner_pose, parts, photographs, stamp, text_mark, tiled_poses
+from benchmarks.stamps import SIZES, Stamped, badge_mark, corner_pose, parts, photographs, stamp, text_mark, tiled_poses
+from operators.generators.classical import hybrid, patchmatch
 from operators.marks.collection import find_marks_of
 from operators.marks.mark import Mark
-from operators.marks.rendering import Pose
+from operators.marks.rendering import Pose, rendered
 from operators.marks.search import find_mark
-from operators.marks.statistics import Sample, Statistics
+from operators.marks.statistics import SAMPLES, Sample, Statistics
+from operators.masks.overlay import seen_through
 from operators.models.threads import use_one_thread
 from operators.rows.arrays import Pixels
+from operators.rows.box import Box
+from operators.rows.records import JsonObject
+from operators.see_through import FILL_VARIANCE, RECODED_NOISE
 
-KINDS = ("one", "none", "three", "tiled", "mixed")
+RESULTS = Path(__file__).parent / "results"
+KINDS = ("one", "none", "three", "tiled", "mixed", "tiled at random", "anywhere")
+RESTORED = 15
+"""Pictures of a collection from which its marks are taken off."""
+TASK = 256
+"""Pictures whose statistics travel as one, as in a run."""
+STROKE = 0.02
+"""Alpha from which a pixel counts as covered."""
 LEAST_VISIBLE = 8.0
 """Mean change in grey levels below which a mark cannot be seen."""
 QUALITIES = (None, 90, 75)
@@ -84,34 +99,90 @@ def known(files: Sequence[Path], count: int) -> dict[str, float]:
     }
 
 
-def stamped_collection(files: Sequence[Path], kind: str, count: int) -> Iterator[tuple[Pixels, Mark | None]]:
+def stamped_collection(files: Sequence[Path], kind: str, count: int) -> Iterator[tuple[Stamped, Mark | None]]:
     """The pictures of a collection, with the mark that each carries."""
     white, dark = text_mark("Studio Nord", 34, (255, 255, 255), 0.45), text_mark("SAMPLE", 36, (10, 10, 10), 0.4)
     marks = [white, dark, badge_mark(80, 0.5)] if kind == "three" else [white]
-    for number, part in enumerate(parts(files, count, 1000 + KINDS.index(kind), SIZES if kind == "mixed" else SIZES[1:2])):
+    random = np.random.default_rng(7)
+    sizes = SIZES if kind == "mixed" else SIZES[1:2]
+    for number, part in enumerate(parts(files, count, 1000 + KINDS.index(kind), sizes)):
         size, mark = (part.shape[1], part.shape[0]), marks[number % len(marks)]
-        poses = tiled_poses(mark, size, (60, 70)) if kind == "tiled" else [corner_pose(mark, size, "bottom right", (17, 13))]
-        yield (
-            stamp(part, mark, [] if kind == "none" else poses, QUALITIES[number % 2]).picture,
-            None if kind == "none" else mark,
-        )
+        start = (int(random.integers(200)), int(random.integers(200))) if kind == "tiled at random" else (0, 0)
+        tiled = kind.startswith("tiled")
+        poses = tiled_poses(mark, size, (60, 70), start) if tiled else [corner_pose(mark, size, "bottom right", (17, 13))]
+        if kind == "anywhere":
+            free = random.uniform([0, 0], [size[0] - mark.alpha.shape[1] - 8, size[1] - mark.alpha.shape[0] - 8]).astype(int)
+            poses = [corner_pose(mark, size, "top left", (int(free[0]) + 4, int(free[1]) + 4))]
+        yield stamp(part, mark, [] if kind == "none" else poses, QUALITIES[number % 2]), None if kind == "none" else mark
 
 
-def collection(files: Sequence[Path], kind: str, count: int) -> dict[str, object]:
-    """The marks that a collection tells, compared with the truth."""
+def collection(files: Sequence[Path], kind: str, count: int) -> JsonObject:
+    """The marks that a collection tells beside the truth, and what taking them off gives."""
     statistics, held, truths = Statistics(), {}, {}
     start = time.perf_counter()
-    for number, (picture, mark) in enumerate(stamped_collection(files, kind, count)):
-        held[str(number)] = picture
-        statistics.add(picture, Sample.of(str(number), None))
+    for number, (stamped, mark) in enumerate(stamped_collection(files, kind, count)):
+        held[str(number)] = stamped
+        statistics.add(stamped.picture, Sample.of(str(number), None))
         if mark is not None:
             truths[mark.name] = mark
-    found = find_marks_of(statistics, lambda sample: held[sample.uri])
-    compared = [
-        max((compare(one.mark, truth) for truth in truths.values()), key=lambda one: one["overlap"]) for one in found if truths
-    ]
-    marks = [{**figures, "share": one.share, "copies": one.copies} for figures, one in zip(compared, found, strict=False)]
-    return {"kind": kind, "pictures": count, "found": len(found), "marks": marks, "seconds": time.perf_counter() - start}
+    found = find_marks_of(statistics, lambda sample: held[sample.uri].picture)
+    seconds = time.perf_counter() - start
+    marks = []
+    for one in found if truths else ():
+        figures = max((compare(one.mark, truth) for truth in truths.values()), key=lambda each: each["overlap"])
+        marks.append({**figures, "share": one.share, "copies": one.copies})
+    gains = restored(list(held.values())[:RESTORED], [one.mark for one in found]) if marks else {}
+    return {"kind": kind, "pictures": count, "found": len(found), "marks": marks, **gains, "seconds": seconds}
+
+
+def restored(some: Sequence[Stamped], marks: Sequence[Mark]) -> JsonObject:
+    """The mean PSNR in dB at the strokes of some pictures, marks taken off and filled."""
+    figures: list[tuple[float, float, float]] = []
+    missed = 0
+    for one in some:
+        frame = Box(0, 0, one.picture.shape[1], one.picture.shape[0])
+        places = [place for mark in marks for place in find_mark(one.picture, mark)]
+        result = one.picture
+        strokes = one.overlay.alpha > STROKE
+        hole = np.where(cv2.dilate(strokes.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, 255, 0).astype(np.uint8)
+        fills = [fill(one.picture, hole, 0) for fill in (patchmatch, hybrid)]
+        for place in places:
+            overlay = rendered(place.mark, place.pose, frame, place.strength)
+            result = seen_through(result, overlay, fills[1], FILL_VARIANCE, RECODED_NOISE)
+        missed += not places
+        if places:
+            taken_off, *filled = (_psnr(picture[strokes], one.below[strokes]) for picture in (result, *fills))
+            figures.append((taken_off, filled[0], filled[1]))
+    names = ("taken_off", "patchmatch", "hybrid")
+    means = {name: round(float(np.mean([line[number] for line in figures])), 2) for number, name in enumerate(names) if figures}
+    worse = sum(line[0] < max(line[1:]) for line in figures)
+    return {"restored": len(figures), "missed": missed, "worse": worse, **means}
+
+
+def _psnr(result: Pixels, truth: Pixels) -> float:
+    error = float(np.square(result.astype(np.float32) - truth).mean())
+    return float(10 * np.log10(255**2 / max(error, 1e-3)))
+
+
+def memory(rows: int) -> JsonObject:
+    """The memory of this process in MiB while the statistics of so many pictures are merged.
+
+    They arrive packed, in tasks of 256, as in a run. The tasks differ in their addresses alone.
+    """
+    random = np.random.default_rng(3)
+    task = Statistics()
+    for number in range(TASK):
+        task.add(random.integers(0, 256, (96, 128, 3), dtype=np.uint8), Sample.of(str(number), None))
+    total, lines, start = Statistics(), [], time.perf_counter()
+    noted = [step for step in (1_000, 10_000, 100_000) if step < rows] + [rows]
+    for first in range(0, rows, TASK):
+        task.samples = sorted(Sample.of(f"s3://bucket/{first + number}.jpg", None) for number in range(TASK))[:SAMPLES]
+        total.merge(Statistics.unpack(task.pack()))
+        if noted and total.pictures >= noted[0]:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            lines.append({"rows": total.pictures, "peak_mib": peak, "packed_bytes": len(total.pack())})
+            noted.pop(0)
+    return {"rows": rows, "lines": lines, "seconds": time.perf_counter() - start}
 
 
 def compare(found: Mark, truth: Mark) -> dict[str, float | str]:
@@ -134,17 +205,34 @@ def compare(found: Mark, truth: Mark) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Measure and print the figures."""
+    """Measure and print the figures, and write them to the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("known", "collection"))
-    parser.add_argument("folders", type=Path, nargs="+", help="folders with photographs")
-    parser.add_argument("--kind", choices=KINDS, default="one")
-    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("what", choices=("known", "collection", "memory"))
+    parser.add_argument("folders", type=Path, nargs="*", help="folders with photographs")
+    parser.add_argument("--set", choices=("tune", "report"), default="tune")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="all kinds if left out")
+    parser.add_argument("--count", type=int, default=200, help="pictures, or rows of statistics")
     options = parser.parse_args()
     use_one_thread()
-    files = photographs(options.folders)
-    result = known(files, options.count) if options.what == "known" else collection(files, options.kind, options.count)
-    print(json.dumps(result, indent=1))
+    if options.what == "memory":
+        _note("marks-memory", memory(options.count))
+        return
+    files = photographs(options.folders, options.set)
+    if options.what == "known":
+        _note(f"marks-known-{options.set}", known(files, options.count))
+        return
+    lines = []
+    for kind in options.kind or KINDS:
+        lines.append(collection(files, kind, options.count))
+        _note(f"marks-collection-{options.count}-{options.set}", lines)
+
+
+def _note(name: str, figures: object) -> None:
+    """Print figures, and write them to the results."""
+    text = json.dumps(figures, indent=1)
+    print(text, flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from operators.rows.box import Box
 from operators.rows.overlay import Overlay
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-LEAST_SIDE = 700
+LEAST_SIDE = 350
 """Shorter side in pixels of a photograph that parts are taken from."""
 LEAST_DETAIL = 6.0
 """Standard deviation in grey levels of a part; a plain one says nothing."""
-SIZES = ((640, 480), (800, 600), (720, 960), (1024, 683))
+SIZES = ((400, 300), (480, 360), (360, 400), (600, 400))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,11 @@ class Stamped:
     mark: str
 
 
-def photographs(folders: Sequence[Path]) -> list[Path]:
-    """The photographs in some folders that are large enough, those packaged with scikit-image too.
+def photographs(folders: Sequence[Path], chosen_set: str = "tune") -> list[Path]:
+    """The photographs of one set that are large enough, those packaged with scikit-image too.
 
-    The order is that of their names.
+    Every second one, in the order of their names, belongs to the set `report`, the others to
+    `tune`.
     """
     from skimage import data
 
@@ -59,7 +60,7 @@ def photographs(folders: Sequence[Path]) -> list[Path]:
             continue
         if large:
             chosen.append(file)
-    return chosen
+    return chosen[chosen_set == "report" :: 2]
 
 
 @lru_cache(maxsize=4)

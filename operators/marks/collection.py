@@ -16,22 +16,36 @@ from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
-LEAST_EDGE, SURE_EDGE = 40.0, 100.0
+LEAST_EDGE, SURE_EDGE = 16.0, 26.0
 """Significance (chi squared) of a pixel of a common edge, and of the surest pixels of a group."""
+FEW = 0.05
+"""Share of these that each picture adds: a few pictures cannot reach much."""
+FEWEST = 0.5
+"""Share of these that the smallest collection needs."""
 LEAST_PIXELS = 30
 """Pixels of common edges that a place must have."""
 GAP = 12
 """Pixels by half of which the parts of one mark may be apart."""
-MARGIN = 24
+MARGIN = 40
 """Pixels around a mark that are looked at, from which the picture below is continued."""
-MOST_PLACES = 8
+MOST_PLACES = 10
 """Places that are looked at, the surest first."""
+SAME_PLACE = 0.5
+"""Share of the smaller of two places that the larger one covers, from which they are the same."""
+NATIVE_FIRST = 2.0
+"""How much surer a place of pictures that are all reduced to one width must be."""
+CLAIMED = 0.5
+"""Share of the pictures at a place whose edges there belong to marks that are known already."""
 SAME = 0.6
 """Correlation of two mattes of the same mark."""
 SAME_RESIZED = 0.4
 """The same for mattes that are brought to one size; parts of the smaller one may be missing."""
 SLACK = 0.01
 """How far a mark may lie from where it was found, as a share of the picture."""
+
+
+Zone = tuple[float, ...]
+"""Left, top, right and bottom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +77,15 @@ class CollectionMark:
     looked_at: int
     copies: int
     """The places at which it was found."""
-    examples: list[str]
-    """The addresses of some pictures that carry it."""
+    members: frozenset[str]
+    """The addresses of the pictures that carry it."""
+    energy: float
+    """How sure its place is."""
+
+    @property
+    def examples(self) -> list[str]:
+        """The addresses of some pictures that carry it."""
+        return sorted(self.members)[:4]
 
     @property
     def share(self) -> float:
@@ -77,14 +98,38 @@ def places(statistics: Statistics) -> list[Place]:
     found = []
     for frame in SIDES:
         for number, anchor in enumerate(ANCHORS):
-            energy = significance(statistics.sums[frame][number], statistics.counts[frame][number])
-            found += [Place(frame, anchor, box, value) for box, value in _grouped(energy)]
-    return sorted(found, key=lambda place: -place.energy)[:MOST_PLACES]
+            counts = statistics.counts[frame][number]
+            energy = significance(statistics.sums[frame][number], counts)
+            share = float(np.clip(FEW * counts.max(), FEWEST, 1))
+            weight = NATIVE_FIRST if frame == NATIVE else 1.0
+            found += [Place(frame, anchor, box, weight * value) for box, value in _grouped(energy, share)]
+    if not found:
+        return []
+    size = statistics.sizes.most_common(1)[0][0]
+    kept: list[Place] = []
+    shown: list[Zone] = []
+    for place in sorted(found, key=lambda one: -one.energy):
+        box, across = place.on(*size), size[0] if place.frame == NATIVE else WIDTH
+        zone = tuple(side / across for side in (box.x, box.y, box.x + box.width, box.y + box.height))
+        if all(_common_share(zone, other) < SAME_PLACE for other in shown):
+            kept.append(place)
+            shown.append(zone)
+    return kept[:MOST_PLACES]
 
 
-def _grouped(energy: Plane) -> list[tuple[Box, float]]:
-    """The groups of common edges, as boxes with a margin and their total significance."""
-    edges = (energy > max(LEAST_EDGE, 0.05 * float(energy.max()))).astype(np.uint8)
+def _common_share(first: Zone, second: Zone) -> float:
+    """The area that two zones have in common, as a share of the smaller one."""
+    across, down = min(first[2], second[2]) - max(first[0], second[0]), min(first[3], second[3]) - max(first[1], second[1])
+    smaller = min((zone[2] - zone[0]) * (zone[3] - zone[1]) for zone in (first, second))
+    return max(0.0, across) * max(0.0, down) / max(smaller, 1e-9)
+
+
+def _grouped(energy: Plane, share: float) -> list[tuple[Box, float]]:
+    """The groups of common edges, as boxes with a margin and their total significance.
+
+    They reach a `share` of the usual bounds.
+    """
+    edges = (energy > max(share * LEAST_EDGE, 0.05 * float(energy.max()))).astype(np.uint8)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(edges, connectivity=8)
     large = boxes[:, cv2.CC_STAT_AREA] >= 8
     large[0] = False
@@ -94,7 +139,7 @@ def _grouped(energy: Plane) -> list[tuple[Box, float]]:
     found = []
     for label in range(1, count):
         own = kept & (labels == label)
-        if own.sum() < LEAST_PIXELS or float(np.percentile(energy[own], 90)) < SURE_EDGE:
+        if own.sum() < LEAST_PIXELS or float(np.percentile(energy[own], 90)) < share * SURE_EDGE:
             continue
         rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
         box = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
@@ -177,8 +222,8 @@ def _marks_at(
         carriers = [held[number] for number in members]
         search = _search(place, tight, [size for _, size in carriers], reference, float(separated.alpha.max()))
         mark = Mark("mark", separated.alpha[cut], separated.colour[cut], search=search)
-        examples = [sample.uri for sample, _ in carriers[:4]]
-        found.append(CollectionMark(mark, place.frame, place.anchor, len(members), count, 1, examples))
+        addresses = frozenset(sample.uri for sample, _ in carriers)
+        found.append(CollectionMark(mark, place.frame, place.anchor, len(members), count, 1, addresses, place.energy))
     return found
 
 
@@ -210,28 +255,26 @@ def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], referenc
 
 
 def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:
-    """Each mark once: the copy that most pictures carry, in pixels rather than scaled.
+    """Each mark once, as it is at its surest place.
 
     A mark that was found at several places of the same frame is a tiled one, and is looked for
-    everywhere.
+    everywhere. What is left at a place are parts of marks, or several marks as one.
     """
     kept: list[CollectionMark] = []
-    order = sorted(found, key=lambda one: (-round(one.mark.alpha.sum() * one.share, 1), one.frame != NATIVE))
-    for one in sorted(order, key=lambda one: one.frame != NATIVE):
+    for one in sorted(found, key=lambda one: -one.energy):
         twin = next((number for number, other in enumerate(kept) if _alike(other.mark, one.mark) or _resized(other, one)), None)
         if twin is None:
-            kept.append(one)
+            zone = one.mark.search.zone
+            claims = [other.members for other in kept if _common_share(zone, other.mark.search.zone) >= SAME_PLACE]
+            if len(one.members & frozenset().union(*claims)) <= CLAIMED * one.carriers:
+                kept.append(one)
             continue
         other = kept[twin]
-        if one.frame == other.frame and not _overlap(one.mark.search.zone, other.mark.search.zone):
+        if one.frame == other.frame and _common_share(one.mark.search.zone, other.mark.search.zone) == 0:
             search = replace(other.mark.search, zone=(0.0, 0.0, 1.0, 1.0))
             kept[twin] = replace(other, mark=replace(other.mark, search=search), copies=other.copies + 1)
     named = sorted(kept, key=lambda one: -one.carriers)
     return [replace(one, mark=replace(one.mark, name=f"mark-{number}")) for number, one in enumerate(named, 1)]
-
-
-def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def _resized(known: CollectionMark, other: CollectionMark) -> bool:
@@ -239,11 +282,11 @@ def _resized(known: CollectionMark, other: CollectionMark) -> bool:
 
     Pictures of one size among others carry a mark at the same share of their width as well.
     """
-    if known.frame == other.frame or not _overlap(known.mark.search.zone, other.mark.search.zone):
+    if known.frame == other.frame or _common_share(known.mark.search.zone, other.mark.search.zone) == 0:
         return False
     height, width = known.mark.alpha.shape
     same = cv2.resize(other.mark.alpha, (width, height), interpolation=cv2.INTER_LINEAR)
-    return float(cv2.matchTemplate(known.mark.alpha, same, cv2.TM_CCOEFF_NORMED).max()) >= SAME_RESIZED
+    return _likeness(known.mark.alpha, same) >= SAME_RESIZED
 
 
 def _alike(first: Mark, second: Mark) -> bool:
@@ -253,4 +296,21 @@ def _alike(first: Mark, second: Mark) -> bool:
     padded = cv2.copyMakeBorder(large, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     if padded.shape[0] < small.shape[0] or padded.shape[1] < small.shape[1]:
         padded = cv2.copyMakeBorder(padded, 0, small.shape[0], 0, small.shape[1], cv2.BORDER_CONSTANT, value=0)
-    return float(cv2.matchTemplate(padded, small, cv2.TM_CCOEFF_NORMED).max()) >= SAME
+    return _likeness(padded, small) >= SAME
+
+
+def _likeness(large: Plane, small: Plane) -> float:
+    """The largest correlation of a matte with a part of a larger one; empty parts count as unlike.
+
+    OpenCV's own normalised correlation is 1 where a part is empty.
+    """
+    centred = small - small.mean()
+    energy = float((centred**2).sum())
+    size = (small.shape[1], small.shape[0])
+    total, squares = (
+        cv2.boxFilter(plane, cv2.CV_64F, size, anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        for plane in (large, large**2)
+    )
+    products = cv2.matchTemplate(large, centred, cv2.TM_CCORR)
+    spread = (squares - total**2 / small.size)[: products.shape[0], : products.shape[1]]
+    return float((products / np.sqrt(np.maximum(spread, 0.1 * energy) * energy + 1e-9)).max())

@@ -74,6 +74,10 @@ LEAST_ALIKE = 7.0
 """The bound in place of LEAST_SURE for such a place."""
 AS_GOOD = 1.03
 """How much rougher the picture below may be for the mark to lie on whole pixels."""
+LEAST_TILES = 4
+"""Copies of a mark from which they tell a grid."""
+GRID_ERROR = 1.5
+"""Pixels by which a copy may lie beside the grid."""
 MOST_PLACES = 400
 """Copies of a tiled mark in one picture, at most."""
 
@@ -191,6 +195,7 @@ def find_mark(rgb: Pixels, mark: Mark) -> list[Found]:
     if not sure:
         return []
     places = _separate([sure[0], *_copies(view, sure[0])])
+    places += _cut_copies(view, places)
     return [replace(one, pose=one.pose.moved(zone.x, zone.y)) for one in places[:MOST_PLACES]]
 
 
@@ -266,12 +271,20 @@ def _peaks(seen: Plane, view: View, size: float, factor: float) -> Iterable[tupl
     if padded.shape[0] < box.height or padded.shape[1] < box.width:
         return
     scores = _correlation(padded, template)
-    deviation = max(float(scores.std()), 1e-3)
+    deviation = _deviation(scores)
     reach = max(2, round(0.2 * min(box.width, box.height)))
     for _ in range(PER_MAP):
         _, value, _, (x, y) = cv2.minMaxLoc(scores)
         yield value / deviation, Pose(x - across - box.x, y - down - box.y, size * factor).scaled(1 / factor)
         scores[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = -1
+
+
+def _deviation(scores: Plane) -> float:
+    """The standard deviation of the scores of places without the mark.
+
+    A large mark raises the scores of much of the picture, so the middle ones say it.
+    """
+    return max(1.4826 * float(np.median(np.abs(scores - np.median(scores)))), 1e-3)
 
 
 def _correlation(seen: Plane, template: Plane) -> Plane:
@@ -512,7 +525,7 @@ def _copies(view: View, first: Found) -> list[Found]:
     across, down = box.width // 2, box.height // 2
     padded = cv2.copyMakeBorder(seen, down, down, across, across, cv2.BORDER_CONSTANT, value=0)
     scores = _correlation(padded, template)
-    deviation, reach = max(float(scores.std()), 1e-3), max(2, round(0.3 * min(box.width, box.height)))
+    deviation, reach = _deviation(scores), max(2, round(0.3 * min(box.width, box.height)))
     least = max(LEAST_FIRST * 0.8 * deviation, 0.4 * first.score)
     found: list[Found] = []
     misses = 0
@@ -530,6 +543,51 @@ def _copies(view: View, first: Found) -> list[Found]:
         misses = 0 if off is not None else misses + 1
         found += [] if off is None else [off]
     return found
+
+
+def _cut_copies(view: View, places: Sequence[Found]) -> list[Found]:
+    """The copies of a tiled mark that are missing from its grid, such as those cut by the border.
+
+    Too little of them shows to be sure of them, but their places are known from the others.
+    """
+    grid = _grid([(one.pose.x, one.pose.y) for one in places]) if len(places) >= LEAST_TILES else None
+    if grid is None:
+        return []
+    strength = float(np.median([one.strength for one in places]))
+    reach = math.ceil(math.hypot(view.frame.width, view.frame.height) / min(np.linalg.norm(grid[:2], axis=1))) + 2
+    steps = np.array(list(itertools.product(range(-reach, reach + 1), repeat=2)))
+    found = []
+    for x, y in steps @ grid[:2] + grid[2]:
+        pose = replace(places[0].pose, x=float(x), y=float(y))
+        near = any(math.hypot(one.pose.x - x, one.pose.y - y) < 3 for one in places)
+        if near or _visible(view, pose) is None:
+            continue
+        pose = next(iter(_whole_poses(places[0].mark, pose)), pose) if _is_whole(places) else pose
+        if _roughened(view, pose, strength) <= MOST_ROUGHENED:
+            found.append(Found(places[0].mark, pose, strength, places[-1].score))
+    return found
+
+
+def _is_whole(places: Sequence[Found]) -> bool:
+    """Whether copies of a mark have its own size and no turn."""
+    return all(one.pose.scale == 1 and one.pose.turn == 0 for one in places)
+
+
+def _grid(points: Sequence[tuple[float, float]]) -> Plane | None:
+    """The two steps and the origin of a grid on which points lie, 3 x 2; None if there is none."""
+    middles = np.array(points, np.float64)
+    steps = (middles[None] - middles[:, None]).reshape(-1, 2)
+    steps = steps[(steps[:, 1] > GRID_ERROR) | ((np.abs(steps[:, 1]) <= GRID_ERROR) & (steps[:, 0] > GRID_ERROR))]
+    steps = steps[np.argsort(np.linalg.norm(steps, axis=1))]
+    first = steps[0]
+    across = np.abs(steps @ np.array([-first[1], first[0]])) > 0.3 * np.linalg.norm(first) * np.linalg.norm(steps, axis=1)
+    if not across.any():
+        return None
+    basis = np.array([first, steps[across][0]])
+    places = np.rint((middles - middles[0]) @ np.linalg.inv(basis))
+    grid, *_ = np.linalg.lstsq(np.column_stack([places, np.ones(len(places))]), middles, rcond=None)
+    error = np.abs(np.column_stack([places, np.ones(len(places))]) @ grid - middles).max()
+    return grid.astype(np.float32) if error <= GRID_ERROR else None
 
 
 def _separate(places: Sequence[Found]) -> list[Found]:

@@ -47,6 +47,10 @@ LEAST_EDGE = 12.0
 """Significance from which an edge is common to the pictures."""
 SAME_COLOUR = 20.0
 """Grey levels by which the pixels of a mark of one colour differ, by the noise of the fit."""
+LEAST_LENGTH = 0.02
+"""Mean squared length of directions that is always allowed for."""
+LEAST_USUAL = 0.5
+"""Usual chi squared of two degrees over two, of which less shows only that places are plain."""
 RELIABLE = 3.0
 """Grey levels by which the surroundings' continuation may always be wrong."""
 
@@ -103,7 +107,7 @@ def groups(parts: npt.NDArray[np.uint8], support: Selection) -> list[list[int]]:
 
 def _features(edges: list[Plane], support: Selection) -> Plane:
     """The edges of each picture on the support as a row of length 1."""
-    matrix: Plane = np.array([planes[:, support].ravel() for planes in edges], np.float32)
+    matrix: Plane = np.array([planes[:4, support].ravel() for planes in edges], np.float32)
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-6)
     return matrix
 
@@ -118,16 +122,19 @@ def significance(sums: Plane, counts: npt.NDArray[np.int32]) -> Plane:
     """How surely the directions at each place are not accidental, as chi squared of two degrees.
 
     `sums` is planes x height x width. Smooth trends, such as a sky that grows lighter, do not
-    count, and the scale is that of the place itself, so that related pictures count less.
+    count. The squared lengths say how large an accidental sum is at each place: where all pictures
+    have edges, such as below a horizon, it is larger than in their skies. That related pictures
+    agree more often is measured over all places.
     """
     number = np.maximum(counts, 1).astype(np.float32)
+    lengths = cv2.GaussianBlur(sums[4], (0, 0), 1.0) + LEAST_LENGTH * number
     results = []
-    for pair in (sums[:2], sums[2:]):
+    for pair in (sums[:2], sums[2:4]):
         mean = pair / number
-        mean = mean - np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])
-        power = (mean**2).sum(axis=0) * number
+        rest = (mean - np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])) * number
+        power = 2 * (rest**2).sum(axis=0) / lengths
         usual = float(np.median(power[counts > 0])) / 1.386 if (counts > 0).any() else 1.0
-        results.append(power / max(usual, 0.02))
+        results.append(power / max(usual, LEAST_USUAL))
     smooth: Plane = cv2.blur(np.maximum(*results), (3, 3)) * (counts > 0)
     return smooth
 

@@ -44,7 +44,8 @@ SAMPLES = 128
 """Pictures that are kept in mind, by the smallest hashes of their addresses."""
 SIZES_KEPT = 256
 """Different sizes that are counted; the rest count as one."""
-PLANES = 4
+PLANES = 5
+"""Planes of a picture's edges: directions across and down, the doubled ones, squared lengths."""
 
 
 @dataclass(frozen=True, order=True)
@@ -162,11 +163,15 @@ def place_of(anchor: tuple[float, float], box: Box, width: int, height: int, sid
 
 
 def directions(luma: Pixels | Plane) -> Plane:
-    """The directions of a picture's edges and their doubles, planes x height x width."""
+    """The directions of a picture's edges, their doubles and their squared lengths, planes x height
+    x width. They are zero on the border, where only steps along it could be measured.
+    """
     values = luma.astype(np.float32)
     across = cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 4)
     down = cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 4)
     length = cv2.magnitude(across, down) + TAU
     across, down = across / length, down / length
     size = np.maximum(cv2.magnitude(across, down), 1e-3)
-    return np.stack([across, down, (across**2 - down**2) / size, 2 * across * down / size])
+    planes: Plane = np.stack([across, down, (across**2 - down**2) / size, 2 * across * down / size, across**2 + down**2])
+    planes[:, [0, -1]], planes[:, :, [0, -1]] = 0, 0
+    return planes

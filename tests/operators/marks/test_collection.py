@@ -94,6 +94,28 @@ def test_a_band_that_hides_the_picture_is_no_mark(small_mark: Mark) -> None:
     assert marks_of(pictures) == []
 
 
+def test_a_horizon_that_recurs_is_no_mark() -> None:
+    random = np.random.default_rng(5)
+    pictures = parts(40)
+    for picture in pictures:
+        horizon = int(random.integers(100, 170))
+        picture[:horizon] = random.integers(150, 220)
+    assert marks_of(pictures) == []
+
+
+def test_each_of_three_marks_at_one_place_is_found(small_mark: Mark) -> None:
+    marks = [small_mark, letters("SAMPLE", (10, 10, 10), 0.4, 1.0), letters("photo", (200, 30, 40), 0.5, 1.2)]
+    pictures = [
+        put(picture, mark, 345 - mark.alpha.shape[1], 258 - mark.alpha.shape[0])
+        for number, picture in enumerate(parts(72))
+        for mark in [marks[number % 3]]
+    ]
+    found = marks_of(pictures)
+    assert len(found) == 3
+    for mark in marks:
+        assert max(overlap(one.mark, mark) for one in found) >= 0.85
+
+
 def test_merged_statistics_are_those_of_all_pictures_and_survive_packing() -> None:
     pictures = parts(10)
     whole, _ = collection(pictures)

@@ -90,6 +90,20 @@ def test_other_words_are_not_the_mark(photographs: dict[str, np.ndarray], white_
     assert find_mark(stamped(photographs["coffee"], other, [placed(other, 150, 200)]), white_mark) == []
 
 
+def test_copies_of_a_tiled_mark_that_the_border_cuts_are_found(photographs: dict[str, np.ndarray], white_mark: Mark) -> None:
+    height, width = white_mark.alpha.shape
+    poses = [
+        placed(white_mark, left + ((width + 40) // 2 if row % 2 else 0), 20 + row * (height + 50))
+        for row in range(4)
+        for left in range(-width // 2 - 20, 480, width + 40)
+    ]
+    seen = stamped(photographs["coffee"], white_mark, poses)
+    found = {(round(one.pose.x), round(one.pose.y)) for one in find_mark(seen, white_mark)}
+    cut = {(round(pose.x), round(pose.y)) for pose in poses if pose.x < width / 2 - 20}
+    assert cut
+    assert cut <= found
+
+
 def test_only_the_zone_is_searched(photographs: dict[str, np.ndarray], white_mark: Mark) -> None:
     seen = stamped(photographs["coffee"], white_mark, [placed(white_mark, 250, 300)])
 
