@@ -270,7 +270,7 @@ class Soften(Operator):
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
             lines, underline = self._page_lines(picture, line, reach, found)
             found = np.where(underline, 255, found).astype(np.uint8)
-            core, full = self.strokes.traced(rgb, found, line.height, lines)
+            core, full = self.strokes.traced(rgb, found, line.height, lines, moved(probability, line.reach, reach))
             strokes = Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))
             return strokes.cut_to(line.reach.grown(self.strokes.reach, frame.width, frame.height))
         confidence = np.minimum(_resampled(record["probability"], reach), moved(line.inside, line.reach, reach))

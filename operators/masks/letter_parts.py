@@ -1,4 +1,4 @@
-"""What belongs to letters although the stroke network misses it: their bodies and outlines.
+"""What belongs to letters although the stroke network misses it: bodies, outlines, soft edges.
 
 All pictures are uint8 height x width x 3, all strokes uint8 height x width, 0 or 255.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from operators.masks.mask import dilated
-from operators.rows.arrays import Pixels, largest_channel
+from operators.rows.arrays import Pixels, Selection, largest_channel
+
+Values = npt.NDArray[np.float32]
 
 NEAR = 16
 """Pixels around the strokes whose colours count as those of the surroundings."""
@@ -23,6 +26,21 @@ OUTLINE_COLOUR = 40
 """Grey levels by which the pixels of an outline may differ from its colour."""
 LEAST_OUTLINED = 0.6
 """Share of the pixels beside the letters that have the outline's colour."""
+END = 3
+"""Pixels beyond the widest outline where its colour must have ended."""
+MOST_BEYOND = 0.25
+"""Share of the pixels there that may have it, as a multiple of the share beside the letters. On a
+panel or a band, more have it.
+"""
+
+GAP = 4
+"""Pixels from the strokes at which the ground is seen without them."""
+GROUND_SIGMA, LETTERS_SIGMA = 5.0, 6.0
+"""Pixels over which the colours of the ground and of the letters are averaged."""
+LEAST_MIXED = 0.1
+"""Share of the letters' colour from which a pixel beside them is mixed with it."""
+CLEARLY_MIXED = 2.0
+"""The same in standard deviations of the ground, which hides small shares."""
 
 
 def with_bodies(rgb: Pixels, strokes: Pixels) -> Pixels:
@@ -56,19 +74,50 @@ def with_bodies(rgb: Pixels, strokes: Pixels) -> Pixels:
 def with_outline(rgb: Pixels, strokes: Pixels, height: float) -> Pixels:
     """The strokes with an outline of one colour around them, where there is one.
 
-    The pixels next to the letters have mostly one colour then, and those beyond do not.
+    The pixels next to the letters have mostly one colour then, and those just beyond the widest
+    outline do not.
     """
     width = round(WIDEST_OUTLINE * height)
     beside = (dilated(strokes, 3) > 0) & (dilated(strokes, 1) == 0)
-    beyond = (dilated(strokes, 2 * width + 3) > 0) & (dilated(strokes, width + 3) == 0)
+    beyond = (dilated(strokes, width + 1 + END) > 0) & (dilated(strokes, width + 1) == 0)
     if width < 2 or not beside.any() or not beyond.any():
         return strokes
     colour = np.median(rgb[beside], axis=0)
     alike = largest_channel(np.abs(rgb - colour)) <= OUTLINE_COLOUR
-    if alike[beside].mean() < LEAST_OUTLINED or alike[beyond].mean() > 0.5 * alike[beside].mean():
+    if alike[beside].mean() < LEAST_OUTLINED or alike[beyond].mean() > MOST_BEYOND * alike[beside].mean():
         return strokes
     grown = strokes > 0
     allowed = alike | (dilated(strokes, 1) > 0)
     for _ in range(width + 1):
         grown |= (dilated(grown.astype(np.uint8), 1) > 0) & allowed
     return np.where(grown, 255, 0).astype(np.uint8)
+
+
+def with_soft_edges(rgb: Pixels, strokes: Pixels, near: Selection) -> Pixels:
+    """The strokes with the `near` pixels whose colour is mixed with that of the letters.
+
+    A pixel's colour is taken as a mixture of the letters' colour and the ground's, both averaged
+    nearby. It belongs to the letters if its share of them is more than the ground's own variation
+    explains. Letters that hardly stand out from the ground tell nothing.
+    """
+    seen = rgb.astype(np.float32)
+    inner = cv2.erode(strokes, np.ones((3, 3), np.uint8))
+    letters = _average_nearby(seen, inner if inner.any() else strokes, LETTERS_SIGMA)
+    beyond = np.where(dilated(strokes, GAP) > 0, 0, 255).astype(np.uint8)
+    ground = _average_nearby(seen, beyond, GROUND_SIGMA)
+    variance = np.maximum(_average_nearby(seen * seen, beyond, GROUND_SIGMA) - ground * ground, 0)
+    apart = letters - ground
+    length = np.maximum((apart * apart).sum(axis=2), 1.0)
+    share = ((seen - ground) * apart).sum(axis=2) / length
+    deviation = np.sqrt((variance * apart * apart).sum(axis=2)) / length
+    least = np.maximum(LEAST_MIXED, CLEARLY_MIXED * deviation)
+    mixed = near & (share > least) & (least < 1)
+    return np.where(mixed | (strokes > 0), 255, 0).astype(np.uint8)
+
+
+def _average_nearby(values: Values, counted: Pixels, sigma: float) -> Values:
+    """The Gaussian average of the counted pixels' values around each pixel."""
+    weight = (counted > 0).astype(np.float32)
+    total = cv2.GaussianBlur(values * weight[:, :, None], (0, 0), sigma)
+    average: Values = total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)[:, :, None]
+    return average

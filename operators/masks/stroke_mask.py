@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.ground import Ground, estimate_ground
-from operators.masks.letter_parts import with_bodies, with_outline
+from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
 from operators.masks.mask import dilated, feathered
 from operators.masks.panel import beside_letters, panel_around
 from operators.masks.traces import OUTERMOST, difference_from, with_shadow
@@ -52,6 +52,10 @@ class StrokeMask:
     """Growth of the strokes, as a share of their line's height."""
     least_dilation: int = 3
     """Smallest growth of the strokes, in pixels."""
+    rim_probability: float = 0.4
+    """Probability from which a pixel next to strokes belongs to their rim."""
+    least_rim: int = 2
+    """Smallest width of the rim in pixels; for tall letters it is `dilation`."""
     reach: int = 16
     """Pixels around the strokes in which faint traces of them are followed; JPEG's ringing
     reaches as far with subsampled colour. For tall letters it is 0.3 of the line's height.
@@ -60,7 +64,7 @@ class StrokeMask:
     """Share of the outermost pixels of `reach` that traces may fill; objects fill more."""
     least_visible: float = 2.0
     """Grey levels by which a trace must differ from the ground at least."""
-    certain: float = 0.2
+    certain: float = 0.5
     """Probability from which the paste-back has full weight. In the dilated rim of the strokes,
     where the probability is lower, the weight falls in proportion.
     """
@@ -75,15 +79,27 @@ class StrokeMask:
         """The core of strokes (0 or 255) of a line `height` pixels high, grown over faint edges."""
         return dilated(strokes, max(self.least_dilation, round(self.dilation * height)))
 
-    def traced(self, rgb: Pixels, strokes: Pixels, height: float, lines: Selection) -> tuple[Pixels, Pixels]:
+    def rimmed(self, strokes: Pixels, height: float, probability: Probability) -> Pixels:
+        """The strokes (0 or 255) of a line `height` pixels high with their soft rim.
+
+        The rim is what text may have touched next to the strokes. Growth by a disc would take
+        twice as many pixels of the picture, and a fill cannot give back their texture.
+        """
+        near = dilated(strokes, max(self.least_rim, round(self.dilation * height))) > 0
+        return np.where((near & (probability >= self.rim_probability)) | (strokes > 0), 255, 0).astype(np.uint8)
+
+    def traced(
+        self, rgb: Pixels, strokes: Pixels, height: float, lines: Selection, probability: Probability | None = None
+    ) -> tuple[Pixels, Pixels]:
         """The core of strokes (0 or 255), and the part of it that must be replaced in full.
 
         Letters leave faint traces around them: soft edges, glow, shadow, and the ringing of JPEG
         and WebP. Where the ground is known, the core follows these traces outwards from the
         strokes, to pixels that differ less from the ground than the letters do. Texture hides
         such traces, and a difference that does not fade within `reach` belongs to an object; in
-        both cases the core is only the `grown` strokes. The `lines` of the page stay out of the
-        core; see `page_lines`. `rgb` is uint8 height x width x 3.
+        both cases the core is only the `rimmed` strokes, or the `grown` ones where no probability
+        is given. The `lines` of the page stay out of the core; see `page_lines`. `rgb` is uint8
+        height x width x 3.
         """
         strokes = with_bodies(rgb, strokes)
         far = max(self.reach, round(0.3 * height))
@@ -95,8 +111,11 @@ class StrokeMask:
         ground, known = self._ground(rgb, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
         lines = _without_letters(lines, strokes, rgb, ground)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
-        core = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
-        traced = self._traces(rgb, strokes, core > 0, ground, known, lines, far) if known.any() else None
+        core = grown = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
+        if probability is not None:
+            strokes = with_soft_edges(rgb, strokes, grown > 0)
+            core = np.where(lines, 0, self.rimmed(strokes, height, probability)).astype(np.uint8)
+        traced = self._traces(rgb, strokes, grown > 0, ground, known, lines, far) if known.any() else None
         if traced is None:
             return core, strokes
         followed = dilated(np.where(traced, 255, 0).astype(np.uint8), 1)

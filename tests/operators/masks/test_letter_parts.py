@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from operators.masks.letter_parts import with_bodies, with_outline
+from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
 
 GROUND, INK, RIM = (200, 200, 200), (20, 60, 160), (250, 250, 250)
 
@@ -49,3 +49,41 @@ def test_an_outline_is_taken_in_up_to_its_edge() -> None:
 def test_plain_ground_around_letters_is_no_outline() -> None:
     picture, letter = block(INK)
     assert np.array_equal(with_outline(picture, letter, 80.0), letter)
+
+
+def test_a_band_around_letters_is_no_outline() -> None:
+    picture, letters = np.full((140, 320, 3), GROUND, np.uint8), np.zeros((140, 320), np.uint8)
+    picture[14:126] = RIM
+    letters[30:110, 40:280] = 255
+    picture[letters > 0] = INK
+    assert np.array_equal(with_outline(picture, letters, 80.0), letters)
+
+
+def blurred_letter(noise: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A blurred letter on a ground with noise, the part that is seen, and how far it reaches."""
+    picture, letter = block(INK)
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.5)
+    touched = (picture != GROUND).any(axis=2)
+    if noise:
+        picture = np.clip(picture + np.random.default_rng(0).normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+    return picture, cv2.erode(letter, np.ones((3, 3), np.uint8)), touched
+
+
+def test_pixels_mixed_with_the_letters_colour_belong_to_them() -> None:
+    picture, seen, touched = blurred_letter(noise=0)
+    found = with_soft_edges(picture, seen, cv2.dilate(seen, np.ones((13, 13), np.uint8)) > 0) > 0
+    assert np.abs(picture.astype(int) - GROUND)[~found].max() <= 20
+    assert not found[~touched].any()
+
+
+def test_a_share_that_the_grounds_noise_explains_is_not_taken_in() -> None:
+    picture, seen, touched = blurred_letter(noise=40)
+    near = cv2.dilate(seen, np.ones((13, 13), np.uint8)) > 0
+    found = with_soft_edges(picture, seen, near) > 0
+    assert found[near & ~touched].mean() < 0.06
+    assert found[seen > 0].all()
+
+
+def test_soft_edges_are_looked_for_only_nearby() -> None:
+    picture, seen, _ = blurred_letter(noise=0)
+    assert np.array_equal(with_soft_edges(picture, seen, np.zeros(seen.shape, bool)), seen)

@@ -28,6 +28,33 @@ def test_strokes_grow_by_a_share_of_their_lines_height_but_not_less_than_two_pix
     assert np.flatnonzero(grown[15]).tolist() == list(range(15 - radius, 16 + radius))
 
 
+def test_the_rim_of_strokes_is_what_text_may_have_touched_next_to_them():
+    strokes, probability = np.zeros((1, 9), np.uint8), np.zeros((1, 9), np.float32)
+    strokes[0, 4] = 255
+    probability[0] = (0.9, 0.9, 0.39, 0.4, 0.1, 0.5, 0.5, 0.9, 0.9)
+    rimmed = StrokeMask(rim_probability=np.float32(0.4), least_rim=2).rimmed(strokes, 30.0, probability)
+    assert np.flatnonzero(rimmed[0]).tolist() == [3, 4, 5, 6]
+
+
+def test_the_rim_of_tall_letters_is_wider():
+    strokes = np.zeros((31, 31), np.uint8)
+    strokes[15, 15] = 255
+    rimmed = StrokeMask(dilation=0.02).rimmed(strokes, 300.0, np.ones((31, 31), np.float32))
+    assert np.flatnonzero(rimmed[15]).tolist() == list(range(9, 22))
+
+
+def test_in_texture_the_core_is_the_rimmed_strokes_if_their_probability_is_known():
+    _, letters = write()
+    noise = np.random.default_rng(0).integers(60, 200, (140, 320, 1), dtype=np.uint8).repeat(3, axis=2)
+    strokes, probability = np.where(letters, 255, 0).astype(np.uint8), letters.astype(np.float32)
+    lines, _ = page_lines(noise, strokes, HEIGHT)
+    core, full = StrokeMask().traced(noise, strokes, HEIGHT, lines, probability)
+    beyond = (core > 0) & ~letters
+    assert core[letters].all()
+    assert full[letters].all()
+    assert beyond.sum() < 0.1 * (StrokeMask().grown(strokes, HEIGHT)[~letters] > 0).sum()
+
+
 def test_certainty_rises_with_the_probability_and_is_full_from_certain_on():
     probability = np.array([[0.0, 0.05, 0.1, 0.2, 0.9]], np.float32)
     assert StrokeMask(certain=0.2).certainty(probability).tolist() == [[0, 64, 128, 255, 255]]
