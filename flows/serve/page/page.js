@@ -97,7 +97,8 @@ class Card {
     this.part(".erase").textContent = "Erase";
     this.enable(true);
     const none = this.shows ? "No text was found. Draw a box around what is to go." : "No text was found";
-    this.tell(this.boxes.length ? [`${this.boxes.length} found`] : [none]);
+    const sure = this.boxes.filter(each => each.goes).length, doubtful = this.boxes.length - sure;
+    this.tell([sure ? `${sure} found` : none, ...(doubtful ? [`${doubtful} in doubt`] : [])]);
   }
 
   async erase() {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import requests
 from PIL import Image
 
+from flows.evaluation import patterns
 from tests.fixtures.chromium import Browse
 from tests.flows.serve.conftest import Erased, started
 
@@ -185,3 +187,15 @@ def test_a_token_that_the_service_asks_for_is_entered_once(browse: Browse, erase
         browser.find_elements("css selector", ".erase")[0].click()
         wait_for_all(browser, ["Erased", "No text was found"])
         assert not line.is_displayed()
+
+
+def test_texts_in_doubt_are_not_counted_as_found(browse: Browse, service: str, tmp_path: Path) -> None:
+    drawn = tmp_path / "icons.png"
+    Image.fromarray(patterns.icons(random.Random(4), (640, 480), 24)).save(drawn)
+    regions = requests.post(f"{service}/v1/find", files={"image": drawn.read_bytes()}).json()["regions"]
+    doubtful = sum(region["state"] == "kept" for region in regions)
+    assert doubtful == len(regions) > 0
+    browser = browse(service)
+    browser.find_element("css selector", "#files").send_keys(str(drawn))
+    wait_for(browser, "No text was found")
+    assert f"{doubtful} in doubt" in browser.find_element("css selector", ".state").text
