@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
+from deltalake import write_deltalake
 from PIL import Image, ImageDraw
 
 import cleanplate
@@ -347,6 +349,18 @@ def test_profiles_in_the_pages_are_valid(tmp_path: Path) -> None:
     assert blocks and listed == keys
 
 
+def lay_out_collection(line: str, workplace: Path) -> None:
+    """The collection that a command line names, with one image."""
+    rows = pa.table({"image": [(workplace / "photos" / "poster.jpg").read_bytes()]})
+    if "_delta_log" in line:
+        write_deltalake(workplace / "photos", rows)
+    if ".lance" in line:
+        lance.write_dataset(rows, workplace / "photos.lance")
+    if ".arrow" in line:
+        with pa.ipc.new_stream(workplace / "photos" / "data.arrow", rows.schema) as stream:
+            stream.write_table(rows)
+
+
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_command_lines_in_the_pages_are_valid(line: str, workplace: Path, invoke: Invoke) -> None:
     arguments = shlex.split(line, comments=True)
@@ -363,6 +377,7 @@ def test_command_lines_in_the_pages_are_valid(line: str, workplace: Path, invoke
     if command in ("erase", "find", "inpaint", "enlarge", "run") and local:
         options = [option.replace("shop/", "photos/").replace("screens/", "photos/") for option in options]
         options = [option.replace("scans/", "photos/").replace("pages/", "photos/") for option in options]
+        lay_out_collection(line, workplace)
         exit_code, _, err = invoke(command, *options, *([] if "--dry-run" in options else ["--dry-run"]))
         assert (exit_code, err) == (0, ""), err
 

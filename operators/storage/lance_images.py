@@ -5,6 +5,7 @@ The address of an image is `DATASET.lance#row=17&column=image`; the etag of each
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class OpenDatasets:
             return self._open[uri, version]
 
 
+SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+:\d+")
+
 DATASETS = OpenDatasets()
 """The datasets of this process."""
 
@@ -55,7 +58,12 @@ def _as_missing(uri: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        raise RunError("source_missing", f"{uri}: {first_line(error)}") from error
+        raise RunError("source_missing", f"{uri}: {_message(error)}") from error
+
+
+def _message(error: Exception) -> str:
+    """The library's message without the places in its source code that it ends with."""
+    return SOURCE_PLACE.sub("", first_line(error))
 
 
 def read(uri: str, row: int, column: str, version: str | None) -> bytes:

@@ -92,6 +92,7 @@ def test_a_table_that_is_not_there_is_missing(tmp_path: Path, name: str) -> None
     with pytest.raises(RunError) as refused:
         list(list_source(f"{tmp_path}/{name}"))
     assert refused.value.code == "source_missing"
+    assert ".rs:" not in refused.value.message
 
 
 def test_the_images_of_a_lance_dataset_are_those_of_the_version_that_was_listed(lance_dataset: str) -> None:
