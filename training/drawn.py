@@ -282,6 +282,7 @@ def train(options: argparse.Namespace) -> None:
     checkpoint = Checkpoint(options.work / "checkpoint.pt", chooser, average, optimiser)
     step, spent = checkpoint.load() if options.resume else (0, 0.0)
     examples, start, shown = Examples(options.data), time.time(), spent
+    examples.refresh()
     with (options.work / "curve.jsonl").open("a") as curve:
         while (minutes := spent + (time.time() - start) / 60) < options.minutes:
             if step % 100 == 0:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from flows.evaluation.captions import typefaces
-from training.drawn import BATCH, SIDE, Batch, likeliest, loss_of, random_order, views
+from training.drawn import BATCH, SIDE, Batch, likeliest, loss_of, random_order, train, views
 from training.drawn_data import CHANNELS, PICTURES, example
 from training.drawn_network import Chooser
 from training.drawn_pictures import DRAWINGS, Drawing, drawn_picture
@@ -96,3 +98,14 @@ def test_training_chooses_as_a_run_does() -> None:
     expected = likeliest(torch.from_numpy(logits), torch.from_numpy(colours).float())
     assert np.array_equal(chosen, expected[0].numpy())
     assert np.allclose(sure, expected[1].numpy(), atol=1e-5)
+
+
+def test_a_training_goes_on_from_its_checkpoint(examples: np.ndarray, tmp_path: Path) -> None:
+    for name in ("train-0000.npy", "validation-0.npy"):
+        np.save(tmp_path / name, examples)
+    steps = []
+    for minutes, resume in ((0.02, False), (0.04, True)):
+        train(argparse.Namespace(data=tmp_path, work=tmp_path, minutes=minutes, every=60, held=1, resume=resume))
+        steps.append(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"])
+    assert 0 < steps[0] < steps[1]
+    assert steps[0] % 100
