@@ -37,6 +37,7 @@ class OpenDatasets:
 
 
 SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+:\d+")
+"""A place in Lance's own source code, at the end of its messages."""
 
 DATASETS = OpenDatasets()
 """The datasets of this process."""
