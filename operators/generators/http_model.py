@@ -32,13 +32,15 @@ from operators.generators.canvas import Canvas
 from operators.generators.classical import navier_stokes
 from operators.generators.generator import Described, Fill, Request
 from operators.generators.http_calls import Pace, Reply, call
-from operators.masks.mask import hole_of
+from operators.masks.mask import dilated, hole_of
 from operators.models.card import ModelCard, Service
 from operators.pictures.codec import Limits, read_header
 from operators.pictures.formats.header import open_image
 from operators.rows.arrays import Pixels
 from operators.rows.failure import Failure
 
+RIM = 4
+"""Pixels around the hole that are smoothed over too: the rims of letters could be read."""
 PATIENCE_SECONDS = 440.0
 """How long the calls of one image may take together, retries and waits included.
 
@@ -98,7 +100,7 @@ class HttpModel:
         if not hole.any():
             return np.array(request.pixels)
         canvas = Canvas.best(hole.shape[0], hole.shape[1], self._service.sizes)
-        smooth = navier_stokes(np.ascontiguousarray(request.pixels), hole, request.seed)
+        smooth = navier_stokes(np.ascontiguousarray(request.pixels), dilated(hole, RIM), request.seed)
         picture, mask = encode_picture(canvas.picture(smooth)), encode_mask(canvas.weights(hole))
         account, key = account_of(self.dest), self._key(request, canvas, picture, mask)
         kept = account.kept(key)
