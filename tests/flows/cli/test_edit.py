@@ -43,7 +43,7 @@ WRONG = {
     "enlarge by an unknown model": (["enlarge", "in", "out", "--scale", "2", "--model", "no"], "option_invalid", "lanczos"),
     "an unknown format": (["erase", "in", "out", "--to-format", "gif"], "option_invalid", "png, tiff, jpeg, webp"),
     "enlarge to an unknown format": (["enlarge", "in", "out", "--scale", "2", "--to-format", "bmp"], "option_invalid", "png"),
-    "an unknown kind of collection": (["erase", "in", "out", "--to", "tfrecord"], "option_invalid", "files, parquet, webdataset"),
+    "an unknown kind of collection": (["erase", "in", "out", "--to", "zarr"], "option_invalid", "files, parquet, webdataset"),
     "a collection of a folder": (["erase", "in", "out", "--to", "parquet"], "option_invalid", ".parquet files that hold"),
     "a collection and another format": (
         ["erase", "in", "out", "--to", "parquet", "--to-format", "png"],
