@@ -24,9 +24,7 @@ import math
 import random
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +40,7 @@ from operators.rows.box import Box
 from operators.soften import Soften
 from operators.vision.stroke_network import Line, stroke_network
 from training.procedural import procedural
+from training.shards import save_shard, write_missing
 from training.strokes import caption, usable_fonts
 
 SIDE = 128
@@ -281,11 +280,7 @@ def write_shard(job: ShardJob) -> str:
                 continue
         crops = (example(rng, picture, job.fonts) for _ in range(4))
         examples += [crop for crop in crops if crop is not None]
-    part = Path(job.path).with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, np.stack(examples[:SHARD]))
-    part.rename(job.path)
-    return job.path
+    return save_shard(job.path, examples[:SHARD])
 
 
 def main() -> None:
@@ -308,10 +303,7 @@ def main() -> None:
         for n in range(arguments.validation_shards)
     ]
     jobs += [ShardJob(str(arguments.out / f"train-{n:04d}.npy"), n, used, fonts) for n in range(arguments.shards)]
-    missing = [job for job in jobs if not Path(job.path).exists()]
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for path in pool.map(write_shard, missing):
-            print(path, flush=True)
+    write_missing(write_shard, jobs, arguments.processes)
 
 
 if __name__ == "__main__":

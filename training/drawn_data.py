@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +31,7 @@ from operators.masks.mask import dilated, hole_of
 from operators.rows.arrays import Pixels
 from training.diffusion_data import detected_polygon, softened
 from training.drawn_pictures import compressed, drawn_picture
+from training.shards import save_shard, write_missing
 from training.strokes import caption, usable_fonts
 
 SIDE = 128
@@ -97,11 +96,7 @@ def write_shard(job: ShardJob) -> str:
     while len(examples) < SHARD:
         drawn = example(rng, job.fonts)
         examples += [] if drawn is None else [drawn]
-    part = Path(job.path).with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, np.stack(examples))
-    part.rename(job.path)
-    return job.path
+    return save_shard(job.path, examples)
 
 
 def main() -> None:
@@ -120,10 +115,7 @@ def main() -> None:
         ShardJob(str(arguments.out / f"validation-{n}.npy"), 900_000 + n, fonts) for n in range(arguments.validation_shards)
     ]
     jobs += [ShardJob(str(arguments.out / f"train-{n:04d}.npy"), n, fonts) for n in range(arguments.shards)]
-    missing = [job for job in jobs if not Path(job.path).exists()]
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for path in pool.map(write_shard, missing):
-            print(path, flush=True)
+    write_missing(write_shard, jobs, arguments.processes)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from operators.marks.grid import grid_of
 from operators.marks.mark import LEAST_ALPHA, Mark
 from operators.marks.rendering import Pose, rendered
 from operators.masks.overlay import invert
@@ -76,8 +77,6 @@ AS_GOOD = 1.03
 """How much rougher the picture below may be for the mark to lie on whole pixels."""
 LEAST_TILES = 4
 """Copies of a mark from which they tell a grid."""
-GRID_ERROR = 1.5
-"""Pixels by which a copy may lie beside the grid."""
 MOST_PLACES = 400
 """Copies of a tiled mark in one picture, at most."""
 
@@ -550,7 +549,7 @@ def _cut_copies(view: View, places: Sequence[Found]) -> list[Found]:
 
     Too little of them shows to be sure of them, but their places are known from the others.
     """
-    grid = _grid([(one.pose.x, one.pose.y) for one in places]) if len(places) >= LEAST_TILES else None
+    grid = grid_of([(one.pose.x, one.pose.y) for one in places]) if len(places) >= LEAST_TILES else None
     if grid is None:
         return []
     strength = float(np.median([one.strength for one in places]))
@@ -571,23 +570,6 @@ def _cut_copies(view: View, places: Sequence[Found]) -> list[Found]:
 def _is_whole(places: Sequence[Found]) -> bool:
     """Whether copies of a mark have its own size and no turn."""
     return all(one.pose.scale == 1 and one.pose.turn == 0 for one in places)
-
-
-def _grid(points: Sequence[tuple[float, float]]) -> Plane | None:
-    """The two steps and the origin of a grid on which points lie, 3 x 2; None if there is none."""
-    middles = np.array(points, np.float64)
-    steps = (middles[None] - middles[:, None]).reshape(-1, 2)
-    steps = steps[(steps[:, 1] > GRID_ERROR) | ((np.abs(steps[:, 1]) <= GRID_ERROR) & (steps[:, 0] > GRID_ERROR))]
-    steps = steps[np.argsort(np.linalg.norm(steps, axis=1))]
-    first = steps[0]
-    across = np.abs(steps @ np.array([-first[1], first[0]])) > 0.3 * np.linalg.norm(first) * np.linalg.norm(steps, axis=1)
-    if not across.any():
-        return None
-    basis = np.array([first, steps[across][0]])
-    places = np.rint((middles - middles[0]) @ np.linalg.inv(basis))
-    grid, *_ = np.linalg.lstsq(np.column_stack([places, np.ones(len(places))]), middles, rcond=None)
-    error = np.abs(np.column_stack([places, np.ones(len(places))]) @ grid - middles).max()
-    return grid.astype(np.float32) if error <= GRID_ERROR else None
 
 
 def _separate(places: Sequence[Found]) -> list[Found]:

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.metrics.continuity import luma
-from operators.rows.arrays import Pixels
-
-Selection = npt.NDArray[np.bool_]
+from operators.rows.arrays import Pixels, Selection
 
 STRONG = 24.0
 """Grey levels per pixel from which a step counts as an edge."""

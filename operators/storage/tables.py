@@ -90,7 +90,7 @@ _EXTRAS = {DELTA: "delta", ICEBERG: "iceberg"}
 
 
 def write_delta_log(folder: str) -> None:
-    """Make a Delta table of a folder of Parquet files; its log is begun anew."""
+    """Make a Delta table of a folder of Parquet files, and replace the log of an earlier one."""
     from deltalake import convert_to_deltalake
 
     storage.remove(storage.join(folder, DELTA))
