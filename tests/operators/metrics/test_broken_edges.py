@@ -31,6 +31,14 @@ def test_a_rule_that_is_gone_is_broken_all_along() -> None:
     assert broken_edges(result, ruled(), EDITED) > 0.85
 
 
+@pytest.mark.parametrize(("strength", "broken"), [(0.2, True), (0.6, False)])
+def test_a_rule_needs_half_of_its_strength_to_be_continued(strength: float, broken: bool) -> None:
+    result = ruled()
+    result[EDITED] = np.rint(240 + strength * (ruled().astype(float) - 240)).astype(np.uint8)[EDITED]
+    share = broken_edges(result, ruled(), EDITED)
+    assert share > 0.85 if broken else share == 0
+
+
 def test_half_a_rule_is_about_half_broken() -> None:
     result = ruled()
     result[24:38, 10:20] = 240

@@ -87,6 +87,13 @@ def test_a_partitioned_delta_table_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "manifest_invalid"
 
 
+def test_a_delta_table_that_may_have_deletion_vectors_is_refused(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "vectors", rows(0, 1), configuration={"delta.enableDeletionVectors": "true"})
+    with pytest.raises(RunError, match="deletion vectors") as refused:
+        list(list_source(f"{tmp_path}/vectors/_delta_log"))
+    assert refused.value.code == "manifest_invalid"
+
+
 @pytest.mark.parametrize("name", ["none/_delta_log", "none/metadata/00000-a.metadata.json", "none.lance"])
 def test_a_table_that_is_not_there_is_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError) as refused:
