@@ -15,6 +15,7 @@ import pyarrow as pa
 from operators.masks.geometry import Polygon, bounding_box, covers, rasterised, upright_turn
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
+from operators.masks.passing_curves import passing_curves
 from operators.masks.protection import beside, whole_letters
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
 from operators.operator import Operator
@@ -278,13 +279,15 @@ class Soften(Operator):
         return Strokes(POLYGON, line.height, reach, whole, confidence, certainty=whole)
 
     def _page_lines(self, picture: Picture, line: Line, reach: Box, found: Pixels) -> tuple[Selection, Selection]:
-        """The page's lines and the text's underline on `reach`.
+        """The page's lines and curves, and the text's underline, on `reach`.
 
         They are looked for beyond it, to see how long they are.
         """
         wide = reach.grown(round(2 * line.height), *picture.size)
-        rgb = picture.rgb(wide.x, wide.y, wide.width, wide.height)
-        lines, underline = page_lines(rgb, moved(found, reach, wide), line.height)
+        rgb, strokes = picture.rgb(wide.x, wide.y, wide.width, wide.height), moved(found, reach, wide)
+        lines, underline = page_lines(rgb, strokes, line.height)
+        curves = passing_curves(rgb, strokes > 0, line.height)
+        lines |= dilated(curves.astype(np.uint8), self.strokes.least_rim) > 0
         return lines[reach.inside(wide)], underline[reach.inside(wide)]
 
     def _look_at(self, polygons: Sequence[Polygon], picture: Picture, frame: Box) -> tuple[Line, npt.NDArray[np.float32]]:

@@ -1,10 +1,15 @@
 """`soften` covers every stroke, pastes back a region's own, and gives each text its own crop."""
 
+import cv2
 import numpy as np
 import pytest
+from font_roboto import RobotoBold
 from PIL import Image, ImageDraw, ImageFont
 
+from flows.evaluation.draw_text import Caption, draw
+from operators.masks.geometry import rasterised
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, STRUCTURE
+from operators.rows.box import Box
 from operators.rows.schema import check_schema
 from operators.rows.table import row_views
 from operators.soften import Soften
@@ -240,3 +245,17 @@ def test_a_line_reaches_to_its_end_though_a_crooked_detection_in_doubt_lies_acro
     blend = np.zeros(ink.shape, np.uint8)
     blend[area(region)] = region.array("mask", 4)[:, :, BLEND]
     assert (blend[ink] > 0).mean() > 0.98
+
+
+def test_the_ring_around_curved_words_stays(rows, saved, text_region):
+    clean = np.full((360, 360, 3), (30, 66, 92), np.uint8)
+    cv2.circle(clean, (180, 180), 148, (230, 215, 160), 4)
+    caption = Caption("ORIGINAL", RobotoBold, 26, 0.24, 0.34, colour=(230, 215, 160), angle=52)
+    picture, coverage = draw(clean, caption)
+    polygon = [[30, 138], [75, 58], [136, 92], [91, 172]]
+    region = {**text_region(30, 58, 106, 114), "polygons": [polygon]}
+    done = work(rows, saved, picture, region)
+    replaced = channel(done, BLEND, clean.shape[:2]) > 0
+    ring = (clean != clean[0, 0]).any(axis=2) & (coverage == 0)
+    assert not replaced[ring].any()
+    assert replaced[(coverage > 0.5) & (rasterised([polygon], Box(0, 0, 360, 360)) > 0)].mean() > 0.9

@@ -187,3 +187,29 @@ def test_the_network_is_named_with_its_licence_and_checksum() -> None:
     assert identity["licence"] == "Apache-2.0"
     assert len(identity["sha256"]) == 64
     assert set(identity["sha256"]) <= set(string.hexdigits)
+
+
+def share_found(angle: float, vertical: bool = False) -> tuple[float, bool]:
+    """The share of a turned line's pixels that are found, and whether it counts as steep."""
+    clean = skimage.data.coffee()
+    caption = Caption("ORIGINAL", RobotoBold, 30, 0.5, 0.5, angle=angle, vertical=vertical)
+    picture, coverage = draw_all(clean, (caption,))
+    crop, line = line_in(picture, polygon_around(coverage))
+    strokes = stroke_network().line_probability(crop, line) >= FOUND
+    return float(strokes[coverage[line.place] > TOUCHED].mean()), line.is_steep
+
+
+@pytest.mark.parametrize("angle", [60, 90, -75])
+def test_the_letters_of_a_steep_line_are_found_as_those_of_a_level_one(angle: float) -> None:
+    found, steep = share_found(angle)
+    assert steep and found >= 0.95
+
+
+def test_lines_that_run_rather_across_and_single_letters_are_not_steep() -> None:
+    assert not share_found(30)[1]
+    assert not Line.of([[[10, 10], [40, 10], [40, 48], [10, 48]]], 100, 100).is_steep
+
+
+def test_a_column_of_letters_is_found() -> None:
+    found, steep = share_found(0, vertical=True)
+    assert steep and found >= 0.95

@@ -1,0 +1,61 @@
+"""Curves that pass a text are no letters, and letters are no curves."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from font_source_serif_pro import SourceSerifPro
+from PIL import Image, ImageDraw, ImageFont
+
+from operators.masks.passing_curves import passing_curves
+
+SIDE, HEIGHT = 240, 48.0
+PAPER, INK = (30, 66, 92), (230, 215, 160)
+
+
+def ring(strokes_from: int, strokes_to: int, end: int = 360) -> tuple[np.ndarray, np.ndarray]:
+    """A ring of 4 pixels up to the angle `end`, and its arc between two angles in degrees."""
+    picture = np.full((SIDE, SIDE, 3), PAPER, np.uint8)
+    arc = np.zeros((SIDE, SIDE), np.uint8)
+    centre, axes = (SIDE // 2, SIDE // 2), (90, 90)
+    cv2.ellipse(picture, centre, axes, 0, 0, end, INK, 4)
+    cv2.ellipse(arc, centre, axes, 0, strokes_from, strokes_to, 255, 4)
+    return picture, arc > 0
+
+
+def test_an_arc_of_a_ring_that_goes_on_at_both_ends_passes() -> None:
+    picture, arc = ring(200, 250)
+    assert (passing_curves(picture, arc, HEIGHT) == arc).all()
+
+
+def test_an_arc_that_ends_is_a_stroke() -> None:
+    picture, arc = ring(200, 250, end=250)
+    assert arc.any() and not passing_curves(picture, arc, HEIGHT).any()
+
+
+def test_a_bar_as_thick_as_letters_are_wide_is_a_stroke() -> None:
+    picture = np.full((SIDE, SIDE, 3), PAPER, np.uint8)
+    picture[100:130] = INK
+    strokes = np.zeros((SIDE, SIDE), bool)
+    strokes[100:130, 80:160] = True
+    assert not passing_curves(picture, strokes, HEIGHT).any()
+
+
+@pytest.mark.parametrize("found", [(0, 1), (0.25, 0.75)], ids=["all of it", "its middle"])
+def test_joined_handwriting_is_no_curve_though_it_goes_on_beyond_what_was_found(found: tuple[float, float]) -> None:
+    columns = np.arange(20, SIDE - 20)
+    rows = SIDE / 2 + 18 * np.sin(columns / 4.0)
+    points = np.stack([columns, rows], axis=1).round().astype(np.int32)
+    picture, strokes = np.full((SIDE, SIDE, 3), PAPER, np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+    cv2.polylines(picture, [points], False, INK, 3)
+    first, last = (round(share * len(points)) for share in found)
+    cv2.polylines(strokes, [points[first:last]], False, 255, 3)
+    assert not passing_curves(picture, strokes > 0, HEIGHT).any()
+
+
+def test_letters_are_no_curves() -> None:
+    picture, strokes = Image.new("RGB", (SIDE, SIDE), PAPER), Image.new("L", (SIDE, SIDE), 0)
+    for canvas, fill in ((picture, INK), (strokes, 255)):
+        ImageDraw.Draw(canvas).text((120, 120), "Original", fill=fill, font=ImageFont.truetype(SourceSerifPro, 48), anchor="mm")
+    assert not passing_curves(np.asarray(picture), np.asarray(strokes) > 127, HEIGHT).any()
