@@ -13,8 +13,9 @@ import pyarrow as pa
 from operators.marks.colour_fit import fitted
 from operators.marks.mark import LEAST_ALPHA, write_mark
 from operators.marks.mark_folder import load_marks
+from operators.marks.removal import Found
 from operators.marks.rendering import rendered
-from operators.marks.search import Found, find_mark
+from operators.marks.search import find_mark
 from operators.masks.geometry import Polygon, rasterised, stroke_height
 from operators.masks.mask import dilated
 from operators.operator import Operator

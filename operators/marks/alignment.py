@@ -1,0 +1,86 @@
+"""Following a mark's place from a reduced copy to the full size, to parts of a pixel."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from operators.marks.rendering import Pose
+from operators.marks.view import View, correlation, resized, template
+from operators.rows.box import Box
+from operators.rows.overlay import Plane
+
+START = 42.0
+"""Root of a mark's area in pixels where it is first aligned."""
+FINEST = 360.0
+"""Root of a mark's area in pixels above which it is aligned on a reduced copy."""
+FIRST_SPREAD, FIRST_TURN = 0.04, 1.5
+"""Share of the size and degrees by which the first place may be wrong."""
+LEAST_ON_THE_WAY = 0.11
+"""Correlation of directions below which a place is given up."""
+
+
+def followed(view: View, pose: Pose) -> tuple[Pose, float] | None:
+    """A place of a reduced copy followed up to the full size, and the correlation of its edges.
+
+    None if the likeness is lost on the way.
+    """
+    area = math.sqrt(view.mark.alpha.size)
+    start = min(1.0, START / (area * pose.scale))
+    finest = min(1.0, FINEST / (area * pose.scale))
+    factors = [start]
+    while factors[-1] < finest:
+        factors.append(min(finest, factors[-1] * 1.8))
+    score, reach, spread, turn = 0.0, 3, FIRST_SPREAD, FIRST_TURN
+    for number, factor in enumerate([*factors, factors[-1], factors[-1]]):
+        small = resized(view.planes, factor)
+        for _ in range(2 if number == 0 else 1):
+            pose, score = aligned(small, view, pose, factor, reach if number < len(factors) else 2, spread, turn)
+            spread, turn = spread / 2, turn / 2
+        if score < LEAST_ON_THE_WAY:
+            return None
+    return pose, score
+
+
+def aligned(small: Plane, view: View, pose: Pose, factor: float, reach: int, spread: float, turn: float) -> tuple[Pose, float]:
+    """The best of some sizes and turns around a pose, moved by up to `reach` pixels."""
+    best, best_score = pose, -1.0
+    for size, angle in itertools.product((-spread, 0.0, spread), (-turn, 0.0, turn)):
+        tried = replace(pose, scale=pose.scale * (1 + size), turn=pose.turn + angle).scaled(factor)
+        moved, score = best_shift(small, view, tried, reach)
+        if score > best_score:
+            best, best_score = moved.scaled(1 / factor), score
+    return best, best_score
+
+
+def _window(plane: Plane, box: Box, reach: int) -> Plane:
+    """The plane on `box` grown by `reach`, with its border's values outside."""
+    height, width = plane.shape[:2]
+    rows = np.clip(np.arange(box.y - reach, box.y + box.height + reach), 0, height - 1)
+    columns = np.clip(np.arange(box.x - reach, box.x + box.width + reach), 0, width - 1)
+    return plane[rows[:, None], columns]
+
+
+def best_shift(small: Plane, view: View, pose: Pose, reach: int) -> tuple[Pose, float]:
+    """The pose moved to the best place within `reach` pixels, to parts of a pixel."""
+    middle_x, middle_y = round(pose.x), round(pose.y)
+    edges, box = template(view, pose.scale, pose.turn, blurred=False)
+    place = Box(box.x + middle_x, box.y + middle_y, box.width, box.height)
+    seen = view.axes.directions(_window(small, place, reach))
+    scores = correlation(seen, edges)
+    _, value, _, (x, y) = cv2.minMaxLoc(scores)
+    across, down = _parabola(scores[y], x), _parabola(scores[:, x], y)
+    return replace(pose, x=middle_x + across - reach, y=middle_y + down - reach), float(value)
+
+
+def _parabola(values: Plane, place: int) -> float:
+    """The maximum near `place` of a parabola through three values."""
+    if not 0 < place < len(values) - 1:
+        return float(place)
+    before, here, after = (float(value) for value in values[place - 1 : place + 2])
+    bend = before - 2 * here + after
+    return place if bend >= 0 else place + 0.5 * (before - after) / bend

@@ -1,0 +1,204 @@
+"""Taking a mark off where it may lie: it is there only if its edges then vanish."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from operators.marks.mark import Mark
+from operators.marks.rendering import Pose, rendered
+from operators.marks.view import TAU, View, deep, template
+from operators.masks.overlay import invert
+from operators.rows.arrays import Selection
+from operators.rows.box import Box
+from operators.rows.overlay import Overlay, Plane
+
+MOST_ALPHA = 0.98
+"""Alpha above which nothing below a mark is known."""
+BLUR = 1.3
+"""Standard deviation in pixels of the blur in which a mark's strength is measured."""
+MOST_ROUGHENED = 1.1
+"""How much rougher the picture may be at the mark's rim after it is taken off."""
+LEAST_GONE = 0.5
+"""How much of the mark's edges must vanish when it is taken off."""
+LEAST_SURE = 9.5
+"""Correlation times the root of the number of the mark's edges, from which it is no accident."""
+ALIKE = 0.75
+"""Correlation of a place that looks like the mark itself."""
+LEAST_ALIKE = 7.0
+"""The bound in place of LEAST_SURE for such a place."""
+AS_GOOD = 1.03
+"""How much rougher the picture below may be for the mark to lie on whole pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A mark that was found in a picture."""
+
+    mark: Mark
+    pose: Pose
+    strength: float
+    """The factor of the mark's alpha with which it lies there."""
+    score: float
+    """Correlation of the edges, 0..1."""
+
+    @property
+    def opacity(self) -> float:
+        """The alpha of its strongest pixels."""
+        return min(1.0, self.strength * self.mark.strongest)
+
+
+def is_sure(view: View, pose: Pose, score: float) -> bool:
+    """Whether a correlation is no accident for a mark with so many edges.
+
+    Accidental ones grow as the mark has fewer edges: on photographs, the best of all places of a
+    picture comes to 6 to 9 over the root of their number.
+    """
+    edges, _ = template(view, pose.scale, pose.turn, blurred=False)
+    product = score * math.sqrt(float((edges**2).sum()))
+    return product >= LEAST_SURE or (score >= ALIKE and product >= LEAST_ALIKE)
+
+
+def taken_off(view: View, pose: Pose, score: float) -> Found | None:
+    """The mark's strength at a pose, by taking it off; None if its edges do not vanish.
+
+    With the true strength, the edges of the picture below have nothing to do with the mark's. The
+    pose is then moved by parts of a pixel to where the fewest edges are left.
+    """
+    mark = view.mark
+    strength = _strength(view, pose)
+    if strength is None:
+        return None
+    pose = _polished(view, pose, strength)
+    strength = _strength(view, pose) or strength
+    opacity = strength * mark.strongest
+    if not mark.search.opacity[0] * 0.9 <= opacity <= max(mark.search.opacity[1] * 1.15, mark.search.opacity[1] + 0.03):
+        return None
+    before, after = (_left_over(view, pose, value) for value in (0.0, strength))
+    gone = 1 - abs(after) / max(abs(before), 1e-6)
+    if gone < LEAST_GONE or roughened(view, pose, strength) > MOST_ROUGHENED:
+        return None
+    return Found(mark, pose, min(strength, 1 / float(mark.alpha.max())), score)
+
+
+def visible(view: View, pose: Pose) -> Box | None:
+    """The part of the picture that the mark touches; None outside the picture."""
+    box = pose.box(view.mark.alpha.shape[1], view.mark.alpha.shape[0], margin=2)
+    left, top = max(0, box.x), max(0, box.y)
+    right, bottom = min(view.frame.width, box.x + box.width), min(view.frame.height, box.y + box.height)
+    return Box(left, top, right - left, bottom - top) if right - left > 3 and bottom - top > 3 else None
+
+
+def _gradients(plane: Plane) -> tuple[Plane, Plane]:
+    return plane[:-1, 1:] - plane[:-1, :-1], plane[1:, :-1] - plane[:-1, :-1]
+
+
+def _below(view: View, pose: Pose, strength: float, box: Box) -> tuple[Plane, Overlay]:
+    """What is below a mark along the axes, and the mark; both on `box`."""
+    overlay = rendered(view.mark, pose, box, strength)
+    image, colour = view.planes[box.inside(view.frame)], view.axes.planes(overlay.colour)
+    return invert(image, np.minimum(overlay.alpha, MOST_ALPHA), colour)[0], overlay
+
+
+def _left_over(view: View, pose: Pose, strength: float) -> float:
+    """How much the edges below the mark still follow those of the mark, -1..1.
+
+    It falls as the strength grows, and is 0 at the true one. The edges are blurred, because JPEG
+    keeps colours at half the size.
+    """
+    box = visible(view, pose)
+    if box is None:
+        return 0.0
+    below, overlay = _below(view, pose, max(strength, 1e-6), box)
+    below = deep(cv2.GaussianBlur(below, (0, 0), BLUR))
+    alpha = rendered(view.mark, pose, box, 1.0).alpha[:, :, None]
+    drawn = alpha * (view.axes.planes(overlay.colour) - deep(cv2.blur(below, (15, 15))))
+    drawn = deep(cv2.GaussianBlur(drawn, (0, 0), BLUR))
+    result, total = 0.0, 1e-6
+    for edge, expected in zip(_gradients(below), _gradients(drawn), strict=True):
+        result += float((edge / (np.abs(edge) + TAU) * expected).sum())
+        total += float(np.abs(expected).sum())
+    return result / total
+
+
+def _strength(view: View, pose: Pose) -> float | None:
+    """The strength at which nothing of the mark is left; None if the mark is not there."""
+    mark = view.mark
+    largest = 0.995 / float(mark.alpha.max())
+    low, high = 0.02 / mark.strongest, largest
+    if _left_over(view, pose, low) <= 0.02:
+        return None
+    if _left_over(view, pose, high) > 0:
+        return high
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _left_over(view, pose, middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _roughness(view: View, pose: Pose, strength: float, rim: Selection, box: Box) -> float:
+    """The mean height of the edges below a mark at the mark's rim, tall ones cut off."""
+    below, _ = _below(view, pose, strength, box)
+    return sum(float(np.minimum(np.abs(edge), 4 * TAU)[rim].mean()) for edge in _gradients(below))
+
+
+def _rim(view: View, pose: Pose, box: Box) -> Selection:
+    """Where the mark's alpha has edges."""
+    across, down = _gradients(rendered(view.mark, pose, box).alpha)
+    edge = np.hypot(across, down)
+    return edge > 0.2 * float(np.percentile(edge[edge > 0], 95)) if (edge > 0).any() else edge > 0
+
+
+def roughened(view: View, pose: Pose, strength: float) -> float:
+    """How much rougher the picture is at the mark's rim after it is taken off.
+
+    Taking off another mark than the one that is there draws new edges.
+    """
+    box = visible(view, pose)
+    rim = None if box is None else _rim(view, pose, box)
+    if box is None or rim is None or not rim.any():
+        return math.inf
+    before, after = (_roughness(view, pose, value, rim, box) for value in (1e-6, strength))
+    return after / max(before, 1e-6)
+
+
+def _polished(view: View, pose: Pose, strength: float) -> Pose:
+    """The pose at which the fewest edges are left below the mark."""
+    mark = view.mark
+    box = visible(view, pose)
+    if box is None:
+        return pose
+    rim = _rim(view, pose, box)
+    if not rim.any():
+        return pose
+    side = math.sqrt(mark.alpha.size) * pose.scale
+    best = _roughness(view, pose, strength, rim, box)
+    for whole in whole_poses(mark, pose):
+        value = _roughness(view, whole, strength, rim, box)
+        if value < best * AS_GOOD:
+            return whole
+    steps = {"x": 0.4, "y": 0.4, "scale": 0.6 / side * pose.scale, "turn": math.degrees(0.6 / side)}
+    for _ in range(5):
+        for name, step in steps.items():
+            for tried in (replace(pose, **{name: getattr(pose, name) + sign * step}) for sign in (-1, 1)):
+                value = _roughness(view, tried, strength, rim, box)
+                if value < best:
+                    best, pose = value, tried
+        steps = {name: step / 2 for name, step in steps.items()}
+    return pose
+
+
+def whole_poses(mark: Mark, pose: Pose) -> Iterable[Pose]:
+    """Poses on whole pixels without scaling or turn, if the pose is near one: the usual case."""
+    height, width = mark.alpha.shape
+    if abs(pose.scale - 1) * max(height, width) > 2 or abs(math.radians(pose.turn)) * max(height, width) > 4:
+        return []
+    half_x, half_y = (width - 1) / 2, (height - 1) / 2
+    left, top = round(pose.x - half_x), round(pose.y - half_y)
+    near = sorted(itertools.product((0, -1, 1), repeat=2), key=lambda step: abs(step[0]) + abs(step[1]))
+    return [Pose(left + across + half_x, top + down + half_y) for across, down in near]
