@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,30 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.marks.mark import Mark, Search
-from operators.marks.separation import LEAST_ALPHA, common_edges, groups, separate, significance
-from operators.marks.statistics import ANCHORS, BY_WIDTH, NATIVE, SIDES, WIDTH, Sample, Statistics, place_of
+from operators.marks.places import SAME_PLACE, Place, common_share, grouped, places
+from operators.marks.separation import LEAST_ALPHA, Separated, common_edges, groups, separate
+from operators.marks.statistics import BY_WIDTH, NATIVE, WIDTH, Sample, Statistics
+from operators.marks.wandering import LARGEST, MOST_PICTURES, lay, parts_of, reduced
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
-LEAST_EDGE, SURE_EDGE = 16.0, 26.0
-"""Significance (chi squared) of a pixel of a common edge, and of the surest pixels of a group."""
-FEW = 0.05
-"""Share of these that each picture adds: a few pictures cannot reach much."""
-FEWEST = 0.5
-"""Share of these that the smallest collection needs."""
-LEAST_PIXELS = 30
-"""Pixels of common edges that a place must have."""
-GAP = 12
-"""Pixels by half of which the parts of one mark may be apart."""
-MARGIN = 40
-"""Pixels around a mark that are looked at, from which the picture below is continued."""
-MOST_PLACES = 10
-"""Places that are looked at, the surest first."""
-SAME_PLACE = 0.5
-"""Share of the smaller of two places that the larger one covers, from which they are the same."""
-NATIVE_FIRST = 2.0
-"""How much surer a place of pictures that are all reduced to one width must be."""
+LAID_SHARE = 0.5
+"""Share of the usual significance that pictures need that are known to have edges in common."""
+MOST_COPIES = 4
+"""Places of one picture at which others are looked at that have edges in common with it."""
+ANYWHERE = (0.5, 0.5)
+"""What stands for the anchor of a mark without a fixed place."""
 CLAIMED = 0.5
 """Share of the pictures at a place whose edges there belong to marks that are known already."""
 SAME = 0.6
@@ -42,27 +32,6 @@ SAME_RESIZED = 0.4
 """The same for mattes that are brought to one size; parts of the smaller one may be missing."""
 SLACK = 0.01
 """How far a mark may lie from where it was found, as a share of the picture."""
-
-
-Zone = tuple[float, ...]
-"""Left, top, right and bottom."""
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A part of a frame where edges recur."""
-
-    frame: str
-    anchor: tuple[float, float]
-    box: Box
-    """In pixels of the window, with a margin; it may reach beyond the window."""
-    energy: float
-
-    def on(self, width: int, height: int) -> Box:
-        """The part of a picture of this size, in pixels of the frame."""
-        if self.frame == NATIVE:
-            return place_of(self.anchor, self.box, width, height, SIDES[NATIVE])
-        return place_of(self.anchor, self.box, WIDTH, max(8, round(height * WIDTH / width)), SIDES[BY_WIDTH])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,70 +62,19 @@ class CollectionMark:
         return self.carriers / max(1, self.looked_at)
 
 
-def places(statistics: Statistics) -> list[Place]:
-    """The places of a collection where edges recur, the surest first."""
-    found = []
-    for frame in SIDES:
-        for number, anchor in enumerate(ANCHORS):
-            counts = statistics.counts[frame][number]
-            energy = significance(statistics.sums[frame][number], counts)
-            share = float(np.clip(FEW * counts.max(), FEWEST, 1))
-            weight = NATIVE_FIRST if frame == NATIVE else 1.0
-            found += [Place(frame, anchor, box, weight * value) for box, value in _grouped(energy, share)]
-    if not found:
-        return []
-    size = statistics.sizes.most_common(1)[0][0]
-    kept: list[Place] = []
-    shown: list[Zone] = []
-    for place in sorted(found, key=lambda one: -one.energy):
-        box, across = place.on(*size), size[0] if place.frame == NATIVE else WIDTH
-        zone = tuple(side / across for side in (box.x, box.y, box.x + box.width, box.y + box.height))
-        if all(_common_share(zone, other) < SAME_PLACE for other in shown):
-            kept.append(place)
-            shown.append(zone)
-    return kept[:MOST_PLACES]
-
-
-def _common_share(first: Zone, second: Zone) -> float:
-    """The area that two zones have in common, as a share of the smaller one."""
-    across, down = min(first[2], second[2]) - max(first[0], second[0]), min(first[3], second[3]) - max(first[1], second[1])
-    smaller = min((zone[2] - zone[0]) * (zone[3] - zone[1]) for zone in (first, second))
-    return max(0.0, across) * max(0.0, down) / max(smaller, 1e-9)
-
-
-def _grouped(energy: Plane, share: float) -> list[tuple[Box, float]]:
-    """The groups of common edges, as boxes with a margin and their total significance.
-
-    They reach a `share` of the usual bounds.
-    """
-    edges = (energy > max(share * LEAST_EDGE, 0.05 * float(energy.max()))).astype(np.uint8)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(edges, connectivity=8)
-    large = boxes[:, cv2.CC_STAT_AREA] >= 8
-    large[0] = False
-    kept = large[labels]
-    joined = cv2.dilate(kept.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 1, 2 * GAP + 1)))
-    count, labels, _, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    found = []
-    for label in range(1, count):
-        own = kept & (labels == label)
-        if own.sum() < LEAST_PIXELS or float(np.percentile(energy[own], 90)) < share * SURE_EDGE:
-            continue
-        rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-        box = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
-        wide = Box(box.x - MARGIN, box.y - MARGIN, box.width + 2 * MARGIN, box.height + 2 * MARGIN)
-        found.append((wide, float(energy[own].sum())))
-    return found
-
-
 def find_marks_of(statistics: Statistics, read: Callable[[Sample], Pixels | None]) -> list[CollectionMark]:
     """The marks of a collection, the most frequent first.
 
-    `read` decodes one of the statistics' samples, or returns None. Each is decoded once.
+    `read` decodes one of the statistics' samples, or returns None. Each is decoded once for the
+    places where edges recur. Those that carry no mark there are then compared with each other, and
+    those that have a mark in common are decoded again.
     """
-    looked_at = places(statistics)
-    if not looked_at:
+    if not statistics.pictures:
         return []
+    looked_at = places(statistics)
     reference = _reference_width(statistics)
+    factor = min(1.0, LARGEST / max(statistics.sizes.most_common(1)[0][0]))
+    copies: dict[Sample, Pixels] = {}
     parts: list[list[Pixels]] = [[] for _ in looked_at]
     holders: list[list[tuple[Sample, tuple[int, int]]]] = [[] for _ in looked_at]
     count = 0
@@ -165,6 +83,7 @@ def find_marks_of(statistics: Statistics, read: Callable[[Sample], Pixels | None
         if rgb is None:
             continue
         count += 1
+        copies[sample] = reduced(rgb, factor)
         for number, place in enumerate(looked_at):
             part = _part(rgb, place, reference)
             if part is not None:
@@ -173,7 +92,35 @@ def find_marks_of(statistics: Statistics, read: Callable[[Sample], Pixels | None
     found = []
     for place, some, held in zip(looked_at, parts, holders, strict=True):
         found += _marks_at(place, some, held, count, reference)
-    return _merged(found)
+    carriers = frozenset[str]().union(*(one.members for one in _merged(found)))
+    free = [sample for sample in copies if sample.uri not in carriers][:MOST_PICTURES]
+    return _merged([*found, *_wandering(free, [copies[sample] for sample in free], factor, read, count)])
+
+
+def _wandering(
+    samples: Sequence[Sample],
+    copies: Sequence[Pixels],
+    factor: float,
+    read: Callable[[Sample], Pixels | None],
+    count: int,
+) -> list[CollectionMark]:
+    """The marks at another place in each of some pictures, of which reduced copies exist."""
+    found = []
+    for laid in lay(copies):
+        pictures = {number: picture for number in laid.moves if (picture := read(samples[number])) is not None}
+        if laid.seed not in pictures:
+            continue
+        boxes = sorted(grouped(laid.energy, LAID_SHARE), key=lambda one: -one[1])[:MOST_COPIES]
+        for box, energy in boxes:
+            some = parts_of(laid, pictures, box, factor)
+            held = [samples[number] for number in some]
+            for separated, members in _separated(list(some.values())):
+                carriers = frozenset(held[number].uri for number in members)
+                search = Search(scale=(1.0, 1.0), opacity=_opacities(separated))
+                alpha, colour, _ = _tight(separated)
+                mark = Mark("mark", alpha, colour, search=search)
+                found.append(CollectionMark(mark, NATIVE, ANYWHERE, len(members), count, 1, carriers, energy))
+    return found
 
 
 def _reference_width(statistics: Statistics) -> int:
@@ -206,25 +153,42 @@ def _marks_at(
     place: Place, some: list[Pixels], held: list[tuple[Sample, tuple[int, int]]], count: int, reference: int
 ) -> list[CollectionMark]:
     """The marks of one place, one for each group of pictures that carry the same."""
-    if len(some) < 2:
-        return []
-    parts: npt.NDArray[np.uint8] = np.stack(some)
-    support = _support(parts)
     found = []
-    for members in groups(parts, support) if support.any() else []:
-        separated = separate(parts, members)
-        if separated is None:
-            continue
-        used = separated.alpha > LEAST_ALPHA
-        rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
-        cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        tight = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
+    for separated, members in _separated(some):
+        alpha, colour, tight = _tight(separated)
         carriers = [held[number] for number in members]
-        search = _search(place, tight, [size for _, size in carriers], reference, float(separated.alpha.max()))
-        mark = Mark("mark", separated.alpha[cut], separated.colour[cut], search=search)
+        search = _search(place, tight, [size for _, size in carriers], reference, _opacities(separated))
         addresses = frozenset(sample.uri for sample, _ in carriers)
+        mark = Mark("mark", alpha, colour, search=search)
         found.append(CollectionMark(mark, place.frame, place.anchor, len(members), count, 1, addresses, place.energy))
     return found
+
+
+def _separated(some: list[Pixels]) -> Iterator[tuple[Separated, list[int]]]:
+    """The marks that some pictures of one place carry, and the numbers of those that carry each."""
+    if len(some) < 2:
+        return
+    parts: npt.NDArray[np.uint8] = np.stack(some)
+    support = _support(parts)
+    for members in groups(parts, support) if support.any() else []:
+        separated = separate(parts, members)
+        if separated is not None:
+            yield separated, members
+
+
+def _tight(separated: Separated) -> tuple[Plane, Plane, Box]:
+    """Alpha and colour without the margins around the mark, and where they were."""
+    used = separated.alpha > LEAST_ALPHA
+    rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
+    tight = Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
+    cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return separated.alpha[cut], separated.colour[cut], tight
+
+
+def _opacities(separated: Separated) -> tuple[float, float]:
+    """The opacities with which a mark is looked for."""
+    opacity = float(separated.alpha.max())
+    return round(max(0.05, 0.6 * opacity), 3), round(min(1.0, 1.4 * opacity), 3)
 
 
 def _support(parts: npt.NDArray[np.uint8]) -> Selection:
@@ -235,7 +199,7 @@ def _support(parts: npt.NDArray[np.uint8]) -> Selection:
     return support
 
 
-def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], reference: int, opacity: float) -> Search:
+def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], reference: int, bounds: tuple[float, float]) -> Search:
     """Where a mark was found and how large, as `marks.yaml` says it."""
     zones = []
     for width, height in sizes:
@@ -247,7 +211,6 @@ def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], referenc
     array = np.array(zones)
     least, most = array.min(axis=0) - SLACK, array.max(axis=0) + SLACK
     zone = tuple(float(np.clip(round(value, 4), 0, 1)) for value in (least[0], least[1], most[2], most[3]))
-    bounds = (round(max(0.05, 0.6 * opacity), 3), round(min(1.0, 1.4 * opacity), 3))
     if place.frame == NATIVE:
         return Search((zone[0], zone[1], zone[2], zone[3]), scale=(1.0, 1.0), opacity=bounds)
     share = tight.width / reference
@@ -265,12 +228,12 @@ def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:
         twin = next((number for number, other in enumerate(kept) if _alike(other.mark, one.mark) or _resized(other, one)), None)
         if twin is None:
             zone = one.mark.search.zone
-            claims = [other.members for other in kept if _common_share(zone, other.mark.search.zone) >= SAME_PLACE]
+            claims = [other.members for other in kept if common_share(zone, other.mark.search.zone) >= SAME_PLACE]
             if len(one.members & frozenset().union(*claims)) <= CLAIMED * one.carriers:
                 kept.append(one)
             continue
         other = kept[twin]
-        if one.frame == other.frame and _common_share(one.mark.search.zone, other.mark.search.zone) == 0:
+        if one.frame == other.frame and common_share(one.mark.search.zone, other.mark.search.zone) == 0:
             search = replace(other.mark.search, zone=(0.0, 0.0, 1.0, 1.0))
             kept[twin] = replace(other, mark=replace(other.mark, search=search), copies=other.copies + 1)
     named = sorted(kept, key=lambda one: -one.carriers)
@@ -282,7 +245,7 @@ def _resized(known: CollectionMark, other: CollectionMark) -> bool:
 
     Pictures of one size among others carry a mark at the same share of their width as well.
     """
-    if known.frame == other.frame or _common_share(known.mark.search.zone, other.mark.search.zone) == 0:
+    if known.frame == other.frame or common_share(known.mark.search.zone, other.mark.search.zone) == 0:
         return False
     height, width = known.mark.alpha.shape
     same = cv2.resize(other.mark.alpha, (width, height), interpolation=cv2.INTER_LINEAR)

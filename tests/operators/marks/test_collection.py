@@ -144,3 +144,35 @@ def test_a_picture_that_is_too_small_is_counted_as_such() -> None:
     statistics = Statistics()
     statistics.add(np.zeros((10, 400, 3), np.uint8), Sample.of("a.png", None))
     assert (statistics.pictures, statistics.failures) == (0, Counter({"too_small": 1}))
+
+
+def at_random_places(pictures: list[np.ndarray], mark: Mark) -> list[np.ndarray]:
+    random, (height, width) = np.random.default_rng(4), mark.alpha.shape
+    return [put(one, mark, int(random.integers(4, 350 - width)), int(random.integers(4, 260 - height))) for one in pictures]
+
+
+def test_a_mark_at_another_place_in_each_picture_is_found_and_looked_for_everywhere(small_mark: Mark) -> None:
+    (found,) = marks_of(at_random_places(parts(28), small_mark))
+    assert overlap(found.mark, small_mark) >= 0.9
+    assert found.mark.strongest == pytest.approx(0.45, abs=0.03)
+    assert found.mark.search.zone == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_a_sticker_at_another_place_in_each_picture_hides_it_and_is_no_mark(small_mark: Mark) -> None:
+    opaque = Mark("sticker", (small_mark.alpha > 0.2).astype(np.float32), small_mark.colour)
+    assert marks_of(at_random_places(parts(28), opaque)) == []
+
+
+def test_a_mark_that_is_tiled_with_another_start_in_each_picture_is_found(small_mark: Mark) -> None:
+    random, (height, width) = np.random.default_rng(4), small_mark.alpha.shape
+    pictures = []
+    for picture in parts(28):
+        start = (int(random.integers(0, 50)), int(random.integers(0, 40)))
+        tiled = picture
+        for top in range(start[1], 270 - height, height + 60):
+            for left in range(start[0], 360 - width, width + 40):
+                tiled = put(tiled, small_mark, left, top)
+        pictures.append(tiled)
+    (found,) = marks_of(pictures)
+    assert overlap(found.mark, small_mark) >= 0.9
+    assert found.mark.search.zone == (0.0, 0.0, 1.0, 1.0)

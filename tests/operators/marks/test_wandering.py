@@ -1,0 +1,62 @@
+"""Pictures that carry the same mark at different places are laid onto each other to the pixel."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from operators.marks.mark import Mark
+from operators.marks.wandering import lay, parts_of, reduced
+from operators.masks.overlay import overlaid
+from operators.rows.box import Box
+from operators.rows.overlay import Overlay
+from tests.operators.marks.conftest import letters
+
+PLACES = [(20, 30), (140, 200), (60, 90), (200, 11), (101, 157), (17, 210), (180, 66)]
+"""Top and left of the mark in each picture."""
+
+
+@pytest.fixture(scope="module")
+def strong_mark() -> Mark:
+    return letters("Studio Nord", (255, 255, 255), 0.75)
+
+
+@pytest.fixture(scope="module")
+def marked(photographs: dict[str, np.ndarray], strong_mark: Mark) -> list[np.ndarray]:
+    pictures = []
+    for number, (top, left) in enumerate(PLACES):
+        picture = list(photographs.values())[number % 4]
+        picture = picture[:, ::-1] if number >= 4 else picture
+        alpha = np.zeros(picture.shape[:2], np.float32)
+        alpha[top : top + strong_mark.alpha.shape[0], left : left + strong_mark.alpha.shape[1]] = strong_mark.alpha
+        seen = overlaid(np.ascontiguousarray(picture), Overlay(alpha, np.float32([[[255, 255, 255]]])))
+        pictures.append(np.rint(seen).astype(np.uint8))
+    return pictures
+
+
+def test_pictures_with_the_same_mark_are_moved_to_the_same_place(marked: list[np.ndarray]) -> None:
+    (laid,) = lay([reduced(picture, 1.0) for picture in marked])
+    top, left = PLACES[laid.seed]
+    assert set(laid.moves) == set(range(len(PLACES)))
+    for number, move in laid.moves.items():
+        assert move == (top - PLACES[number][0], left - PLACES[number][1])
+
+
+def test_reduced_copies_are_followed_up_to_whole_pixels(marked: list[np.ndarray], strong_mark: Mark) -> None:
+    large = [cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for picture in marked]
+    (laid,) = lay([reduced(picture, 0.5) for picture in large])
+    top, left = PLACES[laid.seed]
+    box = Box(left, top, strong_mark.alpha.shape[1], strong_mark.alpha.shape[0])
+    found = parts_of(laid, dict(enumerate(large)), box, 0.5)
+    for number, (down, right) in enumerate(PLACES):
+        assert np.array_equal(found[number], large[number][2 * down :, 2 * right :][: 2 * box.height, : 2 * box.width])
+
+
+def test_unrelated_pictures_have_nothing_in_common(photographs: dict[str, np.ndarray]) -> None:
+    pictures = [reduced(turned, 1.0) for one in photographs.values() for turned in (one, np.ascontiguousarray(one[::-1]))]
+    assert lay(pictures) == []
+
+
+def test_fewer_pictures_than_tell_a_mark_have_none(marked: list[np.ndarray]) -> None:
+    assert lay([reduced(picture, 1.0) for picture in marked[:5]]) == []
