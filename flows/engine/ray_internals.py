@@ -10,14 +10,15 @@ it overrides `JobSubmissionClient._do_request` and names the logger of a private
 - `ray.data._internal.execution.backpressure_policy`: Ray limits waiting blocks by memory alone.
 - `Dataset._current_executor` and the metrics of its operators: Ray gives the lengths of queues to
   its dashboard only.
-- `ray._private.node.Node`, and in `ray.data._internal` the statistics, the coordinator of
-  autoscaling and the locations of actors: a Ray on one machine needs none of these processes, and
-  Ray has no option without them.
+- `ray._private.node.Node`, `ray._private.services.start_ray_process` and the names of ports in
+  `ray._raylet`, and in `ray.data._internal` the statistics, the coordinator of autoscaling and the
+  locations of actors: a Ray on one machine needs none of these processes, and Ray has no option
+  without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -46,6 +47,7 @@ __all__ = [
     "mute_ray",
     "stage_counts",
     "start_without",
+    "start_without_agents",
     "work_on_one_node",
 ]
 
@@ -70,6 +72,49 @@ def start_without(names: Sequence[str]) -> Iterator[None]:
     finally:
         for name, method in methods.items():
             setattr(Node, name, method)
+
+
+AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
+"""The options of a raylet that name what it starts beside itself, and ends with itself."""
+AGENT_PORTS = (
+    "METRICS_AGENT_PORT_NAME",
+    "METRICS_EXPORT_PORT_NAME",
+    "DASHBOARD_AGENT_LISTEN_PORT_NAME",
+    "RUNTIME_ENV_AGENT_PORT_NAME",
+)
+"""The ports that the agents note for the raylet when they are ready."""
+NOT_IN_USE = -1
+WAIT_FOR_PARENT = 'sh -c "while kill -0 $PPID 2>/dev/null; do sleep 5; done"'
+"""Takes the place of an agent: the raylet wants one, and must find it alive."""
+
+
+@contextmanager
+def start_without_agents() -> Iterator[None]:
+    """Let a raylet that starts meanwhile start without its two agents.
+
+    They pass numbers on to a dashboard and prepare `runtime_env`s. They take 150 MB and 1.5 seconds
+    of processor time, and the raylet waits for them. A task with a `runtime_env` cannot run there.
+    """
+    from ray import _raylet
+    from ray._private import services
+
+    start = services.start_ray_process
+    note_port: Callable[[str, str, str, int], None] = _raylet.persist_port  # type: ignore[attr-defined]
+
+    def start_alone(command: list[str], *arguments: object, **options: object) -> object:
+        given = dict(option.split("=", 1) for option in command if "=" in option)
+        if not all(agent in given for agent in AGENTS):
+            return start(command, *arguments, **options)
+        for name in AGENT_PORTS:
+            note_port(given["--session_dir"], given["--node_id"], getattr(_raylet, name), NOT_IN_USE)
+        alone = [f"{agent}={WAIT_FOR_PARENT}" for agent in AGENTS]
+        return start([option for option in command if not option.startswith(AGENTS)] + alone, *arguments, **options)
+
+    services.start_ray_process = start_alone
+    try:
+        yield
+    finally:
+        services.start_ray_process = start
 
 
 class _NodeResources(AutoscalingCoordinator):  # type: ignore[misc]

@@ -31,6 +31,13 @@ task takes a quarter of a CPU. Starting a new process costs two seconds of CPU t
 """
 LARGEST_OBJECT_STORE = 2 * 1024**3
 """Bytes of the object store of a Ray that is started here, at most."""
+SPARING = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Settings of the allocators of the processes that Ray starts here.
+
+A worker has threads that read and write, and glibc gives each thread a heap of its own, which keeps
+the memory of the largest picture that the thread has had. Arrow's own allocator keeps memory too.
+With one heap for all, a worker takes 240 MB less, at the same processor time.
+"""
 RESERVED = 0.01
 """Share of the cluster that Ray Data divides equally among the stages, whatever they need.
 
@@ -114,6 +121,8 @@ def reach_ray(local_cpus: float) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_MILLISECONDS)
+    for name, value in SPARING.items():
+        os.environ.setdefault(name, value)
     import ray
 
     warnings.filterwarnings("ignore", module=r"ray\.")
@@ -145,9 +154,9 @@ def _lean() -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
-    from flows.engine.ray_internals import NODE_PROCESSES, start_without, work_on_one_node
+    from flows.engine.ray_internals import NODE_PROCESSES, start_without, start_without_agents, work_on_one_node
 
-    with start_without(NODE_PROCESSES):
+    with start_without(NODE_PROCESSES), start_without_agents():
         yield
     work_on_one_node()
 

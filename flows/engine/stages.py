@@ -17,6 +17,7 @@ from flows.engine.blocks import unpack_blocks
 from flows.engine.fill_column import select_columns
 from flows.engine.memory_limit import limit_memory
 from flows.engine.sharing import Sharing, join_waiting, part_waiting
+from flows.engine.spare_memory import SpareMemory
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
 from operators.fetch import Fetch
@@ -139,7 +140,10 @@ class Worker:
         operator.open()
         limit_memory(bounds.memory_bytes)
         self._work = partial(work, operator, bounds, columns, turn=threading.Lock(), sharing=sharing)
+        self._spare = SpareMemory()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Process one batch, as `work` does."""
-        return self._work(table)
+        """Process one batch, as `work` does, and keep no memory for the next one."""
+        result = self._work(table)
+        self._spare.give_back()
+        return result

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +30,9 @@ from flows.engine import ray_internals
 from flows.engine.backpressure import WaitingBlocks, bound_waiting_blocks
 from flows.engine.polling import batches_or_none
 from flows.engine.ray_internals import (
+    AGENTS,
     NODE_PROCESSES,
+    WAIT_FOR_PARENT,
     BackpressurePolicy,
     _NodeResources,
     attempt_number,
@@ -186,6 +191,37 @@ def test_a_ray_on_this_machine_has_no_process_that_serves_a_cluster_or_a_dashboa
     assert "raylet" in started
     for file in ("autoscaler/_private/monitor.py", "log_monitor.py", "dashboard/dashboard.py"):
         assert file not in started, f"Ray has renamed what starts {file}; see NODE_PROCESSES"
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_raylet_on_this_machine_has_no_agents_beside_it() -> None:
+    (raylet,) = [line for line in processes().splitlines() if line.partition(" ")[0].endswith("raylet")]
+    others = processes().replace(raylet, "")
+    for file in ("dashboard/agent.py", "DashboardAgent", "runtime_env/agent/main.py", "RuntimeEnvAgent"):
+        assert file not in raylet + others, f"Ray starts {file} in another way; see start_without_agents"
+    assert others.count("while kill -0") == len(AGENTS), "Ray has renamed the options of agents; see AGENTS"
+
+
+def test_what_stands_in_for_an_agent_ends_with_its_parent() -> None:
+    start = "import shlex, subprocess, sys; print(subprocess.Popen(shlex.split(sys.argv[1])).pid, flush=True); input()"
+    command = [sys.executable, "-c", start, WAIT_FOR_PARENT]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    time.sleep(0.5)
+    assert child.is_running()
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=10)
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_the_processes_of_a_ray_on_this_machine_keep_little_freed_memory() -> None:
+    @ray.remote
+    def allocators() -> tuple[str | None, str]:
+        return os.environ.get("MALLOC_ARENA_MAX"), pa.default_memory_pool().backend_name
+
+    assert ray.get(allocators.remote()) == ("1", "system")
 
 
 @pytest.mark.usefixtures("own_data_context")

@@ -1,0 +1,52 @@
+"""Memory that a worker has freed goes back to the system."""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing import get_context
+
+import psutil
+import pytest
+
+from flows.engine import spare_memory
+from flows.engine.spare_memory import SpareMemory
+
+PIECES = 1000
+PIECE = 100_000
+"""Bytes. Larger pieces go back to the system by themselves."""
+
+
+def resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_pieces() -> tuple[int, int]:
+    """The bytes of freed pieces below one that stays: gone back by themselves, and given back."""
+    pieces = [bytearray(b"x" * PIECE) for _ in range(PIECES)]
+    before, stays = resident(), pieces[-1]
+    pieces.clear()
+    freed = resident()
+    SpareMemory().give_back()
+    del stays
+    return before - freed, freed - resident()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems give memory back by themselves")
+def test_freed_memory_goes_back_only_when_it_is_given_back() -> None:
+    with get_context("spawn").Pool(1) as pool:
+        by_itself, given_back = pool.apply(free_pieces)
+    assert by_itself < 0.1 * PIECES * PIECE
+    assert given_back > 0.9 * PIECES * PIECE
+
+
+def test_it_is_given_back_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, given = [10.0], []
+    monkeypatch.setattr(spare_memory.time, "monotonic", lambda: times[0])
+    spare = SpareMemory(lambda pad: given.append(times[0]) or 1)
+    for times[0] in (10.0, 10.9, 11.1, 11.5):
+        spare.give_back()
+    assert given == [10.0, 11.1]
+
+
+def test_nothing_happens_where_there_is_no_such_function() -> None:
+    SpareMemory(None).give_back()
