@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,18 +60,11 @@ def parts(dest: Path) -> int:
 
 
 def kill(process: psutil.Process) -> None:
-    """Kill the driver alone, as the kernel would, and wait for its processes to end.
-
-    Ray's agents, which never touch an image, end much later; this function kills them.
-    """
+    """Kill the driver alone, as the kernel would, and wait for its processes to end."""
     started = process.children(recursive=True)
-    agents = [child for child in started if child.name().endswith("Agent")]
     os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs([child for child in started if child not in agents], timeout=60)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert not alive, f"left behind: {alive}"
-    for agent in agents:
-        with suppress(psutil.NoSuchProcess):
-            agent.kill()
 
 
 @pytest.fixture(scope="module")
