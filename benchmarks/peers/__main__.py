@@ -6,9 +6,11 @@ same functions.
 
 All contenders run once per round, in a rotating order, so that other load on the machine affects
 all of them. The figures are medians over the rounds, the ratios medians of the ratios within a
-round. Time before the first picture and after the last one is counted separately. A contender
-that loses a picture is out. A run is repeated, a few times at most, if other processes took more
-than the share `--quietest` of the machine; the results record that share.
+round. Time before the first picture and after the last one is counted separately, and once with
+the whole (`with start and end`). A contender that loses a picture is out; the others go on. The
+results are saved after every round, so that a benchmark that is ended early keeps its rounds. A
+run is repeated, a few times at most, if other processes took more than the share `--quietest` of
+the machine; the results record that share.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ def one_run(contender: Contender, manifest: Manifest, work: Path) -> Figures:
     return {
         "images_per_second": len(outputs) / seconds,
         "images_per_core_second": len(outputs) / processor,
+        "images_per_core_second_whole": len(outputs) / watched.peak("processor"),
         "seconds": seconds,
         "start_up_seconds": first - watched.started,
         "wind_up_seconds": done - last,
@@ -150,28 +153,44 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="peers-"))
     try:
         manifest = draw_manifest(work / "manifest", arguments.pictures)
-        rounds = []
+        four_times_larger = scaling.measure_scaling()
+        rounds: list[dict[str, Figures]] = []
         for number in range(arguments.rounds):
             print(f"round {number + 1}", flush=True)
             rotated = chosen[number % len(chosen) :] + chosen[: number % len(chosen)]
-            rounds.append({peer.name: quiet_run(peer, manifest, work / "run", arguments.quietest) for peer in rotated})
-        sizes = [path.stat().st_size for path in manifest.paths]
-        figures = {
-            "pictures": arguments.pictures,
-            "picture_megabytes": sum(sizes) / 1e6,
-            "cores": cores(),
-            "rounds": rounds,
-            "contenders": {peer.name: summarise(rounds, peer.name) for peer in chosen},
-            "four_times_larger": scaling.measure_scaling(),
-        }
+            rounds.append(one_round(rotated, manifest, work / "run", arguments.quietest))
+            chosen = [peer for peer in chosen if peer.name in rounds[-1]]
+            figures = {
+                "pictures": arguments.pictures,
+                "picture_megabytes": sum(path.stat().st_size for path in manifest.paths) / 1e6,
+                "cores": cores(),
+                "rounds": rounds,
+                "contenders": {peer.name: summarise(rounds, peer.name) for peer in chosen},
+                "four_times_larger": four_times_larger,
+            }
+            if not arguments.only:
+                save(figures)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = render_results(figures)
-    print(text)
-    if not arguments.only:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "peers.json").write_text(json.dumps(figures, indent=1))
-        (RESULTS / "peers.md").write_text(text)
+    print(render_results(figures))
+
+
+def one_round(contenders: Sequence[Contender], manifest: Manifest, work: Path, quietest: float) -> dict[str, Figures]:
+    """The figures of one run of each contender, without those that are out."""
+    figures = {}
+    for peer in contenders:
+        try:
+            figures[peer.name] = quiet_run(peer, manifest, work, quietest)
+        except LostPicturesError:
+            print(f"  {peer.name} is out", flush=True)
+    return figures
+
+
+def save(figures: Figures) -> None:
+    """Write the figures and their page."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "peers.json").write_text(json.dumps(figures, indent=1))
+    (RESULTS / "peers.md").write_text(render_results(figures))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.peers import functions, notes
-from benchmarks.peers.contenders import CONTENDERS
+from benchmarks.peers.__main__ import one_round
+from benchmarks.peers.contenders import CONTENDERS, Contender
 from benchmarks.peers.manifest import Manifest, draw_manifest, size_of
 from benchmarks.peers.page import OURS, Target, ratio_of
 from benchmarks.peers.watch import watch
@@ -120,3 +121,10 @@ def test_every_contender_names_its_outputs_as_it_writes_them(manifest: Manifest,
     names = {peer.name: [path.name for path in peer.outputs(manifest, tmp_path)] for peer in CONTENDERS}
     assert names["IOPaint"] == [f"{number:04d}.png" for number in range(5)]
     assert names["plain loop"] == ["0000.jpg", "0001.png", "0002.jpg", "0003.jpg", "0004.png"]
+
+
+def test_a_contender_that_fails_is_out_and_the_others_go_on(
+    manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert one_round((Contender("broken", "text", "no_such_module"),), manifest, tmp_path / "run", 1.0) == {}
+    assert "broken is out" in capsys.readouterr().out
