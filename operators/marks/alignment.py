@@ -70,7 +70,7 @@ def best_shift(small: Plane, view: View, pose: Pose, reach: int) -> tuple[Pose, 
     middle_x, middle_y = round(pose.x), round(pose.y)
     edges, box = template(view, pose.scale, pose.turn, blurred=False)
     place = Box(box.x + middle_x, box.y + middle_y, box.width, box.height)
-    seen = view.axes.directions(_window(small, place, reach))
+    seen = view.axes.seen(_window(small, place, reach))
     scores = correlation(seen, edges)
     _, value, _, (x, y) = cv2.minMaxLoc(scores)
     across, down = _parabola(scores[y], x), _parabola(scores[:, x], y)

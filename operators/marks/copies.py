@@ -12,7 +12,7 @@ import numpy as np
 
 from operators.marks.alignment import best_shift
 from operators.marks.grid import grid_of
-from operators.marks.removal import MOST_ROUGHENED, Found, roughened, taken_off, visible, whole_poses
+from operators.marks.removal import MOST_ROUGHENED, Found, evidence, roughened, taken_off, visible, whole_poses
 from operators.marks.rendering import Pose
 from operators.marks.view import View, correlation, deep, resized, template
 from operators.rows.overlay import Plane
@@ -34,7 +34,7 @@ def copies(view: View, first: Found) -> list[Found]:
     plane, mark, pose = view.planes, first.mark, first.pose
     factor = min(1.0, COARSE / (math.sqrt(mark.alpha.size) * pose.scale))
     edges, box = template(view, pose.scale * factor, pose.turn, blurred=True)
-    seen = view.axes.directions(deep(cv2.GaussianBlur(resized(plane, factor), (3, 3), 0)))
+    seen = view.axes.seen(deep(cv2.GaussianBlur(resized(plane, factor), (3, 3), 0)))
     across, down = box.width // 2, box.height // 2
     padded = cv2.copyMakeBorder(seen, down, down, across, across, cv2.BORDER_CONSTANT, value=0)
     scores = correlation(padded, edges)
@@ -53,6 +53,7 @@ def copies(view: View, first: Found) -> list[Found]:
             continue
         moved, score = best_shift(plane, view, tried, max(2, math.ceil(1.5 / factor)))
         off = taken_off(view, moved, score) if score >= LEAST_SCORE else None
+        off = off if off is None or off.evidence > 0 else None
         misses = 0 if off is not None else misses + 1
         found += [] if off is None else [off]
     return found
@@ -77,7 +78,7 @@ def cut_copies(view: View, places: Sequence[Found]) -> list[Found]:
             continue
         pose = next(iter(whole_poses(places[0].mark, pose)), pose) if _is_whole(places) else pose
         if roughened(view, pose, strength) <= MOST_ROUGHENED:
-            found.append(Found(places[0].mark, pose, strength, places[-1].score))
+            found.append(Found(places[0].mark, pose, strength, places[-1].score, evidence(view, pose, strength)))
     return found
 
 

@@ -31,6 +31,8 @@ LARGEST_STEP = 1.12
 """Ratio of neighbouring sizes of the first search, at most."""
 MOST_TURN = 6.0
 """Degrees by which a mark may be turned."""
+MOST_TURNED = 400_000
+"""Pixels of a copy above which no turns are tried, because of their cost."""
 OCTAVE = math.sqrt(2)
 """Ratio of neighbouring reduced copies of the picture."""
 LEAST_POWER = 0.1
@@ -61,7 +63,8 @@ def first_places(view: View, least: float, most: float) -> list[Pose]:
         factor = min(1.0, side / (area * some[0]))
         small = resized(view.planes, factor)
         if min(small.shape[:2]) >= 4:
-            places += _peaks(view, small, factor, list(itertools.product(some, turns)))
+            few = small.shape[0] * small.shape[1] <= MOST_TURNED
+            places += _peaks(view, small, factor, list(itertools.product(some, turns if few else [0.0])))
     places.sort(key=lambda place: -place[0])
     chosen: list[Pose] = []
     for value, pose in places:
@@ -84,9 +87,8 @@ def _sizes(least: float, most: float, half: float) -> list[float]:
 
 def _turns(half: float) -> list[float]:
     """Turns in degrees that are as close, around 0."""
-    step = math.degrees(2 * ASIDE / half)
-    count = max(0, math.ceil(MOST_TURN / step - 0.5))
-    return [number * step for number in range(-count, count + 1)]
+    count = max(0, math.ceil(MOST_TURN / math.degrees(2 * ASIDE / half) - 0.5))
+    return [number * MOST_TURN / (count + 0.5) for number in range(-count, count + 1)]
 
 
 def _peaks(view: View, small: Plane, factor: float, tried: list[tuple[float, float]]) -> Iterator[tuple[float, Pose]]:
@@ -95,7 +97,7 @@ def _peaks(view: View, small: Plane, factor: float, tried: list[tuple[float, flo
     tallest, widest = (max(getattr(box, side) for _, box in templates) for side in ("height", "width"))
     # A mark may be cut by the border, and be as large as the picture.
     across, down = widest // 3, tallest // 3
-    seen = view.axes.directions(deep(cv2.GaussianBlur(small, (3, 3), 0)))
+    seen = view.axes.seen(deep(cv2.GaussianBlur(small, (3, 3), 0)))
     height, width = seen.shape[0] + 2 * down, seen.shape[1] + 2 * across
     size = (cv2.getOptimalDFTSize(height + tallest), cv2.getOptimalDFTSize(width + widest))
     weights = whitening(size)

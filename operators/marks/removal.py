@@ -12,7 +12,7 @@ import numpy as np
 
 from operators.marks.mark import Mark
 from operators.marks.rendering import Pose, rendered
-from operators.marks.view import TAU, View, deep, template
+from operators.marks.view import TAU, View, deep, lightness, template
 from operators.masks.overlay import invert
 from operators.rows.arrays import Selection
 from operators.rows.box import Box
@@ -26,12 +26,14 @@ MOST_ROUGHENED = 1.1
 """How much rougher the picture may be at the mark's rim after it is taken off."""
 LEAST_GONE = 0.5
 """How much of the mark's edges must vanish when it is taken off."""
-LEAST_SURE = 9.5
-"""Correlation times the root of the number of the mark's edges, from which it is no accident."""
-ALIKE = 0.75
-"""Correlation of a place that looks like the mark itself."""
-LEAST_ALIKE = 7.0
-"""The bound in place of LEAST_SURE for such a place."""
+LEAST_EVIDENCE = 150.0
+"""Evidence from which a mark is there."""
+BESIDE, LEAST_BESIDE = 0.01, 50
+"""Alpha below which a pixel is beside the mark, and the number of such pixels that tell edges."""
+NARROWEST = 2.0
+"""Grey levels that an edge beside a mark is always allowed."""
+TRIED = (0.12, 0.2, 0.3, 0.42, 0.6, 0.85)
+"""Opacities that are tried where the edges below a mark do not tell its strength."""
 AS_GOOD = 1.03
 """How much rougher the picture below may be for the mark to lie on whole pixels."""
 
@@ -46,6 +48,8 @@ class Found:
     """The factor of the mark's alpha with which it lies there."""
     score: float
     """Correlation of the edges, 0..1."""
+    evidence: float
+    """How much likelier the picture is without the mark; see `evidence`."""
 
     @property
     def opacity(self) -> float:
@@ -53,15 +57,14 @@ class Found:
         return min(1.0, self.strength * self.mark.strongest)
 
 
-def is_sure(view: View, pose: Pose, score: float) -> bool:
-    """Whether a correlation is no accident for a mark with so many edges.
+def sureness(view: View, pose: Pose, score: float) -> float:
+    """A correlation times the root of the number of the mark's edges.
 
-    Accidental ones grow as the mark has fewer edges: on photographs, the best of all places of a
-    picture comes to 6 to 9 over the root of their number.
+    Accidental correlations grow as the mark has fewer edges: on photographs, the best of all places
+    of a picture comes to a sureness of 6 to 9.
     """
     edges, _ = template(view, pose.scale, pose.turn, blurred=False)
-    product = score * math.sqrt(float((edges**2).sum()))
-    return product >= LEAST_SURE or (score >= ALIKE and product >= LEAST_ALIKE)
+    return score * math.sqrt(float((edges**2).sum()))
 
 
 def taken_off(view: View, pose: Pose, score: float) -> Found | None:
@@ -71,19 +74,51 @@ def taken_off(view: View, pose: Pose, score: float) -> Found | None:
     pose is then moved by parts of a pixel to where the fewest edges are left.
     """
     mark = view.mark
+    pose = _polished(view, pose, _strength(view, pose))
     strength = _strength(view, pose)
-    if strength is None:
-        return None
-    pose = _polished(view, pose, strength)
-    strength = _strength(view, pose) or strength
     opacity = strength * mark.strongest
     if not mark.search.opacity[0] * 0.9 <= opacity <= max(mark.search.opacity[1] * 1.15, mark.search.opacity[1] + 0.03):
         return None
     before, after = (_left_over(view, pose, value) for value in (0.0, strength))
     gone = 1 - abs(after) / max(abs(before), 1e-6)
-    if gone < LEAST_GONE or roughened(view, pose, strength) > MOST_ROUGHENED:
+    proof = evidence(view, pose, strength)
+    if proof < LEAST_EVIDENCE and (gone < LEAST_GONE or roughened(view, pose, strength) > MOST_ROUGHENED):
         return None
-    return Found(mark, pose, min(strength, 1 / float(mark.alpha.max())), score)
+    return Found(mark, pose, min(strength, 1 / float(mark.alpha.max())), score, proof)
+
+
+def evidence(view: View, pose: Pose, strength: float) -> float:
+    """How much likelier the picture's edges at the mark's rim are without the mark, as a logarithm.
+
+    Edges have heavy tails: their density is taken as that of Cauchy, as wide as the edges beside
+    the mark are tall. Of any place in a picture without the mark, the fit of strength and pose
+    gains a few dozens at most; a mark that can be seen gives hundreds, and none only where it is
+    tiny or the file is coarse. Colours of lossy files are coarser than lightness, which may tell a
+    mark by itself.
+    """
+    box = visible(view, pose)
+    rim = None if box is None else _rim(view, pose, box)
+    if box is None or rim is None or not rim.any():
+        return 0.0
+    overlay = rendered(view.mark, pose, box, strength)
+    alpha = np.minimum(overlay.alpha, MOST_ALPHA)
+    beside = cv2.dilate((alpha > BESIDE).astype(np.uint8), np.ones((5, 5), np.uint8))[:-1, :-1] == 0
+    part = box.inside(view.frame)
+    looks = ((view.planes[part], view.axes.planes(overlay.colour)), (view.luma[part], lightness(overlay.colour)))
+    gains = [_gain(seen, invert(seen, alpha, colour)[0], rim, beside) for seen, colour in looks]
+    # What is below was spread less when it was seen through the mark.
+    return float(max(gains)) - float(np.log(1 - alpha)[:-1, :-1][rim].sum())
+
+
+def _gain(seen: Plane, below: Plane, rim: Selection, beside: Selection) -> float:
+    """How much likelier the edges below a mark are than those that are seen, per plane."""
+    before, after = _gradients(seen), _gradients(below)
+    usual = np.abs(np.concatenate([edge[beside] for edge in before] if beside.sum() > LEAST_BESIDE else after))
+    width = max(NARROWEST, float(np.median(usual)))
+    gains = (
+        np.log1p((first / width) ** 2) - np.log1p((second / width) ** 2) for first, second in zip(before, after, strict=True)
+    )
+    return float(sum(float(gain[rim].sum()) for gain in gains) / seen.shape[2])
 
 
 def visible(view: View, pose: Pose) -> Box | None:
@@ -126,8 +161,19 @@ def _left_over(view: View, pose: Pose, strength: float) -> float:
     return result / total
 
 
-def _strength(view: View, pose: Pose) -> float | None:
-    """The strength at which nothing of the mark is left; None if the mark is not there."""
+def _strength(view: View, pose: Pose) -> float:
+    """The strength at which nothing of the mark is left, or the one with the largest evidence where
+    the mark's edges drown in those of the picture.
+    """
+    exact = _zero(view, pose)
+    if exact is not None and evidence(view, pose, exact) >= LEAST_EVIDENCE:
+        return exact
+    tried = [*(np.array(TRIED) / view.mark.strongest), *([] if exact is None else [exact])]
+    return float(max(tried, key=lambda strength: evidence(view, pose, float(strength))))
+
+
+def _zero(view: View, pose: Pose) -> float | None:
+    """The strength at which the edges below do not follow those of the mark; None if none do."""
     mark = view.mark
     largest = 0.995 / float(mark.alpha.max())
     low, high = 0.02 / mark.strongest, largest
@@ -182,8 +228,8 @@ def _polished(view: View, pose: Pose, strength: float) -> Pose:
         value = _roughness(view, whole, strength, rim, box)
         if value < best * AS_GOOD:
             return whole
-    steps = {"x": 0.4, "y": 0.4, "scale": 0.6 / side * pose.scale, "turn": math.degrees(0.6 / side)}
-    for _ in range(5):
+    steps = {"x": 0.8, "y": 0.8, "scale": 1.2 / side * pose.scale, "turn": math.degrees(1.2 / side)}
+    for _ in range(6):
         for name, step in steps.items():
             for tried in (replace(pose, **{name: getattr(pose, name) + sign * step}) for sign in (-1, 1)):
                 value = _roughness(view, tried, strength, rim, box)

@@ -16,7 +16,7 @@ from operators.marks.alignment import followed
 from operators.marks.copies import MOST_PLACES, copies, cut_copies, separate
 from operators.marks.first_places import MOST_TURN, first_places
 from operators.marks.mark import Mark
-from operators.marks.removal import Found, is_sure, taken_off
+from operators.marks.removal import LEAST_EVIDENCE, Found, sureness, taken_off
 from operators.marks.rendering import Pose
 from operators.marks.view import View
 from operators.rows.arrays import Pixels
@@ -24,8 +24,16 @@ from operators.rows.box import Box
 
 SLACK = 0.03
 """How far beyond the smallest and the largest size a mark may be, as a share."""
+LEAST_LIKELY = 5.5
+"""Sureness from which a mark is taken off to see whether it is there."""
+LEAST_SURE = 9.5
+"""Sureness from which a mark is no accident."""
+ALIKE = 0.75
+"""Correlation of a place that looks like the mark itself."""
+LEAST_ALIKE = 7.0
+"""The bound in place of LEAST_SURE for such a place."""
 LEAST_SCORE = 0.22
-"""Correlation of directions at full size, below which a place is not a mark."""
+"""Correlation of directions at full size, below which only evidence tells a mark."""
 
 
 def find_mark(rgb: Pixels, mark: Mark) -> list[Found]:
@@ -60,9 +68,13 @@ def _settled(view: View, pose: Pose) -> Found | None:
     if aligned is None:
         return None
     pose, score = aligned
+    sure = sureness(view, pose, score)
+    if sure < LEAST_LIKELY:
+        return None
+    found = taken_off(view, pose, score)
+    alike = sure >= LEAST_SURE or (score >= ALIKE and sure >= LEAST_ALIKE)
+    if found is None or (found.evidence < LEAST_EVIDENCE and (score < LEAST_SCORE or not alike)):
+        return None
     smallest, largest = view.mark.search.scales(view.mark.alpha.shape[1], view.width)
-    if not smallest * (1 - SLACK) <= pose.scale <= largest * (1 + SLACK) or abs(pose.turn) > MOST_TURN:
-        return None
-    if score < LEAST_SCORE or not is_sure(view, pose, score):
-        return None
-    return taken_off(view, pose, score)
+    fits = smallest * (1 - SLACK) <= found.pose.scale <= largest * (1 + SLACK) and abs(found.pose.turn) <= MOST_TURN
+    return found if fits else None

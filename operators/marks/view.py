@@ -22,6 +22,8 @@ TAU = 6.0
 """Grey levels per pixel from which an edge counts fully."""
 SECOND_AXIS = 0.35
 """Size of a mark's second colour axis, as a share of the first, from which it is used."""
+SIDE = 12.0
+"""Grey levels between ground and mark from which an edge has a side for sure."""
 MOSTLY_BEYOND = 0.85
 """Share of the picture that lies on one side of the mark's colour, from which it has a side."""
 
@@ -34,9 +36,9 @@ class Axes:
     """Axes x 3."""
     ground: Plane
     """The middle colour of the picture, 3 values."""
-    sided: bool
-    """Whether the mark's edges have a side: it is not lighter than one part of the picture and
-    darker than another.
+    between: float | None
+    """The mark's value on its one axis if it is lighter than one part of the picture and darker
+    than another.
     """
 
     @staticmethod
@@ -44,40 +46,57 @@ class Axes:
         """The axes on which a mark differs most from a picture."""
         some = rgb[:: max(1, rgb.shape[0] // 64), :: max(1, rgb.shape[1] // 64)].reshape(-1, 3).astype(np.float32)
         ground = np.median(some, axis=0).astype(np.float32)
-        difference = (mark.colour - ground)[mark.alpha > LEAST_ALPHA] * mark.alpha[mark.alpha > LEAST_ALPHA][:, None]
-        _, sizes, rows = np.linalg.svd(difference[:: max(1, len(difference) // 4096)], full_matrices=False)
+        used = mark.alpha > LEAST_ALPHA
+        step = max(1, int(used.sum()) // 4096)
+        colours, alpha = mark.colour[used][::step], mark.alpha[used][::step]
+        _, sizes, rows = np.linalg.svd((colours - ground) * alpha[:, None], full_matrices=False)
         weights = (rows / np.abs(rows).sum(axis=1, keepdims=True)).astype(np.float32)
         if sizes[1] > SECOND_AXIS * sizes[0]:
-            return Axes(weights[:2], ground, True)
-        colour = float((difference @ weights[0]).sum() / mark.alpha.sum() + ground @ weights[0])
-        below = float((some @ weights[0] < colour).mean())
-        if MOSTLY_BEYOND > below > 1 - MOSTLY_BEYOND:
-            return Axes(np.array([LUMA_WEIGHTS], np.float32), ground, False)
-        return Axes(weights[:1], ground, True)
+            return Axes(weights[:2], ground, None)
+        below = np.searchsorted(np.sort(some @ weights[0]), colours @ weights[0]) / len(some)
+        between = (below < MOSTLY_BEYOND) & (below > 1 - MOSTLY_BEYOND)
+        if (alpha * between).sum() > alpha.sum() / 2:
+            luma = np.array([LUMA_WEIGHTS], np.float32)
+            return Axes(luma, ground, float((alpha @ colours) @ luma[0] / alpha.sum()))
+        return Axes(weights[:1], ground, None)
 
     def planes(self, rgb: Pixels | Plane) -> Plane:
         """The values of a picture along the axes, float32 height x width x axes."""
         return deep(cv2.transform(rgb.astype(np.float32), self.weights))
 
     def drawn(self, overlay: Overlay) -> Plane:
-        """What a mark adds to the ground, along the axes."""
-        if not self.sided:
+        """What a mark adds to the ground, along the axes; its alpha if it is between grounds."""
+        if self.between is not None:
             alpha: Plane = overlay.alpha[:, :, None] * np.float32(255)
             return alpha
         return self.planes(overlay.alpha[:, :, None] * (overlay.colour - self.ground))
 
-    def directions(self, planes: Plane, tau: float = TAU) -> Plane:
-        """The directions of edges, height x width x 2 for each axis, shorter for faint ones.
+    def seen(self, planes: Plane) -> Plane:
+        """The directions of a picture's edges, as `drawn` has those of the mark.
 
-        Without a side, opposite directions are the same.
+        The rim of a mark between two grounds points the other way where the ground is lighter.
+        What is seen there is lighter than the mark as well, on both sides of the rim.
         """
-        across = deep(cv2.Sobel(planes, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 4))
-        down = deep(cv2.Sobel(planes, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 4))
-        length = np.sqrt((across**2 + down**2).sum(axis=2, keepdims=True))
-        if not self.sided:
-            across, down = (across**2 - down**2) / (length + 1e-3), 2 * across * down / (length + 1e-3)
-        directions: Plane = np.concatenate([across, down], axis=2) / (length + tau)
-        return directions
+        edges = directions(planes, TAU)
+        if self.between is None:
+            return edges
+        side = np.clip((self.between - deep(cv2.blur(planes, (5, 5)))) / SIDE, -1, 1)
+        result: Plane = (edges * side).astype(np.float32)
+        return result
+
+
+def directions(planes: Plane, tau: float) -> Plane:
+    """The directions of edges, height x width x 2 for each axis, shorter for faint ones."""
+    across = deep(cv2.Sobel(planes, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 4))
+    down = deep(cv2.Sobel(planes, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 4))
+    length = np.sqrt((across**2 + down**2).sum(axis=2, keepdims=True))
+    result: Plane = np.concatenate([across, down], axis=2) / (length + tau)
+    return result
+
+
+def lightness(rgb: Pixels | Plane) -> Plane:
+    """The lightness of colours, float32 height x width x 1."""
+    return deep(cv2.transform(rgb.astype(np.float32), np.array([LUMA_WEIGHTS], np.float32)))
 
 
 def deep(planes: Plane) -> Plane:
@@ -93,6 +112,8 @@ class View:
     axes: Axes
     planes: Plane
     """The part along the axes."""
+    luma: Plane
+    """Its lightness, height x width x 1. Lossy files keep it better than colours."""
     width: int
     """The width of the whole picture."""
 
@@ -100,7 +121,7 @@ class View:
     def of(rgb: Pixels, mark: Mark, width: int | None = None) -> View:
         """The picture along the axes on which the mark differs most from it."""
         axes = Axes.of(rgb, mark)
-        return View(mark, axes, axes.planes(rgb), width or rgb.shape[1])
+        return View(mark, axes, axes.planes(rgb), lightness(rgb), width or rgb.shape[1])
 
     @property
     def frame(self) -> Box:
@@ -123,7 +144,7 @@ def template(view: View, size: float, turn: float, blurred: bool) -> tuple[Plane
     drawn = axes.drawn(rendered(mark, Pose(0.0, 0.0, size, turn), box))
     if blurred:
         drawn = deep(cv2.GaussianBlur(drawn, (3, 3), 0))
-    return axes.directions(drawn, tau=max(0.25 * float(np.abs(drawn).max()), 1e-3)), box
+    return directions(drawn, max(0.25 * float(np.abs(drawn).max()), 1e-3)), box
 
 
 def correlation(seen: Plane, template: Plane) -> Plane:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from operators.marks.mark import Mark, Search
+from operators.marks.removal import LEAST_EVIDENCE, evidence
 from operators.marks.rendering import Pose, rendered
 from operators.marks.search import find_mark
+from operators.marks.view import View
 from operators.masks.overlay import invert, overlaid
 from operators.rows.box import Box
 from operators.rows.overlay import Overlay
@@ -83,6 +85,24 @@ def test_a_tiled_mark_is_found_at_every_place(photographs: dict[str, np.ndarray]
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
 def test_no_mark_is_invented(photographs: dict[str, np.ndarray], white_mark: Mark, name: str) -> None:
     assert find_mark(photographs[name], white_mark) == []
+
+
+def test_a_mark_that_is_nearly_as_large_as_the_picture_is_found(photographs: dict[str, np.ndarray], white_mark: Mark) -> None:
+    pose = Pose(238.0, 181.0, 1.9, 2.0)
+    (found,) = find_mark(stamped(photographs["rocket"], white_mark, [pose], 90), white_mark)
+    assert (found.pose.x, found.pose.y) == pytest.approx((pose.x, pose.y), abs=0.5)
+    assert found.pose.scale == pytest.approx(pose.scale, rel=0.01)
+
+
+def test_the_picture_is_likelier_without_the_mark_only_where_it_lies(
+    photographs: dict[str, np.ndarray], white_mark: Mark
+) -> None:
+    truth = placed(white_mark, 211, 257)
+    view = View.of(stamped(photographs["coffee"], white_mark, [truth], 90), white_mark)
+    assert evidence(view, truth, 1.0) > 10 * LEAST_EVIDENCE
+    assert evidence(view, truth, 0.5) < evidence(view, truth, 1.0)
+    for aside in (truth.moved(-4, 0), truth.moved(0, -60), truth.moved(-120, -100)):
+        assert evidence(view, aside, 1.0) < 0
 
 
 def test_other_words_are_not_the_mark(photographs: dict[str, np.ndarray], white_mark: Mark) -> None:
