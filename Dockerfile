@@ -25,6 +25,8 @@ ENV PATH=/opt/cleanplate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     RAY_USAGE_STATS_ENABLED=0 \
+    MALLOC_ARENA_MAX=1 \
+    ARROW_DEFAULT_MEMORY_POOL=system \
     HOME=/tmp \
     CLEANPLATE_CACHE=/models
 RUN install --directory --owner=cleanplate --group=cleanplate /models

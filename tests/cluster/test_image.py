@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cluster.rayjob import BASE
+from flows.engine.session import SPARING
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = [
@@ -41,6 +42,12 @@ def copied() -> list[str]:
 def test_every_file_that_is_copied_exists() -> None:
     assert copied()
     assert [source for source in copied() if not (ROOT / source).exists()] == []
+
+
+def test_the_pods_processes_keep_as_little_freed_memory_as_those_on_one_machine() -> None:
+    set_here = " ".join(line for line in stages()["runtime"] if line.startswith("ENV "))
+    for name, value in SPARING.items():
+        assert f"{name}={value}" in set_here
 
 
 def test_only_copied_files_reach_the_builder() -> None:
