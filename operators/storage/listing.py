@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -22,7 +22,7 @@ from operators.rows.signatures import HEAD_BYTES, picture_kind
 from operators.storage import files as storage
 from operators.storage.archives import OWN, archive_images, is_archive
 from operators.storage.earlier_runs import INDEX, RECORD_FOLDERS, SHARD, may_be_run
-from operators.storage.left_out import EARLIER_RUN, HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut
+from operators.storage.left_out import EARLIER_RUN, HIDDEN, NOT_PICTURE, UNREADABLE, LeftOut, sorted_details
 from operators.storage.local_listing import hidden_name, local_files
 from operators.storage.manifest import is_manifest, manifest_rows, own_schema
 from operators.storage.names import printable, to_path, to_text
@@ -81,7 +81,19 @@ def require_images(source: str, excluded: str = "") -> None:
 def no_images(source: str, left_out: LeftOut) -> RunError:
     """The error of a SOURCE without images, which says what is there instead."""
     reason = "; ".join(left_out.lines()) or ("the manifest has no rows" if is_manifest(source) else "it is empty")
-    return RunError("no_images", f"0 images in {printable(source)}: {reason}")
+    return RunError("no_images", f"0 images in {printable(source)}: {reason}{_collection_hint(source, left_out)}")
+
+
+def _collection_hint(source: str, left_out: LeftOut) -> str:
+    """How to name the collections in a folder without pictures; empty if there are none."""
+    endings = [ending for ending, _ in sorted_details(left_out.counts.get(NOT_PICTURE, Counter()))]
+    for ending in endings:
+        if is_manifest(f"x{ending}") or is_archive(f"x{ending}"):
+            paths = [path for path in left_out.examples[NOT_PICTURE] if path.lower().endswith(ending)]
+            folders = "*/" * (paths[0].count("/") if paths else 0)
+            pattern = f"{source.rstrip('/')}/{folders}*{ending}"
+            return f"; to read the images inside {ending} files, name them: '{printable(pattern)}'"
+    return ""
 
 
 def _only_pictures(files: Iterator[SourceImage], left_out: LeftOut) -> Iterator[SourceImage]:

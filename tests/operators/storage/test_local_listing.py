@@ -204,3 +204,17 @@ def test_the_details_of_a_count_are_bounded() -> None:
     assert record["count"] == 3 * MOST_DETAILS
     assert len(record["by"]) == MOST_DETAILS + 1
     assert len(record["examples"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [("data-00000-of-00001.arrow", "*.arrow"), ("train/data-00000-of-00001.arrow", "*/*.arrow"), ("shard-1.tar", "*.tar")],
+)
+def test_a_folder_of_collections_says_how_to_name_them(tmp_path: Path, file: str, pattern: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_bytes(b"\xff\xff\xff\xff")
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(RunError) as caught:
+        require_images(str(tmp_path))
+    ending = Path(file).suffix
+    assert f"to read the images inside {ending} files, name them: '{tmp_path}/{pattern}'" in str(caught.value)
