@@ -1,7 +1,8 @@
 """Extend a text's polygon to the end of its line, where the detector's box ended too early.
 
-Beyond an end of the box, a letter is recognised by the colour of the letters inside it. The stroke
-network has the last word: an end is moved only as far as it sees strokes there.
+Beyond an end of the box, a letter is recognised by the colour of the letters inside it. Where a
+ground fades into that colour, letters may go on in a fainter one. The stroke network has the last
+word: an end is moved only as far as it sees strokes there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ LEAST_INK = 0.03
 """Smallest share of the pixels beyond an end that have the letters' colour if letters go on."""
 MOST_INK = 0.6
 """Largest share of them; above it a whole area has that colour."""
+CALM = 0.15
+"""Standard deviation of such an area, as a share of the letters' contrast to their ground, up to
+which it may be the ground of fainter letters.
+"""
 LEAST_CONTRAST = 8.0
 """Grey levels by which letters must differ from their ground for their colour to say anything."""
 MOST_ASPECT = 1.5
@@ -53,6 +58,14 @@ class Ink:
             return 0.0
         alike = np.abs(pixels - self.letters).max(axis=1) <= SAME_COLOUR * contrast
         return float(alike.mean())
+
+    def may_go_on(self, pixels: Pixels) -> bool:
+        """Whether letters may be among the pixels (n x 3) beyond an end."""
+        share = self.share(pixels)
+        if share <= MOST_INK:
+            return share >= LEAST_INK
+        contrast = float(np.abs(self.letters - self.ground).max())
+        return float(pixels.std(axis=0).max()) <= CALM * contrast
 
 
 def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, others: Sequence[Polygon]) -> list[list[float]]:
@@ -77,8 +90,7 @@ def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, othe
         for _ in range(MOST_STEPS):
             zone = _beyond(extended, end, STEP * short)
             area = rasterised([zone.tolist()], frame) > 0
-            goes_on = area.any() and LEAST_INK <= ink.share(rgb[area]) <= MOST_INK
-            if not goes_on or any(covers(other, zone.tolist(), 0.2) for other in others):
+            if not (area.any() and ink.may_go_on(rgb[area])) or any(covers(other, zone.tolist(), 0.2) for other in others):
                 break
             extended = _moved_end(extended, end, STEP * short)
     if np.array_equal(extended, corners):
@@ -87,15 +99,18 @@ def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, othe
 
 
 def _confirmed(rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, frame: Box) -> list[list[float]]:
-    """The extended polygon without the ends in which the stroke network sees no strokes."""
+    """The polygon, extended at each end step by step as long as the stroke network sees strokes."""
     line = Line.of([extended.tolist()], frame.width, frame.height)
     probability = stroke_network().line_probability(rgb[line.place], line)
     seen = moved(np.where(probability >= 0.5, 255, 0).astype(np.uint8), line.reach, frame) > 0
-    result = extended.copy()
+    result, step = corners.copy(), STEP * ordered_corners(polygon)[0][1]
     for end in (0, 1):
-        added = rasterised([_between(corners, extended, end).tolist()], frame) > 0
-        if not added.any() or seen[added].mean() < LEAST_INK:
-            result[list(_end_corners(end))] = corners[list(_end_corners(end))]
+        while (zone := rasterised([_beyond(result, end, step).tolist()], frame) > 0).any():
+            first = _end_corners(end)[0]
+            moved_as_far = np.allclose(result[first], extended[first])
+            if moved_as_far or seen[zone].mean() < LEAST_INK:
+                break
+            result = _moved_end(result, end, step)
     if np.array_equal(result, corners):
         return polygon
     clipped = np.clip(result, 0, [frame.width - 1, frame.height - 1])
@@ -135,9 +150,3 @@ def _beyond(corners: Points, end: int, distance: float) -> Points:
     first, second = _end_corners(end)
     step = distance * _outwards(corners, end)
     return np.array([corners[first], corners[first] + step, corners[second] + step, corners[second]])
-
-
-def _between(corners: Points, extended: Points, end: int) -> Points:
-    """The rectangle that was added at one end."""
-    first, second = _end_corners(end)
-    return np.array([corners[first], extended[first], extended[second], corners[second]])
