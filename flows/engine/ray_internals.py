@@ -84,8 +84,11 @@ AGENT_PORTS = (
 )
 """The ports that the agents note for the raylet when they are ready."""
 NOT_IN_USE = -1
-WAIT_FOR_PARENT = 'sh -c "while kill -0 $PPID 2>/dev/null; do sleep 5; done"'
-"""Takes the place of an agent: the raylet wants one, and must find it alive."""
+WAIT_FOR_PARENT = 'sh -c "while kill -0 $PPID 2>/dev/null && ! grep -qs State:.Z /proc/$PPID/status; do sleep 5; done"'
+"""Takes the place of an agent: the raylet wants one, and must find it alive.
+
+A raylet that has ended is still there, as a zombie, until its driver asks how it ended.
+"""
 
 
 @contextmanager

@@ -176,13 +176,16 @@ def test_stage_counts_of_a_running_dataset_are_numbers() -> None:
     assert running[1].processes == 1, "Ray has renamed PhysicalOperator.get_actor_info or its field running"
 
 
+def command_of(process: psutil.Process) -> str:
+    """The command line of a process, empty if it has ended."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def processes() -> str:
     """The command lines of all processes that this one has started."""
-    lines = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            lines.append(" ".join(process.cmdline()))
-    return "\n".join(lines)
+    return "\n".join(map(command_of, psutil.Process().children(recursive=True)))
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -195,11 +198,14 @@ def test_a_ray_on_this_machine_has_no_process_that_serves_a_cluster_or_a_dashboa
 
 @pytest.mark.usefixtures("ray_here")
 def test_a_raylet_on_this_machine_has_no_agents_beside_it() -> None:
-    (raylet,) = [line for line in processes().splitlines() if line.partition(" ")[0].endswith("raylet")]
-    others = processes().replace(raylet, "")
+    started = {process: command_of(process) for process in psutil.Process().children(recursive=True)}
+    (raylet,) = [process for process, command in started.items() if command.partition(" ")[0].endswith("raylet")]
     for file in ("dashboard/agent.py", "DashboardAgent", "runtime_env/agent/main.py", "RuntimeEnvAgent"):
-        assert file not in raylet + others, f"Ray starts {file} in another way; see start_without_agents"
-    assert others.count("while kill -0") == len(AGENTS), "Ray has renamed the options of agents; see AGENTS"
+        assert not any(file in command for command in started.values()), (
+            f"Ray starts {file} otherwise; see start_without_agents"
+        )
+    waiting = [process for process in raylet.children() if "while kill -0" in started.get(process, "")]
+    assert len(waiting) == len(AGENTS), "Ray has renamed the options of agents; see AGENTS"
 
 
 def test_what_stands_in_for_an_agent_ends_with_its_parent() -> None:
@@ -211,8 +217,8 @@ def test_what_stands_in_for_an_agent_ends_with_its_parent() -> None:
     time.sleep(0.5)
     assert child.is_running()
     parent.kill()
-    parent.wait()
     child.wait(timeout=10)
+    assert parent.wait() < 0
 
 
 @pytest.mark.usefixtures("ray_here")
