@@ -95,8 +95,8 @@ A raylet that has ended is still there, as a zombie, until its driver asks how i
 def start_without_agents() -> Iterator[None]:
     """Let a raylet that starts meanwhile start without its two agents.
 
-    They pass numbers on to a dashboard and prepare `runtime_env`s. They take 150 MB and 1.5 seconds
-    of processor time, and the raylet waits for them. A task with a `runtime_env` cannot run there.
+    The agents send figures to a dashboard and prepare `runtime_env`s. They take memory, and the
+    raylet waits until they are ready. A task with a `runtime_env` cannot run without them.
     """
     from ray import _raylet
     from ray._private import services

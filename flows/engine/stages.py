@@ -15,9 +15,9 @@ from cluster.profile import Profile, ProfileError
 from flows.engine.attempts import work_with_retries
 from flows.engine.blocks import unpack_blocks
 from flows.engine.fill_column import select_columns
+from flows.engine.freed_memory import FreedMemory
 from flows.engine.memory_limit import limit_memory
 from flows.engine.sharing import Sharing, join_waiting, part_waiting
-from flows.engine.spare_memory import SpareMemory
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
 from operators.fetch import Fetch
@@ -140,10 +140,10 @@ class Worker:
         operator.open()
         limit_memory(bounds.memory_bytes)
         self._work = partial(work, operator, bounds, columns, turn=threading.Lock(), sharing=sharing)
-        self._spare = SpareMemory()
+        self._freed_memory = FreedMemory()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Process one batch, as `work` does, and keep no memory for the next one."""
         result = self._work(table)
-        self._spare.give_back()
+        self._freed_memory.give_back()
         return result

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.marks.mark import Mark, Search
+from operators.marks.pair_alignment import LARGEST, MOST_PICTURES, aligned_groups, parts_of, reduced
 from operators.marks.places import SAME_PLACE, Place, common_share, grouped, places
 from operators.marks.separation import LEAST_ALPHA, Separated, common_edges, groups, separate
 from operators.marks.statistics import BY_WIDTH, NATIVE, WIDTH, Sample, Statistics
-from operators.marks.wandering import LARGEST, MOST_PICTURES, lay, parts_of, reduced
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
-LAID_SHARE = 0.5
+ALIGNED_SHARE = 0.5
 """Share of the usual significance that pictures need that are known to have edges in common."""
 MOST_COPIES = 4
 """Places of one picture at which others are looked at that have edges in common with it."""
@@ -94,10 +94,10 @@ def find_marks_of(statistics: Statistics, read: Callable[[Sample], Pixels | None
         found += _marks_at(place, some, held, count, reference)
     carriers = frozenset[str]().union(*(one.members for one in _merged(found)))
     free = [sample for sample in copies if sample.uri not in carriers][:MOST_PICTURES]
-    return _merged([*found, *_wandering(free, [copies[sample] for sample in free], factor, read, count)])
+    return _merged([*found, *_marks_anywhere(free, [copies[sample] for sample in free], factor, read, count)])
 
 
-def _wandering(
+def _marks_anywhere(
     samples: Sequence[Sample],
     copies: Sequence[Pixels],
     factor: float,
@@ -106,13 +106,13 @@ def _wandering(
 ) -> list[CollectionMark]:
     """The marks at another place in each of some pictures, of which reduced copies exist."""
     found = []
-    for laid in lay(copies):
-        pictures = {number: picture for number in laid.moves if (picture := read(samples[number])) is not None}
-        if laid.seed not in pictures:
+    for group in aligned_groups(copies):
+        pictures = {number: picture for number in group.moves if (picture := read(samples[number])) is not None}
+        if group.seed not in pictures:
             continue
-        boxes = sorted(grouped(laid.energy, LAID_SHARE), key=lambda one: -one[1])[:MOST_COPIES]
+        boxes = sorted(grouped(group.energy, ALIGNED_SHARE), key=lambda one: -one[1])[:MOST_COPIES]
         for box, energy in boxes:
-            some = parts_of(laid, pictures, box, factor)
+            some = parts_of(group, pictures, box, factor)
             held = [samples[number] for number in some]
             for separated, members in _separated(list(some.values())):
                 carriers = frozenset(held[number].uri for number in members)

@@ -95,20 +95,22 @@ def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, othe
             extended = _moved_end(extended, end, STEP * short)
     if np.array_equal(extended, corners):
         return polygon
-    return _confirmed(rgb, polygon, corners, extended, frame)
+    return _confirmed(rgb, polygon, corners, extended, STEP * short, frame)
 
 
-def _confirmed(rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, frame: Box) -> list[list[float]]:
+def _confirmed(
+    rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, step: float, frame: Box
+) -> list[list[float]]:
     """The polygon, extended at each end step by step as long as the stroke network sees strokes."""
     line = Line.of([extended.tolist()], frame.width, frame.height)
     probability = stroke_network().line_probability(rgb[line.place], line)
     seen = moved(np.where(probability >= 0.5, 255, 0).astype(np.uint8), line.reach, frame) > 0
-    result, step = corners.copy(), STEP * ordered_corners(polygon)[0][1]
+    result = corners.copy()
     for end in (0, 1):
-        while (zone := rasterised([_beyond(result, end, step).tolist()], frame) > 0).any():
-            first = _end_corners(end)[0]
-            moved_as_far = np.allclose(result[first], extended[first])
-            if moved_as_far or seen[zone].mean() < LEAST_INK:
+        first = _end_corners(end)[0]
+        while not np.allclose(result[first], extended[first]):
+            zone = rasterised([_beyond(result, end, step).tolist()], frame) > 0
+            if seen[zone].mean() < LEAST_INK:
                 break
             result = _moved_end(result, end, step)
     if np.array_equal(result, corners):

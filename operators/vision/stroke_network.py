@@ -73,12 +73,11 @@ class StrokeNetwork:
         to both sides, and the mean counts.
         """
 
-        def seen(turns: int) -> npt.NDArray[np.float32]:
+        looks = []
+        for turns in STEEP_TURNS if line.is_steep else (0,):
             turned, inside = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (rgb, line.inside))
-            return np.rot90(self.probability(turned, inside, line.height, seen_height), -turns)
-
-        turns = STEEP_TURNS if line.is_steep else (0,)
-        mean: npt.NDArray[np.float32] = np.mean([seen(turn) for turn in turns], axis=0, dtype=np.float32)
+            looks.append(np.rot90(self.probability(turned, inside, line.height, seen_height), -turns))
+        mean: npt.NDArray[np.float32] = np.mean(looks, axis=0, dtype=np.float32)
         return mean
 
 

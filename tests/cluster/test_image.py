@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cluster.rayjob import BASE
-from flows.engine.session import SPARING
+from flows.engine.session import ALLOCATORS
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = [
@@ -46,7 +46,7 @@ def test_every_file_that_is_copied_exists() -> None:
 
 def test_the_pods_processes_keep_as_little_freed_memory_as_those_on_one_machine() -> None:
     set_here = " ".join(line for line in stages()["runtime"] if line.startswith("ENV "))
-    for name, value in SPARING.items():
+    for name, value in ALLOCATORS.items():
         assert f"{name}={value}" in set_here
 
 

@@ -14,12 +14,12 @@ SIDE, HEIGHT = 240, 48.0
 PAPER, INK = (30, 66, 92), (230, 215, 160)
 
 
-def ring(strokes_from: int, strokes_to: int, end: int = 360) -> tuple[np.ndarray, np.ndarray]:
-    """A ring of 4 pixels up to the angle `end`, and its arc between two angles in degrees."""
+def ring(strokes_from: int, strokes_to: int, end: int = 360, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A ring of 4 pixels from `start` to `end`, and its arc between two angles, all in degrees."""
     picture = np.full((SIDE, SIDE, 3), PAPER, np.uint8)
     arc = np.zeros((SIDE, SIDE), np.uint8)
     centre, axes = (SIDE // 2, SIDE // 2), (90, 90)
-    cv2.ellipse(picture, centre, axes, 0, 0, end, INK, 4)
+    cv2.ellipse(picture, centre, axes, 0, start, end, INK, 4)
     cv2.ellipse(arc, centre, axes, 0, strokes_from, strokes_to, 255, 4)
     return picture, arc > 0
 
@@ -32,6 +32,11 @@ def test_an_arc_of_a_ring_that_goes_on_at_both_ends_passes() -> None:
 def test_an_arc_that_ends_is_a_stroke() -> None:
     picture, arc = ring(200, 250, end=250)
     assert arc.any() and not passing_curves(picture, arc, HEIGHT).any()
+
+
+def test_an_arc_that_goes_on_for_less_than_the_height_of_the_line_is_a_stroke() -> None:
+    picture, arc = ring(200, 250, end=260, start=190)
+    assert not passing_curves(picture, arc, HEIGHT).any()
 
 
 def test_a_bar_as_thick_as_letters_are_wide_is_a_stroke() -> None:

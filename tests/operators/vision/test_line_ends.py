@@ -57,9 +57,9 @@ def test_letters_go_on_where_the_ground_fades_into_their_colour() -> None:
 def test_a_panel_of_the_letters_colour_beyond_the_line_is_no_letter() -> None:
     ground = columns((40, 52, 60))
     picture, coverage = written(ground)
-    polygon, end = cut_at(coverage, 1.0)
+    polygon, _ = cut_at(coverage, 1.0)
     picture = picture.copy()
-    picture[:, end + 6 :] = INK
+    picture[:, round(polygon[1][0]) + 1 :] = INK
     assert whole_line(picture, polygon, coverage > 0.3, []) is polygon
 
 

@@ -21,11 +21,11 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 @dataclass
-class SpareMemory:
-    """The memory that a worker has freed and its heap still holds.
+class FreedMemory:
+    """The memory that a worker has freed and that its heap still holds.
 
-    The steps of a picture free hundreds of megabytes in pieces, between which small objects stay.
-    glibc by itself gives back only what lies above the last of them.
+    Working on a picture frees hundreds of megabytes in pieces. Small objects stay between them, and
+    glibc by itself gives back only what lies above the last object.
     """
 
     _trim: Callable[[int], int] | None = field(default_factory=_find_trim)

@@ -8,8 +8,8 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from flows.engine import spare_memory
-from flows.engine.spare_memory import SpareMemory
+from flows.engine import freed_memory
+from flows.engine.freed_memory import FreedMemory
 
 PIECES = 1000
 PIECE = 100_000
@@ -26,7 +26,7 @@ def free_pieces() -> tuple[int, int]:
     before, stays = resident(), pieces[-1]
     pieces.clear()
     freed = resident()
-    SpareMemory().give_back()
+    FreedMemory().give_back()
     del stays
     return before - freed, freed - resident()
 
@@ -41,12 +41,15 @@ def test_freed_memory_goes_back_only_when_it_is_given_back() -> None:
 
 def test_it_is_given_back_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     times, given = [10.0], []
-    monkeypatch.setattr(spare_memory.time, "monotonic", lambda: times[0])
-    spare = SpareMemory(lambda pad: given.append(times[0]) or 1)
+    monkeypatch.setattr(freed_memory.time, "monotonic", lambda: times[0])
+    spare = FreedMemory(lambda pad: given.append(times[0]) or 1)
     for times[0] in (10.0, 10.9, 11.1, 11.5):
         spare.give_back()
     assert given == [10.0, 11.1]
 
 
-def test_nothing_happens_where_there_is_no_such_function() -> None:
-    SpareMemory(None).give_back()
+def test_a_system_without_glibc_has_no_function_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freed_memory.ctypes, "CDLL", lambda name: object())
+    memory = FreedMemory()
+    memory.give_back()
+    assert memory == FreedMemory(None)

@@ -3,7 +3,7 @@
 Two pictures that carry the same mark have edges in common when one is moved by the right
 displacement; other pictures have none at any. The edges are whitened, as for `first_places`, so
 that the best of all displacements of unrelated pictures stays within a known bound. The picture
-that agrees with most others is the seed: the others are laid onto it, and what recurs there is
+that agrees with most others is the seed: the others are aligned with it, and what recurs there is
 found as at a fixed place. A tiled mark agrees at many displacements, of which any one will do.
 """
 
@@ -38,8 +38,8 @@ MOST_SEEDS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Laid:
-    """Pictures that are laid onto one of them, where they have edges in common."""
+class AlignedGroup:
+    """Pictures that are aligned with one of them where they have edges in common."""
 
     seed: int
     moves: Mapping[int, tuple[int, int]]
@@ -57,7 +57,7 @@ def reduced(rgb: Pixels, factor: float) -> Pixels:
     return small
 
 
-def lay(pictures: Sequence[Pixels]) -> list[Laid]:
+def aligned_groups(pictures: Sequence[Pixels]) -> list[AlignedGroup]:
     """The groups of pictures that have edges in common at any displacement, the largest first.
 
     `pictures` are uint8 height x width; their pairs are compared, so there should be few.
@@ -76,7 +76,7 @@ def lay(pictures: Sequence[Pixels]) -> list[Laid]:
             likeness[second, first] = likeness[first, second]
             moves[first, second], moves[second, first] = (down, right), (-down, -right)
     free = np.ones(len(pictures), bool)
-    found: list[Laid] = []
+    found: list[AlignedGroup] = []
     while len(found) < MOST_SEEDS:
         alike = (likeness >= LEAST_LIKENESS) & free[:, None] & free[None, :]
         seed = int(alike.sum(axis=1).argmax())
@@ -85,7 +85,7 @@ def lay(pictures: Sequence[Pixels]) -> list[Laid]:
             break
         placed = {number: _overlapping(moves[seed, number], pictures[number], pictures[seed], size) for number in members}
         placed[seed] = (0, 0)
-        found.append(Laid(seed, placed, _laid_energy(pictures, seed, placed)))
+        found.append(AlignedGroup(seed, placed, _common_energy(pictures, seed, placed)))
         free[list(placed)] = False
     return found
 
@@ -136,8 +136,8 @@ def _shared(picture: tuple[int, ...], seed: tuple[int, ...], move: tuple[int, in
     return (source[0], source[1]), (target[0], target[1])
 
 
-def _laid_energy(pictures: Sequence[Pixels], seed: int, moves: Mapping[int, tuple[int, int]]) -> Plane:
-    """The significance of the edges that recur on the seed when the others are laid onto it."""
+def _common_energy(pictures: Sequence[Pixels], seed: int, moves: Mapping[int, tuple[int, int]]) -> Plane:
+    """The significance of the edges that recur on the seed when the others are aligned with it."""
     shape = pictures[seed].shape
     sums, counts = np.zeros((PLANES, *shape), np.float32), np.zeros(shape, np.int32)
     for number, move in moves.items():
@@ -149,7 +149,7 @@ def _laid_energy(pictures: Sequence[Pixels], seed: int, moves: Mapping[int, tupl
     return significance(sums, counts)
 
 
-def parts_of(laid: Laid, pictures: Mapping[int, Pixels], box: Box, factor: float) -> dict[int, Pixels]:
+def parts_of(group: AlignedGroup, pictures: Mapping[int, Pixels], box: Box, factor: float) -> dict[int, Pixels]:
     """What each picture (uint8 height x width x 3, in full size) shows at a place of the seed.
 
     `box` is the place on the reduced copy. The displacements of reduced copies are followed up to
@@ -157,16 +157,16 @@ def parts_of(laid: Laid, pictures: Mapping[int, Pixels], box: Box, factor: float
     """
     back = 1 / factor
     full = Box(round(box.x * back), round(box.y * back), round(box.width * back), round(box.height * back))
-    model = _cut(pictures[laid.seed], full)
+    model = _cut(pictures[group.seed], full)
     if model is None:
         return {}
     own = directions(cv2.cvtColor(model, cv2.COLOR_RGB2GRAY))[:2].transpose(1, 2, 0)
     reach = round(back) if factor < 1 else 0
     parts = {}
     for number, picture in pictures.items():
-        down, right = (round(step * back) for step in laid.moves[number])
+        down, right = (round(step * back) for step in group.moves[number])
         place = Box(full.x - right, full.y - down, full.width, full.height)
-        if reach and number != laid.seed:
+        if reach and number != group.seed:
             wide = _cut(picture, Box(place.x - reach, place.y - reach, place.width + 2 * reach, place.height + 2 * reach))
             if wide is None:
                 continue
