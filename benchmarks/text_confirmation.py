@@ -59,6 +59,9 @@ class Sample:
     """Whether it is confirmed without being read."""
     must_be_read: bool
     """Whether it is so large that it must be read."""
+    ratio: float
+    share: float
+    """Its sides, as `features` has them."""
     readings: tuple[Features, ...]
     """The features of each reading of the text; the first entry is for no reading at all."""
 
@@ -105,7 +108,7 @@ def _sample(file: str, chosen: str, rgb: Pixels, found: FoundText, is_text: bool
     ways = tuple(features(found, logit, text, ratio, share) for text in texts)
     must_be_read = Confirmation().must_be_read(found.polygon, logit, width, height)
     is_sure = in_bounds and not must_be_read and Confirmation().is_sure(found.score, ratio, share)
-    return Sample(file, chosen, is_text, in_bounds, is_sure, must_be_read, ways)
+    return Sample(file, chosen, is_text, in_bounds, is_sure, must_be_read, ratio, share, ways)
 
 
 def half(file: Path) -> str:
@@ -160,15 +163,23 @@ def score(rule: Rule, sample: Sample) -> float:
     return max((rule(way) for way in ways), default=0.0)
 
 
+def is_confirmed(rule: Rule, sample: Sample) -> bool:
+    """Whether a detection counts as text. That an icon is a sign by itself does not count here."""
+    if score(rule, sample) >= rule.threshold:
+        return True
+    best = max(rule(way) for way in sample.readings)
+    return sample.in_bounds and Confirmation().is_likely(best, sample.ratio, sample.share, sample.must_be_read)
+
+
 def figures(rule: Rule, samples: Sequence[Sample]) -> JsonObject:
     """How a rule does on samples."""
     texts = [sample for sample in samples if sample.is_text]
     others = [sample for sample in samples if not sample.is_text]
-    passed = [sample for sample in others if score(rule, sample) >= rule.threshold]
+    passed = [sample for sample in others if is_confirmed(rule, sample)]
     return {
         "texts": len(texts),
         "texts_within_bounds": sum(sample.in_bounds for sample in texts),
-        "texts_confirmed": sum(score(rule, sample) >= rule.threshold for sample in texts),
+        "texts_confirmed": sum(is_confirmed(rule, sample) for sample in texts),
         "texts_sure_without_reading": sum(sample.is_sure for sample in texts),
         "others": len(others),
         "others_within_bounds": sum(sample.in_bounds for sample in others),
@@ -203,7 +214,7 @@ def main() -> None:
     rule = learn([sample for sample in samples if sample.set == "tune"])
     sets = {name: figures(rule, [sample for sample in samples if sample.set == name]) for name in ("tune", "report")}
     content = {"weights": rule.weights, "bias": rule.bias, "threshold": rule.threshold}
-    lost = [f"{s.file} ({s.set}): {score(rule, s):.2f}" for s in samples if s.is_text and score(rule, s) < rule.threshold]
+    lost = [f"{s.file} ({s.set}): {score(rule, s):.2f}" for s in samples if s.is_text and not is_confirmed(rule, s)]
     result = {"rule": content, "pictures_without_text": len(clean), "sets": sets, "lost": lost}
     print(json.dumps(result, indent=1))
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")

@@ -72,7 +72,9 @@ class LookAgain(Operator):
     """Highest new text, in heights of the highest erased one: what is left is of the same kind."""
     most_overlap: float = 0.3
     """Share of a new polygon that a known text may cover."""
-    confirmation: Confirmation = Confirmation(sure_score=1.01, tallest_share=1.0, largest_area=1.0, most_area=float("inf"))
+    confirmation: Confirmation = Confirmation(
+        sure_score=1.01, proven_score=1.01, low_score=1.01, tallest_share=1.0, largest_area=1.0, most_area=float("inf")
+    )
     """Every text must be read, both in the source and in the picture as it would be delivered,
     because fills mislead the detector more than pictures do. The parts that are looked at hold
     little but text, so shares of their size have no bounds.

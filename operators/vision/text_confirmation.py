@@ -5,7 +5,8 @@ text only within bounds of size, and only if a rule confirms it. The rule weighs
 look, the detector and the line network say, the shape of the line, and what the recogniser reads
 there. Characters read never count against a text, because the recogniser does not know every
 script. It is therefore asked only where the networks are not sure by themselves. Where much of the
-picture is at stake, it must have read something, unless the line network is very sure.
+picture is at stake, it must have read something, unless the line network is very sure or the rule
+is of a long line. Where little is at stake, less proof is asked.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -46,6 +47,8 @@ LEAST_REPEATED, TALL_SHARE = 3, 0.75
 """How often such a character is repeated at least. Where the text would run up or down, other
 characters may be read among them, up to the rest of the second value.
 """
+LONG = 6.0
+"""Ratio of sides from which a line is long."""
 LINE_SURE = 6.0
 """Logit of the line network, either way, beyond which it tells no more."""
 LIKE_HEIGHT, NEAR = 1.4, 6.0
@@ -157,6 +160,17 @@ class Confirmation:
     """Logit of the line network from which even such a text needs no reading: the recogniser does
     not know every script.
     """
+    proven_score: float = 0.7
+    """The rule's score from which such a text needs no reading if it is LONG and no higher than
+    `read_share`.
+    """
+    low_share: float = 0.12
+    """Height of a line, as a share of the picture's shorter side, up to which little is at stake.
+    """
+    low_score: float = 0.12
+    """The rule's score from which such a line is confirmed. A sign by itself needs more: an icon
+    is one.
+    """
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
     letters are as high: the short numbers of a table, the last word of a caption. An icon beside
@@ -226,6 +240,15 @@ class Confirmation:
         """Whether the detector alone is sure of a line; the sides are those of `features`."""
         return score >= self.sure_score and share <= self.sure_share and ratio >= SQUARISH
 
+    def is_likely(self, score: float, ratio: float, share: float, must_be_read: bool) -> bool:
+        """Whether a detection is text although its reading proves nothing.
+
+        `score` is the rule's; the sides are those of `features`.
+        """
+        if must_be_read:
+            return score >= self.proven_score and ratio >= LONG and share <= self.read_share
+        return score >= self.low_score and share <= self.low_share
+
     def _verdict(self, rgb: Pixels, text: FoundText, width: int, height: int) -> Verdict:
         polygon = text.polygon
         exceeded = self.bound(polygon, width, height)
@@ -256,6 +279,9 @@ class Confirmation:
                 continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
+        may_be_sign = text.in_doubt or certain is not None
+        if not may_be_sign and self.is_likely(best, ratio, share, must_read):
+            return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best, is_pattern, certain)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -21,7 +22,7 @@ from operators.rows.records import RegionRecord
 from operators.vision.close_look import FoundText
 from operators.vision.line_network import LineNetwork
 from operators.vision.recogniser import Character
-from operators.vision.text_confirmation import LINE_SURE, Confirmation, features, repeats_one, rule
+from operators.vision.text_confirmation import LINE_SURE, Confirmation, Rule, features, repeats_one, rule
 
 GROUND = np.full((600, 800, 3), (176, 168, 150), np.uint8)
 MIDDLE = [[300.0, 250.0], [500.0, 250.0], [500.0, 300.0], [300.0, 300.0]]
@@ -162,6 +163,32 @@ def test_a_high_line_must_be_read_however_sure_the_networks_are(monkeypatch: pyt
     assert verdict(Confirmation(), box(200, 200, 400, 59), 1.0) is None
     picture, coverage = draw(GROUND, CAPTIONS["large"])
     assert verdict(Confirmation(), polygon_around(coverage), 0.95, picture) is None
+
+
+def scored(monkeypatch: pytest.MonkeyPatch, score: float) -> None:
+    """From now on the rule gives every detection this score, and the detector is never sure."""
+    learnt = Rule({}, math.log(score / (1 - score)), 0.25)
+    monkeypatch.setattr("operators.vision.text_confirmation.rule", lambda: learnt)
+
+
+def test_less_proof_is_asked_of_a_low_line_that_is_no_sign_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored(monkeypatch, 0.13)
+    assert verdict(Confirmation(), box(200, 200, 200, 72), 0.5) is None
+    assert verdict(Confirmation(), box(200, 200, 200, 73), 0.5) == "not_confirmed"
+    assert verdict(Confirmation(), box(200, 200, 100, 72), 0.5) == "not_confirmed"
+    doubtful = replace(detection(box(200, 200, 200, 72), 0.5), in_doubt=True)
+    assert Confirmation().verdicts(GROUND, [doubtful], 800, 600)[0].reason == "not_confirmed"
+    scored(monkeypatch, 0.11)
+    assert verdict(Confirmation(), box(200, 200, 200, 72), 0.5) == "not_confirmed"
+
+
+def test_a_long_line_of_which_the_rule_is_sure_need_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LineNetwork, "logit_at", lambda network, rgb, polygon: 0.0)
+    scored(monkeypatch, 0.71)
+    assert verdict(Confirmation(), box(100, 200, 480, 80), 0.5) is None
+    assert verdict(Confirmation(), box(100, 200, 470, 80), 0.5) == "not_confirmed"
+    scored(monkeypatch, 0.69)
+    assert verdict(Confirmation(), box(100, 200, 480, 80), 0.5) == "not_confirmed"
 
 
 def test_each_bound_gives_its_reason() -> None:
