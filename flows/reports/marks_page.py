@@ -44,7 +44,13 @@ def write_marks(
 def _entry(one: CollectionMark) -> dict[str, Any]:
     search = one.mark.search
     size = {"scale": list(search.scale)} if search.width is None else {"width": list(search.width)}
-    return {"file": f"{one.mark.name}.png", "zone": list(search.zone), **size, "opacity": list(search.opacity)}
+    return {
+        "file": f"{one.mark.name}.png",
+        "zone": list(search.zone),
+        **size,
+        "opacity": list(search.opacity),
+        "turn": search.turn,
+    }
 
 
 def _row(one: CollectionMark, read: Callable[[str], Pixels | None]) -> dict[str, Any]:

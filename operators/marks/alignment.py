@@ -14,14 +14,22 @@ from operators.marks.view import View, correlation, resized, template
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
+REACH = 3
+"""Pixels of the first copy by which the first place may be wrong."""
 START = 42.0
 """Root of a mark's area in pixels where it is first aligned."""
 FINEST = 360.0
 """Root of a mark's area in pixels above which it is aligned on a reduced copy."""
 FIRST_SPREAD, FIRST_TURN = 0.04, 1.5
 """Share of the size and degrees by which the first place may be wrong."""
+LEAST_AT_FIRST, LEAST_ALIGNED = 0.17, 0.24
+"""Correlation of directions on the first copy below which a place is given up, before and after the
+mark is aligned there.
+"""
+LEAST_LIKELY = 4.2
+"""The correlation times the root of the number of the mark's edges, after it is aligned there."""
 LEAST_ON_THE_WAY = 0.11
-"""Correlation of directions below which a place is given up."""
+"""The same on the copies that follow."""
 
 
 def followed(view: View, pose: Pose) -> tuple[Pose, float] | None:
@@ -35,21 +43,37 @@ def followed(view: View, pose: Pose) -> tuple[Pose, float] | None:
     factors = [start]
     while factors[-1] < finest:
         factors.append(min(finest, factors[-1] * 1.8))
-    score, reach, spread, turn = 0.0, 3, FIRST_SPREAD, FIRST_TURN
-    for number, factor in enumerate([*factors, factors[-1], factors[-1]]):
+    if best_shift(resized(view.planes, start), view, pose.scaled(start), REACH)[1] < LEAST_AT_FIRST:
+        return None
+    score, reach, spread, turn = 0.0, REACH, FIRST_SPREAD, min(FIRST_TURN, view.mark.search.turn)
+    for number, factor in enumerate([factors[0], *factors, factors[-1], factors[-1]]):
         small = resized(view.planes, factor)
-        for _ in range(2 if number == 0 else 1):
-            pose, score = aligned(small, view, pose, factor, reach if number < len(factors) else 2, spread, turn)
-            spread, turn = spread / 2, turn / 2
-        if score < LEAST_ON_THE_WAY:
+        pose, score = aligned(small, view, pose, factor, reach if number <= len(factors) else 2, spread, turn)
+        spread, turn = spread / 2, turn / 2
+        if score < LEAST_ON_THE_WAY or (number == 0 and not _likely(view, pose.scaled(factor), score)):
             return None
     return pose, score
+
+
+def _likely(view: View, pose: Pose, score: float) -> bool:
+    """Whether a place on the first copy is worth following, by the correlation there."""
+    return score >= LEAST_ALIGNED and sureness(view, pose, score) >= LEAST_LIKELY
+
+
+def sureness(view: View, pose: Pose, score: float) -> float:
+    """A correlation times the root of the number of the mark's edges.
+
+    Accidental correlations grow as the mark has fewer edges: on photographs, the best of all places
+    of a picture comes to a sureness of 6 to 9.
+    """
+    edges, _ = template(view, pose.scale, pose.turn, blurred=False)
+    return score * math.sqrt(float((edges**2).sum()))
 
 
 def aligned(small: Plane, view: View, pose: Pose, factor: float, reach: int, spread: float, turn: float) -> tuple[Pose, float]:
     """The best of some sizes and turns around a pose, moved by up to `reach` pixels."""
     best, best_score = pose, -1.0
-    for size, angle in itertools.product((-spread, 0.0, spread), (-turn, 0.0, turn)):
+    for size, angle in itertools.product((-spread, 0.0, spread), (-turn, 0.0, turn) if turn else (0.0,)):
         tried = replace(pose, scale=pose.scale * (1 + size), turn=pose.turn + angle).scaled(factor)
         moved, score = best_shift(small, view, tried, reach)
         if score > best_score:

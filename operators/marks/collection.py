@@ -116,7 +116,7 @@ def _marks_anywhere(
             held = [samples[number] for number in some]
             for separated, members in _separated(list(some.values())):
                 carriers = frozenset(held[number].uri for number in members)
-                search = Search(scale=(1.0, 1.0), opacity=_opacities(separated))
+                search = Search(scale=(1.0, 1.0), opacity=_opacities(separated), turn=0.0)
                 alpha, colour, _ = _tight(separated)
                 mark = Mark("mark", alpha, colour, search=search)
                 found.append(CollectionMark(mark, NATIVE, ANYWHERE, len(members), count, 1, carriers, energy))
@@ -212,9 +212,10 @@ def _search(place: Place, tight: Box, sizes: Sequence[tuple[int, int]], referenc
     least, most = array.min(axis=0) - SLACK, array.max(axis=0) + SLACK
     zone = tuple(float(np.clip(round(value, 4), 0, 1)) for value in (least[0], least[1], most[2], most[3]))
     if place.frame == NATIVE:
-        return Search((zone[0], zone[1], zone[2], zone[3]), scale=(1.0, 1.0), opacity=bounds)
+        return Search((zone[0], zone[1], zone[2], zone[3]), scale=(1.0, 1.0), opacity=bounds, turn=0.0)
     share = tight.width / reference
-    return Search((zone[0], zone[1], zone[2], zone[3]), width=(round(share * 0.98, 5), round(share * 1.02, 5)), opacity=bounds)
+    widths = (round(share * 0.98, 5), round(share * 1.02, 5))
+    return Search((zone[0], zone[1], zone[2], zone[3]), width=widths, opacity=bounds, turn=0.0)
 
 
 def _merged(found: Sequence[CollectionMark]) -> list[CollectionMark]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -43,6 +44,8 @@ class Search:
     """Smallest and largest width of the mark, as a share of the picture's; in place of `scale`."""
     opacity: tuple[float, float] = (0.1, 1.0)
     """Smallest and largest alpha of the mark's strongest pixels."""
+    turn: float = 6.0
+    """Degrees by which the mark may be turned either way."""
 
     def scales(self, mark_width: int, picture_width: int) -> tuple[float, float]:
         """The smallest and the largest size in a picture, as a multiple of the mark's file."""
@@ -71,7 +74,13 @@ class Mark:
         """The mark as an overlay of its own size."""
         return Overlay(self.alpha, self.colour)
 
-    @property
+    @cached_property
+    def premultiplied(self) -> Plane:
+        """Alpha, and the colours weighed by it; float32 height x width x 4."""
+        planes: Plane = np.dstack([self.alpha, self.colour * self.alpha[:, :, None]])
+        return planes
+
+    @cached_property
     def strongest(self) -> float:
         """The alpha of its strongest pixels."""
         return float(np.percentile(self.alpha[self.alpha > LEAST_ALPHA], 98))

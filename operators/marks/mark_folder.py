@@ -32,6 +32,7 @@ class MarkSettings(_Closed):
     scale: Range = Search.scale
     width: Range | None = None
     opacity: Range = Search.opacity
+    turn: Annotated[float, Field(ge=0, le=Search.turn)] = Search.turn
 
     @model_validator(mode="after")
     def _check_order(self) -> MarkSettings:
@@ -45,7 +46,7 @@ class MarkSettings(_Closed):
 
     def search(self) -> Search:
         """The entry without its file."""
-        return Search(self.zone, self.scale, self.width, self.opacity)
+        return Search(self.zone, self.scale, self.width, self.opacity, self.turn)
 
 
 class FolderSettings(_Closed):

@@ -12,7 +12,7 @@ import numpy as np
 
 from operators.marks.mark import Mark
 from operators.marks.rendering import Pose, rendered
-from operators.marks.view import TAU, View, deep, lightness, template
+from operators.marks.view import TAU, View, deep, lightness
 from operators.masks.overlay import invert
 from operators.rows.arrays import Selection
 from operators.rows.box import Box
@@ -26,8 +26,14 @@ MOST_ROUGHENED = 1.1
 """How much rougher the picture may be at the mark's rim after it is taken off."""
 LEAST_GONE = 0.5
 """How much of the mark's edges must vanish when it is taken off."""
-LEAST_EVIDENCE = 150.0
-"""Evidence from which a mark is there."""
+LEAST_EVIDENCE, LEAST_FAINT_EVIDENCE = 100.0, 250.0
+"""Evidence from which a mark is there, and from which a faint one is. Pictures without the mark
+seem to have a faint one more often.
+"""
+FAINT = 0.15
+"""Opacity below which a mark is faint."""
+TOO_FAINT = 0.5
+"""Share of the smallest opacity below which a place is given up before the mark is aligned."""
 BESIDE, LEAST_BESIDE = 0.01, 50
 """Alpha below which a pixel is beside the mark, and the number of such pixels that tell edges."""
 NARROWEST = 2.0
@@ -57,16 +63,6 @@ class Found:
         return min(1.0, self.strength * self.mark.strongest)
 
 
-def sureness(view: View, pose: Pose, score: float) -> float:
-    """A correlation times the root of the number of the mark's edges.
-
-    Accidental correlations grow as the mark has fewer edges: on photographs, the best of all places
-    of a picture comes to a sureness of 6 to 9.
-    """
-    edges, _ = template(view, pose.scale, pose.turn, blurred=False)
-    return score * math.sqrt(float((edges**2).sum()))
-
-
 def taken_off(view: View, pose: Pose, score: float) -> Found | None:
     """The mark's strength at a pose, by taking it off; None if its edges do not vanish.
 
@@ -74,7 +70,10 @@ def taken_off(view: View, pose: Pose, score: float) -> Found | None:
     pose is then moved by parts of a pixel to where the fewest edges are left.
     """
     mark = view.mark
-    pose = _polished(view, pose, _strength(view, pose))
+    strength = _strength(view, pose)
+    if strength * mark.strongest < TOO_FAINT * mark.search.opacity[0]:
+        return None
+    pose = _polished(view, pose, strength)
     strength = _strength(view, pose)
     opacity = strength * mark.strongest
     if not mark.search.opacity[0] * 0.9 <= opacity <= max(mark.search.opacity[1] * 1.15, mark.search.opacity[1] + 0.03):
@@ -82,9 +81,14 @@ def taken_off(view: View, pose: Pose, score: float) -> Found | None:
     before, after = (_left_over(view, pose, value) for value in (0.0, strength))
     gone = 1 - abs(after) / max(abs(before), 1e-6)
     proof = evidence(view, pose, strength)
-    if proof < LEAST_EVIDENCE and (gone < LEAST_GONE or roughened(view, pose, strength) > MOST_ROUGHENED):
+    if not proven(proof, opacity) and (gone < LEAST_GONE or roughened(view, pose, strength) > MOST_ROUGHENED):
         return None
     return Found(mark, pose, min(strength, 1 / float(mark.alpha.max())), score, proof)
+
+
+def proven(proof: float, opacity: float) -> bool:
+    """Whether evidence is enough by itself for a mark of this opacity."""
+    return proof >= (LEAST_EVIDENCE if opacity >= FAINT else LEAST_FAINT_EVIDENCE)
 
 
 def evidence(view: View, pose: Pose, strength: float) -> float:

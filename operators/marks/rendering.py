@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from operators.marks.mark import LEAST_ALPHA, Mark
 from operators.rows.box import Box
 from operators.rows.overlay import Overlay, Plane
 
+KEPT = 10_000
+"""Pixels of a reduced mark up to which it is kept for other poses."""
 EXACT = 1e-6
 """Difference from whole pixels below which a mark is copied instead of resampled."""
 
@@ -57,6 +60,18 @@ class Pose:
         return Box(int(left), int(top), int(right - left + 1), int(bottom - top + 1))
 
 
+def _reduced(mark: Mark, size: tuple[int, int]) -> Plane:
+    """The mark's alpha and weighed colours at a smaller size (width, height)."""
+    small: Plane = cv2.resize(mark.premultiplied, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+@lru_cache(maxsize=256)
+def _kept_small(mark: Mark, size: tuple[int, int]) -> Plane:
+    """The same, kept: many poses have a size in common."""
+    return _reduced(mark, size)
+
+
 def rendered(mark: Mark, pose: Pose, box: Box, strength: float = 1.0) -> Overlay:
     """The mark at its pose on `box`, with `strength` times its alpha (at most 1).
 
@@ -65,21 +80,20 @@ def rendered(mark: Mark, pose: Pose, box: Box, strength: float = 1.0) -> Overlay
     """
     height, width = mark.alpha.shape
     pose = pose.moved(-box.x, -box.y)
-    premultiplied = np.dstack([mark.alpha, mark.colour * mark.alpha[:, :, None]])
     left, top = pose.x - (width - 1) / 2, pose.y - (height - 1) / 2
     if pose.scale == 1 and pose.turn == 0 and max(abs(left - round(left)), abs(top - round(top))) < EXACT:
         overlay = mark.overlay.moved(Box(round(left), round(top), width, height), Box(0, 0, box.width, box.height))
         return replace(overlay, alpha=np.minimum(overlay.alpha * strength, 1).astype(np.float32))
     if pose.scale < 1:
         small = (max(2, round(width * pose.scale)), max(2, round(height * pose.scale)))
-        premultiplied = cv2.resize(premultiplied, small, interpolation=cv2.INTER_AREA)
+        source = _kept_small(mark, small) if small[0] * small[1] <= KEPT else _reduced(mark, small)
         stretch = np.diag([width / small[0], height / small[1], 1])
         stretch[:2, 2] = (np.diag(stretch)[:2] - 1) / 2
         matrix = pose.matrix(width, height) @ stretch
     else:
-        matrix = pose.matrix(width, height)
+        source, matrix = mark.premultiplied, pose.matrix(width, height)
     size = (box.width, box.height)
-    moved = cv2.warpAffine(premultiplied, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    moved = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = np.clip(moved[:, :, 0], 0, 1)
     known = alpha > LEAST_ALPHA / 4
     colour = np.where(known[:, :, None], moved[:, :, 1:] / np.maximum(alpha, LEAST_ALPHA / 4)[:, :, None], 0)

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from operators.marks.alignment import followed
+from operators.marks.alignment import followed, sureness
 from operators.marks.copies import MOST_PLACES, copies, cut_copies, separate
-from operators.marks.first_places import MOST_TURN, first_places
+from operators.marks.first_places import first_places
 from operators.marks.mark import Mark
-from operators.marks.removal import LEAST_EVIDENCE, Found, sureness, taken_off
+from operators.marks.removal import Found, proven, taken_off
 from operators.marks.rendering import Pose
 from operators.marks.view import View
 from operators.rows.arrays import Pixels
@@ -24,6 +24,8 @@ from operators.rows.box import Box
 
 SLACK = 0.03
 """How far beyond the smallest and the largest size a mark may be, as a share."""
+TURN_SLACK = 0.5
+"""How far beyond the largest turn a mark may be, in degrees."""
 LEAST_LIKELY = 5.5
 """Sureness from which a mark is taken off to see whether it is there."""
 LEAST_SURE = 9.5
@@ -73,8 +75,8 @@ def _settled(view: View, pose: Pose) -> Found | None:
         return None
     found = taken_off(view, pose, score)
     alike = sure >= LEAST_SURE or (score >= ALIKE and sure >= LEAST_ALIKE)
-    if found is None or (found.evidence < LEAST_EVIDENCE and (score < LEAST_SCORE or not alike)):
+    if found is None or (not proven(found.evidence, found.opacity) and (score < LEAST_SCORE or not alike)):
         return None
     smallest, largest = view.mark.search.scales(view.mark.alpha.shape[1], view.width)
-    fits = smallest * (1 - SLACK) <= found.pose.scale <= largest * (1 + SLACK) and abs(found.pose.turn) <= MOST_TURN
-    return found if fits else None
+    sized = smallest * (1 - SLACK) <= found.pose.scale <= largest * (1 + SLACK)
+    return found if sized and abs(found.pose.turn) <= view.mark.search.turn + TURN_SLACK else None

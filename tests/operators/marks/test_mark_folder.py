@@ -30,11 +30,11 @@ def test_every_picture_of_a_folder_is_a_mark_in_the_order_of_the_names(folder: P
 
 
 def test_marks_yaml_names_the_marks_and_where_to_look(folder: Path) -> None:
-    entry = {"file": "b.png", "zone": [0.5, 0.5, 1, 1], "width": [0.1, 0.2], "opacity": [0.3, 0.6]}
+    entry = {"file": "b.png", "zone": [0.5, 0.5, 1, 1], "width": [0.1, 0.2], "opacity": [0.3, 0.6], "turn": 0}
     (folder / "marks.yaml").write_text(write_settings([entry]))
     (mark,) = load_marks(str(folder))
     assert mark.name == "b"
-    assert mark.search == Search((0.5, 0.5, 1.0, 1.0), width=(0.1, 0.2), opacity=(0.3, 0.6))
+    assert mark.search == Search((0.5, 0.5, 1.0, 1.0), width=(0.1, 0.2), opacity=(0.3, 0.6), turn=0.0)
     assert mark.search.scales(100, 1000) == pytest.approx((1.0, 2.0))
 
 

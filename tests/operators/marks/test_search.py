@@ -141,6 +141,15 @@ def test_a_mark_of_another_opacity_than_asked_for_is_not_found(photographs: dict
     assert find_mark(seen, strong) == []
 
 
+def test_a_mark_that_is_turned_further_than_asked_for_is_not_found(
+    photographs: dict[str, np.ndarray], white_mark: Mark
+) -> None:
+    seen = stamped(photographs["coffee"], white_mark, [Pose(240.0, 200.0, 1.0, 3.0)])
+    upright = Mark("m", white_mark.alpha, white_mark.colour, search=Search(turn=0.0))
+    assert len(find_mark(seen, white_mark)) == 1
+    assert find_mark(seen, upright) == []
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (20, 20)])
 def test_a_picture_smaller_than_the_mark_holds_none(white_mark: Mark, size: tuple[int, int]) -> None:
     assert find_mark(np.full((*size, 3), 90, np.uint8), white_mark) == []
