@@ -37,16 +37,24 @@ OPACITIES = (0.08, 0.95)
 """The opacity of a mark's strongest pixels; above, it hides what is below."""
 LEAST_THROUGH = 0.3
 """Correlation of what is seen on the mark with its surroundings."""
-MOST_LEFT = 0.5
-"""Share of the common edges that may be left when the mark is taken off."""
+MOST_LEFT = 0.25
+"""Share of the squared common edges that may be left when the mark is taken off."""
 LEAST_AREA = 40
 """Pixels of a mark's strokes."""
+RIM = 7
+"""Side in pixels of the square by which strokes are widened to what a mark may cover."""
+MOSTLY = 0.9
+"""Share of what a mark may cover that its strokes must leave free for a second fit."""
 MOST_AT_BORDER = 0.25
 """Share of the border of the part looked at that a mark may cover: it has ends."""
 LEAST_EDGE = 12.0
 """Significance from which an edge is common to the pictures."""
-SAME_COLOUR = 20.0
-"""Grey levels by which the pixels of a mark of one colour differ, by the noise of the fit."""
+SAME_COLOUR, TIMES_SPREAD = 40.0, 3.0
+"""Distance of two colours in grey levels, and as a multiple of the spread of each, up to which they
+are one that the noise of the fit spreads.
+"""
+LEAST_SECOND = 0.08
+"""Share of a mark's pixels that a second colour must have."""
 LEAST_LENGTH = 0.02
 """Mean squared length of directions that is always allowed for."""
 LEAST_USUAL = 0.5
@@ -112,10 +120,23 @@ def _features(edges: list[Plane], support: Selection) -> Plane:
     return matrix
 
 
-def common_edges(parts: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Plane:
+def common_edges(parts: npt.NDArray[np.uint8]) -> Plane:
     """The strength of the edges that pictures have in common, as chi squared of two degrees."""
     planes = sum(directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts)
     return significance(np.asarray(planes, np.float32), np.full(parts.shape[1:3], len(parts), np.int32))
+
+
+def _shown(parts: npt.NDArray[np.uint8]) -> Selection:
+    """Where the pictures themselves are seen, and not their last rows and columns repeated."""
+    shown = np.ones(parts.shape[1:3], bool)
+    for axis in (1, 2):
+        steps = (np.diff(parts.astype(np.int16), axis=axis) != 0).any(axis=(0, 3))
+        differ = steps.any(axis=2 - axis)
+        inside = np.zeros(len(differ) + 1, bool)
+        inside[:-1] |= differ
+        inside[1:] |= differ
+        shown &= inside[:, None] if axis == 1 else inside[None, :]
+    return shown
 
 
 def significance(sums: Plane, counts: npt.NDArray[np.int32]) -> Plane:
@@ -142,12 +163,19 @@ def significance(sums: Plane, counts: npt.NDArray[np.int32]) -> Plane:
 def separate(parts: npt.NDArray[np.uint8], members: list[int]) -> Separated | None:
     """The mark of some pictures that carry it; None if it is not translucent or has no ends."""
     chosen = parts[members]
-    energy = common_edges(chosen)
+    shown = _shown(chosen)
+    energy = common_edges(chosen) * shown
     touched = _touched(energy)
     if touched.sum() < LEAST_AREA or touched.mean() > 0.85:
         return None
     below = np.stack([_continued(part, touched) for part in chosen])
     alpha, colour = _fitted(chosen, below, touched)
+    # What strokes enclose is known, once the strokes are.
+    strokes = cv2.dilate(_islands(alpha).astype(np.uint8), np.ones((RIM, RIM), np.uint8)) > 0
+    if LEAST_AREA <= strokes.sum() < MOSTLY * touched.sum():
+        touched &= strokes
+        below = np.stack([_continued(part, touched) for part in chosen])
+        alpha, colour = _fitted(chosen, below, touched)
     strong = alpha > max(LEAST_ALPHA, 0.5 * float(np.percentile(alpha[touched], 98)))
     if strong.sum() < LEAST_AREA:
         return None
@@ -161,16 +189,19 @@ def separate(parts: npt.NDArray[np.uint8], members: list[int]) -> Separated | No
     left = 1 - np.minimum(alpha, 0.98)[:, :, None]
     inverted = np.clip((chosen - (1 - left) * colour) / left, 0, 255).astype(np.float32)
     edges = energy > np.percentile(energy[touched], 60)
-    if _common(inverted, edges) > MOST_LEFT * _common(chosen, edges):
+    # Beside the mark, the pictures have as much in common as is accidental.
+    accidental = _common(chosen, shown & ~touched)
+    before, after = (max(_common(some, edges) - accidental, 0.0) for some in (chosen, inverted))
+    if after > MOST_LEFT * before:
         return None
     return Separated(alpha, colour, members)
 
 
 def _common(parts: npt.NDArray[np.uint8] | Plane, places: Selection) -> float:
-    """The mean length of the common directions at some places."""
+    """The mean squared length of the common directions at some places."""
     mean = np.mean([directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts], axis=0)
     trend = np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])
-    return float(np.sqrt(((mean - trend)[:2] ** 2).sum(axis=0))[places].mean())
+    return float(((mean - trend)[:2] ** 2).sum(axis=0)[places].mean()) if places.any() else 0.0
 
 
 def _touched(energy: Plane) -> Selection:
@@ -204,7 +235,7 @@ def _fitted(parts: npt.NDArray[np.uint8], below: Plane, touched: Selection) -> t
     alpha = np.clip(1 - slope, 0, 0.99)
     colour = np.zeros((alpha.size, 3), np.float32)
     for _ in range(ROUNDS):
-        colour = _colours(seen, under, alpha, weight)
+        colour = _colours(seen, under, alpha, weight, touched)
         toward = colour[None] - under
         alpha = (weight * (seen - under) * toward).sum(axis=(0, 2)) / np.maximum((weight * toward**2).sum(axis=(0, 2)), 1e-3)
         alpha = np.clip(alpha, 0, 0.99)
@@ -227,7 +258,7 @@ def _weights(parts: npt.NDArray[np.uint8], touched: Selection) -> Plane:
     return (1 / (np.array(spread, np.float32) + RELIABLE**2)).astype(np.float32)
 
 
-def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane) -> Plane:
+def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane, touched: Selection) -> Plane:
     """The colour of each pixel: one for the mark, or two where one does not fit."""
     strong = alpha > max(LEAST_ALPHA, 0.6 * float(np.percentile(alpha, 98)))
     if not strong.any():
@@ -235,16 +266,31 @@ def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane) -> Plane:
     each = (weight * (seen - (1 - alpha)[None, :, None] * under)).sum(0) / weight.sum() / np.maximum(alpha, 0.05)[:, None]
     each = np.clip(each, 0, 255)
     one = np.median(each[strong], axis=0)
-    spread = float(np.median(np.abs(each[strong] - one).max(axis=1)))
-    if spread <= SAME_COLOUR:
-        return np.broadcast_to(one, each.shape).astype(np.float32)
     _, labels, middles = cv2.kmeans(
         np.ascontiguousarray(each[strong], np.float32), 2, None, (cv2.TERM_CRITERIA_EPS, 30, 0.5), 3, cv2.KMEANS_PP_CENTERS
     )
-    middles = np.array([np.median(each[strong][labels.ravel() == number], axis=0) for number in (0, 1)])
-    nearest = np.linalg.norm(each[:, None, :] - middles[None], axis=2).argmin(axis=1)
-    colours: Plane = middles[nearest].astype(np.float32)
+    sides = [each[strong][labels.ravel() == number] for number in (0, 1)]
+    if min(len(side) for side in sides) < LEAST_SECOND * strong.sum():
+        return np.broadcast_to(one, each.shape).astype(np.float32)
+    middles = np.array([np.median(side, axis=0) for side in sides])
+    spread = max(float(np.median(np.linalg.norm(side - middle, axis=1))) for side, middle in zip(sides, middles, strict=True))
+    if np.linalg.norm(middles[0] - middles[1]) < max(SAME_COLOUR, TIMES_SPREAD * spread):
+        return np.broadcast_to(one, each.shape).astype(np.float32)
+    second = np.zeros(touched.shape, np.uint8)
+    second[touched] = np.linalg.norm(each[:, None, :] - middles[None], axis=2).argmin(axis=1)
+    colours: Plane = middles[_of_nearest(second, touched, strong)[touched]].astype(np.float32)
     return colours
+
+
+def _of_nearest(values: Pixels, touched: Selection, strong: npt.NDArray[np.bool_]) -> Pixels:
+    """For each pixel the value of the nearest strong one; too little shows of faint rims."""
+    weak = np.ones(touched.shape, np.uint8)
+    weak[touched] = ~strong
+    _, labels = cv2.distanceTransformWithLabels(weak, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    of_label = np.zeros(int(labels.max()) + 1, np.uint8)
+    of_label[labels[weak == 0]] = values[weak == 0]
+    nearest: Pixels = of_label[labels]
+    return nearest
 
 
 def _through(parts: npt.NDArray[np.uint8], below: Plane, strong: Selection) -> float:

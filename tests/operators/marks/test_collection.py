@@ -37,7 +37,9 @@ def parts(count: int, size: tuple[int, int] = (360, 270)) -> list[np.ndarray]:
 def put(picture: np.ndarray, mark: Mark, left: int, top: int) -> np.ndarray:
     alpha = np.zeros(picture.shape[:2], np.float32)
     alpha[top : top + mark.alpha.shape[0], left : left + mark.alpha.shape[1]] = mark.alpha
-    return np.rint(overlaid(picture, Overlay(alpha, mark.colour.reshape(-1, 3)[:1][None]))).astype(np.uint8)
+    colour = np.zeros((*picture.shape[:2], 3), np.float32)
+    colour[top : top + mark.alpha.shape[0], left : left + mark.alpha.shape[1]] = mark.colour
+    return np.rint(overlaid(picture, Overlay(alpha, colour))).astype(np.uint8)
 
 
 def collection(pictures: list[np.ndarray]) -> tuple[Statistics, Callable[[Sample], np.ndarray | None]]:
@@ -114,6 +116,21 @@ def test_each_of_three_marks_at_one_place_is_found(small_mark: Mark) -> None:
     assert len(found) == 3
     for mark in marks:
         assert max(overlap(one.mark, mark) for one in found) >= 0.85
+
+
+def test_both_colours_of_a_logo_are_told_though_one_has_far_fewer_pixels() -> None:
+    ring, dot = np.zeros((70, 70), np.uint8), np.zeros((70, 70), np.uint8)
+    cv2.circle(ring, (35, 35), 29, 255, 9, cv2.LINE_AA)
+    cv2.circle(dot, (35, 35), 11, 255, -1, cv2.LINE_AA)
+    orange, blue = (240, 120, 20), (30, 70, 220)
+    colour = np.where((dot > 0)[:, :, None], np.float32(blue), np.float32(orange))
+    logo = Mark("logo", np.maximum(ring, dot).astype(np.float32) / 255 * 0.5, colour)
+    (found,) = marks_of([put(picture, logo, 275, 185) for picture in parts(40)])
+    assert overlap(found.mark, logo) >= 0.95
+    middle = found.mark.alpha.shape[0] // 2
+    assert found.mark.alpha[middle, middle] == pytest.approx(0.5, abs=0.05)
+    assert found.mark.colour[middle, middle] == pytest.approx(blue, abs=12)
+    assert found.mark.colour[middle, 5] == pytest.approx(orange, abs=12)
 
 
 def test_merged_statistics_are_those_of_all_pictures_and_survive_packing() -> None:
