@@ -26,6 +26,10 @@ SECOND_HEIGHT, LEAST_PEAK, LEAST_LARGER = 32.0, 0.6, 1.3
 """Height in pixels of the letters at a second look, the probability of text at the first look from
 which there is one, and how much larger the letters are at least than before.
 """
+LARGE_HEIGHT, MOST_LARGER = 48.0, 4.0
+"""Height in pixels of the letters when the detector looks at a small area, and how much that area
+is enlarged at most.
+"""
 LONGEST = 1280
 """Longer side in pixels of what the detector sees at a time; longer areas are seen in pieces."""
 OVERLAP = 4.0
@@ -121,6 +125,11 @@ def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_sco
     if texts or area.peak < LEAST_PEAK or larger < LEAST_LARGER * scale:
         return texts
     return _look_once(pyramid, area, detector, least_score, larger)
+
+
+def look_larger(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float) -> list[FoundText]:
+    """The texts of a small area at letters of LARGE_HEIGHT, at which the detector sees most."""
+    return _look_once(pyramid, area, detector, least_score, min(MOST_LARGER, LARGE_HEIGHT / area.height))
 
 
 def _look_once(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_score: float, scale: float) -> list[FoundText]:

@@ -15,9 +15,10 @@ import numpy as np
 from operators.masks.geometry import Polygon, covers, stroke_height, upright_turn
 from operators.rows.arrays import Pixels
 from operators.vision.areas import Area, areas, turned
-from operators.vision.close_look import FoundText, ImagePyramid, look_at, scale_of
+from operators.vision.close_look import FoundText, ImagePyramid, look_at, look_larger, scale_of
 from operators.vision.first_look import first_look, likelihood
-from operators.vision.join_lines import join_lines
+from operators.vision.join_lines import is_one_line, join_lines
+from operators.vision.missed_ends import missed_ends
 from operators.vision.text_detector import TextDetector, text_detector
 
 LEAST_SIDE = 8
@@ -60,7 +61,12 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
         if not any(covers(text.polygon, other.polygon, SAME) for other in found if other.box.overlaps(text.box)):
             found += look_at(pyramid, _area_around(text), network, least_score)
     found = [replace(text, likelihood=likelihood(copies, text.polygon)) for text in found]
-    return without_repeats(join_lines(found, copies, width, height))
+    found = join_lines(found, copies, width, height)
+    ends = [
+        text for area in missed_ends(found, copies, width, height) for text in look_larger(pyramid, area, network, least_score)
+    ]
+    ends = [end for end in ends if any(is_one_line(text, end, copies) for text in found)]
+    return without_repeats(join_lines([*found, *ends], copies, width, height) if ends else found)
 
 
 def _follow_lines(pyramid: ImagePyramid, area: Area, network: TextDetector, least_score: float) -> list[FoundText]:

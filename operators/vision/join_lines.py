@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from operators.masks.geometry import upright_turn
+from operators.masks.geometry import bounding_box, upright_turn
 from operators.rows.box import Box
 from operators.vision.close_look import FoundText
 from operators.vision.first_look import Cells, likelihood
@@ -40,7 +40,7 @@ def join_lines(texts: Sequence[FoundText], copies: Sequence[Cells], width: int, 
     joined = list(texts)
     first = 0
     while first < len(joined):
-        second = next((n for n in range(first + 1, len(joined)) if _is_one_line(joined[first], joined[n], copies)), None)
+        second = next((n for n in range(first + 1, len(joined)) if is_one_line(joined[first], joined[n], copies)), None)
         if second is None:
             first += 1
         else:
@@ -48,7 +48,7 @@ def join_lines(texts: Sequence[FoundText], copies: Sequence[Cells], width: int, 
     return joined
 
 
-def _is_one_line(one: FoundText, other: FoundText, copies: Sequence[Cells]) -> bool:
+def is_one_line(one: FoundText, other: FoundText, copies: Sequence[Cells]) -> bool:
     """Whether two texts are pieces of one line."""
     longer, shorter = sorted((one, other), key=lambda text: -upright_turn(text.polygon)[1][0])
     turn, (length, height) = upright_turn(longer.polygon)
@@ -83,7 +83,7 @@ def _joined(one: FoundText, other: FoundText, width: int, height: int) -> FoundT
     (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn
     corners = np.clip(np.rint(corners), 0, [width - 1, height - 1])
-    box, seen = _maps_joined(one, other, width, height)
+    box, seen = _maps_joined(one, other, bounding_box([corners.tolist()], width, height), width, height)
     return replace(
         max(one, other, key=lambda text: text.score),
         polygon=corners.tolist(),
@@ -94,11 +94,11 @@ def _joined(one: FoundText, other: FoundText, width: int, height: int) -> FoundT
     )
 
 
-def _maps_joined(one: FoundText, other: FoundText, width: int, height: int) -> tuple[Box, Probability]:
-    """The box around both maps, and the larger probability of both in each cell."""
-    left, top = min(one.box.x, other.box.x), min(one.box.y, other.box.y)
-    right = max(text.box.x + text.box.width for text in (one, other))
-    bottom = max(text.box.y + text.box.height for text in (one, other))
+def _maps_joined(one: FoundText, other: FoundText, around: Box, width: int, height: int) -> tuple[Box, Probability]:
+    """The box around both maps and `around`, and the larger probability of both in each cell."""
+    boxes = (one.box, other.box, around)
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
     side = min(_side(one), _side(other))
     columns, rows = -(-(right - left) // side), -(-(bottom - top) // side)
     if columns * side > width or rows * side > height:

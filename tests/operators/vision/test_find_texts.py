@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,3 +190,25 @@ def test_a_line_that_ends_at_the_border_of_the_picture_is_not_looked_for_beyond_
     monkeypatch.setattr(module, "look_at", lambda pyramid, where, *rest: seen.append(where) or look_at(pyramid, where, *rest))
     find_texts(cut, cut.shape[1], 500, View().factor(cut.shape[1], 500), 0.5)
     assert len(seen) == 1
+
+
+def test_an_end_that_the_first_glance_leaves_out_is_found_by_a_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector gives half of a line. Its rest is seen when the end is looked at alone."""
+
+    def look_at_half(*arguments: Any) -> list[FoundText]:
+        halves = []
+        for text in look_at(*arguments):
+            left, right = min(x for x, _ in text.polygon), max(x for x, _ in text.polygon)
+            halves.append(replace(text, polygon=[[min(x, (left + right) / 2), y] for x, y in text.polygon]))
+        return halves
+
+    monkeypatch.setattr(module, "look_at", look_at_half)
+    monkeypatch.setattr(module, "FOLLOWED", ())
+    ground = np.full((400, 800, 3), 200, np.uint8)
+    picture, coverage = draw(ground, Caption("Fresh coffee daily", SourceSerifPro, 44, 0.5, 0.5))
+    (found,) = find_texts(picture, 800, 400, 1.0, 0.5)
+    covered = rasterised([found.polygon], Box(0, 0, 800, 400)) > 0
+    assert covered[coverage > 0.5].all()
+    monkeypatch.setattr(module, "missed_ends", lambda *arguments: [])
+    (half,) = find_texts(picture, 800, 400, 1.0, 0.5)
+    assert (rasterised([half.polygon], Box(0, 0, 800, 400)) > 0)[coverage > 0.5].mean() < 0.6
