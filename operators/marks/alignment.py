@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from operators.marks.rendering import Pose
-from operators.marks.view import View, correlation, resized, template
+from operators.marks.view import View, correlation, template
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
@@ -38,21 +38,25 @@ def followed(view: View, pose: Pose) -> tuple[Pose, float] | None:
     None if the likeness is lost on the way.
     """
     area = math.sqrt(view.mark.alpha.size)
-    start = min(1.0, START / (area * pose.scale))
-    finest = min(1.0, FINEST / (area * pose.scale))
+    start, finest = (_factor(side / (area * pose.scale)) for side in (START, FINEST))
     factors = [start]
     while factors[-1] < finest:
-        factors.append(min(finest, factors[-1] * 1.8))
-    if best_shift(resized(view.planes, start), view, pose.scaled(start), REACH)[1] < LEAST_AT_FIRST:
+        factors.append(min(finest, _factor(factors[-1] * 1.8)))
+    if best_shift(view.reduced(start), view, pose.scaled(start), REACH)[1] < LEAST_AT_FIRST:
         return None
     score, reach, spread, turn = 0.0, REACH, FIRST_SPREAD, min(FIRST_TURN, view.mark.search.turn)
     for number, factor in enumerate([factors[0], *factors, factors[-1], factors[-1]]):
-        small = resized(view.planes, factor)
+        small = view.reduced(factor)
         pose, score = aligned(small, view, pose, factor, reach if number <= len(factors) else 2, spread, turn)
         spread, turn = spread / 2, turn / 2
         if score < LEAST_ON_THE_WAY or (number == 0 and not _likely(view, pose.scaled(factor), score)):
             return None
     return pose, score
+
+
+def _factor(wanted: float) -> float:
+    """The factor of the next larger of the reduced copies, of which there are four an octave."""
+    return min(1.0, math.pow(2.0, math.ceil(4 * math.log2(wanted) - 1e-9) / 4))
 
 
 def _likely(view: View, pose: Pose, score: float) -> bool:

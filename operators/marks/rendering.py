@@ -96,6 +96,7 @@ def rendered(mark: Mark, pose: Pose, box: Box, strength: float = 1.0) -> Overlay
     moved = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = np.clip(moved[:, :, 0], 0, 1)
     known = alpha > LEAST_ALPHA / 4
-    colour = np.where(known[:, :, None], moved[:, :, 1:] / np.maximum(alpha, LEAST_ALPHA / 4)[:, :, None], 0)
+    share = np.where(known, 1 / np.maximum(alpha, LEAST_ALPHA / 4), 0).astype(np.float32)
+    colour = np.minimum(moved[:, :, 1:] * share[:, :, None], np.float32(255))
     alpha = np.where(known, np.minimum(alpha * strength, 1), 0)
-    return Overlay(alpha.astype(np.float32), np.clip(colour, 0, 255).astype(np.float32))
+    return Overlay(alpha.astype(np.float32), colour)

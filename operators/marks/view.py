@@ -7,7 +7,7 @@ a faint mark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -116,12 +116,20 @@ class View:
     """Its lightness, height x width x 1. Lossy files keep it better than colours."""
     width: int
     """The width of the whole picture."""
+    copies: dict[float, Plane] = field(default_factory=dict)
+    """Reduced copies of the part along the axes, by their factor."""
 
     @staticmethod
     def of(rgb: Pixels, mark: Mark, width: int | None = None) -> View:
         """The picture along the axes on which the mark differs most from it."""
         axes = Axes.of(rgb, mark)
         return View(mark, axes, axes.planes(rgb), lightness(rgb), width or rgb.shape[1])
+
+    def reduced(self, factor: float) -> Plane:
+        """The part reduced by a factor, which is kept: many places are followed through it."""
+        if factor not in self.copies:
+            self.copies[factor] = resized(self.planes, factor)
+        return self.copies[factor]
 
     @property
     def frame(self) -> Box:
