@@ -164,7 +164,7 @@ def score(rule: Rule, sample: Sample) -> float:
 
 
 def is_confirmed(rule: Rule, sample: Sample) -> bool:
-    """Whether a detection counts as text. That an icon is a sign by itself does not count here."""
+    """Whether a detection counts as text."""
     if score(rule, sample) >= rule.threshold:
         return True
     best = max(rule(way) for way in sample.readings)

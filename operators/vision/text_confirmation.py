@@ -168,8 +168,8 @@ class Confirmation:
     """Height of a line, as a share of the picture's shorter side, up to which little is at stake.
     """
     low_score: float = 0.12
-    """The rule's score from which such a line is confirmed. A sign by itself needs more: an icon
-    is one.
+    """The rule's score from which such a line is confirmed. It is at least SQUARISH times as long
+    as high: windows and icons are not.
     """
     score_beside_text: float = 0.2
     """The rule's score from which a text is confirmed if it stands near a confirmed one whose
@@ -247,7 +247,7 @@ class Confirmation:
         """
         if must_be_read:
             return score >= self.proven_score and ratio >= LONG and share <= self.read_share
-        return score >= self.low_score and share <= self.low_share
+        return score >= self.low_score and share <= self.low_share and ratio >= SQUARISH
 
     def _verdict(self, rgb: Pixels, text: FoundText, width: int, height: int) -> Verdict:
         polygon = text.polygon
@@ -279,8 +279,7 @@ class Confirmation:
                 continue
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
-        may_be_sign = text.in_doubt or certain is not None
-        if not may_be_sign and self.is_likely(best, ratio, share, must_read):
+        if not text.in_doubt and self.is_likely(best, ratio, share, must_read):
             return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best, is_pattern, certain)
 

@@ -171,11 +171,11 @@ def scored(monkeypatch: pytest.MonkeyPatch, score: float) -> None:
     monkeypatch.setattr("operators.vision.text_confirmation.rule", lambda: learnt)
 
 
-def test_less_proof_is_asked_of_a_low_line_that_is_no_sign_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_less_proof_is_asked_of_a_low_line_that_is_longer_than_high(monkeypatch: pytest.MonkeyPatch) -> None:
     scored(monkeypatch, 0.13)
     assert verdict(Confirmation(), box(200, 200, 200, 72), 0.5) is None
     assert verdict(Confirmation(), box(200, 200, 200, 73), 0.5) == "not_confirmed"
-    assert verdict(Confirmation(), box(200, 200, 100, 72), 0.5) == "not_confirmed"
+    assert verdict(Confirmation(), box(200, 200, 179, 72), 0.5) == "not_confirmed"
     doubtful = replace(detection(box(200, 200, 200, 72), 0.5), in_doubt=True)
     assert Confirmation().verdicts(GROUND, [doubtful], 800, 600)[0].reason == "not_confirmed"
     scored(monkeypatch, 0.11)
