@@ -33,6 +33,7 @@ from flows.evaluation.scenes import backgrounds
 from flows.flow import Flow
 from operators.fetch import Fetch
 from operators.generators.classical import hybrid, patchmatch
+from operators.masks.geometry import rasterised
 from operators.masks.mask import BLEND, hole_of, pasted
 from operators.masks.overlay import seen_through
 from operators.operator import Operator
@@ -54,6 +55,8 @@ GROUNDS = ("photo", "texture", "low light", "page")
 WAYS = ("patchmatch", "hybrid", "estimated", "known")
 SEEN = 0.02
 """Alpha from which a pixel counts as covered."""
+RIM = 9
+"""Side in pixels of the square by which a mark's outline is widened, for its soft edges."""
 
 
 class Scene(NamedTuple):
@@ -143,7 +146,9 @@ def _figures(scene: Scene, before: Region, after: Region, frame: Box) -> JsonObj
     place = before.crop.inside(frame)
     pixels, mask, truth = before.array("pixels", 3), before.array("mask", 4), scene.clean[place]
     overlay = Overlay(scene.overlay.alpha[place], scene.overlay.colour)
-    where = (mask[:, :, BLEND] > 0) | (overlay.alpha > SEEN)
+    # Marks nearby belong to regions of their own.
+    own = cv2.dilate(rasterised(before["polygons"], before.crop), np.ones((RIM, RIM), np.uint8)) > 0
+    where = (mask[:, :, BLEND] > 0) | ((overlay.alpha > SEEN) & own)
     filled = {name: fill(pixels, hole_of(mask), 0) for name, fill in (("patchmatch", patchmatch), ("hybrid", hybrid))}
     results = {name: pasted(pixels, fill, mask[:, :, BLEND]) for name, fill in filled.items()}
     results["known"] = seen_through(pixels, overlay, filled["hybrid"], FILL_VARIANCE, RECODED_NOISE)

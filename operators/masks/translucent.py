@@ -30,11 +30,17 @@ LEAST_SPREAD = 3.0
 picture is not seen through opaque letters.
 """
 LEAST_SHARE = 0.1
-MOST_OPACITY = 0.86
+MOST_OPACITY = 0.82
 """Opacity from which too little of the picture is left."""
 LEAST_OPACITY = 0.06
 MOST_DEVIATION = 0.06
 """Standard deviation of the opacity above which it is not known."""
+LEAST_FILL_ERROR = 8.0
+"""Error in grey levels of a smooth prediction, below which a fill is as good: what is below an
+overlay has errors as large in lossy files.
+"""
+MOST_DOUBT = 0.6
+"""Error of the picture below by a doubtful opacity, as a share of the error of a prediction."""
 RIM_ERROR = 0.12
 """Error of the coverage of a pixel on the edge of a stroke."""
 RIM_VARIANCE = 0.3
@@ -65,8 +71,8 @@ def see_through(pixels: Pixels, hole: Selection, probability: Plane, domain: Sel
     - `pixels`: uint8 height x width x 3. `hole`: what a fill would replace.
     - `probability`: the stroke network's, 0..1. `domain`: where strokes may be.
 
-    None as well for a plain ground, which a fill continues better, and for letters so opaque that
-    too little is left below them.
+    None as well for a plain or smooth ground, which a fill continues better, and for letters so
+    opaque that too little is left below them.
     """
     inside = _inside(hole & (probability > STROKE), hole & (probability > SURELY))
     if inside is None or not _varies(pixels, hole, inside):
@@ -89,7 +95,20 @@ def see_through(pixels: Pixels, hole: Selection, probability: Plane, domain: Sel
         found = (fit, prediction, coverage, inside, known)
         if known.sum() < LEAST_PIXELS:
             break
-    return None if found is None else _taken_off(image, *found)
+    if found is None or not _is_worthwhile(found[0], found[1], found[3]):
+        return None
+    return _taken_off(image, *found)
+
+
+def _is_worthwhile(fit: Fit, prediction: Prediction, inside: Selection) -> bool:
+    """Whether the picture below is known better by its overlay than by its surroundings.
+
+    Both errors are measured: that of a smooth prediction where the strokes are moved aside.
+    """
+    fill_error = float(np.sqrt(prediction.variance[inside].mean()))
+    contrast = float(np.abs(fit.colour - prediction.picture[inside]).mean())
+    doubt = fit.deviation * contrast / (1 - fit.opacity)
+    return fill_error >= LEAST_FILL_ERROR and doubt <= MOST_DOUBT * fill_error
 
 
 def _inside(strokes: Selection, surely: Selection) -> Selection | None:

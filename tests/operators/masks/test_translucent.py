@@ -20,6 +20,9 @@ from tests.fixtures.overlays import words
 
 COFFEE: Pixels = np.ascontiguousarray(data.coffee()[100:300, 60:360])
 PLAIN: Pixels = np.full((200, 300, 3), 128, np.uint8)
+SMOOTH: Pixels = np.clip(
+    np.linspace(50, 200, 300)[None, :, None] + np.random.default_rng(4).normal(0, 3, (200, 300, 3)), 0, 255
+).astype(np.uint8)
 BLACK = np.zeros((1, 1, 3), np.float32)
 WHITE = np.full((1, 1, 3), 255, np.float32)
 
@@ -64,6 +67,20 @@ def test_opaque_letters_are_left_to_fills() -> None:
 
 def test_a_plain_ground_is_left_to_fills() -> None:
     seen, hole, probability = marked(PLAIN, 0.5)
+    assert see_through(seen, hole, probability, hole) is None
+
+
+def test_a_smooth_ground_that_fills_continue_as_well_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, hole, probability = marked(SMOOTH, 0.5)
+    assert see_through(seen, hole, probability, hole) is None
+    monkeypatch.setattr("operators.masks.translucent.LEAST_FILL_ERROR", 0.0)
+    assert see_through(seen, hole, probability, hole) is not None
+
+
+def test_an_overlay_whose_opacity_is_doubtful_is_left_to_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, hole, probability = marked(COFFEE, 0.5)
+    assert see_through(seen, hole, probability, hole) is not None
+    monkeypatch.setattr("operators.masks.translucent.MOST_DOUBT", -0.01)
     assert see_through(seen, hole, probability, hole) is None
 
 
