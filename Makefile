@@ -77,6 +77,7 @@ bench: install
 	$(BIN)/python -m benchmarks.masks
 	$(BIN)/python -m benchmarks.rungs
 	$(BIN)/python -m benchmarks.routing
+	$(BIN)/python -m benchmarks.four_times_larger
 	$(BIN)/python -m benchmarks.generator_tolerance
 	$(BIN)/python -m benchmarks.enlarge
 	$(BIN)/python -m benchmarks.enhance

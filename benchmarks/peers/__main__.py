@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import notes, scaling
+from benchmarks.peers import notes
 from benchmarks.peers.contenders import CONTENDERS, Contender
 from benchmarks.peers.manifest import Manifest, draw_manifest
 from benchmarks.peers.page import render_results
@@ -153,7 +153,6 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="peers-"))
     try:
         manifest = draw_manifest(work / "manifest", arguments.pictures)
-        four_times_larger = scaling.measure_scaling()
         rounds: list[dict[str, Figures]] = []
         for number in range(arguments.rounds):
             print(f"round {number + 1}", flush=True)
@@ -166,7 +165,6 @@ def main() -> None:
                 "cores": cores(),
                 "rounds": rounds,
                 "contenders": {peer.name: summarise(rounds, peer.name) for peer in chosen},
-                "four_times_larger": four_times_larger,
             }
             if not arguments.only:
                 save(figures)

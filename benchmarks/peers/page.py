@@ -41,7 +41,6 @@ TARGETS = (
     Target(OURS, POOL, "peak_megabytes", most=1.5),
     Target(OURS, "Ray Data, read_images", "peak_megabytes", most=0.5),
 )
-MOST_FOR_FOUR_TIMES = 1.3
 COLUMNS = (
     "images/s",
     "images per core second",
@@ -85,10 +84,6 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
             aim = f"at least {target.least:g}" if target.least else f"at most {target.most:g}"
             name = f"{target.figure.replace('_', ' ')}, {target.ours} over {target.theirs}"
             yield f"| {name} | {value:.2f} | {aim} | {_met(met)} |"
-    for steps, ratio in figures["four_times_larger"]["ratios"].items():
-        met = ratio <= MOST_FOR_FOUR_TIMES
-        name = f"processor time of the same text on a picture four times larger: {steps}"
-        yield f"| {name} | {ratio:.2f} | at most {MOST_FOR_FOUR_TIMES:g} | {_met(met)} |"
 
 
 def ratio_of(rounds: Sequence[Mapping[str, Any]], target: Target) -> float:
