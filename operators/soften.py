@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from operators.masks.geometry import Polygon, bounding_box, covers, rasterised, upright_turn
+from operators.masks.letter_parts import with_letters_colour
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
 from operators.masks.passing_curves import passing_curves
@@ -267,6 +268,7 @@ class Soften(Operator):
         if self.least_share <= share <= self.most_share:
             rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
             found = moved(np.where(touched, 255, 0).astype(np.uint8), line.reach, reach)
+            found = with_letters_colour(rgb, found, moved(line.inside, line.reach, reach), line.height)
             confidence = moved(np.rint(probability * 255).astype(np.uint8), line.reach, reach)
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
             lines, underline = self._page_lines(picture, line, reach, found)

@@ -20,6 +20,16 @@ COLOUR_CELLS = 16
 """Steps of each channel in which colours are compared."""
 LEAST_BODY = 12
 """Pixels of the smallest body of a letter that is looked for inside its outline."""
+MARGIN = 0.15
+"""Width, as a share of the line's height, of a polygon's margin into which letters may reach."""
+LEAST_LETTERS = 64
+"""Pixels of strokes, and of surroundings, from which the letters' colour can be told."""
+LEAST_OF_LETTERS = 0.03
+"""Share of the strokes' pixels that have a colour of the letters at least."""
+MORE_IN_LETTERS = 10.0
+"""How many times as frequent such a colour is in the strokes as outside the polygon, at least."""
+MOST_ADDED = 0.5
+"""Pixels that may be added, as a share of those of the strokes; more are a thing of that colour."""
 WIDEST_OUTLINE = 0.2
 """Width of the widest outline of letters, as a share of the line's height."""
 OUTLINE_COLOUR = 40
@@ -69,6 +79,40 @@ def with_bodies(rgb: Pixels, strokes: Pixels) -> Pixels:
         if label not in border and boxes[label][4] >= LEAST_BODY and strange[enclosed].mean() > 0.5:
             result[enclosed] = 255
     return result
+
+
+def with_letters_colour(rgb: Pixels, strokes: Pixels, inside: Pixels, height: float) -> Pixels:
+    """The strokes with the pixels inside a text's polygon that have the colour of its letters.
+
+    The network may miss a part of a letter, or a letter, that anybody sees by its colour. Colours
+    are those of the letters if many pixels of the strokes have them, and hardly any outside the
+    polygon. What goes on beyond the polygon is no letter, such as the ring of a badge. `inside` is
+    the filled polygon (0 or 255) of a line `height` pixels high.
+    """
+    beyond = dilated(inside, round(MARGIN * height)) == 0
+    letters = (strokes > 0) & (inside > 0)
+    if letters.sum() < LEAST_LETTERS or beyond.sum() < LEAST_LETTERS:
+        return strokes
+    red, green, blue = (rgb // (256 // COLOUR_CELLS)).reshape(-1, 3).astype(np.int64).T
+    cells = (red * COLOUR_CELLS + green) * COLOUR_CELLS + blue
+    own, others = (_share_of_colours(cells[places.ravel()]) for places in (letters, beyond))
+    telling = (own >= LEAST_OF_LETTERS) & (own >= MORE_IN_LETTERS * others)
+    alike = telling[cells].reshape(strokes.shape)
+    _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=8)
+    alike &= (inside > 0) & ~np.isin(labels, labels[alike & beyond])
+    added = alike & (strokes == 0)
+    if added.sum() > MOST_ADDED * letters.sum():
+        return strokes
+    return np.where(alike, 255, strokes).astype(np.uint8)
+
+
+def _share_of_colours(cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The share of pixels near each colour, from their cells: one value for each cell."""
+    counts = np.bincount(cells, minlength=COLOUR_CELLS**3).reshape((COLOUR_CELLS,) * 3).astype(np.float64)
+    for axis in range(3):
+        padded = np.pad(counts, [(1, 1) if side == axis else (0, 0) for side in range(3)])
+        counts = np.sum([np.take(padded, range(start, start + COLOUR_CELLS), axis=axis) for start in range(3)], axis=0)
+    return counts.ravel() / len(cells)
 
 
 def with_outline(rgb: Pixels, strokes: Pixels, height: float) -> Pixels:

@@ -32,6 +32,10 @@ the soft edges of thin letters are most of their strokes.
 """
 MOST_OF_LETTERS = 0.5
 """How much a trace may differ from the ground, as a share of what the letters differ by."""
+MOSTLY_KNOWN = 0.9
+"""Share of the pixels around a place whose ground is known at least, so that traces are followed
+there. Texture is calm in places too, and what differs there is the picture's.
+"""
 WAVE = 3
 """Pixels between two waves of ringing, where they cross the ground's level."""
 BESIDE = 3
@@ -109,6 +113,8 @@ class StrokeMask:
             strokes = with_outline(rgb, strokes, height)
             strokes = with_shadow(rgb, strokes, height, lines, self.reach, self.least_visible)
         ground, known = self._ground(rgb, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
+        if panel is None:
+            known &= cv2.blur(known.astype(np.float32), (2 * near + 1,) * 2) >= MOSTLY_KNOWN
         lines = _without_letters(lines, strokes, rgb, ground)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = grown = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)

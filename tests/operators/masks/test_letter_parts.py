@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
+from operators.masks.letter_parts import with_bodies, with_letters_colour, with_outline, with_soft_edges
 
 GROUND, INK, RIM = (200, 200, 200), (20, 60, 160), (250, 250, 250)
 
@@ -87,3 +87,45 @@ def test_a_share_that_the_grounds_noise_explains_is_not_taken_in() -> None:
 def test_soft_edges_are_looked_for_only_nearby() -> None:
     picture, seen, _ = blurred_letter(noise=0)
     assert np.array_equal(with_soft_edges(picture, seen, np.zeros(seen.shape, bool)), seen)
+
+
+def three_letters() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three block letters of which the network saw two, and the polygon around all."""
+    picture, seen, inside = (np.zeros((200, 300, *depth), np.uint8) for depth in ((3,), (), ()))
+    picture[:] = GROUND
+    for left in (40, 110, 180):
+        picture[70:130, left : left + 40] = INK
+        seen[70:130, left : left + 40] = 255 if left < 180 else 0
+    inside[64:136, 34:226] = 255
+    return picture, seen, inside
+
+
+def test_a_letter_that_was_not_seen_is_taken_in_by_the_colour_of_the_others() -> None:
+    picture, seen, inside = three_letters()
+    found = with_letters_colour(picture, seen, inside, 72.0)
+    assert np.array_equal(found > 0, (picture == INK).all(axis=2))
+
+
+def test_a_colour_that_the_picture_has_outside_the_polygon_too_is_not_that_of_the_letters() -> None:
+    picture, seen, inside = three_letters()
+    picture[160:195] = INK
+    assert np.array_equal(with_letters_colour(picture, seen, inside, 72.0), seen)
+
+
+def test_nothing_of_the_letters_colour_is_taken_in_outside_the_polygon() -> None:
+    picture, seen, inside = three_letters()
+    picture[20:24, 60:64] = INK
+    assert not with_letters_colour(picture, seen, inside, 72.0)[inside == 0].any()
+
+
+def test_a_thing_of_the_letters_colour_that_is_larger_than_they_are_stays() -> None:
+    picture, seen, inside = three_letters()
+    picture[64:136, 150:226] = INK
+    assert np.array_equal(with_letters_colour(picture, seen, inside, 72.0), seen)
+
+
+def test_a_line_in_the_letters_colour_that_goes_on_beyond_the_polygon_stays() -> None:
+    picture, seen, inside = three_letters()
+    picture[134:136, 20:40] = INK
+    found = with_letters_colour(picture, seen, inside, 72.0)
+    assert not found[134:136].any() and found[100, 200]

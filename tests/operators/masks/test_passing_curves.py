@@ -64,3 +64,23 @@ def test_letters_are_no_curves() -> None:
     for canvas, fill in ((picture, INK), (strokes, 255)):
         ImageDraw.Draw(canvas).text((120, 120), "Original", fill=fill, font=ImageFont.truetype(SourceSerifPro, 48), anchor="mm")
     assert not passing_curves(np.asarray(picture), np.asarray(strokes) > 127, HEIGHT).any()
+
+
+def test_of_letters_that_touch_a_ring_only_the_ring_passes() -> None:
+    picture, arc = ring(200, 250)
+    letters = np.zeros((SIDE, SIDE), np.uint8)
+    touched = np.argwhere(arc).mean(axis=0).astype(int)
+    cv2.rectangle(letters, (int(touched[1]), int(touched[0])), (int(touched[1]) + 30, int(touched[0]) + 6), 255, -1)
+    cv2.rectangle(letters, (int(touched[1]) + 24, int(touched[0])), (int(touched[1]) + 30, int(touched[0]) + 30), 255, -1)
+    picture[letters > 0] = INK
+    passing = passing_curves(picture, arc | (letters > 0), HEIGHT)
+    assert passing[arc].mean() > 0.95
+    assert passing[(letters > 0) & ~arc].mean() < 0.2
+
+
+def test_the_uneven_rim_of_a_thing_in_the_letters_colour_is_no_curve() -> None:
+    picture, arc = ring(200, 250)
+    for angle in range(0, 360, 12):
+        place = (round(120 + 90 * np.cos(np.radians(angle))), round(120 + 90 * np.sin(np.radians(angle))))
+        cv2.circle(picture, place, 3 + angle // 12 % 3 * 2, INK, -1)
+    assert not passing_curves(picture, arc, HEIGHT).any()
