@@ -85,17 +85,19 @@ def with_letters_colour(rgb: Pixels, strokes: Pixels, inside: Pixels, height: fl
     """The strokes with the pixels inside a text's polygon that have the colour of its letters.
 
     The network may miss a part of a letter, or a letter, that anybody sees by its colour. Colours
-    are those of the letters if many pixels of the strokes have them, and hardly any outside the
-    polygon. What goes on beyond the polygon is no letter, such as the ring of a badge. `inside` is
-    the filled polygon (0 or 255) of a line `height` pixels high.
+    are those of the letters if many pixels within the strokes have them, and hardly any outside the
+    polygon; the rims of strokes show the panel behind the text as well. What goes on beyond the
+    polygon is no letter, such as the ring of a badge. `inside` is the filled polygon (0 or 255) of
+    a line `height` pixels high.
     """
     beyond = dilated(inside, round(MARGIN * height)) == 0
     letters = (strokes > 0) & (inside > 0)
-    if letters.sum() < LEAST_LETTERS or beyond.sum() < LEAST_LETTERS:
+    within = letters & (cv2.erode(strokes, np.ones((3, 3), np.uint8)) > 0)
+    if within.sum() < LEAST_LETTERS or beyond.sum() < LEAST_LETTERS:
         return strokes
     red, green, blue = (rgb // (256 // COLOUR_CELLS)).reshape(-1, 3).astype(np.int64).T
     cells = (red * COLOUR_CELLS + green) * COLOUR_CELLS + blue
-    own, others = (_share_of_colours(cells[places.ravel()]) for places in (letters, beyond))
+    own, others = (_share_of_colours(cells[places.ravel()]) for places in (within, beyond))
     telling = (own >= LEAST_OF_LETTERS) & (own >= MORE_IN_LETTERS * others)
     alike = telling[cells].reshape(strokes.shape)
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=8)

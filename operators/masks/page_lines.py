@@ -16,6 +16,16 @@ HAIRLINE = 0.03
 """Thickness, as a share of the line's height, of lines that are too thin for a letter."""
 SAME_COLOUR = 48.0
 """Grey levels by which an underline may differ from the letters that it belongs to."""
+ANOTHER_COLOUR = 24.0
+"""Grey levels by which a line between letters differs at least from every mixture of their colour
+with the ground, so that it is none of their strokes.
+"""
+LONG = 2.0
+"""Length of such a line in heights of the line of text at least."""
+MOST_SLOPING = 0.1
+"""Height of such a line as a share of its length at most."""
+MORE_THAN_RINGING = 0.25
+"""That difference as a share of the letters' contrast; the ringing of JPEG is weaker."""
 LEAST_REST = 16
 """Length in pixels of a line that goes on beyond the other end of the text."""
 LONGEST_END = 16
@@ -54,8 +64,9 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     underline, beside = np.zeros_like(lines), np.zeros_like(lines)
     if not letters.any() or not lines.any():
         return PageLines(lines, underline)
-    lines = _reaching_out(lines, np.flatnonzero(letters.any(axis=1)), np.flatnonzero((strokes > 0).any(axis=0)))
     colour = _ink(rgb, letters)
+    reaching = _reaching_out(lines, np.flatnonzero(letters.any(axis=1)), np.flatnonzero((strokes > 0).any(axis=0)))
+    lines = reaching | _of_another_colour(rgb, lines & ~reaching, colour, LONG * height)
     left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
     # A line's ends are not detected as such, so its ink is followed a little further.
     longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8)) > 0
@@ -112,6 +123,27 @@ def _reaching_out(lines: Selection, rows: npt.NDArray[np.int_], columns: npt.NDA
     inside[0] = True
     reaching: Selection = ~inside[labels]
     return reaching
+
+
+def _of_another_colour(rgb: Pixels, lines: Selection, colour: npt.NDArray[np.float64], least_length: float) -> Selection:
+    """The long level lines whose colour is neither that of the letters nor mixed of it and the
+    ground. Letters that cross a line do not divide it.
+    """
+    joined = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    result = np.zeros_like(lines)
+    for label in range(1, count):
+        width, thickness = boxes[label][2:4]
+        if width < least_length + 2 * LONGEST_END or thickness > MOST_SLOPING * width:
+            continue
+        own = lines & (labels == label)
+        beside = (dilated(own.astype(np.uint8), 2) > 0) & (dilated(own.astype(np.uint8), 1) == 0)
+        line, ground = np.median(rgb[own], axis=0), np.median(rgb[beside], axis=0)
+        way = colour - ground
+        share = float(np.clip((line - ground) @ way / max(1.0, float(way @ way)), 0, 1))
+        apart = float(np.abs(line - ground - share * way).max())
+        result |= own & (apart > max(ANOTHER_COLOUR, MORE_THAN_RINGING * float(np.abs(way).max())))
+    return result
 
 
 def _is_thin(rgb: Pixels, distance: int) -> Selection:

@@ -246,7 +246,7 @@ def region_figures(
         **surface_figures(shown, place.ring, hole),
         "mask_area": float(place.edited.mean()),
         "size": float(frame_side),
-        "uneven": 1 - ground.share(hole),
+        "uneven": 1 - max(ground.share(hole), ground.share(place.edited)),
         "stroke_thickness": float(2 * cv2.distanceTransform(core, cv2.DIST_L2, 3).max()),
         "text_height": float(np.mean([stroke_height(polygon) for polygon in polygons])) if polygons else 0.0,
         "straight_edges": float(count),

@@ -16,6 +16,7 @@ from operators.masks.geometry import Polygon, covers, stroke_height, upright_tur
 from operators.rows.arrays import Pixels
 from operators.vision.areas import Area, areas, turned
 from operators.vision.close_look import FoundText, ImagePyramid, look_at, look_larger, scale_of
+from operators.vision.crossing_lines import without_crossings
 from operators.vision.first_look import first_look, likelihood
 from operators.vision.join_lines import is_one_line, join_lines
 from operators.vision.missed_ends import missed_ends
@@ -66,7 +67,8 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
         text for area in missed_ends(found, copies, width, height) for text in look_larger(pyramid, area, network, least_score)
     ]
     ends = [end for end in ends if any(is_one_line(text, end, copies) for text in found)]
-    return without_repeats(join_lines([*found, *ends], copies, width, height) if ends else found)
+    once = without_repeats(join_lines([*found, *ends], copies, width, height) if ends else found)
+    return without_crossings(once, width, height)
 
 
 def _follow_lines(pyramid: ImagePyramid, area: Area, network: TextDetector, least_score: float) -> list[FoundText]:

@@ -129,3 +129,11 @@ def test_a_line_in_the_letters_colour_that_goes_on_beyond_the_polygon_stays() ->
     picture[134:136, 20:40] = INK
     found = with_letters_colour(picture, seen, inside, 72.0)
     assert not found[134:136].any() and found[100, 200]
+
+
+def test_the_colour_of_a_panel_behind_the_text_is_not_that_of_the_letters_though_rims_show_it() -> None:
+    picture, seen, inside = three_letters()
+    picture[inside > 0] = np.where((picture[inside > 0] == INK).all(axis=1)[:, None], INK, RIM)
+    seen[68:132, 36:84] = 255
+    found = with_letters_colour(picture, seen, inside, 72.0)
+    assert not ((found > 0) & (seen == 0) & (picture == RIM).all(axis=2)).any()
