@@ -87,8 +87,8 @@ def with_letters_colour(rgb: Pixels, strokes: Pixels, inside: Pixels, height: fl
     The network may miss a part of a letter, or a letter, that anybody sees by its colour. Colours
     are those of the letters if many pixels within the strokes have them, and hardly any outside the
     polygon; the rims of strokes show the panel behind the text as well. What goes on beyond the
-    polygon is no letter, such as the ring of a badge. `inside` is the filled polygon (0 or 255) of
-    a line `height` pixels high.
+    polygon is no letter, such as the ring of a badge, nor is a thin seam away from the strokes.
+    `inside` is the filled polygon (0 or 255) of a line `height` pixels high.
     """
     beyond = dilated(inside, round(MARGIN * height)) == 0
     letters = (strokes > 0) & (inside > 0)
@@ -101,7 +101,9 @@ def with_letters_colour(rgb: Pixels, strokes: Pixels, inside: Pixels, height: fl
     telling = (own >= LEAST_OF_LETTERS) & (own >= MORE_IN_LETTERS * others)
     alike = telling[cells].reshape(strokes.shape)
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=8)
-    alike &= (inside > 0) & ~np.isin(labels, labels[alike & beyond])
+    solid = cv2.erode(alike.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    parts = labels[alike & (solid | (dilated(strokes, 1) > 0))]
+    alike &= (inside > 0) & np.isin(labels, parts) & ~np.isin(labels, labels[alike & beyond])
     added = alike & (strokes == 0)
     if added.sum() > MOST_ADDED * letters.sum():
         return strokes

@@ -66,7 +66,9 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     ends = [
         text for area in missed_ends(found, copies, width, height) for text in look_larger(pyramid, area, network, least_score)
     ]
-    ends = [end for end in ends if any(is_one_line(text, end, copies) for text in found)]
+    ends = [end for end in ends if not any(covers(text.polygon, end.polygon, SAME) for text in found)]
+    # An end that would join two texts is a thing between them, such as the check box of a label.
+    ends = [end for end in ends if sum(is_one_line(text, end, copies) for text in found) == 1]
     once = without_repeats(join_lines([*found, *ends], copies, width, height) if ends else found)
     return without_crossings(once, width, height)
 

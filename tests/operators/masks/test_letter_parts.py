@@ -137,3 +137,10 @@ def test_the_colour_of_a_panel_behind_the_text_is_not_that_of_the_letters_though
     seen[68:132, 36:84] = 255
     found = with_letters_colour(picture, seen, inside, 72.0)
     assert not ((found > 0) & (seen == 0) & (picture == RIM).all(axis=2)).any()
+
+
+def test_a_thin_seam_of_the_letters_colour_away_from_them_stays() -> None:
+    picture, seen, inside = three_letters()
+    picture[67, 160:170] = INK
+    found = with_letters_colour(picture, seen, inside, 72.0)
+    assert not found[67].any() and found[100, 200]
