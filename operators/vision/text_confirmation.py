@@ -47,6 +47,10 @@ LEAST_REPEATED, TALL_SHARE = 3, 0.75
 """How often such a character is repeated at least. Where the text would run up or down, other
 characters may be read among them, up to the rest of the second value.
 """
+ALIGNED, LEAST_ALIGNED = 0.3, 2
+"""Heights of the line by which the rows, or the edges of the columns, of a table's cells differ at
+most, and how many confirmed texts a number that repeats one digit must be aligned with.
+"""
 LONG = 6.0
 """Ratio of sides from which a line is long."""
 LINE_SURE = 6.0
@@ -115,7 +119,8 @@ class Verdict:
     """
     read: tuple[Character, ...] | None = None
     """The characters that are read for certain in a squarish detection, upright, of which at most
-    one is read: an icon is one sign. None for any other detection.
+    one is read: an icon is one sign. Those of a number that repeats one digit, such as 000, as
+    well. None for any other detection.
     """
 
     @property
@@ -202,7 +207,8 @@ class Confirmation:
         result = []
         for text, verdict in zip(texts, verdicts, strict=True):
             is_doubtful = verdict.reason == NOT_CONFIRMED and verdict.score >= self.score_beside_text
-            may_be_text = is_doubtful and not (text.in_doubt or verdict.is_pattern)
+            in_table = verdict.read is not None and sum(_are_aligned(text, other) for other in confirmed) >= LEAST_ALIGNED
+            may_be_text = is_doubtful and not text.in_doubt and (in_table or not verdict.is_pattern)
             near = next((other for other in confirmed if may_be_text and _are_neighbours(text, other)), None)
             belongs = near is not None and self._may_belong(verdict, near, rgb, width)
             result.append(Verdict(None, verdict.score) if belongs else verdict)
@@ -267,12 +273,13 @@ class Confirmation:
         is_tall = bool(np.ptp(np.asarray(polygon)[:, 1]) > np.ptp(np.asarray(polygon)[:, 0]))
         is_pattern, certain = False, None
         for turn, characters in enumerate(readings(line, ratio < SQUARISH)):
+            seen = features(text, line_logit, characters, ratio, share)
             if repeats_one(characters, TALL_SHARE if is_tall else 1.0):
-                return Verdict(NOT_CONFIRMED, best, is_pattern=True)
+                is_number = all(each.text.isdigit() and each.probability >= self.least_certainty for each in characters)
+                return Verdict(NOT_CONFIRMED, rule()(seen), is_pattern=True, read=tuple(characters) if is_number else None)
             if turn == 0 and ratio < SQUARISH and len(characters) <= 1:
                 is_pattern = bool(characters) and characters[0].is_sign
                 certain = tuple(each for each in characters if each.probability >= self.least_certainty)
-            seen = features(text, line_logit, characters, ratio, share)
             best = max(best, rule()(seen))
             is_read = seen.letters > 0 and seen.certainty >= self.least_certainty
             if text.in_doubt and len({each.text for each in characters}) < self.least_different:
@@ -307,6 +314,16 @@ def _are_neighbours(text: FoundText, other: FoundText) -> bool:
     first, second = np.asarray(text.polygon), np.asarray(other.polygon)
     gap = np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0)).max()
     return bool(gap <= NEAR * max(heights))
+
+
+def _are_aligned(text: FoundText, other: FoundText) -> bool:
+    """Whether two neighbours stand in one row, or in one column of which they share an edge."""
+    if not _are_neighbours(text, other):
+        return False
+    first, second = np.asarray(text.polygon), np.asarray(other.polygon)
+    most = ALIGNED * stroke_height(text.polygon)
+    left, right = (abs(edge(first[:, 0]) - edge(second[:, 0])) for edge in (np.min, np.max))
+    return bool(min(abs(first[:, 1].mean() - second[:, 1].mean()), left, right) <= most)
 
 
 def _area(polygon: Polygon) -> float:

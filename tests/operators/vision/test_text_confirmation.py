@@ -254,6 +254,28 @@ def test_an_icon_beside_a_text_is_not_one_but_a_digit_is(drawn: str, reason: str
     assert (beside.reason, sure.reason) == (reason, None)
 
 
+def cells(numbers: list[str]) -> tuple[Pixels, list[FoundText]]:
+    """A column of numbers on paper, and their detections."""
+    image, texts = Image.new("RGB", (800, 600), (250, 250, 250)), []
+    for row, number in enumerate(numbers):
+        top = 150 + 60 * row
+        ImageDraw.Draw(image).text((300, top), number, (10, 10, 10), font=ImageFont.truetype(Roboto, 32))
+        texts.append(replace(detection(box(296, top, 100, 38), 0.95 if row else 0.5), likelihood=0.9))
+    return np.asarray(image), texts
+
+
+def test_a_number_of_one_digit_is_text_in_a_column_of_numbers() -> None:
+    picture, texts = cells(["00000", "00037", "00074"])
+    assert [verdict.reason for verdict in Confirmation().verdicts(picture, texts, 800, 600)] == [None, None, None]
+
+
+@pytest.mark.parametrize("others", [[], ["00037"]])
+def test_a_number_of_one_digit_needs_two_others(others: list[str]) -> None:
+    picture, texts = cells(["00000", *others])
+    first, *_ = Confirmation().verdicts(picture, texts, 800, 600)
+    assert (first.reason, first.is_pattern) == ("not_confirmed", True)
+
+
 def test_the_windows_of_a_house_are_no_column_of_letters() -> None:
     image = Image.fromarray(GROUND)
     canvas = ImageDraw.Draw(image)
