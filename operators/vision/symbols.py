@@ -65,10 +65,15 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         symbol, words = (list(compress(characters, chosen)) for chosen in (beside, np.logical_not(beside)))
         if not are_words(words) or _is_text(symbol, words):
             continue
+        middle = (groups[0][1] + groups[1][0]) / 2 if end == 0 else (groups[-2][1] + groups[-1][0]) / 2
+        border = round(middle) + MARGIN
+        alone = recogniser().characters(np.ascontiguousarray(upright[:, border:] if end == 0 else upright[:, :border]))
+        if _is_text(_read_more(characters, alone, end), words):
+            continue
         if end == 0:
-            first = (groups[0][1] + groups[1][0]) / 2
+            first = middle
         else:
-            last = (groups[-2][1] + groups[-1][0]) / 2
+            last = middle
     if (first, last) == (0.0, long):
         return None
     cut = corners + np.outer([first, last - long, last - long, first], along)
@@ -76,6 +81,18 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
     place = (columns - corners[0, 0]) * along[0] + (rows - corners[0, 1]) * along[1]
     beyond = ((place < first) & (first > 0)) | ((place > last) & (last < long))
     return WordsAlone([[float(x), float(y)] for x, y in cut], beyond)
+
+
+def _read_more(characters: Sequence[Character], alone: Sequence[Character], end: int) -> Sequence[Character]:
+    """What is read of a line beyond what is read without the symbol at its first or last end.
+
+    The recogniser places a thin letter, such as an I, where the next one begins.
+    """
+    whole, rest = ([each for each in line if not each.text.isspace()] for line in (characters, alone))
+    more = len(whole) - len(rest)
+    kept, beyond = (whole[more:], whole[:more]) if end == 0 else (whole[: len(rest)], whole[len(rest) :])
+    same = [each.text for each in kept] == [each.text for each in rest]
+    return beyond if more > 0 and same else []
 
 
 def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from font_roboto import Roboto
+from font_roboto import Roboto, RobotoBold
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.masks.geometry import rasterised
@@ -69,6 +69,13 @@ def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
 @pytest.mark.parametrize("text", ["Delivery", "A new day", "No. 7", "7 of 9", "I never knew", "Room 9 B", "3 - 4 Uhr"])
 def test_words_and_figures_are_not_cut(text: str) -> None:
     assert words(*row(text)) is None
+
+
+def test_a_thin_letter_that_the_recogniser_places_beside_itself_is_not_cut() -> None:
+    picture = Image.new("RGB", SIZE, (246, 247, 250))
+    font = ImageFont.truetype(RobotoBold, 26)
+    ImageDraw.Draw(picture).text((60, 45), "World War I", fill=(0, 0, 0), font=font, anchor="lm")
+    assert words(np.asarray(picture), [[48.0, 28.0], [206.0, 28.0], [206.0, 64.0], [48.0, 64.0]]) is None
 
 
 def test_a_shape_without_words_is_not_judged() -> None:
