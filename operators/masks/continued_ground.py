@@ -18,6 +18,10 @@ LEAST_STEADY = 0.75
 """Share of these pixels that are steady. Those next to the hole may be touched by the letters."""
 LONGEST_GAP = 33
 """Pixels between two letters whose line is not long enough to be seen there alone."""
+LEAST_GAP, LEAST_SEEN = 3, 0.5
+"""Pixels between the letters from which they tell whether the line is there, and the share of them
+that must show it. Some are touched by the letters.
+"""
 UNSTEADY = 0.075
 """How much a line's colour may vary, as a share of its contrast to the ground."""
 LEAST_REST = 16
@@ -108,6 +112,13 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     constant = (steady[:, :STRAIGHT].mean(axis=1) >= LEAST_STEADY) & (steady[:, STRAIGHT:].mean(axis=1) >= LEAST_STEADY)
     differs = contrast > ground.step
     chosen = on_line & constant & differs
+    runs = np.stack([rows, before[rows, columns], after[rows, columns]], axis=1)
+    for row, start, end in np.unique(runs[chosen], axis=0):
+        gap = np.flatnonzero(~hole[row, start + 1 : end]) + start + 1
+        own = (runs == (row, start, end)).all(axis=1)
+        alike = np.abs(values[row, gap] - middle[own][0]).max(axis=1) <= 2 * unsteady[own].max()
+        if len(gap) >= LEAST_GAP and alike.mean() < LEAST_SEEN:
+            chosen &= ~own
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]
     return found, colour

@@ -82,3 +82,13 @@ def test_a_line_goes_on_between_words_whose_ringing_touches_it() -> None:
     shown[45:75, 95:110] = picture[45:75, 95:110]
     filled_line = continue_ground(shown, hole, estimate_ground(shown, hole, NEAR), 0)[60]
     assert np.abs(filled_line[hole[60]].astype(int) - picture[60, 0]).max() <= 2
+
+
+def test_a_line_that_is_not_seen_between_the_letters_does_not_cross_them() -> None:
+    picture = plain()
+    picture[58:64, :60] = picture[58:64, 140:] = (30, 30, 40)
+    shown, hole = hidden(picture), HOLE.copy()
+    hole[45:75, 95:110] = False
+    shown[45:75, 95:110] = picture[45:75, 95:110]
+    filled = continue_ground(shown, hole, estimate_ground(shown, hole, NEAR), 0)
+    assert np.array_equal(filled[58:64][hole[58:64]], plain()[58:64][hole[58:64]])

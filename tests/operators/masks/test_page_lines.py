@@ -36,12 +36,12 @@ def test_a_short_stroke_on_one_side_is_no_line_of_the_page() -> None:
 
 def test_an_underline_of_another_colour_is_the_pages_though_letters_reach_beyond_its_ends_and_below_it() -> None:
     picture, strokes = Image.new("RGB", (SHAPE[1], SHAPE[0]), (255, 255, 255)), Image.new("L", (SHAPE[1], SHAPE[0]), 0)
-    ImageDraw.Draw(picture).line((60, 92, 250, 92), fill=(58, 90, 160))
+    ImageDraw.Draw(picture).line((60, 99, 250, 99), fill=(58, 90, 160))
     for canvas, fill in ((picture, (30, 30, 30)), (strokes, 255)):
         ImageDraw.Draw(canvas).text((160, 80), "Privacy page", fill=fill, font=ImageFont.load_default(40), anchor="mm")
     seen = np.where(np.asarray(strokes) > 0, 255, 0).astype(np.uint8)
     columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
-    assert columns[0] < 60 and columns[-1] > 250 and rows[-1] > 92
+    assert columns[0] < 60 and columns[-1] > 250 and rows[-1] > 99
     between = ~(seen > 0).any(axis=0)
-    lines = page_lines(np.asarray(picture), seen, 40.0).lines[92, 64:246]
-    assert lines[between[64:246]].all()
+    lines = page_lines(np.asarray(picture), seen, 40.0).lines[99, 64:156]
+    assert lines[between[64:156]].all()
