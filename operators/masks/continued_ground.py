@@ -112,13 +112,20 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     constant = (steady[:, :STRAIGHT].mean(axis=1) >= LEAST_STEADY) & (steady[:, STRAIGHT:].mean(axis=1) >= LEAST_STEADY)
     differs = contrast > ground.step
     chosen = on_line & constant & differs
-    runs = np.stack([rows, before[rows, columns], after[rows, columns]], axis=1)
-    for row, start, end in np.unique(runs[chosen], axis=0):
-        gap = np.flatnonzero(~hole[row, start + 1 : end]) + start + 1
-        own = (runs == (row, start, end)).all(axis=1)
-        alike = np.abs(values[row, gap] - middle[own][0]).max(axis=1) <= 2 * unsteady[own].max()
-        if len(gap) >= LEAST_GAP and alike.mean() < LEAST_SEEN:
-            chosen &= ~own
+    numbers = np.flatnonzero(chosen)
+    runs = np.stack([rows, before[rows, columns], after[rows, columns]], axis=1)[numbers]
+    runs, firsts, run_of = np.unique(runs, axis=0, return_index=True, return_inverse=True)
+    first = numbers[firsts]
+    seen = [
+        _is_seen_between(values[row, start + 1 : end][~hole[row, start + 1 : end]], middle[number], 2 * unsteady[number])
+        for (row, start, end), number in zip(runs, first, strict=True)
+    ]
+    chosen[numbers] = np.array(seen, bool)[run_of.ravel()]
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]
     return found, colour
+
+
+def _is_seen_between(gap: Plane, colour: Plane, tolerance: float) -> bool:
+    """Whether the pixels between letters (n x 3) show a line of this colour, if they are enough."""
+    return len(gap) < LEAST_GAP or bool((np.abs(gap - colour).max(axis=1) <= tolerance).mean() >= LEAST_SEEN)
