@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from fsspec.registry import known_implementations
 
 from operators.rows.failure import Failure, RunError
 from operators.storage.names import to_path, to_text
+from operators.storage.partial_file import partial_file
 from operators.storage.redirects import open_session
 from operators.storage.retries import FIRST_CONTACT_SECONDS, with_retries
 
@@ -261,16 +261,11 @@ def _open_atomically(path: Path) -> Iterator[BinaryIO]:
     By then all its bytes are on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{uuid.uuid4().hex}.partial"
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with partial_file(path) as partial:
+        yield partial.file
+        partial.file.flush()
+        os.fsync(partial.file.fileno())
+        partial.path.replace(path)
 
 
 def copy(source: str, target: str) -> None:
@@ -345,18 +340,16 @@ def _create_local(path: Path, data: bytes) -> None:
 
     A file system without hard links shows it before it is complete.
     """
-    partial = path.parent / f".{uuid.uuid4().hex}.partial"
-    try:
-        partial.write_bytes(data)
+    with partial_file(path) as partial:
+        partial.file.write(data)
+        partial.file.flush()
         try:
-            path.hardlink_to(partial)
+            path.hardlink_to(partial.path)
         except FileExistsError:
             raise
         except OSError:
             with path.open("xb") as file:
                 file.write(data)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def list_paths(uri: str) -> list[str]:
