@@ -5,11 +5,14 @@ import io
 import cv2
 import numpy as np
 import pytest
+from font_roboto import RobotoBold
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFont
+from skimage import data
 
+from flows.evaluation.draw_text import Caption, draw
 from operators.masks.mask import dilated
 from operators.masks.page_lines import page_lines
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask
@@ -186,3 +189,13 @@ def test_the_body_of_a_letter_whose_outline_alone_was_seen_is_taken_in_and_the_h
     picture[36:104, 46:94] = GROUND
     ring, _ = StrokeMask().traced(picture, np.where(outline, 255, 0).astype(np.uint8), 80.0, np.zeros_like(outline))
     assert not ring[50:90, 60:80].any()
+
+
+def test_over_a_photograph_traces_are_not_followed_away_from_the_letters():
+    caption = Caption("Summer Collection", RobotoBold, 34, 0.5, 0.5, (255, 255, 255))
+    picture, coverage = draw(np.ascontiguousarray(data.astronaut()[:120, 60:460]), caption)
+    strokes = np.where(coverage > 0.3, 255, 0).astype(np.uint8)
+    core, _ = StrokeMask().traced(picture, strokes, 40.0, np.zeros(strokes.shape, bool), coverage.astype(np.float32))
+    far = cv2.dilate(strokes, np.ones((9, 9), np.uint8)) == 0
+    assert 0 < np.count_nonzero(core) < 2 * np.count_nonzero(coverage > 0)
+    assert np.count_nonzero(core[far]) < 0.01 * np.count_nonzero(strokes)
