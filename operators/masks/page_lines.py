@@ -24,8 +24,6 @@ LONG = 2.0
 """Length of such a line in heights of the line of text at least."""
 MOST_SLOPING = 0.1
 """Height of such a line as a share of its length at most."""
-MORE_THAN_RINGING = 0.25
-"""That difference as a share of the letters' contrast; the ringing of JPEG is weaker."""
 LEAST_REST = 16
 """Length in pixels of a line that goes on beyond the other end of the text."""
 LONGEST_END = 16
@@ -142,7 +140,7 @@ def _of_another_colour(rgb: Pixels, lines: Selection, colour: npt.NDArray[np.flo
         way = colour - ground
         share = float(np.clip((line - ground) @ way / max(1.0, float(way @ way)), 0, 1))
         apart = float(np.abs(line - ground - share * way).max())
-        result |= own & (apart > max(ANOTHER_COLOUR, MORE_THAN_RINGING * float(np.abs(way).max())))
+        result |= own & (apart > ANOTHER_COLOUR)
     return result
 
 

@@ -17,7 +17,7 @@ from operators.rows.arrays import Pixels
 from operators.vision.areas import Area, areas, turned
 from operators.vision.close_look import FoundText, ImagePyramid, look_at, look_larger, scale_of
 from operators.vision.crossing_lines import without_crossings
-from operators.vision.first_look import first_look, likelihood
+from operators.vision.first_look import Cells, first_look, likelihood
 from operators.vision.join_lines import is_one_line, join_lines
 from operators.vision.missed_ends import missed_ends
 from operators.vision.text_detector import TextDetector, text_detector
@@ -66,11 +66,19 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     ends = [
         text for area in missed_ends(found, copies, width, height) for text in look_larger(pyramid, area, network, least_score)
     ]
-    ends = [end for end in ends if not any(covers(text.polygon, end.polygon, SAME) for text in found)]
-    # An end that would join two texts is a thing between them, such as the check box of a label.
-    ends = [end for end in ends if sum(is_one_line(text, end, copies) for text in found) == 1]
+    ends = ends_of_one_text(ends, found, copies)
     once = without_repeats(join_lines([*found, *ends], copies, width, height) if ends else found)
     return without_crossings(once, width, height)
+
+
+def ends_of_one_text(ends: Sequence[FoundText], found: Sequence[FoundText], copies: Sequence[Cells]) -> list[FoundText]:
+    """The pieces that go on beyond an end of exactly one text.
+
+    A piece that would join two texts is a thing between them, such as the check box of a label, and
+    one that a text covers was found already.
+    """
+    new = [end for end in ends if not any(covers(text.polygon, end.polygon, SAME) for text in found)]
+    return [end for end in new if sum(is_one_line(text, end, copies) for text in found) == 1]
 
 
 def _follow_lines(pyramid: ImagePyramid, area: Area, network: TextDetector, least_score: float) -> list[FoundText]:

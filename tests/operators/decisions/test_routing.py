@@ -45,3 +45,13 @@ def test_a_flat_wall_goes_to_a_classical_rung(level: int) -> None:
 def test_texture_goes_to_a_generative_rung(name: str) -> None:
     grey = getattr(skimage.data, name)()[100:240, 100:300]
     assert route(figures_of(np.repeat(grey[:, :, None], 3, axis=2))) == "generative"
+
+
+def test_text_on_plain_ground_goes_to_a_classical_rung_though_the_letters_beside_it_stand_on_texture() -> None:
+    grey = skimage.data.gravel()[100:240, 100:300]
+    picture, mask = np.repeat(grey[:, :, None], 3, axis=2), np.zeros((140, 200, 4), np.uint8)
+    picture[:100] = 240
+    mask[40:56, 40:160, [CORE, BLEND]] = 255
+    mask[116:132, 40:160, CORE] = 255
+    figures = region_figures(text_smoothed_over(picture, mask), mask, [[[40, 40], [160, 40], [160, 56], [40, 56]]], 512)
+    assert route(figures) == "classical"

@@ -11,6 +11,7 @@ import pytest
 from operators.masks.geometry import bounding_box
 from operators.vision.areas import Area, turned
 from operators.vision.close_look import FoundText
+from operators.vision.find_texts import ends_of_one_text
 from operators.vision.first_look import Cells
 from operators.vision.missed_ends import INSIDE, LETTERS, MARGIN, missed_ends
 
@@ -81,3 +82,17 @@ def test_the_area_of_a_turned_line_is_turned_as_it_is() -> None:
     middle = np.array([(area.left + area.right) / 2, (area.top + area.bottom) / 2]) @ turned(area.angle)
     assert middle == pytest.approx(start + along * (200 - INSIDE * 40 + 300) / 2 + across * 20, abs=12)
     assert math.degrees(area.angle) == pytest.approx(-25, abs=0.5)
+
+
+def test_a_piece_beyond_one_text_is_its_end() -> None:
+    end = text(rectangle(380, 560))
+    assert ends_of_one_text([end], [LINE, text(rectangle(200, 400, 200, 240))], likely_in(rectangle(0, 800), 0.0)) == [end]
+
+
+def test_a_piece_between_two_texts_is_an_end_of_neither() -> None:
+    between = text(rectangle(380, 560))
+    assert ends_of_one_text([between], [LINE, text(rectangle(540, 700))], likely_in(rectangle(0, 800), 0.0)) == []
+
+
+def test_a_piece_that_a_text_covers_is_no_end() -> None:
+    assert ends_of_one_text([text(rectangle(300, 398))], [LINE], likely_in(rectangle(0, 800), 0.0)) == []
