@@ -112,20 +112,27 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     constant = (steady[:, :STRAIGHT].mean(axis=1) >= LEAST_STEADY) & (steady[:, STRAIGHT:].mean(axis=1) >= LEAST_STEADY)
     differs = contrast > ground.step
     chosen = on_line & constant & differs
-    numbers = np.flatnonzero(chosen)
-    runs = np.stack([rows, before[rows, columns], after[rows, columns]], axis=1)[numbers]
-    runs, firsts, run_of = np.unique(runs, axis=0, return_index=True, return_inverse=True)
-    first = numbers[firsts]
-    seen = [
-        _is_seen_between(values[row, start + 1 : end][~hole[row, start + 1 : end]], middle[number], 2 * unsteady[number])
-        for (row, start, end), number in zip(runs, first, strict=True)
-    ]
-    chosen[numbers] = np.array(seen, bool)[run_of.ravel()]
+    runs = np.stack([rows, before[rows, columns], after[rows, columns]], axis=1)
+    chosen[chosen] = _are_seen_between(values, hole, runs[chosen], middle[chosen], 2 * unsteady[chosen])
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]
     return found, colour
 
 
-def _is_seen_between(gap: Plane, colour: Plane, tolerance: float) -> bool:
-    """Whether the pixels between letters (n x 3) show a line of this colour, if they are enough."""
-    return len(gap) < LEAST_GAP or bool((np.abs(gap - colour).max(axis=1) <= tolerance).mean() >= LEAST_SEEN)
+def _are_seen_between(
+    values: Plane, hole: Selection, runs: npt.NDArray[np.int64], colours: Plane, tolerances: Plane
+) -> Selection:
+    """For each pixel of the hole, whether the pixels between the letters of its run show its line.
+
+    A run is a row with the last column before the letters and the first one behind them. Where
+    fewer than LEAST_GAP pixels lie between, the line counts as seen.
+    """
+    different, firsts, run_of = np.unique(runs, axis=0, return_index=True, return_inverse=True)
+    seen = np.ones(len(different), bool)
+    for number, (row, start, end) in enumerate(different):
+        between = values[row, start + 1 : end][~hole[row, start + 1 : end]]
+        if len(between) >= LEAST_GAP:
+            alike = np.abs(between - colours[firsts[number]]).max(axis=1) <= tolerances[firsts[number]]
+            seen[number] = alike.mean() >= LEAST_SEEN
+    result: Selection = seen[run_of.ravel()]
+    return result

@@ -16,9 +16,8 @@ from operators.masks.geometry import Polygon, upright_turn
 from operators.vision.areas import Area
 from operators.vision.close_look import FoundText
 from operators.vision.first_look import Cells, likelihood
+from operators.vision.join_lines import LEAST_LONG
 
-LEAST_LONG = 1.5
-"""Ratio of sides from which a text shows how its line runs."""
 STEP, MOST_STEPS = 0.5, 32
 """How far the line is followed at a time, in heights of its polygon, and how often at most."""
 LEAST_BEYOND = 0.5

@@ -119,9 +119,10 @@ class Verdict:
     """
     read: tuple[Character, ...] | None = None
     """The characters that are read for certain in a squarish detection, upright, of which at most
-    one is read: an icon is one sign. Those of a number that repeats one digit, such as 000, as
-    well. None for any other detection.
+    one is read: an icon is one sign. None for any other detection.
     """
+    is_number: bool = False
+    """Whether such a pattern is a digit again and again, such as 000, which a table may hold."""
 
     @property
     def confirmed(self) -> bool:
@@ -207,7 +208,7 @@ class Confirmation:
         result = []
         for text, verdict in zip(texts, verdicts, strict=True):
             is_doubtful = verdict.reason == NOT_CONFIRMED and verdict.score >= self.score_beside_text
-            in_table = verdict.read is not None and sum(_are_aligned(text, other) for other in confirmed) >= LEAST_ALIGNED
+            in_table = verdict.is_number and sum(_are_aligned(text, other) for other in confirmed) >= LEAST_ALIGNED
             may_be_text = is_doubtful and not text.in_doubt and (in_table or not verdict.is_pattern)
             near = next((other for other in confirmed if may_be_text and _are_neighbours(text, other)), None)
             belongs = near is not None and self._may_belong(verdict, near, rgb, width)
@@ -276,7 +277,7 @@ class Confirmation:
             seen = features(text, line_logit, characters, ratio, share)
             if repeats_one(characters, TALL_SHARE if is_tall else 1.0):
                 is_number = all(each.text.isdigit() and each.probability >= self.least_certainty for each in characters)
-                return Verdict(NOT_CONFIRMED, rule()(seen), is_pattern=True, read=tuple(characters) if is_number else None)
+                return Verdict(NOT_CONFIRMED, rule()(seen), is_pattern=True, is_number=is_number)
             if turn == 0 and ratio < SQUARISH and len(characters) <= 1:
                 is_pattern = bool(characters) and characters[0].is_sign
                 certain = tuple(each for each in characters if each.probability >= self.least_certainty)

@@ -276,6 +276,16 @@ def test_a_number_of_one_digit_needs_two_others(others: list[str]) -> None:
     assert (first.reason, first.is_pattern) == ("not_confirmed", True)
 
 
+def test_an_arrow_in_a_column_of_numbers_is_no_text() -> None:
+    picture, texts = cells(["", "00037", "00074"])
+    image = Image.fromarray(picture)
+    ImageDraw.Draw(image).line((300, 168, 330, 168), (60, 70, 90), 3)
+    ImageDraw.Draw(image).line((319, 157, 330, 168, 319, 179), (60, 70, 90), 3)
+    arrow = replace(detection(box(296, 152, 38, 34), 0.7), likelihood=0.9)
+    first, *_ = Confirmation(score_beside_text=0.0).verdicts(np.asarray(image), [arrow, *texts[1:]], 800, 600)
+    assert (first.reason, first.is_pattern) == ("not_confirmed", True)
+
+
 def test_the_windows_of_a_house_are_no_column_of_letters() -> None:
     image = Image.fromarray(GROUND)
     canvas = ImageDraw.Draw(image)
