@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.median import median_of_counts
 from operators.masks.membrane import membrane
 from operators.masks.straight_lines import LEAST_LINE, straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
@@ -111,7 +112,7 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     local = ~hole & (distance <= near)
     beside = local & (distance <= BESIDE)
-    plain = _connected(local & _agrees_with_median(values, local, beside), beside)
+    plain = _connected(local & _agrees_with_median(pixels, local, beside), beside)
     noise = 0.0
     for _ in range(4):
         if plain.sum() < max(8, 0.02 * local.sum()):
@@ -163,7 +164,7 @@ def _connected(plain: Selection, beside: Selection) -> Selection:
     return connected
 
 
-def _agrees_with_median(values: Plane, local: Selection, beside: Selection) -> Selection:
+def _agrees_with_median(pixels: Pixels, local: Selection, beside: Selection) -> Selection:
     """Pixels near the middle colour of those beside the hole: a first guess of the plain pixels.
 
     They are compared with those of their own part of the crop, because the level of a gradient
@@ -178,12 +179,21 @@ def _agrees_with_median(values: Plane, local: Selection, beside: Selection) -> S
             part = beside[wider] if beside[wider].sum() >= LEAST_BESIDE else local[wider]
             if not part.any():
                 continue
-            inside = values[wider][part]
-            middle = np.median(inside, axis=0)
-            spread = 1.4826 * np.median(np.abs(inside - middle), axis=0).max()
-            near = largest_channel(np.abs(values[cell] - middle)) <= max(12.0, 3.0 * spread)
+            inside = pixels[wider][part]
+            middle, spread = zip(*(_middle_and_spread(inside[:, channel]) for channel in range(3)), strict=True)
+            difference = np.abs(pixels[cell] - np.array(middle, np.float32))
+            near = largest_channel(difference) <= max(12.0, 3.0 * 1.4826 * max(spread))
             result[cell] = local[cell] & near
     return result
+
+
+def _middle_and_spread(levels: Pixels) -> tuple[float, float]:
+    """The median of grey levels, and the median of their differences from it."""
+    counts = np.bincount(levels, minlength=256)
+    middle = median_of_counts(counts)
+    # Medians may lie half-way between two levels, so differences are counted in halves.
+    halves = np.abs(2 * np.arange(256) - round(2 * middle))
+    return middle, median_of_counts(np.bincount(halves, weights=counts[:256]).astype(np.int64)) / 2
 
 
 def _window(down: npt.NDArray[np.int_], across: npt.NDArray[np.int_], margin: int) -> tuple[slice, slice]:

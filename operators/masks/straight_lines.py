@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.rows.arrays import Pixels, Selection, largest_channel
+from operators.masks.median import median_level
+from operators.rows.arrays import Pixels, Selection
+
+Plane = npt.NDArray[Any]
 
 LEAST_LINE = 24
 """Length in pixels from which a straight line counts as part of the ground."""
@@ -29,44 +35,53 @@ def straight_lines(pixels: Pixels, length: int) -> Selection:
     A line may be grainy, but less so than it differs from the pixels beside it. The pixels beside
     a thin line count as part of it.
     """
-    values = pixels.astype(np.float32)
-    grain = 4.5 * float(np.median(np.abs(values - cv2.medianBlur(pixels, 3))))
-    result = np.zeros(pixels.shape[:2], bool)
-    for across in (0, 1):
-        mean = cv2.blur(values, (length // 2, 1) if across == 0 else (1, length // 2))
-        sides = [mean - _shifted(mean, step, across) for step in (-2, 2)]
-        contrast = np.maximum(*(largest_channel(np.abs(side)) for side in sides))
-        slope = largest_channel(np.where(sides[0] * sides[1] < 0, np.minimum(*(np.abs(side) for side in sides)), 0))
-        deviation = largest_channel(np.abs(values - mean))
-        steady = (contrast > max(LEAST_EDGE, grain)) & (slope <= MOST_SLOPE * contrast)
-        steady &= deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast)
-        gap, kernel = (np.ones((1, side) if across == 0 else (side, 1), np.uint8) for side in (3, length))
-        joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, gap)
-        lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, kernel)
-        result |= _with_ends(values, lines, across, length // 2, max(LINE_STEP, grain)) > 0
-    return result
+    grain = 4.5 * median_level(cv2.absdiff(pixels, cv2.medianBlur(pixels, 3)))
+    level, upright = (_level_lines(cv2.split(turned), length, grain) for turned in (pixels, cv2.transpose(pixels)))
+    return level | upright.T
 
 
-def _with_ends(values: npt.NDArray[np.float32], lines: Pixels, across: int, longest: int, tolerance: float) -> Pixels:
-    """The lines with their ends, where the mean along a line takes in what lies beyond it.
+def _level_lines(channels: Sequence[Pixels], length: int, grain: float) -> Selection:
+    """The pixels of level lines, in a picture given as its three channels, each height x width."""
+    contrast, slope, deviation = (np.zeros(channels[0].shape, np.float32) for _ in range(3))
+    for channel in channels:
+        values = channel.astype(np.float32)
+        mean = cv2.blur(values, (length // 2, 1))
+        above, below = (cv2.subtract(mean, beside) for beside in _beside(mean, 2))
+        # Both are 0 or less where the colour does not lie between those of the sides.
+        rises, falls = cv2.min(above, -below), cv2.min(-above, below)
+        cv2.max(slope, cv2.max(rises, falls), slope)
+        cv2.max(contrast, cv2.max(np.abs(above), np.abs(below)), contrast)
+        cv2.max(deviation, cv2.absdiff(values, mean), deviation)
+    steady = (contrast > max(LEAST_EDGE, grain)) & (slope <= MOST_SLOPE * contrast)
+    steady &= deviation <= np.maximum(max(LINE_STEP, grain), LINE_GRAIN * contrast)
+    joined = cv2.morphologyEx(steady.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    return (_with_ends(channels, lines, length // 2, max(LINE_STEP, grain)) if lines.any() else lines) > 0
+
+
+def _with_ends(channels: Sequence[Pixels], lines: Pixels, longest: int, tolerance: float) -> Pixels:
+    """The level lines with their ends, where the mean along a line takes in what lies beyond it.
 
     An end goes on for at most `longest` pixels, as long as its colour does not change by more
     than `tolerance` grey levels from pixel to pixel and differs from the pixels beside it.
     """
-    edge = np.maximum(*(largest_channel(np.abs(values - _shifted(values, step, across))) for step in (-2, 2)))
-    along = 1 - across
-    steps = (largest_channel(np.abs(values - _shifted(values, step, along))) for step in (-1, 1))
-    constant = ((np.minimum(*steps) <= tolerance) & (edge > max(LEAST_EDGE, tolerance))).astype(np.uint8)
-    kernel = np.ones((1, 3) if across == 0 else (3, 1), np.uint8)
+    edge, before, after = (np.zeros_like(lines) for _ in range(3))
+    for channel in channels:
+        for beside in _beside(channel, 2):
+            cv2.max(edge, cv2.absdiff(channel, beside), edge)
+        steps = cv2.absdiff(channel[:, 1:], channel[:, :-1])
+        cv2.max(before[:, 1:], steps, before[:, 1:])
+        cv2.max(after[:, :-1], steps, after[:, :-1])
+    constant = ((cv2.min(before, after) <= tolerance) & (edge > max(LEAST_EDGE, tolerance))).astype(np.uint8)
     for _ in range(longest):
-        longer = cv2.dilate(lines, kernel) & constant | lines
+        longer = cv2.dilate(lines, np.ones((1, 3), np.uint8)) & constant | lines
         if np.array_equal(longer, lines):
             break
         lines = longer
     return lines
 
 
-def _shifted(values: npt.NDArray[np.float32], step: int, axis: int) -> npt.NDArray[np.float32]:
-    """The values moved by some pixels along an axis; those of the border are repeated."""
-    places = np.clip(np.arange(values.shape[axis]) - step, 0, values.shape[axis] - 1)
-    return np.take(values, places, axis=axis)
+def _beside(plane: Plane, distance: int) -> tuple[Plane, Plane]:
+    """The pixels some rows above each pixel, and those below it; the border's are repeated."""
+    padded = cv2.copyMakeBorder(plane, distance, distance, 0, 0, cv2.BORDER_REPLICATE)
+    return padded[: -2 * distance], padded[2 * distance :]

@@ -1,0 +1,20 @@
+"""The median of grey levels, counted instead of sorted: several times faster, and exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.rows.arrays import Pixels
+
+
+def median_level(levels: Pixels) -> float:
+    """The median of grey levels (uint8, any shape, at least one), as `numpy.median` has it."""
+    return float(median_of_counts(np.bincount(levels.ravel(), minlength=1)))
+
+
+def median_of_counts(counts: npt.NDArray[np.int_]) -> float:
+    """The median of whole numbers, of which `counts[n]` have the value n; at least one in all."""
+    total = np.cumsum(counts)
+    ends = (total[-1] - 1) // 2, total[-1] // 2
+    return float(np.searchsorted(total, ends, side="right").mean())
