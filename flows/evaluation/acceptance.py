@@ -11,19 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from operators.masks.geometry import Polygon, bounding_box, rasterised
 from operators.metrics import legibility
-from operators.metrics.continuity import luma
 from operators.metrics.perceptual import perceptual_distance
+from operators.metrics.visible_error import ERROR_SIGMA, flat_errors, smoothed_difference, stains
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
-
-Field = npt.NDArray[np.float32]
-"""One value a pixel, or one for each channel of a pixel."""
 
 PADDING = 16
 """Pixels around an edit that are compared with the truth too, as a viewer sees them with it."""
@@ -41,23 +36,8 @@ its imagination.
 MOST_SIGNAL = 0.35
 """The largest accepted share of a text's own signal that is left; see `signal_left`."""
 
-ERROR_SIGMA = 2.0
-"""Pixels over which errors are smoothed before they are compared with the clean picture."""
-
 MOST_FLAT_ERROR = 7.0
 """The largest accepted smoothed error in grey levels where the clean picture is flat."""
-
-FLAT_DEVIATION = 3.0
-"""Grey levels: the largest local deviation of a flat place; see `flat_places`."""
-
-FLAT_SIGMA = 4.0
-"""Pixels: the window over which the local deviation is measured."""
-
-NEAR_BLACK = 32.0
-"""Luma of the clean picture below which errors count double, as the eye sees them there."""
-
-STAIN_SIGMA = 5.0
-"""Pixels over which the brightness is smoothed to find stains."""
 
 MOST_STAIN = 25.0
 """The largest accepted difference in smoothed brightness, in grey levels."""
@@ -163,31 +143,6 @@ def signal_left(delivered: Pixels, source: Pixels, clean: Pixels) -> float:
     return max(0.0, float((error * signal).sum()) / energy) if energy else 0.0
 
 
-def flat_places(clean: Pixels) -> Selection:
-    """Where a picture is so flat that the eye sees small errors.
-
-    The luma, smoothed over 1 pixel to disregard grain, deviates from its local mean by at most
-    FLAT_DEVIATION grey levels (standard deviation in a Gaussian window of FLAT_SIGMA). A gradient
-    of less than 0.75 grey levels a pixel is flat; the surroundings of an edge are not, for about
-    the window's size.
-    """
-    level = _smoothed(luma(clean), 1.0)
-    variance = _smoothed(level * level, FLAT_SIGMA) - _smoothed(level, FLAT_SIGMA) ** 2
-    flat: Selection = variance <= FLAT_DEVIATION**2
-    return flat
-
-
-def smoothed_difference(first: Pixels, second: Pixels, sigma: float) -> Field:
-    """The size of the smoothed difference of two pictures at each pixel, in grey levels.
-
-    It is the root mean square over the channels, so a difference of one channel counts less than
-    one of all, as it does to the eye.
-    """
-    difference = _smoothed(first.astype(np.float32) - second, sigma)
-    size: Field = np.sqrt((difference * difference).mean(axis=2))
-    return size
-
-
 def judge_picture(delivered: Pixels, source: Pixels, clean: Pixels, texts: Sequence[Polygon]) -> Judgement:
     """Judge a delivered picture by the rule of this module.
 
@@ -215,11 +170,7 @@ def judge_untouched(delivered: bytes | memoryview, source: bytes | memoryview) -
 def text_figures(delivered: Pixels, source: Pixels, clean: Pixels, texts: Sequence[Polygon]) -> tuple[TextFigures, ...]:
     """The figures of each text in pictures of one shape, see `judge_picture`."""
     visible = smoothed_difference(delivered, clean, 1.0) >= VISIBLE_DIFFERENCE
-    clean_luma = luma(clean)
-    errors = smoothed_difference(delivered, clean, ERROR_SIGMA)
-    errors *= np.where(_smoothed(clean_luma, ERROR_SIGMA) < NEAR_BLACK, 2, 1)
-    flat_errors = np.where(flat_places(clean), errors, 0)
-    stains = np.abs(_smoothed(luma(delivered) - clean_luma, STAIN_SIGMA))
+    errors_on_flat, all_stains = flat_errors(delivered, clean), stains(delivered, clean)
     result = []
     for polygon in texts:
         box = padded_box(polygon, clean)
@@ -230,8 +181,8 @@ def text_figures(delivered: Pixels, source: Pixels, clean: Pixels, texts: Sequen
                 distance=perceptual_distance().distance(here, truth),
                 characters_left=_characters_left(delivered, clean, polygon, visible[place], box),
                 signal_left=signal_left(here, before, truth),
-                flat_error=float(flat_errors[place].max()),
-                stain=float(stains[place].max()),
+                flat_error=float(errors_on_flat[place].max()),
+                stain=float(all_stains[place].max()),
             )
         )
     return tuple(result)
@@ -253,8 +204,3 @@ def _outside_change(delivered: Pixels, source: Pixels, texts: Sequence[Polygon])
 
 def _place(box: Box) -> tuple[slice, slice]:
     return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
-
-
-def _smoothed(values: Field, sigma: float) -> Field:
-    smooth: Field = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return smooth

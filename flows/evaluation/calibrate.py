@@ -32,7 +32,7 @@ TARGET = 0.05
 CONFIDENCE = 0.95
 """Probability with which that share is not exceeded."""
 LEAST_DECIDED = 60
-"""Fills at least that a model is fitted to; it has twenty features."""
+"""Fills at least that a model is fitted to; it has twenty-two features."""
 FOLDS = 5
 """Parts of the set `tune` of which each is predicted by a model fitted on the others."""
 

@@ -27,6 +27,8 @@ examples.
 """
 OFFSET = 0.1
 """Added to a visible error before its logarithm; smaller errors make no difference."""
+MULTIPLYING = ("seam", "colour_shift", "spread", "structure", "residual_text", "jump", "flat_apart", "stain_apart")
+"""Measurements whose logarithms are features."""
 Array = npt.NDArray[np.float64]
 
 
@@ -39,9 +41,7 @@ def features(measurements: Mapping[str, float]) -> Array:
     values = {name: 0.0 if math.isnan(value) else value for name, value in measurements.items()}
     ratios = [abs(values[f"band_{octave}"]) for octave in range(4)]
     rings = [values[f"ring_{octave}"] for octave in range(4)]
-    logarithms = [
-        float(np.log2(values[name] + 1)) for name in ("seam", "colour_shift", "spread", "structure", "residual_text", "jump")
-    ]
+    logarithms = [float(np.log2(values[name] + 1)) for name in MULTIPLYING]
     others = [values[name] for name in ("coverage", "thickness", "area", "trial", "grain", "plain")]
     return np.array([*ratios, *rings, *logarithms, *others], np.float64)
 

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.generators.classical import navier_stokes
 from operators.masks.continued_ground import STRAIGHT
 from operators.masks.ground import Ground, estimate_ground
-from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
+from operators.masks.mask import BLEND, CORE, dilated, hole_of, pasted, ring
 from operators.masks.straight_lines import straight_lines
 from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
+from operators.metrics.visible_error import flat_errors, stains
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
 LEAST_TRIAL = 32
@@ -58,14 +60,17 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     finest first, the ratio `band_N` of its energy to the ring's. How hard the place is: the ring's
     energies `ring_N`, the `grain` of its ground and the share of it that is `plain`, the `spread`
     of the luma near the edit, the edit's `coverage` of its box, its `thickness` and `area`, and
-    the error of a side fill, `trial`. All but `seam`, `colour_shift`, `spread`, `structure`,
-    `plain` and the residual are base-2 logarithms.
+    the error of a side fill, `trial`. How sure the fill is: `flat_apart` and `stain_apart`, its
+    `flat_errors` and `stains` if a smooth fill of the same place were the truth. Where two models
+    agree, there is little to get wrong. All but `seam`, `colour_shift`, `spread`, `structure`,
+    `plain`, the two of the smooth fill and the residual are base-2 logarithms.
     """
     place = Surroundings.of(mask)
     ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
     distance = cv2.distanceTransform(np.pad(place.edited.astype(np.uint8), 1), cv2.DIST_L2, 3)
     near = dilated(place.edited.astype(np.uint8), 2 * RING_WIDTH) > 0
+    smooth = pasted(pixels, navier_stokes(np.ascontiguousarray(pixels), hole_of(mask), 0), mask[:, :, BLEND])
     spread = float(luma(result)[near & ~(mask[:, :, CORE] > 0)].std()) if near.any() else float("nan")
     return {
         "seam": seam_ratio(result, place.edited, place.border),
@@ -78,6 +83,8 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
         "thickness": float(np.log2(distance.max() + 1)),
         "area": float(np.log2(place.edited.sum() + 1)),
         "trial": side_fill_error(result, mask),
+        "flat_apart": float(flat_errors(result, smooth).max()),
+        "stain_apart": float(stains(result, smooth).max()),
         "residual_text": residual_text,
         "structure": structure_in_fill(result, mask, ground),
         "grain": float(np.log2(min(ground.noise, 255.0) + 1)),
