@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.ink import ink_colour
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
@@ -62,7 +63,7 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     underline, beside = np.zeros_like(lines), np.zeros_like(lines)
     if not letters.any() or not lines.any():
         return PageLines(lines, underline)
-    colour = _ink(rgb, letters)
+    colour = ink_colour(rgb, letters)
     reaching = _reaching_out(lines, np.flatnonzero(letters.any(axis=1)), np.flatnonzero((strokes > 0).any(axis=0)))
     lines = reaching | _of_another_colour(rgb, lines & ~reaching, colour, LONG * height)
     left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
@@ -97,19 +98,6 @@ def _on_both_sides(rgb: Pixels, rest: Selection, letters: Selection) -> Selectio
     same = before.any(axis=1) & after.any(axis=1) & (np.abs(colours[0] - colours[1]).max(axis=1) <= SAME_COLOUR / 2)
     result: Selection = (before | after) & same[:, None]
     return result
-
-
-def _ink(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
-    """The colour of letters: that of their pixels farthest from the surroundings.
-
-    The rims of thin letters are mixed with the surroundings.
-    """
-    around = (dilated(letters.astype(np.uint8), 4) > 0) & ~letters
-    inside = rgb[letters].astype(np.float64)
-    if not around.any():
-        return np.asarray(np.median(inside, axis=0))
-    distance = np.abs(inside - np.median(rgb[around], axis=0)).max(axis=1)
-    return np.asarray(np.median(inside[distance >= np.percentile(distance, 60)], axis=0))
 
 
 def _reaching_out(lines: Selection, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Selection:

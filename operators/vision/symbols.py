@@ -1,7 +1,8 @@
 """Symbols beside a text that the detector took into its box: icons, check boxes, arrows.
 
 A symbol stands at an end of the line, a gap away from the words. The recogniser has the last
-word: what it reads as a character of the words' own script is text.
+word: what it reads as a character of the words' own script is text. It must be surer of that where
+the colour is not that of the words.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.masks.geometry import straightened
+from operators.masks.ink import ink_colour
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.line_ends import MOST_ASPECT, ordered_corners
 from operators.vision.recogniser import Character, are_words, recogniser
@@ -25,6 +27,10 @@ NEAR = 0.15
 """How far from its strokes the recogniser may place a character, in heights of the line."""
 LEAST_READ = 0.85
 """Probability from which a character beside the words is text, 0..1."""
+ANOTHER_COLOUR = 64.0
+"""Grey levels by which the ink of a symbol differs from that of the words at least, if it does."""
+LEAST_READ_IN_COLOUR = 0.99
+"""LEAST_READ for what has another colour than the words: an icon may be read as a letter."""
 MARGIN = 8
 """Pixels around the line that the recogniser sees."""
 
@@ -63,12 +69,13 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         start, stop = groups[end][0] + MARGIN - NEAR * short, groups[end][1] + MARGIN + NEAR * short
         beside = [start <= each.place * upright.shape[1] <= stop for each in characters]
         symbol, words = (list(compress(characters, chosen)) for chosen in (beside, np.logical_not(beside)))
-        if not are_words(words) or _is_text(symbol, words):
+        least = LEAST_READ_IN_COLOUR if _has_own_colour(upright, inked, groups, end) else LEAST_READ
+        if not are_words(words) or _is_text(symbol, words, least):
             continue
         middle = (groups[0][1] + groups[1][0]) / 2 if end == 0 else (groups[-2][1] + groups[-1][0]) / 2
         border = round(middle) + MARGIN
         alone = recogniser().characters(np.ascontiguousarray(upright[:, border:] if end == 0 else upright[:, :border]))
-        if _is_text(_read_more(characters, alone, end), words):
+        if _is_text(_read_more(characters, alone, end), words, least):
             continue
         if end == 0:
             first = middle
@@ -105,10 +112,20 @@ def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _is_text(characters: Sequence[Character], words: Sequence[Character]) -> bool:
-    """Whether the characters are read for certain, and belong to the words.
+def _has_own_colour(upright: Pixels, inked: Selection, groups: Sequence[tuple[int, int]], end: int) -> bool:
+    """Whether the first or last group of strokes has another colour than all others."""
+    start, stop = groups[end]
+    own = inked.copy()
+    own[:, :start] = own[:, stop + 1 :] = False
+    pixels = np.ascontiguousarray(upright[MARGIN:-MARGIN, MARGIN:-MARGIN])
+    colours = [ink_colour(pixels, letters) for letters in (own, inked & ~own)]
+    return bool(np.abs(colours[0] - colours[1]).max() >= ANOTHER_COLOUR)
+
+
+def _is_text(characters: Sequence[Character], words: Sequence[Character], least_read: float) -> bool:
+    """Whether characters are read with this probability at least, and belong to the words.
 
     The recogniser reads a check box as a character of another script.
     """
-    read = [each for each in characters if each.probability >= LEAST_READ and not each.text.isspace()]
+    read = [each for each in characters if each.probability >= least_read and not each.text.isspace()]
     return any(each.belongs_to(words) for each in read)

@@ -34,6 +34,9 @@ def draw_symbol(canvas: ImageDraw.ImageDraw, symbol: str, place: tuple[int, int,
     ink = (70, 110, 180)
     if symbol == "check box":
         canvas.rectangle(place, outline=(20, 22, 30), width=2)
+    elif symbol == "person":
+        canvas.ellipse((left + 6, top, right - 6, top + 10), outline=ink, width=2)
+        canvas.arc((left, top + 10, right, bottom + 12), 180, 360, fill=ink, width=2)
     elif symbol == "triangle":
         canvas.polygon([(left, top), (right, (top + bottom) / 2), (left, bottom)], fill=ink)
     else:
@@ -51,7 +54,7 @@ def words(picture: np.ndarray, polygon: list[list[float]]) -> WordsAlone | None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("symbol", ["check box", "triangle", "heart"])
+@pytest.mark.parametrize("symbol", ["check box", "triangle", "heart", "person"])
 def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
     picture, polygon = row("Delivery", symbol, after)
     alone = words(picture, polygon)
@@ -69,6 +72,18 @@ def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
 @pytest.mark.parametrize("text", ["Delivery", "A new day", "No. 7", "7 of 9", "I never knew", "Room 9 B", "3 - 4 Uhr"])
 def test_words_and_figures_are_not_cut(text: str) -> None:
     assert words(*row(text)) is None
+
+
+@pytest.mark.parametrize(("text", "coloured"), [("Plan", "B"), ("Gate", "7"), ("Part", "X")])
+def test_a_letter_of_another_colour_is_not_cut(text: str, coloured: str) -> None:
+    picture = Image.new("RGB", SIZE, (246, 247, 250))
+    canvas = ImageDraw.Draw(picture)
+    font = ImageFont.truetype(RobotoBold, 26)
+    canvas.text((60, 45), text, fill=(20, 22, 30), font=font, anchor="lm")
+    x = canvas.textbbox((60, 45), text, font=font, anchor="lm")[2] + 8
+    canvas.text((x, 45), coloured, fill=(200, 30, 40), font=font, anchor="lm")
+    right = canvas.textbbox((x, 45), coloured, font=font, anchor="lm")[2] + 3
+    assert words(np.asarray(picture), [[57.0, 30.0], [right, 30.0], [right, 60.0], [57.0, 60.0]]) is None
 
 
 def test_a_thin_letter_that_the_recogniser_places_beside_itself_is_not_cut() -> None:

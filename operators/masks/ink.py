@@ -1,0 +1,24 @@
+"""The colour that letters are drawn in."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.masks.mask import dilated
+from operators.rows.arrays import Pixels, Selection
+
+
+def ink_colour(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
+    """The colour of letters: that of their pixels farthest from the surroundings.
+
+    The rims of thin letters are mixed with the surroundings. `rgb` is uint8 height x width x 3;
+    `letters` is height x width and holds at least one pixel. The result is red, green and blue in
+    grey levels.
+    """
+    around = (dilated(letters.astype(np.uint8), 4) > 0) & ~letters
+    inside = rgb[letters].astype(np.float64)
+    if not around.any():
+        return np.asarray(np.median(inside, axis=0))
+    distance = np.abs(inside - np.median(rgb[around], axis=0)).max(axis=1)
+    return np.asarray(np.median(inside[distance >= np.percentile(distance, 60)], axis=0))
