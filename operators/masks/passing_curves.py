@@ -32,13 +32,14 @@ SAME_COLOUR = 32.0
 """Grey levels by which a curve may differ from its own colour where it goes on."""
 
 
-def passing_curves(rgb: Pixels, strokes: Selection, height: float) -> Selection:
+def passing_curves(rgb: Pixels, strokes: Selection, height: float, lines: Selection) -> Selection:
     """The parts of the strokes found around a text that come from beyond and go on there.
 
     Such a part belongs to a thin curve of one colour, which goes on for the height of the line at
     both ends and takes nearly the shortest way. Letters of the same colour that touch the curve
-    are not part of it. `rgb` is uint8 height x width x 3, `strokes` is on the same pixels, and
-    `height` is that of the line of text in pixels.
+    are not part of it, and nor are the straight `lines` of the page. `rgb` is uint8 height x width
+    x 3, `strokes` and `lines` are on the same pixels, and `height` is that of the line of text in
+    pixels.
     """
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(strokes.astype(np.uint8), connectivity=8)
     frame, curves = Box(0, 0, strokes.shape[1], strokes.shape[0]), np.zeros(strokes.shape, bool)
@@ -46,7 +47,7 @@ def passing_curves(rgb: Pixels, strokes: Selection, height: float) -> Selection:
         x, y, width, length = (int(value) for value in boxes[label][:4])
         place = Box(x, y, width, length).grown(math.ceil(BEYOND * height), frame.width, frame.height).inside(frame)
         own = labels[place] == label
-        curve = _curve_through(_ink_of(rgb[place], own), MOST_THICKNESS * height, BEYOND * height)
+        curve = _curve_through(_ink_of(rgb[place], own) & ~lines[place], MOST_THICKNESS * height, BEYOND * height)
         if curve is not None:
             curves[place] |= own & (dilated(curve.astype(np.uint8), RIM) > 0)
     return curves

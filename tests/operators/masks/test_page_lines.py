@@ -45,3 +45,56 @@ def test_an_underline_of_another_colour_is_the_pages_though_letters_reach_beyond
     between = ~(seen > 0).any(axis=0)
     lines = page_lines(np.asarray(picture), seen, 40.0).lines[99, 64:156]
     assert lines[between[64:156]].all()
+
+
+PAPER, RULE, INK = (244, 246, 240), (176, 180, 178), (24, 24, 28)
+
+
+def heavy_word(rule_first: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A word, and a rule in its middle that ends within it, below or over its ink."""
+    picture, strokes = Image.new("RGB", (SHAPE[1], SHAPE[0]), PAPER), Image.new("L", (SHAPE[1], SHAPE[0]), 0)
+    canvas, rule = ImageDraw.Draw(picture), (50, 82, 272, 82)
+    if rule_first:
+        canvas.line(rule, fill=RULE)
+    for drawn, fill in ((canvas, INK), (ImageDraw.Draw(strokes), 255)):
+        drawn.text((160, 80), "UDOLU", fill=fill, font=ImageFont.load_default(88), anchor="mm", stroke_width=3)
+    if not rule_first:
+        canvas.line(rule, fill=RULE)
+    return np.asarray(picture), np.where(np.asarray(strokes) > 0, 255, 0).astype(np.uint8)
+
+
+def test_a_rule_that_letters_cover_is_the_pages_in_every_gap_though_it_ends_within_the_word() -> None:
+    picture, strokes = heavy_word(rule_first=True)
+    gaps = np.flatnonzero((picture[82] == RULE).all(axis=1))
+    lines = page_lines(picture, strokes, 72.0).lines
+    clear = [x for x in gaps if not strokes[82, x - 2 : x + 3].any()]
+    assert len(clear) > 40 and lines[82, clear].all()
+    assert not lines[82][strokes[82] > 0].any()
+
+
+def test_a_line_that_lies_over_the_ink_is_not_one_that_letters_cover() -> None:
+    picture, strokes = heavy_word(rule_first=False)
+    inside = strokes > 0
+    assert not page_lines(picture, strokes, 72.0).lines[inside].any()
+
+
+def test_bars_of_letters_are_no_rule_though_they_are_thin_and_level() -> None:
+    picture, strokes = Image.new("RGB", (SHAPE[1], SHAPE[0]), PAPER), Image.new("L", (SHAPE[1], SHAPE[0]), 0)
+    for drawn, ink, bar in ((ImageDraw.Draw(picture), INK, (110, 112, 110)), (ImageDraw.Draw(strokes), 255, 255)):
+        for left in range(30, 270, 60):
+            drawn.line((left, 80, left + 40, 80), fill=bar)
+            drawn.rectangle((left, 45, left + 7, 115), fill=ink)
+            drawn.rectangle((left + 36, 45, left + 43, 115), fill=ink)
+    lines = page_lines(np.asarray(picture), np.where(np.asarray(strokes) > 0, 255, 0).astype(np.uint8), 72.0).lines
+    assert not any(lines[80, left + 12 : left + 32].any() for left in range(30, 270, 60))
+
+
+def test_a_rule_beside_slanted_letters_is_the_pages_though_it_lies_within_their_box() -> None:
+    picture, strokes = np.full((300, 320, 3), PAPER, np.uint8), np.zeros((300, 320), np.uint8)
+    picture[150, 40:280] = RULE
+    for step in range(9):
+        x, y = 24 + 30 * step, 250 - 25 * step
+        picture[y - 16 : y + 16, x : x + 8] = INK
+        strokes[y - 16 : y + 16, x : x + 8] = 255
+    lines = page_lines(picture, strokes, 44.0).lines[150]
+    assert lines[60:120].all() and lines[180:260].all()
