@@ -288,7 +288,7 @@ class Soften(Operator):
         wide = reach.grown(round(2 * line.height), *picture.size)
         rgb, strokes = picture.rgb(wide.x, wide.y, wide.width, wide.height), moved(found, reach, wide)
         lines, underline = page_lines(rgb, strokes, line.height)
-        curves = passing_curves(rgb, strokes > 0, line.height, lines)
+        curves = passing_curves(rgb, strokes > 0, line.height)
         lines |= dilated(curves.astype(np.uint8), self.strokes.least_rim) > 0
         return lines[reach.inside(wide)], underline[reach.inside(wide)]
 

@@ -32,7 +32,7 @@ TARGET = 0.05
 CONFIDENCE = 0.95
 """Probability with which that share is not exceeded."""
 LEAST_DECIDED = 60
-"""Fills at least that a model is fitted to; it has twenty-two features."""
+"""Fills at least that a model is fitted to."""
 FOLDS = 5
 """Parts of the set `tune` of which each is predicted by a model fitted on the others."""
 
@@ -64,7 +64,8 @@ def calibrate(
 
     The threshold is at most `bound`, so that no fill is accepted that the model itself predicts to
     be bad. Below it, it is as high as it can be with at most the share `target` of bad fills among
-    those that the limits of `verify` and the gate accept; see `choose_threshold`. It is chosen for
+    those that the limits of `verify` and the gate accept, plain ground included; see
+    `choose_threshold`. It is chosen for
     predictions of models that have not seen the picture, because the model of all pictures
     predicts its own too well. Fills that `people` have decided about count like others. Raises
     ValueError if one of the sets has no region with a known truth.
@@ -96,7 +97,8 @@ def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float)
         if _is_decided(fill)
     ]
     scores, bad_ones = [score for score, _ in decided], [bad for _, bad in decided]
-    threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE)
+    ungated = [is_bad(fill, bound) for fill in sets["tune"] if _is_plain(fill) and _passes_limits(fill)]
+    threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE, ungated)
     model = replace(_fitted(sets["tune"], bound), bound=threshold.value)
     promise: RungPromise = {
         **promise_of(model, sets["report"], bound),

@@ -1,7 +1,8 @@
 """The gate: how visible the error of a fill is, predicted without knowing the truth.
 
-Each rung has a linear model over measurements of the fill and of the ring around it; see
-`operators.metrics.fills`. Its weights and its bound are data: `cleanplate calibrate` writes them
+Each rung has examples: fills whose truth was known. A new fill is compared with them by its
+measurements and those of the ring around it; see `operators.metrics.fills`. Examples, their weights
+and the bound are data: `cleanplate calibrate` writes them
 to `operators/decisions/gate.json`, with the suite and its checksum.
 """
 
@@ -22,9 +23,17 @@ from operators.rows.records import JsonObject
 
 PATH = Path(__file__).parent / "gate.json"
 FARTHEST = 3.0
-"""Standard deviations at which features are clipped: a linear model holds only in the range of its
-examples.
+"""Standard deviations at which features are clipped."""
+REACH = 20.0
+"""Distance between two fills, in standard deviations summed over all features, at which one says
+about the other a third of what it says about itself.
 """
+RIDGE = 0.3
+"""How little a single example counts: at 0 the model repeats the error of each one."""
+MOST_ERROR = 8.0
+"""Visible error from which a fill is as bad as any."""
+DECIMALS = 3
+"""Decimals of the numbers in a calibration file."""
 OFFSET = 0.1
 """Added to a visible error before its logarithm; smaller errors make no difference."""
 MULTIPLYING = ("seam", "colour_shift", "spread", "structure", "residual_text", "jump", "flat_apart", "stain_apart")
@@ -53,11 +62,17 @@ def _standardised(x: Array, mean: Array, scale: Array) -> Array:
 
 @dataclass(frozen=True)
 class Model:
-    """One rung's linear model of how visible the errors of its fills are."""
+    """One rung's examples, and how visible the error of a fill like them is.
+
+    What is unlike all examples is predicted to be as bad as they are on average.
+    """
 
     mean: Sequence[float]
     scale: Sequence[float]
+    examples: Sequence[Sequence[float]]
+    """The standardised features of each example."""
     weights: Sequence[float]
+    """How much each example raises the logarithm of the error of a fill at its place."""
     bias: float
     bound: float
     """The predicted error above which a fill is refused."""
@@ -65,19 +80,29 @@ class Model:
     def predicted_error(self, measurements: Mapping[str, float]) -> float:
         """The predicted visible error of a fill: 1 is the most that a person accepts."""
         x = _standardised(features(measurements), np.array(self.mean), np.array(self.scale))
-        return float(max(0.0, 2.0 ** (x @ np.array(self.weights) + self.bias) - OFFSET))
+        alike = _likeness(x[None], np.array(self.examples))[0]
+        return float(max(0.0, 2.0 ** (alike @ np.array(self.weights) + self.bias) - OFFSET))
 
 
-def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], bound: float, ridge: float = 30.0) -> Model:
+def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], bound: float, ridge: float = RIDGE) -> Model:
     """The model fitted to fills whose visible errors are known.
 
-    It is a ridge regression of the error's logarithm on the standardised features.
+    It is a kernel ridge regression of the error's logarithm on the standardised features, with a
+    Laplacian kernel (Murphy, Machine Learning, 2012, 14.4). A linear model ranks fills worse: a
+    rough place may be filled well, and so may a smooth one, but not with each other's fill.
     """
-    x, y = np.stack([features(example) for example in examples]), np.log2(np.array(errors, np.float64) + OFFSET)
-    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    design = _standardised(x, mean, scale)
-    weights = np.linalg.solve(design.T @ design + ridge * np.eye(design.shape[1]), design.T @ (y - y.mean()))
-    return Model(mean.tolist(), scale.tolist(), weights.tolist(), float(y.mean()), bound)
+    x, y = np.stack([features(example) for example in examples]), np.log2(np.minimum(errors, MOST_ERROR) + OFFSET)
+    mean, scale = (np.round(part, DECIMALS + 3) for part in (x.mean(axis=0), x.std(axis=0) + 1e-6))
+    design = np.round(_standardised(x, mean, scale), DECIMALS)
+    weights = np.linalg.solve(_likeness(design, design) + ridge * np.eye(len(design)), y - y.mean())
+    rounded = np.round(weights, DECIMALS)
+    return Model(mean.tolist(), scale.tolist(), design.tolist(), rounded.tolist(), float(y.mean()), bound)
+
+
+def _likeness(first: Array, second: Array) -> Array:
+    """How alike fills are, 1 for equal ones, for each of the first and each of the second."""
+    distances = np.abs(first[:, None] - second[None]).sum(axis=2)
+    return np.asarray(np.exp(-distances / REACH))
 
 
 def area_under_curve(score: Array, bad: npt.NDArray[np.bool_]) -> float:

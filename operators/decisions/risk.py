@@ -62,10 +62,16 @@ class Threshold:
 
 
 def choose_threshold(
-    scores: Sequence[float], bad: Sequence[bool], highest: float, target: float, confidence: float
+    scores: Sequence[float],
+    bad: Sequence[bool],
+    highest: float,
+    target: float,
+    confidence: float,
+    always_kept: Sequence[bool] = (),
 ) -> Threshold:
     """The highest threshold on `scores`, at most `highest`, of which the items show with
-    `confidence` that at most the share `target` of those it keeps are bad.
+    `confidence` that at most the share `target` of those that are kept are bad. Items that are
+    kept whatever the threshold, bad ones True in `always_kept`, count with them.
 
     It is found by multi-start fixed sequence testing: the threshold rises in steps that do not
     depend on which items are bad, as long as the Clopper-Pearson bound is at most `target`, and
@@ -82,10 +88,12 @@ def choose_threshold(
     kept = [int((ordered <= value).sum()) for value in values]
 
     def bound(number: int, risk: float) -> float:
-        return clopper_pearson_upper(int(bad_up_to[kept[number] - 1]), kept[number], 1 - risk)
+        all_bad = int(bad_up_to[kept[number] - 1]) + sum(always_kept)
+        return clopper_pearson_upper(all_bad, kept[number] + len(always_kept), 1 - risk)
 
     risk = (1 - confidence) / STARTS
-    long_enough = [number for number, count in enumerate(kept) if clopper_pearson_upper(0, count, 1 - risk) <= target]
+    counts = [count + len(always_kept) for count in kept]
+    long_enough = [number for number, count in enumerate(counts) if clopper_pearson_upper(0, count, 1 - risk) <= target]
     last = -1
     for part in range(STARTS):
         for number in long_enough[part * len(long_enough) // STARTS :]:

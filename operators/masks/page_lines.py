@@ -127,7 +127,10 @@ def _covered_by(rgb: Pixels, thin: Selection, ink: npt.NDArray[np.float64], leas
     for row in np.flatnonzero((thin & ~covering).sum(axis=1) >= LEAST_REST):
         pieces = np.flatnonzero(thin[row] & ~covering[row])
         colour = np.median(rgb[row, pieces], axis=0)
-        sides = (np.median(rgb[place][pieces], axis=0) for place in (max(0, int(row) - RIM // 2), min(len(rgb) - 1, int(row) + RIM // 2)))
+        sides = (
+            np.median(rgb[place][pieces], axis=0)
+            for place in (max(0, int(row) - RIM // 2), min(len(rgb) - 1, int(row) + RIM // 2))
+        )
         step = min(float(np.abs(colour - side).max()) for side in sides)
         if step < LEAST_EDGE:
             continue

@@ -20,6 +20,10 @@ MOST_DETOUR = 1.7
 """Length of a curve divided by the distance between its ends, at most: that of a half circle is
 1.6, and joined handwriting goes up and down on its way.
 """
+LEAST_WAY = 0.7
+"""The same at least. The way between two places is shorter only if they are whole sides of the
+window, and then it is a surface that they belong to.
+"""
 EVEN = 1.5
 """The upper quartile of a curve's thickness as a multiple of the lower one, at most. Letters of its
 colour that touch a drawn curve make it thicker in few places; the rim of a thing varies everywhere.
@@ -32,14 +36,13 @@ SAME_COLOUR = 32.0
 """Grey levels by which a curve may differ from its own colour where it goes on."""
 
 
-def passing_curves(rgb: Pixels, strokes: Selection, height: float, lines: Selection) -> Selection:
+def passing_curves(rgb: Pixels, strokes: Selection, height: float) -> Selection:
     """The parts of the strokes found around a text that come from beyond and go on there.
 
     Such a part belongs to a thin curve of one colour, which goes on for the height of the line at
     both ends and takes nearly the shortest way. Letters of the same colour that touch the curve
-    are not part of it, and nor are the straight `lines` of the page. `rgb` is uint8 height x width
-    x 3, `strokes` and `lines` are on the same pixels, and `height` is that of the line of text in
-    pixels.
+    are not part of it. `rgb` is uint8 height x width x 3, `strokes` is on the same pixels, and
+    `height` is that of the line of text in pixels.
     """
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(strokes.astype(np.uint8), connectivity=8)
     frame, curves = Box(0, 0, strokes.shape[1], strokes.shape[0]), np.zeros(strokes.shape, bool)
@@ -47,7 +50,7 @@ def passing_curves(rgb: Pixels, strokes: Selection, height: float, lines: Select
         x, y, width, length = (int(value) for value in boxes[label][:4])
         place = Box(x, y, width, length).grown(math.ceil(BEYOND * height), frame.width, frame.height).inside(frame)
         own = labels[place] == label
-        curve = _curve_through(_ink_of(rgb[place], own) & ~lines[place], MOST_THICKNESS * height, BEYOND * height)
+        curve = _curve_through(_ink_of(rgb[place], own), MOST_THICKNESS * height, BEYOND * height)
         if curve is not None:
             curves[place] |= own & (dilated(curve.astype(np.uint8), RIM) > 0)
     return curves
@@ -88,7 +91,7 @@ def _curve_through(ink: Selection, most_thickness: float, least_span: float) -> 
     forth, back = (_distance_through(ink, borders == end + 1, farthest) for end in (first, second))
     way = forth + back
     shortest = float(way.min())
-    if shortest > farthest:
+    if not LEAST_WAY * span <= shortest <= farthest:
         return None
     on_way = way <= shortest + most_thickness
     thickness = _thickness_along(forth[on_way])
@@ -115,10 +118,13 @@ def _distance_through(ink: Selection, start: Selection, farthest: int) -> npt.ND
     reached = ink & start
     distance = np.where(reached, 0, np.inf).astype(np.float32)
     steps = [cv2.getStructuringElement(shape, (3, 3)) for shape in (cv2.MORPH_CROSS, cv2.MORPH_RECT)]
+    last = 0
     for step in range(1, farthest + 1):
         wider = (cv2.dilate(reached.astype(np.uint8), steps[step % 2]) > 0) & ink
         new = wider & ~reached
-        if not new.any():
+        if new.any():
+            last = step
+        elif step - last == len(steps):
             break
         distance[new] = step
         reached = wider

@@ -13,12 +13,10 @@ from flows.evaluation.acceptance import (
     REFUSALS,
     TextFigures,
     cut,
-    flat_places,
     judge_picture,
     judge_untouched,
     padded_box,
     signal_left,
-    smoothed_difference,
 )
 from flows.evaluation.draw_text import Caption, draw, polygon_around
 from operators.masks.geometry import Polygon
@@ -209,24 +207,6 @@ def test_signal_is_a_projection_so_other_texture_and_inverted_ghosts_leave_none(
     assert signal_left(ghost(clean, source, -0.25), source, clean) == 0.0
     assert signal_left(grain(20), source, clean) < 0.05
     assert signal_left(grain(20), clean, clean) == 0.0
-
-
-def test_gradients_and_grain_are_flat_and_edges_and_texture_are_not() -> None:
-    ramp = np.broadcast_to(np.linspace(0, 200, WIDTH)[None, :, None], (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    step = flat(60)
-    step[:, 160:] = 100
-    assert flat_places(ramp).all()
-    assert flat_places(grain(5)).all()
-    assert not flat_places(grain(30)).any()
-    assert not flat_places(step)[:, 154:166].any()
-    assert flat_places(step)[:, :140].all()
-
-
-def test_a_difference_of_one_channel_counts_less_than_one_of_all() -> None:
-    blue = flat()
-    blue[:, :, 2] += 30
-    assert smoothed_difference(blue, flat(), 2.0) == pytest.approx(30 / 3**0.5, rel=1e-4)
-    assert smoothed_difference(flat(158), flat(), 2.0) == pytest.approx(30, rel=1e-4)
 
 
 def test_a_picture_without_texts_must_stay_as_it_was() -> None:

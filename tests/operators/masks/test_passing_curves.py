@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 from operators.masks.passing_curves import passing_curves
 
 SIDE, HEIGHT = 240, 48.0
-NO_LINES = np.zeros((SIDE, SIDE), bool)
 PAPER, INK = (30, 66, 92), (230, 215, 160)
 
 
@@ -27,17 +26,17 @@ def ring(strokes_from: int, strokes_to: int, end: int = 360, start: int = 0) -> 
 
 def test_an_arc_of_a_ring_that_goes_on_at_both_ends_passes() -> None:
     picture, arc = ring(200, 250)
-    assert (passing_curves(picture, arc, HEIGHT, NO_LINES) == arc).all()
+    assert (passing_curves(picture, arc, HEIGHT) == arc).all()
 
 
 def test_an_arc_that_ends_is_a_stroke() -> None:
     picture, arc = ring(200, 250, end=250)
-    assert arc.any() and not passing_curves(picture, arc, HEIGHT, NO_LINES).any()
+    assert arc.any() and not passing_curves(picture, arc, HEIGHT).any()
 
 
 def test_an_arc_that_goes_on_for_less_than_the_height_of_the_line_is_a_stroke() -> None:
     picture, arc = ring(200, 250, end=260, start=190)
-    assert not passing_curves(picture, arc, HEIGHT, NO_LINES).any()
+    assert not passing_curves(picture, arc, HEIGHT).any()
 
 
 def test_a_bar_as_thick_as_letters_are_wide_is_a_stroke() -> None:
@@ -45,7 +44,7 @@ def test_a_bar_as_thick_as_letters_are_wide_is_a_stroke() -> None:
     picture[100:130] = INK
     strokes = np.zeros((SIDE, SIDE), bool)
     strokes[100:130, 80:160] = True
-    assert not passing_curves(picture, strokes, HEIGHT, NO_LINES).any()
+    assert not passing_curves(picture, strokes, HEIGHT).any()
 
 
 @pytest.mark.parametrize("found", [(0, 1), (0.25, 0.75)], ids=["all of it", "its middle"])
@@ -57,14 +56,14 @@ def test_joined_handwriting_is_no_curve_though_it_goes_on_beyond_what_was_found(
     cv2.polylines(picture, [points], False, INK, 3)
     first, last = (round(share * len(points)) for share in found)
     cv2.polylines(strokes, [points[first:last]], False, 255, 3)
-    assert not passing_curves(picture, strokes > 0, HEIGHT, NO_LINES).any()
+    assert not passing_curves(picture, strokes > 0, HEIGHT).any()
 
 
 def test_letters_are_no_curves() -> None:
     picture, strokes = Image.new("RGB", (SIDE, SIDE), PAPER), Image.new("L", (SIDE, SIDE), 0)
     for canvas, fill in ((picture, INK), (strokes, 255)):
         ImageDraw.Draw(canvas).text((120, 120), "Original", fill=fill, font=ImageFont.truetype(SourceSerifPro, 48), anchor="mm")
-    assert not passing_curves(np.asarray(picture), np.asarray(strokes) > 127, HEIGHT, NO_LINES).any()
+    assert not passing_curves(np.asarray(picture), np.asarray(strokes) > 127, HEIGHT).any()
 
 
 def test_of_letters_that_touch_a_ring_only_the_ring_passes() -> None:
@@ -74,7 +73,7 @@ def test_of_letters_that_touch_a_ring_only_the_ring_passes() -> None:
     cv2.rectangle(letters, (int(touched[1]), int(touched[0])), (int(touched[1]) + 30, int(touched[0]) + 6), 255, -1)
     cv2.rectangle(letters, (int(touched[1]) + 24, int(touched[0])), (int(touched[1]) + 30, int(touched[0]) + 30), 255, -1)
     picture[letters > 0] = INK
-    passing = passing_curves(picture, arc | (letters > 0), HEIGHT, NO_LINES)
+    passing = passing_curves(picture, arc | (letters > 0), HEIGHT)
     assert passing[arc].mean() > 0.95
     assert passing[(letters > 0) & ~arc].mean() < 0.2
 
@@ -84,16 +83,4 @@ def test_the_uneven_rim_of_a_thing_in_the_letters_colour_is_no_curve() -> None:
     for angle in range(0, 360, 12):
         place = (round(120 + 90 * np.cos(np.radians(angle))), round(120 + 90 * np.sin(np.radians(angle))))
         cv2.circle(picture, place, 3 + angle // 12 % 3 * 2, INK, -1)
-    assert not passing_curves(picture, arc, HEIGHT, NO_LINES).any()
-
-
-def test_a_straight_line_of_the_page_that_touches_a_letter_takes_nothing_of_it_along() -> None:
-    """The line is left to `page_lines`; a way through it would pass the letter."""
-    picture, strokes = np.full((SIDE, SIDE, 3), PAPER, np.uint8), np.zeros((SIDE, SIDE), bool)
-    picture[120:122] = INK
-    picture[100:140, 110:114] = INK
-    strokes[100:140, 110:114] = strokes[120:122, 100:124] = True
-    lines = np.zeros((SIDE, SIDE), bool)
-    lines[119:123] = True
-    assert not passing_curves(picture, strokes, HEIGHT, lines).any()
-    assert passing_curves(picture, strokes, HEIGHT, NO_LINES).any()
+    assert not passing_curves(picture, arc, HEIGHT).any()
