@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from operators.decisions.budget import USUAL_BUDGET, Budget
-from operators.decisions.routing import CLASSICAL, REFINED
+from operators.decisions.routing import REFINED
 from operators.generators.call_account import CallLimits
 from operators.inpaint import Inpaint
 from operators.models.card import ModelCard, reads_prompt
@@ -31,14 +31,14 @@ class Rung:
 
 PRESETS: dict[str, tuple[Rung, ...]] = {
     "fast": (Rung("ground", refinements=1),),
-    "balanced": (Rung("hybrid", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1)),
-    "quality": (Rung("hybrid", (CLASSICAL,), refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
+    "balanced": (Rung("hybrid", refinements=1),),
+    "quality": (Rung("hybrid", refinements=1), Rung("builtin", refinements=1), Rung("patchmatch")),
 }
 """The rungs of each preset, in the order in which they are tried.
 
-`hybrid` continues plain ground and copies texture elsewhere. `builtin` corrects PatchMatch's fill,
-measures better on texture (see its model card) and costs little more. `quality` also tries
-PatchMatch where `builtin` is refused.
+`hybrid` continues plain ground and copies texture elsewhere. Where it is refused, `quality` tries
+`builtin`, which corrects PatchMatch's fill, and PatchMatch itself. They cost much and add few texts:
+where one of them fails, the others mostly fail as well.
 """
 SECOND_LOOK: tuple[Rung, ...] = (Rung("hybrid"),)
 """The rungs of every preset for letters that are found only after their neighbours are erased."""

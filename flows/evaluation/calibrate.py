@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -236,8 +237,9 @@ def input_statistics(fills: Sequence[EvaluatedFill]) -> dict[str, list[float]]:
 
 
 def write_calibration(content: Mapping[str, Any], path: Path) -> None:
-    """Write a calibration as JSON."""
-    path.write_text(json.dumps(without_nan(content), indent=1) + "\n")
+    """Write a calibration as JSON, each list of numbers on one line."""
+    spread = json.dumps(without_nan(content), indent=1)
+    path.write_text(re.sub(r"\[[-\d.e,\s]+\]", lambda numbers: " ".join(numbers.group().split()), spread) + "\n")
 
 
 def without_nan(value: Any) -> Any:

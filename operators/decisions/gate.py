@@ -32,8 +32,8 @@ RIDGE = 0.3
 """How little a single example counts: at 0 the model repeats the error of each one."""
 MOST_ERROR = 8.0
 """Visible error from which a fill is as bad as any."""
-DECIMALS = 3
-"""Decimals of the numbers in a calibration file."""
+DECIMALS = 2
+"""Decimals of the examples' features in a calibration file."""
 OFFSET = 0.1
 """Added to a visible error before its logarithm; smaller errors make no difference."""
 MULTIPLYING = ("seam", "colour_shift", "spread", "structure", "residual_text", "jump", "flat_apart", "stain_apart")
@@ -92,11 +92,10 @@ def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], 
     rough place may be filled well, and so may a smooth one, but not with each other's fill.
     """
     x, y = np.stack([features(example) for example in examples]), np.log2(np.minimum(errors, MOST_ERROR) + OFFSET)
-    mean, scale = (np.round(part, DECIMALS + 3) for part in (x.mean(axis=0), x.std(axis=0) + 1e-6))
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     design = np.round(_standardised(x, mean, scale), DECIMALS)
     weights = np.linalg.solve(_likeness(design, design) + ridge * np.eye(len(design)), y - y.mean())
-    rounded = np.round(weights, DECIMALS)
-    return Model(mean.tolist(), scale.tolist(), design.tolist(), rounded.tolist(), float(y.mean()), bound)
+    return Model(mean.tolist(), scale.tolist(), design.tolist(), weights.tolist(), float(y.mean()), bound)
 
 
 def _likeness(first: Array, second: Array) -> Array:

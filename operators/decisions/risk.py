@@ -75,9 +75,12 @@ def choose_threshold(
 
     It is found by multi-start fixed sequence testing: the threshold rises in steps that do not
     depend on which items are bad, as long as the Clopper-Pearson bound is at most `target`, and
-    each start has an equal part of the risk. If no threshold shows it, the one with the smallest
-    bound is taken, and of several the highest; without items, `highest`. Source: Angelopoulos et
-    al., Learn then Test, 2021, https://arxiv.org/abs/2110.01052
+    each start has an equal part of the risk. Source: Angelopoulos et al., Learn then Test, 2021,
+    https://arxiv.org/abs/2110.01052
+
+    If no threshold shows it, because too many of `always_kept` are bad, the highest one is taken
+    of which no larger share of what it keeps is bad than of those; without them, or if there is
+    none, the one with the smallest bound, and of several the highest; without items, `highest`.
     """
     order = np.argsort(np.array(scores, np.float64), kind="stable")
     ordered, bad_up_to = np.array(scores, np.float64)[order], np.cumsum(np.array(bad, bool)[order])
@@ -102,5 +105,9 @@ def choose_threshold(
             last = max(last, number)
     if last >= 0:
         return Threshold(values[last], True)
+    usual = float(np.mean(always_kept)) if always_kept else 0.0
+    as_good = [value for value, count in zip(values, kept, strict=True) if bad_up_to[count - 1] <= usual * count]
+    if always_kept and as_good:
+        return Threshold(max(as_good), False)
     bounds = [bound(number, 1 - confidence) for number in range(len(values))]
     return Threshold(max(value for value, own in zip(values, bounds, strict=True) if own == min(bounds)), False)
