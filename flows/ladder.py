@@ -37,7 +37,7 @@ PRESETS: dict[str, tuple[Rung, ...]] = {
 """The rungs of each preset, in the order in which they are tried.
 
 `hybrid` continues plain ground and copies texture elsewhere. Where it is refused, `quality` tries
-`builtin`, which corrects PatchMatch's fill, and PatchMatch itself. They cost much and add few texts:
+`builtin`, which corrects the fill of PatchMatch, and PatchMatch. They cost much and add few texts:
 where one of them fails, the others mostly fail as well.
 """
 SECOND_LOOK: tuple[Rung, ...] = (Rung("hybrid"),)

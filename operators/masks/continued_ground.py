@@ -18,9 +18,9 @@ LEAST_STEADY = 0.75
 """Share of these pixels that are steady. Those next to the hole may be touched by the letters."""
 LONGEST_GAP = 33
 """Pixels between two letters whose line is not long enough to be seen there alone."""
-LEAST_GAP, LEAST_SEEN = 3, 0.5
-"""Pixels between the letters from which they tell whether the line is there, and the share of them
-that must show it. Some are touched by the letters.
+LEAST_GAP, LEAST_SEEN, TOUCHED = 3, 0.5, 4
+"""Pixels between two letters from which they tell whether the line is there, the share of them that
+must show it, and how many need not show it in a wide gap: those that the letters touch.
 """
 UNSTEADY = 0.075
 """How much a line's colour may vary, as a share of its contrast to the ground."""
@@ -122,17 +122,22 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
 def _are_seen_between(
     values: Plane, hole: Selection, runs: npt.NDArray[np.int64], colours: Plane, tolerances: Plane
 ) -> Selection:
-    """For each pixel of the hole, whether the pixels between the letters of its run show its line.
+    """For each pixel of the hole, whether every gap between the letters of its run shows its line.
 
-    A run is a row with the last column before the letters and the first one behind them. Where
-    fewer than LEAST_GAP pixels lie between, the line counts as seen.
+    A run is a row with the last column before the letters and the first one behind them. Gaps of
+    fewer than LEAST_GAP pixels do not tell.
     """
     different, firsts, run_of = np.unique(runs, axis=0, return_index=True, return_inverse=True)
     seen = np.ones(len(different), bool)
     for number, (row, start, end) in enumerate(different):
-        between = values[row, start + 1 : end][~hole[row, start + 1 : end]]
-        if len(between) >= LEAST_GAP:
-            alike = np.abs(between - colours[firsts[number]]).max(axis=1) <= tolerances[firsts[number]]
-            seen[number] = alike.mean() >= LEAST_SEEN
+        columns = np.flatnonzero(~hole[row, start + 1 : end]) + start + 1
+        alike = np.abs(values[row, columns] - colours[firsts[number]]).max(axis=1) <= tolerances[firsts[number]]
+        gaps = np.split(alike, np.flatnonzero(np.diff(columns) > 1) + 1)
+        seen[number] = all(_shows_line(gap) for gap in gaps if len(gap) >= LEAST_GAP)
     result: Selection = seen[run_of.ravel()]
     return result
+
+
+def _shows_line(alike: Selection) -> bool:
+    """Whether enough pixels of a gap between letters are like the line."""
+    return bool(alike.sum() >= max(LEAST_SEEN * len(alike), len(alike) - TOUCHED))

@@ -121,7 +121,8 @@ class StrokeMask:
         if probability is not None:
             strokes = with_soft_edges(rgb, strokes, grown > 0)
             core = np.where(lines, 0, self.rimmed(strokes, height, probability)).astype(np.uint8)
-        traced = self._traces(rgb, strokes, grown > 0, ground, known, lines, far) if known.any() else None
+        edges = lines if panel is None else lines | ~panel
+        traced = self._traces(rgb, strokes, grown > 0, ground, known, edges, far) if known.any() else None
         if traced is None:
             return core, strokes
         followed = dilated(np.where(traced, 255, 0).astype(np.uint8), 1)
@@ -138,12 +139,17 @@ class StrokeMask:
         return ground, ground.known & panel
 
     def _traces(
-        self, rgb: Pixels, strokes: Pixels, grown: Selection, ground: Ground, known: Selection, lines: Selection, far: int
+        self, rgb: Pixels, strokes: Pixels, grown: Selection, ground: Ground, known: Selection, edges: Selection, far: int
     ) -> Selection | None:
-        """The strokes with their faint traces on known ground; None if an object is among them."""
+        """The strokes with their faint traces on known ground; None if an object is among them.
+
+        What lies nearer to the `edges` of the page, its lines and the border of the panel, than to
+        the strokes is their own ringing.
+        """
         difference, visible = difference_from(ground, rgb, self.least_visible)
         contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
-        allowed = known & ~lines & (difference > visible) & (grown | (difference < MOST_OF_LETTERS * contrast))
+        faint = (difference < MOST_OF_LETTERS * contrast) & (_distance_to(strokes > 0) <= _distance_to(edges))
+        allowed = known & ~edges & (difference > visible) & (grown | faint)
         allowed &= dilated(strokes, far) > 0
         traced = strokes > 0
         for _ in range(far):
@@ -171,6 +177,13 @@ class StrokeMask:
         picture. A polygon is replaced as a whole and fades outside.
         """
         return np.minimum(core, certainty) if strokes == FOUND else feathered(core, self.feather)
+
+
+def _distance_to(places: Selection) -> npt.NDArray[np.float32]:
+    """The distance of each pixel to the nearest of some places; beyond the picture without any."""
+    if not places.any():
+        return np.full(places.shape, float(sum(places.shape)), np.float32)
+    return np.asarray(cv2.distanceTransform((~places).astype(np.uint8), cv2.DIST_L2, 3))
 
 
 def _without_letters(lines: Selection, strokes: Pixels, rgb: Pixels, ground: Ground) -> Selection:

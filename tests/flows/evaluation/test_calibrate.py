@@ -83,7 +83,8 @@ def test_the_model_fits_the_measurements_that_the_gate_makes(content: Content) -
     model = Model(**content["rungs"]["telea"]["model"])
     assert 0 <= model.bound <= BAD
     assert all(math.isfinite(value) for value in (*model.mean, *model.scale, *model.weights, model.bias))
-    assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(usual_measurements()))
+    assert {len(part) for part in (model.mean, model.scale, *model.examples)} == {len(features(usual_measurements()))}
+    assert len(model.weights) == len(model.examples)
     assert model.predicted_error(usual_measurements()) >= 0
 
 
@@ -158,7 +159,7 @@ def test_a_fill_is_bad_from_the_first_error_above_the_bound() -> None:
 def test_only_fills_that_every_check_accepts_are_promised() -> None:
     good = [judged_fill(0.2) for _ in range(58)]
     size = len(features(usual_measurements()))
-    model = Model([0.0] * size, [1.0] * size, [0.0] * size, -2.0, BAD)
+    model = Model([0.0] * size, [1.0] * size, [[0.0] * size], [0.0], -2.0, BAD)
     refused = [judged_fill(3.0, residual_text=9.0), judged_fill(3.0, structure=50.0)]
     promise = promise_of(model, [*good, judged_fill(1.2), *refused], BAD)
     assert (promise["kept"], promise["bad"]) == (59, 1)
@@ -191,5 +192,19 @@ def test_the_gate_learns_only_from_the_fills_that_it_decides_about(suite: Suite,
     models = []
     for fills in (texture, texture + plain + refused):
         monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
-        models.append(calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"])
+        model = calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"]
+        models.append({name: part for name, part in model.items() if name != "bound"})
     assert models[0] == models[1]
+
+
+def test_the_threshold_counts_fills_of_plain_ground_because_they_are_promised_with_the_others(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [1.5 if number >= 60 and number % 4 == 3 else 0.1 + number / 300 for number in range(120)]
+    texture = [fill(number, error, jump=number / 10) for number, error in enumerate(errors)]
+    plain = [fill(number, 2.0 if number % 5 == 0 else 0.1, plain=1.0) for number in range(120)]
+    bounds = []
+    for fills in (texture, texture + plain):
+        monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
+        bounds.append(calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"]["bound"])
+    assert bounds[0] < bounds[1]

@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.evaluation.calibrate import write_calibration
-from operators.decisions.gate import OFFSET, Model, area_under_curve, calibration, features, fit_model, model_of, promises
+from operators.decisions.gate import (
+    MOST_ERROR,
+    OFFSET,
+    REACH,
+    Model,
+    area_under_curve,
+    calibration,
+    features,
+    fit_model,
+    model_of,
+    promises,
+)
 from operators.masks.mask import BLEND, CORE
 from operators.metrics.fills import measure_fill
 
@@ -74,20 +85,31 @@ def test_without_both_kinds_there_is_no_curve() -> None:
         assert math.isnan(area_under_curve(np.array([0.1, 0.2][: len(bad)]), np.array(bad, bool)))
 
 
-def test_distances_that_follow_from_one_measurement_are_predicted_exactly_without_a_ridge() -> None:
-    values = [0.1, 0.4, 0.8, 1.6]
-    distances = [(value + 1) ** 3 / 4 - OFFSET for value in values]
-    model = fit_model(examples("residual_text", values), distances, bound=0.1, ridge=1e-9)
-    predicted = [model.predicted_error(example) for example in examples("residual_text", [*values, 1.2])]
-    assert predicted == pytest.approx([*distances, 2.2**3 / 4 - OFFSET], rel=1e-5)
+def test_without_a_ridge_the_error_of_each_example_is_repeated() -> None:
+    values, errors = [0.1, 0.4, 0.8, 1.6], [0.9, 0.1, 2.0, 0.3]
+    model = fit_model(examples("residual_text", values), errors, bound=0.1, ridge=1e-9)
+    predicted = [model.predicted_error(example) for example in examples("residual_text", values)]
+    assert predicted == pytest.approx(errors, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["seam", "colour_shift", "residual_text", "spread", "trial"])
+@pytest.mark.parametrize("name", ["seam", "colour_shift", "residual_text", "spread", "trial", "flat_apart", "stain_apart"])
 def test_the_prediction_rises_with_a_measurement_that_is_higher_in_worse_fills(name: str) -> None:
     values = [0.1 * step for step in range(1, 11)]
     model = fit_model(examples(name, values), [0.02 * step for step in range(1, 11)], bound=0.1)
-    predicted = [model.predicted_error(example) for example in examples(name, [0.05, *values, 1.5])]
+    predicted = [model.predicted_error(example) for example in examples(name, values[1:-1])]
     assert (np.diff(predicted) > 0).all()
+
+
+def test_a_fill_that_is_unlike_all_examples_is_predicted_as_bad_as_they_are_on_average() -> None:
+    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
+    mean = 2 ** np.mean(np.log2(np.array([0.01, 0.02, 0.3, 0.4]) + OFFSET)) - OFFSET
+    unlike = {name: value + 90.0 for name, value in USUAL.items()}
+    assert model.predicted_error(unlike) == pytest.approx(mean, rel=0.05)
+
+
+def test_errors_beyond_the_most_count_as_the_most() -> None:
+    models = [fit_model(examples("seam", [1.0, 3.0]), [0.1, worst], bound=0.1) for worst in (MOST_ERROR, 500.0)]
+    assert models[0] == models[1]
 
 
 def test_too_little_detail_is_as_bad_as_too_much() -> None:
@@ -97,15 +119,20 @@ def test_too_little_detail_is_as_bad_as_too_much() -> None:
     assert low == high > none
 
 
-def test_a_prediction_is_never_negative() -> None:
-    model = fit_model(examples("seam", [1.0, 2.0]), [0.0, 0.5], bound=0.1, ridge=1e-6)
-    assert model.predicted_error({**USUAL, "seam": -0.9}) == 0.0
+@check
+@given(st.floats(0, 100))
+def test_a_prediction_is_never_negative(seam: float) -> None:
+    model = fit_model(examples("seam", [1.0, 2.0, 4.0]), [0.0, 0.0, 3.0], bound=0.1, ridge=1e-6)
+    assert model.predicted_error({**USUAL, "seam": seam}) >= 0.0
 
 
 def test_two_examples_and_a_ridge_have_their_worked_prediction() -> None:
     model = fit_model(examples("residual_text", [0.0, 1.0]), [0.4 - OFFSET, 1.6 - OFFSET], bound=0.1, ridge=2.0)
     predicted = [model.predicted_error(example) for example in examples("residual_text", [0.0, 2**0.5 - 1, 1.0])]
-    assert predicted == pytest.approx([0.8 * 2**power - OFFSET for power in (-0.5, 0, 0.5)], rel=1e-5)
+    # Both lie a standard deviation from the mean, on either side of it.
+    apart = 1 - math.exp(-2 / REACH)
+    power = apart / (apart + 2.0)
+    assert predicted == pytest.approx([0.8 * 2**step - OFFSET for step in (-power, 0, power)], rel=1e-4)
 
 
 def test_examples_that_are_all_as_good_predict_just_that() -> None:
@@ -180,7 +207,8 @@ def test_the_shipped_calibration_names_its_suite_and_judges_the_usual_fill() -> 
         model = model_of(rung)
         assert model is not None
         assert model == Model(**entry["model"])
-        assert len(model.mean) == len(model.scale) == len(model.weights) == len(features(USUAL))
+        assert {len(part) for part in (model.mean, model.scale, *model.examples)} == {len(features(USUAL))}
+        assert len(model.weights) == len(model.examples)
         assert 0 <= model.predicted_error(USUAL) < 10
         assert 0 < model.bound <= content["bad_error"]
 
