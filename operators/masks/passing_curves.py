@@ -20,10 +20,6 @@ MOST_DETOUR = 1.7
 """Length of a curve divided by the distance between its ends, at most: that of a half circle is
 1.6, and joined handwriting goes up and down on its way.
 """
-LEAST_WAY = 0.7
-"""The same at least. The way between two places is shorter only if they are whole sides of the
-window, and then it is a surface that they belong to.
-"""
 EVEN = 1.5
 """The upper quartile of a curve's thickness as a multiple of the lower one, at most. Letters of its
 colour that touch a drawn curve make it thicker in few places; the rim of a thing varies everywhere.
@@ -91,7 +87,7 @@ def _curve_through(ink: Selection, most_thickness: float, least_span: float) -> 
     forth, back = (_distance_through(ink, borders == end + 1, farthest) for end in (first, second))
     way = forth + back
     shortest = float(way.min())
-    if not LEAST_WAY * span <= shortest <= farthest:
+    if shortest > farthest:
         return None
     on_way = way <= shortest + most_thickness
     thickness = _thickness_along(forth[on_way])

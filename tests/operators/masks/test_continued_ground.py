@@ -92,3 +92,18 @@ def test_a_line_that_is_not_seen_between_the_letters_does_not_cross_them() -> No
     shown[45:75, 95:110] = picture[45:75, 95:110]
     filled = continue_ground(shown, hole, estimate_ground(shown, hole, NEAR), 0)
     assert np.array_equal(filled[58:64][hole[58:64]], plain()[58:64][hole[58:64]])
+
+
+def test_a_band_of_another_colour_beyond_the_lines_of_a_table_does_not_run_through_its_cells() -> None:
+    """Cells of white and blue rows with letters in each: more than half of the gaps is white."""
+    picture = np.full((150, 90, 3), 255, np.uint8)
+    picture[50:90] = (230, 238, 246)
+    for row in (9, 49, 90, 130):
+        picture[row] = (150, 156, 166)
+    hole = np.zeros((150, 90), bool)
+    for top in (18, 62, 106):
+        hole[top : top + 16, 30:34] = hole[top : top + 16, 40:44] = True
+    ground = estimate_ground(picture, hole, 24)
+    filled = continue_ground(picture, hole, ground, 1)
+    assert (filled[62:78, 30:44] == (230, 238, 246)).all()
+    assert (filled[18:34, 30:44] == 255).all()

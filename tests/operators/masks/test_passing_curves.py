@@ -84,3 +84,18 @@ def test_the_uneven_rim_of_a_thing_in_the_letters_colour_is_no_curve() -> None:
         place = (round(120 + 90 * np.cos(np.radians(angle))), round(120 + 90 * np.sin(np.radians(angle))))
         cv2.circle(picture, place, 3 + angle // 12 % 3 * 2, INK, -1)
     assert not passing_curves(picture, arc, HEIGHT).any()
+
+
+def test_a_hairline_whose_pixels_touch_at_corners_alone_passes() -> None:
+    picture, strokes = np.full((SIDE, SIDE, 3), PAPER, np.uint8), np.zeros((SIDE, SIDE), bool)
+    places = np.arange(20, SIDE - 20)
+    picture[places, places] = INK
+    strokes[places[80:120], places[80:120]] = True
+    assert (passing_curves(picture, strokes, HEIGHT) == strokes).all()
+
+
+def test_a_stroke_of_nearly_the_grounds_colour_is_no_curve_though_the_ground_reaches_out_everywhere() -> None:
+    picture, strokes = np.full((SIDE, SIDE, 3), PAPER, np.uint8), np.zeros((SIDE, SIDE), bool)
+    strokes[100:140, 100:106] = True
+    picture[strokes] = np.array(PAPER) + 20
+    assert not passing_curves(picture, strokes, HEIGHT).any()

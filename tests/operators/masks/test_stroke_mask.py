@@ -199,3 +199,18 @@ def test_over_a_photograph_traces_are_not_followed_away_from_the_letters():
     far = cv2.dilate(strokes, np.ones((9, 9), np.uint8)) == 0
     assert 0 < np.count_nonzero(core) < 2 * np.count_nonzero(coverage > 0)
     assert np.count_nonzero(core[far]) < 0.01 * np.count_nonzero(strokes)
+
+
+def test_ringing_beside_the_border_of_a_field_is_the_borders_though_it_touches_that_of_the_letters():
+    picture, letters = write()
+    left = int(np.flatnonzero(letters.any(axis=0))[0])
+    border = left - 15
+    picture = picture.copy()
+    picture[20:120, border] = 110
+    faint = np.zeros(letters.shape, bool)
+    faint[60:80, border + 1 : left] = True
+    picture[faint] = picture[faint] - 6
+    core, _ = trace(picture, letters)
+    beside_border, beside_letters = core[62:78, border + 1 : border + 6] > 0, core[62:78, left - 5 : left] > 0
+    assert not beside_border.any()
+    assert beside_letters.mean() > 0.5
