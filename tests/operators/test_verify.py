@@ -228,7 +228,7 @@ def test_a_user_s_own_mask_may_remove_a_face(judged, crops):
 
 
 def test_a_text_over_a_face_has_half_the_gate_s_bound(judged, crops, monkeypatch):
-    model = Model(mean=[0.0] * 20, scale=[1.0] * 20, weights=[0.0] * 20, bias=0.0, bound=1.0)
+    model = Model(mean=[0.0] * 20, scale=[1.0] * 20, examples=[[0.0] * 20], weights=[0.0], bias=0.0, bound=1.0)
     monkeypatch.setattr("operators.verify.model_of", lambda rung: model)
     monkeypatch.setattr("operators.decisions.gate.features", lambda measurements: np.zeros(20))
     for figures, bound in (({}, 1.0), ({"on_face": 0.3, "face_strokes": 0.0}, 0.5)):
