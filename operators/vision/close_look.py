@@ -14,7 +14,7 @@ from operators.masks.geometry import Polygon, bounding_box
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.vision.areas import Area, turned
-from operators.vision.text_detector import Probability, TextDetector, has_contrast, local_contrast
+from operators.vision.text_detector import LEAST_CONTRAST, Probability, TextDetector, has_contrast, local_contrast
 
 LEAST_HEIGHT, GOOD_LOW = 11.0, 15.0
 """An area whose letters are lower than the first height, in pixels, is enlarged to the second."""
@@ -149,9 +149,10 @@ def _look_once(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_
     texts: list[FoundText] = []
     for piece in _pieces(area, scale):
         part, to_picture = pyramid.cut(piece, scale)
-        if not has_contrast(part).any():
+        contrast = local_contrast(part)
+        if contrast.max() <= LEAST_CONTRAST:
             continue
-        probability = detector.probability(stretched(part), 1.0)
+        probability = detector.probability(stretched(part, contrast), 1.0)
         polygons, scores = detector.polygons(probability, part.shape[1], part.shape[0])
         if area.bent and max(scores, default=0.0) >= least_score:
             polygons, scores = [_without_margin(part, area.margin * scale)], [max(scores)]
@@ -195,12 +196,12 @@ def _spans(start: float, end: float, most: float, overlap: float) -> list[tuple[
     return [(start + number * (length - overlap), start + number * (length - overlap) + length) for number in range(count)]
 
 
-def stretched(part: Pixels) -> Pixels:
-    """The pixels with more contrast if they have little."""
-    contrast = float(np.percentile(local_contrast(part), STRONGEST))
-    if contrast >= FAINT:
+def stretched(part: Pixels, contrast: Pixels) -> Pixels:
+    """The pixels with more contrast if they have little; `contrast` is their local contrast."""
+    strongest = float(np.percentile(contrast, STRONGEST))
+    if strongest >= FAINT:
         return part
-    gain = min(MOST_STRETCHED, FAINT / max(1.0, contrast))
+    gain = min(MOST_STRETCHED, FAINT / max(1.0, strongest))
     middle = part.reshape(-1, 3).mean(axis=0)
     result: Pixels = np.clip(np.rint((part - middle) * gain + 128), 0, 255).astype(np.uint8)
     return result

@@ -14,7 +14,7 @@ from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.vision.areas import Area
 from operators.vision.close_look import FAINT, LONGEST, ImagePyramid, look_at, stretched
-from operators.vision.text_detector import text_detector
+from operators.vision.text_detector import local_contrast, text_detector
 
 WIDTH, HEIGHT = 900, 600
 GROUND = np.full((HEIGHT, WIDTH, 3), (190, 200, 180), np.uint8)
@@ -96,10 +96,10 @@ def test_a_word_between_two_pieces_is_seen_whole_in_one_of_them() -> None:
 
 def test_faint_pixels_are_stretched_and_others_stay() -> None:
     picture, _ = written(0)
-    assert stretched(picture) is picture
+    assert stretched(picture, local_contrast(picture)) is picture
     faint = (picture.astype(np.int16) // 12 + 100).astype(np.uint8)
     assert np.ptp(faint) < FAINT / 2
-    assert np.ptp(stretched(faint)) > 2 * np.ptp(faint)
+    assert np.ptp(stretched(faint, local_contrast(faint))) > 2 * np.ptp(faint)
 
 
 def test_an_area_without_contrast_has_no_text() -> None:
