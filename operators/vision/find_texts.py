@@ -20,6 +20,7 @@ from operators.vision.crossing_lines import without_crossings
 from operators.vision.first_look import Cells, first_look, likelihood
 from operators.vision.join_lines import is_one_line, join_lines
 from operators.vision.missed_ends import missed_ends
+from operators.vision.repeated_texts import repeated_texts
 from operators.vision.text_detector import TextDetector, text_detector
 
 LEAST_SIDE = 8
@@ -63,6 +64,11 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
             found += look_at(pyramid, _area_around(text), network, least_score)
     found = [replace(text, likelihood=likelihood(copies, text.polygon)) for text in found]
     found = join_lines(found, copies, width, height)
+    found += [
+        replace(again, likelihood=max(text.likelihood, likelihood(copies, again.polygon)))
+        for area, text in repeated_texts(found, copies, width, height)
+        for again in look_larger(pyramid, area, network, least_score)
+    ]
     ends = [
         text for area in missed_ends(found, copies, width, height) for text in look_larger(pyramid, area, network, least_score)
     ]

@@ -212,3 +212,26 @@ def test_an_end_that_the_first_glance_leaves_out_is_found_by_a_larger_one(monkey
     monkeypatch.setattr(module, "missed_ends", lambda *arguments: [])
     (half,) = find_texts(picture, 800, 400, 1.0, 0.5)
     assert (rasterised([half.polygon], Box(0, 0, 800, 400)) > 0)[coverage > 0.5].mean() < 0.6
+
+
+def test_a_copy_of_a_tiled_text_that_the_first_look_misses_is_found_by_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.full((600, 900, 3), (150, 160, 140), np.uint8)
+    for x in (0.2, 0.5, 0.8):
+        for y in (0.2, 0.5, 0.8):
+            picture, _ = draw(picture, Caption("sample", SourceSerifPro, 30, x=x, y=y, colour=(240, 240, 240)))
+    of_all = module.areas
+
+    def without_the_middle(copies: Any) -> list[Area]:
+        return [area for area in of_all(copies) if not (area.left < 450 < area.right and area.top < 300 < area.bottom)]
+
+    monkeypatch.setattr(module, "areas", without_the_middle)
+    found = find_texts(picture, 900, 600, 1.0, 0.5)
+    assert len(found) == 9
+    assert (
+        sum(
+            text.box.x < 450 < text.box.x + text.box.width and text.box.y < 300 < text.box.y + text.box.height for text in found
+        )
+        == 1
+    )
+    monkeypatch.setattr(module, "repeated_texts", lambda *_: [])
+    assert len(find_texts(picture, 900, 600, 1.0, 0.5)) == 8
