@@ -26,6 +26,10 @@ SECOND_HEIGHT, LEAST_PEAK, LEAST_LARGER = 32.0, 0.6, 1.3
 """Height in pixels of the letters at a second look, the probability of text at the first look from
 which there is one, and how much larger the letters are at least than before.
 """
+VERY_HIGH, SECOND_VERY_HIGH = 112.0, 60.0
+"""Height of letters, in pixels of the picture, above which that second look is at letters of the
+second height: so much was lost when the area was reduced for them.
+"""
 LARGE_HEIGHT, MOST_LARGER = 48.0, 4.0
 """Height in pixels of the letters when the detector looks at a small area, and how much that area
 is enlarged at most.
@@ -117,11 +121,12 @@ def look_at(pyramid: ImagePyramid, area: Area, detector: TextDetector, least_sco
     """The texts of an area with at least this score (0..1).
 
     Where the first look is sure of text and the detector sees none, it looks again at letters of
-    SECOND_HEIGHT: it sees faint and slanted ones better at that height.
+    SECOND_HEIGHT: it sees faint and slanted ones better at that height. Very high ones that are
+    thin it sees better if they are reduced less.
     """
     scale = scale_of(area.height)
     texts = _look_once(pyramid, area, detector, least_score, scale)
-    larger = min(MOST_ENLARGED, SECOND_HEIGHT / area.height)
+    larger = SECOND_VERY_HIGH / area.height if area.height > VERY_HIGH else min(MOST_ENLARGED, SECOND_HEIGHT / area.height)
     if texts or area.peak < LEAST_PEAK or larger < LEAST_LARGER * scale:
         return texts
     return _look_once(pyramid, area, detector, least_score, larger)

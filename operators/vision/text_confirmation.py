@@ -6,7 +6,8 @@ look, the detector and the line network say, the shape of the line, and what the
 there. Characters read never count against a text, because the recogniser does not know every
 script. It is therefore asked only where the networks are not sure by themselves. Where much of the
 picture is at stake, it must have read something, unless the line network is very sure or the rule
-is of a long line. Where little is at stake, less proof is asked.
+is of a long line. Where little is at stake, less proof is asked, and none is where all three
+networks are sure.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to
@@ -170,6 +171,10 @@ class Confirmation:
     """The rule's score from which such a text needs no reading if it is LONG and no higher than
     `read_share`.
     """
+    agreed: tuple[float, float, float] = (0.7, 0.65, 8.0)
+    """The detector's score, the first look's probability and the logit of the line network from
+    which a text no higher than `read_share` needs no reading, because all three networks are sure.
+    """
     low_share: float = 0.12
     """Height of a line, as a share of the picture's shorter side, up to which little is at stake.
     """
@@ -256,6 +261,12 @@ class Confirmation:
             return score >= self.proven_score and ratio >= LONG and share <= self.read_share
         return score >= self.low_score and share <= self.low_share and ratio >= SQUARISH
 
+    def is_agreed(self, text: FoundText, line_logit: float, share: float) -> bool:
+        """Whether all three networks are sure of a text; `share` is that of `features`."""
+        score, likelihood, logit = self.agreed
+        is_sure = text.score >= score and text.likelihood >= likelihood and line_logit >= logit
+        return is_sure and share <= self.read_share
+
     def _verdict(self, rgb: Pixels, text: FoundText, width: int, height: int) -> Verdict:
         polygon = text.polygon
         exceeded = self.bound(polygon, width, height)
@@ -288,6 +299,8 @@ class Confirmation:
             if rule()(seen) >= rule().threshold and (is_read or not must_read):
                 return Verdict(None, best)
         if not text.in_doubt and self.is_likely(best, ratio, share, must_read):
+            return Verdict(None, best)
+        if not is_pattern and self.is_agreed(text, line_logit, share):
             return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best, is_pattern, certain)
 

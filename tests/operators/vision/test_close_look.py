@@ -125,9 +125,12 @@ def test_letters_that_differ_in_colour_alone_are_seen() -> None:
     assert len(look_at(ImagePyramid(picture, 400, 120), area, text_detector(), 0.5)) == 1
 
 
-@pytest.mark.parametrize(("peak", "looks"), [(0.9, [1.0, 2.0]), (0.4, [1.0])])
+@pytest.mark.parametrize(
+    ("height", "peak", "looks"),
+    [(16, 0.9, [1.0, 2.0]), (16, 0.4, [1.0]), (100, 0.9, [0.4]), (120, 0.9, [1 / 3, 0.5]), (120, 0.4, [1 / 3])],
+)
 def test_where_the_first_look_is_sure_and_nothing_is_seen_the_detector_looks_at_larger_letters(
-    peak: float, looks: list[float], monkeypatch: pytest.MonkeyPatch
+    height: float, peak: float, looks: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
     cut = ImagePyramid.cut
@@ -138,6 +141,6 @@ def test_where_the_first_look_is_sure_and_nothing_is_seen_the_detector_looks_at_
 
     monkeypatch.setattr(ImagePyramid, "cut", counted)
     noise = np.random.default_rng(0).integers(120, 136, (200, 300, 3), np.uint8)
-    area = Area(0.0, 50.0, 50.0, 250.0, 150.0, 16.0, peak=peak)
+    area = Area(0.0, 50.0, 50.0, 250.0, 150.0, height, peak=peak)
     assert look_at(ImagePyramid(noise, 300, 200), area, text_detector(), 0.5) == []
-    assert seen == looks
+    assert seen == pytest.approx(looks)
