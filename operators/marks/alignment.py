@@ -7,10 +7,9 @@ import math
 from dataclasses import replace
 
 import cv2
-import numpy as np
 
 from operators.marks.rendering import Pose
-from operators.marks.view import View, correlation, template
+from operators.marks.view import View, correlation, template, window
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
@@ -85,20 +84,12 @@ def aligned(small: Plane, view: View, pose: Pose, factor: float, reach: int, spr
     return best, best_score
 
 
-def _window(plane: Plane, box: Box, reach: int) -> Plane:
-    """The plane on `box` grown by `reach`, with its border's values outside."""
-    height, width = plane.shape[:2]
-    rows = np.clip(np.arange(box.y - reach, box.y + box.height + reach), 0, height - 1)
-    columns = np.clip(np.arange(box.x - reach, box.x + box.width + reach), 0, width - 1)
-    return plane[rows[:, None], columns]
-
-
 def best_shift(small: Plane, view: View, pose: Pose, reach: int) -> tuple[Pose, float]:
     """The pose moved to the best place within `reach` pixels, to parts of a pixel."""
     middle_x, middle_y = round(pose.x), round(pose.y)
     edges, box = template(view, pose.scale, pose.turn, blurred=False)
     place = Box(box.x + middle_x, box.y + middle_y, box.width, box.height)
-    seen = view.axes.seen(_window(small, place, reach))
+    seen = view.axes.seen(window(small, place, reach))
     scores = correlation(seen, edges)
     _, value, _, (x, y) = cv2.minMaxLoc(scores)
     across, down = _parabola(scores[y], x), _parabola(scores[:, x], y)

@@ -6,22 +6,23 @@ nearly the same known spread for a mark of any size, even for one as large as th
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 import cv2
 
+from operators.marks.closer_look import Place, closer
 from operators.marks.rendering import Pose
+from operators.marks.template_bank import Look, TemplateBank
 from operators.marks.tiled_field import TiledField
-from operators.marks.view import View, deep, resized, template
+from operators.marks.view import View, deep
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
-COARSE = 26.0
+COARSE = 22.0
 """Root of a mark's area in pixels where it is first looked for."""
-LONGEST = 96
+LONGEST = 80
 """Longer side in pixels of a mark where it is first looked for, at most."""
 SHORTEST = 7
 """Shorter side in pixels of a mark where it is first looked for, at least."""
@@ -33,17 +34,19 @@ MOST_TURNED = 400_000
 """Pixels of a copy above which no turns are tried, because of their cost."""
 OCTAVE = math.sqrt(2)
 """Ratio of neighbouring reduced copies of the picture."""
-CANDIDATES = 14
-"""Places that are followed up, at most."""
-LEAST_SHARE = 0.5
-"""Share of the best place's correlation from which another place is followed up."""
+LOOKED_AT, CANDIDATES = 60, 8
+"""Places that are looked at more closely, and those that are followed up, at most."""
+LEAST_CLOSER = 11.0
+"""The same at a closer look, from which a place is followed up."""
 LEAST_FIRST = 4.0
-"""Correlation in standard deviations from which a place is followed up."""
+"""Correlation in standard deviations from which a place is looked at."""
+SPREAD, TURN = 0.04, 2.0
+"""Share of the size and degrees by which a place may be wrong if only one is tried."""
 NEAR, ALIKE = 0.15, 0.2
 """Distance as a share of the mark's side, and difference of size, of places that are one."""
 
 
-def first_places(view: View, least: float, most: float) -> list[Pose]:
+def first_places(view: View, least: float, most: float) -> list[Place]:
     """The most likely places of the mark between two sizes, the likeliest first."""
     area, (height, width) = math.sqrt(view.mark.alpha.size), view.mark.alpha.shape
     side = min(COARSE, LONGEST / max(height, width) * area)
@@ -53,29 +56,40 @@ def first_places(view: View, least: float, most: float) -> list[Pose]:
         return []
     half = max(height, width) * side / area / 2
     steps, turns = _steps(half), _turns(half, view.mark.search.turn)
-    drawn: dict[tuple[float, float], tuple[Plane, Box]] = {}
-    places: list[tuple[float, Pose]] = []
+    banks: dict[Box, TemplateBank] = {}
+    places: list[Place] = []
     for smallest in _octaves(least, most):
         factor = min(1.0, side / (area * smallest))
-        small = resized(view.planes, factor)
+        small = view.reduced(factor)
         if min(small.shape[:2]) < 4:
             continue
         # Reduced copies show the mark at the same sizes, however large it is in the picture.
         sizes = [round(smallest * factor * step, 6) for step in steps if smallest * step < most * steps[1] ** 0.5 or step == 1]
         few = small.shape[0] * small.shape[1] <= MOST_TURNED
         tried = list(itertools.product(sizes, turns if few else [0.0]))
-        drawn |= {pair: template(view, *pair, blurred=True) for pair in tried if pair not in drawn}
-        places += _peaks(view, small, factor, {pair: drawn[pair] for pair in tried})
-    places.sort(key=lambda place: -place[0])
-    chosen: list[Pose] = []
-    for value, pose in places:
-        if value < LEAST_SHARE * places[0][0] or len(chosen) == CANDIDATES:
-            break
+        bank = TemplateBank.of(view, tried)
+        places += _peaks(banks.setdefault(bank.canvas, bank), small, factor, tried)
+    spread = (steps[1] / steps[0] - 1) / 2 if len(steps) > 1 else SPREAD
+    turn = (turns[1] - turns[0]) / 2 if len(turns) > 1 else min(TURN, view.mark.search.turn)
+    first = _apart(places, area, LOOKED_AT)
+    likely = [place for place in closer(view, first, spread, turn) if place.score >= LEAST_CLOSER]
+    return _apart(likely, area, CANDIDATES)
+
+
+def _apart(places: Sequence[Place], area: float, most: int) -> list[Place]:
+    """The likeliest places, at most so many; of places that are nearly the same, the likeliest."""
+    chosen: list[Place] = []
+    for place in sorted(places, key=lambda place: -place.score):
+        pose = place.pose
         reach = NEAR * pose.scale * area
-        if not any(
-            math.hypot(one.x - pose.x, one.y - pose.y) < reach and abs(one.scale / pose.scale - 1) < ALIKE for one in chosen
-        ):
-            chosen.append(pose)
+        near = (
+            math.hypot(one.pose.x - pose.x, one.pose.y - pose.y) < reach and abs(one.pose.scale / pose.scale - 1) < ALIKE
+            for one in chosen
+        )
+        if not any(near):
+            chosen.append(place)
+        if len(chosen) == most:
+            break
     return chosen
 
 
@@ -98,13 +112,11 @@ def _turns(half: float, most: float) -> list[float]:
     return [number * most / (count + 0.5) for number in range(-count, count + 1)]
 
 
-def _peaks(
-    view: View, small: Plane, factor: float, templates: Mapping[tuple[float, float], tuple[Plane, Box]]
-) -> Iterator[tuple[float, Pose]]:
+def _peaks(bank: TemplateBank, small: Plane, factor: float, looks: Sequence[Look]) -> Iterator[Place]:
     """The best places in a reduced copy of the mark at some sizes and turns, with their scores."""
-    boxes = [box for _, box in templates.values()]
-    seen = view.axes.seen(deep(cv2.GaussianBlur(small, (3, 3), 0)))
-    field = TiledField.of(seen, functools.reduce(Box.union, boxes), boxes[len(boxes) // 2])
-    for (size, turn), (edges, box) in templates.items():
-        for peak in field.peaks(edges, box, LEAST_FIRST):
-            yield peak.score, Pose(peak.x, peak.y, size, turn).scaled(1 / factor)
+    boxes = [bank.box(look) for look in looks]
+    seen = bank.view.axes.seen(deep(cv2.GaussianBlur(small, (3, 3), 0)))
+    field = TiledField.of(seen, bank.canvas, boxes[len(boxes) // 2])
+    for look, box in zip(looks, boxes, strict=True):
+        for peak in field.peaks(bank.spectrum(look, field.size), box, LEAST_FIRST):
+            yield Place(peak.score, Pose(peak.x, peak.y, *look).scaled(1 / factor), factor)

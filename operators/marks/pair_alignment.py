@@ -17,8 +17,9 @@ import numpy as np
 from numpy.fft import irfft2, rfft2
 
 from operators.marks.separation import LEAST_MEMBERS, significance
+from operators.marks.spectra import Spectrum
 from operators.marks.statistics import PLANES, directions
-from operators.marks.whitening import Spectrum, whitening
+from operators.marks.whitening import whitening
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 from operators.rows.overlay import Plane

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from operators.marks.alignment import followed, sureness
+from operators.marks.closer_look import Place
 from operators.marks.copies import MOST_PLACES, copies, cut_copies, separate
 from operators.marks.first_places import first_places
 from operators.marks.mark import Mark
 from operators.marks.removal import Found, proven, taken_off
-from operators.marks.rendering import Pose
 from operators.marks.view import View
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
@@ -47,7 +47,7 @@ def find_mark(rgb: Pixels, mark: Mark) -> list[Found]:
     least, most = mark.search.scales(mark.alpha.shape[1], width)
     zone = _zone(mark, width, height)
     view = View.of(np.ascontiguousarray(rgb[zone.inside(Box(0, 0, width, height))]), mark, width)
-    found = (_settled(view, pose) for pose in first_places(view, least, most))
+    found = (_settled(view, place) for place in first_places(view, least, most))
     sure = sorted((one for one in found if one is not None), key=lambda one: -one.score)
     if not sure:
         return []
@@ -64,9 +64,9 @@ def _zone(mark: Mark, width: int, height: int) -> Box:
     return box.grown(16, width, height)
 
 
-def _settled(view: View, pose: Pose) -> Found | None:
+def _settled(view: View, place: Place) -> Found | None:
     """The mark aligned at full size and taken off; None if it is not there."""
-    aligned = followed(view, pose)
+    aligned = followed(view, place.pose)
     if aligned is None:
         return None
     pose, score = aligned

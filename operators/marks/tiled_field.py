@@ -1,7 +1,6 @@
 """A field of edges that is compared with many templates of one mark, tile by tile.
 
-The tiles are so small that their Fourier transforms stay in the processor's cache, and each is
-transformed once for all templates.
+Each tile is transformed once for all templates, and each template once for all tiles of a size.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.fft import irfft2, rfft2
 
-from operators.marks.whitening import Spectrum, whitening
+from operators.marks.spectra import Spectrum, fast_size, plane_of, spectrum_of
+from operators.marks.whitening import whitening
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
@@ -55,8 +54,6 @@ class TiledField:
     """Where the template's origin lies on the field at the first place."""
     spectra: Sequence[tuple[int, int, Spectrum]]
     """Row and column of the first place of each tile, and its whitened edges in frequencies."""
-    weights: Plane
-    """The whitening of a tile's frequencies."""
     sharpness: Plane
     """One over the standard deviation of the whitened edges around each place."""
 
@@ -70,15 +67,14 @@ class TiledField:
         rows, columns = _Side.of(field.shape[0], canvas.height), _Side.of(field.shape[1], canvas.width)
         margins = (rows.before, rows.behind, columns.before, columns.behind)
         planes = [cv2.copyMakeBorder(plane, *margins, cv2.BORDER_CONSTANT, value=0) for plane in cv2.split(field)]
-        padded = np.stack(planes)
         power, size = np.zeros(planes[0].shape, np.float32), (rows.tile, columns.tile)
-        weights, spectra = whitening(size), []
+        weights, spectra = np.sqrt(whitening(size)[:, 1:-1]), []
         inner = np.s_[REACH : size[0] - REACH, REACH : size[1] - REACH]
         for row, column in itertools.product(rows.firsts, columns.firsts):
             tile = np.s_[row : row + size[0], column : column + size[1]]
-            spectrum = rfft2(padded[:, *tile])
-            power[tile][inner] = np.square(irfft2(spectrum * np.sqrt(weights), size)).sum(axis=0)[inner]
-            spectra.append((row, column, (spectrum * weights).astype(np.complex64)))
+            whitened = [spectrum_of(np.ascontiguousarray(plane[tile])) * weights for plane in planes]
+            power[tile][inner] = sum(np.square(plane_of(each)[inner]) for each in whitened)
+            spectra.append((row, column, np.stack([each * weights for each in whitened])))
         own = power[rows.before : rows.before + field.shape[0], columns.before : columns.before + field.shape[1]]
         local = cv2.boxFilter(power, cv2.CV_32F, (typical.width, typical.height), borderType=cv2.BORDER_CONSTANT)
         down, right = REACH - canvas.y, REACH - canvas.x
@@ -89,26 +85,19 @@ class TiledField:
             step=(rows.step, columns.step),
             start=(REACH - rows.before - canvas.y, REACH - columns.before - canvas.x),
             spectra=spectra,
-            weights=weights,
             sharpness=np.sqrt(field.shape[2] / local).astype(np.float32),
         )
 
-    def peaks(self, template: Plane, box: Box, least: float) -> Iterator[Peak]:
-        """The places of each tile that are likest to a template whose pixels cover `box`."""
-        field = np.zeros((template.shape[2], *self.size), np.float32)
-        top, left = box.y - self.canvas.y, box.x - self.canvas.x
-        field[:, top : top + box.height, left : left + box.width] = template.transpose(2, 0, 1)
-        own = rfft2(field).conj()
-        energy = float((np.square(np.abs(own)) * self.weights).sum()) * 2 / (self.size[0] * self.size[1])
-        own = (own / np.sqrt(max(energy, 1e-9))).astype(np.complex64)
+    def peaks(self, template: Spectrum, box: Box, least: float) -> Iterator[Peak]:
+        """The places of each tile that are likest to a template whose pixels cover `box`.
+
+        `template` has its conjugate frequencies on a tile; see `TemplateBank`.
+        """
         reach = max(2, round(0.2 * min(box.width, box.height)))
         for row, column, spectrum in self.spectra:
-            common = spectrum[0] * own[0]
-            for seen, drawn in zip(spectrum[1:], own[1:], strict=True):
-                common += seen * drawn
-            product = irfft2(common, self.size)
             sharpness = self.sharpness[row : row + self.step[0], column : column + self.step[1]]
             rows, columns = sharpness.shape
+            product = plane_of(*(seen * drawn for seen, drawn in zip(spectrum, template, strict=True)))
             scores = product[REACH : REACH + rows, REACH : REACH + columns] * sharpness
             for _ in range(PER_TILE):
                 _, value, _, (x, y) = cv2.minMaxLoc(scores)
@@ -141,7 +130,7 @@ class _Side:
         beyond = max(canvas // 3, (canvas - field + 1) // 2)
         places = field + 2 * beyond - canvas + 1
         whole, usual = places + canvas - 1 + 2 * REACH, max(SMALLEST_TILE, TIMES_CANVAS * (canvas + 2 * REACH))
-        tile = cv2.getOptimalDFTSize(whole if whole <= LITTLE_LARGER * usual else usual)
+        tile = fast_size(whole if whole <= LITTLE_LARGER * usual else usual)
         step = tile - canvas - 2 * REACH + 1
         last = (places - 1) // step * step
         return _Side(places, tile, step, beyond + REACH, last + tile - field - beyond - REACH)

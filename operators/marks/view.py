@@ -25,7 +25,9 @@ SECOND_AXIS = 0.35
 SIDE = 12.0
 """Grey levels between ground and mark from which an edge has a side for sure."""
 MOSTLY_BEYOND = 0.85
-"""Share of the picture that lies on one side of the mark's colour, from which it has a side."""
+"""Share of what differs from a mark that is on one side of its colour, from which it has a side."""
+COLOURED = 0.3
+"""Difference of an axis from that of lightness, from which it shows colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +55,19 @@ class Axes:
         weights = (rows / np.abs(rows).sum(axis=1, keepdims=True)).astype(np.float32)
         if sizes[1] > SECOND_AXIS * sizes[0]:
             return Axes(weights[:2], ground, None)
-        below = np.searchsorted(np.sort(some @ weights[0]), colours @ weights[0]) / len(some)
-        between = (below < MOSTLY_BEYOND) & (below > 1 - MOSTLY_BEYOND)
+        values, grounds = colours @ weights[0], np.sort(some @ weights[0])
+        darker, not_lighter = (np.searchsorted(grounds, values + side) for side in (-SIDE, SIDE))
+        lighter = len(some) - not_lighter
+        between = np.maximum(darker, lighter) < MOSTLY_BEYOND * (darker + lighter)
         if (alpha * between).sum() > alpha.sum() / 2:
             luma = np.array([LUMA_WEIGHTS], np.float32)
             return Axes(luma, ground, float((alpha @ colours) @ luma[0] / alpha.sum()))
         return Axes(weights[:1], ground, None)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the axes show other differences than those of lightness."""
+        return len(self.weights) > 1 or bool(np.abs(self.weights[0] / self.weights[0].sum() - LUMA_WEIGHTS).max() > COLOURED)
 
     def planes(self, rgb: Pixels | Plane) -> Plane:
         """The values of a picture along the axes, float32 height x width x axes."""
@@ -128,7 +137,9 @@ class View:
     def reduced(self, factor: float) -> Plane:
         """The part reduced by a factor, which is kept: many places are followed through it."""
         if factor not in self.copies:
-            self.copies[factor] = resized(self.planes, factor)
+            # Halving a copy is much faster than any other reduction.
+            halves = factor <= 0.5 and min(self.planes.shape[:2]) * factor >= 8
+            self.copies[factor] = resized(self.reduced(2 * factor), 0.5) if halves else resized(self.planes, factor)
         return self.copies[factor]
 
     @property
@@ -143,6 +154,14 @@ def resized(plane: Plane, factor: float) -> Plane:
         return plane
     size = (max(1, round(plane.shape[1] * factor)), max(1, round(plane.shape[0] * factor)))
     return deep(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def window(plane: Plane, box: Box, reach: int) -> Plane:
+    """The plane on `box` grown by `reach`, with its border's values outside."""
+    height, width = plane.shape[:2]
+    rows = np.clip(np.arange(box.y - reach, box.y + box.height + reach), 0, height - 1)
+    columns = np.clip(np.arange(box.x - reach, box.x + box.width + reach), 0, width - 1)
+    return plane[rows[:, None], columns]
 
 
 def template(view: View, size: float, turn: float, blurred: bool) -> tuple[Plane, Box]:

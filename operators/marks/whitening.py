@@ -8,8 +8,9 @@ pixel.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
-import numpy.typing as npt
 
 from operators.rows.overlay import Plane
 
@@ -18,9 +19,8 @@ FALL = 0.2
 LOWEST, HIGHEST = 0.01, 0.3
 """Frequencies between which edges are whitened. The highest ones change with parts of a pixel."""
 
-Spectrum = npt.NDArray[np.complex64]
 
-
+@lru_cache(maxsize=16)
 def whitening(size: tuple[int, int]) -> Plane:
     """The weight of each frequency: one over its power in the edges of photographs.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from operators.marks.template_bank import transformed
 from operators.marks.tiled_field import SMALLEST_TILE, TiledField
 from operators.rows.box import Box
 
@@ -18,7 +19,8 @@ def noise(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def best(field: np.ndarray, template: np.ndarray, canvas: Box = BOX) -> tuple[int, int, float]:
-    peak = max(TiledField.of(field, canvas, BOX).peaks(template, BOX, 0.0), key=lambda one: one.score)
+    tiled = TiledField.of(field, canvas, BOX)
+    peak = max(tiled.peaks(transformed(template, BOX, canvas, tiled.size), BOX, 0.0), key=lambda one: one.score)
     return peak.x, peak.y, peak.score
 
 
@@ -62,4 +64,5 @@ def test_the_likeness_is_that_of_the_whole_field_whatever_the_tiles(monkeypatch:
 
 def test_places_below_the_least_likeness_are_not_named() -> None:
     field, template = noise(HEIGHT, WIDTH, 11), noise(BOX.height, BOX.width, 12)
-    assert list(TiledField.of(field, BOX, BOX).peaks(template, BOX, 20.0)) == []
+    tiled = TiledField.of(field, BOX, BOX)
+    assert list(tiled.peaks(transformed(template, BOX, BOX, tiled.size), BOX, 20.0)) == []
