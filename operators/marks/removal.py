@@ -34,6 +34,8 @@ FAINT = 0.15
 """Opacity below which a mark is faint."""
 TOO_FAINT = 0.5
 """Share of the smallest opacity below which a place is given up before the mark is aligned."""
+HALVED = 1.0
+"""Standard deviation in pixels of the blur of colours that a file keeps at half the size."""
 BESIDE, LEAST_BESIDE = 0.01, 50
 """Alpha below which a pixel is beside the mark, and the number of such pixels that tell edges."""
 NARROWEST = 2.0
@@ -101,28 +103,31 @@ def evidence(view: View, pose: Pose, strength: float) -> float:
     mark by itself.
     """
     box = visible(view, pose)
-    rim = None if box is None else _rim(view, pose, box)
-    if box is None or rim is None or not rim.any():
+    overlay = None if box is None else rendered(view.mark, pose, box, strength)
+    if box is None or overlay is None or not _steep(overlay.alpha).any():
         return 0.0
-    overlay = rendered(view.mark, pose, box, strength)
     alpha = np.minimum(overlay.alpha, MOST_ALPHA)
-    beside = cv2.dilate((alpha > BESIDE).astype(np.uint8), np.ones((5, 5), np.uint8))[:-1, :-1] == 0
     part = box.inside(view.frame)
-    looks = ((view.planes[part], view.axes.planes(overlay.colour)), (view.luma[part], lightness(overlay.colour)))
-    gains = [_gain(seen, invert(seen, alpha, colour)[0], rim, beside) for seen, colour in looks]
-    # What is below was spread less when it was seen through the mark.
-    return float(max(gains)) - float(np.log(1 - alpha)[:-1, :-1][rim].sum())
+    colours, luma = view.axes.planes(overlay.colour), lightness(overlay.colour)
+    gains = [_gain(view.luma[part], alpha, luma), _gain(view.planes[part], alpha, colours)]
+    if view.axes.coloured:
+        gains.append(_gain(view.planes[part], deep(cv2.GaussianBlur(alpha, (0, 0), HALVED))[:, :, 0], colours))
+    return max(gains)
 
 
-def _gain(seen: Plane, below: Plane, rim: Selection, beside: Selection) -> float:
+def _gain(seen: Plane, alpha: Plane, colour: Plane) -> float:
     """How much likelier the edges below a mark are than those that are seen, per plane."""
-    before, after = _gradients(seen), _gradients(below)
+    rim = _steep(alpha)
+    beside = cv2.dilate((alpha > BESIDE).astype(np.uint8), np.ones((5, 5), np.uint8))[:-1, :-1] == 0
+    before, after = _gradients(seen), _gradients(invert(seen, alpha, colour)[0])
     usual = np.abs(np.concatenate([edge[beside] for edge in before] if beside.sum() > LEAST_BESIDE else after))
     width = max(NARROWEST, float(np.median(usual)))
     gains = (
         np.log1p((first / width) ** 2) - np.log1p((second / width) ** 2) for first, second in zip(before, after, strict=True)
     )
-    return float(sum(float(gain[rim].sum()) for gain in gains) / seen.shape[2])
+    # What is below was spread less when it was seen through the mark.
+    spread = float(np.log(1 - alpha)[:-1, :-1][rim].sum())
+    return float(sum(float(gain[rim].sum()) for gain in gains) / seen.shape[2]) - spread
 
 
 def visible(view: View, pose: Pose) -> Box | None:
@@ -172,8 +177,10 @@ def _strength(view: View, pose: Pose) -> float:
     exact = _zero(view, pose)
     if exact is not None and evidence(view, pose, exact) >= LEAST_EVIDENCE:
         return exact
-    tried = [*(np.array(TRIED) / view.mark.strongest), *([] if exact is None else [exact])]
-    return float(max(tried, key=lambda strength: evidence(view, pose, float(strength))))
+    tried = [(evidence(view, pose, strength), strength) for strength in (np.array(TRIED) / view.mark.strongest).tolist()]
+    proof, likeliest = max(tried)
+    # Where nothing is proven, edges still tell at which strength they follow the mark no longer.
+    return likeliest if exact is None or proven(proof, likeliest * view.mark.strongest) else exact
 
 
 def _zero(view: View, pose: Pose) -> float | None:
@@ -199,7 +206,12 @@ def _roughness(view: View, pose: Pose, strength: float, rim: Selection, box: Box
 
 def _rim(view: View, pose: Pose, box: Box) -> Selection:
     """Where the mark's alpha has edges."""
-    across, down = _gradients(rendered(view.mark, pose, box).alpha)
+    return _steep(rendered(view.mark, pose, box).alpha)
+
+
+def _steep(alpha: Plane) -> Selection:
+    """Where an alpha has edges."""
+    across, down = _gradients(alpha)
     edge = np.hypot(across, down)
     return edge > 0.2 * float(np.percentile(edge[edge > 0], 95)) if (edge > 0).any() else edge > 0
 

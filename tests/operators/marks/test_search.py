@@ -153,3 +153,13 @@ def test_a_mark_that_is_turned_further_than_asked_for_is_not_found(
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (20, 20)])
 def test_a_picture_smaller_than_the_mark_holds_none(white_mark: Mark, size: tuple[int, int]) -> None:
     assert find_mark(np.full((*size, 3), 90, np.uint8), white_mark) == []
+
+
+def test_colours_that_a_file_keeps_at_half_the_size_still_prove_a_mark(photographs: dict[str, np.ndarray]) -> None:
+    mark = letters("pics", (200, 30, 40), 0.5)
+    pose = Pose(200.0, 150.0, 0.6)
+    view = View.of(stamped(photographs["coffee"], mark, [pose], 75), mark)
+    strengths = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+    proofs = [evidence(view, pose, strength) for strength in strengths]
+    assert max(proofs) > 2 * LEAST_EVIDENCE
+    assert strengths[int(np.argmax(proofs))] > 0.5
