@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from operators.marks.rendering import Pose
-from operators.marks.spectra import fast_size, plane_of, spectrum_of
+from operators.marks.spectra import fast_size, product_of, spectrum_of
 from operators.marks.template_bank import Look, TemplateBank
 from operators.marks.view import View, deep, window
 from operators.marks.whitening import whitening
@@ -27,8 +27,8 @@ REACH = 4
 """Pixels of the larger copy by which the place may be wrong."""
 MARGIN = 6
 """Pixels by which whitening spreads an edge, as far as it counts."""
-DIGITS = 3
-"""Decimal places of the sizes on a copy, so that places share templates."""
+GRID = 64
+"""Sizes between 1 and e, to which those on a copy are rounded, so that places share templates."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def _closer(view: View, place: Place, spread: float, turn: float, banks: dict[Bo
     pose = place.pose.scaled(factor)
     looks = list(_looks(pose, spread, turn))
     bank = TemplateBank.of(view, looks)
+    # The window is no larger than these templates need: what is far off says nothing of the place.
     bank = banks.setdefault(bank.canvas, bank)
     middle_x, middle_y = round(pose.x), round(pose.y)
     around = Box(bank.canvas.x + middle_x, bank.canvas.y + middle_y, bank.canvas.width, bank.canvas.height)
@@ -69,7 +70,7 @@ def _closer(view: View, place: Place, spread: float, turn: float, banks: dict[Bo
     spectra *= weights
     best, start = replace(place, score=-math.inf), MARGIN
     for look in looks:
-        product = plane_of(*(one * drawn for one, drawn in zip(spectra, bank.spectrum(look, size), strict=True)))
+        product = product_of(spectra, bank.spectrum(look, size))
         _, value, _, (x, y) = cv2.minMaxLoc(product[start : start + 2 * REACH + 1, start : start + 2 * REACH + 1])
         if value > best.score:
             moved = Pose(middle_x + x - REACH, middle_y + y - REACH, *look).scaled(1 / factor)
@@ -81,4 +82,4 @@ def _looks(pose: Pose, spread: float, turn: float) -> Iterator[Look]:
     """The sizes and turns that are tried, the sizes rounded."""
     angles = (-turn, 0.0, turn) if turn else (0.0,)
     for size, angle in itertools.product((1 - spread, 1.0, 1 + spread), angles):
-        yield round(pose.scale * size, DIGITS), pose.turn + angle
+        yield math.exp(round(math.log(pose.scale * size) * GRID) / GRID), round(2 * (pose.turn + angle)) / 2

@@ -36,7 +36,7 @@ OCTAVE = math.sqrt(2)
 """Ratio of neighbouring reduced copies of the picture."""
 LOOKED_AT, CANDIDATES = 60, 8
 """Places that are looked at more closely, and those that are followed up, at most."""
-LEAST_CLOSER = 11.0
+LEAST_CLOSER = 11.5
 """The same at a closer look, from which a place is followed up."""
 LEAST_FIRST = 4.0
 """Correlation in standard deviations from which a place is looked at."""
@@ -102,7 +102,7 @@ def _steps(half: float) -> list[float]:
     """The sizes on one copy as multiples of the smallest, so close that the ends of a mark of half
     this length are never far off.
     """
-    count = math.ceil(math.log(OCTAVE) / math.log(min(1 + 2 * ASIDE / half, LARGEST_STEP)))
+    count = math.ceil(math.log(OCTAVE) / math.log(min(1 + 2 * ASIDE / half, LARGEST_STEP)) - 1e-6)
     return [OCTAVE ** (number / count) for number in range(count)]
 
 

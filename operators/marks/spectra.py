@@ -33,12 +33,30 @@ def spectrum_of(plane: Plane, rows: int = 0) -> Spectrum:
     return frequencies
 
 
-def plane_of(first: Spectrum, *others: Spectrum) -> Plane:
-    """The plane of a sum of frequencies."""
-    packed = np.zeros((first.shape[0], 2 * first.shape[1] + 2), np.float32)
+def plane_of(frequencies: Spectrum) -> Plane:
+    """The plane that has these frequencies."""
+    packed = _packed(frequencies)
+    packed[:, 1:-1].view(np.complex64)[:] = frequencies
+    return _plane(packed)
+
+
+def product_of(first: Spectrum, second: Spectrum) -> Plane:
+    """The sum over planes of products of frequencies (planes x rows x columns), as a plane."""
+    packed = _packed(first[0])
     inside = packed[:, 1:-1].view(np.complex64)
-    inside += first
-    for other in others:
-        inside += other
+    np.multiply(first[0], second[0], out=inside)
+    for one, other in zip(first[1:], second[1:], strict=True):
+        inside += one * other
+    return _plane(packed)
+
+
+def _packed(frequencies: Spectrum) -> Plane:
+    """Room for frequencies as OpenCV packs them, nothing in the columns that are left out."""
+    packed = np.empty((frequencies.shape[0], 2 * frequencies.shape[1] + 2), np.float32)
+    packed[:, 0] = packed[:, -1] = 0
+    return packed
+
+
+def _plane(packed: Plane) -> Plane:
     plane: Plane = cv2.idft(packed, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
     return plane

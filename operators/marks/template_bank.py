@@ -59,5 +59,5 @@ def transformed(edges: Plane, box: Box, canvas: Box, size: tuple[int, int]) -> S
     top, left = box.y - canvas.y, box.x - canvas.x
     tile[:, top : top + box.height, left : left + box.width] = edges.transpose(2, 0, 1)
     spectra: Spectrum = np.stack([spectrum_of(plane, canvas.height) for plane in tile])
-    energy = float((np.square(np.abs(spectra)) * whitening(size)[:, 1:-1]).sum()) * 2 / (size[0] * size[1])
+    energy = 2 * float(np.vdot(spectra, spectra * whitening(size)[:, 1:-1]).real) / (size[0] * size[1])
     return spectra.conj() / np.float32(math.sqrt(max(energy, 1e-9)))

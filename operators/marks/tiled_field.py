@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.marks.spectra import Spectrum, fast_size, plane_of, spectrum_of
+from operators.marks.spectra import Spectrum, fast_size, plane_of, product_of, spectrum_of
 from operators.marks.whitening import whitening
 from operators.rows.box import Box
 from operators.rows.overlay import Plane
 
 REACH = 8
 """Pixels by which whitening spreads an edge."""
-SMALLEST_TILE, TIMES_CANVAS = 128, 3
+SMALLEST_TILE, TIMES_CANVAS = 160, 4
 """Side of a tile at least, in pixels and as a multiple of the template's."""
 LITTLE_LARGER = 1.4
 """Side of a field, as a multiple of a tile's, up to which it is one tile."""
 LEAST_POWER = 0.1
 """Power of a part of the field, as a share of the whole's, that is always allowed for."""
-PER_TILE = 2
+PER_TILE = 5
 """Places that one template may name in each tile."""
 
 
@@ -97,8 +97,7 @@ class TiledField:
         for row, column, spectrum in self.spectra:
             sharpness = self.sharpness[row : row + self.step[0], column : column + self.step[1]]
             rows, columns = sharpness.shape
-            product = plane_of(*(seen * drawn for seen, drawn in zip(spectrum, template, strict=True)))
-            scores = product[REACH : REACH + rows, REACH : REACH + columns] * sharpness
+            scores = product_of(spectrum, template)[REACH : REACH + rows, REACH : REACH + columns] * sharpness
             for _ in range(PER_TILE):
                 _, value, _, (x, y) = cv2.minMaxLoc(scores)
                 if value < least:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.marks.spectra import fast_size, plane_of, spectrum_of
+from operators.marks.spectra import fast_size, plane_of, product_of, spectrum_of
 
 
 @pytest.mark.parametrize("size", [(48, 64), (45, 60)])
@@ -15,12 +15,23 @@ def test_frequencies_are_those_of_numpy_without_the_first_and_the_last_column(si
     assert np.allclose(spectrum_of(plane), expected, atol=1e-3)
 
 
-def test_the_sum_of_frequencies_gives_the_sum_of_planes() -> None:
-    rows = np.arange(48, dtype=np.float32)[:, None]
-    columns = np.arange(64, dtype=np.float32)[None]
-    first = np.cos(2 * np.pi * (3 * columns / 64 + 2 * rows / 48)).astype(np.float32)
-    second = np.sin(2 * np.pi * (7 * columns / 64 - 5 * rows / 48)).astype(np.float32)
-    assert np.allclose(plane_of(spectrum_of(first), spectrum_of(second)), first + second, atol=1e-4)
+def waves() -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.arange(48, dtype=np.float32)[:, None], np.arange(64, dtype=np.float32)[None]
+    first = np.cos(2 * np.pi * (3 * columns / 64 + 2 * rows / 48))
+    return first.astype(np.float32), np.sin(2 * np.pi * (7 * columns / 64 - 5 * rows / 48)).astype(np.float32)
+
+
+def test_frequencies_give_their_plane_back() -> None:
+    first, second = waves()
+    assert np.allclose(plane_of(spectrum_of(first)), first, atol=1e-4)
+    assert np.allclose(plane_of(spectrum_of(second)), second, atol=1e-4)
+
+
+def test_the_product_of_planes_is_the_sum_of_their_correlations() -> None:
+    spectra = np.stack([spectrum_of(plane) for plane in waves()])
+    likeness = product_of(spectra, spectra.conj())
+    assert likeness[0, 0] == pytest.approx(48 * 64, rel=1e-3)
+    assert likeness.argmax() == 0
 
 
 def test_rows_that_hold_nothing_need_not_be_transformed() -> None:
