@@ -65,8 +65,8 @@ def find_texts(rgb: Pixels, width: int, height: int, factor: float, least_score:
     found = [replace(text, likelihood=likelihood(copies, text.polygon)) for text in found]
     found = join_lines(found, copies, width, height)
     found += [
-        replace(again, likelihood=max(text.likelihood, likelihood(copies, again.polygon)))
-        for area, text in repeated_texts(found, copies, width, height)
+        replace(again, likelihood=likelihood(copies, again.polygon))
+        for area in repeated_texts(found, copies, width, height)
         for again in look_larger(pyramid, area, network, least_score)
     ]
     ends = [

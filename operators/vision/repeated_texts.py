@@ -80,10 +80,8 @@ class Copy(NamedTuple):
         return Area(self.angle, float(x - across), float(y - down), float(x + across), float(y + down), letters, margin)
 
 
-def repeated_texts(
-    texts: Sequence[FoundText], copies: Sequence[Cells], width: int, height: int
-) -> Iterator[tuple[Area, FoundText]]:
-    """The areas in a width x height picture in which a text may stand again, each with that text.
+def repeated_texts(texts: Sequence[FoundText], copies: Sequence[Cells], width: int, height: int) -> Iterator[Area]:
+    """The areas in a width x height picture in which a text may stand again.
 
     `copies` is what the first look says of the picture and its reduced copies.
     """
@@ -95,7 +93,7 @@ def repeated_texts(
             moved = (np.asarray(one.text.polygon) + place - one.middle).tolist()
             if is_free and likelihood(copies, moved) >= LEAST_LIKELY:
                 free += 1
-                yield one.area_at(place), one.text
+                yield one.area_at(place)
 
 
 def _places(alike: Sequence[Copy], width: int, height: int) -> list[tuple[Copy, Point]]:
