@@ -66,10 +66,9 @@ def calibrate(
     The threshold is at most `bound`, so that no fill is accepted that the model itself predicts to
     be bad. Below it, it is as high as it can be with at most the share `target` of bad fills among
     those that the limits of `verify` and the gate accept, plain ground included; see
-    `choose_threshold`. It is chosen for
-    predictions of models that have not seen the picture, because the model of all pictures
-    predicts its own too well. Fills that `people` have decided about count like others. Raises
-    ValueError if one of the sets has no region with a known truth.
+    `choose_threshold`. It is chosen for predictions of models that have not seen the picture,
+    because the model of all pictures predicts its own too well. Fills that `people` have decided
+    about count like others. Raises ValueError if one of the sets has no region with a known truth.
     """
     fills = _fills_of(suite, SETS, rungs, processes)
     if any(all(fill["set"] != name for fill in fills) for name in SETS):

@@ -173,7 +173,8 @@ class Confirmation:
     """
     agreed: tuple[float, float, float] = (0.7, 0.65, 8.0)
     """The detector's score, the first look's probability and the logit of the line network from
-    which a text no higher than `read_share` needs no reading, because all three networks are sure.
+    which a LONG text no higher than `read_share` needs no reading, because all three networks are
+    sure.
     """
     low_share: float = 0.12
     """Height of a line, as a share of the picture's shorter side, up to which little is at stake.
@@ -261,11 +262,11 @@ class Confirmation:
             return score >= self.proven_score and ratio >= LONG and share <= self.read_share
         return score >= self.low_score and share <= self.low_share and ratio >= SQUARISH
 
-    def is_agreed(self, text: FoundText, line_logit: float, share: float) -> bool:
-        """Whether all three networks are sure of a text; `share` is that of `features`."""
+    def is_agreed(self, text: FoundText, line_logit: float, ratio: float, share: float) -> bool:
+        """Whether all three networks are sure of a line; the sides are those of `features`."""
         score, likelihood, logit = self.agreed
         is_sure = text.score >= score and text.likelihood >= likelihood and line_logit >= logit
-        return is_sure and share <= self.read_share
+        return is_sure and ratio >= LONG and share <= self.read_share
 
     def _verdict(self, rgb: Pixels, text: FoundText, width: int, height: int) -> Verdict:
         polygon = text.polygon
@@ -300,7 +301,7 @@ class Confirmation:
                 return Verdict(None, best)
         if not text.in_doubt and self.is_likely(best, ratio, share, must_read):
             return Verdict(None, best)
-        if not is_pattern and self.is_agreed(text, line_logit, share):
+        if not is_pattern and self.is_agreed(text, line_logit, ratio, share):
             return Verdict(None, best)
         return Verdict(NOT_CONFIRMED, best, is_pattern, certain)
 
