@@ -36,6 +36,10 @@ MOSTLY_KNOWN = 0.9
 """Share of the pixels around a place whose ground is known at least, so that traces are followed
 there. Texture is calm in places too, and what differs there is the picture's.
 """
+MUCH_NEARER = 4.0
+"""How many times nearer to an edge of the page than to letters its own ringing lies. In between, a
+lossy format mixes both.
+"""
 WAVE = 3
 """Pixels between two waves of ringing, where they cross the ground's level."""
 BESIDE = 3
@@ -143,12 +147,12 @@ class StrokeMask:
     ) -> Selection | None:
         """The strokes with their faint traces on known ground; None if an object is among them.
 
-        What lies nearer to the `edges` of the page, its lines and the border of the panel, than to
-        the strokes is their own ringing.
+        What lies MUCH_NEARER to the `edges` of the page, its lines and the border of the panel, than
+        to the strokes is their own ringing.
         """
         difference, visible = difference_from(ground, rgb, self.least_visible)
         contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
-        faint = (difference < MOST_OF_LETTERS * contrast) & (_distance_to(strokes > 0) <= _distance_to(edges))
+        faint = (difference < MOST_OF_LETTERS * contrast) & (_distance_to(strokes > 0) <= MUCH_NEARER * _distance_to(edges))
         allowed = known & ~edges & (difference > visible) & (grown | faint)
         allowed &= dilated(strokes, far) > 0
         traced = strokes > 0

@@ -211,6 +211,6 @@ def test_ringing_beside_the_border_of_a_field_is_the_borders_though_it_touches_t
     faint[60:80, border + 1 : left] = True
     picture[faint] = picture[faint] - 6
     core, _ = trace(picture, letters)
-    beside_border, beside_letters = core[62:78, border + 1 : border + 6] > 0, core[62:78, left - 5 : left] > 0
+    beside_border, beside_letters = core[62:78, border + 1 : border + 3] > 0, core[62:78, left - 5 : left] > 0
     assert not beside_border.any()
     assert beside_letters.mean() > 0.5
