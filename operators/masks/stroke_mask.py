@@ -147,8 +147,8 @@ class StrokeMask:
     ) -> Selection | None:
         """The strokes with their faint traces on known ground; None if an object is among them.
 
-        What lies MUCH_NEARER to the `edges` of the page, its lines and the border of the panel, than
-        to the strokes is their own ringing.
+        What lies MUCH_NEARER to the `edges` of the page, its lines and the border of the panel,
+        than to the strokes is their own ringing.
         """
         difference, visible = difference_from(ground, rgb, self.least_visible)
         contrast = float(np.percentile(difference[strokes > 0], LETTERS_CONTRAST)) if strokes.any() else 0.0
