@@ -107,7 +107,7 @@ def check_prompt(fills: Fills) -> None:
     if fills.prompt and not any(map(reads_prompt, resolve_cards(fills.rungs).values())):
         names = ", ".join(dict.fromkeys(rung.model for rung in fills.rungs))
         hint = "choose a model that does, such as sdxl-inpainting"
-        raise RunError("option_invalid", f"prompt: none of {names} reads a prompt; {hint}")
+        raise RunError("option_invalid", f"prompt: no prompt is read by {names}; {hint}")
 
 
 def ladder(fills: Fills = Fills()) -> list[Operator]:

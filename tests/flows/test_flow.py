@@ -64,11 +64,12 @@ def test_every_preset_is_a_sound_flow_up_to_its_write(rungs: tuple[str, ...]) ->
 
 
 def test_the_ladder_of_a_preset_is_unrolled_each_rung_verified_before_the_next() -> None:
-    names = [operator.name for operator in erase_text(Fills(PRESETS["balanced"])).operators]
+    names = [operator.name for operator in erase_text(Fills(PRESETS["quality"])).operators]
     assert names == [
         *("fetch", "detect", "soften", "describe"),
         *("inpaint_hybrid", "verify", "refine_hybrid", "inpaint_hybrid", "verify"),
         *("inpaint_builtin", "upscale", "verify", "refine_builtin", "inpaint_builtin", "upscale", "verify"),
+        *("inpaint_patchmatch", "verify"),
         *SECOND_LOOK,
         "compose",
     ]

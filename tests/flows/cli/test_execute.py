@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FAST = Fills((Rung("telea"),))
 REFUSED = {
     "more workers than cores can serve": (["in", "out", "--workers", "99"], "option_invalid", "--workers 99"),
-    "a prompt that nothing reads": (["in", "out", "--prompt", "wall"], "option_invalid", "hybrid, builtin"),
+    "a prompt that nothing reads": (["in", "out", "--prompt", "wall"], "option_invalid", "no prompt is read by hybrid;"),
     "part 0": (["in", "out", "--part", "0/4"], "option_invalid", "--part 0/4: give a number and how many parts"),
     "a part beyond the last": (["in", "out", "--part", "5/4"], "option_invalid", "--part 5/4"),
     "no part at all": (["in", "out", "--part", "x"], "option_invalid", "--part x"),
