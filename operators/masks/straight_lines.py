@@ -69,9 +69,9 @@ def _with_ends(channels: Sequence[Pixels], lines: Pixels, longest: int, toleranc
     for channel in channels:
         for beside in _beside(channel, 2):
             cv2.max(edge, cv2.absdiff(channel, beside), edge)
-        steps = cv2.absdiff(channel[:, 1:], channel[:, :-1])
-        cv2.max(before[:, 1:], steps, before[:, 1:])
-        cv2.max(after[:, :-1], steps, after[:, :-1])
+        padded = cv2.copyMakeBorder(channel, 0, 0, 1, 1, cv2.BORDER_REPLICATE)
+        cv2.max(before, cv2.absdiff(channel, padded[:, :-2]), before)
+        cv2.max(after, cv2.absdiff(channel, padded[:, 2:]), after)
     constant = ((cv2.min(before, after) <= tolerance) & (edge > max(LEAST_EDGE, tolerance))).astype(np.uint8)
     for _ in range(longest):
         longer = cv2.dilate(lines, np.ones((1, 3), np.uint8)) & constant | lines

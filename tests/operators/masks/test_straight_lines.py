@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from operators.masks.straight_lines import straight_lines
 
@@ -39,3 +40,9 @@ def test_the_slope_of_a_glow_is_no_line() -> None:
     light = np.clip(240 - 6 * distance, 60, 240) + np.zeros((80, 200, 3))
     found = straight_lines(light.astype(np.uint8), 24)
     assert not found[15:36].any() and not found[45:65].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 40), (40, 1), (40, 2)])
+def test_a_strip_of_a_pixel_or_two_is_looked_at_like_any_picture(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(2).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    assert straight_lines(picture, 16).shape == shape
