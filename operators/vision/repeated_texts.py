@@ -31,6 +31,8 @@ LEAST_STEP = 1.2
 """Shortest distance between two copies, in heights of the polygon."""
 LEAST_LIKELY = 0.08
 """Mean probability of text at the first look, 0..1, at a place that is looked at."""
+NEIGHBOURS = 12
+"""Copies nearest to each copy whose distances are steps of a grid."""
 MOST_GRID = 200
 """Places that a grid has at most."""
 MOST_PLACES = 3
@@ -102,16 +104,13 @@ def _places(alike: Sequence[Copy], width: int, height: int) -> list[tuple[Copy, 
     """
     steps = _steps(alike)
     places = [(one, one.middle) for one in alike]
+    middles = np.array([one.middle for one in alike])
     for one, start in places:
-        for step in steps:
-            place = start + step
+        for place in start + steps:
             is_inside = bool((place >= 0).all() and (place < [width, height]).all())
-            if (
-                is_inside
-                and len(places) < MOST_GRID
-                and not any(np.hypot(*(place - known)) <= one.height for _, known in places)
-            ):
+            if is_inside and len(places) < MOST_GRID and np.hypot(*(middles - place).T).min() > one.height:
                 places.append((one, place))
+                middles = np.vstack([middles, place])
     return places[len(alike) :]
 
 
@@ -127,14 +126,19 @@ def _alike(known: Sequence[Copy]) -> list[list[Copy]]:
     return [group for group in groups if len(group) >= LEAST_COPIES]
 
 
-def _steps(alike: Sequence[Copy]) -> list[Point]:
-    """The steps of a grid, each way: the distances that at least two pairs of copies have."""
-    distances = [other.middle - one.middle for one in alike for other in alike if other is not one]
+def _steps(alike: Sequence[Copy]) -> Point:
+    """The steps of a grid, each way, number x 2: the distances between neighbours that at least two
+    pairs of copies have.
+    """
+    middles = np.array([one.middle for one in alike])
+    apart = middles[None] - middles[:, None]
+    nearest = np.argsort(np.hypot(apart[..., 0], apart[..., 1]), axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]
+    distances = np.take_along_axis(apart, nearest[..., None], axis=1).reshape(-1, 2)
     near, least = EXACT * alike[0].height, LEAST_STEP * alike[0].height
-    found: list[Point] = []
-    for distance in sorted(distances, key=lambda each: float(np.hypot(*each))):
-        same = [other for other in distances if np.hypot(*(other - distance)) <= near]
-        is_known = any(np.hypot(*(other - distance)) <= near for other in found)
+    found = np.empty((0, 2))
+    for distance in distances[np.argsort(np.hypot(*distances.T), kind="stable")]:
+        same = distances[np.hypot(*(distances - distance).T) <= near]
+        is_known = (np.hypot(*(found - distance).T) <= near).any()
         if len(same) >= 2 and not is_known and np.hypot(*distance) >= least:
-            found.append(np.mean(same, axis=0))
+            found = np.vstack([found, same.mean(axis=0)])
     return found
