@@ -1,9 +1,9 @@
 """The gate: how visible the error of a fill is, predicted without knowing the truth.
 
 Each rung has examples: fills whose truth was known. A new fill is compared with them by its
-measurements and those of the ring around it; see `operators.metrics.fills`. Examples, their weights
-and the bound are data: `cleanplate calibrate` writes them
-to `operators/decisions/gate.json`, with the suite and its checksum.
+measurements and those of the ring around it; see `operators.metrics.fills`. The examples, their
+weights and the bound are data: `cleanplate calibrate` writes them to
+`operators/decisions/gate.json`, with the suite and its checksum.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], 
     """The model fitted to fills whose visible errors are known.
 
     It is a kernel ridge regression of the error's logarithm on the standardised features, with a
-    Laplacian kernel (Murphy, Machine Learning, 2012, 14.4). A linear model ranks fills worse: a
-    rough place may be filled well, and so may a smooth one, but not with each other's fill.
+    Laplacian kernel (Murphy, Machine Learning, 2012, 14.4). A linear model ranks fills worse,
+    because what a measurement means depends on the place: detail is right in texture and wrong on
+    a wall.
     """
     x, y = np.stack([features(example) for example in examples]), np.log2(np.minimum(errors, MOST_ERROR) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -193,7 +193,7 @@ def _middle_and_spread(levels: Pixels) -> tuple[float, float]:
     middle = median_of_counts(counts)
     # Medians may lie half-way between two levels, so differences are counted in halves.
     halves = np.abs(2 * np.arange(256) - round(2 * middle))
-    return middle, median_of_counts(np.bincount(halves, weights=counts[:256]).astype(np.int64)) / 2
+    return middle, median_of_counts(np.bincount(halves, weights=counts).astype(np.int64)) / 2
 
 
 def _window(down: npt.NDArray[np.int_], across: npt.NDArray[np.int_], margin: int) -> tuple[slice, slice]:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection
 
+SAME_COLOUR = 48.0
+"""Grey levels by which what is drawn in one ink may differ from the ink's colour."""
+
 
 def ink_colour(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:
     """The colour of letters: that of their pixels farthest from the surroundings.

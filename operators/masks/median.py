@@ -10,7 +10,7 @@ from operators.rows.arrays import Pixels
 
 def median_level(levels: Pixels) -> float:
     """The median of grey levels (uint8, any shape, at least one), as `numpy.median` has it."""
-    return float(median_of_counts(np.bincount(levels.ravel(), minlength=1)))
+    return median_of_counts(np.bincount(levels.ravel()))
 
 
 def median_of_counts(counts: npt.NDArray[np.int_]) -> float:

@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ink import ink_colour
+from operators.masks.covered_lines import covered_lines
+from operators.masks.ink import SAME_COLOUR, ink_colour
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
 HAIRLINE = 0.03
 """Thickness, as a share of the line's height, of lines that are too thin for a letter."""
-SAME_COLOUR = 48.0
-"""Grey levels by which an underline may differ from the letters that it belongs to."""
 ANOTHER_COLOUR = 24.0
 """Grey levels by which a line between letters differs at least from every mixture of their colour
 with the ground, so that it is none of their strokes.
@@ -33,12 +32,6 @@ AROUND = 0.25
 """Distance from a line, in heights of the text, within which letters are around it."""
 BESIDE = 3
 """Pixels beside a stroke that `straight_lines` may take for a line of their own."""
-LETTER_RIM = 2
-"""Pixels beside ink that are mixed with what the letter covers."""
-LEAST_COVERED = 0.15
-"""Share of a line's length that letters cover at least, if they cover it."""
-LEAST_GAPS = 3
-"""Places between letters at which a line that they cover is seen at least."""
 RIM = 12
 """Pixels around an underline that `straight_lines` may count with it."""
 
@@ -72,12 +65,13 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     if not letters.any():
         return PageLines(lines, underline)
     colour = ink_colour(rgb, letters)
-    covered = _covered_by(rgb, thin, colour, LONG * height) | _covered_by(rgb.swapaxes(0, 1), thin.T, colour, LONG * height).T
+    covered = (
+        covered_lines(rgb, thin, colour, LONG * height) | covered_lines(rgb.swapaxes(0, 1), thin.T, colour, LONG * height).T
+    )
     letters &= ~covered
     if not letters.any() or not lines.any():
         return PageLines(lines | covered, underline)
     reaching = _reaching_out(lines, letters, max(BESIDE, round(AROUND * height)))
-    reaching |= _in_same_row(rgb, reaching, lines) | _in_same_row(rgb.swapaxes(0, 1), reaching.T, lines.T).T
     lines = reaching | _of_another_colour(rgb, lines & ~reaching, colour, LONG * height)
     left, right = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
     # A line's ends are not detected as such, so its ink is followed a little further.
@@ -113,45 +107,6 @@ def _on_both_sides(rgb: Pixels, rest: Selection, letters: Selection) -> Selectio
     return result
 
 
-def _covered_by(rgb: Pixels, thin: Selection, ink: npt.NDArray[np.float64], least_length: float) -> Selection:
-    """The pieces of level lines that are seen in every gap of the letters which cover them.
-
-    Such a line is thin, of one colour that is not the ink's, and along it there is nothing but its
-    own colour and ink. Bars of letters end where their letter ends, and what strikes letters out
-    lies over their ink.
-    """
-    inked = largest_channel(np.abs(rgb - ink)) <= SAME_COLOUR
-    # The rims of letters are mixed with what they cover.
-    covering = dilated(inked.astype(np.uint8), LETTER_RIM) > 0
-    result = np.zeros_like(thin)
-    for row in np.flatnonzero((thin & ~covering).sum(axis=1) >= LEAST_REST):
-        pieces = np.flatnonzero(thin[row] & ~covering[row])
-        colour = np.median(rgb[row, pieces], axis=0)
-        sides = (
-            np.median(rgb[place][pieces], axis=0)
-            for place in (max(0, int(row) - RIM // 2), min(len(rgb) - 1, int(row) + RIM // 2))
-        )
-        step = min(float(np.abs(colour - side).max()) for side in sides)
-        if step < LEAST_EDGE:
-            continue
-        own = np.abs(rgb[row] - colour).max(axis=1) <= step / 2
-        for first, last in _runs(own | covering[row]):
-            seen = np.flatnonzero(own[first:last] & thin[row, first:last]) + first
-            if not len(seen) or seen[-1] - seen[0] < least_length:
-                continue
-            place = slice(int(seen[0]), int(seen[-1]) + 1)
-            gaps = len(_runs(~covering[row, place]))
-            if inked[row, place].mean() >= LEAST_COVERED and gaps >= LEAST_GAPS:
-                result[row, place] |= own[place] & ~covering[row, place]
-    return result
-
-
-def _runs(chosen: Selection) -> list[tuple[int, int]]:
-    """The first place of each run of chosen ones in a row, and the first one after it."""
-    borders = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
-    return [(int(first), int(last)) for first, last in zip(borders[::2], borders[1::2], strict=True)]
-
-
 def _reaching_out(lines: Selection, letters: Selection, near: int) -> Selection:
     """The lines that reach beyond the letters around them; others run between letters.
 
@@ -172,16 +127,6 @@ def _reaching_out(lines: Selection, letters: Selection, near: int) -> Selection:
 def _lies_within(start: int, stop: int, places: npt.NDArray[np.int_]) -> bool:
     """Whether a stretch lies between the first and the last of some places, or BESIDE them."""
     return bool(len(places)) and start >= places[0] - BESIDE and stop <= places[-1] + 1 + BESIDE
-
-
-def _in_same_row(rgb: Pixels, page: Selection, lines: Selection) -> Selection:
-    """The lines that continue a level line of the page, in the same row and colour."""
-    level = cv2.morphologyEx(page.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, LEAST_LINE), np.uint8)) > 0
-    result = np.zeros_like(lines)
-    for row in np.flatnonzero(level.any(axis=1) & (lines & ~page).any(axis=1)):
-        colour = np.median(rgb[row, level[row]], axis=0)
-        result[row] = lines[row] & (np.abs(rgb[row] - colour).max(axis=1) <= SAME_COLOUR / 2)
-    return result
 
 
 def _of_another_colour(rgb: Pixels, lines: Selection, colour: npt.NDArray[np.float64], least_length: float) -> Selection:

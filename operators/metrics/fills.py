@@ -15,7 +15,7 @@ from operators.masks.mask import BLEND, CORE, dilated, hole_of, pasted, ring
 from operators.masks.straight_lines import straight_lines
 from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
-from operators.metrics.visible_error import flat_errors, stains
+from operators.metrics.visible_error import NEAR_BLACK, flat_errors, stains
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
 LEAST_TRIAL = 32
@@ -23,8 +23,6 @@ LEAST_TRIAL = 32
 
 LEAST_WEIGHT = 0.6
 """Least share of a smoothing window that a place must cover for its smoothed difference."""
-NEAR_BLACK = 32
-"""Grey level below which differences count double."""
 RING_WIDTH = 12
 """Width in pixels of the ring around an edit that represents its surroundings."""
 

@@ -6,8 +6,8 @@ look, the detector and the line network say, the shape of the line, and what the
 there. Characters read never count against a text, because the recogniser does not know every
 script. It is therefore asked only where the networks are not sure by themselves. Where much of the
 picture is at stake, it must have read something, unless the line network is very sure or the rule
-is of a long line. Where little is at stake, less proof is asked, and none is where all three
-networks are sure.
+is of a long line. Where little is at stake, less proof is asked. A long line of which the detector,
+the first look and the line network are all sure needs no reading.
 
 The rule is a logistic regression. `python -m benchmarks.text_confirmation --keep` learns its
 weights from pictures whose texts are known and writes them to

@@ -204,9 +204,10 @@ def test_over_a_photograph_traces_are_not_followed_away_from_the_letters():
 def test_ringing_beside_the_border_of_a_field_is_the_borders_though_it_touches_that_of_the_letters():
     picture, letters = write()
     left = int(np.flatnonzero(letters.any(axis=0))[0])
-    border = left - 15
-    picture = picture.copy()
-    picture[20:120, border] = 110
+    border, field = left - 13, np.zeros(letters.shape, bool)
+    field[30:110, border:300] = True
+    picture = np.where(field[:, :, None], picture, 170).astype(np.uint8)
+    picture[30:110, border] = 110
     faint = np.zeros(letters.shape, bool)
     faint[60:80, border + 1 : left] = True
     picture[faint] = picture[faint] - 6
