@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.dilation import dilate_by_distance
 from operators.rows.arrays import Pixels
 from operators.rows.box import Box
 
@@ -22,12 +23,16 @@ CHANNELS = ("core", "blend", "confidence", "structure")
 - `structure`: edges that the fill should keep.
 """
 CORE, BLEND, CONFIDENCE, STRUCTURE = range(4)
+LARGE = 32
+"""Radius in pixels from which dilation by distance is faster."""
 
 
 def dilated(mask: Pixels, radius: int) -> Pixels:
     """The mask grown by a disc of `radius` pixels."""
     if radius <= 0:
         return mask
+    if radius >= LARGE and np.isin(mask, (0, mask.max())).all():
+        return dilate_by_distance(mask, radius)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     result: Pixels = cv2.dilate(mask, disc)
     return result
