@@ -102,11 +102,12 @@ class Ground:
         return max(LEAST_STEP, STEP_IN_NOISE * self.noise)
 
 
-def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
+def estimate_ground(pixels: Pixels, hole: Selection, near: int, lines: Selection | None = None) -> Ground:
     """The ground of a crop (uint8 height x width x 3), from the pixels outside the hole.
 
     `near` is the distance in pixels from the hole within which pixels count. Pixels that differ
-    from the level, such as lines, are left out when the level is estimated a second time.
+    from the level, such as lines, are left out when the level is estimated a second time. `lines`
+    are the crop's `lines_of_ground`, given by who asks for the ground of several holes.
     """
     values = pixels.astype(np.float32)
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
@@ -124,11 +125,16 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int) -> Ground:
         plain = _connected(plain, beside)
     if not plain.any():
         return Ground(values, plain, float("inf"), np.zeros(hole.shape, np.float32))
-    counted = local & ~straight_lines(pixels, LEAST_LINE)
+    counted = local & ~(lines_of_ground(pixels) if lines is None else lines)
     level = _level(values, plain)
     clear = plain | (_gaps_closed(hole) & (largest_channel(np.abs(values - level)) <= TRACES))
     around, beside_hole = (_plainness(places, clear) for places in (counted, counted & (distance <= NEXT)))
     return Ground(level, plain, noise, np.maximum(around, beside_hole))
+
+
+def lines_of_ground(pixels: Pixels) -> Selection:
+    """The straight lines of a crop, which are no part of the ground's level."""
+    return straight_lines(pixels, LEAST_LINE)
 
 
 def _gaps_closed(hole: Selection) -> Selection:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ground import Ground, estimate_ground
+from operators.masks.ground import Ground
+from operators.masks.grounds import Grounds
 from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
 from operators.masks.mask import dilated, feathered
 from operators.masks.panel import beside_letters, panel_around
@@ -109,14 +110,14 @@ class StrokeMask:
         is given. The `lines` of the page stay out of the core; see `page_lines`. `rgb` is uint8
         height x width x 3.
         """
-        strokes = with_bodies(rgb, strokes)
+        strokes, grounds = with_bodies(rgb, strokes), Grounds(rgb, 2 * self.reach)
         far = max(self.reach, round(0.3 * height))
         near = max(self.reach // 2, round(0.3 * height))
         panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
         if panel is None:
             strokes = with_outline(rgb, strokes, height)
-            strokes = with_shadow(rgb, strokes, height, lines, self.reach, self.least_visible)
-        ground, known = self._ground(rgb, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
+            strokes = with_shadow(grounds, strokes, height, lines, self.reach, self.least_visible)
+        ground, known = self._ground(grounds, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
         if panel is None:
             known &= cv2.blur(known.astype(np.float32), (2 * near + 1,) * 2) >= MOSTLY_KNOWN
         lines = _without_letters(lines, strokes, rgb, ground)
@@ -133,13 +134,13 @@ class StrokeMask:
         full = np.where(lines | ~known, strokes, followed).astype(np.uint8)
         return np.where(known, full, core).astype(np.uint8), full
 
-    def _ground(self, rgb: Pixels, letters: Pixels, panel: Selection | None, near: int) -> tuple[Ground, Selection]:
+    def _ground(self, grounds: Grounds, letters: Pixels, panel: Selection | None, near: int) -> tuple[Ground, Selection]:
         """The ground of letters, `near` pixels away or on their panel, and where it is known."""
         if panel is None:
-            ground = estimate_ground(rgb, dilated(letters, near) > 0, 2 * self.reach)
+            ground = grounds.around(letters, near).ground
             return ground, ground.known
         beside = beside_letters(panel, letters, self.least_dilation, near)
-        ground = estimate_ground(rgb, ~panel | beside, 2 * self.reach)
+        ground = grounds.under(~panel | beside)
         return ground, ground.known & panel
 
     def _traces(

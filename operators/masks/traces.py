@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ground import Ground, estimate_ground
+from operators.masks.ground import Ground
+from operators.masks.grounds import Grounds
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
@@ -59,20 +60,20 @@ def difference_from(ground: Ground, rgb: Pixels, least: float) -> tuple[npt.NDAr
     return difference, max(least, grain)
 
 
-def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, reach: int, least: float) -> Pixels:
+def with_shadow(grounds: Grounds, letters: Pixels, height: float, lines: Selection, reach: int, least: float) -> Pixels:
     """The letters with their shadow or glow, where they have one on known ground.
 
     It is connected to the letters, clearly differs from the ground beyond it, and ends within
     FARTHEST times `reach` pixels; what goes on is an object or an edge of the picture. The `lines`
-    of the page do not belong to it. `rgb` is uint8 height x width x 3, `letters` uint8 height x
-    width (0 or 255), `height` that of the line in pixels, and `least` the least visible difference
-    in grey levels.
+    of the page do not belong to it. `grounds` are those of the crop, `letters` uint8 height x width
+    (0 or 255), `height` that of the line in pixels, and `least` the least visible difference in
+    grey levels.
     """
     outlines = np.where(lines, 0, letters).astype(np.uint8)
     near, wide = max(reach // 2, round(0.3 * height)), max(FARTHEST * reach, round(height))
     found: list[tuple[float, Selection]] = []
-    for far in (*((near,) if _is_calm(rgb, outlines, near, reach, least) else ()), wide, max(reach, near)):
-        found.append(_shadow_within(far, rgb, outlines, lines, reach, least))
+    for far in (*((near,) if _is_calm(grounds, outlines, near, least) else ()), wide, max(reach, near)):
+        found.append(_shadow_within(far, grounds, outlines, lines, least))
         if found[-1][0] >= LEAST_KNOWN[0]:
             break
     for least_known in LEAST_KNOWN:
@@ -83,17 +84,14 @@ def with_shadow(rgb: Pixels, letters: Pixels, height: float, lines: Selection, r
     return letters
 
 
-def _shadow_within(
-    far: int, rgb: Pixels, letters: Pixels, lines: Selection, reach: int, least: float
-) -> tuple[float, Selection]:
+def _shadow_within(far: int, grounds: Grounds, letters: Pixels, lines: Selection, least: float) -> tuple[float, Selection]:
     """The letters with what clearly differs from the ground `far` pixels away and is connected.
 
     Before it stands the share of the pixels between whose ground is known; it is 0 if the ground
     is not one surface, or something goes on beyond that distance.
     """
-    around = dilated(letters, far) > 0
-    ground = estimate_ground(rgb, around, 2 * reach)
-    difference, visible = difference_from(ground, rgb, least)
+    around, ground = grounds.around(letters, far)
+    difference, visible = difference_from(ground, grounds.rgb, least)
     clear = ground.known & ~lines & (difference > CLEAR * visible)
     shadow = _connected(letters > 0, clear) & around
     outermost = around & (dilated(letters, round(OUTERMOST * far)) == 0)
@@ -130,14 +128,13 @@ def _sampled(ground: Ground, places: Selection) -> tuple[npt.NDArray[np.float64]
     return terms, ground.level[rows[chosen], columns[chosen]].astype(np.float64)
 
 
-def _is_calm(rgb: Pixels, letters: Pixels, near: int, reach: int, least: float) -> bool:
+def _is_calm(grounds: Grounds, letters: Pixels, near: int, least: float) -> bool:
     """Whether the pixels from `near` pixels beside the letters show the ground alone: neither a
     trace of the letters nor a slope, as that of light which fades.
     """
-    around = dilated(letters, near) > 0
+    around, ground = grounds.around(letters, near)
     beside = (dilated(letters, near + NEXT) > 0) & ~around
-    ground = estimate_ground(rgb, around, 2 * reach)
-    difference, visible = difference_from(ground, rgb, least)
+    difference, visible = difference_from(ground, grounds.rgb, least)
     calm = ground.known & (difference <= visible) & (ground.slope <= MOST_CALM_SLOPE)
     return bool(beside.any() and calm[beside].mean() >= LEAST_CALM)
 
