@@ -25,6 +25,8 @@ LEAST_WEIGHT = 0.6
 """Least share of a smoothing window that a place must cover for its smoothed difference."""
 RING_WIDTH = 12
 """Width in pixels of the ring around an edit that represents its surroundings."""
+NEAR = 64
+"""Pixels around an edit that are measured with it: the ring, and what its smoothing reaches."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,15 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     agree, there is little to get wrong. All but `seam`, `colour_shift`, `spread`, `structure`,
     `plain`, the two of the smooth fill and the residual are base-2 logarithms.
     """
+    trial = side_fill_error(result, mask)
+    near_edit = _near(mask)
+    pixels, result, mask = (np.ascontiguousarray(each[near_edit]) for each in (pixels, result, mask))
     place = Surroundings.of(mask)
     ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
     distance = cv2.distanceTransform(np.pad(place.edited.astype(np.uint8), 1), cv2.DIST_L2, 3)
     near = dilated(place.edited.astype(np.uint8), 2 * RING_WIDTH) > 0
-    smooth = pasted(pixels, navier_stokes(np.ascontiguousarray(pixels), hole_of(mask), 0), mask[:, :, BLEND])
+    smooth = pasted(pixels, navier_stokes(pixels, hole_of(mask), 0), mask[:, :, BLEND])
     spread = float(luma(result)[near & ~(mask[:, :, CORE] > 0)].std()) if near.any() else float("nan")
     return {
         "seam": seam_ratio(result, place.edited, place.border),
@@ -80,7 +85,7 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
         "coverage": float(np.log2(_covered(mask) + 0.01)),
         "thickness": float(np.log2(distance.max() + 1)),
         "area": float(np.log2(place.edited.sum() + 1)),
-        "trial": side_fill_error(result, mask),
+        "trial": trial,
         "flat_apart": float(flat_errors(result, smooth).max()),
         "stain_apart": float(stains(result, smooth).max()),
         "residual_text": residual_text,
@@ -88,6 +93,15 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
         "grain": float(np.log2(min(ground.noise, 255.0) + 1)),
         "plain": ground.share(place.edited),
     }
+
+
+def _near(mask: Pixels) -> tuple[slice, slice]:
+    """The rows and columns of an edit and NEAR pixels around it; the whole crop without an edit."""
+    rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    first_row, first_column = (max(0, int(places[0]) - NEAR) for places in (rows, columns))
+    return slice(first_row, int(rows[-1]) + 1 + NEAR), slice(first_column, int(columns[-1]) + 1 + NEAR)
 
 
 def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:

@@ -35,6 +35,15 @@ def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
     assert USUAL["residual_text"] == 0.0
 
 
+def test_what_is_far_from_an_edit_does_not_change_its_measurements() -> None:
+    wide = np.random.default_rng(2).integers(60, 200, (400, 700, 3)).astype(np.uint8)
+    another, place = wide.copy(), np.zeros((400, 700), bool)
+    place[45:75, 50:110] = True
+    another[:, 300:] //= 4
+    another[250:] //= 4
+    assert measure_fill(wide, wide, mask(place), 0.0) == measure_fill(another, another, mask(place), 0.0)
+
+
 def test_a_flat_picture_has_nothing_to_measure() -> None:
     flat = np.full((120, 160, 3), 90, np.uint8)
     measurements = measure_fill(flat, flat, mask(HOLE), 0.25)
