@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ink import SAME_COLOUR
+from operators.masks.ink import SAME_COLOUR, has_colour
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE
-from operators.rows.arrays import Pixels, Selection, largest_channel
+from operators.rows.arrays import Pixels, Selection
 
 LEAST_PIECES = 16
 """Pixels of a line that are seen at least, in all gaps together."""
@@ -23,18 +23,25 @@ LEAST_GAPS = 3
 
 
 def covered_lines(rgb: Pixels, thin: Selection, ink: npt.NDArray[np.float64], least_length: float) -> Selection:
-    """The pieces of level lines that are seen in every gap of the letters which cover them.
+    """The pieces of level and upright lines that are seen in every gap of the letters which cover
+    them.
 
     Such a line is thin, of one colour that is not the ink's, and along it there is nothing but its
     own colour and ink. Bars of letters end where their letter ends, and what strikes letters out
     lies over their ink. `rgb` is uint8 height x width x 3, `thin` says which of its pixels are as
     thin as a line, `ink` is the colour of the letters, and `least_length` is in pixels.
     """
-    inked = largest_channel(np.abs(rgb - ink)) <= SAME_COLOUR
+    inked = has_colour(rgb, ink, SAME_COLOUR)
+    level = _level_lines(rgb, thin, inked, least_length)
+    return level | _level_lines(rgb.swapaxes(0, 1), thin.T, inked.T, least_length).T
+
+
+def _level_lines(rgb: Pixels, thin: Selection, inked: Selection, least_length: float) -> Selection:
+    """The pieces of level lines; `inked` are the pixels of the ink's colour."""
     # The rims of letters are mixed with what they cover.
-    covering = dilated(inked.astype(np.uint8), LETTER_RIM) > 0
+    covering = dilated(np.ascontiguousarray(inked, np.uint8), LETTER_RIM) > 0
     result = np.zeros_like(thin)
-    for row in np.flatnonzero((thin & ~covering).sum(axis=1) >= LEAST_PIECES):
+    for row in np.flatnonzero(_may_be_covered(thin, inked, covering, least_length)):
         pieces = np.flatnonzero(thin[row] & ~covering[row])
         colour = np.median(rgb[row, pieces], axis=0)
         sides = (
@@ -43,8 +50,10 @@ def covered_lines(rgb: Pixels, thin: Selection, ink: npt.NDArray[np.float64], le
         step = min(float(np.abs(colour - side).max()) for side in sides)
         if step < LEAST_EDGE:
             continue
-        own = np.abs(rgb[row] - colour).max(axis=1) <= step / 2
+        own = has_colour(rgb[row : row + 1], colour, step / 2)[0]
         for first, last in _runs(own | covering[row]):
+            if last - first <= least_length:
+                continue
             seen = np.flatnonzero(own[first:last] & thin[row, first:last]) + first
             if not len(seen) or seen[-1] - seen[0] < least_length:
                 continue
@@ -52,6 +61,15 @@ def covered_lines(rgb: Pixels, thin: Selection, ink: npt.NDArray[np.float64], le
             gaps = len(_runs(~covering[row, place]))
             if inked[row, place].mean() >= LEAST_COVERED and gaps >= LEAST_GAPS:
                 result[row, place] |= own[place] & ~covering[row, place]
+    return result
+
+
+def _may_be_covered(thin: Selection, inked: Selection, covering: Selection, least_length: float) -> Selection:
+    """The rows in which a line may be that letters cover, from their counts of pixels alone."""
+    seen = (thin & ~covering).sum(axis=1) >= LEAST_PIECES
+    covered = inked.sum(axis=1) >= LEAST_COVERED * least_length
+    gaps = (~covering[:, 1:] & covering[:, :-1]).sum(axis=1) + 1 >= LEAST_GAPS
+    result: Selection = seen & covered & gaps
     return result
 
 

@@ -1,7 +1,8 @@
-"""The colour that letters are drawn in."""
+"""The colour that letters are drawn in, and the pixels that have a colour."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +11,16 @@ from operators.rows.arrays import Pixels, Selection
 
 SAME_COLOUR = 48.0
 """Grey levels by which what is drawn in one ink may differ from the ink's colour."""
+
+
+def has_colour(rgb: Pixels, colour: npt.NDArray[np.float64], tolerance: float) -> Selection:
+    """The pixels that differ from a colour by at most `tolerance` grey levels in every channel.
+
+    `rgb` is uint8 height x width x 3, and `colour` red, green and blue in grey levels.
+    """
+    lowest, highest = np.ceil(colour - tolerance), np.floor(colour + tolerance)
+    result: Selection = cv2.inRange(np.ascontiguousarray(rgb), lowest, highest) > 0
+    return result
 
 
 def ink_colour(rgb: Pixels, letters: Selection) -> npt.NDArray[np.float64]:

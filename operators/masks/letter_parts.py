@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.ink import has_colour
 from operators.masks.mask import dilated
-from operators.rows.arrays import Pixels, Selection, largest_channel
+from operators.rows.arrays import Pixels, Selection
 
 Values = npt.NDArray[np.float32]
 
@@ -131,7 +132,7 @@ def with_outline(rgb: Pixels, strokes: Pixels, height: float) -> Pixels:
     if width < 2 or not beside.any() or not beyond.any():
         return strokes
     colour = np.median(rgb[beside], axis=0)
-    alike = largest_channel(np.abs(rgb - colour)) <= OUTLINE_COLOUR
+    alike = has_colour(rgb, colour, OUTLINE_COLOUR)
     if alike[beside].mean() < LEAST_OUTLINED or alike[beyond].mean() > MOST_BEYOND * alike[beside].mean():
         return strokes
     grown = strokes > 0

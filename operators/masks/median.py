@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +11,8 @@ from operators.rows.arrays import Pixels
 
 def median_level(levels: Pixels) -> float:
     """The median of grey levels (uint8, any shape, at least one), as `numpy.median` has it."""
-    return median_of_counts(np.bincount(levels.ravel()))
+    counts = cv2.calcHist([levels.reshape(-1, 1)], [0], None, [256], [0, 256])
+    return median_of_counts(counts.ravel().astype(np.int64))
 
 
 def median_of_counts(counts: npt.NDArray[np.int_]) -> float:

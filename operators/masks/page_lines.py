@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.covered_lines import covered_lines
-from operators.masks.ink import SAME_COLOUR, ink_colour
+from operators.masks.ink import SAME_COLOUR, has_colour, ink_colour
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
@@ -65,9 +65,7 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     if not letters.any():
         return PageLines(lines, underline)
     colour = ink_colour(rgb, letters)
-    covered = (
-        covered_lines(rgb, thin, colour, LONG * height) | covered_lines(rgb.swapaxes(0, 1), thin.T, colour, LONG * height).T
-    )
+    covered = covered_lines(rgb, thin, colour, LONG * height)
     letters &= ~covered
     if not letters.any() or not lines.any():
         return PageLines(lines | covered, underline)
@@ -77,7 +75,7 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     # A line's ends are not detected as such, so its ink is followed a little further.
     longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8)) > 0
     top, bottom = (int(edge) for edge in np.flatnonzero(letters.any(axis=1))[[0, -1]])
-    ink = longer & (largest_channel(np.abs(rgb - colour)) <= SAME_COLOUR)
+    ink = longer & has_colour(rgb, colour, SAME_COLOUR)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     for label in range(1, count):
         x, y, width, thickness, _ = boxes[label]
@@ -98,11 +96,10 @@ def _on_both_sides(rgb: Pixels, rest: Selection, letters: Selection) -> Selectio
     first, last = (int(edge) for edge in np.flatnonzero(letters.any(axis=0))[[0, -1]])
     before, after = rest.copy(), rest.copy()
     before[:, first:], after[:, : last + 1] = False, False
-    colours = []
-    for places in (before, after):
-        total = (rgb * places[:, :, None]).sum(axis=1, dtype=np.float64)
-        colours.append(total / np.maximum(places.sum(axis=1), 1)[:, None])
-    same = before.any(axis=1) & after.any(axis=1) & (np.abs(colours[0] - colours[1]).max(axis=1) <= SAME_COLOUR / 2)
+    same: Selection = np.asarray(before.any(axis=1) & after.any(axis=1))
+    for row in np.flatnonzero(same):
+        colours = [rgb[row][places[row]].mean(axis=0) for places in (before, after)]
+        same[row] = np.abs(colours[0] - colours[1]).max() <= SAME_COLOUR / 2
     result: Selection = (before | after) & same[:, None]
     return result
 
@@ -170,6 +167,6 @@ def _goes_on(rgb: Pixels, box: npt.NDArray[np.int32], colour: npt.NDArray[np.flo
     rows = slice(max(0, y - 2), y + height + 2)
     for columns in (slice(max(0, x - 4), max(0, x - 1)), slice(x + width + 1, x + width + 4)):
         beyond = rgb[rows, columns]
-        if beyond.size and (largest_channel(np.abs(beyond - colour)) <= SAME_COLOUR).any():
+        if beyond.size and has_colour(beyond, colour, SAME_COLOUR).any():
             return True
     return False

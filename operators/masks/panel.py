@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from operators.masks.ink import has_colour
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
@@ -47,9 +48,9 @@ def panel_around(rgb: Pixels, strokes: Pixels) -> Selection | None:
     beside = (dilated(strokes, GAP + WIDTH) > 0) & ~letters
     if not beside.any():
         return None
-    difference = largest_channel(np.abs(rgb - np.median(rgb[beside], axis=0)))
+    colour = np.median(rgb[beside], axis=0)
     for step in STEPS:
-        alike = difference <= step
+        alike = has_colour(rgb, colour, step)
         if alike[beside].mean() < LEAST_ALIKE:
             continue
         panel = _around(alike | letters, beside & alike)

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.ink import has_colour
 from operators.masks.mask import dilated
-from operators.rows.arrays import Pixels, Selection, largest_channel
+from operators.rows.arrays import Pixels, Selection
 from operators.rows.box import Box
 
 BEYOND = 1.0
@@ -60,7 +61,7 @@ def _ink_of(rgb: Pixels, own: Selection) -> Selection:
     depth = cv2.distanceTransform(np.pad(own.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     middle = depth > 0.6 * depth.max()
     colour = np.median(rgb[middle], axis=0)
-    alike = largest_channel(np.abs(rgb - colour)) <= SAME_COLOUR
+    alike = has_colour(rgb, colour, SAME_COLOUR)
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=8)
     own_labels = np.unique(labels[middle & alike])
     ink: Selection = np.isin(labels, own_labels) & alike
