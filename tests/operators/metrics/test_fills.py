@@ -36,7 +36,7 @@ def test_a_fill_like_its_surroundings_measures_as_no_edit_at_all() -> None:
 
 
 def test_what_is_far_from_an_edit_does_not_change_its_measurements() -> None:
-    wide = np.random.default_rng(2).integers(60, 200, (400, 700, 3)).astype(np.uint8)
+    wide = np.random.default_rng(2).normal(120, 2, (400, 700, 3)).astype(np.uint8)
     another, place = wide.copy(), np.zeros((400, 700), bool)
     place[45:75, 50:110] = True
     another[:, 300:] //= 4
