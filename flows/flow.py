@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 
 import pyarrow as pa
 
@@ -66,37 +67,36 @@ class Flow:
         chain.open()
         return chain.apply(complete_rows(table))
 
-    def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
-        """The operator of each stage, with the name under which the profile knows the stage.
+    def members(self, profile: Profile) -> dict[str, list[str]]:
+        """The operators of each stage, by the name under which the profile knows the stage.
 
-        A stage runs as one pool or one kind of task. A staged profile has one stage per operator.
-        A fused profile has a single stage. Its phases are the storage operators, and a chain of the
+        A stage runs as one pool or one kind of task. A fused profile has a single stage. In a
+        staged profile, neighbouring operators with the same settings share a stage, named after the
+        first of them, so that rows travel only where other resources are needed. An operator that
+        occurs twice has two numbered names. Raises ProfileError for an operator without a stage in
+        the profile.
+        """
+        names = [str(name) for name in StageName.number_all([operator.name for operator in self.operators])]
+        if profile.placement == "fused":
+            return {FUSED_STAGE: names} if names else {}
+        stages = [list(same) for _, same in groupby(names, key=profile.stage)]
+        return {stage[0]: stage for stage in stages}
+
+    def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
+        """The operator of each stage, with the stage's name. Raises ProfileError as `members` does.
+
+        Of several operators in one stage, the phases are the storage operators, and a chain of the
         operators between two of them.
         """
-        if profile.placement == "staged":
-            return [(operator.name, operator) for operator in self.operators]
-        phases: list[Operator] = []
-        chained: list[Operator] = []
-
-        for operator in self.operators:
-            if not operator.storage:
-                chained.append(operator)
-                continue
-            if chained:
-                phases.append(Chain(tuple(chained)))
-                chained = []
-            phases.append(operator)
-        if chained:
-            phases.append(Chain(tuple(chained)))
-        return [(FUSED_STAGE, Pipeline(tuple(phases)))] if phases else []
+        operators = iter(self.operators)
+        return [(name, _as_one(list(islice(operators, len(own))))) for name, own in self.members(profile).items()]
 
     def lay_out(self, profile: Profile) -> tuple[Profile, list[str]]:
         """The profile with one stage per stage of this flow, and the names of these stages.
 
-        An operator that occurs twice has two numbered stages. Raises ProfileError for an operator
-        without a stage in the profile.
+        Raises ProfileError as `members` does.
         """
-        names = [str(name) for name in StageName.number_all([name for name, _ in self.stages(profile)])]
+        names = list(self.members(profile))
         stages = {name: profile.stage(name) for name in names}
         return profile.model_copy(update={"stages": stages}), names
 
@@ -112,3 +112,14 @@ class Flow:
         """
         laid_out, names = self.lay_out(profile)
         return laid_out.refusal(names, nodes)
+
+
+def _as_one(operators: Sequence[Operator]) -> Operator:
+    """Operators as one that runs in a single process."""
+    if len(operators) == 1:
+        return operators[0]
+    parts: list[Operator] = []
+    for storage, same in groupby(operators, key=lambda operator: operator.storage):
+        neighbours = tuple(same)
+        parts += neighbours if storage else [Chain(neighbours)]
+    return Pipeline(tuple(parts))

@@ -79,7 +79,7 @@ def stream(
             pool = ActorPoolStrategy(
                 min_size=stage.pool[0],
                 max_size=stage.pool[1],
-                max_tasks_in_flight_per_actor=max(2, blocks),
+                max_tasks_in_flight_per_actor=_blocks_per_process(blocks, stage.pool),
                 max_concurrent_calls_per_actor=blocks,
                 # Each call runs in the thread that knows the task's attempt number.
                 enable_true_multi_threading=True,
@@ -89,6 +89,17 @@ def stream(
             compute = TaskPoolStrategy(size=stage.tasks)
             dataset = dataset.map_batches(partial(work, *settings, sharing=sharing), compute=compute, **options)
     return dataset
+
+
+def _blocks_per_process(at_once: int, pool: tuple[int, int]) -> int:
+    """The blocks that are given to a process of a pool, those that wait for it included.
+
+    Ray adds processes to a pool only while its processes have nearly twice as many blocks as they
+    work at once. In a pool that cannot grow, fewer wait, so that none has work left at the end
+    while another is idle.
+    """
+    least, most = pool
+    return max(2, at_once) if least == most else 2 * at_once
 
 
 def work(

@@ -125,10 +125,8 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
         best = balance_pools(loads, usable)
     except ValueError as error:
         raise ProfileError(f"profile {profile.name!r}: {error}") from None
-    stages = {
-        **profile.stages,
-        **{name: _balance_stage(laid_out.stages[name], loads[name], best, name, profile) for name in names},
-    }
+    balanced = {name: _balance_stage(laid_out.stages[name], loads[name], best, name, profile) for name in names}
+    stages = {**profile.stages, **{own: balanced[name] for name, own in _entries(flow, profile)}}
     return Plan(
         profile.model_copy(
             update={
@@ -147,6 +145,13 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
         _estimate_spread(measured, loads, best.processes, usable, block),
         tuple(remarks),
     )
+
+
+def _entries(flow: Flow, profile: Profile) -> list[tuple[str, str]]:
+    """Each stage of a flow with each entry that a profile needs for it: one for every operator."""
+    if profile.placement == "fused":
+        return [(name, name) for name in flow.members(profile)]
+    return [(name, own) for name, members in flow.members(profile).items() for own in members]
 
 
 def _add_engine(loads: Mapping[str, Load], fleet: Fleet, profile: Profile, block: int) -> tuple[dict[str, Load], Fleet]:

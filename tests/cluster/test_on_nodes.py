@@ -46,7 +46,7 @@ images_per_block: 1
 machines: {cpu: {count: [0, 3], cpus: 2, memory: 1GiB, labels: {ray.io/market-type: spot}}}
 stages:
   early: {cpus: 0.5, pool: [1, 3]}
-  late: {cpus: 0.5, pool: [1, 3]}
+  late: {cpus: 0.4, pool: [1, 3]}
   default: {cpus: 0.25}
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Busy(Operator):
 
 @dataclass(frozen=True)
 class Noting(Operator):
-    """Takes half a second for a batch, and writes its start and end into `folder`."""
+    """Takes half a second for a batch; writes its start, end and process into `folder`."""
 
     reads: ClassVar[tuple[str, ...]] = ("uri",)
     adds: ClassVar[tuple[str, ...]] = ()
@@ -50,5 +51,5 @@ class Noting(Operator):
     def apply(self, batch: pa.Table) -> pa.Table:
         start = time.monotonic()
         time.sleep(0.5)
-        (Path(self.folder) / batch["image_id"][0].as_py()).write_text(f"{start} {time.monotonic()}")
+        (Path(self.folder) / batch["image_id"][0].as_py()).write_text(f"{start} {time.monotonic()} {os.getpid()}")
         return batch

@@ -167,17 +167,43 @@ def test_a_fused_profile_has_one_worker_that_reads_computes_and_writes() -> None
     assert worker.phases[1].name == "+".join(names)
 
 
-def test_staged_stages_are_the_operators() -> None:
-    flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
-    assert [operator for _, operator in flow.stages(load("staged"))] == list(flow.operators)
+def test_neighbours_with_the_same_settings_share_a_stage_that_is_named_after_the_first() -> None:
+    flow = erase_text(Fills(PRESETS["balanced"])).then(Write("out"))
+    assert flow.members(load("staged")) == {
+        "fetch": ["fetch", "detect", "soften (1)", "describe (1)"],
+        "inpaint_hybrid (1)": ["inpaint_hybrid (1)"],
+        "verify (1)": ["verify (1)", "refine_hybrid"],
+        "inpaint_hybrid (2)": ["inpaint_hybrid (2)"],
+        "verify (2)": ["verify (2)", "look_again", "soften (2)", "describe (2)"],
+        "inpaint_hybrid (3)": ["inpaint_hybrid (3)"],
+        "verify (3)": ["verify (3)", "compose", "write"],
+    }
 
 
-def test_the_refusal_counts_an_operator_as_often_as_the_flow_holds_it() -> None:
-    stages = {"inpaint": Stage(cpus=1, pool=(1, 1)), "verify": Stage(cpus=1, pool=(1, 1)), "default": Stage(cpus=0.25)}
+def test_a_stage_reads_computes_and_writes_as_a_fused_worker_does() -> None:
+    flow = erase_text(Fills(PRESETS["balanced"])).then(Write("out"))
+    stages = dict(flow.stages(load("staged")))
+    assert [step for stage in stages.values() for step in stage.steps] == list(flow.operators)
+    assert [phase.storage for phase in stages["fetch"].phases] == [True, False]
+    assert [phase.storage for phase in stages["verify (3)"].phases] == [False, True]
+    assert stages["inpaint_hybrid (1)"] is flow.operators[4]
+
+
+def test_operators_with_settings_of_their_own_are_stages_of_their_own() -> None:
+    flow = erase_text(Fills(PRESETS["balanced"])).then(Write("out"))
+    names = [name for members in flow.members(load("staged")).values() for name in members]
+    stages = {name: Stage(cpus=1 + number / 10) for number, name in enumerate(names)}
+    profile = Profile(name="own", placement="staged", stages=stages)
+    assert [operator for _, operator in flow.stages(profile)] == list(flow.operators)
+
+
+def test_the_refusal_counts_a_stage_as_often_as_the_flow_holds_it() -> None:
+    stages = {"inpaint": Stage(cpus=1, pool=(1, 1)), "verify": Stage(cpus=0.5, pool=(1, 1)), "default": Stage(cpus=0.25)}
     profile = Profile(name="own", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
-    fills, judgements, others = 2 + 2 + 1 + 1, 2 + 2 + 1 + 1, len(flow.operators) - 12
-    needed = fills + judgements + others * 0.25 + 1
+    # Others stand together: at both ends, where masks and fills grow, and at the second look.
+    fills, judgements, others = 2 + 2 + 1 + 1, 2 + 2 + 1 + 1, 2 + 2 + 2 + 1
+    needed = fills + judgements * 0.5 + others * 0.25 + 1
     assert flow.refusal(profile, [Node({"CPU": needed})]) is None
     refusal = flow.refusal(profile, [Node({"CPU": needed - 0.5})])
     assert refusal is not None

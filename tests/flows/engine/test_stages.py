@@ -192,22 +192,42 @@ def test_a_worker_writes_one_block_while_it_computes_another_and_computes_one_at
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", SHIPPED)
-def test_ray_executes_every_staged_operator_by_itself(name: str, preset: str) -> None:
+def test_ray_executes_every_stage_by_itself(name: str, preset: str) -> None:
     profile = load(name)
     flow = erase_text(Fills(PRESETS[preset])).then(Write("out"))
     nodes = physical_plan(flow, profile)[1:]
     assert all("->" not in node.name for node in nodes)
-    assert kinds(nodes) == ["pool" if profile.stage(operator.name).pool else "tasks" for operator in flow.operators]
+    assert kinds(nodes) == ["pool" if profile.stage(stage).pool else "tasks" for stage in flow.members(profile)]
 
 
 @pytest.mark.usefixtures("ray_here")
-@pytest.mark.parametrize("pool", [None, (1, 1)], ids=["tasks", "pools"])
-def test_ray_fuses_no_stages_even_if_all_request_the_same(pool: tuple[int, int] | None) -> None:
-    profile = Profile(name="same", placement="staged", stages={"default": Stage(cpus=1, pool=pool)})
+@pytest.mark.parametrize(("one", "other"), [({}, {"tasks": 1}), ({"pool": (1, 1)}, {"pool": (1, 2)})], ids=["tasks", "pools"])
+def test_ray_fuses_no_stages_even_if_all_request_the_same(one: dict[str, object], other: dict[str, object]) -> None:
+    stages = {"verify": Stage.model_validate({"cpus": 1, **one}), "default": Stage.model_validate({"cpus": 1, **other})}
+    profile = Profile(name="same", placement="staged", stages=stages)
     flow = erase_text(Fills(PRESETS["quality"])).then(Write("out"))
     nodes = physical_plan(flow, profile)
-    assert len(nodes) == 1 + len(flow.operators)
-    assert kinds(nodes[1:]) == ["pool" if pool else "tasks"] * len(flow.operators)
+    assert len(nodes) == 1 + len(flow.members(profile)) == 1 + 2 * 6 + 1
+    assert kinds(nodes[1:]) == ["pool" if one else "tasks"] * (2 * 6 + 1)
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_pool_that_may_grow_does_so_also_where_a_process_works_at_several_blocks_at_once(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "notes").mkdir()
+    for number in range(24):
+        pictures.strip(number, None).save(tmp_path / "in" / f"{number}.png")
+    stages = {"default": Stage(cpus=0.1, pool=(1, 2))}
+    profile = Profile(name="own", placement="staged", images_per_block=1, stages=stages)
+    sizes = index.build(str(tmp_path / "in"), str(tmp_path / "out"))
+    flow = Flow((Fetch(), Noting(str(tmp_path / "notes"))))
+    ((_, operator),) = flow.stages(profile)
+    assert len(operator.phases) > 1
+    plan(flow, str(tmp_path / "out"), profile, sizes).materialize()
+    processes = {note.read_text().split()[2] for note in (tmp_path / "notes").iterdir()}
+    assert len(processes) == 2
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -230,7 +250,7 @@ def test_no_more_tasks_of_a_stage_run_at_once_than_its_profile_says(
     profile = Profile(name="own", placement="staged", images_per_block=1, stages=stages)
     sizes = index.build(str(tmp_path / "in"), str(tmp_path / "out"))
     plan(Flow((Noting(str(tmp_path / "notes")),)), str(tmp_path / "out"), profile, sizes).materialize()
-    spans = sorted(tuple(map(float, note.read_text().split())) for note in (tmp_path / "notes").iterdir())
+    spans = sorted(tuple(map(float, note.read_text().split()[:2])) for note in (tmp_path / "notes").iterdir())
     assert len(spans) == 6
     together = [after[0] < before[1] for before, after in pairwise(spans)]
     assert any(together) == (tasks is None)

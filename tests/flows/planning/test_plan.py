@@ -117,6 +117,13 @@ def test_the_spread_holds_the_rate_and_is_nothing_for_images_that_are_all_alike(
     assert alike.spread == pytest.approx((alike.best.rate, alike.best.rate))
 
 
+def test_all_operators_of_a_stage_get_its_balanced_settings() -> None:
+    stages = {"default": Stage(cpus=1, pool=(1, 2))}
+    found = make_plan(FLOW, profile(stages=stages), {"fetch": measured(1.0, 0.9)}, 0.0, 10**6)
+    assert found.profile.stages["fetch"] == found.profile.stages["detect"] != stages["default"]
+    assert FLOW.members(found.profile) == {"fetch": ["fetch", "detect"]}
+
+
 def test_the_written_profile_is_read_back_as_it_is(tmp_path: Path) -> None:
     found = plan()
     (tmp_path / "balanced.yaml").write_text(profile_yaml(found))

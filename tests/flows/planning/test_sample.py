@@ -31,7 +31,9 @@ def source(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def found(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
-    profile = Profile(name="own", placement="staged", stages={"default": Stage(pool=(1, 1))})
+    profile = Profile(
+        name="own", placement="staged", stages={"busy": Stage(cpus=0.5, pool=(1, 1)), "default": Stage(pool=(1, 1))}
+    )
     flow = Flow((Fetch(), Busy(seconds=0.05, waits=0.1, megabytes=300)))
     return dict(measure_stages(flow, profile, draw_sample(str(source)).rows, tmp_path_factory.mktemp("work")))
 
