@@ -66,8 +66,8 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     `plain`, the two of the smooth fill and the residual are base-2 logarithms.
     """
     trial = side_fill_error(result, mask)
-    near_edit = _near(mask)
-    pixels, result, mask = (np.ascontiguousarray(each[near_edit]) for each in (pixels, result, mask))
+    place_of_edit = near_edit(mask)
+    pixels, result, mask = (np.ascontiguousarray(each[place_of_edit]) for each in (pixels, result, mask))
     place = Surroundings.of(mask)
     ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
@@ -95,7 +95,7 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     }
 
 
-def _near(mask: Pixels) -> tuple[slice, slice]:
+def near_edit(mask: Pixels) -> tuple[slice, slice]:
     """The rows and columns of an edit and NEAR pixels around it; the whole crop without an edit."""
     rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
     if not len(rows):

@@ -16,10 +16,10 @@ import numpy as np
 
 from operators.masks.geometry import Polygon, stroke_height
 from operators.masks.ground import estimate_ground
-from operators.masks.mask import CORE, dilated, hole_of, ring
+from operators.masks.mask import BLEND, CORE, dilated, hole_of, ring
 from operators.metrics.continuity import luma
 from operators.metrics.face_damage import face_figures
-from operators.metrics.fills import RING_WIDTH, Surroundings
+from operators.metrics.fills import RING_WIDTH, Surroundings, near_edit
 from operators.metrics.naturalness import BANDS, band_energies
 from operators.metrics.straight_edges import CANDIDATES, straight_edges
 from operators.rows.arrays import LUMA_WEIGHTS, Pixels, Selection
@@ -237,6 +237,10 @@ def region_figures(
     measured on the ring of `fills.RING_WIDTH` pixels around the edit, straight edges on the ring
     of EDGE_RING pixels, and faces on the edit itself.
     """
+    share_of_crop = float((mask[:, :, BLEND] > 127).mean())
+    near = near_edit(mask)
+    shown, mask = (np.ascontiguousarray(each[near]) for each in (shown, mask))
+    faces = [face.seen_from(near[1].start or 0, near[0].start or 0) for face in faces]
     place, hole = Surroundings.of(mask), hole_of(mask) > 0
     core = np.pad((mask[:, :, CORE] > 0).astype(np.uint8), 1)
     touched = dilated(hole.astype(np.uint8), 2) > 0
@@ -244,7 +248,7 @@ def region_figures(
     count, steepness = straight_edges(shown, ring(place.edited, touched, EDGE_RING), hole)
     return {
         **surface_figures(shown, place.ring, hole),
-        "mask_area": float(place.edited.mean()),
+        "mask_area": share_of_crop,
         "size": float(frame_side),
         "uneven": 1 - max(ground.share(hole), ground.share(place.edited)),
         "stroke_thickness": float(2 * cv2.distanceTransform(core, cv2.DIST_L2, 3).max()),

@@ -221,6 +221,27 @@ def test_what_stands_in_for_an_agent_ends_with_its_parent() -> None:
     assert parent.wait() < 0
 
 
+ENDS = """
+from flows.engine.session import reach_ray
+from ray._private.node import Node
+reach_ray(1)
+import ray
+asked, end = [], Node._kill_process_type
+def note(self, kind, allow_graceful=False, **options):
+    asked.append((kind, allow_graceful))
+    end(self, kind, allow_graceful=allow_graceful, **options)
+Node._kill_process_type = note
+ray.shutdown()
+print(asked)
+"""
+
+
+def test_a_ray_on_this_machine_does_not_wait_for_a_raylet_that_does_not_end_by_itself() -> None:
+    asked = ast.literal_eval(subprocess.run([sys.executable, "-c", ENDS], cwd=ROOT, capture_output=True, text=True).stdout)
+    assert "raylet" in dict(asked)
+    assert not any(graceful for _, graceful in asked)
+
+
 @pytest.mark.usefixtures("ray_here")
 def test_the_processes_of_a_ray_on_this_machine_keep_little_freed_memory() -> None:
     @ray.remote
