@@ -237,7 +237,8 @@ print(asked)
 
 
 def test_a_ray_on_this_machine_does_not_wait_for_a_raylet_that_does_not_end_by_itself() -> None:
-    asked = ast.literal_eval(subprocess.run([sys.executable, "-c", ENDS], cwd=ROOT, capture_output=True, text=True).stdout)
+    run = subprocess.run([sys.executable, "-c", ENDS], cwd=ROOT, check=True, capture_output=True, text=True)
+    asked = ast.literal_eval(run.stdout)
     assert "raylet" in dict(asked)
     assert not any(graceful for _, graceful in asked)
 
