@@ -296,8 +296,10 @@ def _put_additions(
     """
     for row, new in zip(rows, added, strict=True):
         _check_additions(row, name, adds, new or {})
+    # What no row gets stays as it is: reading pixels and writing them again costs time.
+    given = {path for new in added for path, value in (new or {}).items() if "." not in path or value is not None}
     children, has_regions = {}, any(row.regions for row in rows)
-    for path in adds:
+    for path in (path for path in adds if path in given):
         column, _, child = path.partition(".")
         if child and not has_regions:
             continue

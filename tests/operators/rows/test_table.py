@@ -108,6 +108,14 @@ def test_an_operator_that_returns_none_leaves_the_row(laid_out):
     assert done.drop_columns(["timings"]).to_pylist() == laid_out.drop_columns(["timings"]).to_pylist()
 
 
+def test_what_no_row_gets_keeps_its_buffers(batch):
+    adds = ("width", "regions.mask", "regions.state")
+    result = map_rows(batch, "idle", adds, lambda row: {"regions.mask": None})
+    for child in ("mask", "state"):
+        before, after = (table["regions"].chunk(0).values.field(child) for table in (batch, result))
+        assert address(after) == address(before)
+
+
 def test_swapping_a_child_keeps_the_buffers_of_the_others(batch):
     before = batch["regions"].chunk(0).flatten()
     done = swap_children(batch, {"rung": pa.array(["x", "y", "z"])})
