@@ -65,12 +65,11 @@ class Verify(Operator):
 
     The true picture is not known, so the checks use the fill itself, the ground around the edit,
     and a second look by the stroke network. The calibrated gate adds the check
-    `predicted_error`, except where the ground of nearly all of the text is known, so that the fill
-    can be compared with it. A text over a face has the check `face_damage` as well, and half the
-    gate's bound, if `describe` looked for faces. A value that cannot be measured, for lack of a
-    ring for example, is NaN and passes. A missing fill never passes. A refused region stays open
-    for the next rung. With `remembers`, the best refused fill of each region is kept, and
-    `delivers` accepts it with all its doubts.
+    `predicted_error`. A text over a face has the check `face_damage` as well, and half the gate's
+    bound, if `describe` looked for faces. A value that cannot be measured, for lack of a ring for
+    example, is NaN and passes. A missing fill never passes. A refused region stays open for the
+    next rung. With `remembers`, the best refused fill of each region is kept, and `delivers`
+    accepts it with all its doubts.
     """
 
     by_content: ClassVar[bool] = True
@@ -173,7 +172,7 @@ class Verify(Operator):
         checks = [check(rung, name, measurements[name], getattr(self.limits, name)) for name in ("residual_text", *checked)]
         if face is not None:
             checks.append(check(rung, "face_damage", face, self.limits.face_damage))
-        model = model_of(rung) if self.gated and not plain else None
+        model = model_of(rung) if self.gated else None
         if model is not None:
             bound = model.bound * (1.0 if face is None else FACE_STRICTNESS)
             checks.append(check(rung, "predicted_error", model.predicted_error(measurements), bound))

@@ -21,7 +21,7 @@ from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, 
 from flows.evaluation.suite import Suite
 from operators.decisions.gate import Array, Model, Promise, RungPromise, area_under_curve, fit_model
 from operators.decisions.risk import choose_threshold, clopper_pearson_upper
-from operators.verify import MOSTLY_PLAIN, Verify
+from operators.verify import Verify
 
 BAD = 1.0
 """Visible error above which a fill counts as bad: a person would not accept it."""
@@ -65,9 +65,9 @@ def calibrate(
 
     The threshold is at most `bound`, so that no fill is accepted that the model itself predicts to
     be bad. Below it, it is as high as it can be with at most the share `target` of bad fills among
-    those that the limits of `verify` and the gate accept, plain ground included; see
-    `choose_threshold`. It is chosen for predictions of models that have not seen the picture,
-    because the model of all pictures predicts its own too well. Fills that `people` have decided
+    those that the limits of `verify` and the gate accept; see `choose_threshold`. It is chosen for
+    predictions of models that have not seen the picture, because the model of all pictures predicts
+    its own too well. Fills that `people` have decided
     about count like others. Raises ValueError if one of the sets has no region with a known truth.
     """
     fills = _fills_of(suite, SETS, rungs, processes)
@@ -94,11 +94,10 @@ def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float)
     decided = [
         (score, is_bad(fill, bound))
         for fill, score in zip(sets["tune"], _predicted_apart(sets["tune"], bound), strict=True)
-        if _is_decided(fill)
+        if _passes_limits(fill)
     ]
     scores, bad_ones = [score for score, _ in decided], [bad for _, bad in decided]
-    ungated = [is_bad(fill, bound) for fill in sets["tune"] if _is_plain(fill) and _passes_limits(fill)]
-    threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE, ungated)
+    threshold = choose_threshold(scores, bad_ones, bound, target, CONFIDENCE)
     model = replace(_fitted(sets["tune"], bound), bound=threshold.value)
     promise: RungPromise = {
         **promise_of(model, sets["report"], bound),
@@ -164,7 +163,7 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
 
     The fills count as independent, although those of one picture are alike.
     """
-    kept = [fill for fill in fills if _passes_limits(fill) and _passes_gate(fill, model)]
+    kept = [fill for fill in fills if _passes_limits(fill) and model.predicted_error(fill["measured"]) <= model.bound]
     bad = sum(is_bad(fill, bound) for fill in kept)
     return {
         "set": chosen,
@@ -175,32 +174,16 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
     }
 
 
-def _is_plain(fill: EvaluatedFill) -> bool:
-    """Whether `verify` compares a fill with its known ground, and does not ask the gate."""
-    return fill["measured"]["plain"] >= MOSTLY_PLAIN
-
-
-def _passes_gate(fill: EvaluatedFill, model: Model) -> bool:
-    return _is_plain(fill) or model.predicted_error(fill["measured"]) <= model.bound
-
-
 def _passes_limits(fill: EvaluatedFill) -> bool:
-    """Whether `verify` accepts a fill as far as its limits go; the gate decides in addition."""
+    """Whether `verify` accepts a fill as far as its limits go, and so asks the gate about it."""
     return all(record["passed"] for record in Verify(gated=False).check_fill(fill["rung"], fill["measured"]))
 
 
 def _fitted(fills: Sequence[EvaluatedFill], bound: float) -> Model:
     """The model fitted to the fills that the gate decides about, or to all if those are few."""
-    decided = [fill for fill in fills if _is_decided(fill)]
+    decided = [fill for fill in fills if _passes_limits(fill)]
     chosen = decided if len(decided) >= LEAST_DECIDED else fills
     return fit_model([fill["measured"] for fill in chosen], _errors(chosen).tolist(), bound)
-
-
-def _is_decided(fill: EvaluatedFill) -> bool:
-    """Whether `verify` asks the gate about a fill: it is within the limits, and not of plain
-    ground.
-    """
-    return _passes_limits(fill) and not _is_plain(fill)
 
 
 def _predicted_apart(fills: Sequence[EvaluatedFill], bound: float) -> list[float]:

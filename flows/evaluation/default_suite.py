@@ -1,7 +1,6 @@
 """The default suite: drawn on pictures that packages ship, identical to the pixel every time.
 
-Every bucket holds as many pictures in each set; no two sets share phrases or random numbers,
-nor source pictures but in the bucket of faces.
+No two sets share phrases or random numbers, nor source pictures but in the bucket of faces.
 """
 
 from __future__ import annotations
@@ -31,6 +30,11 @@ from operators.rows.arrays import Pixels
 
 PICTURES = 8
 """Pictures of each bucket with text in each set."""
+
+TUNING_PICTURES = 20
+"""Pictures of each everyday bucket in the set `tune`: the more fills the gate learns from, the
+better it ranks others, and the higher is the threshold that is shown to keep its promise.
+"""
 
 TEXT_FREE_PICTURES = 5
 """Pictures of each bucket without text in each set."""
@@ -132,13 +136,13 @@ def _scenes() -> Iterator[tuple[str, str, int, Scene, Format]]:
         yield chosen, bucket, number, Scene(clean, captions), MIXED[(number + 3) % len(MIXED)]
     for chosen in SETS:
         for bucket, (recipe, formats) in EVERYDAY.items():
-            for number in range(PICTURES):
+            for number in range(TUNING_PICTURES if chosen == "tune" else PICTURES):
                 yield (
                     chosen,
                     bucket,
                     number,
                     recipe(random.Random(f"{chosen} {bucket} {number}"), chosen, number),
-                    formats[number],
+                    formats[number % len(formats)],
                 )
         for bucket, recipe in TEXT_FREE.items():
             for number in range(TEXT_FREE_PICTURES):

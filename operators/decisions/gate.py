@@ -24,7 +24,7 @@ from operators.rows.records import JsonObject
 PATH = Path(__file__).parent / "gate.json"
 FARTHEST = 3.0
 """Standard deviations at which features are clipped."""
-REACH = 20.0
+REACH = 10.0
 """Distance between two fills, in standard deviations summed over all features, at which one says
 about the other a third of what it says about itself.
 """
@@ -32,6 +32,9 @@ RIDGE = 0.3
 """How little a single example counts: at 0 the model repeats the error of each one."""
 MOST_ERROR = 8.0
 """Visible error from which a fill is as bad as any."""
+UNLIKE = 2.0
+"""Visible error that is predicted for a fill unlike all examples: what nobody has seen is refused.
+"""
 DECIMALS = 2
 """Decimals of the examples' features in a calibration file."""
 OFFSET = 0.1
@@ -64,7 +67,7 @@ def _standardised(x: Array, mean: Array, scale: Array) -> Array:
 class Model:
     """One rung's examples, and how visible the error of a fill like them is.
 
-    What is unlike all examples is predicted to be as bad as they are on average.
+    What is unlike all examples is predicted to be bad.
     """
 
     mean: Sequence[float]
@@ -74,6 +77,7 @@ class Model:
     weights: Sequence[float]
     """How much each example raises the logarithm of the error of a fill at its place."""
     bias: float
+    """The logarithm of the error of a fill unlike all examples."""
     bound: float
     """The predicted error above which a fill is refused."""
 
@@ -95,13 +99,14 @@ def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], 
     x, y = np.stack([features(example) for example in examples]), np.log2(np.minimum(errors, MOST_ERROR) + OFFSET)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     design = np.round(_standardised(x, mean, scale), DECIMALS)
-    weights = np.linalg.solve(_likeness(design, design) + ridge * np.eye(len(design)), y - y.mean())
-    return Model(mean.tolist(), scale.tolist(), design.tolist(), weights.tolist(), float(y.mean()), bound)
+    bias = math.log2(UNLIKE + OFFSET)
+    weights = np.linalg.solve(_likeness(design, design) + ridge * np.eye(len(design)), y - bias)
+    return Model(mean.tolist(), scale.tolist(), design.tolist(), weights.tolist(), bias, bound)
 
 
 def _likeness(first: Array, second: Array) -> Array:
     """How alike fills are, 1 for equal ones, for each of the first and each of the second."""
-    distances = np.abs(first[:, None] - second[None]).sum(axis=2)
+    distances = np.stack([np.abs(one - second).sum(axis=1) for one in first])
     return np.asarray(np.exp(-distances / REACH))
 
 

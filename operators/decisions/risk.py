@@ -62,25 +62,16 @@ class Threshold:
 
 
 def choose_threshold(
-    scores: Sequence[float],
-    bad: Sequence[bool],
-    highest: float,
-    target: float,
-    confidence: float,
-    always_kept: Sequence[bool] = (),
+    scores: Sequence[float], bad: Sequence[bool], highest: float, target: float, confidence: float
 ) -> Threshold:
     """The highest threshold on `scores`, at most `highest`, of which the items show with
-    `confidence` that at most the share `target` of those that are kept are bad. Items that are
-    kept whatever the threshold, bad ones True in `always_kept`, count with them.
+    `confidence` that at most the share `target` of those it keeps are bad.
 
     It is found by multi-start fixed sequence testing: the threshold rises in steps that do not
     depend on which items are bad, as long as the Clopper-Pearson bound is at most `target`, and
-    each start has an equal part of the risk. Source: Angelopoulos et al., Learn then Test, 2021,
-    https://arxiv.org/abs/2110.01052
-
-    If no threshold shows it, because too many of `always_kept` are bad, the highest one is taken
-    of which no larger share of what it keeps is bad than of those; without them, or if there is
-    none, the one with the smallest bound, and of several the highest; without items, `highest`.
+    each start has an equal part of the risk. If no threshold shows it, the one with the smallest
+    bound is taken, and of several the highest; without items, `highest`. Source: Angelopoulos et
+    al., Learn then Test, 2021, https://arxiv.org/abs/2110.01052
     """
     order = np.argsort(np.array(scores, np.float64), kind="stable")
     ordered, bad_up_to = np.array(scores, np.float64)[order], np.cumsum(np.array(bad, bool)[order])
@@ -91,12 +82,10 @@ def choose_threshold(
     kept = [int((ordered <= value).sum()) for value in values]
 
     def bound(number: int, risk: float) -> float:
-        all_bad = int(bad_up_to[kept[number] - 1]) + sum(always_kept)
-        return clopper_pearson_upper(all_bad, kept[number] + len(always_kept), 1 - risk)
+        return clopper_pearson_upper(int(bad_up_to[kept[number] - 1]), kept[number], 1 - risk)
 
     risk = (1 - confidence) / STARTS
-    counts = [count + len(always_kept) for count in kept]
-    long_enough = [number for number, count in enumerate(counts) if clopper_pearson_upper(0, count, 1 - risk) <= target]
+    long_enough = [number for number, count in enumerate(kept) if clopper_pearson_upper(0, count, 1 - risk) <= target]
     last = -1
     for part in range(STARTS):
         for number in long_enough[part * len(long_enough) // STARTS :]:
@@ -105,9 +94,5 @@ def choose_threshold(
             last = max(last, number)
     if last >= 0:
         return Threshold(values[last], True)
-    usual = float(np.mean(always_kept)) if always_kept else 0.0
-    as_good = [value for value, count in zip(values, kept, strict=True) if bad_up_to[count - 1] <= usual * count]
-    if always_kept and as_good:
-        return Threshold(max(as_good), False)
     bounds = [bound(number, 1 - confidence) for number in range(len(values))]
     return Threshold(max(value for value, own in zip(values, bounds, strict=True) if own == min(bounds)), False)

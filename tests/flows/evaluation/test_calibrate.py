@@ -164,10 +164,8 @@ def test_only_fills_that_every_check_accepts_are_promised() -> None:
     promise = promise_of(model, [*good, judged_fill(1.2), *refused], BAD)
     assert (promise["kept"], promise["bad"]) == (59, 1)
     assert promise["most_bad"] == pytest.approx(0.0779, abs=1e-3)
-    strict = replace(model, bound=0.1)
-    assert promise_of(strict, good, BAD)["kept"] == 58
-    textured = [judged_fill(0.2, plain=0.5) for _ in range(58)]
-    assert (promise_of(strict, textured, BAD)["kept"], promise_of(strict, textured, BAD)["most_bad"]) == (0, 1.0)
+    strict = promise_of(replace(model, bound=0.1), good, BAD)
+    assert (strict["kept"], strict["most_bad"]) == (0, 1.0)
 
 
 def fill(number: int, error: float, **measured: float) -> Any:
@@ -186,25 +184,20 @@ def fill(number: int, error: float, **measured: float) -> Any:
 
 
 def test_the_gate_learns_only_from_the_fills_that_it_decides_about(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    texture = [fill(number, 0.1 + number / 100, jump=number / 10) for number in range(120)]
-    plain = [fill(number, 5 - number / 100, jump=number / 10, plain=1.0) for number in range(120)]
+    asked = [fill(number, 0.1 + number / 100, jump=number / 10) for number in range(120)]
     refused = [fill(number, 5 - number / 100, jump=number / 10, structure=99.0) for number in range(120)]
     models = []
-    for fills in (texture, texture + plain + refused):
+    for fills in (asked, asked + refused):
         monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
         model = calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"]
         models.append({name: part for name, part in model.items() if name != "bound"})
     assert models[0] == models[1]
 
 
-def test_the_threshold_counts_fills_of_plain_ground_because_they_are_promised_with_the_others(
-    suite: Suite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    errors = [1.5 if number >= 60 and number % 4 == 3 else 0.1 + number / 300 for number in range(120)]
-    texture = [fill(number, error, jump=number / 10) for number, error in enumerate(errors)]
-    plain = [fill(number, 2.0 if number % 5 == 0 else 0.1, plain=1.0) for number in range(120)]
-    bounds = []
-    for fills in (texture, texture + plain):
-        monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
-        bounds.append(calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"]["bound"])
-    assert bounds[0] < bounds[1]
+def test_the_gate_learns_from_plain_ground_and_from_texture(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    texture = [fill(number, 0.1 + number / 300, jump=number / 10) for number in range(120)]
+    plain = [fill(number, 3.0, jump=number / 10, plain=1.0) for number in range(120)]
+    monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_: texture + plain)
+    model = Model(**calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"])
+    for one, bad in ((texture[0], False), (plain[0], True)):
+        assert (model.predicted_error(one["measured"]) > BAD) == bad

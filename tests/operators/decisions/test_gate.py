@@ -17,6 +17,7 @@ from operators.decisions.gate import (
     MOST_ERROR,
     OFFSET,
     REACH,
+    UNLIKE,
     Model,
     area_under_curve,
     calibration,
@@ -100,11 +101,11 @@ def test_the_prediction_rises_with_a_measurement_that_is_higher_in_worse_fills(n
     assert (np.diff(predicted) > 0).all()
 
 
-def test_a_fill_that_is_unlike_all_examples_is_predicted_as_bad_as_they_are_on_average() -> None:
-    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.3, 0.4], bound=0.1)
-    mean = 2 ** np.mean(np.log2(np.array([0.01, 0.02, 0.3, 0.4]) + OFFSET)) - OFFSET
+def test_a_fill_that_is_unlike_all_examples_is_predicted_to_be_bad() -> None:
+    model = fit_model(examples("seam", [1.0, 1.1, 3.0, 3.2]), [0.01, 0.02, 0.03, 0.04], bound=0.1)
     unlike = {name: value + 90.0 for name, value in USUAL.items()}
-    assert model.predicted_error(unlike) == pytest.approx(mean, rel=0.05)
+    assert model.predicted_error(unlike) == pytest.approx(UNLIKE, rel=0.05)
+    assert model.predicted_error({**USUAL, "seam": 1.0}) < 0.1
 
 
 def test_errors_beyond_the_most_count_as_the_most() -> None:
@@ -130,15 +131,11 @@ def test_two_examples_and_a_ridge_have_their_worked_prediction() -> None:
     model = fit_model(examples("residual_text", [0.0, 1.0]), [0.4 - OFFSET, 1.6 - OFFSET], bound=0.1, ridge=2.0)
     predicted = [model.predicted_error(example) for example in examples("residual_text", [0.0, 2**0.5 - 1, 1.0])]
     # Both lie a standard deviation from the mean, on either side of it.
-    apart = 1 - math.exp(-2 / REACH)
-    power = apart / (apart + 2.0)
-    assert predicted == pytest.approx([0.8 * 2**step - OFFSET for step in (-power, 0, power)], rel=1e-4)
-
-
-def test_examples_that_are_all_as_good_predict_just_that() -> None:
-    model = fit_model(examples("seam", [0.5, 1.0, 2.0, 4.0]), [0.03] * 4, bound=0.1)
-    for value in (0.5, 3.0, 100.0):
-        assert model.predicted_error({**USUAL, "seam": value}) == pytest.approx(0.03, rel=1e-6)
+    other, middle, unlike = math.exp(-2 / REACH), 2 * math.exp(-1 / REACH), UNLIKE + OFFSET
+    apart, together = (1 - other) / (1 - other + 2.0), 1 / (1 + other + 2.0)
+    at_both, between = (unlike * (0.8 / unlike) ** (share * together) for share in (1 + other, middle))
+    expected = (at_both * 2**-apart, between, at_both * 2**apart)
+    assert predicted == pytest.approx([error - OFFSET for error in expected], rel=1e-4)
 
 
 def test_examples_that_can_be_parted_are_ranked_without_a_mistake() -> None:
@@ -155,12 +152,11 @@ def test_the_bound_is_kept_as_given_and_does_not_bend_the_fit() -> None:
     assert (strict.weights, strict.bias) == (lenient.weights, lenient.bias)
 
 
-def test_a_stronger_ridge_draws_the_prediction_towards_the_mean_of_the_logarithms() -> None:
+def test_a_stronger_ridge_draws_the_prediction_towards_that_of_what_is_unlike_all_examples() -> None:
     values, distances = [1.0, 1.2, 3.0, 3.2], [0.01, 0.02, 0.3, 0.4]
     loose, tight = (fit_model(examples("seam", values), distances, 0.1, ridge) for ridge in (0.1, 1000.0))
-    middle = 2 ** np.mean(np.log2(np.array(distances) + OFFSET)) - OFFSET
     worst = {**USUAL, "seam": 3.2}
-    assert middle < tight.predicted_error(worst) < loose.predicted_error(worst)
+    assert loose.predicted_error(worst) < tight.predicted_error(worst) < UNLIKE
 
 
 def test_an_unmeasured_value_counts_as_zero() -> None:

@@ -51,23 +51,6 @@ def test_one_bad_one_among_the_best_does_not_end_the_rise() -> None:
     assert chosen({3}) == Threshold(SCORES[-1], True)
 
 
-def test_items_that_are_kept_anyway_count_with_the_others() -> None:
-    # 3 of 60 may be bad only if many others that are kept are good.
-    bad = [number in (5, 25, 45) for number in range(60)]
-    alone = choose_threshold(SCORES[:60], bad, 1.0, 0.05, 0.95)
-    with_good_ones = choose_threshold(SCORES[:60], bad, 1.0, 0.05, 0.95, [False] * 300)
-    assert not alone.target_met
-    assert with_good_ones == Threshold(SCORES[59], True)
-
-
-def test_where_too_many_are_bad_that_are_kept_anyway_no_larger_share_of_the_others_is() -> None:
-    bad = [number >= 50 for number in range(100)]
-    kept_anyway = [number % 10 == 0 for number in range(200)]
-    threshold = choose_threshold(SCORES[:100], bad, 1.0, 0.05, 0.95, kept_anyway)
-    assert threshold == Threshold(SCORES[54], False)
-    assert sum(bad[:55]) / 55 <= 0.1 < sum(bad[:60]) / 60
-
-
 def test_no_threshold_is_above_the_highest_that_is_allowed() -> None:
     assert chosen(set(), highest=0.5) == Threshold(0.5, True)
 
