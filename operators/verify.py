@@ -9,7 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from operators.decisions.best_fill import CHILDREN, accept_best, better_fill
-from operators.decisions.gate import calibration, model_of, promises
+from operators.decisions.gate import MOSTLY_PLAIN, calibration, model_of, promises
 from operators.masks.alpha import paste_on_grounds
 from operators.masks.mask import BLEND, pasted
 from operators.metrics.fills import measure_fill
@@ -23,8 +23,6 @@ from operators.vision.stroke_network import stroke_network, stroke_network_ident
 
 JUDGED = ("regions.checks", "regions.state")
 """The columns that every verification changes."""
-MOSTLY_PLAIN = 0.9
-"""Share of a text's pixels whose ground is known, from which the ring around it does not count."""
 
 ON_FACE = 0.02
 """Share of a text's edit on a face from which its fill is judged more strictly."""
@@ -174,7 +172,7 @@ class Verify(Operator):
             checks.append(check(rung, "face_damage", face, self.limits.face_damage))
         model = model_of(rung) if self.gated else None
         if model is not None:
-            bound = model.bound * (1.0 if face is None else FACE_STRICTNESS)
+            bound = model.bound_of(measurements) * (1.0 if face is None else FACE_STRICTNESS)
             checks.append(check(rung, "predicted_error", model.predicted_error(measurements), bound))
         return checks
 

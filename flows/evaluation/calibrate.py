@@ -19,7 +19,7 @@ import numpy.typing as npt
 from flows.evaluation.measure import FillJob, map_in_processes, rung_records
 from flows.evaluation.records import Calibration, EvaluatedFill, GateJudgement, RungCalibration
 from flows.evaluation.suite import Suite
-from operators.decisions.gate import Array, Model, Promise, RungPromise, area_under_curve, fit_model
+from operators.decisions.gate import Array, Model, Promise, RungPromise, area_under_curve, fit_model, lenience
 from operators.decisions.risk import choose_threshold, clopper_pearson_upper
 from operators.verify import Verify
 
@@ -92,7 +92,7 @@ def calibrate(
 def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float) -> RungCalibration:
     sets = {name: [fill for fill in fills if fill["set"] == name] for name in SETS}
     decided = [
-        (score, is_bad(fill, bound))
+        (score / lenience(fill["measured"]), is_bad(fill, bound))
         for fill, score in zip(sets["tune"], _predicted_apart(sets["tune"], bound), strict=True)
         if _passes_limits(fill)
     ]
@@ -108,7 +108,7 @@ def _calibrate_rung(fills: Sequence[EvaluatedFill], bound: float, target: float)
     def judge(chosen: Sequence[EvaluatedFill]) -> GateJudgement:
         predicted = np.array([model.predicted_error(fill["measured"]) for fill in chosen])
         errors = _errors(chosen)
-        bad, kept = _bad(chosen, bound), predicted <= model.bound
+        bad, kept = _bad(chosen, bound), np.array([_is_let_in(fill, model) for fill in chosen], bool)
         return {
             "regions": len(chosen),
             "bad": int(bad.sum()),
@@ -163,7 +163,7 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
 
     The fills count as independent, although those of one picture are alike.
     """
-    kept = [fill for fill in fills if _passes_limits(fill) and model.predicted_error(fill["measured"]) <= model.bound]
+    kept = [fill for fill in fills if _passes_limits(fill) and _is_let_in(fill, model)]
     bad = sum(is_bad(fill, bound) for fill in kept)
     return {
         "set": chosen,
@@ -172,6 +172,11 @@ def promise_of(model: Model, fills: Sequence[EvaluatedFill], bound: float, chose
         "most_bad": clopper_pearson_upper(bad, len(kept), CONFIDENCE),
         "confidence": CONFIDENCE,
     }
+
+
+def _is_let_in(fill: EvaluatedFill, model: Model) -> bool:
+    """Whether the gate lets a fill in."""
+    return model.predicted_error(fill["measured"]) <= model.bound_of(fill["measured"])
 
 
 def _passes_limits(fill: EvaluatedFill) -> bool:

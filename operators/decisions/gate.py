@@ -35,6 +35,12 @@ MOST_ERROR = 8.0
 UNLIKE = 2.0
 """Visible error that is predicted for a fill unlike all examples: what nobody has seen is refused.
 """
+MOSTLY_PLAIN = 0.9
+"""Share of a text's pixels whose ground is known, from which the ring around it does not count."""
+PLAIN_LENIENCE = 1.25
+"""How much more error may be predicted for a fill of plain ground: it has been compared with that
+ground, which says more than any likeness.
+"""
 DECIMALS = 2
 """Decimals of the examples' features in a calibration file."""
 OFFSET = 0.1
@@ -79,13 +85,22 @@ class Model:
     bias: float
     """The logarithm of the error of a fill unlike all examples."""
     bound: float
-    """The predicted error above which a fill is refused."""
+    """The predicted error above which a fill off plain ground is refused."""
+
+    def bound_of(self, measurements: Mapping[str, float]) -> float:
+        """The predicted error above which a fill with these measurements is refused."""
+        return self.bound * lenience(measurements)
 
     def predicted_error(self, measurements: Mapping[str, float]) -> float:
         """The predicted visible error of a fill: 1 is the most that a person accepts."""
         x = _standardised(features(measurements), np.array(self.mean), np.array(self.scale))
         alike = _likeness(x[None], np.array(self.examples))[0]
         return float(max(0.0, 2.0 ** (alike @ np.array(self.weights) + self.bias) - OFFSET))
+
+
+def lenience(measurements: Mapping[str, float]) -> float:
+    """How much more error may be predicted for a fill than for one off plain ground."""
+    return PLAIN_LENIENCE if measurements["plain"] >= MOSTLY_PLAIN else 1.0
 
 
 def fit_model(examples: Sequence[Mapping[str, float]], errors: Sequence[float], bound: float, ridge: float = RIDGE) -> Model:
