@@ -153,7 +153,7 @@ def test_a_replica_takes_the_largest_share_that_a_stage_of_its_flows_has(model: 
     laptop = stage(load("laptop"))
     assert (laptop.cpus, laptop.gpus, laptop.pool) == (1.0, 0.0, load("laptop").stages["worker"].pool)
     cpu = stage(load("one-gpu"))
-    assert (cpu.cpus, cpu.gpus, cpu.memory, cpu.pool) == (1.0, 0.0, 2**30, (1, 8))
+    assert (cpu.cpus, cpu.gpus, cpu.memory, cpu.pool) == (1.0, 0.0, 2 * 2**30, (1, 12))
     half = stage(load("one-gpu"), model)
     assert (half.cpus, half.gpus, half.memory, half.pool) == (1.0, 0.5, 6 * 2**30, (1, 2))
     assert stage(load("gpu-node"), model).pool == (8, 16)
