@@ -92,7 +92,7 @@ A raylet that has ended is still there, as a zombie, until its driver asks how i
 """
 
 
-def end_at_once() -> None:
+def stop_without_waiting() -> None:
     """Let the Ray of this machine end without the second that it gives its raylet in vain.
 
     A raylet does not end by itself within that second, and Ray kills it then. What a worker was

@@ -154,12 +154,18 @@ def _lean() -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
-    from flows.engine.ray_internals import NODE_PROCESSES, end_at_once, start_without, start_without_agents, work_on_one_node
+    from flows.engine.ray_internals import (
+        NODE_PROCESSES,
+        start_without,
+        start_without_agents,
+        stop_without_waiting,
+        work_on_one_node,
+    )
 
     with start_without(NODE_PROCESSES), start_without_agents():
         yield
     work_on_one_node()
-    end_at_once()
+    stop_without_waiting()
 
 
 def _is_connected() -> bool:

@@ -148,7 +148,10 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
 
 
 def _entries(flow: Flow, profile: Profile) -> list[tuple[str, str]]:
-    """Each stage of a flow with each entry that a profile needs for it: one for every operator."""
+    """Pairs of a stage and an entry of the profile that is to hold its settings.
+
+    A staged profile gets an entry for every operator of the stage, so that they still share it.
+    """
     if profile.placement == "fused":
         return [(name, name) for name in flow.members(profile)]
     return [(name, own) for name, members in flow.members(profile).items() for own in members]

@@ -34,7 +34,7 @@ SAME = 8
 MOST = 0.5
 """Share of the known alpha that has one value if the fill has this value too."""
 JUDGED_GROUNDS = (0, 128, 255)
-"""Grounds on which a fill is judged.
+"""GroundCache on which a fill is judged.
 
 Between them the picture changes linearly, and each square of a chequered ground is one of those
 between. A chequered ground itself would add edges of its own, which look like strokes.

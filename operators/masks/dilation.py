@@ -1,7 +1,7 @@
 """Dilation by large discs: the pixels of OpenCV's, in a time that hardly depends on the radius.
 
-OpenCV visits every pixel of the disc for every pixel of the mask. Here the distance to the nearest
-letter decides for all pixels but a thin band, in which the rows of the disc are looked at.
+OpenCV's time grows with the area of the disc. Here the distance to the nearest letter tells whether
+the disc reaches a pixel; only at the rim of the disc its rows are compared one by one.
 """
 
 from __future__ import annotations

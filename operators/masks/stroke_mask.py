@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.ground import Ground
-from operators.masks.grounds import Grounds
+from operators.masks.ground_cache import GroundCache
 from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
 from operators.masks.mask import dilated, feathered
 from operators.masks.panel import beside_letters, panel_around
@@ -110,7 +110,7 @@ class StrokeMask:
         is given. The `lines` of the page stay out of the core; see `page_lines`. `rgb` is uint8
         height x width x 3.
         """
-        strokes, grounds = with_bodies(rgb, strokes), Grounds(rgb, 2 * self.reach)
+        strokes, grounds = with_bodies(rgb, strokes), GroundCache(rgb, 2 * self.reach)
         far = max(self.reach, round(0.3 * height))
         near = max(self.reach // 2, round(0.3 * height))
         panel = panel_around(rgb, np.where(lines, 0, strokes).astype(np.uint8))
@@ -134,7 +134,7 @@ class StrokeMask:
         full = np.where(lines | ~known, strokes, followed).astype(np.uint8)
         return np.where(known, full, core).astype(np.uint8), full
 
-    def _ground(self, grounds: Grounds, letters: Pixels, panel: Selection | None, near: int) -> tuple[Ground, Selection]:
+    def _ground(self, grounds: GroundCache, letters: Pixels, panel: Selection | None, near: int) -> tuple[Ground, Selection]:
         """The ground of letters, `near` pixels away or on their panel, and where it is known."""
         if panel is None:
             ground = grounds.around(letters, near).ground

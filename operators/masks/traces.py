@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.ground import Ground
-from operators.masks.grounds import Grounds
+from operators.masks.ground_cache import GroundCache
 from operators.masks.mask import dilated
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
@@ -60,7 +60,7 @@ def difference_from(ground: Ground, rgb: Pixels, least: float) -> tuple[npt.NDAr
     return difference, max(least, grain)
 
 
-def with_shadow(grounds: Grounds, letters: Pixels, height: float, lines: Selection, reach: int, least: float) -> Pixels:
+def with_shadow(grounds: GroundCache, letters: Pixels, height: float, lines: Selection, reach: int, least: float) -> Pixels:
     """The letters with their shadow or glow, where they have one on known ground.
 
     It is connected to the letters, clearly differs from the ground beyond it, and ends within
@@ -84,7 +84,7 @@ def with_shadow(grounds: Grounds, letters: Pixels, height: float, lines: Selecti
     return letters
 
 
-def _shadow_within(far: int, grounds: Grounds, letters: Pixels, lines: Selection, least: float) -> tuple[float, Selection]:
+def _shadow_within(far: int, grounds: GroundCache, letters: Pixels, lines: Selection, least: float) -> tuple[float, Selection]:
     """The letters with what clearly differs from the ground `far` pixels away and is connected.
 
     Before it stands the share of the pixels between whose ground is known; it is 0 if the ground
@@ -128,7 +128,7 @@ def _sampled(ground: Ground, places: Selection) -> tuple[npt.NDArray[np.float64]
     return terms, ground.level[rows[chosen], columns[chosen]].astype(np.float64)
 
 
-def _is_calm(grounds: Grounds, letters: Pixels, near: int, least: float) -> bool:
+def _is_calm(grounds: GroundCache, letters: Pixels, near: int, least: float) -> bool:
     """Whether the pixels from `near` pixels beside the letters show the ground alone: neither a
     trace of the letters nor a slope, as that of light which fades.
     """

@@ -97,11 +97,19 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
 
 def near_edit(mask: Pixels) -> tuple[slice, slice]:
     """The rows and columns of an edit and NEAR pixels around it; the whole crop without an edit."""
-    rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    extent = _extent(mask[:, :, BLEND] > 0)
+    if extent is None:
         return slice(None), slice(None)
-    first_row, first_column = (max(0, int(places[0]) - NEAR) for places in (rows, columns))
-    return slice(first_row, int(rows[-1]) + 1 + NEAR), slice(first_column, int(columns[-1]) + 1 + NEAR)
+    rows, columns = (slice(max(0, side.start - NEAR), side.stop + NEAR) for side in extent)
+    return rows, columns
+
+
+def _extent(selection: Selection) -> tuple[slice, slice] | None:
+    """The rows and columns from the first to the last selected pixel; None if there is none."""
+    if not selection.any():
+        return None
+    rows, columns = (np.flatnonzero(selection.any(axis=axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
@@ -153,10 +161,10 @@ def side_fill_error(result: Pixels, mask: Pixels) -> float:
     """
     edited = mask[:, :, BLEND] > 127
     touched = (mask[:, :, BLEND] > 0) | (mask[:, :, CORE] > 0)
-    rows, columns = (np.flatnonzero(edited.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    extent = _extent(edited)
+    if extent is None:
         return float("nan")
-    down, across = int(rows[-1] - rows[0] + 3), int(columns[-1] - columns[0] + 3)
+    down, across = (side.stop - side.start + 2 for side in extent)
     offsets = ((down, 0), (-down, 0), (0, across), (0, -across), (down // 2, 0))
     beside = max((_shifted(edited, y, x) & ~touched for y, x in offsets), key=lambda place: int(place.sum()))
     if beside.sum() < 0.1 * edited.sum() or beside.sum() < LEAST_TRIAL:
@@ -178,8 +186,8 @@ def _shifted(selection: Selection, down: int, right: int) -> Selection:
 
 def _covered(mask: Pixels) -> float:
     """The mean weight of the edit over its bounding box, grown by 16 pixels on each side."""
-    rows, columns = (np.flatnonzero((mask[:, :, BLEND] > 0).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    extent = _extent(mask[:, :, BLEND] > 0)
+    if extent is None:
         return 0.0
-    box = (rows[-1] - rows[0] + 33) * (columns[-1] - columns[0] + 33)
-    return float(mask[:, :, BLEND].sum(dtype=np.float64) / 255 / box)
+    rows, columns = (side.stop - side.start + 32 for side in extent)
+    return float(mask[:, :, BLEND].sum(dtype=np.float64) / 255 / (rows * columns))

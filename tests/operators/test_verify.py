@@ -237,6 +237,16 @@ def test_a_text_over_a_face_has_half_the_gate_s_bound(judged, crops, monkeypatch
         assert (gated["value"], gated["limit"]) == (pytest.approx(0.9), bound)
 
 
+@pytest.mark.parametrize("plain", [0.0, 1.0])
+def test_the_gate_judges_fills_of_plain_ground_and_of_texture(monkeypatch, plain):
+    model = Model(mean=[0.0] * 20, scale=[1.0] * 20, examples=[[0.0] * 20], weights=[0.0], bias=3.0, bound=1.0)
+    monkeypatch.setattr("operators.verify.model_of", lambda rung: model)
+    monkeypatch.setattr("operators.decisions.gate.features", lambda measurements: np.zeros(20))
+    measured = {**dict.fromkeys(("residual_text", "structure", "colour_shift", "jump", "seam"), 0.0), "plain": plain}
+    checks = {check["name"]: check["passed"] for check in Verify().check_fill("telea", measured)}
+    assert [name for name, passed in checks.items() if not passed] == ["predicted_error"]
+
+
 def test_the_settings_of_a_run_hold_what_the_calibration_promises(monkeypatch):
     promise = {"set": "report", "kept": 100, "bad": 1, "most_bad": 0.046, "confidence": 0.95}
     monkeypatch.setattr("operators.verify.promises", lambda: {"hybrid": promise})

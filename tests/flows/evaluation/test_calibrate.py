@@ -201,3 +201,18 @@ def test_the_gate_learns_from_plain_ground_and_from_texture(suite: Suite, monkey
     model = Model(**calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"])
     for one, bad in ((texture[0], False), (plain[0], True)):
         assert (model.predicted_error(one["measured"]) > BAD) == bad
+
+
+def test_the_threshold_is_that_of_a_rule_that_is_more_lenient_on_plain_ground(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [0.1 if number % 2 else 3.0 for number in range(400)]
+    bounds = []
+    for plain in (0.0, 1.0):
+        fills = [fill(number, error, jump=30.0 * (error > BAD), plain=plain) for number, error in enumerate(errors)]
+        monkeypatch.setattr("flows.evaluation.calibrate._fills_of", lambda *_, fills=fills: fills)
+        model = Model(**calibrate(suite, ("telea",), 1)["rungs"]["telea"]["model"])
+        bounds.append((model.bound, model.bound_of(fills[0]["measured"])))
+    (bound, _), (stated, applied) = bounds
+    assert applied == pytest.approx(bound, rel=1e-6)
+    assert stated == pytest.approx(bound / 1.25, rel=1e-6)

@@ -10,7 +10,7 @@ import requests
 from cluster import profile as profiles
 from flows.engine.settings import Options, record
 from flows.erase_text import delivered, erase_text
-from flows.ladder import Fills, Rung
+from flows.ladder import BEST, Fills, Rung
 from flows.reports.run_report import write_report
 from operators.ledger import index, ledger
 from operators.write import Write
@@ -33,7 +33,7 @@ def run_in_bucket(s3: S3, run: FinishedRun) -> Any:
     for path in PICTURES:
         files.pipe_file(f"reviewed/source/{path}", run.original(path))
     index.build(SOURCE, DEST, None)
-    flow = delivered(erase_text(Fills((Rung("ground"),))))
+    flow = delivered(erase_text(Fills((Rung("ground"),), accept=BEST)))
     record(flow, SOURCE, DEST, profiles.load("laptop"), Options())
     flow.then(Write(DEST)).run(index.read_shard(DEST, 0))
     assert ledger.compact(DEST, 0, len(PICTURES))

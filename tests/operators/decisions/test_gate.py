@@ -191,6 +191,12 @@ def test_a_model_comes_back_from_its_file_to_the_last_digit(tmp_path: Path) -> N
     assert read.predicted_error(USUAL) == model.predicted_error(USUAL)
 
 
+@pytest.mark.parametrize(("plain", "share"), [(0.0, 1.0), (0.89, 1.0), (0.9, 1.25), (1.0, 1.25)])
+def test_more_error_may_be_predicted_where_a_fill_was_compared_with_plain_ground(plain: float, share: float) -> None:
+    model = fit_model(examples("seam", [1.0, 3.0]), [0.1, 0.4], bound=0.4)
+    assert model.bound_of({**USUAL, "plain": plain}) == pytest.approx(0.4 * share)
+
+
 def test_without_a_file_no_rung_is_calibrated(tmp_path: Path) -> None:
     assert calibration(tmp_path / "none.json") == {"rungs": {}}
     assert model_of("crayon") is None

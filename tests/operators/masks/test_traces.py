@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.masks.ground import estimate_ground
-from operators.masks.grounds import Grounds
+from operators.masks.ground_cache import GroundCache
 from operators.masks.mask import dilated
 from operators.masks.traces import difference_from, with_shadow
 
@@ -46,7 +46,7 @@ def glow(blur: float) -> np.ndarray:
 
 
 def found(picture: np.ndarray, lines: np.ndarray = NO_LINES) -> np.ndarray:
-    return with_shadow(Grounds(picture, 2 * REACH), letters(), HEIGHT, lines, REACH, LEAST) > 0
+    return with_shadow(GroundCache(picture, 2 * REACH), letters(), HEIGHT, lines, REACH, LEAST) > 0
 
 
 @pytest.mark.parametrize("slope", [0.0, 20.0])

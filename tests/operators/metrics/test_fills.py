@@ -39,9 +39,10 @@ def test_what_is_far_from_an_edit_does_not_change_its_measurements() -> None:
     wide = np.random.default_rng(2).normal(120, 2, (400, 700, 3)).astype(np.uint8)
     another, place = wide.copy(), np.zeros((400, 700), bool)
     place[45:75, 50:110] = True
-    another[:, 300:] //= 4
-    another[250:] //= 4
-    assert measure_fill(wide, wide, mask(place), 0.0) == measure_fill(another, another, mask(place), 0.0)
+    another[:, 300:] = np.random.default_rng(3).integers(0, 256, another[:, 300:].shape)
+    alone, beside_a_text = mask(place), mask(place)
+    beside_a_text[200:260, 400:600, CORE] = 255
+    assert measure_fill(wide, wide, alone, 0.0) == measure_fill(another, another, beside_a_text, 0.0)
 
 
 def test_a_flat_picture_has_nothing_to_measure() -> None:

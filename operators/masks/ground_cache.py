@@ -22,7 +22,7 @@ class Around(NamedTuple):
     ground: Ground
 
 
-class Grounds:
+class GroundCache:
     """The grounds of one crop (`rgb`, uint8 height x width x 3).
 
     Pixels count up to `near` pixels beyond the place whose ground is estimated.

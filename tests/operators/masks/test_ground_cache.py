@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.masks import grounds as module
+from operators.masks import ground_cache as module
 from operators.masks.ground import estimate_ground
-from operators.masks.grounds import Grounds
+from operators.masks.ground_cache import GroundCache
 from operators.masks.mask import dilated
 
 NEAR = 24
@@ -26,7 +26,7 @@ def letters() -> np.ndarray:
 
 
 def test_the_ground_around_letters_is_that_of_the_grown_letters() -> None:
-    around, hole = Grounds(picture(), NEAR).around(letters(), 8), dilated(letters(), 8) > 0
+    around, hole = GroundCache(picture(), NEAR).around(letters(), 8), dilated(letters(), 8) > 0
     expected = estimate_ground(picture(), hole, NEAR)
     assert np.array_equal(around.places, hole)
     assert np.array_equal(around.ground.level, expected.level)
@@ -36,7 +36,7 @@ def test_the_ground_around_letters_is_that_of_the_grown_letters() -> None:
 def test_the_ground_of_the_same_letters_is_estimated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(module, "estimate_ground", lambda *given: asked.append(given) or estimate_ground(*given))
-    grounds, fewer = Grounds(picture(), NEAR), letters()
+    grounds, fewer = GroundCache(picture(), NEAR), letters()
     fewer[:, :100] = 0
     assert grounds.around(letters(), 8) is grounds.around(letters(), 8)
     grounds.around(letters(), 9)
