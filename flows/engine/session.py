@@ -19,6 +19,7 @@ from cluster.address import AddressError, NoAnswerError, check_cluster_address
 from cluster.nodes import Node
 from cluster.profile import Profile, ProfileError, fit_cluster, load, shipped
 from cluster.working_dir import PACKAGES
+from flows.engine.freed_memory import MOST_HELD
 from flows.flow import Flow
 from operators.rows.failure import RunError, first_line
 from operators.storage.disposable import disposable_folder
@@ -31,12 +32,18 @@ task takes a quarter of a CPU. Starting a new process costs two seconds of CPU t
 """
 LARGEST_OBJECT_STORE = 2 * 1024**3
 """Bytes of the object store of a Ray that is started here, at most."""
-ALLOCATORS = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+ALLOCATORS = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(MOST_HELD),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 """Settings of the allocators of the processes that Ray starts here.
 
 By default, glibc gives each thread its own heap. A heap does not shrink after a large picture, and
 Arrow's allocator does not shrink either. The threads of a worker therefore share one heap, and
-Arrow uses it too.
+Arrow uses it too. The heap keeps what `MOST_HELD` says; larger arrays than 32 MB, the limit that
+glibc finds by itself in time, stay outside it.
 """
 RESERVED = 0.01
 """Share of the cluster that Ray Data divides equally among the stages, whatever they need.

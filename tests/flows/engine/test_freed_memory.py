@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from flows.engine import freed_memory
-from flows.engine.freed_memory import FreedMemory
+from flows.engine.freed_memory import MOST_HELD, FreedMemory
 
-PIECES = 1000
+PIECES = 4000
 PIECE = 100_000
 """Bytes. Larger pieces go back to the system by themselves."""
 
@@ -39,13 +39,18 @@ def test_freed_memory_goes_back_only_when_it_is_given_back() -> None:
     assert given_back > 0.9 * PIECES * PIECE
 
 
-def test_it_is_given_back_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    times, given = [10.0], []
-    monkeypatch.setattr(freed_memory.time, "monotonic", lambda: times[0])
-    spare = FreedMemory(lambda pad: given.append(times[0]) or 1)
-    for times[0] in (10.0, 10.9, 11.1, 11.5):
-        spare.give_back()
-    assert given == [10.0, 11.1]
+def test_it_is_given_back_when_more_is_held_than_a_picture_may_use_again() -> None:
+    held, given = [0], []
+
+    def trim(pad: int) -> int:
+        given.append(held[0])
+        held[0] = 100
+        return 1
+
+    memory = FreedMemory(trim, lambda: held[0])
+    for held[0] in (MOST_HELD, MOST_HELD + 1, MOST_HELD + 100, MOST_HELD + 101):
+        memory.give_back()
+    assert given == [MOST_HELD + 1, MOST_HELD + 101]
 
 
 def test_a_system_without_glibc_has_no_function_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
