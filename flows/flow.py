@@ -85,8 +85,8 @@ class Flow:
     def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
         """The operator of each stage, with the stage's name. Raises ProfileError as `members` does.
 
-        Of several operators in one stage, the phases are the storage operators, and a chain of the
-        operators between two of them.
+        Of several operators in one stage, the phases are the storage operators, those behind which
+        twins part, and a chain of the operators between two of them.
         """
         operators = iter(self.operators)
         return [(name, _as_one(list(islice(operators, len(own))))) for name, own in self.members(profile).items()]
@@ -119,7 +119,7 @@ def _as_one(operators: Sequence[Operator]) -> Operator:
     if len(operators) == 1:
         return operators[0]
     parts: list[Operator] = []
-    for storage, same in groupby(operators, key=lambda operator: operator.storage):
+    for apart, same in groupby(operators, key=lambda operator: operator.storage or operator.tells_twins is not None):
         neighbours = tuple(same)
-        parts += neighbours if storage else [Chain(neighbours)]
+        parts += neighbours if apart else [Chain(neighbours)]
     return Pipeline(tuple(parts))

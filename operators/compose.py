@@ -15,9 +15,9 @@ from operators.masks.geometry import Polygon
 from operators.masks.mask import BLEND, pasted
 from operators.masks.protection import beside
 from operators.operator import Operator
-from operators.pictures.codec import FRAME_CACHE, Limits, encode_with_notes
+from operators.pictures.codec import FRAME_CACHE, Limits, decode, encode_with_notes
 from operators.pictures.converted import check_target, converted_edit
-from operators.pictures.picture import Edit
+from operators.pictures.picture import Edit, Edited
 from operators.pictures.previews.sweep import POLICIES, REDRAW
 from operators.pictures.provenance import Signing, Source, with_signature
 from operators.pictures.read_back import check_written, recoding_note
@@ -109,7 +109,27 @@ class Compose(Operator):
         edited = picture.edited(edits)
         if not edited.changed.any():
             return None
-        base, conversion, source = bytes(data), list[str](), Source(picture.format, bytes(data))
+        encoded, notes = self._encode(edited, bytes(data))
+        return {"encoded": encoded, "notes": [*(row["notes"] or []), *notes], "regions.state": states}
+
+    def edit_like(self, data: bytes, delivered: bytes) -> tuple[bytes, list[str]]:
+        """A file with the edit of another one of the same pixels, and the notes on it.
+
+        `data` is the file, and `delivered` the other one after its edit. Metadata and compression
+        are those of `data`. Raises Failure: as `decode` does, mode_unsupported or written_wrongly.
+        """
+        try:
+            edited = decode(data, self.limits).edited_like(decode(delivered, self.limits), delivered)
+        except ValueError as error:
+            raise Failure("mode_unsupported", str(error)) from error
+        return self._encode(edited, data)
+
+    def _encode(self, edited: Edited, data: bytes) -> tuple[bytes, list[str]]:
+        """The file of an edited picture, whose source is `data`, and the notes on it.
+
+        Raises Failure: mode_unsupported or written_wrongly.
+        """
+        base, conversion, source = data, list[str](), Source(edited.picture.format, data)
         try:
             if self.to_format is not None:
                 edited, base, conversion = converted_edit(edited, base, self.to_format)
@@ -130,8 +150,7 @@ class Compose(Operator):
         if difference is not None:
             raise Failure("written_wrongly", difference)
         recoded = recoding_note(encoded, edited, base, len(data))
-        notes = [*conversion, *([] if recoded is None else [recoded]), *notes]
-        return {"encoded": encoded, "notes": [*(row["notes"] or []), *notes], "regions.state": states}
+        return encoded, [*conversion, *([] if recoded is None else [recoded]), *notes]
 
 
 def edit_of(region: Region, kept: Sequence[Polygon] = ()) -> Edit | None:

@@ -32,6 +32,7 @@ class Fetch(Operator):
     reads: ClassVar[tuple[str, ...]] = ("uri",)
     adds: ClassVar[tuple[str, ...]] = ("bytes", "source_sha256", "size", "path")
     storage: ClassVar[bool] = True
+    tells_twins: ClassVar[str | None] = "source_sha256"
     limits: Limits = Limits()
     threads: int = 8
     """Rows of one batch that are fetched at the same time."""

@@ -17,7 +17,7 @@ from operators.generators.harmonise import harmonised
 from operators.generators.http_model import HttpModel
 from operators.generators.microbatch import Filled, fill_all
 from operators.generators.prompt import describe_surface, prompt_sha256, render_prompt
-from operators.generators.seeds import seed_of
+from operators.generators.seeds import content_sha256, seed_of
 from operators.masks.mask import hole_of
 from operators.models.card import ModelCard
 from operators.models.registry import fetch_weights, identity, resolve
@@ -185,7 +185,7 @@ class Inpaint(Operator):
             requests = batches[-1]
             for region in self._chosen(row.regions):
                 try:
-                    request = self._request(row["source_sha256"], region)
+                    request = self._request(content_sha256(row), region)
                     if (hole_of(request.mask) == 0).any():
                         requests[region.position] = request
                     else:
@@ -215,9 +215,9 @@ class Inpaint(Operator):
         affordable = self.budget.affords(regions, candidates, self.model.alias) if self.budget else candidates
         return [regions[number] for number in affordable]
 
-    def _request(self, source_sha256: str, region: Region) -> Request:
+    def _request(self, content: str, region: Region) -> Request:
         number = (region["passes"] or 0) + 1
-        seed = seed_of(self.seed, source_sha256, region["crop"], self.model.alias, number)
+        seed = seed_of(self.seed, content, region["crop"], self.model.alias, number)
         figures = dict(region["metadata"] or []) if "metadata" in region.fields else {}
         prompt = render_prompt(describe_surface(figures, self.prompt), self.model)
         return Request(region.array("pixels", 3), region.array("mask", 4), seed, prompt)

@@ -35,6 +35,11 @@ class Operator(ABC):
     """Whether the operator mostly waits for storage, and so overlaps with those that compute."""
     ends: ClassVar[bool] = False
     """Whether the operator commits rows to the ledger, and so ends a run."""
+    tells_twins: ClassVar[str | None] = None
+    """The column that it adds in which images are alike that may share a result; None for others.
+
+    Behind it, the first of them goes on, and the others wait for its result.
+    """
     by_content: ClassVar[bool] = False
     """Whether what it does follows from the image's bytes and the settings alone.
 

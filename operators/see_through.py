@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.generators.classical import GROUND_NEAR, hybrid
-from operators.generators.seeds import seed_of
+from operators.generators.seeds import content_sha256, seed_of
 from operators.masks.geometry import rasterised
 from operators.masks.ground import estimate_ground
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
@@ -111,22 +111,22 @@ class SeeThrough(Operator):
 
     def _see(self, row: Row) -> Additions | None:
         regions = row.regions
-        recovered = [self._recover(row["source_sha256"], region) for region in regions]
+        recovered = [self._recover(content_sha256(row), region) for region in regions]
         if all(one is None for one in recovered):
             return None
         ends = [
-            {name: region[name] for name in ADDED} if one is None else self._record(row["source_sha256"], region, one)
+            {name: region[name] for name in ADDED} if one is None else self._record(content_sha256(row), region, one)
             for region, one in zip(regions, recovered, strict=True)
         ]
         return {f"regions.{name}": [end[name] for end in ends] for name in ADDED}
 
-    def _recover(self, source_sha256: str, region: Region) -> Recovered | None:
+    def _recover(self, content: str, region: Region) -> Recovered | None:
         """The region without its overlay; None if it has none that can be seen through."""
         if region["state"] != OPEN or region["crop"] is None or region["passes"] or region.transparency() is not None:
             return None
         pixels, mask, overlay = region.array("pixels", 3), region.array("mask", 4), region.overlay()
         if overlay is not None:
-            fill = hybrid(pixels, hole_of(mask), self._seed(source_sha256, region))
+            fill = hybrid(pixels, hole_of(mask), self._seed(content, region))
             picture = seen_through(pixels, overlay, fill, FILL_VARIANCE, RECODED_NOISE)
             return Recovered(picture, overlay.alpha >= NOTHING, overlay)
         if (
@@ -147,10 +147,10 @@ class SeeThrough(Operator):
         probability = mask[:, :, CONFIDENCE].astype(np.float32) / np.float32(255)
         return see_through(pixels, hole_of(mask) > 0, probability, inside & ~others)
 
-    def _seed(self, source_sha256: str, region: Region) -> int:
-        return seed_of(self.seed, source_sha256, region["crop"], RUNG, 1)
+    def _seed(self, content: str, region: Region) -> int:
+        return seed_of(self.seed, content, region["crop"], RUNG, 1)
 
-    def _record(self, source_sha256: str, region: Region, recovered: Recovered) -> dict[str, object]:
+    def _record(self, content: str, region: Region, recovered: Recovered) -> dict[str, object]:
         """The region's children after it has been seen through and judged."""
         before = region.array("mask", 4)
         mask = before.copy()
@@ -162,7 +162,7 @@ class SeeThrough(Operator):
             "mask": (mask if good else before).tobytes(),
             "fill": fill_record(recovered.picture) if good else None,
             "rung": RUNG,
-            "seed": self._seed(source_sha256, region),
+            "seed": self._seed(content, region),
             "passes": 1,
             "repeatable": True,
             "checks": [*(region["checks"] or []), *checks],

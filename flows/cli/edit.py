@@ -29,6 +29,7 @@ from flows.erase_text import cover_masks, cover_text, delivered, erase_text, inp
 from flows.find_text import find_text
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
+from flows.same_pixels import BYTES, sharing
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.generators.covers import COVERS
 from operators.ledger.part import WHOLE
@@ -42,6 +43,13 @@ Cover = Annotated[
     typer.Option(
         "--fill",
         help=f"Cover what is to go so that nobody can recover it, instead of continuing the picture: {', '.join(COVERS)}.",
+    ),
+]
+Same = Annotated[
+    str,
+    typer.Option(
+        help="Which images are worked once, the others getting the result of the first. bytes: files of the same bytes. "
+        "pixels: files that show the same pixels, which keep their own metadata; every image is decoded once more."
     ),
 ]
 
@@ -63,6 +71,7 @@ def erase(
         ),
     ] = GATE,
     detector: Detector = "",
+    same: Same = BYTES,
     cover: Cover = None,
     mark: Annotated[
         str,
@@ -89,7 +98,8 @@ def erase(
             flow = erase_text(fills, size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
-        execute(delivered(flow, file.previews, file.signing, file.to_format), source, dest, options, fill.seed, file.collection)
+        flow = sharing(delivered(flow, file.previews, file.signing, file.to_format), same)
+        execute(flow, source, dest, options, fill.seed, file.collection)
 
 
 @with_options
@@ -105,10 +115,12 @@ def find(
     read: Annotated[bool, typer.Option("--read", help="Read each text too, and record what it says.")] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Write a mask of each image's text to DEST/masks.")] = True,
     detector: Detector = "",
+    same: Same = BYTES,
 ) -> None:
     """Find text in every image of SOURCE, and record in DEST where it is. Nothing is edited."""
     with one_line_errors():
-        execute(find_text(dest, read, masks, size.limits, detector, select.choice(source)), source, dest, options)
+        flow = find_text(dest, read, masks, size.limits, detector, select.choice(source))
+        execute(sharing(flow, same), source, dest, options)
         if options.share == WHOLE and not options.dry_run:
             export_findings(dest)
 

@@ -20,7 +20,6 @@ from cluster.profile import LAPTOP, Profile, cores
 from flows.engine.quarantine import Child, work_row
 from flows.engine.sharing import Sharing
 from flows.flow import Flow
-from operators.fetch import Fetch
 from operators.ledger import index, ledger
 from operators.operator import Operator
 from operators.rows.schema import add_columns, check_schema, complete_rows
@@ -72,8 +71,8 @@ def work_few(
         try:
             for number, stage in enumerate(stages):
                 row = work_row(team[number], stage, row) if number in team else _apply(stage, row)
-                if sharing is not None and isinstance(stage, Fetch):
-                    row, waiting = sharing.claim(row)
+                if sharing is not None and stage.tells_twins is not None:
+                    row, waiting = sharing.claim(row, stage.tells_twins)
                     if waiting is not None:
                         return waiting
             return row

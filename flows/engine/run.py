@@ -50,7 +50,6 @@ from operators.ledger import index, ledger
 from operators.ledger.counts import add_texts, count_finished
 from operators.ledger.lease import Lease
 from operators.ledger.part import FOLDER, WHOLE, Part, hold
-from operators.record import Record
 from operators.rows.counted import counted
 from operators.rows.failure import CODES, Failure, RunError
 from operators.selection.zone_notes import has_zone_outside
@@ -306,8 +305,8 @@ class _Engine:
 
     work: Callable[[Mapping[int, int], Sharing | None, Mapping[int, Sequence[str]] | None], Iterable[pa.Table | None]]
     """Takes the pending images by shard, how they share results, and which of them only."""
-    deliver: Callable[[Write | Record, Sequence[bytes]], Iterable[pa.Table | None]]
-    """Takes the last operator of the flow and the images that wait."""
+    deliver: Callable[[Sequence[bytes]], Iterable[pa.Table | None]]
+    """Takes the images that wait."""
     observe: Callable[[Summary], None] = lambda summary: None
     wait: Callable[[], None] = lambda: None
 
@@ -320,7 +319,10 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
     if suits(run.profile, sum(pending.values())):
         run.summary.pace.watch(run.flow, run.profile)
         run.report_progress()
-        few = _Engine(partial(work_few, run.flow, run.dest, run.profile), lambda end, twins: deliver_here(end, twins, OUTCOME))
+        few = _Engine(
+            partial(work_few, run.flow, run.dest, run.profile),
+            lambda twins: deliver_here(run.flow, run.profile.image, twins, OUTCOME),
+        )
         _work_all(run, pending, sizes, few)
         return
     if run.say_forecast is not None and sum(pending.values()) >= LONG_RUN and not os.environ.get("RAY_ADDRESS"):
@@ -351,7 +353,10 @@ def _work(run: _Run, pending: dict[int, int], sizes: dict[int, int]) -> None:
         gauges.set(run.summary)
         run.report_progress()
         with_ray = _Engine(
-            work, lambda end, twins: batches_or_none(delivery(end, twins, OUTCOME)), gauges.set, node_watch.check
+            work,
+            lambda twins: batches_or_none(delivery(run.flow, run.profile.image, twins, OUTCOME)),
+            gauges.set,
+            node_watch.check,
         )
         _work_all(run, pending, sizes, with_ray)
     except (ray.exceptions.RayError, OSError) as error:
@@ -369,9 +374,10 @@ def _work_all(run: _Run, pending: Mapping[int, int], sizes: Mapping[int, int], e
     twins = _collect(run, engine.work(pending, sharing, None), remaining, sizes, engine)
     if sharing is not None:
         discard(run.dest, run.options.part)
-    end = run.flow.operators[-1]
-    if twins and isinstance(end, Write | Record):
-        twins = _collect(run, engine.deliver(end, twins), remaining, sizes, engine)
+    left = len(twins) + 1
+    # An image may wait for one that waits itself.
+    while twins and len(twins) < left:
+        left, twins = len(twins), _collect(run, engine.deliver(twins), remaining, sizes, engine)
     if twins:
         only = ids_by_shard(twins)
         _collect(run, engine.work({shard: len(ids) for shard, ids in only.items()}, None, only), remaining, sizes, engine)

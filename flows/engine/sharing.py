@@ -9,8 +9,9 @@ image and its shard. It belongs to that image, not to a process: when a worker i
 gives its images to another worker, which finds their claims. When the driver is lost, the next run
 is another pass with claims of its own. What earlier runs have finished is found in their ledger.
 
-Only suspects claim their content: images whose size, or checksum where an object store lists one,
-is that of another image of the index. So a run without any such images makes no claim.
+Only suspects claim their bytes: images whose size, or checksum where an object store lists one,
+is that of another image of the index. So a run without any such images makes no claim. With the
+operator `identify`, every image that goes on claims its pixels too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import pyarrow.compute as pc
 
 from flows.flow import Flow
 from operators.fetch import Fetch
+from operators.identify import Identify
 from operators.ledger import index, ledger
 from operators.ledger.decisions import carried_out
 from operators.ledger.id_lookup import Hashes, binary, hashes
@@ -61,6 +63,7 @@ READINGS = 20
 """How often a claim is read until it is complete."""
 READING_SECONDS = 0.1
 """The time between two readings."""
+BYTES, PIXELS = Fetch.tells_twins, Identify.tells_twins
 MD5 = re.compile("[0-9a-f]{32}")
 SHARED_CODES = frozenset(
     {
@@ -93,10 +96,10 @@ the other images are worked by themselves.
 
 
 class Twin(TypedDict):
-    """An image that waits for the result of another one of the same bytes."""
+    """An image that waits for the result of another one of the same bytes or pixels."""
 
     row: dict[str, Any]
-    """The columns of the index, those of the user, and `size` and `source_sha256` as fetched."""
+    """The columns of the index, those of the user, and `size` and the hashes as fetched."""
     timings: list[TimingRecord]
     first: str
     """The id of the image whose result it gets."""
@@ -108,7 +111,7 @@ class _Suspects:
     """The suspects of a pass, and the finished images that may be their twins."""
 
     ids: Hashes
-    """The ids of the pending suspects, sorted."""
+    """The ids of the pending images that may have the bytes of another one, sorted."""
     keys: Hashes
     """The keys of finished images, sorted."""
     first_ids: Hashes
@@ -155,35 +158,39 @@ class Sharing:
     operators: tuple[Operator, ...]
     """The operators that make the result: those between `fetch` and the last one."""
 
-    def key(self, source_sha256: str, path: str, own: Mapping[str, Any]) -> str | None:
-        """A hash of all that the result of an image depends on; None if it is not to be shared."""
+    def key(self, content_sha256: str, path: str, own: Mapping[str, Any]) -> str | None:
+        """A hash of all that the result of an image depends on; None if it is not to be shared.
+
+        `content_sha256` is the hash of its pixels, or else that of its bytes.
+        """
         parts = [operator.beyond_bytes(path, own) for operator in self.operators]
         if any(part is None for part in parts):
             return None
-        content = "\0".join([source_sha256, *(part or "" for part in parts)])
+        content = "\0".join([content_sha256, *(part or "" for part in parts)])
         return hashlib.sha256(content.encode()).hexdigest()[:KEY_DIGITS]
 
-    def claim(self, rows: pa.Table) -> tuple[pa.Table, pa.Table | None]:
-        """Part fetched rows into those to work, and those that wait, as a table of WAITING.
+    def claim(self, rows: pa.Table, column: str) -> tuple[pa.Table, pa.Table | None]:
+        """Part rows into those to work, and those that wait, as a table of WAITING.
 
-        A row whose content cannot be claimed, because the storage fails, is worked.
+        `column` holds the hash by which they are told, of their bytes or their pixels. A row whose
+        content cannot be claimed, because the storage fails, is worked.
         """
         suspects = _suspects(self.folder)
-        failed, sums = rows["failure"].is_valid().to_pylist(), rows["source_sha256"].to_pylist()
+        failed, sums = rows["failure"].is_valid().to_pylist(), rows[column].to_pylist()
         candidates = [
             position
             for position, image_id in enumerate(rows["image_id"].to_pylist())
-            if sums[position] is not None and not failed[position] and suspects.has(image_id)
+            if sums[position] is not None and not failed[position] and (column == PIXELS or suspects.has(image_id))
         ]
         if not candidates:
             return rows, None
         own = [name for name in rows.column_names if name not in SCHEMA.names]
-        columns = [*INDEX_COLUMNS, "source_sha256", *own]
+        columns = [*INDEX_COLUMNS, "source_sha256", "pixels_sha256", *own]
         records = rows.select([*columns, "timings"]).take(pa.array(candidates)).to_pylist()
 
         def twin_of(record: dict[str, Any]) -> Twin | None:
             timings = record.pop("timings") or []
-            first = self._first(record, {name: record[name] for name in own}, suspects)
+            first = self._first(record[column], record, {name: record[name] for name in own}, suspects)
             return None if first is None else Twin(row=record, timings=timings, first=first[0], first_shard=first[1])
 
         if len(records) == 1:
@@ -197,9 +204,11 @@ class Sharing:
         to_work = [position for position in range(len(rows)) if position not in waiting]
         return rows.take(pa.array(to_work, pa.int64())), waiting_rows([pickle.dumps(twin) for twin in twins if twin])
 
-    def _first(self, record: Mapping[str, Any], own: Mapping[str, Any], suspects: _Suspects) -> tuple[str, int] | None:
+    def _first(
+        self, content: str, record: Mapping[str, Any], own: Mapping[str, Any], suspects: _Suspects
+    ) -> tuple[str, int] | None:
         """The image whose result this one gets, with its shard; None if this one is worked."""
-        key = self.key(record["source_sha256"], record["path"], own)
+        key = self.key(content, record["path"], own)
         if key is None:
             return None
         return suspects.finished(key) or _claim(storage.join(self.folder, key), record["image_id"], record["shard"])
@@ -250,6 +259,12 @@ def part_waiting(table: pa.Table) -> tuple[pa.Table, pa.Table | None]:
     return rows.filter(pc.invert(waits)), table.select([WAITING]).filter(waits)
 
 
+def both_waiting(some: pa.Table | None, more: pa.Table | None) -> pa.Table | None:
+    """Two tables of WAITING as one; each may be None."""
+    tables = [table for table in (some, more) if table is not None]
+    return pa.concat_tables(tables) if tables else None
+
+
 def join_waiting(rows: pa.Table, waiting: pa.Table | None) -> pa.Table:
     """The rows with the column WAITING, followed by the rows that wait."""
     rows = rows.append_column(WAITING, pa.nulls(len(rows), pa.large_binary()))
@@ -274,14 +289,15 @@ def prepare(flow: Flow, dest: str, pending: Mapping[int, int], part: Part = WHOL
     if sharing.key("", "", {}) is None:
         return None
     listed = _read_prints(dest, part)
-    if not listed.repeated.any():
+    by_pixels = any(operator.tells_twins == PIXELS for operator in operators)
+    if not by_pixels and not listed.repeated.any():
         return None
     pending_ids = _pending(dest, listed, pending)
     groups = np.isin(listed.prints, np.unique(listed.prints[listed.repeated & pending_ids]))
     ids = np.sort(listed.ids[groups & pending_ids])
-    if not len(ids):
+    if not len(ids) and not by_pixels:
         return None
-    keys, first_ids, first_shards = _finished(sharing, dest, listed, groups & ~pending_ids)
+    keys, first_ids, first_shards = _finished(sharing, dest, listed, (groups | by_pixels) & ~pending_ids)
     storage.write(_suspects_uri(sharing.folder), _Suspects(ids, keys, first_ids, first_shards).encode())
     return sharing
 
@@ -349,9 +365,11 @@ def _finished(
         own = [name for name in rows.column_names if name not in SCHEMA.names]
         found = []
         for row in rows.drop_columns(["regions", "embedding", "metadata"]).to_pylist():
-            if row["image_id"] in ids_by_shard[shard] and row["source_sha256"] and may_be_shared(row):
-                key = sharing.key(row["source_sha256"], row["path"], {name: row[name] for name in own})
-                found.append((key or "", row["image_id"], shard))
+            if row["image_id"] in ids_by_shard[shard] and may_be_shared(row):
+                # A ledger of an earlier version has no hashes of pixels.
+                for content in filter(None, (row[BYTES], row.get(PIXELS))):
+                    key = sharing.key(content, row["path"], {name: row[name] for name in own})
+                    found.append((key or "", row["image_id"], shard))
         return found
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
@@ -364,7 +382,8 @@ def _finished(
 def may_be_shared(row: Mapping[str, Any]) -> bool:
     """Whether the result in a row of the ledger is that of every image of the same bytes.
 
-    What people have decided about one image does not hold for the others.
+    If it has no failure, it is that of every image of the same pixels, too. What people have
+    decided about one image does not hold for the others.
     """
     failure: FailureRecord | None = row["failure"]
     lies_in_bytes = failure is None or failure["code"] in SHARED_CODES

@@ -17,10 +17,9 @@ from flows.engine.blocks import unpack_blocks
 from flows.engine.fill_column import select_columns
 from flows.engine.freed_memory import FreedMemory
 from flows.engine.memory_limit import limit_memory
-from flows.engine.sharing import Sharing, join_waiting, part_waiting
+from flows.engine.sharing import Sharing, both_waiting, join_waiting, part_waiting
 from flows.flow import Flow
 from flows.telemetry.batch import observe_batch
-from operators.fetch import Fetch
 from operators.models.gpu import reserve_gpus
 from operators.models.threads import use_one_thread
 from operators.operator import Operator
@@ -126,8 +125,9 @@ def work(
             result = work_with_retries(phase, rows, bounds)
         check_schema(result, phase.name)
         observe_batch(phase, rows, result)
-        if sharing is not None and isinstance(phase, Fetch):
-            result, waiting = sharing.claim(result)
+        if sharing is not None and phase.tells_twins is not None:
+            result, more = sharing.claim(result, phase.tells_twins)
+            waiting = both_waiting(waiting, more)
     result = result if columns is None else select_columns(result, columns)
     return result if sharing is None else join_waiting(result, waiting)
 

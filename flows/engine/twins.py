@@ -1,7 +1,8 @@
-"""Deliver the result of one image for the other images of the same bytes, its twins.
+"""Deliver the result of one image for the other images of the same content, its twins.
 
 A twin gets the ledger row of the first image with its own names, columns and timings, and
-`twin_of`. Its file is a copy of the delivered one, checked by its SHA-256, under its own name.
+`twin_of`. The file of a twin of the same bytes is a copy of the delivered one, checked by its
+SHA-256, under its own name. A twin of the same pixels keeps its own file, with the same edit.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster.bounds import Bounds
 from flows.engine.fill_column import FILLS, FILLS_TYPE
 from flows.engine.sharing import Twin, group_by_first, join_waiting, may_be_shared, waiting_rows
+from flows.engine.twin_coder import TwinCoder, open_coder
+from flows.flow import Flow
 from operators.ledger import ledger
 from operators.record import Record
 from operators.rows.failure import Failure
 from operators.rows.records import TimingRecord
 from operators.rows.schema import LEDGER_SCHEMA
 from operators.rows.timing import row_timing, timed
+from operators.selection.zone_notes import has_zone_outside
 from operators.storage import files as storage
+from operators.storage import source_image
 from operators.write import Write, check_ending
 
 if TYPE_CHECKING:
@@ -38,13 +44,13 @@ TASK_CPUS = 0.5
 """A delivery mostly waits for storage."""
 
 
-def deliver_here(end: Write | Record, twins: Sequence[bytes], columns: Sequence[str]) -> Iterator[pa.Table]:
+def deliver_here(flow: Flow, bounds: Bounds, twins: Sequence[bytes], columns: Sequence[str]) -> Iterator[pa.Table]:
     """Deliver pickled twins in this process, and yield their rows as `deliver` returns them."""
     for shard, group in group_by_first(twins, LARGEST_GROUP):
-        yield deliver(end, shard, group, columns)
+        yield deliver(flow, bounds, shard, group, columns)
 
 
-def delivery(end: Write | Record, twins: Sequence[bytes], columns: Sequence[str]) -> Dataset:
+def delivery(flow: Flow, bounds: Bounds, twins: Sequence[bytes], columns: Sequence[str]) -> Dataset:
     """The lazy Ray Dataset that delivers pickled twins, and yields their rows as `deliver` does."""
     import ray.data
 
@@ -53,43 +59,50 @@ def delivery(end: Write | Record, twins: Sequence[bytes], columns: Sequence[str]
 
     def deliver_groups(table: pa.Table) -> pa.Table:
         parts = zip(table["shard"].to_pylist(), table["twins"].to_pylist(), strict=True)
-        return pa.concat_tables([deliver(end, shard, group, columns) for shard, group in parts])
+        return pa.concat_tables([deliver(flow, bounds, shard, group, columns) for shard, group in parts])
 
     return items.map_batches(deliver_groups, batch_format="pyarrow", batch_size=1, num_cpus=TASK_CPUS)
 
 
-def deliver(end: Write | Record, shard: int, twins: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
+def deliver(flow: Flow, bounds: Bounds, shard: int, twins: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
     """Deliver twins whose first images are in one shard of the ledger, and commit their rows.
 
     The result has these `columns`, and WAITING for the twins that cannot be delivered: the first
     image has no result, or a failure that its twins need not have; or its file is not as the
     ledger says; or the copy cannot be stored. Raises Failure if the rows cannot be committed.
     """
+    end = flow.operators[-1]
+    assert isinstance(end, Write | Record)
     waiting: list[Twin] = [pickle.loads(twin) for twin in twins]
     firsts = _read_rows(end.dest, shard, sorted({twin["first"] for twin in waiting}))
     shown = firsts.drop_columns(["regions", "embedding", "metadata"]).to_pylist()
     places = {row["image_id"]: place for place, row in enumerate(shown) if may_be_shared(row)}
 
-    def put(twin: Twin) -> tuple[str | None, TimingRecord] | None:
+    def put(twin: Twin) -> tuple[dict[str, Any], TimingRecord] | None:
         if twin["first"] not in places:
             return None
+        first, row = shown[places[twin["first"]]], twin["row"]
         try:
-            return _put_copy(end, shown[places[twin["first"]]], twin["row"])
+            if row["source_sha256"] == first["source_sha256"] or isinstance(end, Record):
+                with row_timing(end.name) as timing:
+                    return _put_copy(end, first, row), timing
+            with coder.turn, row_timing(end.name) as timing:
+                return _put_edit(end, coder, first, row), timing
         except Failure:
             return None
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with open_coder(flow, bounds) as coder, ThreadPoolExecutor(THREADS) as pool:
         copies = list(pool.map(put, waiting))
     delivered = [(twin, copy) for twin, copy in zip(waiting, copies, strict=True) if copy is not None]
     rows = firsts.take(pa.array([places[twin["first"]] for twin, _ in delivered], pa.int64()))
     values = [
         {
             **twin["row"],
+            **outcome,
             "timings": [*twin["timings"], timing],
-            "output_uri": uri,
             "twin_of": shown[places[twin["first"]]].get("twin_of") or twin["first"],
         }
-        for twin, (uri, timing) in delivered
+        for twin, (outcome, timing) in delivered
     ]
     rows = _with_values(rows, values)
     ledger.commit(end.dest, rows)
@@ -115,27 +128,55 @@ def _read_rows(dest: str, shard: int, ids: Sequence[str]) -> pa.Table:
     return rows.select([*LEDGER_SCHEMA.names, *others]).filter(pc.is_in(rows["image_id"], value_set=pa.array(ids, pa.string())))
 
 
-def _put_copy(end: Write | Record, first: dict[str, Any], row: dict[str, Any]) -> tuple[str | None, TimingRecord]:
-    """Store a copy of the first image's file; return its URI, None for no file, and the timing.
+def _put_copy(end: Write | Record, first: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Store a copy of the first image's file; return what the row says of it.
 
     A conversion may have added an ending to the first one's name. Raises Failure: corrupt for a
     file that is not the one of the ledger or not in this destination, and name_taken.
     """
-    uri, delivered = None, first["output_uri"]
-    with row_timing(end.name) as timing:
-        if delivered is not None:
-            own = end.address(first["path"])
-            if not delivered.startswith(own):
-                raise Failure("corrupt", f"{delivered} is not in the destination")
-            ending = delivered.removeprefix(own)
-            uri = end.address(row["path"]) + ending
-            with timed("io"):
-                check_ending(row["uri"], ending)
-                data = storage.read(delivered)
-                if hashlib.sha256(data).hexdigest() != first["output_sha256"]:
-                    raise Failure("corrupt", f"{delivered} is not the file of the ledger")
-                storage.write(uri, data)
-    return uri, timing
+    said = {name: first[name] for name in ("output_uri", "output_sha256", "notes")}
+    if first["output_uri"] is None:
+        return said
+    own = end.address(first["path"])
+    if not first["output_uri"].startswith(own):
+        raise Failure("corrupt", f"{first['output_uri']} is not in the destination")
+    ending = first["output_uri"].removeprefix(own)
+    uri = end.address(row["path"]) + ending
+    with timed("io"):
+        check_ending(row["uri"], ending)
+        storage.write(uri, _read_delivered(first))
+    return {**said, "output_uri": uri}
+
+
+def _put_edit(end: Write, coder: TwinCoder, first: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Store a twin of the same pixels with the edit of the first image; return what the row says.
+
+    If the first one was not edited, the twin is delivered as its source. Raises Failure: corrupt
+    for a file that has changed, and what the first one's failure or `coder` says.
+    """
+    if first["failure"] is not None:
+        raise Failure(first["failure"]["code"], "it need not be that of another file")
+    with timed("io"):
+        data = source_image.read(row["uri"], row["etag"])
+    if hashlib.sha256(data).hexdigest() != row["source_sha256"]:
+        raise Failure("corrupt", f"{row['uri']} has changed")
+    notes = first["notes"]
+    if first["output_sha256"] != first["source_sha256"]:
+        data, of_file = coder.edit_like(row, data, _read_delivered(first))
+        notes = [*(note for note in notes or [] if has_zone_outside([note])), *of_file]
+    uri = end.address(row["path"])
+    with timed("io"):
+        storage.write(uri, data)
+    return {"output_uri": uri, "output_sha256": hashlib.sha256(data).hexdigest(), "notes": notes}
+
+
+def _read_delivered(row: dict[str, Any]) -> bytes:
+    """The delivered file of a row. Raises Failure: corrupt if it is not the one of the ledger."""
+    with timed("io"):
+        data = storage.read(row["output_uri"])
+    if hashlib.sha256(data).hexdigest() != row["output_sha256"]:
+        raise Failure("corrupt", f"{row['output_uri']} is not the file of the ledger")
+    return data
 
 
 def _with_values(rows: pa.Table, values: Sequence[dict[str, Any]]) -> pa.Table:

@@ -7,6 +7,7 @@ gives weight keeps its value exactly.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -127,6 +128,29 @@ class Picture:
     def upright(self) -> Samples:
         """The stored samples as a viewer shows them; a view, not a copy."""
         return turned(self.stored, self.orientation)
+
+    def pixels_sha256(self) -> str | None:
+        """A hash that is the same for files of the same pixels, whatever else they hold.
+
+        It covers all that says what the pixels look like, and the format. None for a file of
+        several pages or frames.
+        """
+        if self.pages or self.parts:
+            return None
+        meaning = f"{self.format} {self.mode} {self.orientation} {self.stored.dtype} {self.stored.shape} {self.space}"
+        digest = hashlib.sha256(meaning.encode())
+        digest.update(np.ascontiguousarray(self.stored).data)
+        return digest.hexdigest()
+
+    def edited_like(self, other: Picture, file: bytes) -> Edited:
+        """The picture with the samples of another one that was edited from the same pixels.
+
+        `file` is the file of the other one. Raises ValueError if the other one has another size,
+        depth or number of samples.
+        """
+        if (self.stored.shape, self.stored.dtype) != (other.stored.shape, other.stored.dtype):
+            raise ValueError(f"samples of shape {other.stored.shape}, not {self.stored.shape}")
+        return Edited(self, other.stored, (self.stored != other.stored).any(axis=2), file=file)
 
     def rgb(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> Pixels:
         """An upright rectangle as it is seen, uint8 sRGB, height x width x 3.
@@ -384,6 +408,8 @@ class Edited:
     """Stored pixels that differ from the source, height x width."""
     parts: tuple[Edited, ...] = ()
     """The pages after their edits, if the picture has `parts`."""
+    file: bytes | None = None
+    """A file of the new samples in the same format, if there is one already."""
 
     def preview(self, width: int, height: int) -> Pixels:
         """The edited picture scaled to fit width x height, uint8 sRGB, not turned.

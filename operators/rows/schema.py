@@ -183,6 +183,7 @@ SCHEMA = pa.schema(
         ("etag", pa.string()),
         ("bytes", pa.large_binary()),
         ("source_sha256", pa.string()),
+        ("pixels_sha256", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("mode", pa.string()),
@@ -215,8 +216,10 @@ SCHEMA = pa.schema(
   `not_converted: NUMBER pictures` for a file of several that keeps its format, and
   `zone_outside: ZONE` for a zone of the user's rules that holds no pixel of the picture. The name
   before the colon is stable.
-- `twin_of` is the id of the image of the same bytes whose result was delivered for this one; null
-  for an image that was worked.
+- `pixels_sha256` is the same for pictures whose pixels and the meaning of their pixels are the
+  same; null unless `identify` is part of the flow.
+- `twin_of` is the id of the image of the same bytes, or the same pixels, whose result was delivered
+  for this one; null for an image that was worked.
 - `metadata` holds figures of the image's surroundings, and `profile_ignored` if its colour
   profile is broken.
 """

@@ -180,13 +180,19 @@ def encode(edited: Edited, source: memoryview | bytes) -> bytes:
     - Result: the new file; its picture takes at most 5% more bytes, if dropping coefficients of
       new blocks can achieve that.
     - Kept: the coefficients of every block without a changed pixel, quantisation tables,
-      subsampling, the progressive flag, every marker, and what follows the picture.
+      subsampling, the progressive flag, every marker, and what follows the picture. If there is a
+      file of the edited picture already, it has its coefficients.
     - Errors: OSError or ValueError for components or sampling that are not supported.
     """
     content = with_end(bytes(source))
     end = end_of_image(content)
     with timed("codec"):
-        result = rewritten_within(content[:end], edited.stored, edited.changed, MOST_GROWTH * end)
+        if edited.file is None:
+            result = rewritten_within(content[:end], edited.stored, edited.changed, MOST_GROWTH * end)
+        else:
+            result = with_coefficients_of(content[:end], with_end(edited.file))
+            if len(result) > MOST_GROWTH * end:
+                raise ValueError("the coefficients of the other file take too many bytes here")
     return with_trailer(with_markers(result, content), content, end)
 
 
@@ -219,11 +225,39 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
     (EXIF, ICC, XMP, comments) and the progressive flag are kept. Raises OSError or ValueError for
     components other than grey, YCbCr, RGB, CMYK and YCCK, or sampled at an uneven rate.
     """
+    content = _with_huffman_coding(without_markers(bytes(source)))
+    return _coded_again(bytes(source), content, _coefficients(content, stored, changed, least))
+
+
+def with_coefficients_of(source: bytes, other: bytes) -> bytes:
+    """The source file with the coefficients of another one, of the same size and compression.
+
+    Raises ValueError if the other one has other quantisation tables or another sampling.
+    """
+    content = _with_huffman_coding(without_markers(source))
+    (own, _), (others, new) = (_read(file) for file in (content, _with_huffman_coding(without_markers(other))))
+    if own != others:
+        raise ValueError("files of different compression")
+    return _coded_again(source, content, new)
+
+
+def _read(content: bytes) -> tuple[list[object], dict[str, Coefficients]]:
+    """What the coefficients of a file mean, and the coefficients. Raises OSError."""
+    import jpeglib
+
+    with _temporary_file(content) as path:
+        jpeg = _call_jpeglib(jpeglib.read_dct, path)
+        names = COMPONENTS[: jpeg.num_components]
+        coefficients: dict[str, Coefficients] = {name: np.array(getattr(jpeg, name)) for name in names}
+    tables = [jpeg.get_component_qt(number).tolist() for number in range(len(names))]
+    return [tables, [values.shape for values in coefficients.values()], component_ids(content)], coefficients
+
+
+def _coded_again(source: bytes, content: bytes, new: dict[str, Coefficients]) -> bytes:
+    """The source file with new coefficients; `content` is the source without its markers."""
     import mozjpeg_lossless_optimization
 
-    frame = frame_of(bytes(source))
-    content = _with_huffman_coding(without_markers(bytes(source)))
-    new = _coefficients(content, stored, changed, least)
+    frame = frame_of(source)
     if len(new) == 4:
         # jpeglib writes only the first three components and copies the fourth from the file that
         # it read.
@@ -232,7 +266,7 @@ def rewritten(source: memoryview | bytes, stored: Pixels, changed: npt.NDArray[n
     result = _with_coefficients(content, new)
     if frame is not None and frame.marker in PROGRESSIVE_FRAMES:
         result = mozjpeg_lossless_optimization.optimize(result, copy=mozjpeg_lossless_optimization.COPY_MARKERS.ALL)
-    return with_component_ids(with_markers(result, bytes(source)), component_ids(bytes(source)))
+    return with_component_ids(with_markers(result, source), component_ids(source))
 
 
 def _with_huffman_coding(content: bytes) -> bytes:

@@ -125,8 +125,11 @@ SELECT = tuple(f"--{name}" for name in SELECTING.split())
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("erase", {"--fill", "--accept", "--detector", "--mark", "--see-through", *FILL, *RUNS, *PAGES, *SELECT, *FILE}),
-        ("find", {"--read", "--masks", "--detector", *RUNS, *PAGES, *SELECT}),
+        (
+            "erase",
+            {"--fill", "--accept", "--detector", "--same", "--mark", "--see-through", *FILL, *RUNS, *PAGES, *SELECT, *FILE},
+        ),
+        ("find", {"--read", "--masks", "--detector", "--same", *RUNS, *PAGES, *SELECT}),
         ("preview", {"--detector", "--limit", "--out", "--allow", *SIZE, *SELECT}),
         ("inpaint", {"--masks", "--mask-name", "--gate", "--fill", *FILL, *RUNS, *PAGES, *FILE}),
         ("enlarge", {"--scale", "--print", "--dpi", "--model", "--threshold", *RUNS, *SIZE, *FILE[1:]}),

@@ -26,6 +26,7 @@ from operators.find_marks import FindMarks
 from operators.generators.call_account import CallLimits
 from operators.given_masks import GivenMasks
 from operators.given_regions import GivenRegions
+from operators.identify import Identify
 from operators.inpaint import Inpaint
 from operators.ledger.part import Part
 from operators.operator import Operator
@@ -99,6 +100,7 @@ PROMISES: dict[str, Promise] = {
     "--seed": ("erase", ("--seed", "7"), lambda call: (call.seed, call.first(Inpaint).seed) == (7, 7)),
     "--accept": ("erase", ("--accept", "best"), lambda call: any(each.remembers for each in call.every(Verify))),
     "--detector": ("erase", ("--detector", "own.onnx"), lambda call: call.first(Detect).detector == "own.onnx"),
+    "--same": ("erase", ("--same", "pixels"), lambda call: bool(call.every(Identify))),
     "--fill": ("erase", ("--fill", "pixelate"), lambda call: call.first(Cover).how == "pixelate" and not call.every(Inpaint)),
     "--mark": ("erase", ("--mark", "logo.png"), lambda call: call.first(FindMarks).marks == "logo.png"),
     "--see-through": ("erase", ("--see-through",), lambda call: call.first(SeeThrough).estimates),

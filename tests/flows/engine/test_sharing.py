@@ -17,7 +17,7 @@ from cluster.profile import Profile, Stage, laptop
 from flows.engine import few_images, sharing
 from flows.engine.run import run
 from flows.engine.settings import Options
-from flows.engine.sharing import SHARED_CODES, Sharing, prepare
+from flows.engine.sharing import BYTES, SHARED_CODES, Sharing, prepare
 from flows.enlarge import enlarge_pictures
 from flows.erase_text import erase_text
 from flows.find_text import find_text
@@ -178,6 +178,17 @@ def test_a_later_run_finds_the_finished_image_in_the_ledger(place: Place, profil
     assert place.rows()["e.png"]["twin_of"] == first["image_id"], "the twin of a twin names the image that was worked"
 
 
+def test_a_ledger_of_an_earlier_version_without_hashes_of_pixels_is_read(place: Place) -> None:
+    place.put("a.png", 1)
+    place.run()
+    (shard,) = Path(place.dest, "ledger").rglob("*.parquet")
+    pq.write_table(pq.read_table(shard).drop_columns(["pixels_sha256"]), shard)
+    place.put("b.png", 1)
+    place.run()
+    rows = place.rows()
+    assert rows["b.png"]["twin_of"] == rows["a.png"]["image_id"]
+
+
 def test_a_finished_image_whose_file_was_changed_or_lost_is_not_copied(place: Place) -> None:
     for name, number in (("a.png", 1), ("b.png", 2)):
         place.put(name, number)
@@ -304,8 +315,8 @@ def test_the_claims_of_a_dead_run_bind_nobody(place: Place, monkeypatch: pytest.
         place.put(f"{number}.png", 1)
     claim = Sharing.claim
 
-    def die(self: Sharing, rows: pa.Table) -> Any:
-        claim(self, rows)
+    def die(self: Sharing, rows: pa.Table, column: str) -> Any:
+        claim(self, rows, column)
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -333,7 +344,7 @@ def test_a_claim_that_was_never_completed_counts_as_none(place: Place, monkeypat
     assert shared is not None
     key = shared.key(rows["source_sha256"][0].as_py(), "0.png", {})
     storage.write(storage.join(shared.folder, str(key)), b"")
-    assert shared.claim(rows)[1] is None
+    assert shared.claim(rows, BYTES)[1] is None
 
 
 def test_the_image_that_has_claimed_its_content_is_worked_however_often_it_is_tried(place: Place) -> None:
@@ -342,10 +353,10 @@ def test_the_image_that_has_claimed_its_content_is_worked_however_often_it_is_tr
     rows = fetched(place)
     shared = prepare(place.flow.then(Write(str(place.dest))), str(place.dest), {0: 3})
     assert shared is not None
-    first, waiting = shared.claim(rows)
+    first, waiting = shared.claim(rows, BYTES)
     assert (len(first), waiting and len(waiting)) == (1, 2)
     for _ in range(2):
-        again, _ = shared.claim(rows)
+        again, _ = shared.claim(rows, BYTES)
         assert again["image_id"].to_pylist() == first["image_id"].to_pylist()
 
 
@@ -360,7 +371,7 @@ def test_a_storage_that_cannot_be_asked_costs_only_the_saving(place: Place, monk
         raise Failure("access_denied", uri)
 
     monkeypatch.setattr(storage, "create", refuse)
-    assert shared.claim(rows) == (rows, None)
+    assert shared.claim(rows, BYTES) == (rows, None)
 
 
 def test_without_two_images_of_one_size_there_are_no_claims(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

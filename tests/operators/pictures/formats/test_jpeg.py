@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 
 from operators.pictures.codec import Limits, decode, decode_reduced, encode
 from operators.pictures.formats import jpeg_markers
-from operators.pictures.formats.jpeg import rewritten
+from operators.pictures.formats.jpeg import rewritten, with_coefficients_of
 from operators.pictures.formats.jpeg_markers import with_component_ids
 from operators.pictures.picture import Edit as Paste
 from operators.pictures.read_back import check_written
@@ -585,3 +585,16 @@ def test_arithmetic_coding_becomes_huffman_coding_and_other_blocks_stay(
     assert np.array_equal(after.stored[64:], before.stored[64:])
     with pytest.raises(Failure, match=r"^(truncated|corrupt)"):
         decode(source[: len(source) // 2] + b"\xff\xd9", Limits())
+
+
+def test_the_coefficients_of_another_file_of_the_same_compression_are_taken_whole() -> None:
+    own, other = (encoded(picture(64, 80, 3, seed), quality=85) for seed in (1, 2))
+    result = with_coefficients_of(own, other)
+    assert np.array_equal(decoded(result), decoded(other))
+
+
+@pytest.mark.parametrize("options", [{"quality": 80}, {"quality": 85, "subsampling": 2}], ids=["tables", "sampling"])
+def test_the_coefficients_of_a_file_of_another_compression_are_refused(options: dict[str, Any]) -> None:
+    own = encoded(picture(64, 80, 3, 1), quality=85, subsampling=0)
+    with pytest.raises(ValueError, match="files of different compression"):
+        with_coefficients_of(own, encoded(picture(64, 80, 3, 2), **{"subsampling": 0, **options}))
