@@ -24,7 +24,7 @@ from operators.ledger import index, ledger
 from operators.operator import Operator
 from operators.rows.schema import add_columns, check_schema, complete_rows
 
-MOST_IMAGES = 8
+MOST_IMAGES = 16
 """A run over more images starts Ray."""
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
 
 IMAGES, PARTS = 24, 4
-"""Most parts have at most eight images, and so start no Ray."""
+"""Each part has few images, and so starts no Ray."""
 
 
 @dataclass(frozen=True)
