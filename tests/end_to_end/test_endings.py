@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flows.engine.few_images import MOST_IMAGES
 from tests.fixtures.cli import BIN
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MOST_SECONDS = 120
 def source(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small pictures."""
     folder = tmp_path_factory.mktemp("endings")
-    for number in range(12):  # more than a run without Ray takes
+    for number in range(MOST_IMAGES + 4):  # more than a run without Ray takes
         pictures.plain(number, (64, 48)).save(folder / f"{number}.png")
     return folder
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flows.engine.few_images import MOST_IMAGES
+
 if TYPE_CHECKING:
     from tests.fixtures.cli import Command
     from tests.fixtures.pictures import Pictures
@@ -14,11 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def current(tmp_path: Path, pictures: Pictures) -> Path:
-    """A folder with nine pictures in `photos`, and a package of the user's own named `flows`."""
+    """A folder with a package of the user's own named `flows`, and with pictures in `photos`: more
+    than a run without Ray takes.
+    """
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "__init__.py").touch()
     (tmp_path / "photos").mkdir()
-    for number in range(9):
+    for number in range(MOST_IMAGES + 1):
         pictures.strip(number, f"NUMBER {number}").save(tmp_path / "photos" / f"{number}.png")
     return tmp_path
 
