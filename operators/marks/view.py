@@ -67,7 +67,9 @@ class Axes:
     @property
     def coloured(self) -> bool:
         """Whether the axes show other differences than those of lightness."""
-        return len(self.weights) > 1 or bool(np.abs(self.weights[0] / self.weights[0].sum() - LUMA_WEIGHTS).max() > COLOURED)
+        first, total = self.weights[0], float(self.weights[0].sum())
+        apart = np.abs(first - total * np.array(LUMA_WEIGHTS)).max()
+        return len(self.weights) > 1 or bool(apart > COLOURED * abs(total))
 
     def planes(self, rgb: Pixels | Plane) -> Plane:
         """The values of a picture along the axes, float32 height x width x axes."""

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from cluster.profile import laptop
+from flows.engine.few_images import MOST_IMAGES
 from flows.engine.run import run
 from flows.erase_text import erase_text
 from flows.ladder import PRESETS, Fills
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tests.fixtures.cli import Command, CommandResult
     from tests.fixtures.pictures import Pictures
 
-IMAGES = 24
+IMAGES = MOST_IMAGES + 20
+"""So many that Ray works those that are left, too."""
 WORKERS = 2
 KILLED_AFTER = 4
 """How many ledger parts exist when the driver is killed."""
