@@ -47,18 +47,27 @@ def rayjob(name: str, entrypoint: str, base: Path | None, image: str, environmen
             "starts with a letter and does not end with a dash"
         )
     job = _read_job(base or BASE)
+    try:
+        _fill_in(job, name, entrypoint, image, environment)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RayJobError(f"{base}: its RayJob has no cluster of pods: {type(error).__name__} {error}") from error
+    return yaml.dump(job, Dumper=_Plain, sort_keys=False, width=120)
+
+
+def _fill_in(job: Manifest, name: str, entrypoint: str, image: str, environment: Mapping[str, str]) -> None:
+    """Write what `rayjob` gets into a RayJob. An incomplete one raises KeyError and its like."""
     job["metadata"] = {**job["metadata"], "name": name}
     job["spec"] = {**job["spec"], "entrypoint": entrypoint}
+    containers = list(_containers(job["spec"]["rayClusterSpec"]))
     if models := _models(entrypoint):
-        for container in _containers(job["spec"]["rayClusterSpec"]):
+        for container in containers:
             if container["name"] == WEIGHTS:
                 container["args"] = ["models", "pull", *models]
     if environment:
         job["spec"]["runtimeEnvYAML"] = yaml.safe_dump({"env_vars": dict(environment)}, sort_keys=True)
     if image:
-        for container in _containers(job["spec"]["rayClusterSpec"]):
+        for container in containers:
             container["image"] = re.sub(r"^(?:.*/)?cleanplate:[^/]*-(cpu|cuda)$", rf"{image}-\1", container["image"])
-    return yaml.dump(job, Dumper=_Plain, sort_keys=False, width=120)
 
 
 def _read_job(base: Path) -> Manifest:

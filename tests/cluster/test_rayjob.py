@@ -90,6 +90,14 @@ def test_a_base_of_ones_own_is_taken_whole_but_for_foreign_images(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("spec", ["{}", "{rayClusterSpec: {}}", "{rayClusterSpec: {headGroupSpec: 3}}", "3"])
+def test_a_base_whose_rayjob_has_no_pods_is_refused(tmp_path: Path, spec: str) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text(f"kind: RayJob\nmetadata: {{name: x}}\nspec: {spec}\n")
+    with pytest.raises(RayJobError, match="its RayJob has no cluster of pods"):
+        rayjob("letters", COMMAND, base, "registry/cleanplate:9", {})
+
+
 def test_the_yaml_has_no_anchors() -> None:
     text = rayjob("letters", COMMAND, None, "", {})
     assert "&" not in text and "*" not in text
