@@ -50,7 +50,7 @@ def rayjob(name: str, entrypoint: str, base: Path | None, image: str, environmen
     try:
         _fill_in(job, name, entrypoint, image, environment)
     except (KeyError, TypeError, AttributeError) as error:
-        raise RayJobError(f"{base}: its RayJob has no cluster of pods: {type(error).__name__} {error}") from error
+        raise RayJobError(f"{base or BASE}: its RayJob has no cluster of pods: {type(error).__name__} {error}") from error
     return yaml.dump(job, Dumper=_Plain, sort_keys=False, width=120)
 
 
