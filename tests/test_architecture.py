@@ -14,7 +14,9 @@ from operators.operator import Operator
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("operators", "flows", "cluster", "cleanplate")
-FLOWS = set("choose choose_in_python preview flow erase_text find_text enlarge ladder demo one_picture step_by_step".split())
+FLOWS = set(
+    "choose choose_in_python preview flow erase_text find_text enlarge ladder demo one_picture same_pixels step_by_step".split()
+)
 """The files at the door of `flows`: the product."""
 LINT = Path(sys.executable).parent / "lint-imports"
 

@@ -62,7 +62,7 @@ def test_a_chain_takes_each_image_through_all_operators_before_the_next(rows):
 
 
 def test_a_chain_names_the_operator_whose_columns_drift(rows):
-    with pytest.raises(SchemaError, match="drift: column 13 should be 'regions'"):
+    with pytest.raises(SchemaError, match="drift: column 14 should be 'regions'"):
         Chain((Shout(), Drift(), Shout())).apply(rows({"uri": "one"}))
 
 
