@@ -197,15 +197,19 @@ def test_a_twin_that_cannot_be_coded_is_worked_by_itself(source: Path, tmp_path:
 
 
 def test_files_of_the_same_bytes_share_their_result_with_those_of_the_same_pixels(source: Path, tmp_path: Path) -> None:
-    for name in ("one-copy.png", "one-copy-2.png"):
-        (source / name).write_bytes((source / "one-second.png").read_bytes())
+    # They come after the first two, so they wait for each other, and one of them for the first.
+    for name in ("one-third-copy.png", "one-third-copy-2.png"):
+        (source / name).write_bytes((source / "one-third.png").read_bytes())
     (source / "broken.png").write_bytes((source / "one-first.png").read_bytes()[:900])
     (source / "broken-copy.png").write_bytes((source / "broken.png").read_bytes())
     run(BY_PIXELS, str(source), str(tmp_path / "out"), laptop())
     rows = rows_of(tmp_path / "out")
     (first,) = [row["image_id"] for path, row in rows.items() if path.startswith("one") and row["twin_of"] is None]
     assert [row["twin_of"] for path, row in rows.items() if path.startswith("one")].count(first) == 4
-    copies = [(tmp_path / "out/images" / name).read_bytes() for name in ("one-second.png", "one-copy.png", "one-copy-2.png")]
+    copies = [
+        (tmp_path / "out/images" / name).read_bytes()
+        for name in ("one-third.png", "one-third-copy.png", "one-third-copy-2.png")
+    ]
     assert copies[0] == copies[1] == copies[2]
     assert sorted(rows[name]["twin_of"] is None for name in ("broken.png", "broken-copy.png")) == [False, True]
 

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from operators.generators.seeds import content_sha256
 from operators.identify import Identify
 from operators.rows.schema import check_schema, complete_rows
+from operators.rows.table import row_views
 
 COLOURS = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8))
 
@@ -85,6 +87,21 @@ def test_an_animation_has_no_hash() -> None:
     frames = [COLOURS, COLOURS.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
     (animation,) = sums(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert animation is None
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF"])
+def test_a_format_in_which_an_edit_cannot_be_taken_over_without_loss_has_no_hash(kind: str) -> None:
+    assert sums(encoded(COLOURS, kind)) == [None]
+
+
+def test_seeds_follow_the_pixels_where_they_have_a_hash_and_else_the_bytes() -> None:
+    info = PngInfo()
+    info.add_text("Title", "another one")
+    webps = [encoded(COLOURS, "WEBP", quality=quality) for quality in (70, 80)]
+    rows = row_views(identified(encoded(COLOURS), encoded(COLOURS, pnginfo=info), *webps))
+    contents = [content_sha256(row) for row in rows]
+    assert contents[0] == contents[1] == rows[0]["pixels_sha256"]
+    assert contents[2:] == [hashlib.sha256(file).hexdigest() for file in webps]
 
 
 def test_a_file_that_cannot_be_decoded_fails_with_its_code() -> None:
