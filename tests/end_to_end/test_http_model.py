@@ -23,7 +23,8 @@ GROUND, COLOUR = (90, 140, 190), (93, 143, 193)
 
 
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_ray: None) -> None:
+    # The workers of a Ray that runs already would not know the key.
     monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CLEANPLATE_MODEL_KEY", KEY)
 

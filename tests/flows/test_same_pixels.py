@@ -66,14 +66,12 @@ def rows_of(dest: Path) -> dict[str, dict[str, Any]]:
     return {row["path"]: row for row in ledger.read(str(dest)).to_pylist()}
 
 
-@pytest.fixture(autouse=True)
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without Ray, which start faster, unless a test asks for a `profile`."""
-    monkeypatch.setattr("flows.engine.run.suits", lambda profile, images: True)
+pytestmark = pytest.mark.usefixtures("without_ray")
+"""Runs start faster so; a test that asks for a `profile` gets it with Ray."""
 
 
 @pytest.fixture(params=list(PROFILES))
-def profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Profile:
+def profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, without_ray: None) -> Profile:
     monkeypatch.setattr("flows.engine.run.suits", lambda profile, images: request.param == "few")
     if request.param != "few":
         request.getfixturevalue("ray_here")

@@ -281,12 +281,6 @@ def test_a_copy_that_cannot_be_stored_fails_alone(place: Place) -> None:
     assert place.rows()["b.png"]["failure"]["operator"] == "write"
 
 
-@pytest.fixture
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run works in this process and its children, also if Ray runs already."""
-    monkeypatch.setattr("flows.engine.run.suits", lambda profile, images: True)
-
-
 class Killed(BaseException):
     """Stands for a signal that ends the driver."""
 
