@@ -85,8 +85,8 @@ class Flow:
     def stages(self, profile: Profile) -> list[tuple[str, Operator]]:
         """The operator of each stage, with the stage's name. Raises ProfileError as `members` does.
 
-        Of several operators in one stage, the phases are the storage operators, those behind which
-        twins part, and a chain of the operators between two of them.
+        Of several operators in one stage, the phases are the storage operators, those that tell
+        twins, and a chain of the operators between two of them.
         """
         operators = iter(self.operators)
         return [(name, _as_one(list(islice(operators, len(own))))) for name, own in self.members(profile).items()]

@@ -12,10 +12,10 @@ SAME = (BYTES, PIXELS)
 """What images must have in common to be worked once."""
 
 
-def sharing(flow: Flow, same: str) -> Flow:
+def share_results(flow: Flow, same: str) -> Flow:
     """The flow that works images once that have the same bytes, or the same pixels.
 
-    With `pixels`, it has `identify` behind `fetch`. Of files that show the same pixels, only the
+    With `pixels`, `identify` follows `fetch`. Of files that show the same pixels, only the
     first is worked. The others get its edit, and keep their own metadata. The operators must ask
     for nothing of a file but its pixels. Every image is decoded once more. Raises RunError
     option_invalid.

@@ -36,9 +36,9 @@ class Operator(ABC):
     ends: ClassVar[bool] = False
     """Whether the operator commits rows to the ledger, and so ends a run."""
     tells_twins: ClassVar[str | None] = None
-    """The column that it adds in which images are alike that may share a result; None for others.
+    """The column with the hash by which it tells images that may share a result, or None.
 
-    Behind it, the first of them goes on, and the others wait for its result.
+    After such an operator, the first of these images goes on, and the others wait for its result.
     """
     by_content: ClassVar[bool] = False
     """Whether what it does follows from the image's bytes and the settings alone.

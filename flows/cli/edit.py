@@ -29,7 +29,7 @@ from flows.erase_text import cover_masks, cover_text, delivered, erase_text, inp
 from flows.find_text import find_text
 from flows.ladder import BEST, GATE, Fills, rungs_of, second_look
 from flows.reports.findings import export_findings
-from flows.same_pixels import BYTES, sharing
+from flows.same_pixels import BYTES, share_results
 from operators.decisions.budget import USUAL_BUDGET, Budget
 from operators.generators.covers import COVERS
 from operators.ledger.part import WHOLE
@@ -98,7 +98,7 @@ def erase(
             flow = erase_text(fills, size.limits, detector, choice, mark)
         else:
             flow = cover_text(_refuse_models(cover, fill), fill.seed, size.limits, detector, choice, mark)
-        flow = sharing(delivered(flow, file.previews, file.signing, file.to_format), same)
+        flow = share_results(delivered(flow, file.previews, file.signing, file.to_format), same)
         execute(flow, source, dest, options, fill.seed, file.collection)
 
 
@@ -120,7 +120,7 @@ def find(
     """Find text in every image of SOURCE, and record in DEST where it is. Nothing is edited."""
     with one_line_errors():
         flow = find_text(dest, read, masks, size.limits, detector, select.choice(source))
-        execute(sharing(flow, same), source, dest, options)
+        execute(share_results(flow, same), source, dest, options)
         if options.share == WHOLE and not options.dry_run:
             export_findings(dest)
 

@@ -11,8 +11,8 @@ import psutil
 MOST_HELD = 192 * 1024**2
 """Bytes of freed memory that a process may hold for its next picture.
 
-A page that goes back must be cleared by the system when it is used again. Giving all of them back
-after each picture costs four percent of a run's processor time.
+The system clears every page that goes back before a process may use it again. For pictures of a
+megapixel that took a few percent of a run's processor time.
 """
 
 

@@ -42,8 +42,9 @@ ALLOCATORS = {
 
 By default, glibc gives each thread its own heap. A heap does not shrink after a large picture, and
 Arrow's allocator does not shrink either. The threads of a worker therefore share one heap, and
-Arrow uses it too. The heap keeps what `MOST_HELD` says; larger arrays than 32 MB, the limit that
-glibc finds by itself in time, stay outside it.
+Arrow uses it too. glibc raises both bounds by itself while it runs, but no longer once one of
+them is set. So both are set: arrays of up to 32 MB, the most that glibc would choose, come from
+the heap, and the end of the heap goes back when more than MOST_HELD is free there.
 """
 RESERVED = 0.01
 """Share of the cluster that Ray Data divides equally among the stages, whatever they need.

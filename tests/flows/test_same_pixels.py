@@ -20,7 +20,7 @@ from flows.engine.twins import _put_edit
 from flows.erase_text import delivered, erase_text
 from flows.find_text import find_text
 from flows.ladder import PRESETS, Fills
-from flows.same_pixels import sharing
+from flows.same_pixels import share_results
 from operators.identify import Identify
 from operators.ledger import ledger
 from operators.rows.failure import Failure, RunError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
 
 FAST = erase_text(Fills(PRESETS["fast"], accept="best"))
-BY_PIXELS = sharing(FAST, "pixels")
+BY_PIXELS = share_results(FAST, "pixels")
 PROFILES = {"few": laptop(), "fused": laptop().with_workers(2), "staged": load("staged")}
 
 
@@ -220,7 +220,7 @@ def test_the_failure_of_one_file_is_not_that_of_another_one_of_its_pixels(tmp_pa
 
 def test_masks_of_the_same_pixels_are_found_once(source: Path, tmp_path: Path) -> None:
     dest = str(tmp_path / "out")
-    run(sharing(find_text(dest), "pixels"), str(source), dest, laptop())
+    run(share_results(find_text(dest), "pixels"), str(source), dest, laptop())
     rows = rows_of(tmp_path / "out")
     assert sum(row["twin_of"] is None for row in rows.values()) == 3
     masks = [Path(dest, "masks", f"one-{title}.png.png").read_bytes() for title in ("first", "second", "third")]
@@ -228,7 +228,7 @@ def test_masks_of_the_same_pixels_are_found_once(source: Path, tmp_path: Path) -
 
 
 def test_bytes_are_what_is_shared_unless_pixels_are_asked_for() -> None:
-    assert sharing(FAST, "bytes") is FAST
+    assert share_results(FAST, "bytes") is FAST
     assert [type(operator) for operator in BY_PIXELS.operators[:2]] == [type(FAST.operators[0]), Identify]
     with pytest.raises(RunError, match="--same colours: choose from bytes, pixels"):
-        sharing(FAST, "colours")
+        share_results(FAST, "colours")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -234,23 +234,27 @@ def with_coefficients_of(source: bytes, other: bytes) -> bytes:
 
     Raises ValueError if the other one has other quantisation tables or another sampling.
     """
-    content = _with_huffman_coding(without_markers(source))
-    (own, _), (others, new) = (_read(file) for file in (content, _with_huffman_coding(without_markers(other))))
-    if own != others:
+    content, others = (_with_huffman_coding(without_markers(file)) for file in (source, other))
+    (jpeg, own), (other_jpeg, new) = _read(content), _read(others)
+    if _compression(jpeg, own, content) != _compression(other_jpeg, new, others):
         raise ValueError("files of different compression")
     return _coded_again(source, content, new)
 
 
-def _read(content: bytes) -> tuple[list[object], dict[str, Coefficients]]:
-    """What the coefficients of a file mean, and the coefficients. Raises OSError."""
+def _read(content: bytes) -> tuple[Any, dict[str, Coefficients]]:
+    """jpeglib's view of a file, and the coefficients of its components. Raises OSError."""
     import jpeglib
 
     with _temporary_file(content) as path:
         jpeg = _call_jpeglib(jpeglib.read_dct, path)
         names = COMPONENTS[: jpeg.num_components]
-        coefficients: dict[str, Coefficients] = {name: np.array(getattr(jpeg, name)) for name in names}
-    tables = [jpeg.get_component_qt(number).tolist() for number in range(len(names))]
-    return [tables, [values.shape for values in coefficients.values()], component_ids(content)], coefficients
+        return jpeg, {name: np.array(getattr(jpeg, name)) for name in names}
+
+
+def _compression(jpeg: Any, coefficients: Mapping[str, Coefficients], content: bytes) -> list[object]:
+    """What the coefficients of a file mean: their tables, their sampling, their components."""
+    tables = [jpeg.get_component_qt(number).tolist() for number in range(len(coefficients))]
+    return [tables, [values.shape for values in coefficients.values()], component_ids(content)]
 
 
 def _coded_again(source: bytes, content: bytes, new: dict[str, Coefficients]) -> bytes:
@@ -282,14 +286,10 @@ def _with_huffman_coding(content: bytes) -> bytes:
 
 def _coefficients(source: bytes, stored: Pixels, changed: npt.NDArray[np.bool_], least: float) -> dict[str, Coefficients]:
     """Coefficients of every component, touched blocks recomputed."""
-    import jpeglib
-
-    with _temporary_file(source) as path:
-        jpeg = _call_jpeglib(jpeglib.read_dct, path)
-        names = COMPONENTS[: jpeg.num_components]
-        if jpeg.num_components != stored.shape[2]:
-            raise ValueError(f"{jpeg.num_components} components")
-        coefficients: dict[str, Coefficients] = {name: np.array(getattr(jpeg, name)) for name in names}
+    jpeg, coefficients = _read(source)
+    if len(coefficients) != stored.shape[2]:
+        raise ValueError(f"{len(coefficients)} components")
+    names = list(coefficients)
     factors = [(int(down), int(across)) for down, across in jpeg.samp_factor[: jpeg.num_components]]
     tallest, widest = max(down for down, _ in factors), max(across for _, across in factors)
     if any(tallest % down or widest % across for down, across in factors):
