@@ -106,7 +106,7 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     on_line = lines[rows[:, None], left_columns].any(axis=1) & lines[rows[:, None], right_columns].any(axis=1)
     both = np.concatenate([left, right], axis=1)
     middle = np.median(both, axis=1)
-    contrast = np.abs(middle - level[rows, columns]).max(axis=1)
+    contrast = _contrast(left - level[rows[:, None], left_columns], right - level[rows[:, None], right_columns])
     unsteady = np.maximum(max(4.0, 1.5 * ground.noise), UNSTEADY * contrast)
     steady = largest_channel(np.abs(both - middle[:, None])) <= 2 * unsteady[:, None]
     constant = (steady[:, :STRAIGHT].mean(axis=1) >= LEAST_STEADY) & (steady[:, STRAIGHT:].mean(axis=1) >= LEAST_STEADY)
@@ -117,6 +117,17 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
     found[rows[chosen], columns[chosen]] = True
     colour[rows[chosen], columns[chosen]] = middle[chosen]
     return found, colour
+
+
+def _contrast(left: Plane, right: Plane) -> Plane:
+    """How much each line differs from the ground beside the hole, on the side where it differs less.
+
+    Both are given as lines x pixels x channels: pixels of the line less the level of the same pixels.
+    The level inside the hole does not tell: on a gradient it differs from the ground beside the hole,
+    where there is no line.
+    """
+    result: Plane = np.minimum(*(np.abs(np.median(side, axis=1)).max(axis=1) for side in (left, right)))
+    return result
 
 
 def _are_seen_between(

@@ -21,7 +21,7 @@ from PIL import Image
 from operators.ledger import ledger
 from tests.cluster.conftest import ROOT, TOKEN, Head, Nodes, Watch, free_port, ray_head, ray_nodes
 from tests.cluster.growing import ENVIRONMENT, configuration
-from tests.cluster.watched import IMAGES
+from tests.cluster.watched import HELD, IMAGES
 
 if TYPE_CHECKING:
     from tests.fixtures.pictures import Pictures
@@ -49,7 +49,8 @@ stages:
   late: {cpus: 0.4, pool: [1, 3]}
   default: {cpus: 0.25}
 """
-
+LOADED = WAITING.replace("cpus: 0.5", "cpus: 1").replace("cpus: 0.4", "cpus: 0.7")
+"""One process of each stage takes nearly all of a machine. Ray asks for machines above three quarters."""
 
 Driver = subprocess.Popen[str]
 
@@ -176,13 +177,17 @@ def test_machines_are_added_under_load_and_released_after_it(tmp_path: Path) -> 
     source, port = small_pictures(tmp_path / "in"), free_port()
     groups = {"cpu": {"resources": {"CPU": 2}, "labels": {"ray.io/market-type": "spot"}, "min_workers": 0, "max_workers": 3}}
     file = configuration(tmp_path / "cluster.json", f"127.0.0.1:{port}", groups, idle_minutes=0.1)
+    held = tmp_path / "notes" / HELD
+    held.parent.mkdir()
+    held.touch()
     with ray_head(f"--autoscaling-config={file}", environment=ENVIRONMENT, cpus=0, port=port) as head:
         until_nodes(head, 1)
-        with watched_run("waiting", WAITING, source, tmp_path, TOKEN | WITH_TOKEN | {"RAY_ADDRESS": head.address}) as (
+        with watched_run("waiting", LOADED, source, tmp_path, TOKEN | WITH_TOKEN | {"RAY_ADDRESS": head.address}) as (
             driver,
             _,
         ):
             until(lambda: head.nodes() > 2, driver, tmp_path)
+            held.unlink()
             assert driver.wait(MOST_SECONDS) == 0, (tmp_path / "errors").read_text()
         until_nodes(head, 1)
     assert len(ledger.read(str(tmp_path / "out"))) == IMAGES

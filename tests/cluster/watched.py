@@ -26,6 +26,7 @@ from operators.rows.table import Additions, Row, map_rows
 from operators.soften import Soften
 
 FOLDER = os.environ.get("WATCHED", "")
+HELD = "held"
 IMAGES = 64
 """Few enough for one shard of the index, so that images come in the order of their names."""
 EARLY_SECONDS, LATE_SECONDS = 0.6, 1.2
@@ -63,7 +64,10 @@ class WatchedDetect(Detect):
 
 @dataclass(frozen=True)
 class Waits(Operator):
-    """Changes nothing, and waits at the images of one half."""
+    """Changes nothing, and waits at the images of one half.
+
+    The first operator also waits at every image while the folder of the notes holds a file HELD.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ("path",)
     adds: ClassVar[tuple[str, ...]] = ("encoded", "verdict")
@@ -83,6 +87,8 @@ class Waits(Operator):
         return map_rows(batch, self.name, ("verdict",), self._wait)
 
     def _wait(self, row: Row) -> Additions:
+        while self.first_half and Path(self.folder, HELD).exists():
+            time.sleep(0.1)
         if (int(Path(row["path"]).stem) < IMAGES // 2) == self.first_half:
             time.sleep(self.seconds)
         return {"verdict": "untouched"}

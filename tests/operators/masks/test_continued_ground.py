@@ -62,6 +62,22 @@ def test_a_line_that_ends_at_the_hole_does_not_go_on() -> None:
     assert np.array_equal(filled(picture)[HOLE], plain()[HOLE])
 
 
+@pytest.mark.parametrize("rise", [0.02, 0.04, 0.08])
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_gradient_without_grain_is_no_line_and_goes_on_within_a_level(rise: float, upright: bool) -> None:
+    rows, columns = np.indices(SHAPE)
+    slope = rise * (rows if upright else columns)
+    picture = np.rint(np.stack([150 + slope, 200 - slope, 210 + slope / 2], axis=2)).astype(np.uint8)
+    assert np.abs(filled(picture).astype(int) - picture).max() <= 1
+
+
+def test_a_line_on_a_gradient_goes_on() -> None:
+    picture = np.broadcast_to(np.rint(150 + 0.06 * np.arange(SHAPE[1]))[None, :, None], (*SHAPE, 3)).astype(np.uint8)
+    lined = picture.copy()
+    lined[60:62] = (30, 30, 40)
+    assert np.abs(filled(lined).astype(int) - lined).max() <= 1
+
+
 def test_a_ruled_page_keeps_all_its_lines() -> None:
     picture = plain()
     picture[10::16] = (120, 150, 200)
