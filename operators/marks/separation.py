@@ -41,8 +41,10 @@ MOST_LEFT = 0.25
 """Share of the squared common edges that may be left when the mark is taken off."""
 LEAST_AREA = 40
 """Pixels of a mark's strokes."""
-RIM = 7
-"""Side in pixels of the square by which strokes are widened to what a mark may cover."""
+RIMS = (7, 3)
+"""Sides in pixels of the squares by which strokes are widened to what a mark may cover, one for each
+further fit.
+"""
 MOSTLY = 0.9
 """Share of what a mark may cover that its strokes must leave free for a second fit."""
 MOST_AT_BORDER = 0.25
@@ -59,6 +61,10 @@ LEAST_LENGTH = 0.02
 """Mean squared length of directions that is always allowed for."""
 LEAST_USUAL = 0.5
 """Usual chi squared of two degrees over two, of which less shows only that places are plain."""
+NEARBY, LEAST_NEARBY = 12.0, 0.02
+"""Standard deviation in pixels of the window in which detail counts as near, and how much that of
+the whole picture counts beside it.
+"""
 RELIABLE = 3.0
 """Grey levels by which the surroundings' continuation may always be wrong."""
 
@@ -171,11 +177,12 @@ def separate(parts: npt.NDArray[np.uint8], members: list[int]) -> Separated | No
     below = np.stack([_continued(part, touched) for part in chosen])
     alpha, colour = _fitted(chosen, below, touched)
     # What strokes enclose is known, once the strokes are.
-    strokes = cv2.dilate(_islands(alpha).astype(np.uint8), np.ones((RIM, RIM), np.uint8)) > 0
-    if LEAST_AREA <= strokes.sum() < MOSTLY * touched.sum():
-        touched &= strokes
-        below = np.stack([_continued(part, touched) for part in chosen])
-        alpha, colour = _fitted(chosen, below, touched)
+    for rim in RIMS:
+        strokes = cv2.dilate(_islands(alpha).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0
+        if LEAST_AREA <= strokes.sum() < MOSTLY * touched.sum():
+            touched &= strokes
+            below = np.stack([_continued(part, touched) for part in chosen])
+            alpha, colour = _fitted(chosen, below, touched)
     strong = alpha > max(LEAST_ALPHA, 0.5 * float(np.percentile(alpha[touched], 98)))
     if strong.sum() < LEAST_AREA:
         return None
@@ -228,8 +235,8 @@ def _continued(part: Pixels, touched: Selection) -> Plane:
 def _fitted(parts: npt.NDArray[np.uint8], below: Plane, touched: Selection) -> tuple[Plane, Plane]:
     """Alpha (height x width) and colour (height x width x 3) by least squares."""
     seen, under = parts[:, touched].astype(np.float32), below[:, touched]
-    weight = _weights(parts, touched)[:, None, None]
-    middle_seen, middle_under = (weight * seen).sum(0) / weight.sum(), (weight * under).sum(0) / weight.sum()
+    weight = _weights(parts, touched)[:, :, None]
+    middle_seen, middle_under = ((weight * values).sum(0) / weight.sum(0) for values in (seen, under))
     across, up = under - middle_under, seen - middle_seen
     slope = (weight * across * up).sum(axis=(0, 2)) / np.maximum((weight * across**2).sum(axis=(0, 2)), 1e-3)
     alpha = np.clip(1 - slope, 0, 0.99)
@@ -247,15 +254,21 @@ def _fitted(parts: npt.NDArray[np.uint8], below: Plane, touched: Selection) -> t
 
 
 def _weights(parts: npt.NDArray[np.uint8], touched: Selection) -> Plane:
-    """How well each picture is continued: one over the variance of the detail around the mark."""
+    """How well each pixel of each picture is continued, pictures x pixels: one over the variance of
+    the detail beside the mark, near the pixel.
+    """
     ring = (cv2.dilate(touched.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0) & ~touched
     if not ring.any():
-        return np.ones(len(parts), np.float32)
-    spread = []
+        return np.ones((len(parts), int(touched.sum())), np.float32)
+    counted = ring.astype(np.float32)
+    near = cv2.GaussianBlur(counted, (0, 0), NEARBY) + LEAST_NEARBY * counted.mean()
+    weights = []
     for part in parts:
         values = part.astype(np.float32)
-        spread.append(float(((values - cv2.GaussianBlur(values, (0, 0), 4))[ring] ** 2).mean()))
-    return (1 / (np.array(spread, np.float32) + RELIABLE**2)).astype(np.float32)
+        detail = ((values - cv2.GaussianBlur(values, (0, 0), 4)) ** 2).mean(axis=2) * counted
+        overall = LEAST_NEARBY * float(detail.mean())
+        weights.append(1 / ((cv2.GaussianBlur(detail, (0, 0), NEARBY) + overall) / near + RELIABLE**2)[touched])
+    return np.stack(weights).astype(np.float32)
 
 
 def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane, touched: Selection) -> Plane:
@@ -263,7 +276,7 @@ def _colours(seen: Plane, under: Plane, alpha: Plane, weight: Plane, touched: Se
     strong = alpha > max(LEAST_ALPHA, 0.6 * float(np.percentile(alpha, 98)))
     if not strong.any():
         return np.full((alpha.size, 3), 128, np.float32)
-    each = (weight * (seen - (1 - alpha)[None, :, None] * under)).sum(0) / weight.sum() / np.maximum(alpha, 0.05)[:, None]
+    each = (weight * (seen - (1 - alpha)[None, :, None] * under)).sum(0) / weight.sum(0) / np.maximum(alpha, 0.05)[:, None]
     each = np.clip(each, 0, 255)
     one = np.median(each[strong], axis=0)
     _, labels, middles = cv2.kmeans(
