@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from operators.generators.classical import GROUND_NEAR, hybrid
@@ -16,6 +17,7 @@ from operators.masks.geometry import rasterised
 from operators.masks.ground import estimate_ground
 from operators.masks.mask import BLEND, CONFIDENCE, CORE, hole_of
 from operators.masks.overlay import NOTHING, seen_through
+from operators.masks.overlay_fit import Fit
 from operators.masks.translucent import MOST_DEVIATION, SeenThrough, see_through
 from operators.metrics.fills import measure_fill
 from operators.metrics.overlay_trace import overlay_trace
@@ -27,8 +29,11 @@ from operators.rows.overlay import Overlay
 from operators.rows.records import CheckRecord, ModelRecord
 from operators.rows.regions import ACCEPTED, OPEN
 from operators.rows.table import Additions, Region, Row, fill_record, map_rows
-from operators.vision.stroke_network import stroke_network, stroke_network_identity
+from operators.vision.coverage_network import coverage_network, coverage_network_identity
+from operators.vision.stroke_network import Line, stroke_network, stroke_network_identity
 
+End = dict[str, object]
+"""The children of a region after it has been seen through and judged."""
 ADDED = ("mask", "fill", "rung", "seed", "passes", "repeatable", "checks", "state", "opacity")
 RUNG = "see_through"
 FILL_VARIANCE = 400.0
@@ -56,8 +61,8 @@ class Recovered:
     changed: Selection
     """The pixels on the overlay and its edges."""
     overlay: Overlay
-    deviation: float | None = None
-    """Standard deviation of an estimated opacity; None for a known overlay."""
+    fit: Fit | None = None
+    """How an overlay was estimated; None for a known one."""
 
 
 @dataclass(frozen=True)
@@ -98,30 +103,41 @@ class SeeThrough(Operator):
         return RUNG
 
     def models(self) -> list[ModelRecord]:
-        """The stroke network, which judges what is left."""
-        return [stroke_network_identity()]
+        """The stroke network, which judges what is left, and the one that estimates coverage."""
+        return [stroke_network_identity(), *([coverage_network_identity()] if self.estimates else [])]
 
     def open(self) -> None:
-        """Load the stroke network."""
+        """Load the networks."""
         stroke_network()
+        if self.estimates:
+            coverage_network()
 
     def apply(self, batch: pa.Table) -> pa.Table:
         """See through the open regions of one batch."""
         return map_rows(batch, self.name, self.adds, self._see)
 
     def _see(self, row: Row) -> Additions | None:
-        regions = row.regions
-        recovered = [self._recover(content_sha256(row), region) for region in regions]
-        if all(one is None for one in recovered):
+        regions, content = row.regions, content_sha256(row)
+        recovered = [self._recover(content, region) for region in regions]
+        pairs = zip(regions, recovered, strict=True)
+        ends = [None if one is None else self._record(content, region, one) for region, one in pairs]
+        surest = _surest_fit(recovered, ends)
+        if surest is not None:
+            # A mark mostly lies on a picture with one opacity and one colour.
+            for number, region in enumerate(regions):
+                if not _is_accepted(ends[number]) and (again := self._recover(content, region, surest)) is not None:
+                    end = self._record(content, region, again)
+                    ends[number] = end if ends[number] is None or _is_accepted(end) else ends[number]
+        if not any(ends):
             return None
-        ends = [
-            {name: region[name] for name in ADDED} if one is None else self._record(content_sha256(row), region, one)
-            for region, one in zip(regions, recovered, strict=True)
-        ]
-        return {f"regions.{name}": [end[name] for end in ends] for name in ADDED}
+        kept = [end or {name: region[name] for name in ADDED} for region, end in zip(regions, ends, strict=True)]
+        return {f"regions.{name}": [end[name] for end in kept] for name in ADDED}
 
-    def _recover(self, content: str, region: Region) -> Recovered | None:
-        """The region without its overlay; None if it has none that can be seen through."""
+    def _recover(self, content: str, region: Region, like: Fit | None = None) -> Recovered | None:
+        """The region without its overlay; None if it has none that can be seen through.
+
+        `like` is the overlay of another region, which is taken for that of this one.
+        """
         if region["state"] != OPEN or region["crop"] is None or region["passes"] or region.transparency() is not None:
             return None
         pixels, mask, overlay = region.array("pixels", 3), region.array("mask", 4), region.overlay()
@@ -136,21 +152,29 @@ class SeeThrough(Operator):
             or mask[:, :, 0].size > self.most_pixels
         ):
             return None
-        found = self._estimate(region, pixels, mask)
+        found = self._estimate(region, pixels, mask, like)
         if found is None or _lies_on_plain_ground(pixels, found.changed):
             return None
-        return Recovered(found.picture, found.changed, found.overlay, found.deviation)
+        return Recovered(found.picture, found.changed, found.overlay, found.fit)
 
-    def _estimate(self, region: Region, pixels: Pixels, mask: Pixels) -> SeenThrough | None:
+    def _estimate(self, region: Region, pixels: Pixels, mask: Pixels, like: Fit | None) -> SeenThrough | None:
         others = letters_of_others(mask)
         inside = rasterised(region["polygons"], region.crop) > 0
         probability = mask[:, :, CONFIDENCE].astype(np.float32) / np.float32(255)
-        return see_through(pixels, hole_of(mask) > 0, probability, inside & ~others)
+        line = Line.of(region.polygons_on_crop(), pixels.shape[1], pixels.shape[0])
+        rgb = np.ascontiguousarray(pixels[line.place])
+
+        def look(opacity: float, colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            seen = np.zeros(mask.shape[:2], np.float32)
+            seen[line.place] = coverage_network().coverage(rgb, line, opacity, colour)
+            return seen
+
+        return see_through(pixels, hole_of(mask) > 0, probability, inside & ~others, look, like)
 
     def _seed(self, content: str, region: Region) -> int:
         return seed_of(self.seed, content, region["crop"], RUNG, 1)
 
-    def _record(self, content: str, region: Region, recovered: Recovered) -> dict[str, object]:
+    def _record(self, content: str, region: Region, recovered: Recovered) -> End:
         """The region's children after it has been seen through and judged."""
         before = region.array("mask", 4)
         mask = before.copy()
@@ -171,6 +195,17 @@ class SeeThrough(Operator):
         }
 
 
+def _is_accepted(end: End | None) -> bool:
+    return end is not None and end["state"] == ACCEPTED
+
+
+def _surest_fit(recovered: Sequence[Recovered | None], ends: Sequence[End | None]) -> Fit | None:
+    """The surest of the overlays that were estimated and passed their checks; None without one."""
+    pairs = zip(recovered, ends, strict=True)
+    fits = [one.fit for one, end in pairs if one is not None and one.fit is not None and _is_accepted(end)]
+    return min(fits, key=lambda fit: fit.deviation, default=None)
+
+
 def _lies_on_plain_ground(pixels: Pixels, changed: Selection) -> bool:
     """Whether the ground of an overlay is known from the pixels around it."""
     return estimate_ground(pixels, changed, GROUND_NEAR).share(changed) >= MOSTLY_PLAIN
@@ -183,12 +218,12 @@ def _judge(region: Region, recovered: Recovered, mask: Pixels) -> list[CheckReco
     figures = measure_fill(region.array("pixels", 3), picture, mask, residual)
     checks = [check(RUNG, name, figures[name], limit) for name, limit in LIMITS.items()]
     checks.append(check(RUNG, "overlay_trace", overlay_trace(picture, overlay), MOST_TRACE))
-    if recovered.deviation is None:
+    if recovered.fit is None:
         return checks
     values = (float(overlay.alpha.max()), *overlay.colour.ravel().tolist())
     described = [
         check(RUNG, f"overlay_{name}", value, math.nan)
         for name, value in zip(("opacity", "red", "green", "blue"), values, strict=True)
     ]
-    deviation = check(RUNG, "overlay_deviation", recovered.deviation, MOST_DEVIATION)
+    deviation = check(RUNG, "overlay_deviation", recovered.fit.deviation, MOST_DEVIATION)
     return [*described, deviation, *checks, check(RUNG, "seam", figures["seam"], MOST_SEAM)]

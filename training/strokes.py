@@ -56,18 +56,20 @@ class StrokeNet(nn.Module):
     """A four-level U-Net on 2 x 2 pixel blocks, with three convolutions on single pixels that
     sharpen its edges.
 
-    The input has 4 channels (RGB in -1..1, polygon in 0..1) and sides that are multiples of 16;
-    the output is one logit per pixel.
+    The input has 4 channels (RGB in -1..1, polygon in 0..1), or as many as `inputs` says, and sides
+    that are multiples of 16; the output is one logit per pixel.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 96), features: int = 8, edge: int = 16) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int, int] = (24, 40, 64, 96), features: int = 8, edge: int = 16, inputs: int = 4
+    ) -> None:
         super().__init__()
         one, two, three, four = widths
 
         def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ReLU(inplace=True))
 
-        self.first = nn.Sequential(nn.PixelUnshuffle(2), block(16, one), block(one, one))
+        self.first = nn.Sequential(nn.PixelUnshuffle(2), block(4 * inputs, one), block(one, one))
         self.second = nn.Sequential(block(one, two, 2), block(two, two))
         self.third = nn.Sequential(block(two, three, 2), block(three, three))
         self.fourth = nn.Sequential(block(three, four, 2), block(four, four), block(four, three))
@@ -75,7 +77,7 @@ class StrokeNet(nn.Module):
         self.up_second = block(2 * two, one)
         self.up_first = block(2 * one, one)
         self.coarse = nn.Sequential(nn.Conv2d(one, 4 * features, 3, 1, 1), nn.PixelShuffle(2))
-        self.edges = nn.Sequential(block(features + 4, edge), block(edge, edge), nn.Conv2d(edge, 1, 3, 1, 1))
+        self.edges = nn.Sequential(block(features + inputs, edge), block(edge, edge), nn.Conv2d(edge, 1, 3, 1, 1))
         self.wider = nn.Upsample(scale_factor=2, mode="nearest")
         for convolution in self.convolutions():
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")

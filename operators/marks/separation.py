@@ -42,8 +42,8 @@ MOST_LEFT = 0.25
 LEAST_AREA = 40
 """Pixels of a mark's strokes."""
 RIMS = (7, 3)
-"""Sides in pixels of the squares by which strokes are widened to what a mark may cover, one for each
-further fit.
+"""Sides in pixels of the squares by which strokes are widened to what a mark may cover, one for
+each further fit.
 """
 MOSTLY = 0.9
 """Share of what a mark may cover that its strokes must leave free for a second fit."""

@@ -120,10 +120,10 @@ def _along_rows(values: Plane, hole: Selection, lines: Selection, level: Plane, 
 
 
 def _contrast(left: Plane, right: Plane) -> Plane:
-    """How much each line differs from the ground beside the hole, on the side where it differs less.
+    """How much each line differs from the ground, on the side of the hole where it differs less.
 
-    Both are given as lines x pixels x channels: pixels of the line less the level of the same pixels.
-    The level inside the hole does not tell: on a gradient it differs from the ground beside the hole,
+    Both are given as lines x pixels x channels: the pixels of the line less the level at them. The
+    level inside the hole does not tell: on a gradient it differs from the ground beside the hole,
     where there is no line.
     """
     result: Plane = np.minimum(*(np.abs(np.median(side, axis=1)).max(axis=1) for side in (left, right)))

@@ -26,10 +26,10 @@ DAMPING = 0.5
 """Share of the earlier message in a new one, without which messages may swing."""
 PREDICTION = 0.9
 """Weight of the difference from the predicted picture."""
-NETWORK = 0.25
-"""Weight of the stroke network's probability."""
-LEAST_SURE, MOST_SURE = 0.12, 0.9
-"""Bounds of that probability: the network misses whole letters of faint overlays."""
+NETWORK = 4.0
+"""Weight of the coverage network's probability."""
+LEAST_SURE, MOST_SURE = 0.02, 0.98
+"""Bounds of that probability: no network is surer."""
 PARTIAL = 0.5
 """Cost of a coverage that is neither 0 nor 1."""
 STEP = 0.5
@@ -72,7 +72,7 @@ def find_coverage(
     """The coverage of each pixel (height x width, 0..1); 0 outside the `domain`.
 
     `image` is float32 height x width x 3, `colour` the overlay's three values, `probability` that
-    of the stroke network (0..1). `opacity` is below 1.
+    of the coverage network (0..1). `opacity` is below 1.
     """
     result = np.zeros(domain.shape, np.float32)
     if not domain.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ from operators.rows.arrays import Pixels, Selection
 from operators.rows.overlay import Overlay
 
 Plane = npt.NDArray[np.float32]
+Look = Callable[[float, Plane], Plane]
+"""Takes the opacity and the colour (0..255) of an overlay, and returns how likely it covers each
+pixel, 0..1, height x width.
+"""
 
 ROUNDS = 3
 """How often the overlay is fitted to the strokes, and the strokes are found by the overlay."""
@@ -35,7 +40,7 @@ MOST_OPACITY = 0.82
 LEAST_OPACITY = 0.06
 MOST_DEVIATION = 0.06
 """Standard deviation of the opacity above which it is not known."""
-LEAST_FILL_ERROR = 8.0
+LEAST_FILL_ERROR = 12.0
 """Error in grey levels of a smooth prediction, below which a fill is as good: what is below an
 overlay has errors as large in lossy files.
 """
@@ -56,24 +61,25 @@ class SeenThrough:
     overlay: Overlay
     changed: Selection
     """The pixels on the overlay and its edges."""
-    deviation: float
-    """Standard deviation of the opacity."""
-
-    @property
-    def opacity(self) -> float:
-        """The opacity where the overlay covers a pixel in full."""
-        return float(self.overlay.alpha.max())
+    fit: Fit
+    """The opacity where the overlay covers a pixel in full, and its colour."""
 
 
-def see_through(pixels: Pixels, hole: Selection, probability: Plane, domain: Selection) -> SeenThrough | None:
+def see_through(
+    pixels: Pixels, hole: Selection, probability: Plane, domain: Selection, look: Look, like: Fit | None = None
+) -> SeenThrough | None:
     """The crop without the translucent overlay on it; None if it seems to have none.
 
     - `pixels`: uint8 height x width x 3. `hole`: what a fill would replace.
-    - `probability`: the stroke network's, 0..1. `domain`: where strokes may be.
+    - `probability`: the stroke network's, 0..1, by which the overlay is fitted first. `domain`:
+      where strokes may be. `look`: the coverage network, which is asked once the overlay is known.
+    - `like`: the overlay of another text in the picture, which is taken for that of this one.
 
     None as well for a plain or smooth ground, which a fill continues better, and for letters so
     opaque that too little is left below them.
     """
+    if like is not None:
+        probability, hole = look(like.opacity, like.colour), hole | domain
     inside = _inside(hole & (probability > STROKE), hole & (probability > SURELY))
     if inside is None or not _varies(pixels, hole, inside):
         return None
@@ -84,10 +90,11 @@ def see_through(pixels: Pixels, hole: Selection, probability: Plane, domain: Sel
         if predicted is None:
             break
         prediction, grain = predicted
-        fit = fit_overlay(image, prediction, inside, grain)
+        fit = like or fit_overlay(image, prediction, inside, grain)
         if not LEAST_OPACITY <= fit.opacity <= MOST_OPACITY or fit.deviation > MOST_DEVIATION:
             return None
-        coverage = find_coverage(image, fit.opacity, fit.colour, prediction, probability, hole | domain)
+        seen = look(fit.opacity, fit.colour)
+        coverage = find_coverage(image, fit.opacity, fit.colour, prediction, seen, hole | domain)
         middle = _inside(coverage > INSIDE, coverage > SURELY)
         if middle is None:
             break
@@ -164,4 +171,4 @@ def _taken_off(
     changed = rim | (coverage > 0)
     result = np.where(changed[:, :, None], weight * taken + (1 - weight) * smooth, image)
     picture = np.clip(np.rint(result), 0, 255).astype(np.uint8)
-    return SeenThrough(picture, Overlay(alpha, fit.colour.reshape(1, 1, 3)), changed, fit.deviation)
+    return SeenThrough(picture, Overlay(alpha, fit.colour.reshape(1, 1, 3)), changed, fit)

@@ -50,7 +50,7 @@ stages:
   default: {cpus: 0.25}
 """
 LOADED = WAITING.replace("cpus: 0.5", "cpus: 1").replace("cpus: 0.4", "cpus: 0.7")
-"""One process of each stage takes nearly all of a machine. Ray asks for machines above three quarters."""
+"""One process of each stage takes nearly all of a machine. Ray adds one above three quarters."""
 
 Driver = subprocess.Popen[str]
 

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from skimage import data
 
+from flows.evaluation.draw_text import polygon_around
 from operators.generators.classical import hybrid
 from operators.masks.coverage import Prediction, below, find_coverage
 from operators.masks.mask import dilated
 from operators.masks.overlay import overlaid
 from operators.masks.overlay_fit import fit_overlay, predict
-from operators.masks.translucent import see_through
+from operators.masks.translucent import Look, SeenThrough, see_through
 from operators.rows.arrays import Pixels, Selection
+from operators.vision.coverage_network import coverage_network
+from operators.vision.stroke_network import Line
 from tests.fixtures.overlays import words
 
 COFFEE: Pixels = np.ascontiguousarray(data.coffee()[100:300, 60:360])
@@ -35,6 +38,23 @@ def marked(picture: Pixels, opacity: float, colour: np.ndarray = WHITE) -> tuple
     return seen, dilated(strokes, 3) > 0, (overlay.alpha / opacity).astype(np.float32)
 
 
+def looking_at(seen: Pixels, hole: Selection) -> Look:
+    """The coverage network before a picture whose line has the hole's rectangle."""
+    line = Line.of([polygon_around(hole.astype(np.float32))], seen.shape[1], seen.shape[0])
+    rgb = np.ascontiguousarray(seen[line.place])
+
+    def look(opacity: float, colour: np.ndarray) -> np.ndarray:
+        result = np.zeros(hole.shape, np.float32)
+        result[line.place] = coverage_network().coverage(rgb, line, opacity, colour)
+        return result
+
+    return look
+
+
+def estimated(seen: Pixels, hole: Selection, probability: np.ndarray) -> SeenThrough | None:
+    return see_through(seen, hole, probability, hole, looking_at(seen, hole))
+
+
 def psnr(result: Pixels, truth: Pixels, where: Selection) -> float:
     error = np.square(result[where].astype(np.float32) - truth[where]).mean()
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
@@ -44,7 +64,7 @@ def test_the_picture_below_comes_back_better_than_a_fill() -> None:
     gains = []
     for opacity, colour in itertools.product((0.3, 0.5, 0.7), (WHITE, BLACK)):
         seen, hole, probability = marked(COFFEE, opacity, colour)
-        found = see_through(seen, hole, probability, hole)
+        found = estimated(seen, hole, probability)
         assert found is not None
         fill = hybrid(seen, np.where(hole, 255, 0).astype(np.uint8), 0)
         gains.append(psnr(found.picture, COFFEE, hole) - psnr(fill, COFFEE, hole))
@@ -54,7 +74,7 @@ def test_the_picture_below_comes_back_better_than_a_fill() -> None:
 
 def test_pixels_without_overlay_keep_their_values() -> None:
     seen, hole, probability = marked(COFFEE, 0.5)
-    found = see_through(seen, hole, probability, hole)
+    found = estimated(seen, hole, probability)
     assert found is not None
     assert np.array_equal(found.picture[~found.changed], seen[~found.changed])
     assert not found.changed[dilated(hole.astype(np.uint8), 2) == 0].any()
@@ -62,31 +82,31 @@ def test_pixels_without_overlay_keep_their_values() -> None:
 
 def test_opaque_letters_are_left_to_fills() -> None:
     seen, hole, probability = marked(COFFEE, 1.0)
-    assert see_through(seen, hole, probability, hole) is None
+    assert estimated(seen, hole, probability) is None
 
 
 def test_a_plain_ground_is_left_to_fills() -> None:
     seen, hole, probability = marked(PLAIN, 0.5)
-    assert see_through(seen, hole, probability, hole) is None
+    assert estimated(seen, hole, probability) is None
 
 
 def test_a_smooth_ground_that_fills_continue_as_well_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, hole, probability = marked(SMOOTH, 0.5)
-    assert see_through(seen, hole, probability, hole) is None
+    assert estimated(seen, hole, probability) is None
     monkeypatch.setattr("operators.masks.translucent.LEAST_FILL_ERROR", 0.0)
-    assert see_through(seen, hole, probability, hole) is not None
+    assert estimated(seen, hole, probability) is not None
 
 
 def test_an_overlay_whose_opacity_is_doubtful_is_left_to_fills(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, hole, probability = marked(COFFEE, 0.5)
-    assert see_through(seen, hole, probability, hole) is not None
+    assert estimated(seen, hole, probability) is not None
     monkeypatch.setattr("operators.masks.translucent.MOST_DOUBT", -0.01)
-    assert see_through(seen, hole, probability, hole) is None
+    assert estimated(seen, hole, probability) is None
 
 
 def test_strokes_that_are_too_small_to_measure_are_left_to_fills() -> None:
     nothing = np.zeros(COFFEE.shape[:2], np.float32)
-    assert see_through(COFFEE, nothing > 0, nothing, nothing > 0) is None
+    assert see_through(COFFEE, nothing > 0, nothing, nothing > 0, lambda opacity, colour: nothing) is None
 
 
 @pytest.mark.parametrize("opacity", [0.3, 0.5, 0.7])
@@ -101,12 +121,12 @@ def test_the_fit_names_the_opacity_of_a_white_mark(opacity: float) -> None:
     assert (fit.colour > 250).all()
 
 
-def test_coverage_finds_a_letter_that_the_network_has_missed() -> None:
+def test_the_picture_decides_where_the_network_is_unsure() -> None:
     overlay = words(COFFEE.shape[:2], 0.6)
     image = np.rint(overlaid(COFFEE, overlay)).astype(np.float32)
     everywhere, nothing = np.ones(overlay.alpha.shape, bool), np.zeros(overlay.alpha.shape, np.float32)
     known = Prediction(COFFEE.astype(np.float32), nothing + 25, everywhere, nothing + 9)
-    found = find_coverage(image, 0.6, np.full(3, 255, np.float32), known, nothing, everywhere)
+    found = find_coverage(image, 0.6, np.full(3, 255, np.float32), known, nothing + np.float32(0.5), everywhere)
     assert np.abs(found - overlay.alpha / np.float32(0.6)).mean() < 0.02
 
 
