@@ -31,6 +31,10 @@ ANOTHER_COLOUR = 64.0
 """Grey levels by which the ink of a symbol differs from that of the words at least, if it does."""
 LEAST_READ_IN_COLOUR = 0.99
 """LEAST_READ for what has another colour than the words: an icon may be read as a letter."""
+RIGHTS, LEAST_READ_RIGHTS = "©®℗™℠", 0.97
+"""Signs that are written with the words, and LEAST_READ for them: rings and faces in a circle are
+read as such a sign as well, but never as surely.
+"""
 MARGIN = 8
 """Pixels around the line that the recogniser sees."""
 
@@ -128,4 +132,8 @@ def _is_text(characters: Sequence[Character], words: Sequence[Character], least_
     The recogniser reads a check box as a character of another script.
     """
     read = [each for each in characters if each.probability >= least_read and not each.text.isspace()]
-    return any(each.belongs_to(words) for each in read)
+    return any(each.belongs_to(words) or _is_of_rights(each) for each in read)
+
+
+def _is_of_rights(character: Character) -> bool:
+    return character.text in RIGHTS and character.probability >= LEAST_READ_RIGHTS

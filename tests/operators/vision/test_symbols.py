@@ -37,6 +37,12 @@ def draw_symbol(canvas: ImageDraw.ImageDraw, symbol: str, place: tuple[int, int,
     elif symbol == "person":
         canvas.ellipse((left + 6, top, right - 6, top + 10), outline=ink, width=2)
         canvas.arc((left, top + 10, right, bottom + 12), 180, 360, fill=ink, width=2)
+    elif symbol in ("rings", "face"):
+        canvas.ellipse(place, outline=(20, 22, 30), width=2)
+        if symbol == "rings":
+            canvas.ellipse((left + 6, top + 6, right - 6, bottom - 6), outline=(20, 22, 30), width=2)
+        else:
+            canvas.arc((left + 5, top + 5, right - 5, bottom - 5), 20, 160, fill=(20, 22, 30), width=2)
     elif symbol == "triangle":
         canvas.polygon([(left, top), (right, (top + bottom) / 2), (left, bottom)], fill=ink)
     else:
@@ -54,7 +60,7 @@ def words(picture: np.ndarray, polygon: list[list[float]]) -> WordsAlone | None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("symbol", ["check box", "triangle", "heart", "person"])
+@pytest.mark.parametrize("symbol", ["check box", "triangle", "heart", "person", "rings", "face"])
 def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
     picture, polygon = row("Delivery", symbol, after)
     alone = words(picture, polygon)
@@ -69,7 +75,7 @@ def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
     assert alone.beyond.any()
 
 
-@pytest.mark.parametrize("text", ["Delivery", "A new day", "No. 7", "7 of 9", "I never knew", "Room 9 B", "3 - 4 Uhr"])
+@pytest.mark.parametrize("text", ["Delivery", "A new day", "No. 7", "7 of 9", "I never knew", "Room 9 B", "3 - 4 Uhr", "© Jane Doe", "Jane Doe ©"])
 def test_words_and_figures_are_not_cut(text: str) -> None:
     assert words(*row(text)) is None
 
