@@ -23,6 +23,10 @@ LEAST_GAP = 0.2
 """Least distance of a symbol from the words, in heights of the line."""
 WIDEST = 1.8
 """Largest width of a symbol, in heights of the line."""
+LEAST_SIDE = 0.3
+"""Least width and height of a symbol in the ink of the words, in heights of the line: dashes, dots
+and bars are part of the line, although the recogniser often does not read them.
+"""
 NEAR = 0.15
 """How far from its strokes the recogniser may place a character, in heights of the line."""
 LEAST_READ = 0.85
@@ -65,6 +69,8 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
     inked = straightened(np.where(strokes, 255, 0).astype(np.uint8), polygon, MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
     groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * short)
     narrow = [end for end in (0, -1) if len(groups) > 1 and groups[end][1] - groups[end][0] <= WIDEST * short]
+    coloured = {end: _has_own_colour(upright, inked, groups, end) for end in narrow}
+    narrow = [end for end in narrow if coloured[end] or _least_side(inked, groups[end]) >= LEAST_SIDE * short]
     if not narrow:
         return None
     characters = recogniser().characters(upright)
@@ -73,7 +79,7 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         start, stop = groups[end][0] + MARGIN - NEAR * short, groups[end][1] + MARGIN + NEAR * short
         beside = [start <= each.place * upright.shape[1] <= stop for each in characters]
         symbol, words = (list(compress(characters, chosen)) for chosen in (beside, np.logical_not(beside)))
-        least = LEAST_READ_IN_COLOUR if _has_own_colour(upright, inked, groups, end) else LEAST_READ
+        least = LEAST_READ_IN_COLOUR if coloured[end] else LEAST_READ
         if not are_words(words) or _is_text(symbol, words, least):
             continue
         middle = (groups[0][1] + groups[1][0]) / 2 if end == 0 else (groups[-2][1] + groups[-1][0]) / 2
@@ -114,6 +120,12 @@ def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(inked) > max(1.0, least_gap))
     starts, stops = [inked[0], *inked[breaks + 1]], [*inked[breaks], inked[-1]]
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _least_side(inked: Selection, group: tuple[int, int]) -> int:
+    """The smaller one of the width and the height in pixels of a group of strokes."""
+    rows = np.flatnonzero(inked[:, group[0] : group[1] + 1].any(axis=1))
+    return int(min(group[1] - group[0], rows[-1] - rows[0])) + 1
 
 
 def _has_own_colour(upright: Pixels, inked: Selection, groups: Sequence[tuple[int, int]], end: int) -> bool:
