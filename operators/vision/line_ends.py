@@ -32,6 +32,12 @@ LEAST_INK = 0.03
 """Smallest share of the pixels beyond an end that have the letters' colour if letters go on."""
 MOST_INK = 0.6
 """Largest share of them; above it a whole area has that colour."""
+LEAST_MARK = 0.004
+"""LEAST_INK on a calm ground, for marks that stand alone: a dash or a dot is as small."""
+LEAST_SPREAD, MORE_SPREAD = 4.0, 1.5
+"""Standard deviation of that ground in grey levels up to which it is always calm, and the same as a
+multiple of that of the ground between the letters.
+"""
 CALM = 0.15
 """Standard deviation of such an area, as a share of the letters' contrast to their ground, up to
 which it may be the ground of fainter letters.
@@ -50,6 +56,8 @@ class Ink:
 
     letters: npt.NDArray[np.float64]
     ground: npt.NDArray[np.float64]
+    spread: float
+    """Standard deviation of that ground in grey levels; the largest of the three channels."""
 
     def share(self, pixels: Pixels) -> float:
         """The share of pixels (n x 3) that have the letters' colour."""
@@ -59,13 +67,35 @@ class Ink:
         alike = np.abs(pixels - self.letters).max(axis=1) <= SAME_COLOUR * contrast
         return float(alike.mean())
 
-    def may_go_on(self, pixels: Pixels) -> bool:
-        """Whether letters may be among the pixels (n x 3) beyond an end."""
-        share = self.share(pixels)
+    def may_go_on(self, rgb: Pixels, area: Selection, band: Selection) -> bool:
+        """Whether letters may be in the area beyond an end of a line.
+
+        `rgb` is height x width x 3. `area` and `band` are height x width; the band holds the line
+        and room for a mark that begins in the area.
+        """
+        share = self.share(rgb[area])
         if share <= MOST_INK:
-            return share >= LEAST_INK
+            return share >= LEAST_INK or self.has_marks(rgb, area, band)
         contrast = float(np.abs(self.letters - self.ground).max())
-        return float(pixels.std(axis=0).max()) <= CALM * contrast
+        return float(rgb[area].std(axis=0).max()) <= CALM * contrast
+
+    def has_marks(self, rgb: Pixels, area: Selection, band: Selection) -> bool:
+        """Whether the area holds a small mark of the letters' colour on a ground as calm as theirs.
+
+        What goes on beyond the band is no mark, such as the rule of a table.
+        """
+        contrast = float(np.abs(self.letters - self.ground).max())
+        if contrast < LEAST_CONTRAST:
+            return False
+        distance = np.abs(rgb - self.letters).max(axis=2)
+        alike = distance <= SAME_COLOUR * contrast
+        _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=8)
+        marks = area & alike & ~np.isin(labels, labels[alike & ~band])
+        # The soft rims of marks have neither colour.
+        free = area & (cv2.dilate(alike.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+        if marks.sum() < LEAST_MARK * area.sum() or not free.any():
+            return False
+        return float(rgb[free].std(axis=0).max()) <= max(LEAST_SPREAD, MORE_SPREAD * self.spread)
 
 
 def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, others: Sequence[Polygon]) -> list[list[float]]:
@@ -84,24 +114,28 @@ def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, othe
     letters, ground = inside & strokes, inside & ~cv2.dilate(strokes.astype(np.uint8), np.ones((3, 3))).astype(bool)
     if not letters.any() or not ground.any():
         return polygon
-    ink = Ink(np.median(rgb[letters], axis=0), np.median(rgb[ground], axis=0))
+    spread = float(rgb[ground].std(axis=0).max())
+    ink = Ink(np.median(rgb[letters], axis=0), np.median(rgb[ground], axis=0), spread)
     extended = corners.copy()
     for end in (0, 1):
         for _ in range(MOST_STEPS):
             zone = _beyond(extended, end, STEP * short)
             area = rasterised([zone.tolist()], frame) > 0
-            if not (area.any() and ink.may_go_on(rgb[area])) or any(covers(other, zone.tolist(), 0.2) for other in others):
+            band = _band(extended, end, STEP * short, frame)
+            is_taken = any(covers(other, zone.tolist(), 0.2) for other in others)
+            if is_taken or not area.any() or not ink.may_go_on(rgb, area, band):
                 break
             extended = _moved_end(extended, end, STEP * short)
     if np.array_equal(extended, corners):
         return polygon
-    return _confirmed(rgb, polygon, corners, extended, STEP * short, frame)
+    return _confirmed(rgb, polygon, corners, extended, STEP * short, ink)
 
 
 def _confirmed(
-    rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, step: float, frame: Box
+    rgb: Pixels, polygon: list[list[float]], corners: Points, extended: Points, step: float, ink: Ink
 ) -> list[list[float]]:
     """The polygon, extended at each end step by step as long as the stroke network sees strokes."""
+    frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
     line = Line.of([extended.tolist()], frame.width, frame.height)
     probability = stroke_network().line_probability(rgb[line.place], line)
     seen = moved(np.where(probability >= 0.5, 255, 0).astype(np.uint8), line.reach, frame) > 0
@@ -110,7 +144,8 @@ def _confirmed(
         first = _end_corners(end)[0]
         while not np.allclose(result[first], extended[first]):
             zone = rasterised([_beyond(result, end, step).tolist()], frame) > 0
-            if seen[zone].mean() < LEAST_INK:
+            share = seen[zone].mean()
+            if share < LEAST_INK and not (share >= LEAST_MARK and ink.has_marks(rgb, zone, _band(result, end, step, frame))):
                 break
             result = _moved_end(result, end, step)
     if np.array_equal(result, corners):
@@ -144,6 +179,12 @@ def _outwards(corners: Points, end: int) -> Points:
 def _moved_end(corners: Points, end: int, distance: float) -> Points:
     result = corners.copy()
     result[list(_end_corners(end))] += distance * _outwards(corners, end)
+    return result
+
+
+def _band(corners: Points, end: int, step: float, frame: Box) -> Selection:
+    """The pixels of a line, and of two steps beyond one end."""
+    result: Selection = rasterised([_moved_end(corners, end, 2 * step).tolist()], frame) > 0
     return result
 
 

@@ -23,7 +23,7 @@ LEAST_GAP = 0.2
 """Least distance of a symbol from the words, in heights of the line."""
 WIDEST = 1.8
 """Largest width of a symbol, in heights of the line."""
-LEAST_SIDE = 0.3
+LEAST_SIDE = 0.36
 """Least width and height of a symbol in the ink of the words, in heights of the line: dashes, dots
 and bars are part of the line, although the recogniser often does not read them.
 """

@@ -69,3 +69,32 @@ def test_a_line_ends_where_another_text_begins() -> None:
     right = polygon[1][0]
     other = [[right + 2, polygon[0][1]], [end + 3.0, polygon[0][1]], [end + 3.0, polygon[2][1]], [right + 2, polygon[2][1]]]
     assert whole_line(picture, polygon, coverage > 0.3, [other]) is polygon
+
+
+def with_mark(mark: tuple[slice, slice]) -> tuple[np.ndarray, list[list[float]], np.ndarray]:
+    """A whole line on a calm ground with a rectangle of its ink, the polygon, and the strokes."""
+    picture, coverage = written(columns((40, 52, 60)))
+    polygon, _ = cut_at(coverage, 1.0)
+    picture[mark] = INK
+    return picture, polygon, coverage > 0.3
+
+
+@pytest.mark.parametrize("width", [5, 16], ids=["dot", "dash"])
+def test_a_mark_that_stands_alone_beyond_the_letters_is_part_of_the_line(width: int) -> None:
+    picture, polygon, strokes = with_mark(np.s_[60:65, 405 : 405 + width])
+    assert last_column(polygon) < 405
+    assert last_column(whole_line(picture, polygon, strokes, [])) >= 405 + width
+
+
+@pytest.mark.parametrize("rule", [np.s_[:, 405:408], np.s_[60:63, 400:]], ids=["upright", "level"])
+def test_a_rule_that_goes_on_beyond_the_line_is_no_mark_of_it(rule: tuple[slice, slice]) -> None:
+    picture, polygon, strokes = with_mark(rule)
+    assert whole_line(picture, polygon, strokes, []) == polygon
+
+
+def test_specks_of_a_busy_ground_beyond_a_panel_are_no_marks() -> None:
+    picture, polygon, strokes = with_mark(np.s_[60:65, 405:410])
+    right = max(x for x, _ in polygon)
+    grain = np.random.default_rng(1).normal(0, 12, (HEIGHT, WIDTH - int(right) - 8, 3))
+    picture[:, int(right) + 8 :] = np.clip(picture[:, int(right) + 8 :] + grain, 0, 255).astype(np.uint8)
+    assert whole_line(picture, polygon, strokes, []) == polygon

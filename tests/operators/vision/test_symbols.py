@@ -75,7 +75,24 @@ def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
     assert alone.beyond.any()
 
 
-@pytest.mark.parametrize("text", ["Delivery", "A new day", "No. 7", "7 of 9", "I never knew", "Room 9 B", "3 - 4 Uhr", "© Jane Doe", "Jane Doe ©"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Delivery",
+        "A new day",
+        "No. 7",
+        "7 of 9",
+        "I never knew",
+        "Room 9 B",
+        "3 - 4 Uhr",
+        "© Jane Doe",
+        "Jane Doe ©",
+        "- note",
+        "| menu |",
+        "~ 5 min",
+        "more …",
+    ],
+)
 def test_words_and_figures_are_not_cut(text: str) -> None:
     assert words(*row(text)) is None
 
