@@ -125,7 +125,11 @@ class SeeThrough(Operator):
         if surest is not None:
             # A mark mostly lies on a picture with one opacity and one colour.
             for number, region in enumerate(regions):
-                if not _is_accepted(ends[number]) and (again := self._recover(content, region, surest)) is not None:
+                if (
+                    region.overlay() is None
+                    and not _is_accepted(ends[number])
+                    and (again := self._recover(content, region, surest)) is not None
+                ):
                     end = self._record(content, region, again)
                     ends[number] = end if ends[number] is None or _is_accepted(end) else ends[number]
         if not any(ends):
@@ -164,12 +168,12 @@ class SeeThrough(Operator):
         line = Line.of(region.polygons_on_crop(), pixels.shape[1], pixels.shape[0])
         rgb = np.ascontiguousarray(pixels[line.place])
 
-        def look(opacity: float, colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        def probability_of(opacity: float, colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             seen = np.zeros(mask.shape[:2], np.float32)
             seen[line.place] = coverage_network().coverage(rgb, line, opacity, colour)
             return seen
 
-        return see_through(pixels, hole_of(mask) > 0, probability, inside & ~others, look, like)
+        return see_through(pixels, hole_of(mask) > 0, probability, inside & ~others, probability_of, like)
 
     def _seed(self, content: str, region: Region) -> int:
         return seed_of(self.seed, content, region["crop"], RUNG, 1)

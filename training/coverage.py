@@ -31,15 +31,19 @@ from torch import nn
 
 from flows.evaluation.draw_text import Caption, draw
 from training.checkpoint import Checkpoint, averaged
+from training.schedule import set_learning_rate
 from training.strokes import (
     HEIGHT,
     LINE_HEIGHT,
     WIDTH,
     SampleJob,
     StrokeNet,
+    export,
     make_small_copies,
+    parse_options,
     polygon_of,
     random_text,
+    stored_convolutions,
     usable_fonts,
 )
 
@@ -140,24 +144,18 @@ def draw_samples(job: SampleJob) -> np.ndarray:
 
 def start_from(network: StrokeNet, path: Path) -> None:
     """Copy the weights of an exported stroke network, whose input lacks the picture below."""
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load(str(path)).graph
-    stored = {part.name: torch.from_numpy(numpy_helper.to_array(part).copy()) for part in graph.initializer}
-    nodes = [node for node in graph.node if node.op_type == "Conv"]
-    for node, target in zip(nodes, network.convolutions(), strict=True):
-        weight, bias = (stored[name] for name in node.input[1:3])
+    for (weight, bias), target in zip(stored_convolutions(path), network.convolutions(), strict=True):
         with torch.no_grad():
-            if weight.shape != target.weight.shape:
+            if weight.shape == target.weight.shape:
+                target.weight.copy_(weight)
+            else:
                 # The last inputs are RGB and the polygon: one channel each or, unshuffled, four.
                 each = 4 if weight.shape[1] == 16 else 1
                 before = weight.shape[1] - 4 * each
                 wider = 0.3 * target.weight
                 wider[:, : before + 3 * each] = weight[:, : before + 3 * each]
                 wider[:, -each:] = weight[:, -each:]
-                weight = wider
-            target.weight.copy_(weight)
+                target.weight.copy_(wider)
             target.bias.copy_(bias)  # type: ignore[union-attr]
 
 
@@ -218,24 +216,6 @@ def loss_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return entropy + 2 * (weight * errors).mean() + 0.2 * dice.mean()
 
 
-def export(network: StrokeNet, out: Path) -> None:
-    """Write coverage.onnx.
-
-    Its input is `crop` (1 x 7 x height x width), its output `coverage` (1 x 1 x height x width).
-    """
-    network.eval()
-    torch.onnx.export(
-        nn.Sequential(network, nn.Sigmoid()),
-        (torch.zeros(1, INPUTS, HEIGHT, WIDTH),),
-        str(out / "coverage.onnx"),
-        input_names=["crop"],
-        output_names=["coverage"],
-        dynamic_axes={"crop": {2: "height", 3: "width"}, "coverage": {2: "height", 3: "width"}},
-        opset_version=17,
-        dynamo=False,
-    )
-
-
 def overlay_of(example: np.ndarray) -> tuple[float, ...] | None:
     """Opacity and colour (0..1) of an example's overlay.
 
@@ -253,20 +233,7 @@ def overlay_of(example: np.ndarray) -> tuple[float, ...] | None:
 
 def main() -> None:
     """Draw the examples, then train and export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
-    parser.add_argument("--fonts", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("build/coverage"))
-    parser.add_argument("--examples", type=int, default=16_000)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--start", type=Path, help="exported network to start from")
-    parser.add_argument("--resume", action="store_true")
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    arguments = parse_options(__doc__, Path("build/coverage"), 18_000, 42, 24)
     pictures, fonts = make_small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
     print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
     file, overlays_file = arguments.work / "examples.npy", arguments.work / "overlays.npy"
@@ -297,9 +264,7 @@ def train(examples: np.ndarray, overlays: np.ndarray, arguments: argparse.Namesp
     rng, start, running = np.random.default_rng(step), time.time(), 0.0
     usable = np.flatnonzero(np.isfinite(overlays[:, 0]))
     while (minutes := spent + (time.time() - start) / 60) < arguments.minutes:
-        for group in optimiser.param_groups:
-            share = 0.5 + 0.5 * math.cos(math.pi * minutes / arguments.minutes)
-            group["lr"] = arguments.learning_rate * min(1, (step + 1) / 200) * share
+        set_learning_rate(optimiser, arguments.learning_rate, step, 200, minutes / arguments.minutes)
         chosen = np.sort(rng.choice(usable, arguments.batch, replace=False))
         batch = batch_of(np.asarray(examples[chosen]), overlays[chosen], rng)
         network.train()
@@ -315,15 +280,8 @@ def train(examples: np.ndarray, overlays: np.ndarray, arguments: argparse.Namesp
         step += 1
         if step % 100 == 0:
             checkpoint.save(step, minutes)
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            export(average.module, arguments.out)
-            figures = {
-                "step": step,
-                "examples": step * arguments.batch,
-                "minutes": round(minutes, 1),
-                "loss": round(running, 4),
-            }
-            print(json.dumps(figures), flush=True)
+            export(average.module, arguments.out / "coverage.onnx", INPUTS, "coverage")
+            print(json.dumps({"step": step, "minutes": round(minutes, 1), "loss": round(running, 4)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -102,18 +102,21 @@ class StrokeNet(nn.Module):
         return result
 
 
-def start_from(network: StrokeNet, path: Path) -> None:
-    """Copy the weights of an exported network, which may have fewer or narrower convolutions at
-    its end.
-    """
+def stored_convolutions(path: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Weight and bias of each convolution of an exported network, in the order of computation."""
     import onnx
     from onnx import numpy_helper
 
     graph = onnx.load(str(path)).graph
     stored = {part.name: torch.from_numpy(numpy_helper.to_array(part).copy()) for part in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    for node, target in zip(convolutions, network.convolutions(), strict=False):
-        weight, bias = (stored[name] for name in node.input[1:3])
+    return [(stored[node.input[1]], stored[node.input[2]]) for node in graph.node if node.op_type == "Conv"]
+
+
+def start_from(network: StrokeNet, path: Path) -> None:
+    """Copy the weights of an exported network, which may have fewer or narrower convolutions at
+    its end.
+    """
+    for (weight, bias), target in zip(stored_convolutions(path), network.convolutions(), strict=False):
         with torch.no_grad():
             target.weight[: len(weight)] = weight
             target.bias[: len(bias)] = bias  # type: ignore[index]
@@ -292,39 +295,48 @@ def as_input(inputs: np.ndarray) -> torch.Tensor:
     return torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], 1)
 
 
-def export(network: StrokeNet, out: Path) -> None:
-    """Write strokes.onnx: input `crop` (1 x 4 x height x width), output `probability` (1 x 1 x
-    height x width).
+def export(network: StrokeNet, path: Path, inputs: int = 4, output: str = "probability") -> None:
+    """Write the network as ONNX.
+
+    Its input is `crop` (1 x inputs x height x width). Its output, 1 x 1 x height x width and 0..1,
+    has the name `output`.
     """
     network.eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         nn.Sequential(network, nn.Sigmoid()),
-        (torch.zeros(1, 4, HEIGHT, WIDTH),),
-        str(out / "strokes.onnx"),
+        (torch.zeros(1, inputs, HEIGHT, WIDTH),),
+        str(path),
         input_names=["crop"],
-        output_names=["probability"],
-        dynamic_axes={"crop": {2: "height", 3: "width"}, "probability": {2: "height", 3: "width"}},
+        output_names=[output],
+        dynamic_axes={"crop": {2: "height", 3: "width"}, output: {2: "height", 3: "width"}},
         opset_version=17,
         dynamo=False,
     )
 
 
-def main() -> None:
-    """Draw the examples, then train and export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_options(description: str | None, work: Path, examples: int, minutes: float, batch: int) -> argparse.Namespace:
+    """The options of a training on drawn lines, with these defaults; makes the folder `work`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--fonts", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("build/strokes"))
-    parser.add_argument("--examples", type=int, default=24_000)
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--work", type=Path, default=work)
+    parser.add_argument("--examples", type=int, default=examples)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--start", type=Path, help="exported network to start from")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+def main() -> None:
+    """Draw the examples, then train and export."""
+    arguments = parse_options(__doc__, Path("build/strokes"), 24_000, 45, 32)
     pictures, fonts = make_small_copies(arguments.pictures, arguments.work / "pictures"), usable_fonts(arguments.fonts)
     print(f"{len(pictures)} pictures, {len(fonts)} typefaces", flush=True)
     files = [arguments.work / f"{name}.npy" for name in ("inputs", "targets")]
@@ -380,8 +392,7 @@ def train(inputs: np.ndarray, targets: np.ndarray, arguments: argparse.Namespace
         step += 1
         if step % 100 == 0:
             checkpoint.save(step, minutes)
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            export(average.module, arguments.out)
+            export(average.module, arguments.out / "strokes.onnx")
             print(
                 json.dumps(
                     {"step": step, "examples": step * arguments.batch, "minutes": round(minutes, 1), "loss": round(running, 4)}

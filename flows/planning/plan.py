@@ -150,7 +150,7 @@ def make_plan(flow: Flow, profile: Profile, measured: Mapping[str, Measured], gp
 def _entries(flow: Flow, profile: Profile) -> list[tuple[str, str]]:
     """Pairs of a stage and an entry of the profile that is to hold its settings.
 
-    In a staged profile, each operator of a stage has an entry of its own. All entries of a stage
+    In a staged profile, a stage has one entry for each of its operators. All entries of a stage
     hold the same settings, so its operators go on sharing it.
     """
     if profile.placement == "fused":

@@ -15,7 +15,7 @@ from operators.rows.arrays import Pixels, Selection
 from operators.rows.overlay import Overlay
 
 Plane = npt.NDArray[np.float32]
-Look = Callable[[float, Plane], Plane]
+ProbabilityOf = Callable[[float, Plane], Plane]
 """Takes the opacity and the colour (0..255) of an overlay, and returns how likely it covers each
 pixel, 0..1, height x width.
 """
@@ -66,20 +66,26 @@ class SeenThrough:
 
 
 def see_through(
-    pixels: Pixels, hole: Selection, probability: Plane, domain: Selection, look: Look, like: Fit | None = None
+    pixels: Pixels,
+    hole: Selection,
+    probability: Plane,
+    domain: Selection,
+    probability_of: ProbabilityOf,
+    like: Fit | None = None,
 ) -> SeenThrough | None:
     """The crop without the translucent overlay on it; None if it seems to have none.
 
     - `pixels`: uint8 height x width x 3. `hole`: what a fill would replace.
     - `probability`: the stroke network's, 0..1, by which the overlay is fitted first. `domain`:
-      where strokes may be. `look`: the coverage network, which is asked once the overlay is known.
+      where strokes may be.
+    - `probability_of`: the coverage network, which is asked once the overlay is known.
     - `like`: the overlay of another text in the picture, which is taken for that of this one.
 
     None as well for a plain or smooth ground, which a fill continues better, and for letters so
     opaque that too little is left below them.
     """
     if like is not None:
-        probability, hole = look(like.opacity, like.colour), hole | domain
+        probability, hole = probability_of(like.opacity, like.colour), hole | domain
     inside = _inside(hole & (probability > STROKE), hole & (probability > SURELY))
     if inside is None or not _varies(pixels, hole, inside):
         return None
@@ -93,8 +99,9 @@ def see_through(
         fit = like or fit_overlay(image, prediction, inside, grain)
         if not LEAST_OPACITY <= fit.opacity <= MOST_OPACITY or fit.deviation > MOST_DEVIATION:
             return None
-        seen = look(fit.opacity, fit.colour)
-        coverage = find_coverage(image, fit.opacity, fit.colour, prediction, seen, hole | domain)
+        if like is None:
+            probability = probability_of(fit.opacity, fit.colour)
+        coverage = find_coverage(image, fit.opacity, fit.colour, prediction, probability, hole | domain)
         middle = _inside(coverage > INSIDE, coverage > SURELY)
         if middle is None:
             break

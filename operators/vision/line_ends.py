@@ -33,7 +33,7 @@ LEAST_INK = 0.03
 MOST_INK = 0.6
 """Largest share of them; above it a whole area has that colour."""
 LEAST_MARK = 0.004
-"""LEAST_INK on a calm ground, for marks that stand alone: a dash or a dot is as small."""
+"""LEAST_INK where the ground is calm: a dash or a dot that stands alone covers as little."""
 LEAST_SPREAD, MORE_SPREAD = 4.0, 1.5
 """Standard deviation of that ground in grey levels up to which it is always calm, and the same as a
 multiple of that of the ground between the letters.

@@ -14,8 +14,8 @@ from PIL import Image
 from skimage import data
 
 from operators.vision.stroke_network import PATH
-from training.coverage import INPUTS, batch_of, export, inputs_of, overlay_of, sample, start_from
-from training.strokes import HEIGHT, WIDTH, StrokeNet
+from training.coverage import INPUTS, batch_of, inputs_of, overlay_of, sample, start_from
+from training.strokes import HEIGHT, WIDTH, StrokeNet, export
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_exported_network_returns_what_the_trained_one_does(tmp_path: Path) 
     torch.manual_seed(1)
     network, planes = StrokeNet(inputs=INPUTS).eval(), torch.rand(1, INPUTS, 64, 96)
     torch.nn.init.normal_(network.convolutions()[-1].weight, std=0.1)
-    export(network, tmp_path)
+    export(network, tmp_path / "coverage.onnx", INPUTS, "coverage")
     (found,) = onnxruntime.InferenceSession(str(tmp_path / "coverage.onnx")).run(None, {"crop": planes.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found, torch.sigmoid(network(planes)).numpy(), atol=1e-4)

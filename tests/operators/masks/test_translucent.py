@@ -14,8 +14,8 @@ from operators.generators.classical import hybrid
 from operators.masks.coverage import Prediction, below, find_coverage
 from operators.masks.mask import dilated
 from operators.masks.overlay import overlaid
-from operators.masks.overlay_fit import fit_overlay, predict
-from operators.masks.translucent import Look, SeenThrough, see_through
+from operators.masks.overlay_fit import Fit, fit_overlay, predict
+from operators.masks.translucent import ProbabilityOf, SeenThrough, see_through
 from operators.rows.arrays import Pixels, Selection
 from operators.vision.coverage_network import coverage_network
 from operators.vision.stroke_network import Line
@@ -38,17 +38,17 @@ def marked(picture: Pixels, opacity: float, colour: np.ndarray = WHITE) -> tuple
     return seen, dilated(strokes, 3) > 0, (overlay.alpha / opacity).astype(np.float32)
 
 
-def looking_at(seen: Pixels, hole: Selection) -> Look:
+def looking_at(seen: Pixels, hole: Selection) -> ProbabilityOf:
     """The coverage network before a picture whose line has the hole's rectangle."""
     line = Line.of([polygon_around(hole.astype(np.float32))], seen.shape[1], seen.shape[0])
     rgb = np.ascontiguousarray(seen[line.place])
 
-    def look(opacity: float, colour: np.ndarray) -> np.ndarray:
+    def probability_of(opacity: float, colour: np.ndarray) -> np.ndarray:
         result = np.zeros(hole.shape, np.float32)
         result[line.place] = coverage_network().coverage(rgb, line, opacity, colour)
         return result
 
-    return look
+    return probability_of
 
 
 def estimated(seen: Pixels, hole: Selection, probability: np.ndarray) -> SeenThrough | None:
@@ -107,6 +107,16 @@ def test_an_overlay_whose_opacity_is_doubtful_is_left_to_fills(monkeypatch: pyte
 def test_strokes_that_are_too_small_to_measure_are_left_to_fills() -> None:
     nothing = np.zeros(COFFEE.shape[:2], np.float32)
     assert see_through(COFFEE, nothing > 0, nothing, nothing > 0, lambda opacity, colour: nothing) is None
+
+
+def test_the_overlay_of_another_text_is_enough_where_no_strokes_were_found() -> None:
+    seen, hole, _ = marked(COFFEE, 0.5)
+    nothing, look = np.zeros(hole.shape, np.float32), looking_at(seen, hole)
+    assert see_through(seen, hole, nothing, hole, look) is None
+    found = see_through(seen, hole, nothing, hole, look, Fit(0.5, WHITE.ravel(), 0.01))
+    assert found is not None
+    fill = hybrid(seen, np.where(hole, 255, 0).astype(np.uint8), 0)
+    assert psnr(found.picture, COFFEE, hole) > psnr(fill, COFFEE, hole) + 3
 
 
 @pytest.mark.parametrize("opacity", [0.3, 0.5, 0.7])
