@@ -34,9 +34,9 @@ MOST_INK = 0.6
 """Largest share of them; above it a whole area has that colour."""
 LEAST_MARK = 0.004
 """LEAST_INK where the ground is calm: a dash or a dot that stands alone covers as little."""
-LEAST_SPREAD, MORE_SPREAD = 4.0, 1.5
-"""Standard deviation of that ground in grey levels up to which it is always calm, and the same as a
-multiple of that of the ground between the letters.
+LEAST_SPREAD, MOST_SPREAD, MORE_SPREAD = 4.0, 10.0, 1.5
+"""Standard deviation of that ground in grey levels up to which it is always calm, and above which
+it never is; between them, it is calm up to this multiple of that of the ground between the letters.
 """
 CALM = 0.15
 """Standard deviation of such an area, as a share of the letters' contrast to their ground, up to
@@ -95,7 +95,8 @@ class Ink:
         free = area & (cv2.dilate(alike.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
         if marks.sum() < LEAST_MARK * area.sum() or not free.any():
             return False
-        return float(rgb[free].std(axis=0).max()) <= max(LEAST_SPREAD, MORE_SPREAD * self.spread)
+        most_spread = min(max(LEAST_SPREAD, MORE_SPREAD * self.spread), MOST_SPREAD)
+        return float(rgb[free].std(axis=0).max()) <= most_spread
 
 
 def whole_line(rgb: Pixels, polygon: list[list[float]], strokes: Selection, others: Sequence[Polygon]) -> list[list[float]]:

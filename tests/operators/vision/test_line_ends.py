@@ -92,6 +92,15 @@ def test_a_rule_that_goes_on_beyond_the_line_is_no_mark_of_it(rule: tuple[slice,
     assert whole_line(picture, polygon, strokes, []) == polygon
 
 
+def test_specks_of_a_ground_that_is_busy_between_the_letters_as_well_are_no_marks() -> None:
+    picture, polygon, strokes = with_mark(np.s_[60:65, 405:410])
+    grain = (
+        np.random.default_rng(2).normal(0, 15, (*picture.shape[:2], 1)) * ~(strokes | (picture == INK).all(axis=2))[:, :, None]
+    )
+    busy = np.clip(picture + grain, 0, 255).astype(np.uint8)
+    assert whole_line(busy, polygon, strokes, []) == polygon
+
+
 def test_specks_of_a_busy_ground_beyond_a_panel_are_no_marks() -> None:
     picture, polygon, strokes = with_mark(np.s_[60:65, 405:410])
     right = max(x for x, _ in polygon)
