@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.dithering import PERIOD
 from operators.masks.ground import Ground
 from operators.masks.straight_lines import straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
 
 Plane = npt.NDArray[np.float32]
+Window = tuple[slice, slice]
+"""Rows and columns of a crop."""
 
 STRAIGHT = 12
 """Pixels over which a line must be steady on both sides of the hole."""
@@ -28,6 +33,10 @@ LEAST_REST = 16
 """Length in pixels that a line must have on each side of the hole that it runs through."""
 GRAIN_TRIALS = 24
 """Random displacements that are tried for the grain after the four beside the hole."""
+LIKE_LEVEL, AFAR = 3.0, 8.0
+"""Grey levels by which the ground differs at most between two places whose dithering is alike, and
+the standard deviation in pixels of the blur with which it is seen for that.
+"""
 
 
 def continue_ground(pixels: Pixels, hole: Selection, ground: Ground, seed: int) -> Pixels:
@@ -44,35 +53,59 @@ def continue_ground(pixels: Pixels, hole: Selection, ground: Ground, seed: int) 
 def _grain(values: Plane, hole: Selection, ground: Ground, seed: int) -> Plane:
     """Grain for the hole: that of plain pixels, moved there in one piece where that is possible.
 
-    Moving keeps how the grain of neighbouring pixels is related, as in film and in JPEG files.
+    Moving keeps how the grain of neighbouring pixels is related, as in film and in JPEG files. A
+    dithered ground shows only the colours of its palette, so its pixels are moved as they are.
     """
+    result = np.zeros_like(values)
     if ground.noise == 0.0 or not ground.plain.any():
-        return np.zeros_like(values)
+        return result
     grain = np.where(ground.plain[:, :, None], values - ground.level, 0).astype(np.float32)
     missing = hole.copy()
-    result = np.zeros_like(values)
+    random = np.random.default_rng(seed)
+    seen = cv2.GaussianBlur(ground.level, (0, 0), AFAR) if ground.dithered else ground.level
+    for target, source in _moves(ground, hole, random):
+        usable = missing[target] & ground.plain[source]
+        moved = grain[source]
+        if ground.dithered:
+            usable &= largest_channel(np.abs(seen[target] - seen[source])) <= LIKE_LEVEL
+            moved = values[source] - ground.level[target]
+        result[target][usable] = moved[usable]
+        missing[target] &= ~usable
+        if not missing.any():
+            return result
+    chosen = grain[ground.plain]
+    result[missing] = chosen[random.integers(0, len(chosen), int(missing.sum()))]
+    return result
+
+
+def _moves(ground: Ground, hole: Selection, random: np.random.Generator) -> Iterator[tuple[Window, Window]]:
+    """The displacements that are tried for the grain, each as the window that is filled and the
+    window that it is taken from.
+
+    Dithering is moved by whole periods, and first along the rows and columns of the crop: grounds
+    mostly change along one of these, and dithering is alike only where the level is.
+    """
     height, width = hole.shape
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     tall, wide = int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
-    random = np.random.default_rng(seed)
-    candidates = [(sign * tall, 0) for sign in (1, -1)] + [(0, sign * wide) for sign in (1, -1)]
-    candidates += [
-        (int(random.integers(-height + 1, height)), int(random.integers(-width + 1, width))) for _ in range(GRAIN_TRIALS)
+    period = PERIOD if ground.dithered else 1
+    tall, wide = -(-tall // period) * period, -(-wide // period) * period
+    moves = [(sign * tall, 0) for sign in (1, -1)] + [(0, sign * wide) for sign in (1, -1)]
+    if ground.dithered:
+        moves += [(sign * down, 0) for down in range(PERIOD, height, PERIOD) for sign in (1, -1)]
+        moves += [(0, sign * across) for across in range(PERIOD, width, PERIOD) for sign in (1, -1)]
+    moves += [
+        (
+            int(random.integers(-height + 1, height)) // period * period,
+            int(random.integers(-width + 1, width)) // period * period,
+        )
+        for _ in range(GRAIN_TRIALS)
     ]
-    for down, across in candidates:
-        if not missing.any():
-            return result
-        target = np.s_[max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)]
-        source = np.s_[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)]
-        if not missing[target].size:
-            continue
-        usable = missing[target] & ground.plain[source]
-        result[target][usable] = grain[source][usable]
-        missing[target] &= ~usable
-    if missing.any():
-        chosen = grain[ground.plain]
-        result[missing] = chosen[random.integers(0, len(chosen), int(missing.sum()))]
-    return result
+    for down, across in moves:
+        if abs(down) < height and abs(across) < width:
+            target = np.s_[max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)]
+            source = np.s_[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)]
+            yield target, source
 
 
 def _lines_through(values: Plane, hole: Selection, ground: Ground) -> tuple[Selection, Plane]:

@@ -6,12 +6,13 @@ grain around that level. Both continue under a text, so the pixels around the te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from operators.masks.dithering import is_dithered
 from operators.masks.median import median_of_counts
 from operators.masks.membrane import membrane
 from operators.masks.straight_lines import LEAST_LINE, straight_lines
@@ -75,15 +76,19 @@ class Ground:
     """Share of the known pixels around each pixel that are plain, 0..1, or of those next to the
     hole if that is more; lines do not count.
     """
+    dithered: bool = False
+    """Whether the grain is that of dithering, which is known however strong it is."""
 
     @property
     def known(self) -> Selection:
         """The pixels whose ground is known so well that a fill must look like it."""
+        result: Selection = (self.plainness >= LEAST_PLAIN) & (self.slope <= MOST_SLOPE)
+        if self.dithered:
+            return result
         if self.noise > MOST_NOISE:
             return np.zeros(self.plainness.shape, bool)
         most_noise = np.maximum(LEAST_NOISE, MOST_NOISE_IN_DARK * largest_channel(self.level))
-        result: Selection = (self.plainness >= LEAST_PLAIN) & (self.slope <= MOST_SLOPE) & (self.noise <= most_noise)
-        return result
+        return result & (self.noise <= most_noise)
 
     @property
     def slope(self) -> Plane:
@@ -109,9 +114,34 @@ def estimate_ground(pixels: Pixels, hole: Selection, near: int, lines: Selection
     from the level, such as lines, are left out when the level is estimated a second time. `lines`
     are the crop's `lines_of_ground`, given by who asks for the ground of several holes.
     """
-    values = pixels.astype(np.float32)
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     local = ~hole & (distance <= near)
+    if is_dithered(pixels, local):
+        even = _estimate(_seen_from_afar(pixels, ~hole), local, distance, None)
+        if even.share(hole) >= LEAST_PLAIN:
+            return _with_dithering(even, pixels)
+    return _estimate(pixels, local, distance, lines)
+
+
+def _seen_from_afar(pixels: Pixels, known: Selection) -> Pixels:
+    """The known pixels blurred among themselves, so that dithering is no more seen; the others as
+    they are.
+    """
+    smooth, _ = _blurred(pixels.astype(np.float32), known)
+    return np.where(known[:, :, None], np.clip(np.rint(smooth), 0, 255), pixels).astype(np.uint8)
+
+
+def _with_dithering(ground: Ground, pixels: Pixels) -> Ground:
+    """The ground of a dithered crop, from that of the crop seen from afar."""
+    values = pixels.astype(np.float32)
+    level = _level(values, ground.plain)
+    noise = float((values - level)[ground.plain].std(axis=0).max())
+    return replace(ground, level=level, noise=noise, dithered=True)
+
+
+def _estimate(pixels: Pixels, local: Selection, distance: Plane, lines: Selection | None) -> Ground:
+    """The ground from the `local` pixels of a crop; `distance` is that from the hole in pixels."""
+    values, hole = pixels.astype(np.float32), distance == 0
     beside = local & (distance <= BESIDE)
     plain = _connected(local & _agrees_with_median(pixels, local, beside), beside)
     noise = 0.0

@@ -25,6 +25,10 @@ LEAST_WEIGHT = 0.6
 """Least share of a smoothing window that a place must cover for its smoothed difference."""
 RING_WIDTH = 12
 """Width in pixels of the ring around an edit that represents its surroundings."""
+MOST_ORDINARY, MOST_ORDINARY_DITHERED = 99.0, 100.0
+"""Percentile of what the ground shows itself that counts as ordinary. Dithering is so coarse that a
+fill shows its extremes too.
+"""
 NEAR = 64
 """Pixels around an edit that are measured with it: the ring, and what its smoothing reaches."""
 
@@ -127,7 +131,8 @@ def structure_in_fill(result: Pixels, mask: Pixels, ground: Ground) -> float:
     difference = result.astype(np.float32) - ground.level
     usual, fill = (_smoothed_inside(difference, place & ~lines) for place in (ground.plain, inside))
     fill *= 1 + (luma(result) < NEAR_BLACK)
-    expected = float(np.percentile(usual[ground.plain], 99)) if ground.plain.any() else 0.0
+    ordinary = MOST_ORDINARY_DITHERED if ground.dithered else MOST_ORDINARY
+    expected = float(np.percentile(usual[ground.plain], ordinary)) if ground.plain.any() else 0.0
     return max(0.0, float(fill[inside].max()) - expected)
 
 
