@@ -290,7 +290,10 @@ class Confirmation:
             if repeats_one(characters, TALL_SHARE if is_tall else 1.0):
                 is_number = all(each.text.isdigit() and each.probability >= self.least_certainty for each in characters)
                 return Verdict(NOT_CONFIRMED, rule()(seen), is_pattern=True, is_number=is_number)
-            if turn == 0 and ratio < SQUARISH and len(characters) <= 1:
+            if ratio < SQUARISH and len(characters) <= 1:
+                if turn:
+                    # Turned often enough, an icon is like one of thousands of Chinese characters.
+                    continue
                 is_pattern = bool(characters) and characters[0].is_sign
                 certain = tuple(each for each in characters if each.probability >= self.least_certainty)
             best = max(best, rule()(seen))

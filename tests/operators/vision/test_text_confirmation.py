@@ -214,6 +214,17 @@ def test_where_all_three_networks_are_sure_a_long_text_in_doubt_need_not_be_read
     assert reason(place=(20, 200, 760, 124)) == "not_confirmed"
 
 
+@pytest.mark.parametrize(("read", "reason"), [("囚", "not_confirmed"), ("囚山", None)])
+def test_one_character_that_is_read_only_when_an_icon_is_turned_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, read: str, reason: str | None
+) -> None:
+    monkeypatch.setattr(LineNetwork, "logit_at", lambda network, rgb, polygon: 0.0)
+    characters = [Character(text, 1.0, 0.5) for text in read]
+    monkeypatch.setattr("operators.vision.text_confirmation.readings", lambda line, squarish: iter([[], characters]))
+    monkeypatch.setattr("operators.vision.text_confirmation.rule", lambda: Rule({"letters": 9.0}, -3.0, 0.25))
+    assert verdict(Confirmation(), box(300, 200, 60, 50), 0.7) == reason
+
+
 def test_each_bound_gives_its_reason() -> None:
     assert verdict(Confirmation(tallest=49), MIDDLE, 0.9) == "too_high"
     assert verdict(Confirmation(tallest_share=0.08), MIDDLE, 0.9) == "too_high"
