@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.marks.statistics import directions
+from operators.marks.statistics import PLANES, coloured_directions
 from operators.masks.membrane import membrane
 from operators.rows.arrays import Pixels, Selection
 from operators.rows.overlay import Plane
@@ -84,10 +84,10 @@ def groups(parts: npt.NDArray[np.uint8], support: Selection) -> list[list[int]]:
 
     `parts` is pictures x height x width x 3.
     """
-    edges = [directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts]
+    edges = [coloured_directions(part) for part in parts]
     matrix = _features(edges, support)
     across, down = support.shape[1] // 2, support.shape[0] // 2
-    elsewhere = [_features([np.roll(one, move, (1, 2)) for one in edges], support) for move in ((down, 0), (0, across))]
+    elsewhere = [_features([np.roll(one, move, (2, 3)) for one in edges], support) for move in ((down, 0), (0, across))]
     alike = matrix @ matrix.T
     free = np.ones(len(parts), bool)
     found: list[list[int]] = []
@@ -121,14 +121,14 @@ def groups(parts: npt.NDArray[np.uint8], support: Selection) -> list[list[int]]:
 
 def _features(edges: list[Plane], support: Selection) -> Plane:
     """The edges of each picture on the support as a row of length 1."""
-    matrix: Plane = np.array([planes[:4, support].ravel() for planes in edges], np.float32)
+    matrix: Plane = np.array([planes[:, :4, support].ravel() for planes in edges], np.float32)
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-6)
     return matrix
 
 
 def common_edges(parts: npt.NDArray[np.uint8]) -> Plane:
     """The strength of the edges that pictures have in common, as chi squared of two degrees."""
-    planes = sum(directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts)
+    planes = sum(coloured_directions(part) for part in parts)
     return significance(np.asarray(planes, np.float32), np.full(parts.shape[1:3], len(parts), np.int32))
 
 
@@ -148,21 +148,23 @@ def _shown(parts: npt.NDArray[np.uint8]) -> Selection:
 def significance(sums: Plane, counts: npt.NDArray[np.int32]) -> Plane:
     """How surely the directions at each place are not accidental, as chi squared of two degrees.
 
-    `sums` is planes x height x width. Smooth trends, such as a sky that grows lighter, do not
-    count. The squared lengths say how large an accidental sum is at each place: where all pictures
-    have edges, such as below a horizon, it is larger than in their skies. That related pictures
-    agree more often is measured over all places.
+    `sums` is planes x height x width, perhaps for each of some axes, of which the surest counts.
+    Smooth trends, such as a sky that grows lighter, do not count. The squared lengths say how large
+    an accidental sum is at each place: where all pictures have edges, such as below a horizon, it
+    is larger than in their skies. That related pictures agree more often is measured over all
+    places.
     """
     number = np.maximum(counts, 1).astype(np.float32)
-    lengths = cv2.GaussianBlur(sums[4], (0, 0), 1.0) + LEAST_LENGTH * number
     results = []
-    for pair in (sums[:2], sums[2:4]):
-        mean = pair / number
-        rest = (mean - np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])) * number
-        power = 2 * (rest**2).sum(axis=0) / lengths
-        usual = float(np.median(power[counts > 0])) / 1.386 if (counts > 0).any() else 1.0
-        results.append(power / max(usual, LEAST_USUAL))
-    smooth: Plane = cv2.blur(np.maximum(*results), (3, 3)) * (counts > 0)
+    for planes in sums.reshape(-1, PLANES, *counts.shape):
+        lengths = cv2.GaussianBlur(planes[4], (0, 0), 1.0) + LEAST_LENGTH * number
+        for pair in (planes[:2], planes[2:4]):
+            mean = pair / number
+            rest = (mean - np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])) * number
+            power = 2 * (rest**2).sum(axis=0) / lengths
+            usual = float(np.median(power[counts > 0])) / 1.386 if (counts > 0).any() else 1.0
+            results.append(power / max(usual, LEAST_USUAL))
+    smooth: Plane = cv2.blur(np.maximum.reduce(results), (3, 3)) * (counts > 0)
     return smooth
 
 
@@ -206,9 +208,9 @@ def separate(parts: npt.NDArray[np.uint8], members: list[int]) -> Separated | No
 
 def _common(parts: npt.NDArray[np.uint8] | Plane, places: Selection) -> float:
     """The mean squared length of the common directions at some places."""
-    mean = np.mean([directions(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)) for part in parts], axis=0)
+    mean = np.mean([coloured_directions(part)[:, :2] for part in parts], axis=0).reshape(-1, *parts.shape[1:3])
     trend = np.stack([cv2.GaussianBlur(plane, (0, 0), 12) for plane in mean])
-    return float(((mean - trend)[:2] ** 2).sum(axis=0)[places].mean()) if places.any() else 0.0
+    return float(((mean - trend) ** 2).sum(axis=0)[places].mean()) if places.any() else 0.0
 
 
 def _touched(energy: Plane) -> Selection:

@@ -5,7 +5,8 @@ themselves point anywhere. So the mean direction of the edges at a place is near
 mark. Directions are bounded, so no single picture counts much: their mean is as robust as the
 median of gradients (Dekel, Rubinstein, Liu and Freeman, "On the Effectiveness of Visible
 Watermarks", 2017), and unlike a median it merges. Doubled angles are summed too, because a grey
-mark is lighter than one picture and darker than the next.
+mark is lighter than one picture and darker than the next. A red mark is so as well, but it is
+redder than all of them: edges of colour are summed beside those of lightness.
 
 The places are windows at the corners, the borders and the centre, in two frames: in pixels of the
 picture, and in pictures reduced to one width. A mark at a fixed distance from a corner shows in
@@ -40,10 +41,14 @@ SMALLEST = 48
 """Shorter side in pixels of a picture that counts."""
 TAU = 4.0
 """Grey levels per pixel from which an edge counts fully."""
+TO_AXES = np.array([[0.299, 0.587, 0.114], [0.5, -0.4187, -0.0813], [-0.1687, -0.3313, 0.5]], np.float32)
+"""The axes of a colour, as JPEG files keep them (JFIF): the first is lightness."""
 SAMPLES = 128
 """Pictures that are kept in mind, by the smallest hashes of their addresses."""
 SIZES_KEPT = 256
 """Different sizes that are counted; the rest count as one."""
+AXES = 3
+"""Edges are summed along lightness, redness and blueness."""
 PLANES = 5
 """Planes of a picture's edges: directions across and down, the doubled ones, squared lengths."""
 
@@ -67,7 +72,7 @@ class Statistics:
     """Sums over any number of pictures; two of them merge into that of both."""
 
     sums: dict[str, Plane] = field(default_factory=dict)
-    """By frame: anchors x planes x side x side."""
+    """By frame: anchors x axes x planes x side x side."""
     counts: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
     """By frame: anchors x side x side, the pictures that reach there."""
     pictures: int = 0
@@ -77,7 +82,7 @@ class Statistics:
 
     def __post_init__(self) -> None:
         for frame, side in SIDES.items():
-            self.sums.setdefault(frame, np.zeros((len(ANCHORS), PLANES, side, side), np.float32))
+            self.sums.setdefault(frame, np.zeros((len(ANCHORS), AXES, PLANES, side, side), np.float32))
             self.counts.setdefault(frame, np.zeros((len(ANCHORS), side, side), np.int32))
 
     def add(self, rgb: Pixels, sample: Sample) -> None:
@@ -86,11 +91,10 @@ class Statistics:
         if min(height, width) < SMALLEST:
             self.failures["too_small"] += 1
             return
-        luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        for frame, plane in ((NATIVE, luma), (BY_WIDTH, _reduced(luma))):
+        for frame, picture in ((NATIVE, rgb), (BY_WIDTH, _reduced(rgb))):
             for number, anchor in enumerate(ANCHORS):
-                place, inside = window(anchor, plane.shape[1], plane.shape[0], SIDES[frame])
-                self.sums[frame][number][:, inside[0], inside[1]] += directions(plane[place])
+                place, inside = window(anchor, picture.shape[1], picture.shape[0], SIDES[frame])
+                self.sums[frame][number][:, :, inside[0], inside[1]] += coloured_directions(picture[place])
                 self.counts[frame][number][inside] += 1
         self.pictures += 1
         self.sizes[width, height] += 1
@@ -135,10 +139,10 @@ class Statistics:
         return Statistics(sums, counts, facts["pictures"], sizes, Counter(facts["failures"]), samples)
 
 
-def _reduced(luma: Pixels) -> Pixels:
-    height, width = luma.shape
+def _reduced(rgb: Pixels) -> Pixels:
+    height, width = rgb.shape[:2]
     size = (WIDTH, max(8, round(height * WIDTH / width)))
-    small: Pixels = cv2.resize(luma, size, interpolation=cv2.INTER_AREA if width > WIDTH else cv2.INTER_LINEAR)
+    small: Pixels = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if width > WIDTH else cv2.INTER_LINEAR)
     return small
 
 
@@ -160,6 +164,15 @@ def place_of(anchor: tuple[float, float], box: Box, width: int, height: int, sid
     columns, inside_columns = _span(anchor[0], width, side)
     rows, inside_rows = _span(anchor[1], height, side)
     return Box(box.x + columns.start - inside_columns.start, box.y + rows.start - inside_rows.start, box.width, box.height)
+
+
+def coloured_directions(rgb: Pixels | Plane) -> Plane:
+    """The `directions` of a picture (height x width x 3, 0..255) along each axis: axes x planes x
+    height x width.
+    """
+    axes = cv2.transform(np.ascontiguousarray(rgb, np.float32), TO_AXES)
+    planes: Plane = np.stack([directions(axes[:, :, number]) for number in range(AXES)])
+    return planes
 
 
 def directions(luma: Pixels | Plane) -> Plane:

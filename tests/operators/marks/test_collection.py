@@ -193,3 +193,11 @@ def test_a_mark_that_is_tiled_with_another_start_in_each_picture_is_found(small_
     (found,) = marks_of(pictures)
     assert overlap(found.mark, small_mark) >= 0.9
     assert found.mark.search.zone == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_a_red_mark_that_is_as_light_as_the_pictures_is_found_by_its_colour() -> None:
+    red = letters("nord.example", (200, 30, 40), 0.35, 0.7)
+    height, width = red.alpha.shape
+    (found,) = marks_of([put(picture, red, 360 - 15 - width, 270 - 12 - height) for picture in parts(20)])
+    assert overlap(found.mark, red) >= 0.9
+    assert found.mark.strongest == pytest.approx(0.35, abs=0.03)
