@@ -18,6 +18,10 @@ MOST_COLOURS = 32
 """The most colours of a dithered ground."""
 LEAST_RARER = 0.02
 """Share of the ground's pixels that do not have its commonest colour, at least."""
+LEAST_STEP = 6.0
+"""Median difference in grey levels of those pixels from the commonest colour, at least. Finer
+grain, as JPEG files have it, is no dithering.
+"""
 SHAPES = ((2, 2), (1, 6), (6, 1))
 """Blocks of pixels (height x width) that have one colour in halftone dots, shapes and lines."""
 MOST_SOLID = 0.3
@@ -35,7 +39,11 @@ def is_dithered(pixels: Pixels, place: Selection) -> bool:
     colours, counts = np.unique(inside[:: (len(inside) // SAMPLE) | 1], return_counts=True)
     if not 1 < len(colours) <= MOST_COLOURS or counts.sum() - counts.max() < LEAST_RARER * counts.sum():
         return False
-    rarer = place & (colour != colours[counts.argmax()])
+    commonest = int(colours[counts.argmax()])
+    rarer = place & (colour != commonest)
+    steps = np.abs(pixels[rarer] - np.array([commonest >> 16, commonest >> 8 & 255, commonest & 255], np.float32))
+    if not rarer.any() or np.median(steps.max(axis=1)) < LEAST_STEP:
+        return False
     return bool(_solid(colour, rarer).sum() <= MOST_SOLID * rarer.sum())
 
 

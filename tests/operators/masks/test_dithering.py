@@ -60,6 +60,11 @@ def test_grain_in_many_colours_is_no_dithering() -> None:
     assert not is_dithered(grain + 100, EVERYWHERE)
 
 
+def test_the_fine_grain_of_a_jpeg_file_is_no_dithering() -> None:
+    grain = np.random.default_rng(1).integers(-2, 3, (*SHAPE, 1)).repeat(3, axis=2)
+    assert not is_dithered((grain + 250).astype(np.uint8), EVERYWHERE)
+
+
 def test_the_level_of_a_dithered_ground_is_the_mean_of_all_its_pixels() -> None:
     ground = estimate_ground(diffused((202, 210, 220)), HOLE, NEAR)
     assert ground.dithered
