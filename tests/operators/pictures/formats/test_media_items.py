@@ -70,10 +70,10 @@ def test_extents_that_take_no_bytes_cost_no_time() -> None:
     start = data.index(b"iloc")
     size = int.from_bytes(data[start - 4 : start], "big")
     place = boxed(b"iloc", bytes(4), b"\0\0", struct.pack(">H", 60_000), struct.pack(">3H", 1, 0, 65_535) * 60_000)
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ValueError, match="incomplete"):
         items_of(boxed(b"meta", data[data.index(b"meta") + 4 : start - 4], place, data[start - 4 + size :]))
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_properties_that_cannot_be_numbered_are_refused() -> None:
