@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.masks.covered_lines import covered_lines
-from operators.masks.ink import SAME_COLOUR, has_colour, ink_colour
+from operators.masks.ink import SAME_COLOUR, has_ink, ink_colour
 from operators.masks.mask import dilated
 from operators.masks.straight_lines import LEAST_EDGE, LEAST_LINE, straight_lines
 from operators.rows.arrays import Pixels, Selection, largest_channel
@@ -32,6 +32,8 @@ AROUND = 0.25
 """Distance from a line, in heights of the text, within which letters are around it."""
 BESIDE = 3
 """Pixels beside a stroke that `straight_lines` may take for a line of their own."""
+LETTERS_RIM = 4
+"""Pixels around the letters that show their ground."""
 RIM = 12
 """Pixels around an underline that `straight_lines` may count with it."""
 
@@ -75,12 +77,14 @@ def page_lines(rgb: Pixels, strokes: Pixels, height: float) -> PageLines:
     # A line's ends are not detected as such, so its ink is followed a little further.
     longer = cv2.dilate(lines.astype(np.uint8), np.ones((1, 2 * LONGEST_END + 1), np.uint8)) > 0
     top, bottom = (int(edge) for edge in np.flatnonzero(letters.any(axis=1))[[0, -1]])
-    ink = longer & has_colour(rgb, colour, SAME_COLOUR)
+    around = (dilated(letters.astype(np.uint8), LETTERS_RIM) > 0) & ~letters & ~lines
+    in_ink = has_ink(rgb, colour, np.median(rgb[around], axis=0) if around.any() else colour)
+    ink = longer & in_ink
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     for label in range(1, count):
         x, y, width, thickness, _ = boxes[label]
         inside = x >= left - 0.3 * height and x + width <= right + 0.3 * height
-        goes_on = _goes_on(rgb, boxes[label], colour)
+        goes_on = _goes_on(in_ink, boxes[label])
         below = top <= y <= bottom + 0.5 * height and thickness <= min(0.3 * height, width / 3)
         if inside and below and not goes_on:
             own = labels == label
@@ -161,12 +165,9 @@ def _is_thin(rgb: Pixels, distance: int) -> Selection:
     return thin
 
 
-def _goes_on(rgb: Pixels, box: npt.NDArray[np.int32], colour: npt.NDArray[np.float64]) -> bool:
-    """Whether pixels of the line's colour continue it beyond either end, as a curve's do."""
+def _goes_on(in_ink: Selection, box: npt.NDArray[np.int32]) -> bool:
+    """Whether pixels of the line's ink continue it beyond either end, as a curve's do."""
     x, y, width, height, _ = (int(value) for value in box)
     rows = slice(max(0, y - 2), y + height + 2)
-    for columns in (slice(max(0, x - 4), max(0, x - 1)), slice(x + width + 1, x + width + 4)):
-        beyond = rgb[rows, columns]
-        if beyond.size and has_colour(beyond, colour, SAME_COLOUR).any():
-            return True
-    return False
+    ends = (slice(max(0, x - 4), max(0, x - 1)), slice(x + width + 1, x + width + 4))
+    return any(bool(in_ink[rows, columns].any()) for columns in ends)

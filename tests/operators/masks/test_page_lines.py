@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import pytest
+from font_roboto import Roboto
 from PIL import Image, ImageDraw, ImageFont
 
+from operators.masks.mask import dilated
 from operators.masks.page_lines import page_lines
 
 SHAPE = (160, 320)
@@ -98,3 +103,22 @@ def test_a_rule_beside_slanted_letters_is_the_pages_though_it_lies_within_their_
         strokes[y - 16 : y + 16, x : x + 8] = 255
     lines = page_lines(picture, strokes, 44.0).lines[150]
     assert lines[60:120].all() and lines[180:260].all()
+
+
+@pytest.mark.parametrize("quality", [70, 80, 90])
+@pytest.mark.parametrize("ink", [(26, 90, 170), (150, 20, 60)], ids=["blue", "red"])
+def test_the_underline_of_a_thin_link_in_jpeg_is_none_of_the_page_although_its_letters_look_paler(
+    ink: tuple[int, int, int], quality: int
+) -> None:
+    picture, strokes = Image.new("RGB", (SHAPE[1], SHAPE[0]), (255, 255, 255)), Image.new("L", (SHAPE[1], SHAPE[0]), 0)
+    font = ImageFont.truetype(Roboto, 14)
+    for canvas, fill in ((picture, ink), (strokes, 255)):
+        ImageDraw.Draw(canvas).text((60, 80), "Change my password", fill=fill, font=font, anchor="ls")
+    left, _, right, _ = ImageDraw.Draw(picture).textbbox((60, 80), "Change my password", font=font, anchor="ls")
+    ImageDraw.Draw(picture).line((left, 83, right, 83), fill=ink)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, subsampling=2)
+    seen = np.where(dilated(np.where(np.asarray(strokes) > 0, 255, 0).astype(np.uint8), 1) > 0, 255, 0).astype(np.uint8)
+    found = page_lines(np.asarray(Image.open(file).convert("RGB")), seen, 20.0)
+    middle = np.s_[83, round(left) + 2 : round(right) - 2]
+    assert not found.lines[middle].any()
