@@ -19,8 +19,10 @@ from operators.rows.arrays import Pixels, Selection
 from operators.vision.line_ends import MOST_ASPECT, ordered_corners
 from operators.vision.recogniser import Character, are_words, recogniser
 
-LEAST_GAP = 0.2
-"""Least distance of a symbol from the words, in heights of the line."""
+LEAST_GAP, MOST_LOOSE = 0.2, 1.4
+"""Least distance of a symbol from the words, in heights of the line. The detector's box may be
+higher than the line: then the second value counts, in heights of its strokes.
+"""
 WIDEST = 1.8
 """Largest width of a symbol, in heights of the line."""
 LEAST_SIDE = 0.36
@@ -67,7 +69,9 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         corners, along = np.roll(corners, 2, axis=0), -along
     upright = straightened(rgb, polygon, MARGIN)
     inked = straightened(np.where(strokes, 255, 0).astype(np.uint8), polygon, MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
-    groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * short)
+    inked_rows = np.flatnonzero(inked.any(axis=1))
+    high = float(np.ptp(inked_rows)) + 1 if len(inked_rows) else short
+    groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * min(short, MOST_LOOSE * high))
     narrow = [end for end in (0, -1) if len(groups) > 1 and groups[end][1] - groups[end][0] <= WIDEST * short]
     coloured = {end: _has_own_colour(upright, inked, groups, end) for end in narrow}
     narrow = [end for end in narrow if coloured[end] or _least_side(inked, groups[end]) >= LEAST_SIDE * short]

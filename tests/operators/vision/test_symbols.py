@@ -59,6 +59,15 @@ def words(picture: np.ndarray, polygon: list[list[float]]) -> WordsAlone | None:
     return words_alone(picture[line.place], local, strokes)
 
 
+def test_a_check_box_near_its_label_is_cut_off_although_the_polygon_is_too_high() -> None:
+    picture = Image.new("RGB", SIZE, (246, 247, 250))
+    canvas = ImageDraw.Draw(picture)
+    canvas.text((60, 45), "Delivery", fill=(20, 22, 30), font=ImageFont.truetype(Roboto, 16), anchor="lm")
+    draw_symbol(canvas, "check box", (34, 37, 51, 54))
+    alone = words(np.asarray(picture), [[30.0, 24.0], [122.0, 24.0], [122.0, 66.0], [30.0, 66.0]])
+    assert alone is not None
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("symbol", ["check box", "triangle", "heart", "person", "rings", "face"])
 def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
