@@ -33,6 +33,14 @@ LEAST_REST = 16
 """Length in pixels that a line must have on each side of the hole that it runs through."""
 GRAIN_TRIALS = 24
 """Random displacements that are tried for the grain after the four beside the hole."""
+CALM_SIGMA, CALM_NEAR, LEAST_WEIGHT = 4.0, 97, 0.15
+"""Standard deviation in pixels of the window in which the strength of the grain is measured, the
+side of the neighbourhood whose calmest place counts, and the share of a window that must be plain.
+"""
+MOST_UNEVEN = 1.3
+"""How many times as strong as at the calmest place the grain of one ground may look by chance."""
+UNMEASURED = 1e3
+"""Stronger than any grain."""
 LIKE_LEVEL, AFAR = 3.0, 8.0
 """Grey levels by which the ground differs at most between two places whose dithering is alike, and
 the standard deviation in pixels of the blur with which it is seen for that.
@@ -60,6 +68,8 @@ def _grain(values: Plane, hole: Selection, ground: Ground, seed: int) -> Plane:
     if ground.noise == 0.0 or not ground.plain.any():
         return result
     grain = np.where(ground.plain[:, :, None], values - ground.level, 0).astype(np.float32)
+    if not ground.dithered:
+        grain *= _calmness(grain, ground.plain)
     missing = hole.copy()
     random = np.random.default_rng(seed)
     seen = cv2.GaussianBlur(ground.level, (0, 0), AFAR) if ground.dithered else ground.level
@@ -75,6 +85,22 @@ def _grain(values: Plane, hole: Selection, ground: Ground, seed: int) -> Plane:
             return result
     chosen = grain[ground.plain]
     result[missing] = chosen[random.integers(0, len(chosen), int(missing.sum()))]
+    return result
+
+
+def _calmness(grain: Plane, plain: Selection) -> Plane:
+    """By how much the grain of each plain pixel is to be weakened, 0..1, to be no more than
+    MOST_UNEVEN times as strong as at the calmest place near it.
+
+    Letters leave ringing around them in a lossy format, which goes with them. Grain of film and
+    sensors is about as strong everywhere.
+    """
+    weight = cv2.GaussianBlur(plain.astype(np.float32), (0, 0), CALM_SIGMA)
+    energy = cv2.GaussianBlur(largest_channel(grain * grain), (0, 0), CALM_SIGMA) / np.maximum(weight, LEAST_WEIGHT)
+    strength = np.sqrt(np.maximum(energy, 1e-6)).astype(np.float32)
+    measured = np.where(plain & (weight >= LEAST_WEIGHT), strength, UNMEASURED).astype(np.float32)
+    calmest = cv2.erode(measured, np.ones((CALM_NEAR, CALM_NEAR), np.uint8))
+    result: Plane = np.minimum(MOST_UNEVEN * calmest / strength, 1).astype(np.float32)[:, :, None]
     return result
 
 

@@ -46,6 +46,16 @@ def test_the_fill_has_the_grain_of_the_ground() -> None:
         assert fill[HOLE][:, channel].std() == pytest.approx(4.0, abs=0.5)
 
 
+def test_the_ringing_of_letters_is_no_grain_of_the_ground() -> None:
+    picture, ringing = plain(1.0), plain(3.5)
+    beside = HOLE.copy()
+    beside[40:80, 55:145] = True
+    picture[beside] = ringing[beside]
+    fill = filled(picture)
+    for channel in range(3):
+        assert fill[HOLE][:, channel].std() < 1.8
+
+
 @pytest.mark.parametrize("upright", [False, True])
 def test_a_line_through_the_hole_goes_on_exactly(upright: bool) -> None:
     picture = plain()
