@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from operators.masks.ground import Ground
+from operators.masks.ground import TRACES, Ground
 from operators.masks.ground_cache import GroundCache
 from operators.masks.letter_parts import with_bodies, with_outline, with_soft_edges
 from operators.masks.mask import dilated, feathered
@@ -49,6 +49,8 @@ ALONG_LETTERS = 0.3
 """Share of a line's pixels that run along letters, above which it is a gap beside them."""
 MOSTLY_GROUND = 0.8
 """Share of a line's pixels with the ground's colour, above which it is a gap and no line."""
+ALL = 0.97
+"""Share of a line's pixels that are faint and near letters, above which it may be ringing."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class StrokeMask:
         ground, known = self._ground(grounds, np.where(lines, 0, strokes).astype(np.uint8), panel, near)
         if panel is None:
             known &= cv2.blur(known.astype(np.float32), (2 * near + 1,) * 2) >= MOSTLY_KNOWN
-        lines = _without_letters(lines, strokes, rgb, ground)
+        lines = _without_letters(lines, strokes, rgb, ground, self.reach)
         strokes = np.where(lines, 0, strokes).astype(np.uint8)
         core = grown = np.where(lines, 0, self.grown(strokes, height)).astype(np.uint8)
         if probability is not None:
@@ -191,18 +193,24 @@ def _distance_to(places: Selection) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.distanceTransform((~places).astype(np.uint8), cv2.DIST_L2, 3))
 
 
-def _without_letters(lines: Selection, strokes: Pixels, rgb: Pixels, ground: Ground) -> Selection:
-    """The lines without those of the ground's colour that run between or along letters.
+def _without_letters(lines: Selection, strokes: Pixels, rgb: Pixels, ground: Ground, reach: int) -> Selection:
+    """The lines without those of about the ground's colour that run between or along letters.
 
-    Of a line of the ground's colour elsewhere, the pixels of letters in it are left out.
+    Of a line of the ground's colour elsewhere, the pixels of letters in it are left out. Rows of
+    letters leave lines of their ringing in a lossy format; these differ little from the ground, end
+    within `reach` pixels of letters, and do not lie beside a rule, which has ringing of its own.
     """
-    alike = largest_channel(np.abs(rgb - ground.level)) <= ground.step
+    apart = largest_channel(np.abs(rgb - ground.level))
+    alike, faint = apart <= ground.step, apart <= TRACES
     count, labels = cv2.connectedComponents(lines.astype(np.uint8), connectivity=8)
     sizes = np.maximum(np.bincount(labels.ravel(), minlength=count), 1)
-    plain, beside = (
-        np.bincount(labels.ravel(), weights=places.ravel(), minlength=count) / sizes
-        for places in (alike, dilated(strokes, BESIDE) > 0)
-    )
+
+    def share(places: Selection) -> npt.NDArray[np.float64]:
+        return np.bincount(labels.ravel(), weights=places.ravel(), minlength=count) / sizes
+
+    plain, all_faint, beside = share(alike), share(faint) > ALL, share(dilated(strokes, BESIDE) > 0)
+    rules = dilated((lines & ~all_faint[labels]).astype(np.uint8), BESIDE) > 0
+    ringing = all_faint & (share(_distance_to(~faint & ~rules) <= reach) > ALL) & (share(rules) < 1 - MOSTLY_GROUND)
     gap = plain > MOSTLY_GROUND
-    kept: Selection = lines & ~(gap[labels] & ~alike) & ~(gap & (beside > ALONG_LETTERS))[labels]
+    kept: Selection = lines & ~(gap[labels] & ~alike) & ~(gap & (beside > ALONG_LETTERS) | ringing)[labels]
     return kept

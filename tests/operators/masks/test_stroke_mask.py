@@ -215,3 +215,23 @@ def test_ringing_beside_the_border_of_a_field_is_the_borders_though_it_touches_t
     beside_border, beside_letters = core[62:78, border + 1 : border + 3] > 0, core[62:78, left - 5 : left] > 0
     assert not beside_border.any()
     assert beside_letters.mean() > 0.5
+
+
+@pytest.mark.parametrize("size", [18, 22])
+@pytest.mark.parametrize(
+    "words", [("HELD THE LINE", "LITTLE HILL TEE", "FELT THE END"), ("Where did you", "leave the key", "of the house")]
+)
+def test_rows_of_ringing_are_no_lines_of_the_page_and_go_with_their_letters(words: tuple[str, ...], size: int) -> None:
+    picture, drawn = Image.new("RGB", (320, 180), (255, 255, 255)), Image.new("L", (320, 180), 0)
+    font, step = ImageFont.truetype(RobotoBold, size), size + 10
+    for number, row in enumerate(words):
+        ImageDraw.Draw(picture).text((40, 50 + number * step), row, fill=(20, 20, 24), font=font, anchor="ls")
+    ImageDraw.Draw(drawn).text((40, 50 + step), words[1], fill=255, font=font, anchor="ls")
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=75)
+    pixels = np.asarray(Image.open(file).convert("RGB"))
+    strokes = dilated(np.where(np.asarray(drawn) > 0, 255, 0).astype(np.uint8), 1)
+    core, _ = StrokeMask().traced(pixels, strokes, 1.2 * size, page_lines(pixels, strokes, 1.2 * size).lines)
+    erased = np.where(core[:, :, None] > 0, 255, pixels).astype(np.float32)
+    left = np.abs(cv2.GaussianBlur(erased - 255, (0, 0), 2)).max(axis=2)[52 + step - size : 54 + step]
+    assert left.max() < 1.7
