@@ -16,6 +16,7 @@ from operators.masks.geometry import Polygon, bounding_box, covers, rasterised, 
 from operators.masks.letter_parts import with_letters_colour
 from operators.masks.mask import BLEND, CHANNELS, CONFIDENCE, CORE, STRUCTURE, dilated, empty_mask, moved, scaled
 from operators.masks.page_lines import page_lines
+from operators.masks.panel import letters_of_panel, panel_of_text
 from operators.masks.passing_curves import passing_curves
 from operators.masks.protection import beside, whole_letters
 from operators.masks.stroke_mask import FOUND, GIVEN, POLYGON, StrokeMask, StrokeSource
@@ -268,10 +269,14 @@ class Soften(Operator):
         if self.least_share <= share <= self.most_share:
             rgb = picture.rgb(reach.x, reach.y, reach.width, reach.height)
             found = moved(np.where(touched, 255, 0).astype(np.uint8), line.reach, reach)
-            found = with_letters_colour(rgb, found, moved(line.inside, line.reach, reach), line.height)
+            polygon = moved(line.inside, line.reach, reach)
+            found = with_letters_colour(rgb, found, polygon, line.height)
+            panel = panel_of_text(rgb, found, polygon, line.height)
+            found = found if panel is None else letters_of_panel(rgb, found, panel, polygon)
             confidence = moved(np.rint(probability * 255).astype(np.uint8), line.reach, reach)
             certainty = moved(self.strokes.certainty(probability), line.reach, reach)
             lines, underline = self._page_lines(picture, line, reach, found)
+            underline &= True if panel is None else panel
             found = np.where(underline, 255, found).astype(np.uint8)
             core, full = self.strokes.traced(rgb, found, line.height, lines, moved(probability, line.reach, reach))
             strokes = Strokes(FOUND, line.height, reach, core, confidence, np.maximum(certainty, full))

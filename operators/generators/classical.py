@@ -10,9 +10,10 @@ import numpy as np
 
 from operators.generators.generator import Request
 from operators.masks.continued_ground import continue_ground
-from operators.masks.ground import estimate_ground
+from operators.masks.ground import Ground, ground_of_panel
 from operators.masks.mask import hole_of
-from operators.rows.arrays import Pixels
+from operators.masks.panel import panel_under
+from operators.rows.arrays import Pixels, Selection
 
 Fill = Callable[[Pixels, Pixels, int], Pixels]
 """Takes a crop (uint8 sRGB height x width x 3), its hole (uint8 0 or 255, height x width) and a
@@ -52,30 +53,50 @@ def patchmatch(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
     return result
 
 
-def ground(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
+def ground(pixels: Pixels, hole: Pixels, seed: int, panel: Selection | None = None) -> Pixels:
     """Continue the ground: its smooth level, its grain, and straight lines through it.
 
-    See `operators.masks.ground`. Made for paper, panels, skies and blurred backgrounds.
+    See `operators.masks.ground`. Made for paper, panels, skies and blurred backgrounds. `panel` is
+    the one that the edit lies on; nothing beyond it is filled then.
     """
-    inside = hole > 0
-    surface = estimate_ground(pixels, inside, GROUND_NEAR)
+    inside = (hole > 0) if panel is None else (hole > 0) & panel
+    surface = ground_of_panel(pixels, inside, GROUND_NEAR, panel)
     if not np.isfinite(surface.noise):
         return navier_stokes(pixels, hole, seed)
-    return continue_ground(pixels, inside, surface, seed)
+    return continue_ground(_panel_alone(pixels, surface, panel), inside, surface, seed)
 
 
-def hybrid(pixels: Pixels, hole: Pixels, seed: int) -> Pixels:
-    """Continue the ground where it is known, and copy texture by PatchMatch elsewhere."""
-    inside = hole > 0
-    surface = estimate_ground(pixels, inside, GROUND_NEAR)
-    unknown = inside & ~surface.known
-    filled = continue_ground(pixels, inside, surface, seed) if (inside & ~unknown).any() else pixels
-    return patchmatch(filled, np.where(unknown, 255, 0).astype(np.uint8), seed) if unknown.any() else filled
+def hybrid(pixels: Pixels, hole: Pixels, seed: int, panel: Selection | None = None) -> Pixels:
+    """Continue the ground where it is known, and copy texture by PatchMatch elsewhere.
+
+    `panel` is the one that the edit lies on; nothing beyond it is filled then, unless texture is
+    copied.
+    """
+    inside = (hole > 0) if panel is None else (hole > 0) & panel
+    surface = ground_of_panel(pixels, inside, GROUND_NEAR, panel)
+    known = inside & surface.known
+    filled = pixels
+    if known.any():
+        continued = continue_ground(_panel_alone(pixels, surface, panel), inside, surface, seed)
+        filled = np.where(known[:, :, None], continued, pixels)
+    if np.array_equal(known, inside):
+        return filled
+    return patchmatch(filled, np.where((hole > 0) & ~known, 255, 0).astype(np.uint8), seed)
 
 
+def _panel_alone(pixels: Pixels, surface: Ground, panel: Selection | None) -> Pixels:
+    """The crop as if its panel went on beyond its edge, so that no line of the picture there is
+    continued on it.
+    """
+    if panel is None:
+        return pixels
+    return np.where(panel[:, :, None], pixels, np.clip(np.rint(surface.level), 0, 255)).astype(np.uint8)
+
+
+ON_PANELS = {"ground": ground, "hybrid": hybrid}
+"""The fills that keep to the panel that an edit lies on."""
 CLASSICAL: dict[str, Fill] = {
-    "ground": ground,
-    "hybrid": hybrid,
+    **ON_PANELS,
     "telea": telea,
     "navier_stokes": navier_stokes,
     "patchmatch": patchmatch,
@@ -102,5 +123,9 @@ class Classical:
 
     def fill(self, requests: Sequence[Request]) -> list[Pixels]:
         """Fill the hole of each crop."""
-        fill = CLASSICAL[self.name]
-        return [fill(np.ascontiguousarray(request.pixels), hole_of(request.mask), request.seed) for request in requests]
+        return [self._fill(np.ascontiguousarray(request.pixels), request.mask, request.seed) for request in requests]
+
+    def _fill(self, pixels: Pixels, mask: Pixels, seed: int) -> Pixels:
+        if self.name in ON_PANELS:
+            return ON_PANELS[self.name](pixels, hole_of(mask), seed, panel_under(pixels, mask))
+        return CLASSICAL[self.name](pixels, hole_of(mask), seed)

@@ -107,6 +107,15 @@ class Ground:
         return max(LEAST_STEP, STEP_IN_NOISE * self.noise)
 
 
+def ground_of_panel(pixels: Pixels, hole: Selection, near: int, panel: Selection | None) -> Ground:
+    """The ground that a hole continues: that of the panel it lies on, or of what is around it.
+
+    A panel is no wider than its letters often, and the picture beyond it tells nothing of it. See
+    `estimate_ground`.
+    """
+    return estimate_ground(pixels, hole if panel is None else hole | ~panel, near)
+
+
 def estimate_ground(pixels: Pixels, hole: Selection, near: int, lines: Selection | None = None) -> Ground:
     """The ground of a crop (uint8 height x width x 3), from the pixels outside the hole.
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from operators.generators.classical import navier_stokes
 from operators.masks.continued_ground import STRAIGHT
-from operators.masks.ground import Ground, estimate_ground
+from operators.masks.ground import Ground, ground_of_panel
 from operators.masks.mask import BLEND, CORE, dilated, hole_of, pasted, ring
+from operators.masks.panel import panel_under
 from operators.masks.straight_lines import straight_lines
 from operators.metrics.continuity import jump, lab_difference, luma, seam_ratio
 from operators.metrics.naturalness import band_energies, band_ratios
@@ -45,11 +46,15 @@ class Surroundings:
     """The ring and the pixels next to the edit, without the strokes of other regions."""
 
     @classmethod
-    def of(cls, mask: Pixels) -> Surroundings:
-        """The surroundings of an edit by this mask (uint8 height x width x 4)."""
+    def of(cls, mask: Pixels, panel: Selection | None = None) -> Surroundings:
+        """The surroundings of an edit by this mask (uint8 height x width x 4).
+
+        `panel` is the one that the edit lies on; what is beyond it does not count.
+        """
         edited = mask[:, :, BLEND] > 127
-        around = ring(edited, (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0), RING_WIDTH)
-        others = (mask[:, :, CORE] > 0) & (mask[:, :, BLEND] == 0)
+        beyond = np.zeros(edited.shape, bool) if panel is None else ~panel
+        around = ring(edited, (mask[:, :, CORE] > 0) | (mask[:, :, BLEND] > 0) | beyond, RING_WIDTH)
+        others = (mask[:, :, CORE] > 0) & (mask[:, :, BLEND] == 0) | beyond
         return cls(edited, around, ring(edited, others, 1) | around)
 
 
@@ -72,11 +77,13 @@ def measure_fill(pixels: Pixels, result: Pixels, mask: Pixels, residual_text: fl
     trial = side_fill_error(result, mask)
     place_of_edit = near_edit(mask)
     pixels, result, mask = (np.ascontiguousarray(each[place_of_edit]) for each in (pixels, result, mask))
-    place = Surroundings.of(mask)
-    ground = estimate_ground(pixels, hole_of(mask) > 0, 2 * RING_WIDTH)
+    panel = panel_under(pixels, mask)
+    place = Surroundings.of(mask, panel)
+    ground = ground_of_panel(pixels, hole_of(mask) > 0, 2 * RING_WIDTH, panel)
     ratios, around = band_ratios(result, place.edited, place.ring), band_energies(result, place.ring)
     distance = cv2.distanceTransform(np.pad(place.edited.astype(np.uint8), 1), cv2.DIST_L2, 3)
     near = dilated(place.edited.astype(np.uint8), 2 * RING_WIDTH) > 0
+    near &= True if panel is None else panel
     smooth = pasted(pixels, navier_stokes(pixels, hole_of(mask), 0), mask[:, :, BLEND])
     spread = float(luma(result)[near & ~(mask[:, :, CORE] > 0)].std()) if near.any() else float("nan")
     return {

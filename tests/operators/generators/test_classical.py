@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from operators.generators.classical import CLASSICAL, ground, hybrid, navier_stokes, patchmatch
+from operators.generators.classical import CLASSICAL, Classical, ground, hybrid, navier_stokes, patchmatch
+from operators.generators.generator import Request
 from operators.masks.ground import estimate_ground
+from operators.masks.mask import BLEND, CORE
 
 SHAPE = (120, 200)
 HOLE = np.zeros(SHAPE, np.uint8)
@@ -70,3 +72,24 @@ def test_without_any_plain_pixel_the_ground_is_continued_smoothly() -> None:
     narrow = np.full(SHAPE, 255, np.uint8)
     narrow[0, :3] = 0
     assert np.array_equal(ground(hidden(paper()), narrow, 0), navier_stokes(hidden(paper()), narrow, 0))
+
+
+def label_on_gravel() -> np.ndarray:
+    """A red label, hardly higher than the hole, on gravel with a bright post that it hides."""
+    picture = texture()
+    picture[:, 98:104] = 250
+    picture[42:78, 57:143] = (200, 30, 40)
+    return picture
+
+
+@pytest.mark.parametrize("name", ["ground", "hybrid"])
+def test_a_label_is_continued_by_its_own_colour_and_not_by_what_is_beyond_it(name: str) -> None:
+    mask = np.zeros((*SHAPE, 4), np.uint8)
+    mask[INSIDE, CORE] = mask[INSIDE, BLEND] = 255
+    mask[5:20, 10:60, CORE] = 255
+    fill = Classical(name).fill([Request(hidden(label_on_gravel()), mask, 3, "")])[0]
+    assert np.array_equal(fill[INSIDE], label_on_gravel()[INSIDE])
+
+
+def test_without_its_panel_the_label_would_show_what_is_beyond_it() -> None:
+    assert not np.array_equal(hybrid(hidden(label_on_gravel()), HOLE, 3)[INSIDE], label_on_gravel()[INSIDE])

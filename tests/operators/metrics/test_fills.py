@@ -180,3 +180,14 @@ def test_texture_has_no_known_ground_to_compare_a_fill_with() -> None:
     assert measure_fill(NOISE, NOISE, mask(HOLE), 0.0)["plain"] == 0.0
     flat = np.full((120, 160, 3), 90, np.uint8)
     assert measure_fill(flat, flat, mask(HOLE), 0.0)["plain"] == 1.0
+
+
+def test_an_edit_on_a_label_is_compared_with_the_label_alone() -> None:
+    label = NOISE.copy()
+    label[38:82, 42:118] = (30, 80, 160)
+    measured = measure_fill(label, label, mask(HOLE), 0.0)
+    assert measured["colour_shift"] == pytest.approx(0, abs=0.01)
+    assert measured["spread"] == 0.0
+    assert measured["plain"] == 1.0
+    assert measured["structure"] == pytest.approx(0, abs=0.01)
+    assert USUAL["spread"] > 20
