@@ -21,7 +21,8 @@ from operators.vision.recogniser import Character, are_words, recogniser
 
 LEAST_GAP, MOST_LOOSE = 0.2, 1.4
 """Least distance of a symbol from the words, in heights of the line. The detector's box may be
-higher than the line: then the second value counts, in heights of its strokes.
+higher than the line and show no such gap: then the line is the second value times as high as its
+strokes.
 """
 WIDEST = 1.8
 """Largest width of a symbol, in heights of the line."""
@@ -69,9 +70,10 @@ def words_alone(rgb: Pixels, polygon: list[list[float]], strokes: Selection) -> 
         corners, along = np.roll(corners, 2, axis=0), -along
     upright = straightened(rgb, polygon, MARGIN)
     inked = straightened(np.where(strokes, 255, 0).astype(np.uint8), polygon, MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN] > 127
-    inked_rows = np.flatnonzero(inked.any(axis=1))
-    high = float(np.ptp(inked_rows)) + 1 if len(inked_rows) else short
-    groups = _groups(np.asarray(inked.any(axis=0)), LEAST_GAP * min(short, MOST_LOOSE * high))
+    across = np.asarray(inked.any(axis=0))
+    groups = _groups(across, LEAST_GAP * short)
+    if len(groups) == 1:
+        groups = _groups(across, LEAST_GAP * min(short, MOST_LOOSE * _height(inked)))
     narrow = [end for end in (0, -1) if len(groups) > 1 and groups[end][1] - groups[end][0] <= WIDEST * short]
     coloured = {end: _has_own_colour(upright, inked, groups, end) for end in narrow}
     narrow = [end for end in narrow if coloured[end] or _least_side(inked, groups[end]) >= LEAST_SIDE * short]
@@ -124,6 +126,12 @@ def _groups(columns: Selection, least_gap: float) -> list[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(inked) > max(1.0, least_gap))
     starts, stops = [inked[0], *inked[breaks + 1]], [*inked[breaks], inked[-1]]
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _height(inked: Selection) -> float:
+    """The height in pixels of all strokes."""
+    rows = np.flatnonzero(inked.any(axis=1))
+    return float(np.ptp(rows)) + 1 if len(rows) else 0.0
 
 
 def _least_side(inked: Selection, group: tuple[int, int]) -> int:

@@ -68,6 +68,17 @@ def test_a_check_box_near_its_label_is_cut_off_although_the_polygon_is_too_high(
     assert alone is not None
 
 
+def test_a_symbol_of_two_parts_is_cut_off_whole_although_the_polygon_is_too_high() -> None:
+    picture = Image.new("RGB", SIZE, (246, 247, 250))
+    canvas = ImageDraw.Draw(picture)
+    canvas.text((80, 45), "Delivery", fill=(20, 22, 30), font=ImageFont.truetype(Roboto, 16), anchor="lm")
+    draw_symbol(canvas, "triangle", (28, 36, 38, 54))
+    draw_symbol(canvas, "heart", (46, 36, 58, 54))
+    pixels = np.asarray(picture)
+    alone = words_alone(pixels, [[26.0, 24.0], [142.0, 24.0], [142.0, 66.0], [26.0, 66.0]], pixels.min(axis=2) < 200)
+    assert alone is not None and min(x for x, _ in alone.polygon) > 58
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("symbol", ["check box", "triangle", "heart", "person", "rings", "face"])
 def test_a_symbol_beside_a_word_is_cut_off(symbol: str, after: bool) -> None:
